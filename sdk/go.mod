@@ -1,0 +1,3 @@
+module copyhold.dev/sdk
+
+go 1.26.0
