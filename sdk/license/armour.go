@@ -1,0 +1,61 @@
+package license
+
+import (
+	"bytes"
+	"encoding/base64"
+)
+
+const (
+	armourBegin = "-----BEGIN COPYHOLD LICENSE-----"
+	armourEnd   = "-----END COPYHOLD LICENSE-----"
+	armourLine  = 64 // characters
+)
+
+// Armour wraps a license file for mail: lines of base64 between BEGIN and END.
+func Armour(data []byte) []byte {
+	text := base64.StdEncoding.EncodeToString(data)
+	var out bytes.Buffer
+	out.WriteString(armourBegin + "\n")
+	for len(text) > 0 {
+		n := min(armourLine, len(text))
+		out.WriteString(text[:n] + "\n")
+		text = text[n:]
+	}
+	out.WriteString(armourEnd + "\n")
+	return out.Bytes()
+}
+
+// Dearmour finds the one armoured license file in a text. What stands around it,
+// and the spaces and quote marks that mail puts around its lines, are ignored.
+func Dearmour(text []byte) ([]byte, error) {
+	if len(text) > MaxBundle {
+		return nil, fault(ErrFormat, "longer than %d bytes", MaxBundle)
+	}
+	var body []byte
+	begun, ended := false, false
+	for line := range bytes.Lines(text) {
+		line = bytes.Trim(line, "> \t\r\n")
+		switch {
+		case string(line) == armourBegin:
+			if begun {
+				return nil, fault(ErrFormat, "more than one BEGIN")
+			}
+			begun = true
+		case string(line) == armourEnd:
+			if !begun || ended {
+				return nil, fault(ErrFormat, "END without BEGIN")
+			}
+			ended = true
+		case begun && !ended:
+			body = append(body, line...)
+		}
+	}
+	if !ended {
+		return nil, fault(ErrFormat, "no END")
+	}
+	out, err := base64.StdEncoding.Strict().AppendDecode(nil, body)
+	if err != nil {
+		return nil, fault(ErrFormat, "armour is not base64")
+	}
+	return out, nil
+}

@@ -1,0 +1,87 @@
+package license
+
+import (
+	"bytes"
+	"errors"
+	"reflect"
+)
+
+// MaxBundle is the most bytes of a license file, in JSON or as armour.
+const MaxBundle = 1 << 20
+
+// A Bundle is a license file: a document with what it takes to verify it from a
+// pinned root set, and nothing secret.
+type Bundle struct {
+	V       int      `json:"v"`               // 1
+	Doc     string   `json:"doc"`             // the document, compact JWS
+	Chain   []string `json:"chain,omitempty"` // edge certificates, its signer's first
+	KeySet  []string `json:"keyset"`
+	RootSet []string `json:"rootset,omitempty"` // when newer than the pinned one
+}
+
+// EncodeBundle returns the license file as JSON.
+func EncodeBundle(b Bundle) ([]byte, error) {
+	b.V = Version
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	return encode(b)
+}
+
+// DecodeBundle reads a license file, JSON or armour, and verifies nothing.
+func DecodeBundle(data []byte) (Bundle, error) {
+	if len(data) > MaxBundle {
+		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
+	}
+	if bytes.Contains(data, []byte(armourBegin)) {
+		plain, err := Dearmour(data)
+		if err != nil {
+			return Bundle{}, err
+		}
+		data = plain
+	}
+	var b Bundle
+	if err := unmarshal(data, reflect.ValueOf(&b).Elem(), MaxBundle); err != nil {
+		return Bundle{}, err
+	}
+	if b.V != Version {
+		return Bundle{}, fault(ErrVersion, "v %d", b.V)
+	}
+	return b, b.check()
+}
+
+func (b Bundle) check() error {
+	if b.Doc == "" {
+		return fault(ErrFormat, "no document")
+	}
+	if len(b.Chain) > MaxChain {
+		return fault(ErrChain, "%d certificates", len(b.Chain))
+	}
+	if len(b.KeySet) == 0 || len(b.KeySet) > maxSignatures {
+		return fault(ErrFormat, "%d signatures of the key set", len(b.KeySet))
+	}
+	if len(b.RootSet) > maxSignatures {
+		return fault(ErrFormat, "%d signatures of the root set", len(b.RootSet))
+	}
+	return nil
+}
+
+// WithBundle trusts the root set and key set of a license file where they are
+// newer than those in force; older ones are passed over, since a file may be old.
+func (v *Verifier) WithBundle(b Bundle, now int64) (*Verifier, error) {
+	w := v
+	if len(b.RootSet) > 0 {
+		next, err := v.WithRootSet(b.RootSet, now)
+		if err != nil && !errors.Is(err, ErrRollback) {
+			return nil, err
+		}
+		if err == nil {
+			w = next
+		}
+	}
+	next, err := w.WithKeySet(b.KeySet, now)
+	if errors.Is(err, ErrRollback) {
+		return w, nil
+	}
+	return next, err
+}

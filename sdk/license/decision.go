@@ -1,0 +1,71 @@
+package license
+
+// An Outcome is what a decision comes to.
+type Outcome string
+
+// Unavailable is infrastructure and never a denial.
+const (
+	Allowed     Outcome = "allowed"
+	Denied      Outcome = "denied"
+	Unavailable Outcome = "unavailable"
+)
+
+// Codes of decisions. They are for programs and are never renamed.
+const (
+	CodeOK              = "ok"
+	CodeStale           = "stale"
+	CodeGrace           = "grace"
+	CodeRenewalGrace    = "renewal_grace"
+	CodeFallback        = "fallback"
+	CodeOverdraft       = "overdraft"
+	CodeOverage         = "overage"
+	CodeSoftLimit       = "soft_limit"
+	CodeQueued          = "queued"
+	CodeOffered         = "offered"
+	CodePoolFull        = "pool_full"
+	CodeQuotaSpent      = "quota_spent"
+	CodeNoSuchPool      = "no_such_pool"
+	CodeNoSuchMeter     = "no_such_meter"
+	CodeTooManyUnits    = "too_many_units"
+	CodeBorrowTooLong   = "borrow_too_long"
+	CodeFeatureAbsent   = "feature_absent"
+	CodeFeatureEnded    = "feature_ended"
+	CodeWrongProduct    = "wrong_product"
+	CodeNotMaintained   = "not_maintained"
+	CodeNotStarted      = "not_started"
+	CodeTermEnded       = "term_ended"
+	CodeSuspended       = "suspended"
+	CodeRevoked         = "revoked"
+	CodeBindingMismatch = "binding_mismatch"
+	CodeClone           = "clone"
+	CodeClock           = "clock"
+	CodeDegraded        = "degraded"
+	CodeExpired         = "expired"
+	CodeNoLicense       = "no_license"
+	CodeUnavailable     = "unavailable"
+)
+
+// A Decision is an answer that explains itself: what, why, by which rule, and
+// what happens next. Times are seconds since 1970; 0 means never.
+type Decision struct {
+	Outcome  Outcome   `json:"outcome"`
+	Code     string    `json:"code"`
+	Reason   string    `json:"reason"`
+	Rule     string    `json:"rule"`
+	State    State     `json:"state,omitempty"`
+	Next     string    `json:"next,omitempty"`
+	NextAt   int64     `json:"next_at,omitempty"`
+	Holders  []Holding `json:"holders,omitempty"` // who holds, for those who may know
+	FreeAt   int64     `json:"free_at,omitempty"` // when a unit is free at the latest
+	Held     int64     `json:"held,omitempty"`
+	Capacity int64     `json:"capacity,omitempty"`
+}
+
+// A Holding is one holder's part of a pool.
+type Holding struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	Units    int64  `json:"units"`
+	Since    int64  `json:"since,omitempty"`
+	FreeAt   int64  `json:"free_at,omitempty"`
+}

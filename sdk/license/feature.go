@@ -1,0 +1,74 @@
+package license
+
+// Feature returns what the license grants under a name in that standing, and
+// the decision. Full states grant Features, StateDegraded grants Fallback, and
+// the others nothing; so does an absent list. A feature that is off, 0 or empty
+// is denied.
+func (l *License) Feature(name string, s Standing, now int64) (Feature, Decision) {
+	d := Decision{Outcome: Denied, Code: s.Code, Rule: "license.state", State: s.State, Next: string(s.Next), NextAt: s.At}
+	set := l.Features
+	switch {
+	case s.State.Full():
+		d.Rule = "license.features"
+	case s.State == StateDegraded:
+		d.Rule, set = "license.fallback", l.Fallback
+	default:
+		d.Reason = Reason(s.Code)
+		return Feature{}, d
+	}
+	f, ok := set[name]
+	switch {
+	case !ok || !f.Value.On():
+		d.Code, d.Reason = CodeFeatureAbsent, "the license does not grant the feature "+name
+		if s.State == StateDegraded {
+			d.Code, d.Reason = s.Code, "the fallback does not grant the feature "+name+": "+Reason(s.Code)
+		}
+		return Feature{}, d
+	case f.Until != 0 && max(now, l.IssuedAt) >= f.Until:
+		d.Code, d.Reason = CodeFeatureEnded, "the feature "+name+" has ended"
+		return Feature{}, d
+	}
+	d.Outcome, d.Reason = Allowed, Reason(s.Code)
+	if s.State == StateDegraded {
+		d.Code = CodeFallback
+	}
+	if f.Until != 0 && (d.NextAt == 0 || f.Until < d.NextAt) {
+		d.Next, d.NextAt = CodeFeatureEnded, f.Until
+	}
+	return f, d
+}
+
+// Reason returns a code of the ladder in words.
+func Reason(code string) string {
+	switch code {
+	case CodeOK:
+		return "the license is valid"
+	case CodeStale:
+		return "the license is overdue for a refresh"
+	case CodeGrace:
+		return "no server was reached for long; the license is in its offline grace"
+	case CodeRenewalGrace:
+		return "the term has ended; the license is in its renewal grace"
+	case CodeDegraded:
+		return "no server was reached for too long; the fallback applies"
+	case CodeExpired:
+		return "the license document has run out"
+	case CodeNotStarted:
+		return "the license has not begun"
+	case CodeTermEnded:
+		return "the term has ended"
+	case CodeSuspended:
+		return "the vendor has suspended the license"
+	case CodeRevoked:
+		return "the vendor has revoked the license"
+	case CodeNotMaintained:
+		return "this build was released after maintenance ended"
+	case CodeBindingMismatch:
+		return "the license is bound to another device"
+	case CodeClock:
+		return "the clock of this machine is in doubt"
+	case CodeNoLicense:
+		return "there is no license"
+	}
+	return code
+}

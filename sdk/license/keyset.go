@@ -1,0 +1,159 @@
+package license
+
+import (
+	"errors"
+	"strings"
+)
+
+// A KeySet is the signed list of keys in force, from sign_from to trust_until.
+type KeySet struct {
+	Claims
+	Number int64 `json:"number"` // higher replaces lower
+	Keys   []Key `json:"keys"`
+}
+
+// A RootSet is the list of offline keys; K of them sign key sets and the next root set.
+type RootSet struct {
+	Claims
+	Number int64 `json:"number"`
+	K      int   `json:"k"`
+	Keys   []Key `json:"keys"`
+}
+
+const (
+	maxKeys       = 256 // keys in a set
+	maxSignatures = 32  // signatures of a set
+)
+
+func (KeySet) kind() Type                { return TypeKeySet }
+func (RootSet) kind() Type               { return TypeRootSet }
+func (s KeySet) lastDate() int64         { return s.Expires }
+func (s RootSet) lastDate() int64        { return s.Expires }
+func (s KeySet) ring() (keyring, error)  { return ringOf(s.Keys) }
+func (s RootSet) ring() (keyring, error) { return ringOf(s.Keys) }
+
+func (s KeySet) check() error {
+	if err := s.Claims.check(); err != nil {
+		return err
+	}
+	if s.Number < 1 {
+		return fault(ErrFormat, "number %d", s.Number)
+	}
+	for _, k := range s.Keys {
+		if k.may(TypeKeySet) || k.may(TypeRootSet) {
+			return fault(ErrKey, "a signing key may not sign sets")
+		}
+	}
+	return nil
+}
+
+func (s RootSet) check() error {
+	if err := s.Claims.check(); err != nil {
+		return err
+	}
+	if s.Number < 1 {
+		return fault(ErrFormat, "number %d", s.Number)
+	}
+	if s.K < 1 || s.K > len(s.Keys) {
+		return fault(ErrThreshold, "%d of %d keys", s.K, len(s.Keys))
+	}
+	for _, k := range s.Keys {
+		if !k.may(TypeKeySet) || !k.may(TypeRootSet) || len(k.Use) != 2 {
+			return fault(ErrKey, "a root key signs sets and nothing else")
+		}
+	}
+	return nil
+}
+
+func ringOf(keys []Key) (keyring, error) {
+	if len(keys) == 0 || len(keys) > maxKeys {
+		return nil, fault(ErrFormat, "%d keys", len(keys))
+	}
+	ring := keyring{}
+	named := map[string]bool{}
+	for _, k := range keys {
+		if named[k.Kid] {
+			return nil, fault(ErrFormat, "key twice")
+		}
+		named[k.Kid] = true
+		if err := ring.add(k); err != nil {
+			return nil, err
+		}
+	}
+	return ring, nil
+}
+
+// signers is what a list of signatures over one payload comes to.
+type signers struct {
+	payload []byte
+	by      map[string]Key // those of the ring that signed, by name
+}
+
+// signed verifies the signatures of a set that keys of the ring made. Others
+// are by keys of the set before or after, and don't count here.
+func (r keyring) signed(t Type, list []string) (signers, error) {
+	if _, err := sharedPayload(list); err != nil {
+		return signers{}, err
+	}
+	s := signers{by: map[string]Key{}}
+	for _, compact := range list {
+		payload, key, err := r.verify(t, compact)
+		if errors.Is(err, ErrUnknownKey) {
+			continue
+		}
+		if err != nil {
+			return signers{}, err
+		}
+		s.payload, s.by[key.Kid] = payload, key
+	}
+	return s, nil
+}
+
+// enough refuses a set that too few keys have signed, or a key outside its dates.
+func (s signers) enough(k int, c Claims) error {
+	if len(s.by) < k {
+		return fault(ErrThreshold, "%d of %d", len(s.by), k)
+	}
+	for _, key := range s.by {
+		if err := key.timely(c, c.Expires); err != nil {
+			return err
+		}
+		if key.Withdrawn != 0 {
+			return ErrWithdrawn
+		}
+	}
+	return nil
+}
+
+// timely checks that what the key signed lies within its dates.
+func (k Key) timely(c Claims, last int64) error {
+	if c.IssuedAt < k.SignFrom {
+		return fault(ErrKeyDates, "iat before sign_from")
+	}
+	if c.IssuedAt >= k.SignUntil {
+		return fault(ErrKeyDates, "iat not before sign_until")
+	}
+	if last > k.TrustUntil {
+		return fault(ErrKeyDates, "last date after trust_until")
+	}
+	return nil
+}
+
+// sharedPayload returns the second part that all compact documents have in common.
+func sharedPayload(list []string) (string, error) {
+	if len(list) == 0 || len(list) > maxSignatures {
+		return "", fault(ErrFormat, "%d signatures", len(list))
+	}
+	shared := ""
+	for i, compact := range list {
+		parts := strings.SplitN(compact, ".", 3)
+		if len(parts) != 3 {
+			return "", fault(ErrFormat, "not three parts")
+		}
+		if i > 0 && parts[1] != shared {
+			return "", fault(ErrFormat, "signatures over different payloads")
+		}
+		shared = parts[1]
+	}
+	return shared, nil
+}

@@ -1,0 +1,280 @@
+package license
+
+// A State is a rung of the ladder.
+type State string
+
+// The ladder, from the top. In the first three everything works.
+const (
+	StateNone     State = "none"     // nothing is in force yet
+	StateValid    State = "valid"    //
+	StateStale    State = "stale"    // refresh overdue
+	StateGrace    State = "grace"    // due; the user is warned
+	StateDegraded State = "degraded" // the fallback set; data stays readable
+	StateDenied   State = "denied"   // nothing but reading data
+)
+
+// Full reports whether the full set of features is granted.
+func (s State) Full() bool { return s == StateValid || s == StateStale || s == StateGrace }
+
+func (s State) rank() int {
+	switch s {
+	case StateValid:
+		return 0
+	case StateStale:
+		return 1
+	case StateGrace:
+		return 2
+	case StateDegraded:
+		return 3
+	case StateNone:
+		return 4
+	}
+	return 5
+}
+
+// A Cause is why a state is not better.
+type Cause string
+
+// The causes of a state.
+const (
+	CauseTerm     Cause = "term"     // what was bought has ended or not begun
+	CauseRefresh  Cause = "refresh"  // no newer document arrived
+	CauseBinding  Cause = "binding"  // another machine than the bound one
+	CauseClock    Cause = "clock"    // the clock is not believed
+	CauseRevoked  Cause = "revoked"  // suspended or revoked by the vendor
+	CauseOverride Cause = "override" // an override or bulletin holds it up
+)
+
+// BindingGrace is how long a document goes on in full after its binding
+// stopped to match, in seconds.
+const BindingGrace = 72 * 60 * 60
+
+// Facts are what the ladder cannot read in the document.
+type Facts struct {
+	Mismatch  int64       // since when the binding does not match, 0 if it does
+	Clock     bool        // the clock is in doubt
+	Released  int64       // when this build was released, 0 if it does not say
+	Revoked   *Revocation // of this license or lease
+	Overrides []*Override
+	Bulletins []*Bulletin
+}
+
+// A Standing is where a document is on the ladder.
+type Standing struct {
+	State State
+	Cause Cause  // "" when valid
+	Code  string // for a Decision
+	Next  State  // "" when nothing changes by itself
+	At    int64  // when Next begins, 0 never
+}
+
+// Standing returns where the license stands at now. It depends on nothing else
+// than its arguments and allocates nothing.
+func (l *License) Standing(f Facts, now int64) Standing {
+	own := l.dates()
+	held := own
+	for _, o := range f.Overrides {
+		if o.Issuer == l.Issuer && o.Subject == l.Subject {
+			held.extend(o.Claims, o.Dates, now)
+		}
+	}
+	for _, b := range f.Bulletins {
+		if b.covers(l) {
+			held.extend(b.Claims, b.Dates, now)
+		}
+	}
+	before := l.standing(f, own, l.Term, now)
+	if held == own {
+		return before
+	}
+	term := l.Term
+	if term.End != 0 {
+		term.End = max(term.End, held.due)
+		term.RenewalGraceEnd = max(term.RenewalGraceEnd, term.End, held.exp)
+	}
+	after := l.standing(f, held, term, now)
+	if after.State != before.State {
+		after.Cause = CauseOverride
+	}
+	return after
+}
+
+// Standing returns where the lease stands at now.
+func (l *Lease) Standing(f Facts, now int64) Standing {
+	var c course
+	c.dates(l.NotBefore, dates{l.Stale, l.Due, l.Expires, l.Degraded}, f.Clock)
+	c.facts(f, l.Seq)
+	return c.standing(max(now, l.IssuedAt))
+}
+
+func (l *License) dates() dates { return dates{l.Stale, l.Due, l.Expires, l.Degraded} }
+
+func (l *License) standing(f Facts, d dates, t Term, now int64) Standing {
+	var c course
+	c.dates(l.NotBefore, d, f.Clock)
+	c.term(t, d.degraded, f.Released)
+	c.facts(f, l.Seq)
+	switch l.Status {
+	case Suspended:
+		c.add(laneRevoked, 0, StateDenied, CauseRevoked, CodeSuspended)
+	case Revoked:
+		c.add(laneRevoked, 0, StateDenied, CauseRevoked, CodeRevoked)
+	}
+	return c.standing(max(now, l.IssuedAt))
+}
+
+// dates are the thresholds of the ladder.
+type dates struct{ stale, due, exp, degraded int64 }
+
+// extend takes the later of both dates, once the exception is in force.
+func (d *dates) extend(c Claims, by Dates, now int64) {
+	if now < c.NotBefore {
+		return
+	}
+	d.stale = max(d.stale, by.Stale)
+	d.due = max(d.due, by.Due)
+	d.exp = max(d.exp, c.Expires)
+	d.degraded = max(d.degraded, by.Degraded)
+}
+
+func (b *Bulletin) covers(l *License) bool {
+	if b.Issuer != l.Issuer || !overlap(b.Audience, l.Audience) {
+		return false
+	}
+	return (len(b.Plans) == 0 || contains(b.Plans, l.Plan)) &&
+		(len(b.Customers) == 0 || contains(b.Customers, l.Customer)) &&
+		(len(b.Licenses) == 0 || contains(b.Licenses, l.Subject))
+}
+
+func overlap(a, b []string) bool {
+	for _, s := range a {
+		if contains(b, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// A course is every change that lies in the documents. Each lane has its own
+// causes; the worst lane is the state.
+type course struct {
+	changes [16]change
+	n       int
+}
+
+type lane uint8
+
+const (
+	laneRevoked lane = iota // of equal states the first lane names the cause
+	laneTerm
+	laneBinding
+	laneDates
+	lanes
+)
+
+type change struct {
+	lane  lane
+	at    int64
+	state State
+	cause Cause
+	code  string
+}
+
+func (c *course) add(l lane, at int64, s State, why Cause, code string) {
+	c.changes[c.n] = change{l, at, s, why, code}
+	c.n++
+}
+
+func (c *course) dates(from int64, d dates, doubt bool) {
+	why := CauseRefresh
+	c.add(laneDates, 0, StateNone, "", CodeNotStarted)
+	if doubt {
+		why = CauseClock
+		c.add(laneDates, from, StateStale, why, CodeClock)
+	} else {
+		c.add(laneDates, from, StateValid, "", CodeOK)
+		c.add(laneDates, d.stale, StateStale, why, CodeStale)
+	}
+	c.add(laneDates, d.due, StateGrace, why, CodeGrace)
+	c.add(laneDates, d.exp, StateDegraded, why, CodeDegraded)
+	c.add(laneDates, d.degraded, StateDenied, why, CodeExpired)
+}
+
+func (c *course) term(t Term, fallbackEnds, released int64) {
+	if t.Maintenance != 0 && released > t.Maintenance {
+		c.add(laneTerm, 0, StateDenied, CauseTerm, CodeNotMaintained)
+		return
+	}
+	if t.Start != 0 {
+		c.add(laneTerm, 0, StateNone, CauseTerm, CodeNotStarted)
+		c.add(laneTerm, t.Start, StateValid, "", CodeOK)
+	}
+	if t.End == 0 {
+		return
+	}
+	grace := max(t.End, t.RenewalGraceEnd)
+	c.add(laneTerm, t.End, StateGrace, CauseTerm, CodeRenewalGrace)
+	c.add(laneTerm, grace, StateDegraded, CauseTerm, CodeTermEnded)
+	c.add(laneTerm, max(grace, fallbackEnds), StateDenied, CauseTerm, CodeTermEnded)
+}
+
+func (c *course) facts(f Facts, seq Seq) {
+	if f.Mismatch != 0 {
+		c.add(laneBinding, f.Mismatch, StateGrace, CauseBinding, CodeBindingMismatch)
+		c.add(laneBinding, f.Mismatch+BindingGrace, StateDegraded, CauseBinding, CodeBindingMismatch)
+	}
+	r := f.Revoked
+	if r == nil || (r.Seq != Seq{} && seq.Compare(r.Seq) > 0) {
+		return
+	}
+	state := StateDenied
+	if r.Fallback {
+		state = StateDegraded
+	}
+	c.add(laneRevoked, r.At, state, CauseRevoked, CodeRevoked)
+}
+
+// at returns the worst lane's last change at or before t.
+func (c *course) at(t int64) change {
+	var last [lanes]change
+	for i := range lanes {
+		last[i].state = StateValid
+	}
+	for _, ch := range c.changes[:c.n] {
+		if ch.at <= t && ch.at >= last[ch.lane].at {
+			last[ch.lane] = ch
+		}
+	}
+	worst := last[0]
+	for _, ch := range last[1:] {
+		if ch.state.rank() > worst.state.rank() {
+			worst = ch
+		}
+	}
+	return worst
+}
+
+func (c *course) standing(now int64) Standing {
+	cur := c.at(now)
+	s := Standing{State: cur.state, Cause: cur.cause, Code: cur.code}
+	if s.Code == "" {
+		s.Code = CodeOK
+	}
+	for t, more := c.after(now); more; t, more = c.after(t) {
+		if next := c.at(t).state; next != s.State {
+			s.Next, s.At = next, t
+			return s
+		}
+	}
+	return s
+}
+
+// after returns the first time of a change later than t.
+func (c *course) after(t int64) (first int64, ok bool) {
+	for _, ch := range c.changes[:c.n] {
+		if ch.at > t && (!ok || ch.at < first) {
+			first, ok = ch.at, true
+		}
+	}
+	return first, ok
+}

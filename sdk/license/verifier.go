@@ -1,0 +1,328 @@
+package license
+
+import (
+	"reflect"
+)
+
+// Epsilon is how far the clocks of honest machines may be apart, in seconds.
+const Epsilon = 60
+
+// A Verifier is what is trusted: a root set, the key set in force, the issuer
+// and the product. It does not change: With… returns another one, and never one
+// that trusts something older. It is safe for concurrent use.
+type Verifier struct {
+	issuer  string
+	product string // "" for any, in an auditor's verifier
+	known   bool
+
+	root     RootSet
+	rootRing keyring
+	rootText string
+
+	set     KeySet
+	ring    keyring
+	setText string
+}
+
+// NewVerifier trusts a pinned root set, which is a list of compact JWS over one
+// payload, for one issuer and product.
+func NewVerifier(issuer, product string, pinned []string) (*Verifier, error) {
+	if issuer == "" {
+		return nil, fault(ErrIssuer, "none given")
+	}
+	if product == "" {
+		return nil, fault(ErrAudience, "none given")
+	}
+	v, err := NewAuditor(pinned)
+	if err != nil {
+		return nil, err
+	}
+	if v.issuer != issuer {
+		return nil, fault(ErrIssuer, "root set of %s", v.issuer)
+	}
+	v.product = product
+	return v, nil
+}
+
+// NewAuditor is NewVerifier for those who look at documents of every product,
+// such as the vendor. Programs use NewVerifier.
+func NewAuditor(pinned []string) (*Verifier, error) {
+	text, err := sharedPayload(pinned)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := decode64(text)
+	if err != nil {
+		return nil, err
+	}
+	root, err := decodeDocument[RootSet](payload)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := root.ring()
+	if err != nil {
+		return nil, err
+	}
+	by, err := ring.signed(TypeRootSet, pinned)
+	if err != nil {
+		return nil, err
+	}
+	if err := by.enough(root.K, root.Claims); err != nil {
+		return nil, err
+	}
+	return &Verifier{issuer: root.Issuer, root: root, rootRing: ring, rootText: text}, nil
+}
+
+// Issuer returns the environment whose documents are believed.
+func (v *Verifier) Issuer() string { return v.issuer }
+
+// RootSet returns the root set in force.
+func (v *Verifier) RootSet() RootSet { return v.root }
+
+// KeySet returns the key set in force; Number is 0 when there is none yet.
+func (v *Verifier) KeySet() KeySet { return v.set }
+
+// Known returns a verifier for documents that were accepted before and come
+// from the caller's own store: expiry of the key set and of the documents is not
+// held against them, nor a withdrawal whose cut-off came after they were issued.
+func (v *Verifier) Known() *Verifier {
+	w := *v
+	w.known = true
+	return &w
+}
+
+// WithRootSet trusts the next root set, which needs as many signatures as the
+// old and the new one ask for. The one in force again changes nothing; one that
+// is older, or another of the same number, is ErrRollback.
+func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
+	text, err := sharedPayload(list)
+	if err != nil {
+		return nil, err
+	}
+	if text == v.rootText {
+		return v, nil
+	}
+	old, err := v.rootRing.signed(TypeRootSet, list)
+	if err != nil {
+		return nil, err
+	}
+	if len(old.by) == 0 {
+		return nil, fault(ErrThreshold, "none of the keys in force")
+	}
+	root, err := decodeDocument[RootSet](old.payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := old.enough(v.root.K, root.Claims); err != nil {
+		return nil, err
+	}
+	ring, err := root.ring()
+	if err != nil {
+		return nil, err
+	}
+	by, err := ring.signed(TypeRootSet, list)
+	if err != nil {
+		return nil, err
+	}
+	if err := by.enough(root.K, root.Claims); err != nil {
+		return nil, err
+	}
+	if err := v.mayReplace(root.Claims, root.Number, v.root.Number, now); err != nil {
+		return nil, err
+	}
+	w := *v
+	w.root, w.rootRing, w.rootText = root, ring, text
+	return &w, nil
+}
+
+// WithKeySet trusts a key set signed by the root set in force. The one in force
+// again costs no verification. An expired one is taken, but no new document
+// under it.
+func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
+	text, err := sharedPayload(list)
+	if err != nil {
+		return nil, err
+	}
+	if text == v.setText {
+		return v, nil
+	}
+	by, err := v.rootRing.signed(TypeKeySet, list)
+	if err != nil {
+		return nil, err
+	}
+	if len(by.by) == 0 {
+		return nil, fault(ErrThreshold, "none of the root keys")
+	}
+	set, err := decodeDocument[KeySet](by.payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := by.enough(v.root.K, set.Claims); err != nil {
+		return nil, err
+	}
+	if set.IssuedAt >= v.root.Expires {
+		return nil, fault(ErrExpired, "root set")
+	}
+	ring, err := set.ring()
+	if err != nil {
+		return nil, err
+	}
+	if err := v.mayReplace(set.Claims, set.Number, v.set.Number, now); err != nil {
+		return nil, err
+	}
+	w := *v
+	w.set, w.ring, w.setText = set, ring, text
+	return &w, nil
+}
+
+func (v *Verifier) mayReplace(c Claims, number, held, now int64) error {
+	if c.Issuer != v.issuer {
+		return fault(ErrIssuer, "%s", c.Issuer)
+	}
+	if number <= held {
+		return fault(ErrRollback, "number %d, held %d", number, held)
+	}
+	if c.NotBefore > max(now, c.IssuedAt)+Epsilon {
+		return ErrNotYet
+	}
+	return nil
+}
+
+// License verifies a license. Now is seconds since 1970; a clock behind the
+// document's own iat does not matter, because iat is signed.
+func (v *Verifier) License(compact string, now int64) (*License, error) {
+	return open[License](v, compact, now)
+}
+
+// Lease verifies a lease that the origin signed; see LeaseChain for an edge's.
+func (v *Verifier) Lease(compact string, now int64) (*Lease, error) {
+	l, err := open[Lease](v, compact, now)
+	if err != nil {
+		return nil, err
+	}
+	if l.Node != "" {
+		return nil, fault(ErrChain, "lease of edge %s without its chain", l.Node)
+	}
+	return l, nil
+}
+
+// Reply verifies the answer to the question with this nonce. The nonce proves
+// that it is fresh, whatever the clock says; an empty one is refused.
+func (v *Verifier) Reply(compact, nonce string, now int64) (*Reply, error) {
+	if nonce == "" {
+		return nil, fault(ErrNonce, "none given")
+	}
+	r, c, err := read[Reply](v, v.ring, compact)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.fresh(r.common(), c, now); err != nil {
+		return nil, err
+	}
+	if r.Nonce != nonce {
+		return nil, ErrNonce
+	}
+	return &r, nil
+}
+
+// Revocations verifies the list of rights that ended early.
+func (v *Verifier) Revocations(compact string, now int64) (*Revocations, error) {
+	return open[Revocations](v, compact, now)
+}
+
+// Override verifies an exception for one license.
+func (v *Verifier) Override(compact string, now int64) (*Override, error) {
+	return open[Override](v, compact, now)
+}
+
+// Bulletin verifies an exception for many licenses.
+func (v *Verifier) Bulletin(compact string, now int64) (*Bulletin, error) {
+	return open[Bulletin](v, compact, now)
+}
+
+// open verifies a document that a key of the key set signed and that counts now.
+func open[T document](v *Verifier, compact string, now int64) (*T, error) {
+	doc, key, err := read[T](v, v.ring, compact)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.fresh(doc.common(), key, now); err != nil {
+		return nil, err
+	}
+	if err := v.inForce(doc.common(), doc.lastDate(), now); err != nil {
+		return nil, err
+	}
+	return &doc, nil
+}
+
+// read verifies all that does not depend on the time of day.
+func read[T document](v *Verifier, ring keyring, compact string) (doc T, key Key, err error) {
+	payload, key, err := ring.verify(doc.kind(), compact)
+	if err != nil {
+		return doc, key, err
+	}
+	if doc, err = decodeDocument[T](payload); err != nil {
+		return doc, key, err
+	}
+	c := doc.common()
+	if c.Issuer != v.issuer {
+		return doc, key, fault(ErrIssuer, "%s", c.Issuer)
+	}
+	if v.product != "" && len(c.Audience) > 0 && !contains(c.Audience, v.product) {
+		return doc, key, fault(ErrAudience, "%q", c.Audience)
+	}
+	return doc, key, key.timely(c, doc.lastDate())
+}
+
+// fresh refuses what the state of the keys no longer lets in.
+func (v *Verifier) fresh(c Claims, k Key, now int64) error {
+	if v.known {
+		now = c.IssuedAt // it was accepted while the key set was in force
+	}
+	if now >= v.set.Expires {
+		return ErrKeySetExpired
+	}
+	if k.Withdrawn == 0 {
+		return nil
+	}
+	if !v.known || c.IssuedAt >= k.Withdrawn {
+		return ErrWithdrawn
+	}
+	return nil
+}
+
+func (v *Verifier) inForce(c Claims, last, now int64) error {
+	if v.known {
+		return nil
+	}
+	if c.NotBefore > max(now, c.IssuedAt)+Epsilon {
+		return ErrNotYet
+	}
+	if now >= last {
+		return ErrExpired
+	}
+	return nil
+}
+
+// decodeDocument decodes and checks a payload.
+func decodeDocument[T document](payload []byte) (doc T, err error) {
+	if err := Unmarshal(payload, &doc); err != nil {
+		return doc, err
+	}
+	understood := planOf(reflect.TypeFor[T]())
+	for _, name := range doc.common().Must {
+		if _, ok := understood[name]; !ok {
+			return doc, fault(ErrMust, "%q", name)
+		}
+	}
+	return doc, doc.check()
+}
+
+func contains(list []string, one string) bool {
+	for _, s := range list {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
