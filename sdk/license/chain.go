@@ -15,7 +15,7 @@ type Edge struct {
 	Edge        string           `json:"edge"`
 	Incarnation int64            `json:"incarnation"`
 	Key         Key              `json:"key"`
-	Pools       map[string]int64 `json:"pools"` // most units of one document, by pool
+	Pools       map[string]int64 `json:"pools,omitempty"` // most units of one document, by pool
 }
 
 func (Edge) kind() Type { return TypeEdge }

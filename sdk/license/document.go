@@ -150,7 +150,7 @@ func (r *Reply) Covers(compact string) error {
 // Revocations is the list of rights that ended early.
 type Revocations struct {
 	Claims
-	Revoked []Revocation `json:"revoked"`
+	Revoked []Revocation `json:"revoked,omitempty"`
 }
 
 // A Revocation ends the rights of a license, lease or edge before their dates.
