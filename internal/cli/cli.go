@@ -1,0 +1,123 @@
+// Package cli is the command line: a file per command, and the only place where
+// the parts of the server are wired together. Client commands speak HTTP to a
+// server and never open its database; only serve, demo, backup, restore and
+// doctor touch a data folder. Secrets come from files and the environment, never
+// from an argument, because arguments are visible to every user of the machine.
+package cli
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// Program is what a process gives its commands.
+type Program struct {
+	Args    []string // Args[0] is the name people typed
+	Stdin   io.Reader
+	Stdout  io.Writer
+	Stderr  io.Writer
+	Environ []string // KEY=value, as in os.Environ
+}
+
+// OS is the Program of this process.
+func OS() Program {
+	return Program{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+}
+
+// Main runs the command that p names and returns the process's exit status.
+func Main(p Program) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c := &cli{program: p, http: &http.Client{}}
+	root := c.rootCommand()
+	root.SetArgs(p.Args[1:])
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	return c.report(root.ExecuteContext(ctx))
+}
+
+// cli holds one run of the program: its streams, its common flags and the
+// settings resolved from them.
+type cli struct {
+	program Program
+	http    *http.Client
+	flags   commonFlags
+}
+
+// commonFlags are understood by every command.
+type commonFlags struct {
+	url, environment, profile string
+	tokenFile, keyFile        string
+	output                    string
+	timeout                   time.Duration
+}
+
+func (c *cli) getenv(name string) string {
+	for i := len(c.program.Environ) - 1; i >= 0; i-- {
+		if value, ok := strings.CutPrefix(c.program.Environ[i], name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+func (c *cli) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "copyhold",
+		Short: "Software licensing: plans, signed licenses, seats and usage",
+		Long: `Copyhold issues signed licenses from plan files, counts seats and usage, and
+proves afterwards what happened.
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 denied by a license; 4 a document
+or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
+		Example: `  copyhold version
+  source <(copyhold completion bash)`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          showGroup,
+		CompletionOptions: cobra.CompletionOptions{
+			DisableDefaultCmd: true,
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.flags.url, "url", "", "server, as in http://127.0.0.1:7400 (COPYHOLD_URL)")
+	flags.StringVar(&c.flags.tokenFile, "token-file", "", "file that holds an administrator's token (COPYHOLD_TOKEN_FILE)")
+	flags.StringVar(&c.flags.keyFile, "key-file", "", "file that holds a license key (COPYHOLD_LICENSE_KEY_FILE)")
+	flags.StringVar(&c.flags.environment, "environment", "", "environment a token speaks for (COPYHOLD_ENVIRONMENT)")
+	flags.StringVar(&c.flags.profile, "profile", "", "named settings from the profile file (COPYHOLD_PROFILE)")
+	flags.StringVarP(&c.flags.output, "output", "o", "table", "table for people, json for programs")
+	flags.DurationVar(&c.flags.timeout, "timeout", 30*time.Second, "how long one request may take")
+	root.AddCommand(c.commands()...)
+	return root
+}
+
+// commands lists every command in the order in which help shows them.
+func (c *cli) commands() []*cobra.Command {
+	return []*cobra.Command{
+		c.versionCommand(),
+		c.completionCommand(),
+	}
+}
+
+// version is the module's version as the toolchain recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,229 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// maxAnswer bounds what is read of one answer; exports of the log are the longest.
+const maxAnswer = 64 << 20
+
+// A credential is how a request says who asks.
+type credential int
+
+const (
+	anonymous credential = iota
+	byToken              // a person or a system: Authorization: Bearer
+	byKey                // a licensed program: Authorization: License
+)
+
+// A client speaks to one server. It keeps no state and is safe for concurrent use.
+type client struct {
+	http     *http.Client
+	settings settings
+}
+
+// client connects to the server that the settings name; the credential that the
+// command needs has to be there.
+func (c *cli) client(as credential) (*client, error) {
+	s, err := c.settings()
+	if err != nil {
+		return nil, err
+	}
+	if as == byToken && s.token.value == "" {
+		return nil, exitf(exitUsage, "no token: name its file with --token-file or COPYHOLD_TOKEN_FILE")
+	}
+	if as == byKey && s.key.value == "" {
+		return nil, exitf(exitUsage, "no license key: name its file with --key-file or COPYHOLD_LICENSE_KEY_FILE")
+	}
+	h := *c.http
+	h.Timeout = c.flags.timeout
+	return &client{http: &h, settings: s}, nil
+}
+
+// A problem is an RFC 9457 answer, or what stands for one when no server of
+// ours answered. Only a problem with a decision speaks for a license.
+type problem struct {
+	Status   int             `json:"status,omitempty"`
+	Code     string          `json:"code,omitempty"`
+	Title    string          `json:"title,omitempty"`
+	Detail   string          `json:"detail"`
+	Errors   []problemDetail `json:"errors,omitempty"`
+	Decision *decision       `json:"decision,omitempty"`
+	Reply    string          `json:"reply,omitempty"`
+}
+
+type problemDetail struct {
+	Location string `json:"location,omitempty"`
+	Message  string `json:"message"`
+}
+
+func (p *problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	for _, d := range p.Errors {
+		text += "\n  " + d.Location + ": " + d.Message
+	}
+	if p.Code == "" {
+		return text
+	}
+	return fmt.Sprintf("%s (%s)", text, p.Code)
+}
+
+// exitStatus keeps "try again" apart from "no".
+func (p *problem) exitStatus() int {
+	switch {
+	case p.Decision != nil && p.Decision.Outcome == "denied":
+		return exitDenied
+	case p.Code == "unavailable", p.Code == "outcome_unknown", p.Code == "rate_limited", p.Status >= 500:
+		return exitUnavailable
+	}
+	return exitFailed
+}
+
+// An answer is a successful response: its status and its JSON, unchanged.
+type answer struct {
+	status int
+	header http.Header
+	body   json.RawMessage
+}
+
+func (a answer) decode(v any) error {
+	if err := json.Unmarshal(a.body, v); err != nil {
+		return fmt.Errorf("reading the server's answer: %w", err)
+	}
+	return nil
+}
+
+// A call is one request. Query and body may be nil.
+type call struct {
+	as           credential
+	method, path string
+	query        url.Values
+	body         any
+	idempotency  string
+}
+
+// do sends one request. A refusal is a *problem; a failure to get an answer is a
+// *problem with the code unavailable.
+func (c *client) do(ctx context.Context, r call) (answer, error) {
+	req, err := c.request(ctx, r)
+	if err != nil {
+		return answer{}, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return answer{}, ctx.Err()
+		}
+		return answer{}, &problem{Code: "unavailable", Detail: err.Error()}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return answer{}, &problem{Code: "unavailable", Detail: fmt.Sprintf("reading the answer: %v", err)}
+	}
+	if resp.StatusCode >= 300 {
+		return answer{}, refused(resp, body)
+	}
+	return answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
+}
+
+func (c *client) request(ctx context.Context, r call) (*http.Request, error) {
+	var body io.Reader
+	if r.body != nil {
+		text, err := json.Marshal(r.body)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(text)
+	}
+	target := c.settings.url.value + r.path
+	if len(r.query) > 0 {
+		target += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.idempotency != "" {
+		req.Header.Set("Idempotency-Key", r.idempotency)
+	}
+	switch r.as {
+	case byToken:
+		req.Header.Set("Authorization", "Bearer "+string(c.settings.token.value))
+		if c.settings.environment.value != "" {
+			req.Header.Set("Copyhold-Environment", c.settings.environment.value)
+		}
+	case byKey:
+		req.Header.Set("Authorization", "License "+string(c.settings.key.value))
+	}
+	req.Header.Set("Accept", "application/json")
+	return req, nil
+}
+
+// refused reads a problem. What is not one came from something in between and
+// says nothing about a license.
+func refused(resp *http.Response, body []byte) error {
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	p := &problem{}
+	if kind != "application/problem+json" || json.Unmarshal(body, p) != nil || p.Code == "" {
+		return &problem{
+			Status: resp.StatusCode, Code: "unavailable",
+			Detail: "something that is not Copyhold answered " + strconv.Quote(resp.Status),
+		}
+	}
+	p.Status = resp.StatusCode
+	return p
+}
+
+// page is one part of a list.
+type page struct {
+	Items []json.RawMessage `json:"items"`
+	Next  string            `json:"next,omitempty"`
+}
+
+// list follows cursors until limit items are there; limit 0 reads all. Next is
+// not empty if there are more.
+func (c *client) list(ctx context.Context, r call, limit int) (page, error) {
+	all := page{Items: []json.RawMessage{}}
+	query := url.Values{}
+	for name, values := range r.query {
+		query[name] = values
+	}
+	for {
+		size := 100
+		if limit > 0 {
+			size = min(size, limit-len(all.Items))
+		}
+		query.Set("limit", strconv.Itoa(size))
+		r.query = query
+		a, err := c.do(ctx, r)
+		if err != nil {
+			return all, err
+		}
+		var p page
+		if err := a.decode(&p); err != nil {
+			return all, err
+		}
+		all.Items = append(all.Items, p.Items...)
+		all.Next = p.Next
+		if p.Next == "" || (limit > 0 && len(all.Items) >= limit) {
+			return all, nil
+		}
+		query.Set("cursor", p.Next)
+	}
+}

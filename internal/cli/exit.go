@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses. They are documented in docs/cli.md and never change meaning.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDenied      = 3
+	exitTampered    = 4
+	exitUnavailable = 75 // EX_TEMPFAIL of sysexits.h
+)
+
+// An exit is an error that knows the process's exit status. Without a reason it
+// ends the process silently: everything was already said.
+type exit struct {
+	status int
+	reason error
+}
+
+func (e *exit) Error() string {
+	if e.reason == nil {
+		return fmt.Sprintf("exit status %d", e.status)
+	}
+	return e.reason.Error()
+}
+
+func (e *exit) Unwrap() error { return e.reason }
+
+func exitf(status int, format string, args ...any) error {
+	return &exit{status: status, reason: fmt.Errorf(format, args...)}
+}
+
+// usageError says what was wrong with the command line and where help is.
+func usageError(cmd *cobra.Command, format string, args ...any) error {
+	return exitf(exitUsage, "%s\nsee: %s --help", fmt.Sprintf(format, args...), cmd.CommandPath())
+}
+
+// report prints what went wrong, once, and returns the exit status.
+func (c *cli) report(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	status := exitFailed
+	var e *exit
+	var p *problem
+	switch {
+	case errors.As(err, &e):
+		status = e.status
+		if e.reason == nil {
+			return status
+		}
+	case errors.As(err, &p):
+		status = p.exitStatus()
+	case errors.Is(err, context.Canceled):
+		return exitFailed
+	}
+	if c.flags.output != "json" {
+		fmt.Fprintf(c.program.Stderr, "copyhold: %v\n", err)
+		return status
+	}
+	if p == nil {
+		p = &problem{Detail: err.Error()}
+	}
+	json.NewEncoder(c.program.Stderr).Encode(p)
+	return status
+}
+
+// exactly accepts one argument per name and shows the names when it refuses.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return usageError(cmd, "missing %s", names[len(args)])
+		}
+		if len(args) > len(names) {
+			return usageError(cmd, "unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// atLeast accepts one or more arguments of the same kind.
+func atLeast(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usageError(cmd, "missing %s", name)
+		}
+		return nil
+	}
+}
+
+// showGroup is what a command that only groups others does.
+func showGroup(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(cmd, "unknown command %q", args[0])
+	}
+	return cmd.Help()
+}
+
+// group returns a command that only holds others.
+func group(use, short, example string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: showGroup}
+	cmd.AddCommand(children...)
+	return cmd
+}

@@ -1,0 +1,246 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// A column is one field of a record: its heading, its place (members joined by
+// dots), and how to write it if not plainly.
+type column struct {
+	head, path string
+	as         func(any) string
+}
+
+// A record is one JSON object, with numbers as they were written.
+type record map[string]any
+
+func records(items []json.RawMessage) ([]record, error) {
+	all := make([]record, len(items))
+	for i, item := range items {
+		if err := readRecord(item, &all[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func readRecord(text []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(into); err != nil {
+		return fmt.Errorf("reading the server's answer: %w", err)
+	}
+	return nil
+}
+
+// at returns the value at a path, or nil.
+func (r record) at(path string) any {
+	var value any = map[string]any(r)
+	for _, name := range strings.Split(path, ".") {
+		object, ok := value.(map[string]any)
+		if !ok {
+			return nil
+		}
+		value = object[name]
+	}
+	return value
+}
+
+func (c column) cell(r record) string {
+	value := r.at(c.path)
+	if c.as != nil && value != nil {
+		return c.as(value)
+	}
+	return plain(value)
+}
+
+// plain writes a JSON value for people: no quotes, no braces, "-" for nothing.
+func plain(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "-"
+	case string:
+		if v == "" {
+			return "-"
+		}
+		return v
+	case bool:
+		if v {
+			return "yes"
+		}
+		return "no"
+	case []any:
+		parts := make([]string, len(v))
+		for i, item := range v {
+			parts[i] = plain(item)
+		}
+		return orDash(strings.Join(parts, ", "))
+	case map[string]any:
+		parts := make([]string, 0, len(v))
+		for name, item := range v {
+			parts = append(parts, name+"="+plain(item))
+		}
+		slices.Sort(parts)
+		return orDash(strings.Join(parts, " "))
+	}
+	return fmt.Sprint(value)
+}
+
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// unixTime writes a number of seconds since 1970 as RFC 3339; zero is no time.
+func unixTime(value any) string {
+	number, ok := value.(json.Number)
+	if !ok {
+		return plain(value)
+	}
+	seconds, err := number.Int64()
+	if err != nil || seconds == 0 {
+		return "-"
+	}
+	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
+}
+
+// asJSON reports that the command's output is for a program.
+func (c *cli) asJSON() bool { return c.flags.output == "json" }
+
+// printJSON writes one indented JSON value.
+func (c *cli) printJSON(v any) error {
+	e := json.NewEncoder(c.program.Stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// printf writes a line for people.
+func (c *cli) printf(format string, args ...any) {
+	fmt.Fprintf(c.program.Stdout, format, args...)
+}
+
+// printList writes a list: its JSON, or a table.
+func (c *cli) printList(p page, columns ...column) error {
+	if c.asJSON() {
+		return c.printJSON(p)
+	}
+	rows, err := records(p.Items)
+	if err != nil {
+		return err
+	}
+	c.printTable(rows, columns...)
+	if p.Next != "" {
+		fmt.Fprintf(c.program.Stderr, "the first %d; --limit 0 shows all\n", len(rows))
+	}
+	return nil
+}
+
+// printRecord writes one object: its JSON, or a line per field that it has.
+func (c *cli) printRecord(text json.RawMessage, columns ...column) error {
+	if c.asJSON() {
+		return c.printJSON(text)
+	}
+	var r record
+	if err := readRecord(text, &r); err != nil {
+		return err
+	}
+	c.printFields(r, columns...)
+	return nil
+}
+
+func (c *cli) printFields(r record, columns ...column) {
+	width := 0
+	for _, col := range columns {
+		if r.at(col.path) != nil {
+			width = max(width, utf8.RuneCountInString(col.head))
+		}
+	}
+	for _, col := range columns {
+		if r.at(col.path) != nil {
+			c.printf("%s  %s\n", c.dim(pad(col.head, width)), c.tint(col.cell(r)))
+		}
+	}
+}
+
+func (c *cli) printTable(rows []record, columns ...column) {
+	if len(rows) == 0 {
+		fmt.Fprintln(c.program.Stderr, "none")
+		return
+	}
+	cells := make([][]string, len(rows))
+	widths := make([]int, len(columns))
+	for i, col := range columns {
+		widths[i] = utf8.RuneCountInString(col.head)
+	}
+	for n, row := range rows {
+		cells[n] = make([]string, len(columns))
+		for i, col := range columns {
+			cells[n][i] = col.cell(row)
+			widths[i] = max(widths[i], utf8.RuneCountInString(cells[n][i]))
+		}
+	}
+	line := func(paint func(string) string, cell func(int) string) {
+		for i := range columns {
+			if i == len(columns)-1 {
+				c.printf("%s\n", paint(cell(i)))
+				return
+			}
+			c.printf("%s  ", paint(pad(cell(i), widths[i])))
+		}
+	}
+	line(c.dim, func(i int) string { return columns[i].head })
+	for _, row := range cells {
+		line(c.tint, func(i int) string { return row[i] })
+	}
+}
+
+func pad(text string, width int) string {
+	return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
+}
+
+// tints are the words whose colour saves a look.
+var tints = map[string]string{
+	"active": "32", "valid": "32", "allowed": "32", "ok": "32",
+	"stale": "33", "grace": "33", "degraded": "33", "suspended": "33", "unavailable": "33", "warning": "33", "queued": "33",
+	"denied": "31", "revoked": "31", "failed": "31",
+}
+
+func (c *cli) tint(text string) string {
+	code, ok := tints[strings.TrimSpace(text)]
+	if !ok || !c.colours(c.program.Stdout) {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (c *cli) dim(text string) string {
+	if !c.colours(c.program.Stdout) {
+		return text
+	}
+	return "\x1b[2m" + text + "\x1b[0m"
+}
+
+// colours reports whether w is a terminal whose reader wants them.
+func (c *cli) colours(w io.Writer) bool {
+	return isTerminal(w) && c.getenv("NO_COLOR") == "" && c.getenv("TERM") != "dumb"
+}
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && file.Name() != os.DevNull
+}

@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+const defaultURL = "http://127.0.0.1:7400"
+
+// A secret is text that is sent and never shown.
+type secret string
+
+func (s secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// A setting is one resolved value and where it was found.
+type setting[T ~string] struct {
+	value  T
+	source string
+}
+
+// settings are what a client command needs to know about its server.
+type settings struct {
+	url, environment setting[string]
+	token, key       setting[secret]
+}
+
+// A profile is a named set of settings in the profile file.
+type profile struct {
+	URL            string `yaml:"url"`
+	Environment    string `yaml:"environment"`
+	TokenFile      string `yaml:"token_file"`
+	LicenseKeyFile string `yaml:"license_key_file"`
+}
+
+// settings resolves every value: a flag wins over the environment, the
+// environment over the profile, the profile over what is built in.
+func (c *cli) settings() (settings, error) {
+	p, file, err := c.profile()
+	if err != nil {
+		return settings{}, err
+	}
+	var s settings
+	s.url = first(
+		setting[string]{c.flags.url, "--url"},
+		setting[string]{c.getenv("COPYHOLD_URL"), "COPYHOLD_URL"},
+		setting[string]{p.URL, file},
+		setting[string]{defaultURL, "default"})
+	if u, err := url.Parse(s.url.value); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return s, exitf(exitUsage, "%s: %q is not an http or https address", s.url.source, s.url.value)
+	}
+	s.url.value = strings.TrimRight(s.url.value, "/")
+	s.environment = first(
+		setting[string]{c.flags.environment, "--environment"},
+		setting[string]{c.getenv("COPYHOLD_ENVIRONMENT"), "COPYHOLD_ENVIRONMENT"},
+		setting[string]{p.Environment, file})
+	if s.token, err = c.secret(c.flags.tokenFile, "--token-file", "COPYHOLD_TOKEN", p.TokenFile, file); err != nil {
+		return s, err
+	}
+	s.key, err = c.secret(c.flags.keyFile, "--key-file", "COPYHOLD_LICENSE_KEY", p.LicenseKeyFile, file)
+	return s, err
+}
+
+// secret finds a secret: in the file a flag names, in the variable, in the file
+// that variable_FILE names, or in the file a profile names.
+func (c *cli) secret(flagFile, flag, variable, profileFile, profileName string) (setting[secret], error) {
+	if value := c.getenv(variable); value != "" && flagFile == "" {
+		return setting[secret]{secret(strings.TrimSpace(value)), variable}, nil
+	}
+	file := first(
+		setting[string]{flagFile, flag},
+		setting[string]{c.getenv(variable + "_FILE"), variable + "_FILE"},
+		setting[string]{profileFile, profileName})
+	if file.value == "" {
+		return setting[secret]{}, nil
+	}
+	text, err := os.ReadFile(file.value)
+	if err != nil {
+		return setting[secret]{}, exitf(exitUsage, "reading the secret that %s names: %w", file.source, err)
+	}
+	value := strings.TrimSpace(string(text))
+	if value == "" {
+		return setting[secret]{}, exitf(exitUsage, "%s: %s is empty", file.source, file.value)
+	}
+	return setting[secret]{secret(value), file.value}, nil
+}
+
+// profile reads the chosen profile; only a profile asked for by name has to exist.
+func (c *cli) profile() (profile, string, error) {
+	name := cmp.Or(c.flags.profile, c.getenv("COPYHOLD_PROFILE"))
+	file, err := c.profileFile()
+	if err != nil {
+		return profile{}, "", nil // a machine account without a home has no profile
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) && name == "" {
+		return profile{}, file, nil
+	}
+	if err != nil {
+		return profile{}, file, exitf(exitUsage, "reading profiles: %w", err)
+	}
+	var profiles map[string]profile
+	if err := yaml.Load(text, &profiles, yaml.WithKnownFields()); err != nil {
+		return profile{}, file, exitf(exitUsage, "reading profiles in %s: %w", file, err)
+	}
+	p, ok := profiles[cmp.Or(name, "default")]
+	if !ok && name != "" {
+		return profile{}, file, exitf(exitUsage, "%s has no profile %q", file, name)
+	}
+	return p, fmt.Sprintf("%s (%s)", file, cmp.Or(name, "default")), nil
+}
+
+// profileFile is $XDG_CONFIG_HOME/copyhold/profiles.yaml or the system's equal.
+func (c *cli) profileFile() (string, error) {
+	if dir := c.getenv("XDG_CONFIG_HOME"); dir != "" {
+		return filepath.Join(dir, "copyhold", "profiles.yaml"), nil
+	}
+	dir, err := os.UserConfigDir()
+	return filepath.Join(dir, "copyhold", "profiles.yaml"), err
+}
+
+// first returns the first setting that has a value.
+func first[T ~string](candidates ...setting[T]) setting[T] {
+	for _, s := range candidates {
+		if s.value != "" {
+			return s
+		}
+	}
+	return setting[T]{}
+}
+
+func (c *cli) checkFlags() error {
+	if c.flags.output != "table" && c.flags.output != "json" {
+		return exitf(exitUsage, "--output is table or json, not %q", c.flags.output)
+	}
+	if c.flags.timeout <= 0 {
+		return exitf(exitUsage, "--timeout must be longer than zero")
+	}
+	return nil
+}
