@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// keeperName is the hidden command that holds the seat for copyhold run.
+const keeperName = "keep-seat"
+
+// orphanPoll is how often a keeper whose copyhold run was killed looks whether
+// the command still runs.
+const orphanPoll = 250 * time.Millisecond
+
+// retryPause is how long a waiter pauses before it asks for its place again.
+const retryPause = time.Second
+
+func (c *cli) keeperCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    keeperName + " REQUEST",
+		Hidden: true,
+		Args:   exactly("REQUEST"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			outlive()
+			var want seatRequest
+			if err := json.Unmarshal([]byte(args[0]), &want); err != nil {
+				return fmt.Errorf("reading the request: %w", err)
+			}
+			server, err := c.client(byKey)
+			if err != nil {
+				return err
+			}
+			server.http.Timeout += time.Duration(want.Wait) * time.Second
+			k := &seatKeeper{server: server, want: want, out: json.NewEncoder(c.program.Stdout)}
+			k.keep(context.WithoutCancel(cmd.Context()), c.program.Stdin)
+			return nil
+		},
+	}
+}
+
+// A seatKeeper takes a seat, renews it until it is told that the command has
+// ended, and gives it back.
+type seatKeeper struct {
+	server *client
+	want   seatRequest
+	out    *json.Encoder
+	seat   seat
+	warned bool
+}
+
+// say sends news; copyhold run may be dead, and then nobody listens.
+func (k *seatKeeper) say(n news) { _ = k.out.Encode(n) }
+
+func (k *seatKeeper) keep(ctx context.Context, orders io.Reader) {
+	waiting, stopWaiting := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		defer stopWaiting()
+		watch(orders)
+	}()
+	s, err := k.acquire(waiting)
+	if err != nil {
+		k.say(refusal(err))
+		return
+	}
+	k.seat = s
+	k.say(news{Granted: true})
+	k.renewUntil(ctx, over)
+	k.release(ctx)
+}
+
+// watch returns when the command has ended: copyhold run says so, or its pipe
+// broke and the process is gone.
+func watch(orders io.Reader) {
+	var command *os.Process
+	for lines := bufio.NewScanner(orders); lines.Scan(); {
+		var o order
+		if json.Unmarshal(lines.Bytes(), &o) != nil {
+			continue
+		}
+		if o.Ended {
+			return
+		}
+		if p, err := os.FindProcess(o.PID); o.PID > 0 && err == nil {
+			command = p
+		}
+	}
+	if command == nil {
+		return
+	}
+	for poll := time.NewTicker(orphanPoll); alive(command); {
+		<-poll.C
+	}
+}
+
+// refusal turns an error into the news that there is no seat.
+func refusal(err error) news {
+	var e *exit
+	var p *problem
+	status := exitFailed
+	switch {
+	case errors.As(err, &e):
+		status = e.status
+	case errors.As(err, &p):
+		status = p.exitStatus()
+		if status != exitDenied {
+			status = exitUnavailable
+		}
+	}
+	return news{Status: status, Message: err.Error()}
+}
+
+// renewUntil renews the seat until the command is over. Nothing that happens here
+// touches the command.
+func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
+	for failures := 0; ; {
+		wait := k.seat.dates().nextRenewal(time.Now(), rand.Float64())
+		if failures > 0 {
+			wait = min(time.Second<<min(failures, 5), 30*time.Second)
+		}
+		select {
+		case <-over:
+			return
+		case <-time.After(wait):
+		}
+		renewed, err := k.renew(ctx)
+		if err != nil {
+			failures++
+			k.warn(err)
+			continue
+		}
+		failures, k.warned, k.seat = 0, false, renewed
+	}
+}
+
+// renew renews the seat, or takes another if the server no longer knows it.
+func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
+	renewed, err := k.server.renewSeat(ctx, k.seat, k.want.Instance)
+	var p *problem
+	if err == nil || !errors.As(err, &p) || (p.Code != "gone" && p.Code != "not_found") {
+		return renewed, err
+	}
+	k.want.RequestID, k.want.Wait = newRequestID(), 0
+	return k.acquire(ctx)
+}
+
+// warn says once per outage that the seat is not renewed.
+func (k *seatKeeper) warn(err error) {
+	if !k.warned {
+		k.warned = true
+		k.say(news{Message: fmt.Sprintf("the seat is not renewed, the command runs on: %v", err)})
+	}
+}
+
+// acquire takes a seat, and waits in the queue for as long as was asked. An outage
+// while waiting is part of the wait: the request id keeps the place.
+func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
+	deadline := time.Now().Add(time.Duration(k.want.Wait) * time.Second)
+	for {
+		s, err := k.server.acquireSeat(ctx, k.want)
+		var p *problem
+		switch {
+		case err == nil && s.Lease != "":
+			return s, nil
+		case err == nil && s.Ticket == "":
+			return s, exitf(exitDenied, "%s", s.Decision.Reason)
+		case err != nil && (!errors.As(err, &p) || p.exitStatus() != exitUnavailable):
+			return s, err
+		case time.Now().After(deadline):
+			if err == nil {
+				err = exitf(exitUnavailable, "no seat became free in time: %s", s.Decision.Reason)
+			}
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return s, ctx.Err()
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// release gives the seat back, trying until the lease has ended by itself.
+func (k *seatKeeper) release(ctx context.Context) {
+	ends := time.Unix(k.seat.dates().Expires, 0)
+	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		err := k.server.releaseSeat(ctx, k.seat)
+		if err == nil || time.Now().After(ends) {
+			return
+		}
+		k.warn(err)
+		time.Sleep(pause)
+	}
+}

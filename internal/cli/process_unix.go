@@ -1,0 +1,52 @@
+//go:build unix
+
+package cli
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+)
+
+// forwarded are the signals that copyhold run passes on to its command.
+func forwarded() []os.Signal {
+	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+}
+
+// fromKeyboard reports signals that a terminal sends to the whole foreground
+// group, and that the command therefore gets by itself.
+func fromKeyboard(s os.Signal) bool { return s == syscall.SIGINT || s == syscall.SIGQUIT }
+
+// detach gives the keeper a session of its own, so that neither the terminal nor
+// a kill of the process group reaches it.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
+
+// outlive makes the keeper deaf to what ends its parent.
+func outlive() {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
+}
+
+// alive reports whether a process still runs. A zombie, which only waits for
+// somebody to ask for its status, does not.
+func alive(p *os.Process) bool {
+	if p.Signal(syscall.Signal(0)) != nil {
+		return false
+	}
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(p.Pid) + "/stat")
+	if err != nil {
+		return true // no /proc on this system
+	}
+	_, state, found := bytes.Cut(stat, []byte(") "))
+	return !found || (state[0] != 'Z' && state[0] != 'X')
+}
+
+// statusOf is the exit status a shell would report.
+func statusOf(state *os.ProcessState) int {
+	if w, ok := state.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return 128 + int(w.Signal())
+	}
+	return state.ExitCode()
+}

@@ -1,0 +1,33 @@
+package cli
+
+import (
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+)
+
+// forwarded is empty: a console sends its events to every process in it.
+func forwarded() []os.Signal { return []os.Signal{os.Interrupt} }
+
+func fromKeyboard(os.Signal) bool { return true }
+
+// detach keeps console events away from the keeper.
+func detach(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+func outlive() { signal.Ignore(os.Interrupt) }
+
+// alive opens the process anew, which fails once it has ended.
+func alive(p *os.Process) bool {
+	h, err := syscall.OpenProcess(syscall.SYNCHRONIZE, false, uint32(p.Pid))
+	if err != nil {
+		return false
+	}
+	defer syscall.CloseHandle(h)
+	event, err := syscall.WaitForSingleObject(h, 0)
+	return err == nil && event == syscall.WAIT_TIMEOUT
+}
+
+func statusOf(state *os.ProcessState) int { return state.ExitCode() }

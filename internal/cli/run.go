@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// releaseWithin is how long the end of a command waits for its seat to be back.
+// The keeper goes on trying afterwards.
+const releaseWithin = 2 * time.Second
+
+func (c *cli) runCommand() *cobra.Command {
+	var want seatRequest
+	cmd := &cobra.Command{
+		Use:   "run --pool POOL -- COMMAND [ARGUMENT...]",
+		Short: "Run a command while holding a seat",
+		Long: `Run takes a seat, starts the command, renews the seat while it runs, and gives it
+back within 2 seconds of its end, however it ended: also when the command or
+copyhold run itself is killed with SIGKILL. Signals are passed on to the command.
+A command that has started is never stopped by licensing: if the server is away
+or the seat is lost, it runs on and a warning is printed.
+
+Exit status: the command's own, or before it has started: 3 the license denies it;
+75 no server answered or --wait ran out, try again; 126 the command cannot be
+started; 127 it was not found.`,
+		Example: `  copyhold run --pool seats -- make test
+  copyhold run --pool seats --wait 30m --holder job:4711 -- ./render.sh scene.blend
+  copyhold run --pool cores --units 8 -- simulate --threads 8`,
+		Args: atLeast("COMMAND"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := c.client(byKey); err != nil {
+				return err
+			}
+			path, err := exec.LookPath(args[0])
+			if err != nil {
+				return startFailure(err)
+			}
+			want.RequestID, want.Instance = newRequestID(), instanceName()
+			return c.runWithSeat(cmd.Context(), path, args, want)
+		},
+	}
+	c.seatFlags(cmd, &want)
+	cmd.Flags().SetInterspersed(false)
+	return cmd
+}
+
+// startFailure keeps the exit statuses that shells use.
+func startFailure(err error) error {
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		return exitf(127, "%w", err)
+	}
+	return exitf(126, "%w", err)
+}
+
+// runWithSeat has a keeper take a seat, and runs the command meanwhile. The
+// keeper is a process of its own, so that it can give the seat back when this one
+// is killed.
+func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want seatRequest) error {
+	k, err := c.startKeeper(want)
+	if err != nil {
+		return fmt.Errorf("starting the keeper of the seat: %w", err)
+	}
+	defer func() { k.end() }()
+	if err := c.awaitSeat(ctx, k); err != nil {
+		return err
+	}
+	command := exec.Command(path)
+	command.Args = args
+	command.Stdin, command.Stdout, command.Stderr = c.program.Stdin, c.program.Stdout, c.program.Stderr
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, forwarded()...)
+	defer signal.Stop(signals)
+	if err := command.Start(); err != nil {
+		return startFailure(err)
+	}
+	k.tell(order{PID: command.Process.Pid})
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	refused := false
+	for {
+		select {
+		case s := <-signals:
+			if !fromKeyboard(s) || !isTerminal(c.program.Stdin) {
+				_ = command.Process.Signal(s) // it may have ended meanwhile
+			}
+		case n, open := <-k.news:
+			c.warnOf(n)
+			refused = refused || n.Status != 0
+			if !open {
+				k = c.replaceKeeper(k, want, command.Process.Pid, refused)
+			}
+		case err := <-ended:
+			var failed *exec.ExitError
+			if err != nil && !errors.As(err, &failed) {
+				return err
+			}
+			if status := statusOf(command.ProcessState); status != 0 {
+				return &exit{status: status}
+			}
+			return nil
+		}
+	}
+}
+
+// awaitSeat waits until the keeper has a seat or knows that there is none.
+func (c *cli) awaitSeat(ctx context.Context, k *keeper) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return exitf(exitFailed, "stopped while waiting for a seat")
+		case n, open := <-k.news:
+			switch {
+			case !open:
+				return exitf(exitUnavailable, "the keeper of the seat ended unexpectedly")
+			case n.Granted:
+				return nil
+			case n.Status != 0:
+				return exitf(n.Status, "%s", n.Message)
+			}
+			c.warnOf(n)
+		}
+	}
+}
+
+func (c *cli) warnOf(n news) {
+	if n.Message != "" {
+		fmt.Fprintf(c.program.Stderr, "copyhold: %s\n", n.Message)
+	}
+}
+
+// replaceKeeper starts another keeper when the first was killed. The request id
+// is the same, so it gets the same seat. Without a keeper the command runs on.
+func (c *cli) replaceKeeper(dead *keeper, want seatRequest, pid int, refused bool) *keeper {
+	dead.end()
+	if refused || dead.successor >= maxSuccessors {
+		fmt.Fprintln(c.program.Stderr, "copyhold: the seat is no longer renewed, the command runs on")
+		return &keeper{} // a nil channel brings no news
+	}
+	k, err := c.startKeeper(want)
+	if err != nil {
+		fmt.Fprintf(c.program.Stderr, "copyhold: the seat is no longer renewed, the command runs on: %v\n", err)
+		return &keeper{}
+	}
+	k.successor = dead.successor + 1
+	k.tell(order{PID: pid})
+	return k
+}
+
+// maxSuccessors bounds how often a killed keeper is replaced.
+const maxSuccessors = 5
+
+// A keeper is the process that holds the seat, seen from copyhold run.
+type keeper struct {
+	process   *exec.Cmd
+	orders    io.WriteCloser
+	news      chan news
+	successor int // how many keepers came before
+}
+
+// An order goes to the keeper. If the pipe ends without Ended, copyhold run was
+// killed and the keeper watches the process PID itself.
+type order struct {
+	PID   int  `json:"pid,omitempty"`
+	Ended bool `json:"ended,omitempty"`
+}
+
+// News comes from the keeper: the seat is there, or will not be (Status is the
+// exit status then), or only a message.
+type news struct {
+	Granted bool   `json:"granted,omitempty"`
+	Status  int    `json:"status,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+func (c *cli) startKeeper(want seatRequest) (*keeper, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(want)
+	if err != nil {
+		return nil, err
+	}
+	process := exec.Command(self)
+	process.Args = append([]string{c.program.Args[0], keeperName, string(text)}, c.flagArguments()...)
+	process.Env = c.program.Environ
+	detach(process)
+	orders, err := process.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := process.Start(); err != nil {
+		return nil, err
+	}
+	k := &keeper{process: process, orders: orders, news: make(chan news, 16)}
+	go func() {
+		defer close(k.news)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var n news
+			if json.Unmarshal(lines.Bytes(), &n) == nil {
+				k.news <- n
+			}
+		}
+	}()
+	return k, nil
+}
+
+func (k *keeper) tell(o order) {
+	if k.orders != nil {
+		_ = json.NewEncoder(k.orders).Encode(o) // a dead keeper is noticed by the end of its news
+	}
+}
+
+// end tells the keeper to give the seat back and waits until it has, but not
+// longer than releaseWithin.
+func (k *keeper) end() {
+	if k.orders == nil {
+		return
+	}
+	k.tell(order{Ended: true})
+	k.orders.Close()
+	gone := make(chan struct{})
+	go func() {
+		for range k.news { // drain, so that the keeper is never stuck in a write
+		}
+		_ = k.process.Wait()
+		close(gone)
+	}()
+	select {
+	case <-gone:
+	case <-time.After(releaseWithin):
+	}
+}
+
+// flagArguments are the common flags again, for the keeper.
+func (c *cli) flagArguments() []string {
+	var args []string
+	for name, value := range map[string]string{
+		"url": c.flags.url, "environment": c.flags.environment, "profile": c.flags.profile, "key-file": c.flags.keyFile,
+	} {
+		if value != "" {
+			args = append(args, "--"+name+"="+value)
+		}
+	}
+	return args
+}
+
+func newRequestID() string { return "req_" + rand.Text() }
+
+// instanceName is unique to one run of a program on one host.
+func instanceName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:8])
+}

@@ -1,0 +1,164 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// A seatRequest asks for units of a pool. Durations are whole seconds.
+type seatRequest struct {
+	RequestID string `json:"request_id"`
+	Nonce     string `json:"nonce,omitempty"`
+	Pool      string `json:"pool"`
+	Units     int64  `json:"units"`
+	Holder    holder `json:"holder"`
+	Instance  string `json:"instance"`
+	For       int64  `json:"for,omitempty"`
+	Wait      int64  `json:"wait,omitempty"`
+}
+
+// A holder is who holds the seat.
+type holder struct {
+	Kind       string            `json:"kind"`
+	ID         string            `json:"id"`
+	Components map[string]string `json:"components,omitempty"`
+}
+
+// UnmarshalFlag reads KIND:ID, or an ID whose kind is user.
+func (h *holder) Set(text string) error {
+	kind, id, found := strings.Cut(text, ":")
+	if !found {
+		kind, id = "user", text
+	}
+	if kind == "" || id == "" {
+		return errors.New("write KIND:ID, as in machine:build-7, or only ID for a user")
+	}
+	h.Kind, h.ID = kind, id
+	return nil
+}
+
+func (h *holder) String() string {
+	if h.ID == "" {
+		return ""
+	}
+	return h.Kind + ":" + h.ID
+}
+
+func (h *holder) Type() string { return "holder" }
+
+// seatFlags declares what an acquire can say, for run and lease acquire.
+func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
+	want.Holder = defaultHolder()
+	flags := cmd.Flags()
+	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
+	flags.Int64Var(&want.Units, "units", 1, "units to take")
+	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user")
+	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
+	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
+	_ = cmd.MarkFlagRequired("pool") // fails only for a flag that does not exist
+}
+
+// defaultHolder is the person at this machine.
+func defaultHolder() holder {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return holder{Kind: "user", ID: name}
+	}
+	return holder{Kind: "user", ID: name + "@" + host}
+}
+
+// A seat is what the server granted.
+type seat struct {
+	ID         string   `json:"id"`
+	Generation int64    `json:"generation"`
+	Ticket     string   `json:"ticket"`
+	Decision   decision `json:"decision"`
+	Lease      string   `json:"lease"`
+}
+
+// leaseDates are the dates in a lease document that tell when to renew. They
+// pace renewals only; nothing is believed because of them.
+type leaseDates struct {
+	Refresh [2]int64 `json:"refresh"`
+	Expires int64    `json:"exp"`
+}
+
+// dates reads the dates without verifying the document.
+func (s seat) dates() leaseDates {
+	var d leaseDates
+	parts := strings.Split(s.Lease, ".")
+	if len(parts) != 3 {
+		return d
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		_ = json.Unmarshal(payload, &d) // no dates: renew at the default pace
+	}
+	return d
+}
+
+// nextRenewal is how long to wait before renewing: a place in the window that the
+// server gave, or a third of what is left.
+func (d leaseDates) nextRenewal(now time.Time, spread float64) time.Duration {
+	const soonest, latest = time.Second, time.Minute
+	wait := latest
+	switch from, to := d.Refresh[0], d.Refresh[1]; {
+	case from > 0 && to >= from:
+		wait = time.Unix(from, 0).Sub(now) + time.Duration(spread*float64(to-from)*float64(time.Second))
+	case d.Expires > 0:
+		wait = time.Unix(d.Expires, 0).Sub(now) / 3
+	}
+	return max(wait, soonest)
+}
+
+func (c *client) acquireSeat(ctx context.Context, want seatRequest) (seat, error) {
+	a, err := c.do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
+	if err != nil {
+		return seat{}, err
+	}
+	var s seat
+	return s, a.decode(&s)
+}
+
+func (c *client) renewSeat(ctx context.Context, s seat, instance string) (seat, error) {
+	a, err := c.do(ctx, call{
+		as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(s.ID) + "/renew",
+		body: map[string]any{"generation": s.Generation, "instance": instance},
+	})
+	if err != nil {
+		return s, err
+	}
+	renewed := s
+	return renewed, a.decode(&renewed)
+}
+
+func (c *client) releaseSeat(ctx context.Context, s seat) error {
+	_, err := c.do(ctx, call{
+		as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(s.ID),
+		query: url.Values{"generation": {strconv.FormatInt(s.Generation, 10)}},
+	})
+	var p *problem
+	if errors.As(err, &p) && (p.Code == "not_found" || p.Code == "gone") {
+		return nil // it is back already
+	}
+	if err != nil {
+		return fmt.Errorf("releasing %s: %w", s.ID, err)
+	}
+	return nil
+}
