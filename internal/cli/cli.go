@@ -108,6 +108,8 @@ or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
 // commands lists every command in the order in which help shows them.
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
+		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(),
+		c.leaseCommand(), c.usageCommand(), c.checkCommand(),
 		c.runCommand(),
 		c.keeperCommand(),
 		c.versionCommand(),

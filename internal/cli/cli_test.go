@@ -49,7 +49,7 @@ func TestExamplesAreCommands(t *testing.T) {
 func invocations(line string) [][]string {
 	var found [][]string
 	for _, part := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune("|;()<>&`", r) }) {
-		words := strings.Fields(part)
+		words := shellWords(part)
 		for i, word := range words {
 			if word == "copyhold" || strings.HasSuffix(word, "/copyhold") {
 				found = append(found, words[i+1:])
@@ -61,6 +61,19 @@ func invocations(line string) [][]string {
 		}
 	}
 	return found
+}
+
+// shellWords splits at spaces outside of single quotes.
+func shellWords(line string) []string {
+	var words []string
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			words = append(words, part)
+			continue
+		}
+		words = append(words, strings.Fields(part)...)
+	}
+	return words
 }
 
 // parses finds the command of a line and reads its flags and arguments without

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // maxAnswer bounds what is read of one answer; exports of the log are the longest.
@@ -80,6 +82,12 @@ func (p *problem) Error() string {
 	return fmt.Sprintf("%s (%s)", text, p.Code)
 }
 
+// asProblem returns the problem in err's chain.
+func asProblem(err error) (*problem, bool) {
+	var p *problem
+	return p, errors.As(err, &p)
+}
+
 // exitStatus keeps "try again" apart from "no".
 func (p *problem) exitStatus() int {
 	switch {
@@ -111,13 +119,30 @@ type call struct {
 	method, path string
 	query        url.Values
 	body         any
-	idempotency  string
 }
 
+// maxAttempts bounds how often a write is sent whose outcome stays unknown.
+const maxAttempts = 3
+
 // do sends one request. A refusal is a *problem; a failure to get an answer is a
-// *problem with the code unavailable.
+// *problem with the code unavailable. A write by an administrator carries an
+// Idempotency-Key, so that it may be sent again when its outcome is unknown.
 func (c *client) do(ctx context.Context, r call) (answer, error) {
-	req, err := c.request(ctx, r)
+	key := ""
+	if r.as == byToken && r.method != http.MethodGet {
+		key = rand.Text()
+	}
+	for attempt := 1; ; attempt++ {
+		a, err := c.send(ctx, r, key)
+		var p *problem
+		if key == "" || attempt == maxAttempts || !errors.As(err, &p) || p.Code != "outcome_unknown" {
+			return a, err
+		}
+	}
+}
+
+func (c *client) send(ctx context.Context, r call, idempotency string) (answer, error) {
+	req, err := c.request(ctx, r, idempotency)
 	if err != nil {
 		return answer{}, err
 	}
@@ -139,7 +164,7 @@ func (c *client) do(ctx context.Context, r call) (answer, error) {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
 }
 
-func (c *client) request(ctx context.Context, r call) (*http.Request, error) {
+func (c *client) request(ctx context.Context, r call, idempotency string) (*http.Request, error) {
 	var body io.Reader
 	if r.body != nil {
 		text, err := json.Marshal(r.body)
@@ -159,20 +184,30 @@ func (c *client) request(ctx context.Context, r call) (*http.Request, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if r.idempotency != "" {
-		req.Header.Set("Idempotency-Key", r.idempotency)
+	if idempotency != "" {
+		req.Header.Set("Idempotency-Key", idempotency)
 	}
 	switch r.as {
 	case byToken:
 		req.Header.Set("Authorization", "Bearer "+string(c.settings.token.value))
-		if c.settings.environment.value != "" {
-			req.Header.Set("Copyhold-Environment", c.settings.environment.value)
-		}
 	case byKey:
 		req.Header.Set("Authorization", "License "+string(c.settings.key.value))
 	}
+	if env := c.environment(r.as); env != "" {
+		req.Header.Set("Copyhold-Environment", env)
+	}
 	req.Header.Set("Accept", "application/json")
 	return req, nil
+}
+
+// environment is the one a request names. A token for all environments means
+// production unless another is asked for.
+func (c *client) environment(as credential) string {
+	env := c.settings.environment.value
+	if env == "" && as == byToken && strings.HasPrefix(string(c.settings.token.value), "cht_all_") {
+		return "production"
+	}
+	return env
 }
 
 // refused reads a problem. What is not one came from something in between and

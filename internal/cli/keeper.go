@@ -21,9 +21,6 @@ const keeperName = "keep-seat"
 // the command still runs.
 const orphanPoll = 250 * time.Millisecond
 
-// retryPause is how long a waiter pauses before it asks for its place again.
-const retryPause = time.Second
-
 func (c *cli) keeperCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:    keeperName + " REQUEST",
@@ -39,7 +36,6 @@ func (c *cli) keeperCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			server.http.Timeout += time.Duration(want.Wait) * time.Second
 			k := &seatKeeper{server: server, want: want, out: json.NewEncoder(c.program.Stdout)}
 			k.keep(context.WithoutCancel(cmd.Context()), c.program.Stdin)
 			return nil
@@ -162,32 +158,13 @@ func (k *seatKeeper) warn(err error) {
 	}
 }
 
-// acquire takes a seat, and waits in the queue for as long as was asked. An outage
-// while waiting is part of the wait: the request id keeps the place.
 func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
-	deadline := time.Now().Add(time.Duration(k.want.Wait) * time.Second)
-	for {
-		s, err := k.server.acquireSeat(ctx, k.want)
-		var p *problem
-		switch {
-		case err == nil && s.Lease != "":
-			return s, nil
-		case err == nil && s.Ticket == "":
-			return s, exitf(exitDenied, "%s", s.Decision.Reason)
-		case err != nil && (!errors.As(err, &p) || p.exitStatus() != exitUnavailable):
-			return s, err
-		case time.Now().After(deadline):
-			if err == nil {
-				err = exitf(exitUnavailable, "no seat became free in time: %s", s.Decision.Reason)
-			}
-			return s, err
-		}
-		select {
-		case <-ctx.Done():
-			return s, ctx.Err()
-		case <-time.After(retryPause):
-		}
+	a, err := k.server.awaitSeat(ctx, k.want)
+	if err != nil {
+		return seat{}, err
 	}
+	var s seat
+	return s, a.decode(&s)
 }
 
 // release gives the seat back, trying until the lease has ended by itself.

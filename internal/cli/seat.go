@@ -127,13 +127,47 @@ func (d leaseDates) nextRenewal(now time.Time, spread float64) time.Duration {
 	return max(wait, soonest)
 }
 
-func (c *client) acquireSeat(ctx context.Context, want seatRequest) (seat, error) {
-	a, err := c.do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
-	if err != nil {
-		return seat{}, err
+// retryPause is how long a waiter pauses before it asks for its place again.
+const retryPause = time.Second
+
+// awaitSeat takes a seat, and waits in the queue for as long as was asked. An
+// outage while waiting is part of the wait: the request id keeps the place.
+func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error) {
+	patient := *c
+	patient.http = &http.Client{Transport: c.http.Transport, Timeout: c.http.Timeout + time.Duration(want.Wait)*time.Second}
+	deadline := time.Now().Add(time.Duration(want.Wait) * time.Second)
+	for {
+		a, err := patient.do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
+		p, isProblem := asProblem(err)
+		switch {
+		case err == nil && a.status != http.StatusAccepted:
+			return a, grantedOr(a)
+		case err != nil && (!isProblem || p.exitStatus() != exitUnavailable):
+			return a, err
+		case !time.Now().Before(deadline):
+			if err == nil {
+				err = exitf(exitUnavailable, "no seat became free in time")
+			}
+			return a, err
+		}
+		select {
+		case <-ctx.Done():
+			return a, ctx.Err()
+		case <-time.After(retryPause):
+		}
 	}
-	var s seat
-	return s, a.decode(&s)
+}
+
+// grantedOr refuses an answer that holds no lease: a pool's fallback.
+func grantedOr(a answer) error {
+	if rawField(a.body, "lease") != nil {
+		return nil
+	}
+	d, err := decisionOf(a.body)
+	if err != nil {
+		return err
+	}
+	return exitf(exitDenied, "%s (%s)", d.Reason, d.Code)
 }
 
 func (c *client) renewSeat(ctx context.Context, s seat, instance string) (seat, error) {

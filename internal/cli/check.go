@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func decisionColumns(prefix string) []column {
+	columns := []column{
+		{head: "OUTCOME", path: "outcome"}, {head: "CODE", path: "code"}, {head: "REASON", path: "reason"}, {head: "RULE", path: "rule"},
+		{head: "STATE", path: "state"}, {head: "NEXT", path: "next"}, {head: "NEXT AT", path: "next_at", as: unixTime},
+		{head: "HELD", path: "held"}, {head: "CAPACITY", path: "capacity"}, {head: "FREE AT", path: "free_at", as: unixTime},
+	}
+	for i := range columns {
+		columns[i].path = prefix + columns[i].path
+	}
+	return columns
+}
+
+func (c *cli) checkCommand() *cobra.Command {
+	var feature, pool, meter, quantity string
+	var units int64
+	var who holder
+	cmd := &cobra.Command{
+		Use:   "check --feature FEATURE | --pool POOL | --meter METER",
+		Short: "Ask what a license would allow, without taking anything",
+		Long:  "Check asks the server with a license key and changes nothing. Exit status 3: denied.",
+		Example: `  copyhold check --feature export --key-file ./license.key
+  copyhold check --pool seats --units 2
+  copyhold check --meter calls --quantity 100 --output json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			body := map[string]any{}
+			for member, value := range map[string]string{"feature": feature, "pool": pool, "meter": meter} {
+				if value != "" {
+					body[member] = value
+				}
+			}
+			if len(body) != 1 {
+				return usageError(cmd, "name one of --feature, --pool and --meter")
+			}
+			if pool != "" {
+				body["units"] = units
+			}
+			if meter != "" {
+				body["quantity"] = quantity
+			}
+			if who.ID != "" {
+				body["holder"] = who
+			}
+			return c.check(cmd, body)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&feature, "feature", "", "is it on")
+	flags.StringVar(&pool, "pool", "", "are units free")
+	flags.StringVar(&meter, "meter", "", "is quota left")
+	flags.Int64Var(&units, "units", 1, "units of the pool")
+	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter")
+	flags.Var(&who, "holder", "who asks: KIND:ID, or ID for a user")
+	return cmd
+}
+
+func (c *cli) check(cmd *cobra.Command, body map[string]any) error {
+	a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/check", body: body})
+	if err != nil {
+		return c.refusedSeat(err)
+	}
+	d, err := decisionOf(a.body)
+	if err != nil {
+		return err
+	}
+	if err := c.printRecord(a.body, decisionColumns("decision.")...); err != nil {
+		return err
+	}
+	if d.Outcome == "denied" {
+		return &exit{status: exitDenied}
+	}
+	return nil
+}

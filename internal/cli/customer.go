@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+func customerColumns() []column {
+	return []column{
+		{head: "CUSTOMER", path: "id"}, {head: "NAME", path: "name"}, {head: "EMAIL", path: "email"},
+		{head: "REFERENCE", path: "reference"}, {head: "CREATED", path: "created"},
+	}
+}
+
+func (c *cli) customerCommand() *cobra.Command {
+	return group("customer", "Who bought", "  copyhold customer list",
+		c.customerCreateCommand(),
+		c.listCommand(listing{
+			use: "list", short: "List customers", path: "/v1/customers", as: byToken, columns: customerColumns(),
+			example: "  copyhold customer list\n  copyhold customer list --reference crm-4711",
+			filters: []filter{{"reference", "only the customer with this number of yours"}},
+		}),
+		c.showCommand("CUSTOMER", "Show a customer", "  copyhold customer show cus_01jd0000000000000000000000", "/v1/customers", customerColumns()...),
+		c.customerChangeCommand(),
+		c.deleteCommand("delete", "CUSTOMER", "Delete a customer who has no license", "  copyhold customer delete cus_01jd0000000000000000000000", "/v1/customers"),
+	)
+}
+
+func customerMembers() map[string]string {
+	return map[string]string{"name": "name", "email": "email", "reference": "reference"}
+}
+
+func (c *cli) customerCreateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "create NAME",
+		Short:   "Create a customer",
+		Example: "  copyhold customer create 'Acme Ltd' --email licenses@acme.example --reference crm-4711",
+		Args:    exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := patch(cmd, customerMembers())
+			body["name"] = args[0]
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/customers", body: body}, customerColumns()...)
+		},
+	}
+	cmd.Flags().String("email", "", "where warnings go")
+	cmd.Flags().String("reference", "", "your own number for the customer, unique")
+	return cmd
+}
+
+func (c *cli) customerChangeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "change CUSTOMER",
+		Short:   "Change what is known of a customer",
+		Example: "  copyhold customer change cus_01jd0000000000000000000000 --email new@acme.example",
+		Args:    exactly("CUSTOMER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := patch(cmd, customerMembers())
+			if len(body) == 0 {
+				return usageError(cmd, "nothing to change")
+			}
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPatch, path: "/v1/customers/" + url.PathEscape(args[0]), body: body}, customerColumns()...)
+		},
+	}
+	cmd.Flags().String("name", "", "the customer's name")
+	cmd.Flags().String("email", "", "where warnings go")
+	cmd.Flags().String("reference", "", "your own number for the customer, unique")
+	return cmd
+}

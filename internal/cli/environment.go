@@ -1,0 +1,38 @@
+package cli
+
+import (
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func environmentColumns() []column {
+	return []column{{head: "ENVIRONMENT", path: "name"}, {head: "KIND", path: "kind"}, {head: "CREATED", path: "created"}}
+}
+
+func (c *cli) environmentCommand() *cobra.Command {
+	return group("environment", "Separate data, keys and tokens: production, staging, development", "  copyhold environment list",
+		c.environmentCreateCommand(),
+		c.listCommand(listing{
+			use: "list", short: "List environments", example: "  copyhold environment list",
+			path: "/v1/environments", as: byToken, columns: environmentColumns(),
+		}),
+		c.showCommand("ENVIRONMENT", "Show an environment", "  copyhold environment show staging", "/v1/environments", environmentColumns()...),
+	)
+}
+
+func (c *cli) environmentCreateCommand() *cobra.Command {
+	var kind string
+	cmd := &cobra.Command{
+		Use:     "create ENVIRONMENT",
+		Short:   "Create an environment with signing keys of its own",
+		Example: "  copyhold environment create staging --kind staging",
+		Args:    exactly("ENVIRONMENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"name": args[0], "kind": kind}
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/environments", body: body}, environmentColumns()...)
+		},
+	}
+	cmd.Flags().StringVar(&kind, "kind", "development", "production, staging or development")
+	return cmd
+}

@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/spf13/cobra"
+)
+
+func leaseColumns() []column {
+	return []column{
+		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText},
+		{head: "INSTANCE", path: "instance"}, {head: "UNITS", path: "units"}, {head: "GENERATION", path: "generation"},
+		{head: "SINCE", path: "begun"}, {head: "ENDS", path: "ends"},
+	}
+}
+
+// holderText writes a holder as people type it.
+func holderText(value any) string {
+	h, ok := value.(map[string]any)
+	if !ok {
+		return plain(value)
+	}
+	return plain(h["kind"]) + ":" + plain(h["id"])
+}
+
+func (c *cli) leaseCommand() *cobra.Command {
+	return group("lease", "Units of a pool that somebody holds", "  copyhold lease list",
+		c.listCommand(listing{
+			use: "list", short: "List who holds what", path: "/v1/leases", as: byToken, columns: leaseColumns(),
+			example: "  copyhold lease list\n  copyhold lease list --license lic_01jd0000000000000000000000 --pool seats",
+			filters: []filter{
+				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"}, {"holder", "only of this holder"},
+			},
+		}),
+		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(),
+	)
+}
+
+func (c *cli) leaseAcquireCommand() *cobra.Command {
+	var want seatRequest
+	cmd := &cobra.Command{
+		Use:   "acquire --pool POOL",
+		Short: "Take units of a pool, with a license key",
+		Long: `Acquire takes units of a pool until the lease ends or is released. The same
+--request-id returns the same lease. Exit status 3: denied; 75: no seat became
+free in time, or no server answered.`,
+		Aliases: []string{"checkout", "activate"},
+		Example: `  copyhold lease acquire --pool seats --holder ann --key-file ./license.key
+  copyhold lease acquire --pool seats --holder bob --wait 10m --output json
+  copyhold lease acquire --pool cores --units 8 --holder workload:render-3 --for 8h`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if want.RequestID == "" {
+				want.RequestID = newRequestID()
+			}
+			if want.Instance == "" {
+				want.Instance = instanceName()
+			}
+			server, err := c.client(byKey)
+			if err != nil {
+				return err
+			}
+			got, err := server.awaitSeat(cmd.Context(), want)
+			if err != nil {
+				return c.refusedSeat(err)
+			}
+			return c.printSeat(got)
+		},
+	}
+	c.seatFlags(cmd, &want)
+	cmd.Flags().StringVar(&want.RequestID, "request-id", "", "name of this request, for repeating it; default a new one")
+	cmd.Flags().StringVar(&want.Instance, "instance", "", "which running copy of the holder takes it; default a new one")
+	return cmd
+}
+
+func (c *cli) printSeat(s answer) error {
+	return c.printRecord(s.body,
+		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"},
+		column{head: "DECISION", path: "decision.code"}, column{head: "REASON", path: "decision.reason"},
+		column{head: "TICKET", path: "ticket"})
+}
+
+// refusedSeat prints a denial's decision for programs, and leaves the words to
+// the error.
+func (c *cli) refusedSeat(err error) error {
+	if d := deniedDecision(err); d != nil && c.asJSON() {
+		if printErr := c.printJSON(map[string]any{"decision": d}); printErr != nil {
+			return printErr
+		}
+		return &exit{status: exitDenied}
+	}
+	return err
+}
+
+func (c *cli) leaseRenewCommand() *cobra.Command {
+	var generation, length int64
+	cmd := &cobra.Command{
+		Use:     "renew LEASE",
+		Short:   "Keep a lease, with the license key it was taken with",
+		Example: "  copyhold lease renew lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key",
+		Args:    exactly("LEASE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"generation": generation}
+			if length > 0 {
+				body["for"] = length
+			}
+			a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(args[0]) + "/renew", body: body})
+			if err != nil {
+				return c.refusedSeat(err)
+			}
+			return c.printSeat(a)
+		},
+	}
+	cmd.Flags().Int64Var(&generation, "generation", 1, "the lease's generation, as acquire printed it")
+	secondsVar(cmd.Flags(), &length, "for", "keep it this long (borrow), as in 8h")
+	return cmd
+}
+
+func (c *cli) leaseReleaseCommand() *cobra.Command {
+	var generation int64
+	var force bool
+	cmd := &cobra.Command{
+		Use:   "release LEASE",
+		Short: "Give a lease back; with --force, somebody else's, with a token",
+		Long: `Release gives the units back. With --force an administrator frees a seat that
+somebody else holds; the answer says when its units can be granted again, because
+what was signed stays valid for its holder until it ends.`,
+		Aliases: []string{"checkin", "deactivate"},
+		Example: `  copyhold lease release lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key
+  copyhold lease release lse_01jd0000000000000000000000 --force --token-file ./admin.token`,
+		Args: exactly("LEASE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r := call{as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(args[0])}
+			if force {
+				r.as, r.query = byToken, url.Values{"force": {"true"}}
+			} else {
+				r.query = url.Values{"generation": {strconv.FormatInt(generation, 10)}}
+			}
+			return c.ask(cmd.Context(), r, column{head: "LEASE", path: "id"}, column{head: "FREE AT", path: "free_at", as: unixTime})
+		},
+	}
+	cmd.Flags().Int64Var(&generation, "generation", 1, "the lease's generation, as acquire printed it")
+	cmd.Flags().BoolVar(&force, "force", false, "free somebody else's seat")
+	return cmd
+}
+
+// deniedDecision returns the decision of an error that is a denial, or nil.
+func deniedDecision(err error) *decision {
+	p, ok := asProblem(err)
+	if !ok || p.exitStatus() != exitDenied {
+		return nil
+	}
+	return p.Decision
+}
+
+// decisionOf returns the decision in an answer.
+func decisionOf(body json.RawMessage) (decision, error) {
+	var d decision
+	return d, json.Unmarshal(rawField(body, "decision"), &d)
+}

@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// do sends one call to the server that the settings name.
+func (c *cli) do(ctx context.Context, r call) (answer, error) {
+	server, err := c.client(r.as)
+	if err != nil {
+		return answer{}, err
+	}
+	return server.do(ctx, r)
+}
+
+// ask sends one call and prints the object that it answers.
+func (c *cli) ask(ctx context.Context, r call, columns ...column) error {
+	a, err := c.do(ctx, r)
+	if err != nil {
+		return err
+	}
+	if len(a.body) == 0 {
+		return nil
+	}
+	return c.printRecord(a.body, columns...)
+}
+
+// A listing declares a command that prints a list.
+type listing struct {
+	use, short, example, path string
+	as                        credential
+	filters                   []filter
+	columns                   []column
+}
+
+// A filter is a flag that becomes a query parameter.
+type filter struct{ name, usage string }
+
+func (c *cli) listCommand(l listing) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use: l.use, Short: l.short, Example: l.example, Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usageError(cmd, "--limit is not below zero")
+			}
+			query := url.Values{}
+			for _, f := range l.filters {
+				if value, _ := cmd.Flags().GetString(f.name); value != "" {
+					query.Set(strings.ReplaceAll(f.name, "-", "_"), value)
+				}
+			}
+			server, err := c.client(l.as)
+			if err != nil {
+				return err
+			}
+			p, err := server.list(cmd.Context(), call{as: l.as, method: http.MethodGet, path: l.path, query: query}, limit)
+			if err != nil {
+				return err
+			}
+			return c.printList(p, l.columns...)
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most; 0 shows all")
+	for _, f := range l.filters {
+		cmd.Flags().String(f.name, "", f.usage)
+	}
+	return cmd
+}
+
+// showCommand prints one object by its name or id.
+func (c *cli) showCommand(noun, short, example, path string, columns ...column) *cobra.Command {
+	return &cobra.Command{
+		Use: "show " + noun, Short: short, Example: example, Args: exactly(noun),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodGet, path: path + "/" + url.PathEscape(args[0])}, columns...)
+		},
+	}
+}
+
+// deleteCommand removes one object by its name or id.
+func (c *cli) deleteCommand(use, noun, short, example, path string) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " " + noun, Short: short, Example: example, Args: exactly(noun),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := c.ask(cmd.Context(), call{as: byToken, method: http.MethodDelete, path: path + "/" + url.PathEscape(args[0])})
+			return c.done(err, "%s is gone", args[0])
+		},
+	}
+}
+
+// done prints a line for people if there was no error.
+func (c *cli) done(err error, format string, args ...any) error {
+	if err == nil && !c.asJSON() {
+		c.printf(format+"\n", args...)
+	}
+	return err
+}
+
+// patch holds the members that a change names: flags that were not given are
+// left as they are.
+func patch(cmd *cobra.Command, members map[string]string) map[string]any {
+	changes := map[string]any{}
+	for flag, member := range members {
+		if cmd.Flags().Changed(flag) {
+			value, _ := cmd.Flags().GetString(flag)
+			set(changes, member, value)
+		}
+	}
+	return changes
+}
+
+// set puts a value at a path of members joined by dots.
+func set(object map[string]any, path string, value any) {
+	first, rest, nested := strings.Cut(path, ".")
+	if !nested {
+		object[first] = value
+		return
+	}
+	inner, ok := object[first].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+		object[first] = inner
+	}
+	set(inner, rest, value)
+}
+
+// rawField returns one member of an answer's object, or nil.
+func rawField(text json.RawMessage, name string) json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(text, &members) != nil {
+		return nil
+	}
+	return members[name]
+}

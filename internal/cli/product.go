@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/spf13/cobra"
+)
+
+func productColumns() []column {
+	return []column{
+		{head: "PRODUCT", path: "name"}, {head: "TITLE", path: "title"}, {head: "TEAM", path: "owner.team"},
+		{head: "PAGER", path: "owner.pager"}, {head: "RUNBOOK", path: "owner.runbook"}, {head: "CREATED", path: "created"},
+	}
+}
+
+func (c *cli) productCommand() *cobra.Command {
+	return group("product", "What is licensed, and who owns it", "  copyhold product list",
+		c.productCreateCommand(),
+		c.listCommand(listing{
+			use: "list", short: "List products", example: "  copyhold product list",
+			path: "/v1/products", as: byToken, columns: productColumns(),
+		}),
+		c.showCommand("PRODUCT", "Show a product", "  copyhold product show lathe", "/v1/products", productColumns()...),
+		c.productChangeCommand(),
+		c.deleteCommand("delete", "PRODUCT", "Delete a product that has no plans", "  copyhold product delete lathe", "/v1/products"),
+	)
+}
+
+// productMembers maps flags to members of a product.
+func productMembers() map[string]string {
+	return map[string]string{"title": "title", "team": "owner.team", "pager": "owner.pager", "runbook": "owner.runbook"}
+}
+
+func productFlags(cmd *cobra.Command) {
+	cmd.Flags().String("title", "", "what people call it")
+	cmd.Flags().String("team", "", "the team that answers for it")
+	cmd.Flags().String("pager", "", "whom to call when licensing denies")
+	cmd.Flags().String("runbook", "", "URL of what to do then")
+}
+
+func (c *cli) productCreateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "create PRODUCT",
+		Short:   "Create a product; it must have an owner",
+		Example: "  copyhold product create lathe --title Lathe --team cam --pager cam-oncall@example.com --runbook https://example.com/runbooks/lathe",
+		Args:    exactly("PRODUCT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := patch(cmd, productMembers())
+			body["name"] = args[0]
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/products", body: body}, productColumns()...)
+		},
+	}
+	productFlags(cmd)
+	return cmd
+}
+
+func (c *cli) productChangeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "change PRODUCT",
+		Short:   "Change a product's title or owner",
+		Example: "  copyhold product change lathe --pager cam-2@example.com",
+		Args:    exactly("PRODUCT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := patch(cmd, productMembers())
+			if len(body) == 0 {
+				return usageError(cmd, "nothing to change")
+			}
+			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPatch, path: "/v1/products/" + url.PathEscape(args[0]), body: body}, productColumns()...)
+		},
+	}
+	productFlags(cmd)
+	return cmd
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func tokenColumns() []column {
+	return []column{
+		{head: "TOKEN", path: "id"}, {head: "NAME", path: "name"}, {head: "ROLE", path: "role"}, {head: "ENVIRONMENT", path: "environment"},
+		{head: "CUSTOMER", path: "customer"}, {head: "PRODUCT", path: "product"},
+		{head: "EXPIRES", path: "expires"}, {head: "LAST USED", path: "last_used"},
+	}
+}
+
+func (c *cli) tokenCommand() *cobra.Command {
+	return group("token", "Who may administer: tokens with a role, a scope and an end", "  copyhold token list",
+		c.tokenCreateCommand(),
+		c.listCommand(listing{
+			use: "list", short: "List tokens; their secrets are not kept", example: "  copyhold token list",
+			path: "/v1/tokens", as: byToken, columns: tokenColumns(),
+		}),
+		c.showCommand("TOKEN", "Show a token", "  copyhold token show tok_01jd0000000000000000000000", "/v1/tokens", tokenColumns()...),
+		c.deleteCommand("revoke", "TOKEN", "End a token at once", "  copyhold token revoke tok_01jd0000000000000000000000", "/v1/tokens"),
+	)
+}
+
+func (c *cli) tokenCreateCommand() *cobra.Command {
+	var role, customer, product, file string
+	var everywhere bool
+	var lifetime int64
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a token; its secret is shown once or written to a file",
+		Example: `  copyhold token create ci --role viewer --expires-in 90d --to ./ci.token
+  copyhold token create acme-admin --role customer --customer cus_01jd0000000000000000000000`,
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"name": args[0], "role": role}
+			for member, value := range map[string]string{"customer": customer, "product": product} {
+				if value != "" {
+					body[member] = value
+				}
+			}
+			if everywhere {
+				body["all_environments"] = true
+			}
+			if lifetime > 0 {
+				body["expires"] = time.Now().Add(time.Duration(lifetime) * time.Second).UTC().Truncate(time.Second)
+			}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/tokens", body: body})
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				return c.printRecord(a.body, append([]column{{head: "SECRET", path: "secret"}}, tokenColumns()...)...)
+			}
+			var created struct {
+				ID     string `json:"id"`
+				Secret string `json:"secret"`
+			}
+			if err := a.decode(&created); err != nil {
+				return err
+			}
+			return c.done(writeSecret(file, created.Secret), "%s: secret written to %s", created.ID, file)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&role, "role", "viewer", "owner, admin, issuer, operator, viewer, auditor or customer")
+	flags.StringVar(&customer, "customer", "", "limit it to what belongs to this customer")
+	flags.StringVar(&product, "product", "", "limit it to this product")
+	flags.BoolVar(&everywhere, "all-environments", false, "let it reach every environment")
+	flags.StringVar(&file, "to", "", "write the secret to this new file, readable by you alone")
+	secondsVar(flags, &lifetime, "expires-in", "how long it lives, as in 90d; default as the server says")
+	return cmd
+}
+
+// writeSecret creates a file that only its owner reads. It replaces nothing.
+func writeSecret(file, text string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := f.WriteString(text + "\n"); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) usageCommand() *cobra.Command {
+	return group("usage", "What was consumed of meters", "  copyhold usage show",
+		c.usageRecordCommand(),
+		c.listCommand(listing{
+			use: "show", short: "Show usage of this period, by license and meter", path: "/v1/usage", as: byToken,
+			example: "  copyhold usage show\n  copyhold usage show --license lic_01jd0000000000000000000000",
+			filters: []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
+			columns: []column{
+				{head: "LICENSE", path: "license"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
+				{head: "UNIT", path: "unit"}, {head: "FROM", path: "period_start"}, {head: "UNTIL", path: "period_end"},
+			},
+		}),
+	)
+}
+
+func (c *cli) usageRecordCommand() *cobra.Command {
+	var id, at string
+	cmd := &cobra.Command{
+		Use:   "record METER QUANTITY",
+		Short: "Record usage, with a license key",
+		Long: `Record adds a quantity to a meter. An event that was recorded already, known by
+its --id, is not counted twice. Exit status 3: the quota denies it.`,
+		Example: `  copyhold usage record calls 1 --key-file ./license.key
+  copyhold usage record hours 1.25 --id job-4711 --at 2026-11-22T03:00:00Z`,
+		Args: exactly("METER", "QUANTITY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			event := map[string]any{"id": id, "meter": args[0], "quantity": args[1]}
+			if id == "" {
+				event["id"] = newRequestID()
+			}
+			if at != "" {
+				when, err := time.Parse(time.RFC3339, at)
+				if err != nil {
+					return usageError(cmd, "--at is a time as 2006-01-02T15:04:05Z")
+				}
+				event["at"] = when.Unix()
+			}
+			return c.recordUsage(cmd, event)
+		},
+	}
+	cmd.Flags().StringVar(&id, "id", "", "the event's own name; default a new one")
+	cmd.Flags().StringVar(&at, "at", "", "when it happened; default now")
+	return cmd
+}
+
+func (c *cli) recordUsage(cmd *cobra.Command, event map[string]any) error {
+	a, err := c.do(cmd.Context(), call{
+		as: byKey, method: http.MethodPost, path: "/v1/usage", body: map[string]any{"events": []any{event}},
+	})
+	if err != nil {
+		return err
+	}
+	var results struct {
+		Results []struct {
+			Status   string   `json:"status"`
+			Decision decision `json:"decision"`
+		} `json:"results"`
+	}
+	if err := a.decode(&results); err != nil {
+		return err
+	}
+	if len(results.Results) != 1 {
+		return exitf(exitFailed, "the server answered %d results for one event", len(results.Results))
+	}
+	r := results.Results[0]
+	if c.asJSON() {
+		err = c.printJSON(a.body)
+	} else if r.Status != "denied" && r.Status != "invalid" {
+		c.printf("%s  %s\n", c.tint(r.Status), r.Decision.Reason)
+	}
+	switch {
+	case err != nil:
+		return err
+	case r.Status == "denied":
+		return exitf(exitDenied, "%s (%s)", r.Decision.Reason, r.Decision.Code)
+	case r.Status == "invalid":
+		return exitf(exitFailed, "%s (%s)", r.Decision.Reason, r.Decision.Code)
+	}
+	return nil
+}
