@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 func decisionColumns(prefix string) []column {
@@ -74,7 +76,7 @@ func (c *cli) check(cmd *cobra.Command, body map[string]any) error {
 	if err := c.printRecord(a.body, decisionColumns("decision.")...); err != nil {
 		return err
 	}
-	if d.Outcome == "denied" {
+	if d.Outcome == license.Denied {
 		return &exit{status: exitDenied}
 	}
 	return nil

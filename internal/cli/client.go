@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"copyhold.dev/sdk/license"
 )
 
 // maxAnswer bounds what is read of one answer; exports of the log are the longest.
@@ -54,13 +56,13 @@ func (c *cli) client(as credential) (*client, error) {
 // A problem is an RFC 9457 answer, or what stands for one when no server of
 // ours answered. Only a problem with a decision speaks for a license.
 type problem struct {
-	Status   int             `json:"status,omitempty"`
-	Code     string          `json:"code,omitempty"`
-	Title    string          `json:"title,omitempty"`
-	Detail   string          `json:"detail"`
-	Errors   []problemDetail `json:"errors,omitempty"`
-	Decision *decision       `json:"decision,omitempty"`
-	Reply    string          `json:"reply,omitempty"`
+	Status   int               `json:"status,omitempty"`
+	Code     string            `json:"code,omitempty"`
+	Title    string            `json:"title,omitempty"`
+	Detail   string            `json:"detail"`
+	Errors   []problemDetail   `json:"errors,omitempty"`
+	Decision *license.Decision `json:"decision,omitempty"`
+	Reply    string            `json:"reply,omitempty"`
 }
 
 type problemDetail struct {
@@ -91,7 +93,7 @@ func asProblem(err error) (*problem, bool) {
 // exitStatus keeps "try again" apart from "no".
 func (p *problem) exitStatus() int {
 	switch {
-	case p.Decision != nil && p.Decision.Outcome == "denied":
+	case p.Decision != nil && p.Decision.Outcome == license.Denied:
 		return exitDenied
 	case p.Code == "unavailable", p.Code == "outcome_unknown", p.Code == "rate_limited", p.Status >= 500:
 		return exitUnavailable

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 func leaseColumns() []column {
@@ -148,7 +150,7 @@ what was signed stays valid for its holder until it ends.`,
 }
 
 // deniedDecision returns the decision of an error that is a denial, or nil.
-func deniedDecision(err error) *decision {
+func deniedDecision(err error) *license.Decision {
 	p, ok := asProblem(err)
 	if !ok || p.exitStatus() != exitDenied {
 		return nil
@@ -157,7 +159,7 @@ func deniedDecision(err error) *decision {
 }
 
 // decisionOf returns the decision in an answer.
-func decisionOf(body json.RawMessage) (decision, error) {
-	var d decision
+func decisionOf(body json.RawMessage) (license.Decision, error) {
+	var d license.Decision
 	return d, json.Unmarshal(rawField(body, "decision"), &d)
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 // A seatRequest asks for units of a pool. Durations are whole seconds.
@@ -85,11 +87,11 @@ func defaultHolder() holder {
 
 // A seat is what the server granted.
 type seat struct {
-	ID         string   `json:"id"`
-	Generation int64    `json:"generation"`
-	Ticket     string   `json:"ticket"`
-	Decision   decision `json:"decision"`
-	Lease      string   `json:"lease"`
+	ID         string           `json:"id"`
+	Generation int64            `json:"generation"`
+	Ticket     string           `json:"ticket"`
+	Decision   license.Decision `json:"decision"`
+	Lease      string           `json:"lease"`
 }
 
 // leaseDates are the dates in a lease document that tell when to renew. They

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 func (c *cli) usageCommand() *cobra.Command {
@@ -61,8 +63,8 @@ func (c *cli) recordUsage(cmd *cobra.Command, event map[string]any) error {
 	}
 	var results struct {
 		Results []struct {
-			Status   string   `json:"status"`
-			Decision decision `json:"decision"`
+			Status   string           `json:"status"`
+			Decision license.Decision `json:"decision"`
 		} `json:"results"`
 	}
 	if err := a.decode(&results); err != nil {

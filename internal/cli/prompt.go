@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+)
+
+// confirm asks before something that cannot be undone silently. Yes is the flag
+// --yes; without a terminal there is nobody to ask, and that is a refusal.
+func (c *cli) confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if !isTerminal(c.program.Stdin) {
+		return exitf(exitUsage, "%s Repeat with --yes to do it", question)
+	}
+	fmt.Fprintf(c.program.Stderr, "%s [y/N] ", question)
+	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
+	if answer := strings.ToLower(strings.TrimSpace(text)); answer == "y" || answer == "yes" {
+		return nil
+	}
+	if err != nil {
+		return exitf(exitUsage, "reading the answer: %w", err)
+	}
+	return exitf(exitFailed, "nothing was done")
+}
