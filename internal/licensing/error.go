@@ -1,0 +1,68 @@
+package licensing
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Code classifies an error. Codes are never reused for another meaning. A
+// denial is not an error: it is a license.Decision.
+type Code string
+
+// The codes an Error can have.
+const (
+	Invalid             Code = "invalid"              // the request cannot be right
+	Unauthenticated     Code = "unauthenticated"      // nobody has been named, or not proven
+	Forbidden           Code = "forbidden"            // the caller may not do this
+	NotFound            Code = "not_found"            // no such thing, or none the caller may see
+	Conflict            Code = "conflict"             // the thing is in another state than assumed
+	Exists              Code = "exists"               // the name is taken
+	IdempotencyMismatch Code = "idempotency_mismatch" // the same request id with another body
+	Gone                Code = "gone"                 // it existed and has ended
+	TooLarge            Code = "too_large"            // the request exceeds a limit on size
+	RateLimited         Code = "rate_limited"         // too many requests; try later
+	Unavailable         Code = "unavailable"          // infrastructure; the same request may succeed later
+	OutcomeUnknown      Code = "outcome_unknown"      // it may have been done; ask again with the same id
+	Internal            Code = "internal"             // a fault here; its text never leaves the process
+)
+
+// An Error is a failure with a code that callers branch on and a message for
+// people. Field names the part of the request at fault, when one is.
+type Error struct {
+	Code    Code
+	Message string
+	Field   string
+	cause   error
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap returns the cause given to Errorf with %w, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// Errorf returns an Error with a formatted message; %w keeps a cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+}
+
+// At returns a copy of e that names the field at fault.
+func (e *Error) At(field string) *Error {
+	c := *e
+	c.Field = field
+	return &c
+}
+
+// CodeOf returns the code of the first Error in err's chain, Internal when it
+// has none, and the empty code for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Internal
+}

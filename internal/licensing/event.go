@@ -1,0 +1,122 @@
+package licensing
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// An Event says that something happened; it becomes an entry in the log and
+// drives streams. Data holds what the type adds, as JSON; it must not hold
+// secrets. Subject names the thing the event is about: a lease, key or token.
+type Event struct {
+	Type     string          `json:"type"`
+	Version  int             `json:"version"`
+	Env      Env             `json:"environment"`
+	At       time.Time       `json:"at"`
+	Actor    string          `json:"actor"`
+	Product  ProductName     `json:"product,omitempty"`
+	Customer CustomerID      `json:"customer,omitempty"`
+	License  LicenseID       `json:"license,omitempty"`
+	Pool     string          `json:"pool,omitempty"`
+	Meter    string          `json:"meter,omitempty"`
+	Subject  string          `json:"subject,omitempty"`
+	Request  string          `json:"request,omitempty"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// The types of events. A type keeps its meaning for ever; when its data
+// changes, its version is raised.
+const (
+	EnvironmentCreated = "environment.created"
+	EnvironmentChanged = "environment.changed"
+	ProductCreated     = "product.created"
+	ProductChanged     = "product.changed"
+	ProductDeleted     = "product.deleted"
+	CustomerCreated    = "customer.created"
+	CustomerChanged    = "customer.changed"
+	CustomerDeleted    = "customer.deleted"
+
+	PlanApplied    = "plan.applied"
+	PlanRolledBack = "plan.rolled_back"
+
+	LicenseIssued      = "license.issued"
+	LicenseStarted     = "license.started"
+	LicenseChanged     = "license.changed"
+	LicenseScheduled   = "license.scheduled"
+	LicenseMoved       = "license.moved"
+	LicenseExtended    = "license.extended"
+	LicenseRenewed     = "license.renewed"
+	LicenseSuspended   = "license.suspended"
+	LicenseReinstated  = "license.reinstated"
+	LicenseRevoked     = "license.revoked"
+	LicenseTransferred = "license.transferred"
+	LicenseImported    = "license.imported"
+	LicenseExported    = "license.exported"
+	LicenseEnded       = "license.ended"
+	KeyAdded           = "key.added"
+	KeyRotated         = "key.rotated"
+	KeyRevoked         = "key.revoked"
+
+	ExceptionGranted = "exception.granted"
+	ExceptionRemoved = "exception.removed"
+
+	LeaseBegun     = "lease.begun"
+	LeaseEnded     = "lease.ended"
+	LeaseReclaimed = "lease.reclaimed"
+	LeaseForced    = "lease.forced"
+	LeaseBorrowed  = "lease.borrowed"
+	LeaseHeldOver  = "lease.held_over" // above the capacity, by overdraft or after a change
+	TicketQueued   = "ticket.queued"
+	TicketOffered  = "ticket.offered"
+	TicketEnded    = "ticket.ended"
+
+	UsageRecorded  = "usage.recorded" // totals, not every event
+	UsageSoftLimit = "usage.soft_limit"
+	UsageSpent     = "usage.spent"
+	UsageOverage   = "usage.overage"
+
+	DenialFirst        = "denial.first"
+	DenialsCounted     = "denial.counted" // the rest, per pool, code and minute
+	OverdraftBegun     = "overdraft.begun"
+	OverdraftEnded     = "overdraft.ended"
+	ViolationClone     = "violation.clone"
+	ViolationForgery   = "violation.forgery"
+	ViolationReplay    = "violation.replay"
+	ViolationClock     = "violation.clock"
+	ViolationOverLimit = "violation.over_limit"
+	ViolationBinding   = "violation.binding"
+
+	TokenCreated        = "token.created"
+	TokenChanged        = "token.changed"
+	TokenRevoked        = "token.revoked"
+	SigningKeyCreated   = "signing_key.created"
+	SigningKeyActivated = "signing_key.activated"
+	SigningKeyRotated   = "signing_key.rotated"
+	SigningKeyWithdrawn = "signing_key.withdrawn"
+	RootSetCreated      = "root_set.created"
+	RootSetExported     = "root_set.exported"
+	RootSetRemoved      = "root_set.removed"
+
+	PayloadErased  = "payload.erased"
+	EpochRaised    = "epoch.raised"
+	BackupTaken    = "backup.taken"
+	BackupRestored = "backup.restored"
+)
+
+// eventVersion is that of every type's data so far.
+const eventVersion = 1
+
+// NewEvent returns an event of a type with its present version, its data
+// encoded. Data that cannot be encoded is an error in the program: Internal.
+func NewEvent(kind string, env Env, at time.Time, actor string, data any) (Event, error) {
+	e := Event{Type: kind, Version: eventVersion, Env: env, At: at, Actor: actor}
+	if data == nil {
+		return e, nil
+	}
+	raw, err := json.Marshal(data)
+	if err != nil {
+		return Event{}, Errorf(Internal, "encoding the data of event %s: %w", kind, err)
+	}
+	e.Data = raw
+	return e, nil
+}

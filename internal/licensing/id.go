@@ -1,0 +1,87 @@
+package licensing
+
+import "time"
+
+// An Env is the name of an environment. All state is keyed by it first.
+type Env string
+
+// Identifiers are distinct types so that they cannot be mixed. Names are
+// chosen by people; ids are made by NewID.
+type (
+	// A ProductName names what is licensed.
+	ProductName string
+	// A PlanName names what can be bought of a product.
+	PlanName string
+	// A RevisionID is the content hash of a plan's revision, 64 hex digits.
+	RevisionID string
+	// A CustomerID identifies who bought.
+	CustomerID string
+	// A LicenseID identifies a plan granted to a customer.
+	LicenseID string
+	// A KeyID is the public part of a license key.
+	KeyID string
+	// A LeaseID identifies units of a pool held until a time.
+	LeaseID string
+	// A TicketID identifies a place in a pool's queue.
+	TicketID string
+	// A TokenID identifies a token of a person or a system.
+	TokenID string
+	// An ExceptionID identifies an exception granted to one license.
+	ExceptionID string
+)
+
+// Prefixes of ids made by NewID.
+const (
+	CustomerPrefix  = "cus"
+	LicensePrefix   = "lic"
+	LeasePrefix     = "lse"
+	TicketPrefix    = "tkt"
+	TokenPrefix     = "tok"
+	ExceptionPrefix = "exc"
+)
+
+// crockford is Crockford's base 32 in lower case.
+const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// NewID returns prefix, an underscore and a ULID of 26 lower-case Crockford
+// digits: 48 bits of milliseconds and the 80 random bits given. Ids of one
+// prefix sort by time.
+func NewID(prefix string, now time.Time, random [10]byte) string {
+	var b [16]byte
+	ms := uint64(now.UnixMilli())
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i))
+	}
+	copy(b[6:], random[:])
+	out := make([]byte, 0, len(prefix)+27)
+	out = append(out, prefix...)
+	out = append(out, '_')
+	// 130 bits hold the 128 with two leading zeros.
+	acc, bits := uint32(0), 2
+	for _, c := range b {
+		acc = acc<<8 | uint32(c)
+		for bits += 8; bits >= 5; {
+			bits -= 5
+			out = append(out, crockford[acc>>bits&31])
+		}
+	}
+	return string(out)
+}
+
+// CheckName refuses a name that is not lower-case letters, digits and single
+// inner dashes, dots or underscores, starting with a letter, at most 64 long.
+// What says in the error which name it is, such as "pool".
+func CheckName(what, s string) error {
+	ok := s != "" && len(s) <= 64 && isLetter(s[0])
+	for i := 0; ok && i < len(s); i++ {
+		inner := i > 0 && i < len(s)-1 && isJoint(s[i]) && !isJoint(s[i-1])
+		ok = isLetter(s[i]) || '0' <= s[i] && s[i] <= '9' || inner
+	}
+	if !ok {
+		return Errorf(Invalid, "%s %q is not a name: use at most 64 of a-z, 0-9 and single inner . _ -, beginning with a letter", what, s)
+	}
+	return nil
+}
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' }
+func isJoint(c byte) bool  { return c == '.' || c == '_' || c == '-' }

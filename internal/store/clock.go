@@ -1,0 +1,86 @@
+package store
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// markEvery is how much time passes between two writes of the mark. A server
+// that starts again with a clock set back can repeat at most this much.
+const markEvery = time.Second
+
+// A mark is the latest time that any transaction was given: in memory always,
+// in the database within markEvery.
+type mark struct {
+	latest atomic.Int64
+	stored atomic.Int64
+}
+
+// raise moves the mark to us when that is later and returns the mark.
+func (m *mark) raise(us int64) int64 {
+	for {
+		was := m.latest.Load()
+		if us <= was {
+			return was
+		}
+		if m.latest.CompareAndSwap(was, us) {
+			return us
+		}
+	}
+}
+
+func (tx *Tx) loadMark(ctx context.Context) error {
+	var us int64
+	if _, err := tx.row(ctx, `SELECT at FROM clock WHERE env = ''`, nil, &us); err != nil {
+		return err
+	}
+	tx.db.mark.raise(us)
+	tx.db.mark.stored.Store(us)
+	return nil
+}
+
+func (tx *Tx) readClock(ctx context.Context) error {
+	now, err := tx.clock(ctx)
+	if err != nil {
+		return err
+	}
+	if tx.db.Judge != nil {
+		now = tx.db.Judge(now)
+	}
+	tx.now = instant(tx.db.mark.raise(micros(now)))
+	return nil
+}
+
+func (tx *Tx) clock(ctx context.Context) (time.Time, error) {
+	switch {
+	case tx.db.Now != nil:
+		return tx.db.Now(), nil
+	case tx.db.engine.Clock == "":
+		return time.Now(), nil
+	}
+	var us int64
+	_, err := tx.row(ctx, tx.db.engine.Clock, nil, &us)
+	return instant(us), err
+}
+
+// raiseMark stores the transaction's time when the stored mark is markEvery
+// behind, and learns what other servers stored.
+func (tx *Tx) raiseMark(ctx context.Context) error {
+	m, now := &tx.db.mark, micros(tx.now)
+	if now-m.stored.Load() < markEvery.Microseconds() {
+		return nil
+	}
+	var us int64
+	_, err := tx.row(ctx, `
+		INSERT INTO clock (env, at) VALUES ('', $1)
+		ON CONFLICT (env) DO UPDATE SET at = CASE WHEN excluded.at > clock.at THEN excluded.at ELSE clock.at END
+		RETURNING at`, []any{now}, &us)
+	if err != nil {
+		return err
+	}
+	// If the commit fails the next transaction a second later stores it.
+	m.stored.Store(now)
+	m.raise(us)
+	return nil
+}

@@ -1,0 +1,224 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+const (
+	// maxTries bounds how often a transaction is tried that others made fail.
+	maxTries = 10
+	// commitLimit is the longest that a COMMIT may take, waiting for replicas included.
+	commitLimit = 30 * time.Second
+)
+
+// A DB is a database with its engine. It is safe for concurrent use.
+type DB struct {
+	// Now, when set, replaces the database's clock: drills and tests set it
+	// before the first use.
+	Now func() time.Time
+	// Judge, when set before the first use, turns the clock's reading into the
+	// time that a transaction takes as its own.
+	Judge func(time.Time) time.Time
+
+	engine  Engine
+	sql     *sql.DB
+	writers pool
+	readers pool
+	mark    mark
+
+	fatal     chan struct{}
+	fatalOnce sync.Once
+	fatalErr  atomic.Pointer[error]
+	stop      context.CancelFunc
+	tasks     sync.WaitGroup
+}
+
+// Open takes over a connected database and brings its tables up to date.
+// Packages sqlite and postgres call it.
+func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
+	db := &DB{
+		engine:  engine,
+		sql:     conns,
+		writers: newPool(engine.Writers),
+		readers: newPool(engine.Readers),
+		fatal:   make(chan struct{}),
+	}
+	if err := db.migrate(ctx); err != nil {
+		return nil, fmt.Errorf("migrating the %s database: %w", engine.Name, err)
+	}
+	if err := db.View(ctx, func(tx *Tx) error { return tx.loadMark(ctx) }); err != nil {
+		return nil, fmt.Errorf("reading the clock's mark: %w", err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	db.stop = stop
+	if engine.Maintain != nil {
+		db.tasks.Go(func() { db.maintain(background) })
+	}
+	return db, nil
+}
+
+// Close ends all sessions. No call may be running or follow.
+func (db *DB) Close() error {
+	db.stop()
+	db.tasks.Wait()
+	for _, p := range []pool{db.writers, db.readers} {
+		for range cap(p) {
+			if s := <-p; s != nil {
+				s.close()
+			}
+		}
+	}
+	err := db.sql.Close()
+	if db.engine.Close != nil {
+		err = errors.Join(err, db.engine.Close())
+	}
+	return err
+}
+
+// Engine returns the engine's name: sqlite or postgres.
+func (db *DB) Engine() string { return db.engine.Name }
+
+// Writers returns how many transactions that write can run at once.
+func (db *DB) Writers() int { return db.engine.Writers }
+
+// Fatal is closed when the storage failed in a way after which nothing more
+// can be promised: the process has to end, and recovery decides.
+func (db *DB) Fatal() <-chan struct{} { return db.fatal }
+
+// FatalErr returns why Fatal is closed, or nil.
+func (db *DB) FatalErr() error {
+	if p := db.fatalErr.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// Update runs fn in a transaction that writes and commits it. Nothing is kept
+// when fn fails. It tries again, with fn called anew, when another transaction
+// was in the way. An error of code outcome_unknown says that the change may
+// have been committed; unavailable, that it was not.
+func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	for try := 1; ; try++ {
+		err := db.attempt(ctx, db.writers, db.engine.Begin, fn)
+		if err == nil || try == maxTries || !db.engine.Retry(err) {
+			return err
+		}
+		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try) * int64(2*time.Millisecond))))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// View runs fn on one snapshot that nobody changes meanwhile.
+func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
+	return db.attempt(ctx, db.readers, db.engine.BeginRead, fn)
+}
+
+func (db *DB) attempt(ctx context.Context, p pool, begin string, fn func(*Tx) error) (err error) {
+	if cause := db.FatalErr(); cause != nil {
+		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is stopping: %w", cause)
+	}
+	s, err := db.take(ctx, p)
+	if err != nil {
+		return licensing.Errorf(licensing.Unavailable, "connecting to the database: %w", err)
+	}
+	tx := &Tx{db: db, session: s, writes: begin == db.engine.Begin}
+	broken := true // unless the end is reached, as after a panic in fn
+	defer func() {
+		tx.session = nil
+		p.give(s, broken)
+	}()
+	if err := s.run(ctx, begin); err != nil {
+		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
+	}
+	if err := tx.body(ctx, fn); err != nil {
+		broken = s.run(context.WithoutCancel(ctx), "ROLLBACK") != nil
+		return db.failed(err)
+	}
+	err = tx.commit(ctx)
+	broken = err != nil
+	return err
+}
+
+func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
+	if err := tx.readClock(ctx); err != nil {
+		return licensing.Errorf(licensing.Unavailable, "reading the clock: %w", err)
+	}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if !tx.writes {
+		return nil
+	}
+	return tx.raiseMark(ctx)
+}
+
+// commit ends tx. What it cannot prove undone it calls unknown.
+func (tx *Tx) commit(ctx context.Context) error {
+	// A caller who leaves must not tear a commit that others may share.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	db := tx.db
+	err := tx.session.run(ctx, "COMMIT")
+	switch {
+	case err == nil && tx.writes && db.engine.Replicated != nil:
+		if err := db.engine.Replicated(tx.session.conn); err != nil {
+			return licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
+		}
+		return nil
+	case err == nil || !tx.writes:
+		return err
+	case db.engine.Definite(err):
+		return err
+	default:
+		return db.failed(licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err))
+	}
+}
+
+// failed notes an error after which the storage can't be trusted.
+func (db *DB) failed(err error) error {
+	if db.engine.Fatal(err) {
+		db.fatalOnce.Do(func() {
+			db.fatalErr.Store(&err)
+			close(db.fatal)
+		})
+	}
+	return err
+}
+
+// IsUnique reports whether err says that a row's key is taken.
+func (db *DB) IsUnique(err error) bool { return db.engine.Unique(err) }
+
+func (db *DB) maintain(ctx context.Context) {
+	tick := time.NewTicker(db.engine.MaintainEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		s, err := db.take(ctx, db.readers)
+		if err != nil {
+			continue
+		}
+		err = db.engine.Maintain(ctx, s.conn)
+		db.readers.give(s, err != nil)
+		if err != nil {
+			_ = db.failed(err)
+		}
+	}
+}

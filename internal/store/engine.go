@@ -1,0 +1,49 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// An Engine is what differs between the databases. Packages sqlite and
+// postgres each make one; nothing else does.
+type Engine struct {
+	Name    string        // sqlite or postgres
+	Dialect goose.Dialect // what the migrations run as
+	Writers int           // sessions that write
+	Readers int           // sessions that only read
+
+	Begin     string // opens a transaction that writes
+	BeginRead string // opens a transaction that reads one snapshot
+	ForUpdate string // ends a SELECT whose rows stay locked until the commit
+
+	// DDL turns the migrations' text into the engine's.
+	DDL func(string) string
+	// Clock is the query for the database's own clock in microseconds; empty
+	// where the database has none but the machine's.
+	Clock string
+	// Retry reports whether the transaction was surely rolled back for a
+	// reason that a second try may not meet.
+	Retry func(error) bool
+	// Unique reports whether a row was refused because its key exists.
+	Unique func(error) bool
+	// Fatal reports whether the storage itself failed: what is on the disk is
+	// unknown and the process has to end.
+	Fatal func(error) bool
+	// Definite reports whether an error of COMMIT says that nothing was
+	// committed. Any other error of COMMIT leaves the outcome unknown.
+	Definite func(error) bool
+	// Replicated is asked after each COMMIT; its error means that the commit
+	// stands here but was not confirmed elsewhere. It may be nil.
+	Replicated func(*sql.Conn) error
+	// Locked runs fn while no other process migrates. It may be nil.
+	Locked func(ctx context.Context, db *sql.DB, fn func() error) error
+	// Maintain is called every MaintainEvery outside of any transaction. It may be nil.
+	Maintain      func(context.Context, *sql.Conn) error
+	MaintainEvery time.Duration
+	// Close releases what belongs to the engine, after all sessions. It may be nil.
+	Close func() error
+}

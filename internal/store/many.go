@@ -1,0 +1,109 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"math/bits"
+	"strconv"
+	"strings"
+)
+
+// maxChunk is the most rows that one statement takes.
+const maxChunk = 64
+
+// many is the text of one statement over many rows: a VALUES list between a
+// head and a tail, made once for each power of two up to maxChunk. So there
+// are few texts to keep prepared, and few statements for any number of rows.
+type many struct {
+	columns int
+	texts   [7]string
+}
+
+// newMany makes the texts. casts names the types of the first row's columns
+// (t TEXT, i BIGINT), which PostgreSQL needs where the list is no INSERT's; the
+// empty string is a list whose types follow from the table.
+func newMany(head string, columns int, casts, tail string) many {
+	m := many{columns: columns}
+	for i := range m.texts {
+		m.texts[i] = head + values(1<<i, columns, casts) + tail
+	}
+	return m
+}
+
+func values(rows, columns int, casts string) string {
+	var b strings.Builder
+	n := 0
+	for r := range rows {
+		if r > 0 {
+			b.WriteByte(',')
+		}
+		for c := range columns {
+			b.WriteByte(",("[btoi(c == 0)])
+			n++
+			if r > 0 || casts == "" {
+				b.WriteByte('$')
+				b.WriteString(strconv.Itoa(n))
+				continue
+			}
+			b.WriteString("CAST($" + strconv.Itoa(n) + " AS ")
+			b.WriteString([]string{"TEXT)", "BIGINT)"}[btoi(casts[c] == 'i')])
+		}
+		b.WriteByte(')')
+	}
+	return b.String()
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// chunks calls fn with each text and its span of args, until fn fails.
+func (m *many) chunks(args []any, fn func(text string, args []any) error) error {
+	for len(args) > 0 {
+		rows := min(len(args)/m.columns, maxChunk)
+		i := bits.Len(uint(rows)) - 1
+		n := m.columns << i
+		if err := fn(m.texts[i], args[:n]); err != nil {
+			return err
+		}
+		args = args[n:]
+	}
+	return nil
+}
+
+// execMany runs m over rows laid one after another in args and returns how
+// many rows changed.
+func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64, err error) {
+	err = m.chunks(args, func(text string, args []any) error {
+		n, err := tx.exec(ctx, text, args...)
+		changed += n
+		return err
+	})
+	return changed, err
+}
+
+// queryMany runs m over rows laid one after another in args and calls scan
+// for each row returned.
+func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(*sql.Rows) error) error {
+	return m.chunks(args, func(text string, args []any) error {
+		rows, err := tx.query(ctx, text, args...)
+		if err != nil {
+			return err
+		}
+		return each(rows, scan)
+	})
+}
+
+// each calls scan for each of rows and closes them.
+func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

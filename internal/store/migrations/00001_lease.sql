@@ -1,0 +1,151 @@
+-- +goose Up
+-- Every key begins with the environment. Times are microseconds of Unix time,
+-- 0 for none. One text serves both engines.
+
+CREATE TABLE clock (
+    env TEXT   NOT NULL, -- empty: the mark of the whole database
+    at  BIGINT NOT NULL, -- no transaction is given an earlier time
+    PRIMARY KEY (env)
+) WITHOUT ROWID;
+
+-- What a pool holds, kept as counters: deciding costs the same for any size.
+CREATE TABLE pool (
+    env        TEXT   NOT NULL,
+    license    TEXT   NOT NULL,
+    name       TEXT   NOT NULL,
+    held       BIGINT NOT NULL, -- units of leases and of offers
+    leases     BIGINT NOT NULL, -- leases in force
+    waiting    BIGINT NOT NULL, -- tickets without an offer
+    tickets    BIGINT NOT NULL, -- places given so far
+    over_since BIGINT NOT NULL, -- since when more than the capacity is held
+    due        BIGINT NOT NULL, -- nothing in the pool has to be done before
+    capacity   BIGINT NOT NULL, -- as last compiled, for lists and metrics
+    PRIMARY KEY (env, license, name)
+) WITHOUT ROWID;
+CREATE INDEX pool_due ON pool (due) WHERE due > 0;
+
+CREATE TABLE lease (
+    env         TEXT   NOT NULL,
+    id          TEXT   NOT NULL,
+    license     TEXT   NOT NULL,
+    pool        TEXT   NOT NULL,
+    holder      TEXT   NOT NULL,
+    instance    TEXT   NOT NULL,
+    units       BIGINT NOT NULL, -- what the lease says
+    charge      BIGINT NOT NULL, -- what the pool counts: 0 when shared
+    generation  BIGINT NOT NULL,
+    granted_at  BIGINT NOT NULL,
+    renewed_at  BIGINT NOT NULL,
+    due_at      BIGINT NOT NULL, -- grace begins; 0 without end
+    expires_at  BIGINT NOT NULL, -- end of full function; 0 without end
+    borrowed    BIGINT NOT NULL, -- 1 when taken for longer than the pool's lease
+    ended_at    BIGINT NOT NULL,
+    ended_by    TEXT   NOT NULL, -- released, reclaimed, forced
+    due         BIGINT NOT NULL, -- when to reclaim it, or once ended to forget it
+    requests    TEXT   NOT NULL, -- the request ids that lead here, by spaces
+    detail      TEXT   NOT NULL, -- who and what asked, as JSON
+    PRIMARY KEY (env, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX lease_holder ON lease (env, license, pool, holder, instance) WHERE ended_at = 0;
+CREATE INDEX lease_due ON lease (env, license, pool, due) WHERE due > 0;
+
+-- The components of machines that hold, for matching n of m.
+CREATE TABLE component (
+    env     TEXT NOT NULL,
+    license TEXT NOT NULL,
+    pool    TEXT NOT NULL,
+    name    TEXT NOT NULL,
+    hash    TEXT NOT NULL,
+    lease   TEXT NOT NULL,
+    PRIMARY KEY (env, license, pool, name, hash, lease)
+) WITHOUT ROWID;
+
+-- What was asked by which request, so that asking again gives the same.
+CREATE TABLE request (
+    env     TEXT   NOT NULL,
+    license TEXT   NOT NULL,
+    id      TEXT   NOT NULL,
+    body    BIGINT NOT NULL, -- a hash of what was asked
+    lease   TEXT   NOT NULL, -- what it led to: a lease
+    ticket  TEXT   NOT NULL, -- or a place in the queue
+    at      BIGINT NOT NULL,
+    PRIMARY KEY (env, license, id)
+) WITHOUT ROWID;
+
+CREATE TABLE ticket (
+    env          TEXT   NOT NULL,
+    id           TEXT   NOT NULL,
+    license      TEXT   NOT NULL,
+    pool         TEXT   NOT NULL,
+    place        BIGINT NOT NULL, -- order in the pool's queue
+    holder       TEXT   NOT NULL,
+    instance     TEXT   NOT NULL,
+    units        BIGINT NOT NULL,
+    borrow       BIGINT NOT NULL, -- how long was asked for, microseconds; 0 the pool's
+    request      TEXT   NOT NULL,
+    queued_at    BIGINT NOT NULL,
+    deadline     BIGINT NOT NULL, -- when waiting ends
+    alive_until  BIGINT NOT NULL, -- the place is lost when nobody asks before
+    offered_until BIGINT NOT NULL, -- until when the units are kept; 0 still waiting
+    lease        TEXT   NOT NULL, -- what it became
+    ended_at     BIGINT NOT NULL,
+    ended_by     TEXT   NOT NULL, -- claimed, withdrawn, vanished, late, lapsed
+    detail       TEXT   NOT NULL,
+    PRIMARY KEY (env, id)
+) WITHOUT ROWID;
+CREATE INDEX ticket_place ON ticket (env, license, pool, place) WHERE ended_at = 0;
+CREATE INDEX ticket_ended ON ticket (ended_at) WHERE ended_at > 0;
+
+CREATE TABLE usage_event (
+    env      TEXT   NOT NULL,
+    license  TEXT   NOT NULL,
+    id       TEXT   NOT NULL,
+    meter    TEXT   NOT NULL,
+    quantity BIGINT NOT NULL,
+    at       BIGINT NOT NULL, -- when it was used
+    recorded BIGINT NOT NULL, -- when it was recorded
+    period   BIGINT NOT NULL, -- start of the period it counts in
+    PRIMARY KEY (env, license, id)
+) WITHOUT ROWID;
+CREATE INDEX usage_recorded ON usage_event (recorded);
+
+CREATE TABLE usage_total (
+    env     TEXT   NOT NULL,
+    license TEXT   NOT NULL,
+    meter   TEXT   NOT NULL,
+    period  BIGINT NOT NULL, -- absolute start
+    ends_at BIGINT NOT NULL, -- absolute end
+    used    BIGINT NOT NULL,
+    events  BIGINT NOT NULL,
+    soft_at BIGINT NOT NULL, -- when the soft limit was reached
+    hard_at BIGINT NOT NULL, -- when the quota was spent
+    PRIMARY KEY (env, license, meter, period)
+) WITHOUT ROWID;
+
+-- The first denial of a minute for one holder and code, and how many followed.
+CREATE TABLE denial (
+    env      TEXT   NOT NULL,
+    license  TEXT   NOT NULL,
+    pool     TEXT   NOT NULL, -- or meter
+    holder   TEXT   NOT NULL,
+    code     TEXT   NOT NULL,
+    minute   BIGINT NOT NULL,
+    request  TEXT   NOT NULL, -- of the first
+    at       BIGINT NOT NULL, -- of the first
+    times    BIGINT NOT NULL,
+    decision TEXT   NOT NULL, -- of the first, as JSON
+    PRIMARY KEY (env, license, pool, holder, code, minute)
+) WITHOUT ROWID;
+CREATE INDEX denial_request ON denial (env, license, request, at);
+CREATE INDEX denial_minute ON denial (minute);
+
+-- +goose Down
+DROP TABLE denial;
+DROP TABLE usage_total;
+DROP TABLE usage_event;
+DROP TABLE ticket;
+DROP TABLE request;
+DROP TABLE component;
+DROP TABLE lease;
+DROP TABLE pool;
+DROP TABLE clock;

@@ -1,0 +1,129 @@
+// Package postgres opens the engine for several server nodes. It decides only
+// on a primary, and takes a commit that was not confirmed by its standby as
+// unknown.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// writers is the sessions that write: two that batch do more than many
+	// that queue for a row; the others serve administration and the log.
+	writers = 6
+	readers = 4
+	// migrationLock is the advisory lock held while migrating.
+	migrationLock = 0x636f7079686f6c64
+	// unconfirmed is where a connection notes that its commit was not confirmed.
+	unconfirmed = "copyhold.unconfirmed"
+)
+
+// Open connects to the PostgreSQL primary at a URL or in libpq's keyword form
+// and brings its tables up to date. With several hosts it takes the one that
+// accepts writes.
+func Open(ctx context.Context, dsn string) (*store.DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	config.OnNotice = notice
+	set(config.RuntimeParams, "application_name", "copyhold")
+	conns := stdlib.OpenDB(*config)
+	conns.SetMaxOpenConns(writers + readers + 1)
+	db, err := store.Open(ctx, conns, engine())
+	if err != nil {
+		return nil, errors.Join(err, conns.Close())
+	}
+	return db, nil
+}
+
+func set(params map[string]string, name, value string) {
+	if params[name] == "" {
+		params[name] = value
+	}
+}
+
+func engine() store.Engine {
+	return store.Engine{
+		Name:       "postgres",
+		Dialect:    goose.DialectPostgres,
+		Writers:    writers,
+		Readers:    readers,
+		Begin:      "BEGIN ISOLATION LEVEL READ COMMITTED",
+		BeginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		ForUpdate:  " FOR UPDATE",
+		DDL:        strings.NewReplacer(" WITHOUT ROWID", "", " BLOB", " BYTEA").Replace,
+		Clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
+		Retry:      func(err error) bool { return in(state(err), "40001", "40P01", "55P03") },
+		Unique:     func(err error) bool { return state(err) == "23505" },
+		Fatal:      func(error) bool { return false },
+		Definite:   func(err error) bool { return in(state(err)[:min(2, len(state(err)))], "23", "40") },
+		Replicated: confirmed,
+		Locked:     locked,
+	}
+}
+
+// state returns the server's SQLSTATE, or "" when the error is not the server's.
+func state(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+func in(s string, list ...string) bool {
+	for _, l := range list {
+		if s == l {
+			return true
+		}
+	}
+	return false
+}
+
+// notice remembers the server's warning that a commit stands here alone: it
+// comes when the wait for a synchronous standby is cancelled, and the commit
+// itself reports success.
+func notice(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Severity == "WARNING" && strings.HasPrefix(n.Message, "canceling wait for synchronous replication") {
+		c.CustomData()[unconfirmed] = n.Message
+	}
+}
+
+func confirmed(conn *sql.Conn) error {
+	return conn.Raw(func(c any) error {
+		data := c.(*stdlib.Conn).Conn().PgConn().CustomData()
+		if m, ok := data[unconfirmed]; ok {
+			delete(data, unconfirmed)
+			return fmt.Errorf("%v", m)
+		}
+		return nil
+	})
+}
+
+// locked lets one process at a time migrate.
+func locked(ctx context.Context, conns *sql.DB, fn func() error) error {
+	conn, err := conns.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		return err
+	}
+	err = fn()
+	_, unlock := conn.ExecContext(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", int64(migrationLock))
+	return errors.Join(err, unlock)
+}

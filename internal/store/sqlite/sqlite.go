@@ -1,0 +1,135 @@
+// Package sqlite opens the embedded engine: one file, one process, one
+// writer. Each commit is on the disk before it is answered.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"copyhold.dev/internal/store"
+)
+
+const (
+	readers = 4
+	// cacheKiB bounds the page cache of each connection: memory does not grow
+	// with what is stored.
+	cacheKiB = 16 << 10
+	// checkpointPages is the size of the write-ahead log, in pages, at which a
+	// commit would move it into the database by itself. The maintenance task
+	// does it before, off the path of requests.
+	checkpointPages = 16 << 10
+	maintainEvery   = time.Second
+)
+
+// Open opens the database file at path, made when missing, and brings its
+// tables up to date. Only one process at a time can have it open: a second
+// one is refused, since two could each believe to number the log.
+func Open(ctx context.Context, path string) (*store.DB, error) {
+	release, err := own(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	conns, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	db, err := store.Open(ctx, conns, engine(release))
+	if err != nil {
+		return nil, errors.Join(err, conns.Close(), release())
+	}
+	return db, nil
+}
+
+func engine(release func() error) store.Engine {
+	return store.Engine{
+		Name:          "sqlite",
+		Dialect:       goose.DialectSQLite3,
+		Writers:       1,
+		Readers:       readers,
+		Begin:         "BEGIN IMMEDIATE",
+		BeginRead:     "BEGIN",
+		Retry:         func(err error) bool { return primary(err) == lib.SQLITE_BUSY },
+		Unique:        unique,
+		Fatal:         fatal,
+		Definite:      func(error) bool { return false },
+		Maintain:      checkpoint,
+		MaintainEvery: maintainEvery,
+		Close:         release,
+	}
+}
+
+func dsn(path string) string {
+	q := url.Values{}
+	for _, p := range []string{
+		"busy_timeout(5000)",
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"temp_store(MEMORY)",
+		fmt.Sprintf("cache_size(-%d)", cacheKiB),
+		fmt.Sprintf("wal_autocheckpoint(%d)", checkpointPages),
+		fmt.Sprintf("journal_size_limit(%d)", 64<<20),
+	} {
+		q.Add("_pragma", p)
+	}
+	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
+}
+
+// own keeps a lock beside the database until release is called or the process
+// ends. The lock is a transaction on a file of its own, so it works wherever
+// SQLite does.
+func own(ctx context.Context, path string) (release func() error, err error) {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path + ".lock"}).EscapedPath()}
+	conns, err := sql.Open("sqlite", u.String())
+	if err != nil {
+		return nil, err
+	}
+	conns.SetMaxOpenConns(1)
+	if _, err := conns.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
+		conns.Close()
+		if primary(err) == lib.SQLITE_BUSY {
+			return nil, fmt.Errorf("%s is in use by another copyhold process", path)
+		}
+		return nil, fmt.Errorf("locking %s: %w", path, err)
+	}
+	return conns.Close, nil
+}
+
+// checkpoint moves the write-ahead log into the database as far as readers
+// allow, without holding up the writer.
+func checkpoint(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
+	if primary(err) == lib.SQLITE_BUSY {
+		return nil // somebody else is at it
+	}
+	return err
+}
+
+// primary returns SQLite's result code without its extension, or 0.
+func primary(err error) int {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return 0
+	}
+	return e.Code() & 0xff
+}
+
+func unique(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code() == lib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == lib.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+func fatal(err error) bool {
+	switch primary(err) {
+	case lib.SQLITE_IOERR, lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
+		return true
+	}
+	return false
+}

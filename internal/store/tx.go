@@ -1,0 +1,78 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// A Tx is a transaction on one session. It ends with the function it was
+// given to and is used by one goroutine at a time.
+type Tx struct {
+	db      *DB
+	session *session
+	writes  bool
+	now     time.Time
+}
+
+// Now returns the transaction's time: the database clock's reading when it
+// began, never before a time that an earlier transaction was given.
+func (tx *Tx) Now() time.Time { return tx.now }
+
+// ForUpdate ends a SELECT whose rows are to stay locked until the commit.
+func (tx *Tx) ForUpdate() string { return tx.db.engine.ForUpdate }
+
+// exec runs a statement and returns how many rows it changed.
+func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) {
+	st, err := tx.session.prepare(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query runs a statement that returns rows, which the caller closes.
+func (tx *Tx) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
+	st, err := tx.session.prepare(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+// row runs a statement that returns at most one row and scans it into dest.
+// It reports whether there was one.
+func (tx *Tx) row(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
+	rows, err := tx.query(ctx, text, args...)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return false, err
+	}
+	return true, rows.Close()
+}
+
+// micros is how times are stored: microseconds of Unix time, 0 for the zero time.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// instant is the time stored as us.
+func instant(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
