@@ -1,0 +1,113 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// State is what a background task measures now and then: levels, not events.
+type State struct {
+	Pools    []Pool
+	Expiries []Expiry
+	Runways  []Runway
+	Lags     []Lag
+}
+
+// Pool is what is held of all pools of one name in one product.
+type Pool struct {
+	Environment, Product, Pool string
+	Held, Capacity             int64
+}
+
+// Expiry is when the first of a kind ends: kind is license, signing_key, key_set or root_set.
+type Expiry struct {
+	Environment, Kind string
+	At                time.Time
+}
+
+// Runway is when something will be denied for the first time, and the cause.
+type Runway struct {
+	Environment, Cause string
+	At                 time.Time
+}
+
+// Lag is how many log rows wait to be sequenced, and since when.
+type Lag struct {
+	Environment string
+	Rows        int64
+	Since       time.Time // zero when none waits
+}
+
+// snapshot is a collector of the last State set, so that a series disappears
+// with what it spoke of.
+type snapshot struct {
+	mu    sync.Mutex
+	state State
+	now   func() time.Time
+
+	held, capacity, expiry, runway, lagRows, lagAge *prometheus.Desc
+}
+
+func newSnapshot() *snapshot {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(name, help, labels, nil)
+	}
+	return &snapshot{
+		held:     desc("copyhold_pool_held", "Units held, all licenses together.", "environment", "product", "pool"),
+		capacity: desc("copyhold_pool_capacity", "Units that can be held, all licenses together.", "environment", "product", "pool"),
+		expiry:   desc("copyhold_expiry_seconds", "Seconds until the first of a kind ends; negative when it has.", "environment", "kind"),
+		runway:   desc("copyhold_runway_seconds", "Seconds until something will be denied, and the first cause.", "environment", "cause"),
+		lagRows:  desc("copyhold_log_lag_rows", "Log rows committed and not yet sequenced.", "environment"),
+		lagAge:   desc("copyhold_log_lag_seconds", "Age of the oldest log row not yet sequenced.", "environment"),
+	}
+}
+
+// SetState replaces every level.
+func (m *Metrics) SetState(s State) {
+	if m == nil {
+		return
+	}
+	if len(s.Pools) > maxSeries {
+		s.Pools = s.Pools[:maxSeries]
+	}
+	m.state.mu.Lock()
+	defer m.state.mu.Unlock()
+	m.state.state, m.state.now = s, m.now
+}
+
+// Describe implements prometheus.Collector.
+func (s *snapshot) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{s.held, s.capacity, s.expiry, s.runway, s.lagRows, s.lagAge} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
+	s.mu.Lock()
+	state, now := s.state, s.now
+	s.mu.Unlock()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, p := range state.Pools {
+		gauge(s.held, float64(p.Held), p.Environment, p.Product, p.Pool)
+		gauge(s.capacity, float64(p.Capacity), p.Environment, p.Product, p.Pool)
+	}
+	for _, e := range state.Expiries {
+		gauge(s.expiry, e.At.Sub(now()).Seconds(), e.Environment, e.Kind)
+	}
+	for _, r := range state.Runways {
+		gauge(s.runway, max(0, r.At.Sub(now()).Seconds()), r.Environment, r.Cause)
+	}
+	for _, l := range state.Lags {
+		age := 0.0
+		if !l.Since.IsZero() {
+			age = max(0, now().Sub(l.Since).Seconds())
+		}
+		gauge(s.lagRows, float64(l.Rows), l.Environment)
+		gauge(s.lagAge, age, l.Environment)
+	}
+}
