@@ -6,14 +6,12 @@
 package metrics
 
 import (
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // maxSeries bounds the series of one instrument that is labelled by names from
@@ -86,10 +84,8 @@ func New(now func() time.Time) *Metrics {
 	return m
 }
 
-// Handler answers in the text formats Prometheus reads.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
-}
+// Gatherer reads every instrument; the API writes them in the formats Prometheus reads.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
 // Decision counts a decision. Pool is the pool, meter or feature that was asked
 // for, or empty for a validation.

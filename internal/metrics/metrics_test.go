@@ -3,22 +3,28 @@ package metrics_test
 import (
 	"errors"
 	"fmt"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
 
 	"copyhold.dev/internal/metrics"
 )
 
 func scrape(t *testing.T, m *metrics.Metrics) string {
 	t.Helper()
-	w := httptest.NewRecorder()
-	m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
-	if w.Code != 200 {
-		t.Fatalf("status %d: %s", w.Code, w.Body)
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return w.Body.String()
+	var text strings.Builder
+	for _, family := range families {
+		if _, err := expfmt.MetricFamilyToText(&text, family); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return text.String()
 }
 
 func TestEveryInstrumentIsRead(t *testing.T) {
