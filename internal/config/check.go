@@ -1,0 +1,113 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// check returns every setting that cannot be right.
+func (l Loaded) check() error {
+	var faults []error
+	wrong := func(path, want string) {
+		faults = append(faults, fmt.Errorf("%s (from %s): %s", path, l.Origin(path), want))
+	}
+	if l.Data == "" {
+		wrong("data", "a folder is wanted")
+	}
+	if !isAddress(l.Listen) {
+		wrong("listen", "an address is wanted, as 127.0.0.1:7400")
+	}
+	if l.MetricsListen != "" && !isAddress(l.MetricsListen) {
+		wrong("metrics_listen", "an address is wanted, as 127.0.0.1:7401")
+	}
+	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		wrong("url", "an address is wanted, as https://licenses.example.com")
+	}
+	if db := l.Database.Reveal(); strings.Contains(db, "://") && !l.Postgres() {
+		wrong("database", "a path is wanted, or postgres://USER:PASSWORD@HOST/NAME")
+	}
+	if l.Shutdown < time.Second || l.Shutdown > 10*time.Minute {
+		wrong("shutdown", "between 1s and 10m is wanted")
+	}
+	if (l.TLS.Certificate == "") != (l.TLS.Key == "") {
+		wrong("tls.certificate", "set both the certificate and the key, or none")
+	}
+	if k := l.Sealing.Key.Reveal(); k != "" && !strings.HasPrefix(k, "AGE-SECRET-KEY-1") {
+		wrong("sealing.key", "an age identity is wanted, as AGE-SECRET-KEY-1…")
+	}
+	if _, err := l.ProxyNetworks(); err != nil {
+		wrong("proxies", "networks are wanted, as 10.0.0.0/8")
+	}
+	l.checkChoices(wrong)
+	l.checkLimits(wrong)
+	return errors.Join(faults...)
+}
+
+func (l Loaded) checkChoices(wrong func(path, want string)) {
+	chosen := map[string]string{"log.level": l.Log.Level, "log.format": l.Log.Format}
+	for _, s := range Settings() {
+		if len(s.oneOf) > 0 && !slices.Contains(s.oneOf, chosen[s.Path]) {
+			wrong(s.Path, "one of "+strings.Join(s.oneOf, ", ")+" is wanted")
+		}
+	}
+}
+
+func (l Loaded) checkLimits(wrong func(path, want string)) {
+	for path, value := range map[string]int{
+		"limits.in_flight": l.Limits.InFlight, "limits.held": l.Limits.Held, "limits.connections": l.Limits.Connections,
+		"limits.connections_per_address": l.Limits.ConnectionsPerAddress, "limits.bad_per_address": l.Limits.BadPerAddress,
+		"limits.bad_per_prefix": l.Limits.BadPerPrefix, "limits.per_license": l.Limits.PerLicense, "limits.per_token": l.Limits.PerToken,
+	} {
+		if value < 0 {
+			wrong(path, "a number from 0 is wanted")
+		}
+	}
+}
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// Postgres reports whether the database is PostgreSQL.
+func (c Config) Postgres() bool {
+	db := c.Database.Reveal()
+	return strings.HasPrefix(db, "postgres://") || strings.HasPrefix(db, "postgresql://")
+}
+
+// ProxyNetworks returns the networks of believed proxies.
+func (c Config) ProxyNetworks() ([]netip.Prefix, error) {
+	var networks []netip.Prefix
+	for _, s := range c.Proxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			addr, addrErr := netip.ParseAddr(s)
+			if addrErr != nil {
+				return nil, err
+			}
+			p = netip.PrefixFrom(addr, addr.BitLen())
+		}
+		networks = append(networks, p.Masked())
+	}
+	return networks, nil
+}
+
+// HostNames returns the names requests may carry in Host: hosts and that of url.
+func (c Config) HostNames() []string {
+	names := slices.Clone(c.Hosts)
+	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" {
+		names = append(names, u.Hostname())
+	}
+	return names
+}

@@ -1,0 +1,158 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func env(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "copyhold.yaml")
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func TestPrintedSettingsAreTheManual(t *testing.T) {
+	l, err := config.Load(config.Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if err := l.Print(&got); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "config.yaml")
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("the settings differ from %s; run the test with -update and read the difference", golden)
+	}
+}
+
+func TestWhatIsPrintedCanBeLoaded(t *testing.T) {
+	first, err := config.Load(config.Sources{Getenv: env(map[string]string{
+		"COPYHOLD_HOSTS": "a.example, b.example", "COPYHOLD_LIMITS_HELD": "7", "COPYHOLD_SHUTDOWN": "1m30s"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := first.Print(&text); err != nil {
+		t.Fatal(err)
+	}
+	second, err := config.Load(config.Sources{File: write(t, text.String())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(first.Config) != fmt.Sprint(second.Config) || second.Limits.Held != 7 || len(second.Hosts) != 2 || second.Shutdown != 90*time.Second {
+		t.Errorf("%v\n%v", first.Config, second.Config)
+	}
+}
+
+func TestFlagWinsOverEnvironmentOverFileOverDefault(t *testing.T) {
+	file := write(t, "listen: 127.0.0.1:1\ndata: file\nlog: {level: warn, format: json}\nlimits:\n  held: 5\n")
+	l, err := config.Load(config.Sources{
+		File:   file,
+		Getenv: env(map[string]string{"COPYHOLD_LISTEN": "127.0.0.1:2", "COPYHOLD_LOG_LEVEL": "error"}),
+		Flags:  map[string]string{"listen": "127.0.0.1:3"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"listen": "--listen", "log.level": "COPYHOLD_LOG_LEVEL", "log.format": file, "limits.held": file, "url": "default"} {
+		if got := l.Origin(path); got != want {
+			t.Errorf("%s comes from %s, want %s", path, got, want)
+		}
+	}
+	if l.Listen != "127.0.0.1:3" || l.Log.Level != "error" || l.Log.Format != "json" || l.Data != "file" || l.Limits.Held != 5 {
+		t.Errorf("%+v", l.Config)
+	}
+}
+
+func TestAWrongSettingIsNamedWithWhatWouldBeRight(t *testing.T) {
+	for _, tc := range []struct{ yaml, want string }{
+		{"listn: x", "did you mean listen?"},
+		{"listen: nowhere", "listen (from "},
+		{"shutdown: soon", "a duration is wanted"},
+		{"limits: {held: many}", "limits.held"},
+		{"limits: {held: -1}", "a number from 0"},
+		{"hosts: {a: b}", "there is no setting hosts.a"},
+		{"log: {level: loud}", "one of debug, info, warn, error"},
+		{"tls: {certificate: a.pem}", "both"},
+		{"proxies: [everyone]", "10.0.0.0/8"},
+		{"url: nowhere", "https://licenses.example.com"},
+		{"database: mysql://root:hunter2@host/db", "postgres://"},
+		{"sealing: {key: hunter2}", "AGE-SECRET-KEY-1"},
+		{"data: [a]", "a text is wanted"},
+	} {
+		_, err := config.Load(config.Sources{File: write(t, tc.yaml)})
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %s", tc.yaml, err, tc.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows a secret: %v", tc.yaml, err)
+		}
+	}
+}
+
+func TestASecretIsNeverShown(t *testing.T) {
+	const canary = "postgres://u:canary@127.0.0.1/db"
+	file := filepath.Join(t.TempDir(), "db")
+	if err := os.WriteFile(file, []byte(canary+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := config.Load(config.Sources{Getenv: env(map[string]string{"COPYHOLD_DATABASE_FILE": file})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.Database.Reveal() != canary || l.Origin("database") != "COPYHOLD_DATABASE_FILE" || !l.Postgres() {
+		t.Fatal("the secret was not read from its file")
+	}
+	var out bytes.Buffer
+	slog.New(slog.NewTextHandler(&out, nil)).Info("x", "db", l.Database, "all", l.Config)
+	slog.New(slog.NewJSONHandler(&out, nil)).Info("x", "db", l.Database, "all", l.Config)
+	fmt.Fprintf(&out, "%v %+v %#v %s %q %x %d", l, l, l.Config, l.Database, l.Database, l.Database, l.Database)
+	encoded, _ := json.Marshal(l.Config)
+	out.Write(encoded)
+	encoded, _ = json.Marshal(l.Entries())
+	out.Write(encoded)
+	_ = l.Print(&out)
+	if strings.Contains(out.String(), "canary") || strings.Contains(out.String(), fmt.Sprintf("%x", "canary")) {
+		t.Errorf("a secret is shown: %s", out.String())
+	}
+	if !strings.Contains(out.String(), "(hidden)") {
+		t.Error("nothing says that the secret is set")
+	}
+}
+
+func TestEverySettingIsExplained(t *testing.T) {
+	for _, s := range config.Settings() {
+		if s.Doc == "" || s.Usage() == "" {
+			t.Errorf("%s has no comment", s.Path)
+		}
+	}
+}
