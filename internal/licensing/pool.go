@@ -1,0 +1,130 @@
+package licensing
+
+// A Pool is counted, returnable units that holders lease. It is a plan's
+// description; what is held lies in the store. Lease rules are in lease.go.
+type Pool struct {
+	// Holder says what holds: machine, user, workload, instance or any name.
+	Holder string `json:"holder"`
+	// Capacity is the units that may be held at once; 0 grants none.
+	Capacity int64 `json:"capacity"`
+	// Lease is how long a lease lasts without being renewed; 0 is without end.
+	Lease Span `json:"lease,omitempty"`
+	// Grace is the offline grace of a lease: full function past its due time.
+	Grace Span `json:"grace,omitempty"`
+	// Borrow is the longest lease a holder may ask for; 0 is no borrowing.
+	Borrow Span `json:"borrow,omitempty"`
+	// Overdraft is what may be held beyond the capacity, and for how long.
+	Overdraft Overdraft `json:"overdraft,omitzero"`
+	// Share says which instances use one lease's units together.
+	Share Share `json:"share,omitempty"`
+	// Full is what a pool does when capacity and overdraft are held.
+	Full Full `json:"full,omitempty"`
+	// Queue bounds waiting where Full is FullQueue.
+	Queue Queue `json:"queue,omitzero"`
+	// Match is how many of a machine's components must agree.
+	Match Match `json:"match,omitzero"`
+}
+
+// An Overdraft is units beyond a pool's capacity: a count, or a percentage of
+// it, rounded down. Counted from the moment the pool went over, it lasts For;
+// 0 is without end. After that nothing is granted beyond the capacity until
+// the pool has been back within it.
+type Overdraft struct {
+	Units   int64 `json:"units,omitempty"`
+	Percent int64 `json:"percent,omitempty"`
+	For     Span  `json:"for,omitempty"`
+}
+
+// Of returns the units beyond a capacity that o allows.
+func (o Overdraft) Of(capacity int64) int64 {
+	// Divided first, so that no capacity overflows.
+	return o.Units + capacity/100*o.Percent + capacity%100*o.Percent/100
+}
+
+// IsZero reports whether there is no overdraft.
+func (o Overdraft) IsZero() bool { return o.Units == 0 && o.Percent == 0 }
+
+// A Share says which instances of a holder use the same units.
+type Share string
+
+// The kinds of sharing. ShareNone counts every instance by itself.
+const (
+	ShareNone   Share = "none"
+	ShareHolder Share = "holder"
+)
+
+// Full says what is done when there is not enough of a pool or of a quota.
+type Full string
+
+// What a full pool can do. A spent quota knows FullDeny and FullFallback.
+const (
+	FullDeny      Full = "deny"      // a denial
+	FullQueue     Full = "queue"     // a place in the queue
+	FullFallback  Full = "fallback"  // no unit, but the fallback features
+	FullOverdraft Full = "overdraft" // units beyond the capacity, then a denial
+)
+
+// A Queue bounds waiting for a pool. Zero values mean no bound.
+type Queue struct {
+	Wait Span  `json:"wait,omitempty"` // the longest anybody may wait
+	Max  int64 `json:"max,omitempty"`  // the most who may wait at once
+}
+
+// A Match is how many of a machine's components must agree for it to be the
+// same machine. The zero Match asks for exact equality of the holder's id.
+type Match struct {
+	Need int `json:"need"`
+	Of   int `json:"of"`
+}
+
+// Limit returns the units that may be held at once, overdraft included.
+func (p Pool) Limit() int64 { return p.Capacity + p.Overdraft.Of(p.Capacity) }
+
+// Endless reports whether leases of p last until they are released.
+func (p Pool) Endless() bool { return p.Lease == 0 }
+
+// Check refuses a pool that contradicts itself.
+func (p Pool) Check() error {
+	switch {
+	case p.Holder == "":
+		return Errorf(Invalid, "needs a holder, such as machine or user").At("holder")
+	case p.Capacity < 0 || p.Capacity > MaxUnits:
+		return Errorf(Invalid, "capacity %d is not between 0 and %d", p.Capacity, MaxUnits).At("capacity")
+	case p.Lease < 0 || p.Grace < 0 || p.Borrow < 0 || p.Overdraft.For < 0 || p.Queue.Wait < 0:
+		return Errorf(Invalid, "has a length of time below zero").At("lease")
+	case p.Endless() && (p.Grace != 0 || p.Borrow != 0):
+		return Errorf(Invalid, "a lease without end needs neither grace nor borrow").At("lease")
+	case p.Borrow != 0 && p.Borrow < p.Lease:
+		return Errorf(Invalid, "borrow %v is shorter than the lease %v", p.Borrow, p.Lease).At("borrow")
+	case p.Overdraft.Units < 0 || p.Overdraft.Units > MaxUnits || p.Overdraft.Percent < 0 || p.Overdraft.Percent > 1000:
+		return Errorf(Invalid, "overdraft is not between 0 and %d units or 0 and 1000 percent", MaxUnits).At("overdraft")
+	case p.Overdraft.Units != 0 && p.Overdraft.Percent != 0:
+		return Errorf(Invalid, "overdraft is units or percent, not both").At("overdraft")
+	case p.Full == FullOverdraft && p.Overdraft.IsZero():
+		return Errorf(Invalid, "full: overdraft needs an overdraft").At("full")
+	case p.Full != FullQueue && p.Queue != Queue{}:
+		return Errorf(Invalid, "queue bounds need full: queue").At("queue")
+	case p.Queue.Max < 0:
+		return Errorf(Invalid, "queue max %d is below zero", p.Queue.Max).At("queue")
+	case p.Match.Need < 0 || p.Match.Need > p.Match.Of || p.Match.Need == 0 && p.Match.Of != 0 || p.Match.Of > 32:
+		return Errorf(Invalid, "match needs 1 to %d of at most 32 components", p.Match.Of).At("match")
+	}
+	return p.checkWords()
+}
+
+// MaxUnits is the most units a pool can have: sums of them cannot overflow.
+const MaxUnits = 1_000_000_000_000
+
+func (p Pool) checkWords() error {
+	switch p.Full {
+	case FullDeny, FullQueue, FullFallback, FullOverdraft:
+	default:
+		return Errorf(Invalid, "full: %q is not deny, queue, fallback or overdraft", p.Full).At("full")
+	}
+	switch p.Share {
+	case ShareNone, ShareHolder:
+	default:
+		return Errorf(Invalid, "share: %q is not none or holder", p.Share).At("share")
+	}
+	return CheckName("holder", p.Holder)
+}
