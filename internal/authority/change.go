@@ -1,0 +1,86 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A change is a transaction and the entries it will leave in the log. Both are
+// committed together or not at all.
+type change struct {
+	*store.Tx
+	env   licensing.Env
+	actor string
+	rows  []logRow // one for each environment, nearly always one
+}
+
+type logRow struct {
+	env licensing.Env
+	row *audit.Row
+}
+
+// update runs fn in a transaction that writes, and stores what it recorded as
+// one row of env's log before the commit. fn may be called again from the
+// start when another transaction was in the way.
+func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
+	return a.db.Update(ctx, func(tx *store.Tx) error {
+		c := &change{Tx: tx, env: env, actor: actor}
+		if err := fn(c); err != nil {
+			return err
+		}
+		return c.close(ctx)
+	})
+}
+
+// view runs fn on one snapshot.
+func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
+	return a.db.View(ctx, fn)
+}
+
+// Record adds an event to the log and returns the leaf hash of its entry.
+// What the event leaves open is taken from the change: environment, actor,
+// time and version.
+func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
+	if e.Env == "" {
+		e.Env = c.env
+	}
+	if e.Actor == "" {
+		e.Actor = c.actor
+	}
+	if e.At.IsZero() {
+		e.At = c.Now()
+	}
+	if e.Version == 0 {
+		e.Version = 1
+	}
+	var salt audit.Salt
+	rand.Read(salt[:])
+	return c.row(e.Env).Add(e, salt)
+}
+
+func (c *change) row(env licensing.Env) *audit.Row {
+	for _, r := range c.rows {
+		if r.env == env {
+			return r.row
+		}
+	}
+	var random [10]byte
+	rand.Read(random[:])
+	r := audit.NewRow(licensing.NewID("row", c.Now(), random))
+	c.rows = append(c.rows, logRow{env, r})
+	return r
+}
+
+func (c *change) close(ctx context.Context) error {
+	for _, r := range c.rows {
+		if err := c.PutLogRow(ctx, r.env, r.row.ID(), r.row.Body(), r.row.Leaves()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
