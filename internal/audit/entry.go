@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -91,9 +92,10 @@ func payloadDigest(salt Salt, payload []byte) string {
 
 // A Row collects the entries of one transaction. It is not safe for concurrent use.
 type Row struct {
-	id   string
-	body []byte
-	hash []tlog.Hash
+	id       string
+	body     []byte
+	hash     []tlog.Hash
+	licenses []licensing.LicenseID // each once
 }
 
 // NewRow returns an empty row; id is unique in its environment and is part of
@@ -121,6 +123,9 @@ func (r *Row) Add(e licensing.Event, salt Salt) ([sha256.Size]byte, error) {
 	r.body = append(r.body, payload...)
 	r.body = append(r.body, '}')
 	r.hash = append(r.hash, hash)
+	if e.License != "" && !slices.Contains(r.licenses, e.License) {
+		r.licenses = append(r.licenses, e.License)
+	}
 	return hash, nil
 }
 
@@ -129,6 +134,9 @@ func (r *Row) ID() string { return r.id }
 
 // Len returns how many entries the row holds.
 func (r *Row) Len() int { return len(r.hash) }
+
+// Licenses returns the licenses that the row's entries are about, each once.
+func (r *Row) Licenses() []licensing.LicenseID { return slices.Clone(r.licenses) }
 
 // Body returns the row as it is stored: a JSON array of entries.
 func (r *Row) Body() []byte { return append(bytes.Clone(r.body), ']') }
