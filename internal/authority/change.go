@@ -78,7 +78,11 @@ func (c *change) row(env licensing.Env) *audit.Row {
 
 func (c *change) close(ctx context.Context) error {
 	for _, r := range c.rows {
-		if err := c.PutLogRow(ctx, r.env, r.row.ID(), r.row.Body(), r.row.Leaves()); err != nil {
+		err := c.AppendLog(ctx, store.LogRow{
+			Env: r.env, ID: r.row.ID(), At: c.Now(), Entries: r.row.Len(),
+			Body: r.row.Body(), Leaves: r.row.Leaves(), Licenses: r.row.Licenses(),
+		})
+		if err != nil {
 			return err
 		}
 	}

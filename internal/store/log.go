@@ -2,12 +2,280 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"iter"
+	"math"
+	"strings"
+	"time"
 
 	"copyhold.dev/internal/licensing"
 )
 
-// PutLogRow stores the entries of one transaction in one environment.
-func (tx *Tx) PutLogRow(ctx context.Context, env licensing.Env, id string, body, leaves []byte) error {
-	_, err := tx.exec(ctx, `INSERT INTO log_row (env, id, body, leaves) VALUES ($1, $2, $3, $4)`, env, id, body, leaves)
+// A LogRow is the entries of one transaction before they have a place.
+type LogRow struct {
+	Env      licensing.Env
+	ID       string
+	At       time.Time
+	Entries  int
+	Body     []byte // JSON list of entries
+	Leaves   []byte // leaf hashes, one after the other
+	Licenses []licensing.LicenseID
+}
+
+// A PendingRow waits for its place in the tree.
+type PendingRow struct {
+	Env      licensing.Env
+	ID       string
+	Leaves   []byte
+	Licenses []string
+}
+
+// A PlacedRow is a row with its place. Body is nil when only the place is left.
+type PlacedRow struct {
+	ID      string
+	First   int64 // index of the first entry
+	Entries int64
+	At      time.Time
+	Body    []byte
+}
+
+// A LogTile is a stored tile of hashes.
+type LogTile struct {
+	Level  int
+	N      int64
+	Hashes []byte
+}
+
+// A LogHead is the signed head in force.
+type LogHead struct {
+	Size   int64
+	Signed string
+	At     time.Time
+}
+
+// AppendLog stores a transaction's row; a sequencer gives it its place later.
+func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
+	_, err := tx.exec(ctx, `INSERT INTO log_row (env, id, at, entries, body) VALUES ($1, $2, $3, $4, $5)`,
+		r.Env, r.ID, micros(r.At), r.Entries, string(r.Body))
+	if err != nil {
+		return err
+	}
+	var names strings.Builder
+	for i, l := range r.Licenses {
+		if i > 0 {
+			names.WriteByte(' ')
+		}
+		names.WriteString(string(l))
+	}
+	_, err = tx.exec(ctx, `INSERT INTO log_pending (env, id, leaves, licenses) VALUES ($1, $2, $3, $4)`,
+		r.Env, r.ID, r.Leaves, names.String())
+	return err
+}
+
+// PendingLog returns rows without a place, by environment and id.
+func (tx *Tx) PendingLog(ctx context.Context, limit int) ([]PendingRow, error) {
+	rows, err := tx.query(ctx, `SELECT env, id, leaves, licenses FROM log_pending ORDER BY env, id LIMIT $1`, limit)
+	if err != nil {
+		return nil, err
+	}
+	var list []PendingRow
+	return list, each(rows, func(rows *sql.Rows) error {
+		var p PendingRow
+		var names string
+		if err := rows.Scan(&p.Env, &p.ID, &p.Leaves, &names); err != nil {
+			return err
+		}
+		p.Licenses = strings.Fields(names)
+		list = append(list, p)
+		return nil
+	})
+}
+
+// PendingCount returns how many rows have no place.
+func (tx *Tx) PendingCount(ctx context.Context, env licensing.Env) (n int64, err error) {
+	_, err = tx.row(ctx, `SELECT COUNT(*) FROM log_pending WHERE env = $1`, []any{env}, &n)
+	return n, err
+}
+
+// LogHead returns the head in force, false if nothing has a place yet.
+func (tx *Tx) LogHead(ctx context.Context, env licensing.Env) (h LogHead, ok bool, err error) {
+	var at int64
+	ok, err = tx.row(ctx, `SELECT size, signed, at FROM log_head WHERE env = $1`, []any{env}, &h.Size, &h.Signed, &at)
+	h.At = instant(at)
+	return h, ok, err
+}
+
+// SwapLogHead replaces the head of the given size. It reports false if the head
+// has another size by now: another sequencer was first.
+func (tx *Tx) SwapLogHead(ctx context.Context, env licensing.Env, size int64, h LogHead) (bool, error) {
+	n, err := tx.exec(ctx, `UPDATE log_head SET size = $1, signed = $2, at = $3 WHERE env = $4 AND size = $5`,
+		h.Size, h.Signed, micros(h.At), env, size)
+	if err != nil || n > 0 || size > 0 {
+		return n > 0, err
+	}
+	n, err = tx.exec(ctx, `INSERT INTO log_head (env, size, signed, at) VALUES ($1, $2, $3, $4) ON CONFLICT (env) DO NOTHING`,
+		env, h.Size, h.Signed, micros(h.At))
+	return n > 0, err
+}
+
+var (
+	placeRows    = newMany(`INSERT INTO log_place (env, first, entries, row_id) VALUES `, 4, "", "")
+	placeLicense = newMany(`INSERT INTO log_license (env, license, first) VALUES `, 3, "", "")
+	unpendRows   = newMany(`DELETE FROM log_pending WHERE (env, id) IN (VALUES `, 2, "tt", ")")
+)
+
+// PlaceLog gives rows, in order, the places from first on.
+func (tx *Tx) PlaceLog(ctx context.Context, env licensing.Env, first int64, rows []PendingRow) error {
+	var places, licenses, pending []any
+	for _, r := range rows {
+		entries := int64(len(r.Leaves) / hashSize)
+		places = append(places, env, first, entries, r.ID)
+		pending = append(pending, env, r.ID)
+		for _, l := range r.Licenses {
+			licenses = append(licenses, env, l, first)
+		}
+		first += entries
+	}
+	if _, err := tx.execMany(ctx, &placeRows, places); err != nil {
+		return err
+	}
+	if _, err := tx.execMany(ctx, &placeLicense, licenses); err != nil {
+		return err
+	}
+	_, err := tx.execMany(ctx, &unpendRows, pending)
+	return err
+}
+
+const hashSize = 32
+
+// PutLogTile stores a tile in the place of its shorter self.
+func (tx *Tx) PutLogTile(ctx context.Context, env licensing.Env, t LogTile) error {
+	_, err := tx.exec(ctx, `
+		INSERT INTO log_tile (env, level, n, hashes) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (env, level, n) DO UPDATE SET hashes = excluded.hashes`,
+		env, t.Level, t.N, t.Hashes)
+	return err
+}
+
+// LogTile returns a tile's hashes, none if there is no such tile.
+func (tx *Tx) LogTile(ctx context.Context, env licensing.Env, level int, n int64) (hashes []byte, err error) {
+	_, err = tx.row(ctx, `SELECT hashes FROM log_tile WHERE env = $1 AND level = $2 AND n = $3`,
+		[]any{env, level, n}, &hashes)
+	return hashes, err
+}
+
+// scanRows is how many rows are read at a time.
+const scanRows = 128
+
+// LogRows yields all placed rows in the order of the log.
+func (tx *Tx) LogRows(ctx context.Context, env licensing.Env) iter.Seq2[PlacedRow, error] {
+	return func(yield func(PlacedRow, error) bool) {
+		next := int64(math.MinInt64)
+		for {
+			rows, err := tx.placed(ctx, `
+				SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body
+				FROM log_place p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.row_id
+				WHERE p.env = $1 AND p.first >= $2 ORDER BY p.first LIMIT $3`, env, next, scanRows)
+			if err != nil {
+				yield(PlacedRow{}, err)
+				return
+			}
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(rows) < scanRows {
+				return
+			}
+			next = rows[len(rows)-1].First + 1
+		}
+	}
+}
+
+// LogRowsBefore returns rows whose first index is below before, newest first;
+// those that speak of a license if one is given, none younger than until unless
+// it is zero.
+func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64, of licensing.LicenseID, until time.Time) ([]PlacedRow, error) {
+	end := micros(until)
+	if until.IsZero() {
+		end = math.MaxInt64
+	}
+	if of != "" {
+		return tx.placed(ctx, `
+			SELECT p.row_id, p.first, p.entries, r.at, r.body
+			FROM log_license l
+			JOIN log_place p ON p.env = l.env AND p.first = l.first
+			JOIN log_row r ON r.env = p.env AND r.id = p.row_id
+			WHERE l.env = $1 AND l.license = $2 AND l.first < $3 AND r.at <= $4
+			ORDER BY l.first DESC LIMIT $5`, env, of, before, end, scanRows)
+	}
+	return tx.placed(ctx, `
+		SELECT p.row_id, p.first, p.entries, r.at, r.body
+		FROM log_place p JOIN log_row r ON r.env = p.env AND r.id = p.row_id
+		WHERE p.env = $1 AND p.first < $2 AND r.at <= $3
+		ORDER BY p.first DESC LIMIT $4`, env, before, end, scanRows)
+}
+
+// LogRowAt returns the row that has the entry at index, false if none has.
+func (tx *Tx) LogRowAt(ctx context.Context, env licensing.Env, index int64) (PlacedRow, bool, error) {
+	rows, err := tx.placed(ctx, `
+		SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body
+		FROM log_place p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.row_id
+		WHERE p.env = $1 AND p.first <= $2 ORDER BY p.first DESC LIMIT 1`, env, index)
+	if err != nil || len(rows) == 0 || index >= rows[0].First+rows[0].Entries {
+		return PlacedRow{}, false, err
+	}
+	return rows[0], true, nil
+}
+
+func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow, error) {
+	rows, err := tx.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	var list []PlacedRow
+	return list, each(rows, func(rows *sql.Rows) error {
+		var r PlacedRow
+		var at int64
+		var body sql.NullString
+		if err := rows.Scan(&r.ID, &r.First, &r.Entries, &at, &body); err != nil {
+			return err
+		}
+		r.At = instant(at)
+		if body.Valid {
+			r.Body = []byte(body.String)
+		}
+		list = append(list, r)
+		return nil
+	})
+}
+
+// StrayLog returns the ids of rows that have no place and don't wait for one,
+// and of rows that wait for one but are gone. There are none in a whole log.
+func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error) {
+	rows, err := tx.query(ctx, `
+		SELECT r.id FROM log_row r
+		WHERE r.env = $1
+		  AND NOT EXISTS (SELECT 1 FROM log_place p WHERE p.env = r.env AND p.row_id = r.id)
+		  AND NOT EXISTS (SELECT 1 FROM log_pending w WHERE w.env = r.env AND w.id = r.id)
+		UNION ALL
+		SELECT w.id FROM log_pending w
+		WHERE w.env = $1 AND NOT EXISTS (SELECT 1 FROM log_row r WHERE r.env = w.env AND r.id = w.id)`, env)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	return ids, each(rows, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+}
+
+// ReplaceLogBody stores a row without an erased payload.
+func (tx *Tx) ReplaceLogBody(ctx context.Context, env licensing.Env, id string, body []byte) error {
+	_, err := tx.exec(ctx, `UPDATE log_row SET body = $1 WHERE env = $2 AND id = $3`, string(body), env, id)
 	return err
 }

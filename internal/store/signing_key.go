@@ -1,0 +1,186 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Deployment is one organisation's set of environments in one database.
+type Deployment struct {
+	ID        string
+	Epoch     int64 // the generation of the data, from 1
+	CreatedAt time.Time
+}
+
+// Deployment returns which deployment this is, false before its first start.
+func (tx *Tx) Deployment(ctx context.Context) (d Deployment, ok bool, err error) {
+	var at int64
+	ok, err = tx.row(ctx, `SELECT id, epoch, created_at FROM deployment WHERE env = ''`, nil, &d.ID, &d.Epoch, &at)
+	d.CreatedAt = instant(at)
+	return d, ok, err
+}
+
+// CreateDeployment stores d unless there is one, and returns the one there is.
+func (tx *Tx) CreateDeployment(ctx context.Context, d Deployment) (Deployment, error) {
+	_, err := tx.exec(ctx, `
+		INSERT INTO deployment (env, id, epoch, created_at) VALUES ('', $1, $2, $3)
+		ON CONFLICT (env) DO NOTHING`, d.ID, d.Epoch, micros(d.CreatedAt))
+	if err != nil {
+		return Deployment{}, err
+	}
+	d, _, err = tx.Deployment(ctx)
+	return d, err
+}
+
+// SetEpoch raises the generation; it never lowers it.
+func (tx *Tx) SetEpoch(ctx context.Context, epoch int64) error {
+	_, err := tx.exec(ctx, `UPDATE deployment SET epoch = $1 WHERE env = '' AND epoch < $1`, epoch)
+	return err
+}
+
+// A Fence says since when an environment's record of leases may be behind.
+type Fence struct {
+	Env    licensing.Env
+	Since  time.Time // zero: from the next start on
+	Epoch  int64
+	Reason string
+}
+
+// PutFence stores the latest fence of an environment.
+func (tx *Tx) PutFence(ctx context.Context, f Fence) error {
+	_, err := tx.exec(ctx, `
+		INSERT INTO fence (env, since, epoch, reason) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (env) DO UPDATE SET since = excluded.since, epoch = excluded.epoch, reason = excluded.reason`,
+		f.Env, micros(f.Since), f.Epoch, f.Reason)
+	return err
+}
+
+// Fences returns the latest fence of each environment that ever had one.
+func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
+	rows, err := tx.query(ctx, `SELECT env, since, epoch, reason FROM fence ORDER BY env`)
+	if err != nil {
+		return nil, err
+	}
+	var list []Fence
+	return list, each(rows, func(rows *sql.Rows) error {
+		var f Fence
+		var since int64
+		err := rows.Scan(&f.Env, &since, &f.Epoch, &f.Reason)
+		f.Since = instant(since)
+		list = append(list, f)
+		return err
+	})
+}
+
+// KeyEnvs returns the environments that have signing keys, by name.
+func (tx *Tx) KeyEnvs(ctx context.Context) ([]licensing.Env, error) {
+	rows, err := tx.query(ctx, `SELECT DISTINCT env FROM signing_key ORDER BY env`)
+	if err != nil {
+		return nil, err
+	}
+	var envs []licensing.Env
+	return envs, each(rows, func(rows *sql.Rows) error {
+		var e licensing.Env
+		err := rows.Scan(&e)
+		envs = append(envs, e)
+		return err
+	})
+}
+
+// LockSigningKeys makes other transactions that change an environment's keys
+// wait for this one.
+func (tx *Tx) LockSigningKeys(ctx context.Context, env licensing.Env) error {
+	rows, err := tx.query(ctx, `SELECT id FROM signing_key WHERE env = $1 ORDER BY id`+tx.ForUpdate(), env)
+	if err != nil {
+		return err
+	}
+	return each(rows, func(*sql.Rows) error { return nil })
+}
+
+// SigningKeys returns an environment's keys by purpose and number.
+func (tx *Tx) SigningKeys(ctx context.Context, env licensing.Env) ([]licensing.SigningKey, error) {
+	rows, err := tx.query(ctx, `
+		SELECT id, purpose, number, public, sealed, sign_from, sign_until, trust_until, retired_at, withdrawn_at, exported_at
+		FROM signing_key WHERE env = $1 ORDER BY purpose, number`, env)
+	if err != nil {
+		return nil, err
+	}
+	var list []licensing.SigningKey
+	return list, each(rows, func(rows *sql.Rows) error {
+		k := licensing.SigningKey{Env: env}
+		var from, until, trust, retired, withdrawn, exported int64
+		err := rows.Scan(&k.ID, &k.Use, &k.Number, &k.Public, &k.Sealed, &from, &until, &trust, &retired, &withdrawn, &exported)
+		k.SignFrom, k.SignUntil, k.TrustUntil = instant(from), instant(until), instant(trust)
+		k.RetiredAt, k.WithdrawnAt, k.ExportedAt = instant(retired), instant(withdrawn), instant(exported)
+		list = append(list, k)
+		return err
+	})
+}
+
+// PutSigningKey stores a key or what can change of it: where its private part
+// is, and when it was retired, withdrawn and exported.
+func (tx *Tx) PutSigningKey(ctx context.Context, k licensing.SigningKey) error {
+	_, err := tx.exec(ctx, `
+		INSERT INTO signing_key (env, id, purpose, number, public, sealed, sign_from, sign_until, trust_until, retired_at, withdrawn_at, exported_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+		ON CONFLICT (env, id) DO UPDATE SET sealed = excluded.sealed, retired_at = excluded.retired_at,
+			withdrawn_at = excluded.withdrawn_at, exported_at = excluded.exported_at`,
+		k.Env, k.ID, k.Use, k.Number, k.Public, k.Sealed, micros(k.SignFrom), micros(k.SignUntil), micros(k.TrustUntil),
+		micros(k.RetiredAt), micros(k.WithdrawnAt), micros(k.ExportedAt))
+	return err
+}
+
+// SignedSet returns the set in force, false if there is none.
+func (tx *Tx) SignedSet(ctx context.Context, env licensing.Env, kind licensing.SetKind) (s licensing.SignedSet, ok bool, err error) {
+	s = licensing.SignedSet{Env: env, Kind: kind}
+	var expires int64
+	var documents string
+	ok, err = tx.row(ctx, `
+		SELECT number, expires_at, documents FROM signed_set
+		WHERE env = $1 AND kind = $2 ORDER BY number DESC LIMIT 1`, []any{env, kind}, &s.Number, &expires, &documents)
+	if err != nil || !ok {
+		return s, ok, err
+	}
+	s.ExpiresAt = instant(expires)
+	if err := json.Unmarshal([]byte(documents), &s.Documents); err != nil {
+		return s, false, fmt.Errorf("reading the %s of %s: %w", kind, env, err)
+	}
+	return s, true, nil
+}
+
+// PutSignedSet stores a set with a new number.
+func (tx *Tx) PutSignedSet(ctx context.Context, s licensing.SignedSet) error {
+	documents, err := json.Marshal(s.Documents)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `INSERT INTO signed_set (env, kind, number, expires_at, documents) VALUES ($1, $2, $3, $4, $5)`,
+		s.Env, s.Kind, s.Number, micros(s.ExpiresAt), string(documents))
+	return err
+}
+
+// FeatureKey returns the key pair of a feature, false if it has none.
+func (tx *Tx) FeatureKey(ctx context.Context, env licensing.Env, product licensing.ProductName, feature string) (k licensing.FeatureKey, ok bool, err error) {
+	k = licensing.FeatureKey{Env: env, Product: product, Feature: feature}
+	ok, err = tx.row(ctx, `SELECT public, sealed FROM feature_key WHERE env = $1 AND product = $2 AND feature = $3`,
+		[]any{env, product, feature}, &k.Public, &k.Sealed)
+	return k, ok, err
+}
+
+// CreateFeatureKey stores k unless the feature has a key pair, and returns the
+// one it has.
+func (tx *Tx) CreateFeatureKey(ctx context.Context, k licensing.FeatureKey) (licensing.FeatureKey, error) {
+	_, err := tx.exec(ctx, `
+		INSERT INTO feature_key (env, product, feature, public, sealed) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (env, product, feature) DO NOTHING`, k.Env, k.Product, k.Feature, k.Public, k.Sealed)
+	if err != nil {
+		return k, err
+	}
+	k, _, err = tx.FeatureKey(ctx, k.Env, k.Product, k.Feature)
+	return k, err
+}
