@@ -1,0 +1,68 @@
+package licensing
+
+import "time"
+
+// A KeyUse says what a signing key signs.
+type KeyUse string
+
+// The uses of signing keys.
+const (
+	RootKey     KeyUse = "root"     // root sets and key sets
+	DocumentKey KeyUse = "document" // everything a program is told
+	LogKey      KeyUse = "log"      // heads of the log
+)
+
+// A SigningKey is a signing key of an environment as it is stored. The private
+// part is sealed; it is absent when it is kept elsewhere or was destroyed.
+type SigningKey struct {
+	Env       Env       `json:"environment"`
+	ID        string    `json:"id"` // RFC 7638 thumbprint
+	Use       KeyUse    `json:"use"`
+	Number    int64     `json:"number"` // order of succession within a use, from 1
+	Public    []byte    `json:"public"`
+	Sealed    string    `json:"-"`
+	SignFrom  time.Time `json:"sign_from"`
+	SignUntil time.Time `json:"sign_until"`
+	// TrustUntil is the last date that a document signed with the key can have.
+	TrustUntil time.Time `json:"trust_until"`
+	RetiredAt  time.Time `json:"retired_at,omitzero"` // signs no more; what it signed stays good
+	// WithdrawnAt is the cut-off: what says that it was signed later is refused.
+	WithdrawnAt time.Time `json:"withdrawn_at,omitzero"`
+	ExportedAt  time.Time `json:"exported_at,omitzero"` // root: the private part was handed out
+}
+
+// Present reports whether the private part is here.
+func (k SigningKey) Present() bool { return k.Sealed != "" }
+
+// MaySign reports whether the key may sign at now.
+func (k SigningKey) MaySign(now time.Time) bool {
+	return k.RetiredAt.IsZero() && k.WithdrawnAt.IsZero() && !now.Before(k.SignFrom) && now.Before(k.SignUntil)
+}
+
+// A SetKind is a kind of signed set.
+type SetKind string
+
+// The kinds of signed sets.
+const (
+	RootSet SetKind = "rootset"
+	KeySet  SetKind = "keyset"
+)
+
+// A SignedSet is a root set or key set: compact JWS over one payload, one for
+// each signature.
+type SignedSet struct {
+	Env       Env
+	Kind      SetKind
+	Number    int64
+	ExpiresAt time.Time
+	Documents []string
+}
+
+// A FeatureKey is the X25519 key pair to which data of a feature is sealed.
+type FeatureKey struct {
+	Env     Env
+	Product ProductName
+	Feature string
+	Public  []byte
+	Sealed  string
+}

@@ -1,0 +1,342 @@
+package signing
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// Turn is how long one document key signs before the next takes over.
+	Turn = 90 * day
+	// prepared is how many document keys a ceremony leaves: eight turns are two
+	// years, the others are there to rotate early without the root.
+	prepared = 12
+	// enough is what is left when a root that is present prepares more.
+	enough = 8 * Turn
+	// DocumentLife bounds what a document key signs: an exported license lasts to
+	// the end of its term, but no longer than this after its key stopped signing.
+	DocumentLife = 10 * year
+	rootLife     = 20 * year // a root signs
+	rootTrust    = 30 * year // sets signed by a root are believed
+	// early lets a clock be set back after the first start.
+	early = day
+
+	day  = 24 * time.Hour
+	year = 365 * day
+)
+
+// typeLogHead marks the log's key in the key set; no document has this type.
+const typeLogHead license.Type = "copyhold-log-head"
+
+// documentTypes are what a document key may sign.
+func documentTypes() []license.Type {
+	return []license.Type{
+		license.TypeLicense, license.TypeLease, license.TypeReply, license.TypeRevocations,
+		license.TypeEdge, license.TypeOverride, license.TypeBulletin,
+	}
+}
+
+func types(use licensing.KeyUse) []license.Type {
+	switch use {
+	case licensing.RootKey:
+		return []license.Type{license.TypeKeySet, license.TypeRootSet}
+	case licensing.LogKey:
+		return []license.Type{typeLogHead}
+	}
+	return documentTypes()
+}
+
+// Material is everything an environment's ring is made of.
+type Material struct {
+	Env     licensing.Env
+	Issuer  string // URI
+	Epoch   int64  // the database's generation
+	Keys    []licensing.SigningKey
+	RootSet licensing.SignedSet
+	KeySet  licensing.SignedSet
+}
+
+// Create makes the material of a new environment: an active root and a cold
+// spare, either of which can sign alone, the log's key, and document keys for
+// two years and more, all listed in a key set that the root signs now. So the
+// server moves from key to key by itself.
+func Create(env licensing.Env, issuer string, epoch int64, sealing *SealingKey, now time.Time) (Material, error) {
+	now = now.Truncate(time.Second).UTC()
+	m := Material{Env: env, Issuer: issuer, Epoch: epoch}
+	for range 2 {
+		if err := m.add(licensing.RootKey, sealing, now.Add(-early), now.Add(rootLife), now.Add(rootTrust)); err != nil {
+			return Material{}, err
+		}
+	}
+	c := m.ceremony(sealing, now)
+	if err := c.signRootSet(); err != nil {
+		return Material{}, err
+	}
+	if err := c.prepare(); err != nil {
+		return Material{}, err
+	}
+	return c.Material, c.signKeySet()
+}
+
+// Short reports whether a root that is present should prepare more keys.
+func (m Material) Short(now time.Time) bool {
+	waiting, last := 0, time.Time{}
+	for _, k := range m.Keys {
+		if k.Use == licensing.DocumentKey && k.MaySign(now) && k.Present() {
+			waiting++
+			if k.SignUntil.After(last) {
+				last = k.SignUntil
+			}
+		}
+	}
+	return waiting < 3 || last.Before(now.Add(enough))
+}
+
+// Prepare adds document keys up to the number of a first ceremony and signs the
+// next key set. It needs a root's private part: Conflict without.
+func Prepare(m Material, sealing *SealingKey, now time.Time) (Material, error) {
+	c := m.ceremony(sealing, now)
+	if err := c.prepare(); err != nil {
+		return Material{}, err
+	}
+	return c.Material, c.signKeySet()
+}
+
+// Rotate retires the document key that signs, so that the next one does from
+// now on, and destroys the private part. What the retired key signed stays good.
+// Keys prepared in advance are in the key set already: no root is needed as
+// long as one is left; Conflict if none is and no root is present.
+func Rotate(m Material, sealing *SealingKey, now time.Time) (Material, error) {
+	m.Keys = slices.Clone(m.Keys)
+	i, next := m.active(now)
+	if next < 0 || m.Short(now) && m.hasRoot() {
+		more, err := Prepare(m, sealing, now)
+		if err != nil {
+			return Material{}, err
+		}
+		m = more
+	}
+	if i >= 0 {
+		m.Keys[i].RetiredAt, m.Keys[i].Sealed = now, ""
+	}
+	return m, nil
+}
+
+// Retire destroys the private parts of document keys whose turn is over. It
+// reports whether there were any.
+func Retire(m Material, now time.Time) (Material, bool) {
+	m.Keys = slices.Clone(m.Keys)
+	changed := false
+	for i, k := range m.Keys {
+		if k.Use == licensing.DocumentKey && k.RetiredAt.IsZero() && !now.Before(k.SignUntil) {
+			m.Keys[i].RetiredAt, m.Keys[i].Sealed = k.SignUntil, ""
+			changed = true
+		}
+	}
+	return m, changed
+}
+
+// Withdraw says in the next key set that nothing is believed which a key signed
+// from cutoff on, and stops using the key. The log's key is replaced. It needs
+// a root's private part: Conflict without.
+func Withdraw(m Material, kid string, cutoff time.Time, sealing *SealingKey, now time.Time) (Material, error) {
+	c := m.ceremony(sealing, now)
+	i := slices.IndexFunc(c.Keys, func(k licensing.SigningKey) bool { return k.ID == kid })
+	switch {
+	case i < 0:
+		return Material{}, licensing.Errorf(licensing.NotFound, "no signing key %s", kid)
+	case c.Keys[i].Use == licensing.RootKey:
+		return Material{}, licensing.Errorf(licensing.Invalid, "%s is a root: it is replaced by a new root set, not withdrawn by a key set", kid)
+	case !c.Keys[i].WithdrawnAt.IsZero():
+		return Material{}, licensing.Errorf(licensing.Conflict, "signing key %s is withdrawn already", kid)
+	case cutoff.After(now):
+		return Material{}, licensing.Errorf(licensing.Invalid, "the cut-off %s lies in the future", cutoff.Format(time.RFC3339))
+	}
+	c.Keys[i].WithdrawnAt, c.Keys[i].RetiredAt, c.Keys[i].Sealed = cutoff.Truncate(time.Second).UTC(), now, ""
+	if err := c.prepare(); err != nil {
+		return Material{}, err
+	}
+	return c.Material, c.signKeySet()
+}
+
+// active returns the index of the document key that signs at now and of the one
+// after it, -1 if there is none.
+func (m Material) active(now time.Time) (current, next int) {
+	current, next = -1, -1
+	for i, k := range m.Keys {
+		if k.Use != licensing.DocumentKey || !k.MaySign(now) || !k.Present() {
+			continue
+		}
+		switch {
+		case current < 0 || k.Number < m.Keys[current].Number:
+			current, next = i, current
+		case next < 0 || k.Number < m.Keys[next].Number:
+			next = i
+		}
+	}
+	return current, next
+}
+
+func (m Material) hasRoot() bool {
+	return slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool {
+		return k.Use == licensing.RootKey && k.Present()
+	})
+}
+
+func (m *Material) add(use licensing.KeyUse, sealing *SealingKey, from, until, trust time.Time) error {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making a %s key: %w", use, err)
+	}
+	sealed, err := sealing.Seal(private.Seed())
+	if err != nil {
+		return err
+	}
+	number := int64(1)
+	for _, k := range m.Keys {
+		if k.Use == use {
+			number = max(number, k.Number+1)
+		}
+	}
+	m.Keys = append(m.Keys, licensing.SigningKey{
+		Env: m.Env, ID: license.Thumbprint(public), Use: use, Number: number, Public: public, Sealed: sealed,
+		SignFrom: from, SignUntil: until, TrustUntil: trust,
+	})
+	return nil
+}
+
+// A ceremony is what a root signs at one time.
+type ceremony struct {
+	Material
+	sealing *SealingKey
+	now     time.Time
+}
+
+func (m Material) ceremony(sealing *SealingKey, now time.Time) *ceremony {
+	m.Keys = slices.Clone(m.Keys)
+	return &ceremony{m, sealing, now.Truncate(time.Second).UTC()}
+}
+
+// prepare adds document keys and the log's key where they are missing. All may
+// sign from now on, so that a rotation can come early; each stops at the end of
+// its own turn, so that a stolen old key is of no use.
+func (c *ceremony) prepare() error {
+	if !c.hasRoot() {
+		return licensing.Errorf(licensing.Conflict, "the private part of a root is needed and is not here: import it first")
+	}
+	waiting, until, hasLog := 0, c.now, false
+	for _, k := range c.Keys {
+		if !k.MaySign(c.now) || !k.Present() {
+			continue
+		}
+		hasLog = hasLog || k.Use == licensing.LogKey
+		if k.Use == licensing.DocumentKey {
+			waiting++
+			if k.SignUntil.After(until) {
+				until = k.SignUntil
+			}
+		}
+	}
+	for ; waiting < prepared; waiting++ {
+		until = until.Add(Turn)
+		if err := c.add(licensing.DocumentKey, c.sealing, c.now.Add(-early), until, until.Add(DocumentLife)); err != nil {
+			return err
+		}
+	}
+	if hasLog {
+		return nil
+	}
+	return c.add(licensing.LogKey, c.sealing, c.now.Add(-early), c.now.Add(rootLife), c.now.Add(rootTrust))
+}
+
+// signKeySet signs the next key set: every key that a document may still name.
+func (c *ceremony) signKeySet() error {
+	set := license.KeySet{Claims: c.claims("keyset"), Number: c.KeySet.Number + 1}
+	for _, k := range c.Keys {
+		if k.Use == licensing.RootKey || k.TrustUntil.Before(c.now) {
+			continue
+		}
+		set.Keys = append(set.Keys, entry(k))
+		if k.Use == licensing.DocumentKey && k.RetiredAt.IsZero() && k.SignUntil.Unix() > set.Expires {
+			set.Expires = k.SignUntil.Unix()
+		}
+	}
+	set.ID, set.Seq.Counter = fmt.Sprintf("keyset-%d", set.Number), set.Number
+	var err error
+	c.KeySet, err = c.sign(license.TypeKeySet, set, licensing.KeySet, set.Number, set.Expires)
+	return err
+}
+
+func (c *ceremony) signRootSet() error {
+	set := license.RootSet{Claims: c.claims("rootset"), Number: c.RootSet.Number + 1, K: 1}
+	for _, k := range c.Keys {
+		if k.Use == licensing.RootKey {
+			set.Keys = append(set.Keys, entry(k))
+		}
+	}
+	set.Expires = c.now.Add(rootTrust).Unix()
+	set.ID, set.Seq.Counter = fmt.Sprintf("rootset-%d", set.Number), set.Number
+	var err error
+	c.RootSet, err = c.sign(license.TypeRootSet, set, licensing.RootSet, set.Number, set.Expires)
+	return err
+}
+
+func (c *ceremony) claims(subject string) license.Claims {
+	return license.Claims{
+		Issuer: c.Issuer, Subject: subject, IssuedAt: c.now.Unix(), NotBefore: c.now.Unix(),
+		Version: license.Version, Seq: license.Seq{Epoch: c.Epoch},
+	}
+}
+
+// sign has the first root that is present sign a set.
+func (c *ceremony) sign(t license.Type, claims any, kind licensing.SetKind, number, expires int64) (licensing.SignedSet, error) {
+	for _, k := range c.Keys {
+		if k.Use != licensing.RootKey || !k.Present() || !k.MaySign(c.now) {
+			continue
+		}
+		private, err := open(k, c.sealing)
+		if err != nil {
+			return licensing.SignedSet{}, err
+		}
+		compact, err := license.Sign(t, claims, k.ID, func(b []byte) []byte { return ed25519.Sign(private, b) })
+		if err != nil {
+			return licensing.SignedSet{}, fmt.Errorf("signing the %s: %w", kind, err)
+		}
+		return licensing.SignedSet{
+			Env: c.Env, Kind: kind, Number: number, ExpiresAt: time.Unix(expires, 0).UTC(), Documents: []string{compact},
+		}, nil
+	}
+	return licensing.SignedSet{}, licensing.Errorf(licensing.Conflict, "no root may sign a %s now", kind)
+}
+
+// entry is a key as sets list it.
+func entry(k licensing.SigningKey) license.Key {
+	e := license.NewKey(k.Public, types(k.Use), k.SignFrom.Unix(), k.SignUntil.Unix(), k.TrustUntil.Unix())
+	if !k.WithdrawnAt.IsZero() {
+		e.Withdrawn = k.WithdrawnAt.Unix()
+	}
+	return e
+}
+
+// open returns a key's private part. It refuses one that isn't its own: sealed
+// texts could have been exchanged where they are stored.
+func open(k licensing.SigningKey, sealing *SealingKey) (ed25519.PrivateKey, error) {
+	seed, err := sealing.Open(k.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("signing key %s: %w", k.ID, err)
+	}
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("signing key %s: the private part has %d bytes", k.ID, len(seed))
+	}
+	private := ed25519.NewKeyFromSeed(seed)
+	if license.Thumbprint(private.Public().(ed25519.PublicKey)) != k.ID {
+		return nil, fmt.Errorf("signing key %s: the private part is another key's", k.ID)
+	}
+	return private, nil
+}

@@ -1,0 +1,217 @@
+package signing
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// A Ring holds the signing keys of every environment, opened. Signing takes no
+// lock; it is safe for concurrent use.
+type Ring struct {
+	sealing *SealingKey
+	mu      sync.Mutex // held by who loads
+	envs    atomic.Pointer[map[licensing.Env]*keys]
+}
+
+// keys are one environment's; they never change once loaded.
+type keys struct {
+	material Material
+	document []signer // by number
+	log      signer
+}
+
+type signer struct {
+	licensing.SigningKey
+	private ed25519.PrivateKey
+}
+
+func (s *signer) sign(b []byte) []byte { return ed25519.Sign(s.private, b) }
+
+// NewRing returns a ring without environments.
+func NewRing(sealing *SealingKey) *Ring {
+	r := &Ring{sealing: sealing}
+	r.envs.Store(&map[licensing.Env]*keys{})
+	return r
+}
+
+// Sealing returns the key that seals what the ring is loaded from.
+func (r *Ring) Sealing() *SealingKey { return r.sealing }
+
+// Load opens an environment's keys and puts them in the place of those before.
+// Who signs meanwhile signs with either.
+func (r *Ring) Load(m Material) error {
+	k := &keys{material: m}
+	for _, key := range m.Keys {
+		if !key.Present() || !key.RetiredAt.IsZero() || key.Use == licensing.RootKey {
+			continue
+		}
+		private, err := open(key, r.sealing)
+		if err != nil {
+			return err
+		}
+		if key.Use == licensing.LogKey {
+			k.log = signer{key, private}
+		} else {
+			k.document = append(k.document, signer{key, private})
+		}
+	}
+	slices.SortFunc(k.document, func(a, b signer) int { return cmp.Compare(a.Number, b.Number) })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := maps.Clone(*r.envs.Load())
+	next[m.Env] = k
+	r.envs.Store(&next)
+	return nil
+}
+
+// Envs returns the environments that have keys, in order.
+func (r *Ring) Envs() []licensing.Env { return slices.Sorted(maps.Keys(*r.envs.Load())) }
+
+func (r *Ring) keys(env licensing.Env) (*keys, error) {
+	if k := (*r.envs.Load())[env]; k != nil {
+		return k, nil
+	}
+	return nil, licensing.Errorf(licensing.NotFound, "no environment %s", env)
+}
+
+func (k *keys) active(now time.Time) *signer {
+	for i := range k.document {
+		if k.document[i].MaySign(now) {
+			return &k.document[i]
+		}
+	}
+	return nil
+}
+
+// Sign signs a document with the key whose turn it is at now, which is the
+// document's iat. Unavailable if no key may sign then.
+func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time) (string, error) {
+	k, err := r.keys(env)
+	if err != nil {
+		return "", err
+	}
+	s := k.active(now)
+	if s == nil {
+		return "", licensing.Errorf(licensing.Unavailable, "environment %s has no key that may sign at %s", env, now.UTC().Format(time.RFC3339))
+	}
+	compact, err := license.Sign(t, claims, s.ID, s.sign)
+	if err != nil {
+		return "", fmt.Errorf("signing a %s: %w", t, err)
+	}
+	return compact, nil
+}
+
+// TrustUntil returns the last date that a document signed at now may have, and
+// the zero time if no key may sign then.
+func (r *Ring) TrustUntil(env licensing.Env, now time.Time) time.Time {
+	if k, err := r.keys(env); err == nil {
+		if s := k.active(now); s != nil {
+			return s.TrustUntil
+		}
+	}
+	return time.Time{}
+}
+
+// SignsUntil returns when the last prepared key stops signing and when the key
+// set ends: the runway of keys.
+func (r *Ring) SignsUntil(env licensing.Env) (keys, set time.Time) {
+	k, err := r.keys(env)
+	if err != nil {
+		return time.Time{}, time.Time{}
+	}
+	for _, s := range k.document {
+		if s.SignUntil.After(keys) {
+			keys = s.SignUntil
+		}
+	}
+	return keys, k.material.KeySet.ExpiresAt
+}
+
+// Active returns the id of the document key whose turn it is at now, or "".
+func (r *Ring) Active(env licensing.Env, now time.Time) string {
+	if k, err := r.keys(env); err == nil {
+		if s := k.active(now); s != nil {
+			return s.ID
+		}
+	}
+	return ""
+}
+
+// Issuer returns the environment's URI, or "" if it has no keys.
+func (r *Ring) Issuer(env licensing.Env) string {
+	if k, err := r.keys(env); err == nil {
+		return k.material.Issuer
+	}
+	return ""
+}
+
+// Epoch returns the generation of the database that the keys were loaded from.
+func (r *Ring) Epoch(env licensing.Env) int64 {
+	if k, err := r.keys(env); err == nil {
+		return k.material.Epoch
+	}
+	return 0
+}
+
+// KeySet returns the key set in force: compact JWS over one payload.
+func (r *Ring) KeySet(env licensing.Env) []string {
+	if k, err := r.keys(env); err == nil {
+		return k.material.KeySet.Documents
+	}
+	return nil
+}
+
+// KeySetNumber returns the number of the key set in force.
+func (r *Ring) KeySetNumber(env licensing.Env) int64 {
+	if k, err := r.keys(env); err == nil {
+		return k.material.KeySet.Number
+	}
+	return 0
+}
+
+// RootSet returns the root set in force: compact JWS over one payload.
+func (r *Ring) RootSet(env licensing.Env) []string {
+	if k, err := r.keys(env); err == nil {
+		return k.material.RootSet.Documents
+	}
+	return nil
+}
+
+// LogKey returns the public part of the log's key and a function that signs
+// with it.
+func (r *Ring) LogKey(env licensing.Env) (ed25519.PublicKey, func([]byte) []byte, error) {
+	k, err := r.keys(env)
+	if err != nil {
+		return nil, nil, err
+	}
+	if k.log.private == nil {
+		return nil, nil, licensing.Errorf(licensing.Unavailable, "environment %s has no log key", env)
+	}
+	return ed25519.PublicKey(k.log.Public), k.log.sign, nil
+}
+
+// JWKS returns the keys that documents may name as a JSON Web Key Set (RFC
+// 7517), for libraries that know nothing of key sets: without withdrawn keys,
+// and without the rules of the key set.
+func (r *Ring) JWKS(env licensing.Env) []license.Key {
+	k, err := r.keys(env)
+	if err != nil {
+		return nil
+	}
+	var list []license.Key
+	for _, key := range k.material.Keys {
+		if key.Use == licensing.DocumentKey && key.WithdrawnAt.IsZero() {
+			list = append(list, entry(key))
+		}
+	}
+	return list
+}

@@ -1,0 +1,100 @@
+package signing
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"slices"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// rootFile is a root's private part as it is kept outside the server.
+type rootFile struct {
+	Kind   string    `json:"copyhold"` // "root"
+	Issuer string    `json:"iss"`
+	Keys   []rootKey `json:"keys"`
+}
+
+// rootKey is a private JSON Web Key (RFC 8037).
+type rootKey struct {
+	Kty string `json:"kty"`
+	Crv string `json:"crv"`
+	Kid string `json:"kid"`
+	D   []byte `json:"d"` // seed
+}
+
+const rootKind = "root"
+
+// ExportRoot returns the private parts of the roots that are present, for
+// safe-keeping: JSON with one private key each. NotFound if none is present.
+func ExportRoot(m Material, sealing *SealingKey) (Secret, error) {
+	file := rootFile{Kind: rootKind, Issuer: m.Issuer}
+	for _, k := range m.Keys {
+		if k.Use != licensing.RootKey || !k.Present() {
+			continue
+		}
+		private, err := open(k, sealing)
+		if err != nil {
+			return Secret{}, err
+		}
+		file.Keys = append(file.Keys, rootKey{"OKP", "Ed25519", k.ID, private.Seed()})
+	}
+	if len(file.Keys) == 0 {
+		return Secret{}, licensing.Errorf(licensing.NotFound, "the private part of the root is not here")
+	}
+	text, err := json.MarshalIndent(file, "", "  ")
+	if err != nil {
+		return Secret{}, err
+	}
+	return Secret{append(text, '\n')}, nil
+}
+
+// ImportRoot puts private parts that ExportRoot returned back in place. Invalid
+// if the text is of another environment or holds no root of it.
+func ImportRoot(m Material, text Secret, sealing *SealingKey) (Material, error) {
+	var file rootFile
+	if err := json.Unmarshal(text.text, &file); err != nil || file.Kind != rootKind {
+		return Material{}, licensing.Errorf(licensing.Invalid, "this is not an exported root")
+	}
+	if file.Issuer != m.Issuer {
+		return Material{}, licensing.Errorf(licensing.Invalid, "this root is of %s, not of %s", file.Issuer, m.Issuer)
+	}
+	m.Keys = slices.Clone(m.Keys)
+	found := false
+	for _, r := range file.Keys {
+		if len(r.D) != ed25519.SeedSize {
+			return Material{}, licensing.Errorf(licensing.Invalid, "root %s has no private part", r.Kid)
+		}
+		id := license.Thumbprint(ed25519.NewKeyFromSeed(r.D).Public().(ed25519.PublicKey))
+		i := slices.IndexFunc(m.Keys, func(k licensing.SigningKey) bool { return k.Use == licensing.RootKey && k.ID == id })
+		if i < 0 {
+			continue
+		}
+		sealed, err := sealing.Seal(r.D)
+		if err != nil {
+			return Material{}, err
+		}
+		m.Keys[i].Sealed, found = sealed, true
+	}
+	if !found {
+		return Material{}, licensing.Errorf(licensing.Invalid, "none of these keys is a root of %s", m.Issuer)
+	}
+	return m, nil
+}
+
+// RemoveRoot destroys the private parts of the roots here. Conflict unless each
+// was exported before.
+func RemoveRoot(m Material) (Material, error) {
+	m.Keys = slices.Clone(m.Keys)
+	for i, k := range m.Keys {
+		if k.Use != licensing.RootKey || !k.Present() {
+			continue
+		}
+		if k.ExportedAt.IsZero() {
+			return Material{}, licensing.Errorf(licensing.Conflict, "root %s was not exported yet: without its private part no key set can be signed, ever", k.ID)
+		}
+		m.Keys[i].Sealed = ""
+	}
+	return m, nil
+}

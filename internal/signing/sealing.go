@@ -1,0 +1,199 @@
+package signing
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"filippo.io/age"
+)
+
+// CredentialName is the name of the systemd credential that holds the sealing key.
+const CredentialName = "copyhold-sealing-key"
+
+// A SealingKey seals private keys where they are stored. It is an age X25519
+// identity and is safe for concurrent use.
+type SealingKey struct{ identity *age.X25519Identity }
+
+// NewSealingKey makes a sealing key.
+func NewSealingKey() (*SealingKey, error) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		return nil, fmt.Errorf("making a sealing key: %w", err)
+	}
+	return &SealingKey{id}, nil
+}
+
+// ParseSealingKey reads an age secret key: lines that are empty or begin with #
+// are ignored, as age-keygen writes them.
+func ParseSealingKey(s Secret) (*SealingKey, error) {
+	for line := range strings.Lines(s.Reveal()) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		id, err := age.ParseX25519Identity(line)
+		if err != nil { // age's error would quote the line
+			return nil, errors.New("the sealing key is not an age X25519 secret key (AGE-SECRET-KEY-1...)")
+		}
+		return &SealingKey{id}, nil
+	}
+	return nil, errors.New("the sealing key is empty")
+}
+
+// Recipient returns the public part, an age recipient.
+func (k *SealingKey) Recipient() age.Recipient { return k.identity.Recipient() }
+
+// Identity returns the private part, to open what was sealed to Recipient.
+func (k *SealingKey) Identity() age.Identity { return k.identity }
+
+// Text returns the key as a file holds it.
+func (k *SealingKey) Text() Secret {
+	return NewSecret("# public key: " + k.identity.Recipient().String() + "\n" + k.identity.String() + "\n")
+}
+
+// Format hides the key from every verb.
+func (k *SealingKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
+
+// Seal returns plain sealed, in base64.
+func (k *SealingKey) Seal(plain []byte) (string, error) {
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, k.Recipient())
+	if err != nil {
+		return "", fmt.Errorf("sealing: %w", err)
+	}
+	if _, err := w.Write(plain); err != nil {
+		return "", fmt.Errorf("sealing: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return "", fmt.Errorf("sealing: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(out.Bytes()), nil
+}
+
+// Open returns what Seal sealed.
+func (k *SealingKey) Open(sealed string) ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(sealed)
+	if err != nil {
+		return nil, fmt.Errorf("opening a sealed key: %w", err)
+	}
+	r, err := age.Decrypt(bytes.NewReader(data), k.identity)
+	if err != nil {
+		return nil, fmt.Errorf("opening a sealed key: %w", err)
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("opening a sealed key: %w", err)
+	}
+	return plain, nil
+}
+
+// A SealingSource says where the sealing key comes from. The first that is set
+// wins: the value itself, the folder of systemd credentials if it has one named
+// CredentialName, the file.
+type SealingSource struct {
+	Value       Secret
+	Credentials string // folder, $CREDENTIALS_DIRECTORY
+	File        string
+}
+
+// Load reads the sealing key. If only the file is left, it isn't there and
+// create is set, a new key is written to it, readable by its owner alone.
+func (s SealingSource) Load(create bool) (*SealingKey, error) {
+	if !s.Value.IsZero() {
+		return ParseSealingKey(s.Value)
+	}
+	if s.Credentials != "" {
+		// systemd keeps credentials in a folder of its own, read-only for the unit.
+		text, err := os.ReadFile(filepath.Join(s.Credentials, CredentialName))
+		if err == nil {
+			return ParseSealingKey(NewSecret(string(text)))
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading the sealing key: %w", err)
+		}
+	}
+	if s.File == "" {
+		return nil, errors.New("no sealing key is given")
+	}
+	key, err := readSealingKey(s.File)
+	if errors.Is(err, fs.ErrNotExist) && create {
+		return createSealingKey(s.File)
+	}
+	return key, err
+}
+
+func readSealingKey(path string) (*SealingKey, error) {
+	text, err := ReadKeyFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the sealing key: %w", err)
+	}
+	return ParseSealingKey(text)
+}
+
+func createSealingKey(path string) (*SealingKey, error) {
+	key, err := NewSealingKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := WriteKeyFile(path, key.Text()); err != nil {
+		if errors.Is(err, fs.ErrExist) { // another process was first
+			return readSealingKey(path)
+		}
+		return nil, fmt.Errorf("writing the sealing key: %w", err)
+	}
+	return key, nil
+}
+
+// ReadKeyFile reads a file with a secret. It refuses one that anybody but its
+// owner may read or write.
+func ReadKeyFile(path string) (Secret, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Secret{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return Secret{}, err
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
+		return Secret{}, fmt.Errorf("%s has mode %04o; it must be readable by its owner alone: chmod 600 %s", path, info.Mode().Perm(), path)
+	}
+	text, err := io.ReadAll(f)
+	return Secret{text}, err
+}
+
+// WriteKeyFile writes a secret to a new file of mode 0600 and syncs it. It
+// fails with fs.ErrExist if there is such a file; a half-written one never is.
+func WriteKeyFile(path string, s Secret) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(s.text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	return errors.Join(err, d.Close())
+}
