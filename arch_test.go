@@ -1,0 +1,217 @@
+package copyhold_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rooms is the house: every package of the root module, what it may import of
+// ours, and what it may not touch. A package that is missing here fails, so a
+// new room is a decision and not an accident.
+var rooms = map[string]room{
+	"cmd/copyhold":              {ours: []string{"internal/cli"}, outside: "none"},
+	"internal/cli":              {ours: []string{"*"}, may: "env sql http"},
+	"internal/api":              {ours: []string{"internal/authority", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
+	"internal/authority":        {ours: []string{"internal/authority/commit", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}},
+	"internal/authority/commit": {ours: []string{"internal/licensing", "internal/metrics"}},
+	"internal/store":            {ours: []string{"internal/licensing", "internal/metrics"}, may: "sql"},
+	"internal/store/sqlite":     {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
+	"internal/store/postgres":   {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
+	"internal/store/storetest":  {ours: []string{"internal/store", "internal/store/sqlite", "internal/store/postgres"}, may: "sql env"},
+	"internal/signing":          {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}},
+	"internal/access":           {ours: []string{"internal/licensing"}},
+	"internal/policy":           {ours: []string{"internal/licensing", "sdk/license"}, pure: true},
+	"internal/audit":            {ours: []string{"internal/licensing"}, pure: true},
+	"internal/licensing":        {ours: []string{"sdk/license"}, pure: true, outside: "none"},
+	"internal/metrics":          {},
+	"internal/config":           {may: "env"},
+	"examples/plans":            {outside: "none"},
+	"examples/report":           {ours: []string{"sdk"}, outside: "none", may: "env http"},
+	"examples/gateway":          {ours: []string{"sdk"}, outside: "none", may: "env http"},
+	"examples/batch":            {ours: []string{"sdk"}, outside: "none", may: "env http"},
+	"bench":                     {ours: []string{"*"}, may: "env sql http"},
+	"bench/torture":             {ours: []string{"*"}, may: "env sql http"},
+}
+
+// A room says what one package may import. Ours lists packages of ours ("*" is
+// the wiring). Outside "none" forbids third-party modules. Pure forbids I/O,
+// clocks and randomness. May grants "env" (environment and exit), "sql"
+// (database/sql) and "http" (net/http and net).
+type room struct {
+	ours    []string
+	outside string
+	pure    bool
+	may     string
+}
+
+var (
+	guarded = map[string]string{"database/sql": "sql", "net/http": "http", "net": "http"}
+	impure  = []string{"os", "net", "net/http", "io/ioutil", "os/exec", "os/signal", "crypto/rand", "math/rand", "math/rand/v2", "database/sql", "log", "log/slog", "syscall"}
+	attics  = []string{"util", "utils", "common", "core", "types", "models", "model", "manager", "helpers", "helper", "shared", "misc", "base"}
+)
+
+func TestHouseHasOnlyKnownRoomsAndArrows(t *testing.T) {
+	for dir, files := range packages(t, ".") {
+		if strings.HasPrefix(dir, "sdk") {
+			continue
+		}
+		r, known := rooms[dir]
+		if !known {
+			t.Errorf("%s is not in the table of rooms: add it with what it may import, or put the code where it belongs", dir)
+			continue
+		}
+		for _, f := range files {
+			checkImports(t, dir, r, f)
+			checkCalls(t, dir, r, f)
+		}
+	}
+}
+
+func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
+	for dir, files := range packages(t, "sdk") {
+		for _, f := range files {
+			for _, spec := range f.ast.Imports {
+				path, _ := strconv.Unquote(spec.Path.Value)
+				first, _, _ := strings.Cut(path, "/")
+				if strings.Contains(first, ".") && !strings.HasPrefix(path, "copyhold.dev/sdk") {
+					t.Errorf("%s imports %s: customers inherit nothing from the SDK", filepath.Join(dir, f.name), path)
+				}
+			}
+		}
+	}
+	mod, err := os.ReadFile("sdk/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mod), "require") {
+		t.Error("sdk/go.mod requires a module")
+	}
+}
+
+func TestNoAtticsAndEveryRoomIsExplained(t *testing.T) {
+	for dir, files := range packages(t, ".") {
+		if slices.Contains(attics, filepath.Base(dir)) {
+			t.Errorf("%s: name a package after the thing it knows", dir)
+		}
+		explained := slices.ContainsFunc(files, func(f file) bool { return f.ast.Doc != nil })
+		if !explained {
+			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+func TestNoPackageState(t *testing.T) {
+	for dir, files := range packages(t, ".") {
+		for _, f := range files {
+			for _, d := range f.ast.Decls {
+				fn, ok := d.(*ast.FuncDecl)
+				if ok && fn.Recv == nil && fn.Name.Name == "init" {
+					t.Errorf("%s has an init function", filepath.Join(dir, f.name))
+				}
+			}
+		}
+	}
+}
+
+func checkImports(t *testing.T, dir string, r room, f file) {
+	t.Helper()
+	for _, spec := range f.ast.Imports {
+		path, _ := strconv.Unquote(spec.Path.Value)
+		where := filepath.Join(dir, f.name)
+		ours, isOurs := strings.CutPrefix(path, "copyhold.dev/")
+		first, _, _ := strings.Cut(path, "/")
+		switch {
+		case isOurs:
+			if !slices.Contains(r.ours, "*") && !slices.Contains(r.ours, ours) {
+				t.Errorf("%s may not import %s", where, ours)
+			}
+		case strings.Contains(first, "."):
+			if r.outside == "none" {
+				t.Errorf("%s may not import the third-party %s", where, path)
+			}
+		case r.pure && slices.Contains(impure, path):
+			t.Errorf("%s is pure and may not import %s", where, path)
+		case guarded[path] != "" && !strings.Contains(r.may, guarded[path]):
+			t.Errorf("%s may not import %s", where, path)
+		}
+	}
+}
+
+// checkCalls holds the rules that imports alone cannot show.
+func checkCalls(t *testing.T, dir string, r room, f file) {
+	t.Helper()
+	ast.Inspect(f.ast, func(n ast.Node) bool {
+		sel, ok := n.(*ast.SelectorExpr)
+		if !ok {
+			return true
+		}
+		pkg, ok := sel.X.(*ast.Ident)
+		if !ok || pkg.Obj != nil {
+			return true
+		}
+		call := pkg.Name + "." + sel.Sel.Name
+		where := filepath.Join(dir, f.name)
+		switch call {
+		case "time.Now", "time.Since", "time.Until", "time.After", "time.NewTimer", "time.NewTicker":
+			if r.pure {
+				t.Errorf("%s calls %s: time is an argument of a rule", where, call)
+			}
+		case "os.Getenv", "os.LookupEnv", "os.Environ", "os.Exit":
+			if !strings.Contains(r.may, "env") && dir != "cmd/copyhold" {
+				t.Errorf("%s calls %s: environment and exit belong to config and cli", where, call)
+			}
+		case "slog.Default", "slog.SetDefault", "http.DefaultClient", "prometheus.MustRegister", "prometheus.DefaultRegisterer":
+			t.Errorf("%s uses %s: pass it in", where, call)
+		}
+		return true
+	})
+}
+
+type file struct {
+	name string
+	ast  *ast.File
+}
+
+// packages parses every non-test Go file below root, by directory. Programs
+// under testdata are not part of the house.
+func packages(t *testing.T, root string) map[string][]file {
+	t.Helper()
+	found := map[string][]file{}
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "node_modules") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		found[dir] = append(found[dir], file{filepath.Base(path), parsed})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(found) == 0 {
+		t.Fatalf("no packages below %s: the test looks in the wrong place", root)
+	}
+	return found
+}

@@ -1,0 +1,27 @@
+# What tests need beyond Go. Each function makes it available or says what is missing.
+# shellcheck shell=bash
+
+missing() { echo "missing: $1" >&2; echo "  $2" >&2; exit 1; }
+
+install_debian() { # package...
+  command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] || return 1
+  apt-get install -y -q "$@" >/dev/null 2>&1 || { apt-get update -q >/dev/null && apt-get install -y -q "$@" >/dev/null; }
+}
+
+need_compiler() { # the race detector uses cgo
+  command -v gcc >/dev/null || command -v cc >/dev/null || install_debian gcc libc6-dev ||
+    missing "a C compiler" "the race detector needs one: install gcc, or run the tests with: go test ./..."
+}
+
+need_postgres() {
+  [ "${COPYHOLD_NO_PG:-}" = 1 ] && return
+  compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && return
+  command -v initdb >/dev/null && return
+  echo "installing PostgreSQL for the tests"
+  install_debian postgresql || missing "PostgreSQL 15 or later (initdb, pg_ctl)" "install it, or leave it out with COPYHOLD_NO_PG=1"
+}
+
+need_node() { # the documents are verified with npm's jose as well
+  command -v npm >/dev/null && return
+  install_debian nodejs npm || missing "node and npm" "install Node.js 20 or later"
+}

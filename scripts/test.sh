@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# make test: installs what the tests need, or says exactly what is missing, and runs them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+
+need_compiler
+need_postgres
+need_node
+
+echo "== format"
+unformatted=$(git ls-files '*.go' | xargs gofmt -l)
+[ -z "$unformatted" ] || { echo "gofmt would change:"; echo "$unformatted"; exit 1; }
+
+echo "== build and vet"
+CGO_ENABLED=0 go build ./...
+CGO_ENABLED=0 go vet ./...
+
+echo "== sdk, alone"
+(cd sdk && GOWORK=off CGO_ENABLED=1 go test -race -count=1 ./...)
+
+echo "== copyhold"
+CGO_ENABLED=1 go test -race -count=1 -timeout 14m ./...
+
+if [ "${COPYHOLD_NO_PG:-}" = 1 ]; then
+  echo "PostgreSQL was left out by COPYHOLD_NO_PG=1: tests on it were skipped; run with -v to see each."
+fi
