@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A client speaks HTTP/1.1 on one kept-alive connection with as little work of
+// its own as possible: the server shares its two cores with the load.
+type client struct {
+	conn net.Conn
+	r    *bufio.Reader
+	buf  []byte
+	body []byte
+	host string
+}
+
+func dial(addr string) (*client, error) {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn: conn, r: bufio.NewReaderSize(conn, 16<<10), host: addr}, nil
+}
+
+func (c *client) close() { c.conn.Close() }
+
+// do sends one request and returns status and body; the body is valid until
+// the next call.
+func (c *client) do(method, path, authorization string, body []byte) (int, []byte, error) {
+	b := c.buf[:0]
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, path...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, c.host...)
+	if authorization != "" {
+		b = append(b, "\r\nAuthorization: "...)
+		b = append(b, authorization...)
+	}
+	b = append(b, "\r\nContent-Type: application/json\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\n\r\n"...)
+	b = append(b, body...)
+	c.buf = b
+	if _, err := c.conn.Write(b); err != nil {
+		return 0, nil, err
+	}
+	return c.response()
+}
+
+func (c *client) response() (int, []byte, error) {
+	line, err := c.r.ReadSlice('\n')
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(line) < 12 {
+		return 0, nil, fmt.Errorf("short status line %q", line)
+	}
+	status, err := strconv.Atoi(string(line[9:12]))
+	if err != nil {
+		return 0, nil, err
+	}
+	length, chunked := -1, false
+	for {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return 0, nil, err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if len(line) == 0 {
+			break
+		}
+		name, value, _ := bytes.Cut(line, []byte(": "))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			length, err = strconv.Atoi(string(value))
+			if err != nil {
+				return 0, nil, err
+			}
+		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
+			chunked = true
+		}
+	}
+	if status == http.StatusNoContent {
+		return status, nil, nil
+	}
+	if chunked || length < 0 {
+		return status, nil, errors.New("a response without Content-Length: the load client reads none")
+	}
+	if cap(c.body) < length {
+		c.body = make([]byte, length)
+	}
+	c.body = c.body[:length]
+	_, err = io.ReadFull(c.r, c.body)
+	return status, c.body, err
+}
+
+// An outcome is what a run of load saw.
+type outcome struct {
+	operations int
+	perSecond  float64
+	p50, p99   time.Duration
+}
+
+// drive runs work on n connections until d has passed. Work returns the
+// latencies of its operations by calling note once for each.
+func drive(addr string, n int, d time.Duration, work func(worker int, c *client, note func(time.Duration)) error) (outcome, error) {
+	latencies := make([][]time.Duration, n)
+	fails := make([]error, n)
+	start := time.Now()
+	stop := start.Add(d)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			c, err := dial(addr)
+			if err != nil {
+				fails[i] = err
+				return
+			}
+			defer c.close()
+			note := func(d time.Duration) { latencies[i] = append(latencies[i], d) }
+			for time.Now().Before(stop) {
+				if err := work(i, c, note); err != nil {
+					fails[i] = err
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(start)
+	if err := errors.Join(fails...); err != nil {
+		return outcome{}, err
+	}
+	return summarize(slices.Concat(latencies...), took), nil
+}
+
+func summarize(all []time.Duration, took time.Duration) outcome {
+	if len(all) == 0 {
+		return outcome{}
+	}
+	slices.Sort(all)
+	return outcome{
+		operations: len(all),
+		perSecond:  float64(len(all)) / took.Seconds(),
+		p50:        all[len(all)/2],
+		p99:        all[len(all)*99/100],
+	}
+}
+
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	s := slices.Sorted(slices.Values(v))
+	if len(s)%2 == 1 {
+		return s[len(s)/2]
+	}
+	return (s[len(s)/2-1] + s[len(s)/2]) / 2
+}

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Applies each patch of bench/torture/mutants to a copy of the tree and runs the test that its first lines name.
+# A mutant that lives is a hole in the tests; one that does not apply or build is stale. Both fail.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+top=$PWD
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+lived=0 total=0
+
+for patch in "$top"/bench/torture/mutants/*.patch; do
+  name=$(basename "$patch" .patch)
+  run=$(sed -n 's/^# run: //p' "$patch" | head -n 1)
+  dir=$(sed -n 's/^# in: //p' "$patch" | head -n 1)
+  [ -n "$run" ] || { echo "$name: no '# run:' line"; exit 1; }
+  rm -rf "$copy/tree" && mkdir "$copy/tree"
+  git ls-files -z | xargs -0 cp --parents -t "$copy/tree" 2>/dev/null
+  cd "$copy/tree"
+  git apply --whitespace=nowarn "$patch" 2>"$copy/apply" || { echo "$name: stale, does not apply:"; cat "$copy/apply"; exit 1; }
+  cd "${dir:-.}"
+  go build ./... >"$copy/build" 2>&1 || { echo "$name: stale, does not build:"; cat "$copy/build"; exit 1; }
+  total=$((total + 1))
+  if bash -c "$run" >"$copy/out" 2>&1; then
+    echo "LIVED   $name    ($run)"
+    lived=$((lived + 1))
+  else
+    printf 'caught  %-28s %s\n' "$name" "$(grep -m1 -E -- '--- FAIL|panic:|DATA RACE' "$copy/out" || tail -n 1 "$copy/out")"
+  fi
+  cd "$top"
+done
+echo "mutants: $total applied, $lived lived"
+[ "$lived" = 0 ] && [ "$total" -gt 0 ]

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# make torture: the long faults, then the mutants. With a name (kill, power, queue, race, mutants, vectors) only that.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/need.sh
+need_compiler
+need_postgres
+
+only=${1:-all}
+want() { [ "$only" = all ] || [ "$only" = "$1" ]; }
+export COPYHOLD_TORTURE=1 CGO_ENABLED=1
+
+faults() { # name pattern
+  echo "== $1"
+  go test -count=1 -timeout 60m -v -run "$2" ./bench/torture/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+}
+
+want kill && faults "killed processes" 'TestKill'
+want power && faults "lost power" 'TestPower'
+want queue && faults "a queue across a kill" 'TestQueue'
+want race && {
+  echo "== races, 1,000 rounds, both engines"
+  go test -race -count=1 -timeout 60m -run 'TestRace' ./internal/authority/...
+}
+want vectors && {
+  echo "== every check of the verifier has a vector"
+  (cd sdk && GOWORK=off CGO_ENABLED=0 go run ./license/testdata/mutate)
+}
+want mutants && bash scripts/mutants.sh
+echo "torture: passed"
