@@ -36,6 +36,7 @@ type License struct {
 type Feature struct {
 	Value Value `json:"value"`
 	Until int64 `json:"until,omitempty"` // its own end, 0 for none
+	Then  Value `json:"then,omitzero"`   // what it is worth from its end on; no value: nothing
 }
 
 // A Pool says how many units can be held at once.
@@ -225,6 +226,9 @@ func (l License) check() error {
 		for name, f := range set {
 			if f.Value.IsZero() {
 				return fault(ErrFormat, "feature %s has no value", name)
+			}
+			if f.Until == 0 && !f.Then.IsZero() {
+				return fault(ErrFormat, "feature %s has a value for after an end it does not have", name)
 			}
 		}
 	}

@@ -2,8 +2,8 @@ package license
 
 // Feature returns what the license grants under a name in that standing, and
 // the decision. Full states grant Features, StateDegraded grants Fallback, and
-// the others nothing; so does an absent list. A feature that is off, 0 or empty
-// is denied.
+// the others nothing; so does an absent list. A feature past its own end is
+// worth what the document says it is then. One that is off, 0 or empty is denied.
 func (l *License) Feature(name string, s Standing, now int64) (Feature, Decision) {
 	d := Decision{Outcome: Denied, Code: s.Code, Rule: "license.state", State: s.State, Next: string(s.Next), NextAt: s.At}
 	set := l.Features
@@ -17,6 +17,9 @@ func (l *License) Feature(name string, s Standing, now int64) (Feature, Decision
 		return Feature{}, d
 	}
 	f, ok := set[name]
+	if f.Until != 0 && max(now, l.IssuedAt) >= f.Until && !f.Then.IsZero() {
+		f = Feature{Value: f.Then}
+	}
 	switch {
 	case !ok || !f.Value.On():
 		d.Code, d.Reason = CodeFeatureAbsent, "the license does not grant the feature "+name

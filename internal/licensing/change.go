@@ -1,0 +1,135 @@
+package licensing
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// When says when a change is made.
+type When string
+
+// A change is made now, or kept until the next renewal makes it.
+const (
+	ChangeNow       When = "now"
+	ChangeAtRenewal When = "renewal"
+)
+
+// A Change alters what a license grants. Empty fields leave things alone. A
+// plan or channel moves the license; Follow unpins it, Revision pins it.
+type Change struct {
+	Plan             PlanName      `json:"plan,omitempty"`
+	Channel          string        `json:"channel,omitempty"`
+	Revision         RevisionID    `json:"revision,omitempty"`
+	Follow           bool          `json:"follow,omitempty"`
+	Add              []Grant       `json:"add,omitempty"`
+	Remove           []string      `json:"remove,omitempty"` // add-ons by name
+	Except           []Exception   `json:"except,omitempty"`
+	RemoveExceptions []ExceptionID `json:"remove_exceptions,omitempty"`
+	When             When          `json:"when"`
+	// Below says what to do where less is granted than is held.
+	Below Below `json:"below,omitempty"`
+}
+
+// Below says what a change does that takes a pool below what is held.
+type Below string
+
+// The ways to go below what is held.
+const (
+	BelowRefuse    Below = "refuse"    // the change is refused
+	BelowDrain     Below = "drain"     // what is held stays until released; nothing new is granted
+	BelowOverdraft Below = "overdraft" // the same, and counted as overdraft, with its end
+)
+
+// Change returns l changed by c, to be compiled against the plan it then has.
+// It fails with NotFound when c removes what l does not have, and with
+// Conflict for a revoked license.
+func (l License) Change(c Change) (License, error) {
+	if l.Status == Revoked {
+		return l, Errorf(Conflict, "license %s is revoked and cannot be changed", l.ID)
+	}
+	if c.Plan != "" && c.Plan != l.Plan {
+		// A pin names a revision of the plan that is left.
+		l.Plan, l.Revision = c.Plan, ""
+	}
+	if c.Channel != "" {
+		l.Channel = c.Channel
+	}
+	if c.Revision != "" || c.Follow {
+		l.Revision = c.Revision
+	}
+	l.Addons, l.Exceptions = slices.Clone(l.Addons), slices.Clone(l.Exceptions)
+	for _, name := range c.Remove {
+		n := len(l.Addons)
+		if l.Addons = slices.DeleteFunc(l.Addons, func(g Grant) bool { return g.Addon == name }); len(l.Addons) == n {
+			return l, Errorf(NotFound, "license %s has no add-on %s", l.ID, name).At("remove")
+		}
+	}
+	for _, id := range c.RemoveExceptions {
+		n := len(l.Exceptions)
+		if l.Exceptions = slices.DeleteFunc(l.Exceptions, func(e Exception) bool { return e.ID == id }); len(l.Exceptions) == n {
+			return l, Errorf(NotFound, "license %s has no exception %s", l.ID, id).At("remove_exceptions")
+		}
+	}
+	l.Addons = append(l.Addons, c.Add...)
+	l.Exceptions = append(l.Exceptions, c.Except...)
+	return l, l.Check()
+}
+
+// Schedule returns l with c kept until its renewal.
+func (l License) Schedule(c Change) License {
+	l.Scheduled = append(slices.Clone(l.Scheduled), c)
+	return l
+}
+
+// ChangesDue returns l after the changes that a renewal makes, in order.
+func (l License) ChangesDue() (License, error) {
+	due := l.Scheduled
+	l.Scheduled = nil
+	for _, c := range due {
+		var err error
+		if l, err = l.Change(c); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+// A Shortage is a pool of which more is held than a change would leave.
+type Shortage struct {
+	Pool     string `json:"pool"`
+	Held     int64  `json:"held"`
+	Capacity int64  `json:"capacity"`
+}
+
+// Shortages returns the pools of after that hold more than their capacity, by
+// name. A pool that after lacks has none.
+func Shortages(after Terms, held map[string]int64) []Shortage {
+	var all []Shortage
+	for pool, n := range held {
+		if c := after.Pools[pool].Capacity; n > c {
+			all = append(all, Shortage{Pool: pool, Held: n, Capacity: c})
+		}
+	}
+	slices.SortFunc(all, func(a, b Shortage) int { return strings.Compare(a.Pool, b.Pool) })
+	return all
+}
+
+// Allow returns the end until which a shortage may last, zero for as long as
+// it takes, or Conflict when b refuses it. BelowOverdraft needs a plan with
+// an overdraft that is large enough.
+func (b Below) Allow(s Shortage, p Pool, now time.Time) (time.Time, error) {
+	switch b {
+	case BelowDrain:
+		return time.Time{}, nil
+	case BelowOverdraft:
+		if s.Held > p.Limit() {
+			return time.Time{}, Errorf(Conflict, "pool %s: %d are held, capacity and overdraft are %d", s.Pool, s.Held, p.Limit())
+		}
+		if p.Overdraft.For == 0 {
+			return time.Time{}, nil
+		}
+		return now.Add(p.Overdraft.For.Duration()), nil
+	}
+	return time.Time{}, Errorf(Conflict, "pool %s: %d are held and only %d would be left; drain it, use the overdraft, or release first", s.Pool, s.Held, s.Capacity)
+}

@@ -1,0 +1,197 @@
+package licensing
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// Terms are everything the rules need to know of a license: its plan's
+// revision, add-ons and exceptions, compiled for one moment. They hold until
+// Until, when an add-on, an exception or a feature begins or ends.
+type Terms struct {
+	License      LicenseID
+	Env          Env
+	Product      ProductName
+	Customer     CustomerID
+	Plan         PlanName
+	Revision     RevisionID
+	Edition      string
+	Status       Status
+	Seq          license.Seq
+	Start        time.Time // zero: with the first use
+	End          time.Time // zero: never, or not known before the first use
+	RenewalGrace Span
+	Maintenance  time.Time // zero: every release
+	Trial        bool
+	Features     map[string]Feature
+	Fallback     map[string]Feature
+	Pools        map[string]Pool
+	Meters       map[string]Meter
+	Documents    Documents
+	Until        time.Time // zero: for ever
+}
+
+// Compile merges a revision and a license into the terms in force at now, in
+// this order: the edition's features, the plan's own, add-ons (see Addon),
+// exceptions. What neither names is not granted. It fails with Conflict when
+// the license does not fit the revision.
+func Compile(rev Revision, l License, now time.Time) (Terms, error) {
+	p := rev.Plan
+	if l.Product != p.Product || l.Plan != p.Name {
+		return Terms{}, Errorf(Conflict, "license %s is for plan %s of %s, not %s of %s", l.ID, l.Plan, l.Product, p.Name, p.Product)
+	}
+	changes := changesAfter(p, l, now)
+	built := make([]builder, len(changes)+1)
+	for i, at := range append([]time.Time{now}, changes...) {
+		b, err := build(p, l, at)
+		if err != nil {
+			return Terms{}, err
+		}
+		built[i] = b
+	}
+	t := Terms{
+		License: l.ID, Env: l.Env, Product: l.Product, Customer: l.Customer,
+		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq,
+		Start: l.Start, End: l.End, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial,
+		Features: endings(built, changes), Fallback: map[string]Feature{},
+		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents,
+	}
+	if len(changes) > 0 {
+		t.Until = changes[0]
+	}
+	for name, v := range p.Fallback {
+		t.Fallback[name] = Feature{Value: v}
+	}
+	return t, nil
+}
+
+// A builder merges a plan and a license as they are at one time.
+type builder struct {
+	plan     Plan
+	at       time.Time
+	features map[string]license.Value
+	pools    map[string]Pool
+	meters   map[string]Meter
+}
+
+func build(p Plan, l License, at time.Time) (builder, error) {
+	b := builder{plan: p, at: at, features: map[string]license.Value{}, pools: map[string]Pool{}, meters: map[string]Meter{}}
+	maps.Copy(b.pools, p.Pools)
+	for name, m := range p.Meters {
+		loc, err := loadZone(m.Zone)
+		if err != nil {
+			return b, Errorf(Conflict, "meter %s: %w", name, err)
+		}
+		m.location = loc
+		b.meters[name] = m
+	}
+	for name, r := range p.featureRules() {
+		if b.during(time.Time{}, r.end(l.Start)) {
+			b.features[name] = r.Value
+		}
+	}
+	if err := b.addons(l.Addons); err != nil {
+		return b, err
+	}
+	return b, b.exceptions(l.Exceptions)
+}
+
+// during reports whether the builder's time lies in [from, until), where zero
+// times are no bounds.
+func (b *builder) during(from, until time.Time) bool {
+	return !b.at.Before(from) && (until.IsZero() || b.at.Before(until))
+}
+
+// adjustPool changes a pool's capacity.
+func (b *builder) adjustPool(name string, to func(int64) (int64, error)) error {
+	p, known := b.pools[name]
+	if !known {
+		return Errorf(Conflict, "plan %s has no pool %s", b.plan.Name, name)
+	}
+	n, err := to(p.Capacity)
+	if err == nil && n > MaxUnits {
+		err = Errorf(Invalid, "capacity %d is over %d", n, MaxUnits)
+	}
+	if err != nil {
+		return Errorf(CodeOf(err), "pool %s: %w", name, err)
+	}
+	p.Capacity = n
+	b.pools[name] = p
+	return nil
+}
+
+// adjustMeter changes a meter's quota.
+func (b *builder) adjustMeter(name string, to func(int64) (int64, error)) error {
+	m, known := b.meters[name]
+	if !known {
+		return Errorf(Conflict, "plan %s has no meter %s", b.plan.Name, name)
+	}
+	n, err := to(m.Quota)
+	if err == nil && n > MaxQuantity {
+		err = Errorf(Invalid, "quota %d is over %d", n, int64(MaxQuantity))
+	}
+	if err != nil {
+		return Errorf(CodeOf(err), "meter %s: %w", name, err)
+	}
+	m.Quota = n
+	b.meters[name] = m
+	return nil
+}
+
+// featureRules lays the plan's own features over its edition's.
+func (p Plan) featureRules() map[string]FeatureRule {
+	rules := map[string]FeatureRule{}
+	maps.Copy(rules, p.Editions[p.Edition].Features)
+	maps.Copy(rules, p.Features)
+	return rules
+}
+
+// changesAfter returns the times after now at which the terms change, in order.
+func changesAfter(p Plan, l License, now time.Time) []time.Time {
+	var times []time.Time
+	add := func(all ...time.Time) {
+		for _, t := range all {
+			if t.After(now) {
+				times = append(times, t)
+			}
+		}
+	}
+	for _, r := range p.featureRules() {
+		add(r.end(l.Start))
+	}
+	for _, g := range l.Addons {
+		add(g.From, g.Until)
+	}
+	for _, e := range l.Exceptions {
+		add(e.From, e.Until)
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return slices.CompactFunc(times, time.Time.Equal)
+}
+
+// endings says of each feature in force now how long its value holds, and
+// what it is worth from then on.
+func endings(built []builder, changes []time.Time) map[string]Feature {
+	set := make(map[string]Feature, len(built[0].features))
+	for name, v := range built[0].features {
+		f := Feature{Value: v}
+		for i, at := range changes {
+			if then := built[i+1].features[name]; then != v {
+				f.Until, f.Then = at, then
+				break
+			}
+		}
+		set[name] = f
+	}
+	return set
+}
+
+func byAge(all []Exception) []Exception {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b Exception) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.ID, b.ID))
+	})
+}

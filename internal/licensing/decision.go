@@ -1,0 +1,17 @@
+package licensing
+
+import (
+	"fmt"
+
+	"copyhold.dev/sdk/license"
+)
+
+// allow returns a decision that allows, by a rule, with a reason in words.
+func allow(code, rule, reason string, args ...any) license.Decision {
+	return license.Decision{Outcome: license.Allowed, Code: code, Rule: rule, Reason: fmt.Sprintf(reason, args...)}
+}
+
+// deny returns a decision that denies, by a rule, with a reason in words.
+func deny(code, rule, reason string, args ...any) license.Decision {
+	return license.Decision{Outcome: license.Denied, Code: code, Rule: rule, Reason: fmt.Sprintf(reason, args...)}
+}

@@ -1,0 +1,115 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// Used is what has been used of a meter in a window.
+type Used struct {
+	Window Window
+	Total  int64
+}
+
+// Document returns what a license document issued at now says: dates, term,
+// features, fallback, pools and meters, in whole seconds. The caller adds
+// identity (iss, aud, jti), binding, keys, head and nonce. Used may lack
+// meters: nothing has been used of them. It fails with Gone when neither the
+// term nor the fallback after it is left.
+//
+// The dates follow the plan's Documents and keep their order whatever is cut:
+// full function ends with the renewal grace at the latest, the fallback lasts
+// its whole length after that. Once only the fallback is left, a document
+// grants full function for the single second that the format asks for, and
+// its term says that it is over.
+func (t Terms) Document(now time.Time, used map[string]Used) (license.License, error) {
+	doc := license.License{
+		Customer: string(t.Customer), Plan: string(t.Plan), Revision: string(t.Revision),
+		Edition: t.Edition, Status: string(t.Status),
+		Term: license.Term{
+			Start: unix(t.Start), End: unix(t.End), RenewalGraceEnd: unix(t.Limit()),
+			Maintenance: unix(t.Maintenance), Trial: t.Trial,
+		},
+		Features: documentFeatures(t.Features, now), Fallback: documentFeatures(t.Fallback, now),
+		Pools: t.documentPools(), Meters: t.documentMeters(now, used),
+	}
+	doc.Claims = license.Claims{Subject: string(t.License), Version: license.Version, Seq: t.Seq}
+	if !t.dates(&doc, now.Unix()) {
+		return license.License{}, Errorf(Gone, "license %s ended at %s and its fallback after that", t.License, stamp(t.End))
+	}
+	return doc, nil
+}
+
+// dates sets the thresholds; false when nothing is left to grant.
+func (t Terms) dates(doc *license.License, iat int64) bool {
+	d := t.Documents
+	cut := func(at int64) int64 { return at }
+	if end := t.Limit(); !end.IsZero() {
+		cut = func(at int64) int64 { return max(min(at, end.Unix()), iat) }
+	}
+	refresh := iat + int64(d.Refresh)
+	if change := t.Until.Unix(); !t.Until.IsZero() && change > iat {
+		refresh = min(refresh, change)
+	}
+	// A window spreads the requests of clients that started together.
+	doc.Refresh = [2]int64{cut(refresh), cut(min(refresh+int64(d.Refresh)/4, iat+int64(d.Stale)))}
+	doc.Stale = cut(iat + int64(d.Stale))
+	doc.Due = cut(iat + int64(d.Life))
+	doc.Expires = cut(iat + int64(d.Life) + int64(d.Grace))
+	doc.Degraded = doc.Expires + int64(d.Fallback)
+	doc.IssuedAt, doc.NotBefore = iat, iat
+	if doc.Expires > iat {
+		return true
+	}
+	doc.Expires = iat + 1
+	doc.Degraded = t.Limit().Unix() + int64(d.Fallback)
+	return doc.Degraded > doc.Expires
+}
+
+func documentFeatures(set map[string]Feature, now time.Time) map[string]license.Feature {
+	out := make(map[string]license.Feature, len(set))
+	for name, f := range set {
+		if !f.At(now).IsZero() {
+			out[name] = license.Feature{Value: f.Value, Until: unix(f.Until), Then: f.Then}
+		}
+	}
+	return out
+}
+
+func (t Terms) documentPools() map[string]license.Pool {
+	out := make(map[string]license.Pool, len(t.Pools))
+	for name, p := range t.Pools {
+		out[name] = license.Pool{
+			Capacity: p.Capacity, Holder: p.Holder, Overdraft: p.Overdraft.Of(p.Capacity),
+			Borrow: int64(p.Borrow), Full: string(p.Full),
+		}
+	}
+	return out
+}
+
+func (t Terms) documentMeters(now time.Time, used map[string]Used) map[string]license.Meter {
+	out := make(map[string]license.Meter, len(t.Meters))
+	for name, m := range t.Meters {
+		u := used[name]
+		w := m.Window(u.Window, now, t.Start, t.End)
+		if !w.Start.Equal(u.Window.Start) {
+			u.Total = 0
+		}
+		out[name] = license.Meter{
+			Unit: m.Unit, Scale: m.Scale, Quota: m.Quota,
+			Soft: min(m.SoftLimit(), MaxQuantity), Hard: min(m.HardLimit(), MaxQuantity),
+			Per: string(m.Per), PeriodStart: unix(w.Start), PeriodEnd: unix(w.End),
+			Used: min(u.Total, MaxQuantity), Full: string(m.Full),
+		}
+	}
+	return out
+}
+
+// unix returns t in whole seconds, 0 for the zero time.
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}

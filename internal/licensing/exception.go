@@ -1,0 +1,71 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// An Exception changes one thing for one license, for a reason and if need be
+// for a time. It names exactly one feature, pool or meter: a feature is set to
+// Value, or taken away where Value is none; a pool's capacity or a meter's
+// quota (in its scaled units) is adjusted. Exceptions come after plan and
+// add-ons, the older first.
+type Exception struct {
+	ID      ExceptionID   `json:"id"`
+	Feature string        `json:"feature,omitempty"`
+	Value   license.Value `json:"value,omitzero"`
+	Pool    string        `json:"pool,omitempty"`
+	Meter   string        `json:"meter,omitempty"`
+	Adjust  Adjustment    `json:"adjust,omitzero"`
+	From    time.Time     `json:"from,omitzero"`
+	Until   time.Time     `json:"until,omitzero"`
+	Reason  string        `json:"reason"`
+	By      string        `json:"by"`
+	At      time.Time     `json:"at"`
+}
+
+// Check refuses an exception without one target, a reason or a sensible span.
+func (e Exception) Check() error {
+	targets := 0
+	for _, t := range []string{e.Feature, e.Pool, e.Meter} {
+		if t != "" {
+			targets++
+		}
+	}
+	switch {
+	case targets != 1:
+		return Errorf(Invalid, "an exception names one feature, pool or meter, not %d", targets).At("exception")
+	case e.Reason == "":
+		return Errorf(Invalid, "an exception needs a reason").At("reason")
+	case e.Feature != "" && e.Adjust != Adjustment{}:
+		return Errorf(Invalid, "an exception for feature %s sets a value, it does not adjust", e.Feature).At("adjust")
+	case e.Feature == "" && !e.Value.IsZero():
+		return Errorf(Invalid, "an exception for a pool or meter adjusts, it has no value").At("value")
+	}
+	return checkSpan("the exception", e.From, e.Until)
+}
+
+// exceptions applies those in force at the builder's time.
+func (b *builder) exceptions(all []Exception) error {
+	for _, e := range byAge(all) {
+		if !b.during(e.From, e.Until) {
+			continue
+		}
+		var err error
+		switch {
+		case e.Pool != "":
+			err = b.adjustPool(e.Pool, e.Adjust.To)
+		case e.Meter != "":
+			err = b.adjustMeter(e.Meter, e.Adjust.To)
+		case e.Value.IsZero():
+			delete(b.features, e.Feature)
+		default:
+			b.features[e.Feature] = e.Value
+		}
+		if err != nil {
+			return Errorf(CodeOf(err), "exception %s: %w", e.ID, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,74 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A FeatureRule is a feature's value as a plan or edition states it. For and
+// Until give it an end of its own: For counts from the license's start, Until
+// is a date; both zero means as long as the license.
+type FeatureRule struct {
+	Value license.Value `json:"value"`
+	For   Length        `json:"for,omitzero"`
+	Until time.Time     `json:"until,omitzero"`
+}
+
+// end returns when r ends for a license that starts at start. For a license
+// not used yet a For has no end until the start is known.
+func (r FeatureRule) end(start time.Time) time.Time {
+	if r.For.IsZero() || start.IsZero() {
+		return r.Until
+	}
+	return earlier(r.Until, r.For.After(start))
+}
+
+// earlier returns the earlier of two times, where zero means never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// A Feature is a compiled value. From Until on, zero for never, it is worth
+// Then, where a zero Then is its end.
+type Feature struct {
+	Value license.Value
+	Until time.Time
+	Then  license.Value
+}
+
+// At returns f's value at a time, the zero Value once it has ended.
+func (f Feature) At(now time.Time) license.Value {
+	if f.Until.IsZero() || now.Before(f.Until) {
+		return f.Value
+	}
+	return f.Then
+}
+
+// An Edition is a named set of features; the market calls it a tier.
+type Edition struct {
+	Features map[string]FeatureRule `json:"features"`
+}
+
+// Feature decides about one feature of the terms at now. A feature that is
+// switched off, or that nothing names, is denied.
+func (t Terms) Feature(name string, now time.Time) license.Decision {
+	f, known := t.Features[name]
+	v := f.At(now)
+	switch {
+	case known && v.On():
+		d := allow(license.CodeOK, "feature.set", "feature %s is %v", name, v)
+		if !f.Until.IsZero() && now.Before(f.Until) {
+			d.Next, d.NextAt = "the feature changes", f.Until.Unix()
+		}
+		return d
+	case known && v.IsZero():
+		return deny(license.CodeFeatureEnded, "feature.until", "feature %s ended at %s", name, stamp(f.Until))
+	case known:
+		return deny(license.CodeFeatureAbsent, "feature.set", "feature %s is off in plan %s", name, t.Plan)
+	}
+	return deny(license.CodeFeatureAbsent, "feature.set", "plan %s does not grant feature %s", t.Plan, name)
+}

@@ -1,0 +1,91 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A Status is what the vendor last said of a license, apart from its dates.
+type Status string
+
+// The statuses. A revoked license stays revoked.
+const (
+	Active    Status = license.Active
+	Suspended Status = license.Suspended
+	Revoked   Status = license.Revoked
+)
+
+// A License is a plan granted to a customer.
+type License struct {
+	Env      Env         `json:"environment"`
+	ID       LicenseID   `json:"id"`
+	Product  ProductName `json:"product"`
+	Customer CustomerID  `json:"customer"`
+	Plan     PlanName    `json:"plan"`
+	// Revision pins the license to one revision; empty follows Channel.
+	Revision RevisionID `json:"revision,omitempty"`
+	Channel  string     `json:"channel,omitempty"`
+	Status   Status     `json:"status"`
+	Issued   time.Time  `json:"issued"`
+	// Start is zero until the first use of a license that starts with it.
+	Start time.Time `json:"start,omitzero"`
+	// End is zero for a perpetual license and one that has not started.
+	End time.Time `json:"end,omitzero"`
+	// Maintenance is the last release date covered; zero covers all.
+	Maintenance time.Time   `json:"maintenance,omitzero"`
+	Addons      []Grant     `json:"addons,omitempty"`
+	Exceptions  []Exception `json:"exceptions,omitempty"`
+	// Scheduled are changes that the next renewal makes.
+	Scheduled []Change          `json:"scheduled,omitempty"`
+	Metadata  map[string]string `json:"metadata,omitempty"`
+	// Seq orders what is said about the license; every change raises it.
+	Seq license.Seq `json:"seq"`
+}
+
+// Check refuses a license that lacks an identity, or whose parts contradict.
+func (l License) Check() error {
+	switch {
+	case l.ID == "" || l.Customer == "" || l.Product == "" || l.Plan == "":
+		return Errorf(Invalid, "a license needs an id, a customer, a product and a plan")
+	case l.Status != Active && l.Status != Suspended && l.Status != Revoked:
+		return Errorf(Invalid, "status %q is not active, suspended or revoked", l.Status).At("status")
+	case l.Revision == "" && l.Channel == "":
+		return Errorf(Invalid, "a license pins a revision or follows a channel").At("channel")
+	}
+	if err := checkSpan("license "+string(l.ID), l.Start, l.End); err != nil {
+		return err
+	}
+	for _, g := range l.Addons {
+		if err := g.Check(); err != nil {
+			return err
+		}
+	}
+	for _, e := range l.Exceptions {
+		if err := e.Check(); err != nil {
+			return err
+		}
+	}
+	return CheckMetadata(l.Metadata)
+}
+
+// Suspend returns l suspended. A suspended license stays so; a revoked one is
+// a Conflict.
+func (l License) Suspend() (License, error) { return l.turn(Suspended) }
+
+// Reinstate returns a suspended l active; its dates go on as they were.
+func (l License) Reinstate() (License, error) { return l.turn(Active) }
+
+// Revoke returns l revoked, for good.
+func (l License) Revoke() License {
+	l.Status = Revoked
+	return l
+}
+
+func (l License) turn(s Status) (License, error) {
+	if l.Status == Revoked {
+		return l, Errorf(Conflict, "license %s is revoked; a revocation is for good", l.ID)
+	}
+	l.Status = s
+	return l, nil
+}

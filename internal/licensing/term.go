@@ -1,0 +1,244 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A TermRule says how long what is bought lasts, how it begins and how it is
+// renewed. Terms are counted on UTC's calendar.
+type TermRule struct {
+	Length      Length       `json:"length,omitzero"`
+	Perpetual   bool         `json:"perpetual,omitempty"`
+	Maintenance Length       `json:"maintenance,omitzero"` // zero covers every release
+	Start       StartBasis   `json:"start"`
+	Renewal     RenewalBasis `json:"renewal"`
+	Grace       Span         `json:"grace,omitempty"` // after the end, until renewed
+	Trial       bool         `json:"trial,omitempty"`
+}
+
+// A StartBasis says when a term begins.
+type StartBasis string
+
+// The bases of a start.
+const (
+	StartIssue    StartBasis = "issue"     // when the license is issued
+	StartFirstUse StartBasis = "first-use" // with the first use
+	StartDate     StartBasis = "date"      // on a date named when it is issued
+)
+
+// A RenewalBasis says from when a renewal counts.
+type RenewalBasis string
+
+// The bases of a renewal.
+const (
+	RenewAnchored RenewalBasis = "anchored" // from the end, on the day of the start
+	RenewFromNow  RenewalBasis = "from-now" // from the renewal, never shortening
+)
+
+// Check refuses a term rule that contradicts itself.
+func (r TermRule) Check() error {
+	switch {
+	case r.Perpetual && !r.Length.IsZero():
+		return Errorf(Invalid, "a perpetual term has no length").At("length")
+	case !r.Perpetual && r.Length.IsZero():
+		return Errorf(Invalid, "a term needs a length, or perpetual: true").At("length")
+	case r.Perpetual && r.Trial:
+		return Errorf(Invalid, "a trial is not perpetual").At("trial")
+	case r.Perpetual && r.Grace != 0:
+		return Errorf(Invalid, "a perpetual term never needs a renewal grace").At("grace")
+	case r.Trial && r.Grace != 0:
+		return Errorf(Invalid, "a trial has no renewal grace").At("grace")
+	case r.Grace < 0:
+		return Errorf(Invalid, "grace is below zero").At("grace")
+	}
+	switch r.Start {
+	case StartIssue, StartFirstUse, StartDate:
+	default:
+		return Errorf(Invalid, "start: %q is not issue, first-use or date", r.Start).At("start")
+	}
+	switch r.Renewal {
+	case RenewAnchored, RenewFromNow:
+		return nil
+	}
+	return Errorf(Invalid, "renewal: %q is not anchored or from-now", r.Renewal).At("renewal")
+}
+
+// Issue returns l issued at now under r. A start on a date needs start, which
+// may lie in the past or the future; the other bases refuse one.
+func (r TermRule) Issue(l License, now, start time.Time) (License, error) {
+	l.Status, l.Issued = Active, now
+	switch {
+	case r.Start == StartDate && start.IsZero():
+		return l, Errorf(Invalid, "plan %s starts on a date: name it", l.Plan).At("start")
+	case r.Start != StartDate && !start.IsZero():
+		return l, Errorf(Invalid, "plan %s starts with %s, not on a date", l.Plan, r.Start).At("start")
+	case r.Start == StartFirstUse:
+		return l, nil
+	case r.Start == StartIssue:
+		start = now
+	}
+	return r.Begin(l, start), nil
+}
+
+// Begin returns l with its term begun at start, in whole seconds. A license
+// that starts with its first use begins then; one already begun stays as it is.
+func (r TermRule) Begin(l License, start time.Time) License {
+	if !l.Start.IsZero() {
+		return l
+	}
+	l.Start = start.UTC().Truncate(time.Second)
+	if !r.Perpetual {
+		l.End = r.Length.After(l.Start)
+	}
+	if !r.Maintenance.IsZero() {
+		l.Maintenance = r.Maintenance.After(l.Start)
+	}
+	return l
+}
+
+// Renew returns l with one more length of term, or of maintenance for a
+// perpetual one. It refuses a trial, a revoked license, one not begun, and an
+// anchored renewal so late that the new term would be over already.
+func (r TermRule) Renew(l License, now time.Time) (License, error) {
+	switch {
+	case l.Status == Revoked:
+		return l, Errorf(Conflict, "license %s is revoked and cannot be renewed", l.ID)
+	case r.Trial:
+		return l, Errorf(Conflict, "a trial is not renewed: change license %s to a plan", l.ID)
+	case l.Start.IsZero():
+		return l, Errorf(Conflict, "license %s has not begun", l.ID)
+	case r.Perpetual && r.Maintenance.IsZero():
+		return l, Errorf(Conflict, "license %s is perpetual: there is nothing to renew", l.ID)
+	case r.Perpetual:
+		l.Maintenance = r.next(r.Maintenance, l.Start, l.Maintenance, now)
+		return l, nil
+	case l.End.IsZero():
+		return l, Errorf(Conflict, "license %s has no end to renew: extend it to one first", l.ID)
+	}
+	end := r.next(r.Length, l.Start, l.End, now)
+	if !end.After(now) {
+		return l, Errorf(Conflict, "license %s ended at %s; renewed from there it would be over at %s: extend it, or renew from now", l.ID, stamp(l.End), stamp(end))
+	}
+	l.End = end
+	return l, nil
+}
+
+// next returns the end after end of a length counted from start.
+func (r TermRule) next(length Length, start, end, now time.Time) time.Time {
+	if r.Renewal == RenewFromNow {
+		if from := length.After(now.UTC().Truncate(time.Second)); from.After(end) {
+			return from
+		}
+		return end
+	}
+	return nextAnchored(length, start, end)
+}
+
+// nextAnchored adds length to end on start's day, so that 31 January, 28
+// February, 31 March follow each other. An end that is not on a boundary
+// counted from start, after an extension, is its own anchor.
+func nextAnchored(length Length, start, end time.Time) time.Time {
+	if length.Months == 0 {
+		return length.After(end)
+	}
+	for k := 1; ; k++ {
+		boundary := length.times(k).After(start)
+		if boundary.Equal(end) {
+			return length.times(k + 1).After(start)
+		}
+		if boundary.After(end) {
+			return length.After(end)
+		}
+	}
+}
+
+// times returns l k times.
+func (l Length) times(k int) Length {
+	return Length{Months: l.Months * k, Days: l.Days * k, Seconds: l.Seconds * int64(k)}
+}
+
+// Extend returns l with its end, or the maintenance of a perpetual license,
+// moved to a later time in whole seconds.
+func (l License) Extend(to time.Time) (License, error) {
+	to = to.UTC().Truncate(time.Second)
+	if l.Status == Revoked {
+		return l, Errorf(Conflict, "license %s is revoked and cannot be extended", l.ID)
+	}
+	end := &l.End
+	if l.End.IsZero() {
+		end = &l.Maintenance
+	}
+	if end.IsZero() {
+		return l, Errorf(Conflict, "license %s has no end to extend", l.ID)
+	}
+	if !to.After(*end) {
+		return l, Errorf(Invalid, "%s is not after the end at %s", stamp(to), stamp(*end)).At("until")
+	}
+	*end = to
+	return l, nil
+}
+
+// Limit returns the end of the renewal grace, zero for a term without end.
+func (t Terms) Limit() time.Time {
+	if t.End.IsZero() {
+		return time.Time{}
+	}
+	return t.End.Add(t.RenewalGrace.Duration())
+}
+
+// InForce decides whether the license is in force at now, in which state, and
+// what comes next. After term and renewal grace it is denied, in the state
+// degraded for as long as documents grant the fallback.
+func (t Terms) InForce(now time.Time) license.Decision {
+	switch {
+	case t.Status == Revoked:
+		return t.state(deny(license.CodeRevoked, "license.status", "license %s is revoked", t.License), license.StateDenied, "", time.Time{})
+	case t.Status == Suspended:
+		return t.state(deny(license.CodeSuspended, "license.status", "license %s is suspended until the vendor reinstates it", t.License), license.StateDenied, "", time.Time{})
+	case t.Start.IsZero():
+		return t.state(allow(license.CodeOK, "term.first_use", "the term begins with the first use"), license.StateValid, "", time.Time{})
+	case now.Before(t.Start):
+		return t.state(deny(license.CodeNotStarted, "term.start", "the term begins at %s", stamp(t.Start)), license.StateNone, license.StateValid, t.Start)
+	case t.End.IsZero():
+		return t.state(allow(license.CodeOK, "term.perpetual", "the license has no end"), license.StateValid, "", time.Time{})
+	case now.Before(t.End):
+		return t.state(allow(license.CodeOK, "term.end", "the term ends at %s", stamp(t.End)), license.StateValid, t.afterEnd(), t.End)
+	case now.Before(t.Limit()):
+		return t.state(allow(license.CodeRenewalGrace, "term.grace", "the term ended at %s; renew it by %s", stamp(t.End), stamp(t.Limit())), license.StateGrace, license.StateDegraded, t.Limit())
+	}
+	ended := deny(license.CodeTermEnded, "term.end", "the term ended at %s", stamp(t.End))
+	if last := t.Limit().Add(t.Documents.Fallback.Duration()); now.Before(last) {
+		return t.state(ended, license.StateDegraded, license.StateDenied, last)
+	}
+	return t.state(ended, license.StateDenied, "", time.Time{})
+}
+
+// afterEnd is the state that the term's end brings.
+func (t Terms) afterEnd() license.State {
+	if t.RenewalGrace > 0 {
+		return license.StateGrace
+	}
+	return license.StateDegraded
+}
+
+func (t Terms) state(d license.Decision, s, next license.State, at time.Time) license.Decision {
+	d.State, d.Next = s, string(next)
+	if !at.IsZero() {
+		d.NextAt = at.Unix()
+	}
+	return d
+}
+
+// Maintained decides whether a build released at a time is covered; a build
+// that does not say is.
+func (t Terms) Maintained(released time.Time) license.Decision {
+	switch {
+	case t.Maintenance.IsZero() || released.IsZero():
+		return allow(license.CodeOK, "term.maintenance", "every release is covered")
+	case !released.After(t.Maintenance):
+		return allow(license.CodeOK, "term.maintenance", "releases until %s are covered", stamp(t.Maintenance))
+	}
+	return deny(license.CodeNotMaintained, "term.maintenance", "the build of %s was released after maintenance ended at %s", stamp(released), stamp(t.Maintenance))
+}
