@@ -108,10 +108,11 @@ or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
 // commands lists every command in the order in which help shows them.
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
-		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(),
-		c.leaseCommand(), c.usageCommand(), c.checkCommand(),
+		c.planCommand(), c.licenseCommand(), c.leaseCommand(), c.usageCommand(), c.checkCommand(), c.verifyCommand(), c.whyCommand(),
 		c.runCommand(),
 		c.keeperCommand(),
+		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.auditCommand(),
+		c.statusCommand(), c.configCommand(),
 		c.versionCommand(),
 		c.completionCommand(),
 	}

@@ -17,8 +17,11 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxAnswer bounds what is read of one answer; exports of the log are the longest.
-const maxAnswer = 64 << 20
+// Bounds of what is read of one answer, in bytes.
+const (
+	maxAnswer  = 16 << 20
+	maxProblem = 1 << 20
+)
 
 // A credential is how a request says who asks.
 type credential int
@@ -104,7 +107,6 @@ func (p *problem) exitStatus() int {
 // An answer is a successful response: its status and its JSON, unchanged.
 type answer struct {
 	status int
-	header http.Header
 	body   json.RawMessage
 }
 
@@ -144,26 +146,52 @@ func (c *client) do(ctx context.Context, r call) (answer, error) {
 }
 
 func (c *client) send(ctx context.Context, r call, idempotency string) (answer, error) {
-	req, err := c.request(ctx, r, idempotency)
+	resp, err := c.exchange(ctx, r, idempotency)
 	if err != nil {
 		return answer{}, err
-	}
-	resp, err := c.http.Do(req)
-	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return answer{}, ctx.Err()
-		}
-		return answer{}, &problem{Code: "unavailable", Detail: err.Error()}
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return answer{}, &problem{Code: "unavailable", Detail: fmt.Sprintf("reading the answer: %v", err)}
 	}
-	if resp.StatusCode >= 300 {
-		return answer{}, refused(resp, body)
+	return answer{status: resp.StatusCode, body: body}, nil
+}
+
+// stream sends one request and returns the answer's body as it comes. Only the
+// context bounds how long that takes.
+func (c *client) stream(ctx context.Context, r call) (io.ReadCloser, error) {
+	patient := *c
+	patient.http = &http.Client{Transport: c.http.Transport}
+	resp, err := patient.exchange(ctx, r, "")
+	if err != nil {
+		return nil, err
 	}
-	return answer{status: resp.StatusCode, header: resp.Header, body: body}, nil
+	return resp.Body, nil
+}
+
+// exchange sends one request and returns a successful response.
+func (c *client) exchange(ctx context.Context, r call, idempotency string) (*http.Response, error) {
+	req, err := c.request(ctx, r, idempotency)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, &problem{Code: "unavailable", Detail: err.Error()}
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil {
+		return nil, &problem{Code: "unavailable", Detail: fmt.Sprintf("reading the answer: %v", err)}
+	}
+	return nil, refused(resp, body)
 }
 
 func (c *client) request(ctx context.Context, r call, idempotency string) (*http.Request, error) {

@@ -26,8 +26,8 @@ func shortHash(value any) string {
 }
 
 func (c *cli) planCommand() *cobra.Command {
-	return group("plan", "What can be bought, described in files", "  copyhold plan lint plans/*.yaml\n  copyhold plan apply plans/*.yaml",
-		c.planLintCommand(), c.planDiffCommand(), c.planApplyCommand(),
+	return group("plan", "What can be bought, described in files", "  copyhold plan apply plans/*.yaml",
+		c.planDiffCommand(), c.planApplyCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List plans and the revision in force", example: "  copyhold plan list\n  copyhold plan list --product lathe",
 			path: "/v1/plans", as: byToken, columns: planColumns(), filters: []filter{{"product", "only of this product"}},

@@ -1,0 +1,209 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
+)
+
+func licenseColumns() []column {
+	return []column{
+		{head: "LICENSE", path: "id"}, {head: "PRODUCT", path: "product"}, {head: "PLAN", path: "plan"}, {head: "CUSTOMER", path: "customer"},
+		{head: "STATUS", path: "status"}, {head: "START", path: "start"}, {head: "END", path: "end"},
+	}
+}
+
+func licenseDetails() []column {
+	return append(licenseColumns(),
+		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
+		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
+		column{head: "EXCEPTIONS", path: "exceptions"}, column{head: "SCHEDULED", path: "scheduled"}, column{head: "KEYS", path: "keys", as: keysText})
+}
+
+// grantsText writes add-ons as they are typed: render-farm, seats-5=2.
+func grantsText(value any) string {
+	return listText(value, func(g map[string]any) string {
+		if n := plain(g["quantity"]); n != "1" && n != "-" {
+			return plain(g["addon"]) + "=" + n
+		}
+		return plain(g["addon"])
+	})
+}
+
+func keysText(value any) string {
+	return listText(value, func(k map[string]any) string { return plain(k["id"]) })
+}
+
+func listText(value any, text func(map[string]any) string) string {
+	items, ok := value.([]any)
+	if !ok {
+		return plain(value)
+	}
+	parts := make([]string, 0, len(items))
+	for _, item := range items {
+		if object, ok := item.(map[string]any); ok {
+			parts = append(parts, text(object))
+		} else {
+			parts = append(parts, plain(item))
+		}
+	}
+	return orDash(strings.Join(parts, ", "))
+}
+
+func (c *cli) licenseCommand() *cobra.Command {
+	return group("license", "Plans granted to customers", "  copyhold license list",
+		c.licenseIssueCommand(),
+		c.listCommand(listing{
+			use: "list", short: "List licenses", path: "/v1/licenses", as: byToken, columns: licenseColumns(),
+			example: "  copyhold license list\n  copyhold license list --plan studio --status active",
+			filters: []filter{
+				{"product", "only of this product"}, {"plan", "only of this plan"}, {"customer", "only of this customer"},
+				{"status", "only active, suspended or revoked ones"},
+			},
+		}),
+		c.showCommand("LICENSE", "Show a license", "  copyhold license show lic_01jd0000000000000000000000", "/v1/licenses", licenseDetails()...),
+		c.licenseChangeCommand(), c.licenseExtendCommand(), c.licenseRenewCommand(),
+		c.licenseTurnCommand("suspend", "Stop a license until it is reinstated", "payment overdue"),
+		c.licenseTurnCommand("reinstate", "End a suspension", "paid"),
+		c.licenseTurnCommand("revoke", "End a license for good", "key published"),
+		c.licenseRotateCommand(), c.licenseTransferCommand(), c.licenseExportCommand(), c.licenseImportCommand(),
+	)
+}
+
+// licensePath is the address of a license, or of an action on it.
+func licensePath(id, action string) string {
+	path := "/v1/licenses/" + url.PathEscape(id)
+	if action == "" {
+		return path
+	}
+	return path + "/" + action
+}
+
+// act posts an action on a license and prints the license.
+func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
+	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(id, action), body: body})
+	if err != nil {
+		return err
+	}
+	return c.printLicense(a)
+}
+
+// printLicense prints the license in an answer, which may stand in a member.
+func (c *cli) printLicense(a answer) error {
+	if inner := rawField(a.body, "license"); len(inner) > 0 && inner[0] == '{' && !c.asJSON() {
+		a.body = inner
+	}
+	return c.printRecord(a.body, licenseDetails()...)
+}
+
+func (c *cli) licenseIssueCommand() *cobra.Command {
+	var customer, product, channel, revision, start, file string
+	var addons []string
+	cmd := &cobra.Command{
+		Use:   "issue PLAN",
+		Short: "Grant a plan to a customer; the license key is shown once or written to a file",
+		Example: `  copyhold license issue studio --customer cus_01jd0000000000000000000000 --product lathe
+  copyhold license issue team --customer cus_01jd0000000000000000000000 --addon seats-5=2 --to acme.key`,
+		Args: exactly("PLAN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"plan": args[0], "customer": customer}
+			for member, value := range map[string]string{"product": product, "channel": channel, "revision": revision} {
+				if value != "" {
+					body[member] = value
+				}
+			}
+			grants, err := parseGrants(addons)
+			if err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			if len(grants) > 0 {
+				body["addons"] = grants
+			}
+			if start != "" {
+				when, err := parseTime(start)
+				if err != nil {
+					return usageError(cmd, "--start: %v", err)
+				}
+				body["start"] = when
+			}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/licenses", body: body})
+			if err != nil {
+				return err
+			}
+			return c.printNewKey(a, file)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&customer, "customer", "", "who gets it")
+	flags.StringVar(&product, "product", "", "product the plan belongs to, if its name does not say")
+	flags.StringVar(&channel, "channel", "", "channel whose revisions it follows; default the plan's")
+	flags.StringVar(&revision, "revision", "", "pin it to this revision")
+	flags.StringVar(&start, "start", "", "begin on this date, for plans that start on a date")
+	flags.StringArrayVar(&addons, "addon", nil, "add-on, as NAME or NAME=QUANTITY; may be repeated")
+	flags.StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
+	_ = cmd.MarkFlagRequired("customer") // fails only for a flag that does not exist
+	return cmd
+}
+
+// printNewKey shows a key that nobody can see again, or writes it to a file.
+func (c *cli) printNewKey(a answer, file string) error {
+	if file == "" {
+		if c.asJSON() {
+			return c.printJSON(a.body)
+		}
+		var r record
+		if err := readRecord(a.body, &r); err != nil {
+			return err
+		}
+		c.printFields(r, column{head: "KEY", path: "key"})
+		return c.printLicense(a)
+	}
+	var issued struct {
+		Key string `json:"key"`
+	}
+	if err := a.decode(&issued); err != nil {
+		return err
+	}
+	if err := writeSecret(file, issued.Key); err != nil {
+		return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
+	}
+	c.printf("license key written to %s\n", file)
+	return c.printLicense(a)
+}
+
+// parseGrants reads NAME or NAME=QUANTITY.
+func parseGrants(texts []string) ([]licensing.Grant, error) {
+	var grants []licensing.Grant
+	for _, text := range texts {
+		name, quantity, many := strings.Cut(text, "=")
+		g := licensing.Grant{Addon: name, Quantity: 1}
+		if many {
+			n, err := strconv.ParseInt(quantity, 10, 64)
+			if err != nil || n < 1 {
+				return nil, fmt.Errorf("--addon %s: the quantity is a number from 1", text)
+			}
+			g.Quantity = n
+		}
+		grants = append(grants, g)
+	}
+	return grants, nil
+}
+
+// parseTime reads a date (its begin in UTC) or a time in RFC 3339.
+func parseTime(text string) (time.Time, error) {
+	if t, err := time.Parse(time.DateOnly, text); err == nil {
+		return t, nil
+	}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, fmt.Errorf("%q is not a date as 2027-01-31 or a time as 2027-01-31T12:00:00Z", text)
+	}
+	return t, nil
+}

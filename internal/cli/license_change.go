@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// changeFlags are what a change can say on the command line.
+type changeFlags struct {
+	plan, channel, revision, reason, until, below string
+	follow, atRenewal                             bool
+	addons, remove, features, pools, meters, drop []string
+}
+
+func (c *cli) licenseChangeCommand() *cobra.Command {
+	var f changeFlags
+	cmd := &cobra.Command{
+		Use:   "change LICENSE",
+		Short: "Change plan, add-ons or exceptions, now or at renewal",
+		Long: `Change moves a license to another plan, adds or removes add-ons, or grants an
+exception: a feature's value, a pool's capacity or a meter's quota, for a reason and
+if need be until a date. Where less would be granted than is held, --below says
+whether to refuse, to drain (keep what is held, grant nothing new) or to use the
+overdraft.`,
+		Example: `  copyhold license change lic_01jd0000000000000000000000 --plan team --at-renewal
+  copyhold license change lic_01jd0000000000000000000000 --addon seats-5=2
+  copyhold license change lic_01jd0000000000000000000000 --pool seats=+3 --until 2027-01-31 --reason 'release week'
+  copyhold license change lic_01jd0000000000000000000000 --pool seats=1 --below drain --reason 'downgrade'`,
+		Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			change, err := f.change()
+			if err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			return c.act(cmd, args[0], "change", change)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.plan, "plan", "", "move it to this plan")
+	flags.StringVar(&f.channel, "channel", "", "follow this channel")
+	flags.StringVar(&f.revision, "revision", "", "pin it to this revision")
+	flags.BoolVar(&f.follow, "follow", false, "unpin it: follow its channel again")
+	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on, as NAME or NAME=QUANTITY; may be repeated")
+	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; may be repeated")
+	flags.StringArrayVar(&f.features, "feature", nil, "exception: NAME=VALUE, or NAME= to take it away; may be repeated")
+	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
+	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter, as NAME=5000 or NAME=+1000; may be repeated")
+	flags.StringArrayVar(&f.drop, "remove-exception", nil, "remove an exception by its id; may be repeated")
+	flags.StringVar(&f.reason, "reason", "", "why; an exception needs it")
+	flags.StringVar(&f.until, "until", "", "end of the exceptions, as 2027-01-31")
+	flags.BoolVar(&f.atRenewal, "at-renewal", false, "keep the change until the next renewal")
+	flags.StringVar(&f.below, "below", "refuse", "where more is held than is left: refuse, drain or overdraft")
+	return cmd
+}
+
+func (f changeFlags) change() (licensing.Change, error) {
+	c := licensing.Change{
+		Plan: licensing.PlanName(f.plan), Channel: f.channel, Revision: licensing.RevisionID(f.revision), Follow: f.follow,
+		Remove: f.remove, When: licensing.ChangeNow, Below: licensing.Below(f.below),
+	}
+	if f.atRenewal {
+		c.When = licensing.ChangeAtRenewal
+	}
+	for _, id := range f.drop {
+		c.RemoveExceptions = append(c.RemoveExceptions, licensing.ExceptionID(id))
+	}
+	var err error
+	if c.Add, err = parseGrants(f.addons); err != nil {
+		return c, err
+	}
+	if c.Except, err = f.exceptions(); err != nil {
+		return c, err
+	}
+	if c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && len(c.Add)+len(c.Remove)+len(c.Except)+len(c.RemoveExceptions) == 0 {
+		return c, fmt.Errorf("nothing to change")
+	}
+	return c, nil
+}
+
+func (f changeFlags) exceptions() ([]licensing.Exception, error) {
+	var all []licensing.Exception
+	for _, text := range f.features {
+		name, value, _ := strings.Cut(text, "=")
+		all = append(all, licensing.Exception{Feature: name, Value: featureValue(value)})
+	}
+	for _, text := range f.pools {
+		name, adjust, err := parseAdjustment(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, licensing.Exception{Pool: name, Adjust: adjust})
+	}
+	for _, text := range f.meters {
+		name, adjust, err := parseAdjustment(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, licensing.Exception{Meter: name, Adjust: adjust})
+	}
+	if len(all) > 0 && f.reason == "" {
+		return nil, fmt.Errorf("an exception needs a --reason")
+	}
+	for i := range all {
+		all[i].Reason = f.reason
+		if f.until == "" {
+			continue
+		}
+		until, err := parseTime(f.until)
+		if err != nil {
+			return nil, fmt.Errorf("--until: %w", err)
+		}
+		all[i].Until = until
+	}
+	return all, nil
+}
+
+// featureValue reads true, false, a whole number or a text; nothing is no value.
+func featureValue(text string) license.Value {
+	switch text {
+	case "":
+		return license.Value{}
+	case "true", "false":
+		return license.BoolValue(text == "true")
+	}
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return license.IntValue(n)
+	}
+	return license.TextValue(text)
+}
+
+// parseAdjustment reads NAME=10, NAME=+2 or NAME=-2.
+func parseAdjustment(text string) (string, licensing.Adjustment, error) {
+	name, number, _ := strings.Cut(text, "=")
+	n, err := strconv.ParseInt(number, 10, 64)
+	if name == "" || err != nil {
+		return "", licensing.Adjustment{}, fmt.Errorf("%q is not NAME=10, NAME=+2 or NAME=-2", text)
+	}
+	return name, licensing.Adjustment{Add: number[0] == '+' || number[0] == '-', Amount: n}, nil
+}
+
+func (c *cli) licenseExtendCommand() *cobra.Command {
+	var until, reason string
+	var by int64
+	cmd := &cobra.Command{
+		Use:   "extend LICENSE",
+		Short: "Move a license's end, without renewing it",
+		Example: `  copyhold license extend lic_01jd0000000000000000000000 --by 14d --reason 'purchase order on its way'
+  copyhold license extend lic_01jd0000000000000000000000 --until 2027-03-31 --reason 'as agreed'`,
+		Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"reason": reason}
+			switch {
+			case (by > 0) == (until != ""):
+				return usageError(cmd, "name one of --by and --until")
+			case by > 0:
+				body["by"] = by
+			default:
+				when, err := parseTime(until)
+				if err != nil {
+					return usageError(cmd, "--until: %v", err)
+				}
+				body["until"] = when
+			}
+			return c.act(cmd, args[0], "extend", body)
+		},
+	}
+	secondsVar(cmd.Flags(), &by, "by", "how much longer, as 14d")
+	cmd.Flags().StringVar(&until, "until", "", "new end, as 2027-03-31")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	return cmd
+}
+
+func (c *cli) licenseRenewCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "renew LICENSE",
+		Short:   "Begin a license's next term, and make the changes kept for it",
+		Example: "  copyhold license renew lic_01jd0000000000000000000000",
+		Args:    exactly("LICENSE"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return c.act(cmd, args[0], "renew", map[string]any{}) },
+	}
+}
+
+func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:     verb + " LICENSE",
+		Short:   short,
+		Example: "  copyhold license " + verb + " lic_01jd0000000000000000000000 --reason '" + because + "'",
+		Args:    exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.act(cmd, args[0], verb, map[string]any{"reason": reason})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	return cmd
+}
+
+func (c *cli) licenseRotateCommand() *cobra.Command {
+	var overlap int64
+	var file string
+	cmd := &cobra.Command{
+		Use:   "rotate-key LICENSE",
+		Short: "Give a license a new key; the old ones end after an overlap",
+		Example: `  copyhold license rotate-key lic_01jd0000000000000000000000 --overlap 7d --to acme-2.key
+  copyhold license rotate-key lic_01jd0000000000000000000000`,
+		Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"overlap": overlap}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(args[0], "keys"), body: body})
+			if err != nil {
+				return err
+			}
+			return c.printNewKey(a, file)
+		},
+	}
+	secondsVar(cmd.Flags(), &overlap, "overlap", "how long the old keys still work, as 7d; default they end now")
+	cmd.Flags().StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
+	return cmd
+}
+
+func (c *cli) licenseTransferCommand() *cobra.Command {
+	var customer string
+	cmd := &cobra.Command{
+		Use:     "transfer LICENSE",
+		Short:   "Give a license to another customer",
+		Example: "  copyhold license transfer lic_01jd0000000000000000000000 --customer cus_01jd0000000000000000000001",
+		Args:    exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.act(cmd, args[0], "transfer", map[string]any{"customer": customer})
+		},
+	}
+	cmd.Flags().StringVar(&customer, "customer", "", "who gets it")
+	_ = cmd.MarkFlagRequired("customer") // fails only for a flag that does not exist
+	return cmd
+}

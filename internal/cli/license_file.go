@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) licenseExportCommand() *cobra.Command {
+	var format, file string
+	cmd := &cobra.Command{
+		Use:   "export LICENSE",
+		Short: "Write a license file for a machine without network, good to the end of the term",
+		Example: `  copyhold license export lic_01jd0000000000000000000000 --to acme.license
+  copyhold license export lic_01jd0000000000000000000000 --format armour`,
+		Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if format != "json" && format != "armour" {
+				return usageError(cmd, "--format is json or armour")
+			}
+			a, err := c.do(cmd.Context(), call{
+				as: byToken, method: http.MethodGet, path: licensePath(args[0], "export"), query: url.Values{"format": {format}},
+			})
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				_, err = c.program.Stdout.Write(a.body)
+				return err
+			}
+			return c.done(os.WriteFile(file, a.body, 0o644), "license file written to %s", file)
+		},
+	}
+	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")
+	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	return cmd
+}
+
+func (c *cli) licenseImportCommand() *cobra.Command {
+	var dry bool
+	cmd := &cobra.Command{
+		Use:   "import FILE.csv",
+		Short: "Import keys of another system, so that programs keep theirs",
+		Long: `Import reads a CSV file with a header and issues a license per line whose key is the
+one in the file: customer, product, plan, key and, if you like, reference, start and
+end. A line that cannot be imported is named and the others are not touched by it.`,
+		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv",
+		Args:    exactly("FILE.csv"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := os.ReadFile(args[0])
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			return c.ask(cmd.Context(), call{
+				as: byToken, method: http.MethodPost, path: "/v1/licenses/import", body: map[string]any{"csv": string(text), "dry_run": dry},
+			}, column{head: "IMPORTED", path: "imported"}, column{head: "FAILED", path: "failed"})
+		},
+	}
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would happen and change nothing")
+	return cmd
+}
