@@ -29,7 +29,7 @@ func Armour(data []byte) []byte {
 // and the spaces and quote marks that mail puts around its lines, are ignored.
 func Dearmour(text []byte) ([]byte, error) {
 	if len(text) > MaxBundle {
-		return nil, fault(ErrFormat, "longer than %d bytes", MaxBundle)
+		return nil, fault(ErrEncoding, "longer than %d bytes", MaxBundle)
 	}
 	var body []byte
 	begun, ended := false, false
@@ -38,12 +38,12 @@ func Dearmour(text []byte) ([]byte, error) {
 		switch {
 		case string(line) == armourBegin:
 			if begun {
-				return nil, fault(ErrFormat, "more than one BEGIN")
+				return nil, fault(ErrEncoding, "more than one BEGIN")
 			}
 			begun = true
 		case string(line) == armourEnd:
 			if !begun || ended {
-				return nil, fault(ErrFormat, "END without BEGIN")
+				return nil, fault(ErrEncoding, "END without BEGIN")
 			}
 			ended = true
 		case begun && !ended:
@@ -51,11 +51,11 @@ func Dearmour(text []byte) ([]byte, error) {
 		}
 	}
 	if !ended {
-		return nil, fault(ErrFormat, "no END")
+		return nil, fault(ErrEncoding, "no END")
 	}
 	out, err := base64.StdEncoding.Strict().AppendDecode(nil, body)
 	if err != nil {
-		return nil, fault(ErrFormat, "armour is not base64")
+		return nil, fault(ErrEncoding, "armour is not base64")
 	}
 	return out, nil
 }

@@ -30,9 +30,6 @@ func EncodeBundle(b Bundle) ([]byte, error) {
 
 // DecodeBundle reads a license file, JSON or armour, and verifies nothing.
 func DecodeBundle(data []byte) (Bundle, error) {
-	if len(data) > MaxBundle {
-		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
-	}
 	if bytes.Contains(data, []byte(armourBegin)) {
 		plain, err := Dearmour(data)
 		if err != nil {

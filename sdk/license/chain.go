@@ -18,7 +18,8 @@ type Edge struct {
 	Pools       map[string]int64 `json:"pools,omitempty"` // most units of one document, by pool
 }
 
-func (Edge) kind() Type { return TypeEdge }
+func (Edge) kind() Type               { return TypeEdge }
+func (e Edge) ring() (keyring, error) { return ringOf([]Key{e.Key}) }
 
 // lastDate is that of what the edge signs, which may end after its certificate.
 func (e Edge) lastDate() int64 { return max(e.Expires, e.Key.TrustUntil) }
@@ -35,9 +36,6 @@ func (e Edge) check() error {
 	}
 	if e.Expires-e.NotBefore > MaxEdgeLife {
 		return fault(ErrChain, "certificate of more than 30 days")
-	}
-	if _, err := e.Key.check(); err != nil {
-		return err
 	}
 	for _, t := range e.Key.Use {
 		if t != TypeLease && t != TypeReply && t != TypeEdge {
@@ -81,7 +79,7 @@ func (v *Verifier) LeaseChain(leaf string, chain []string, now int64) (*Lease, e
 	if l.Node != edge.Edge || l.Incarnation != edge.Incarnation {
 		return nil, fault(ErrChain, "of edge %q, incarnation %d", l.Node, l.Incarnation)
 	}
-	if most, ok := edge.Pools[l.Pool]; !ok || l.Units > most {
+	if l.Units > edge.Pools[l.Pool] {
 		return nil, fault(ErrChain, "%d units of %s", l.Units, l.Pool)
 	}
 	return &l, nil
@@ -142,8 +140,7 @@ func (v *Verifier) edge(chain []string, now int64) (*Edge, keyring, error) {
 		if err := v.inForce(cert.Claims, cert.Expires, now); err != nil {
 			return nil, nil, err
 		}
-		ring = keyring{}
-		if err := ring.add(cert.Key); err != nil {
+		if ring, err = cert.ring(); err != nil {
 			return nil, nil, err
 		}
 		parent = &cert
@@ -157,7 +154,7 @@ func (e *Edge) within(parent *Edge) error {
 		return err
 	}
 	for name, units := range e.Pools {
-		if most, ok := parent.Pools[name]; !ok || units > most {
+		if units > parent.Pools[name] {
 			return fault(ErrChain, "%d units of %s", units, name)
 		}
 	}
@@ -175,7 +172,7 @@ func (e *Edge) bounds(c Claims) error {
 		return fault(ErrChain, "of license %s", c.Subject)
 	}
 	for _, product := range c.Audience {
-		if !contains(e.Audience, product) {
+		if !slices.Contains(e.Audience, product) {
 			return fault(ErrChain, "product %s", product)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 // these; the vectors in testdata name them without the prefix Err.
 var (
 	ErrFormat        = errors.New("license: malformed")
+	ErrEncoding      = errors.New("license: not in its one encoding")
 	ErrHeader        = errors.New("license: header is not the profile's")
 	ErrType          = errors.New("license: another kind of document")
 	ErrUnknownKey    = errors.New("license: no trusted key of that name")

@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -17,11 +16,12 @@ const (
 	maxName     = 128       // bytes of a member's name
 )
 
-// Unmarshal decodes JSON of the strict profile into v: UTF-8; member names of 1
-// to 128 printable ASCII characters, exact in case, none twice even by another
-// case; whole numbers within ±(2^53-1); no null, no NUL, no lone surrogate;
-// nothing after the value; at most MaxDepth deep and MaxDocument long. Members
-// that v does not know are checked and ignored. The error is ErrFormat.
+// Unmarshal decodes JSON of the strict profile into v, a pointer that is not
+// nil: UTF-8; member names of 1 to 128 printable ASCII characters, exact in case,
+// none twice even by another case; whole numbers within ±(2^53-1); no null, no
+// NUL, no lone surrogate; nothing after the value; at most MaxDepth deep and
+// MaxDocument long. Members that v does not know are checked and ignored. The
+// error is ErrFormat.
 func Unmarshal(data []byte, v any) error {
 	return unmarshal(data, reflect.ValueOf(v).Elem(), MaxDocument)
 }
@@ -38,24 +38,30 @@ func unmarshal(data []byte, dst reflect.Value, limit int) error {
 	}
 	d := decoder{data: data}
 	d.space()
-	if err := d.value(dst, 0); err != nil {
-		return err
-	}
+	d.value(dst, 0)
 	d.space()
 	if d.pos != len(d.data) {
-		return d.fail("data after the end")
+		d.fail("data after the end")
 	}
-	return nil
+	return d.err
 }
 
+// A decoder remembers its first error and is at the end from then on, so that
+// no step has to ask whether the one before it went well.
 type decoder struct {
 	data []byte
 	pos  int
+	err  error
 }
 
-func (d *decoder) fail(what string) error { return fault(ErrFormat, "byte %d: %s", d.pos, what) }
+func (d *decoder) fail(what string) {
+	if d.err == nil {
+		d.err = fault(ErrFormat, "byte %d: %s", d.pos, what)
+	}
+	d.pos = len(d.data)
+}
 
-// peek returns the next byte, or 0 at the end, which begins no JSON value.
+// peek returns the next byte, or 0 at the end, which begins nothing.
 func (d *decoder) peek() byte {
 	if d.pos < len(d.data) {
 		return d.data[d.pos]
@@ -82,175 +88,156 @@ func (d *decoder) accept(c byte) bool {
 	return true
 }
 
+// another reports whether a list or object that ends with end goes on.
+func (d *decoder) another(end byte) bool {
+	d.space()
+	if d.accept(end) {
+		return false
+	}
+	if !d.accept(',') {
+		d.fail("no comma")
+		return false
+	}
+	d.space()
+	return true
+}
+
 // value decodes the next value; the zero dst checks it and lets it go.
-func (d *decoder) value(dst reflect.Value, depth int) error {
+func (d *decoder) value(dst reflect.Value, depth int) {
 	if dst.IsValid() && dst.Kind() == reflect.Pointer {
 		dst.Set(reflect.New(dst.Type().Elem()))
 		dst = dst.Elem()
 	}
 	switch c := d.peek(); {
 	case c == '{':
-		return d.object(dst, depth+1)
+		d.object(dst, depth+1)
 	case c == '[':
-		return d.list(dst, depth+1)
+		d.list(dst, depth+1)
 	case c == '"':
-		return d.text(dst)
+		d.text(dst)
 	case c == 't' || c == 'f':
-		return d.truth(dst)
+		d.truth(dst)
 	case c == '-' || isDigit(c):
-		return d.number(dst)
+		d.number(dst)
+	default:
+		d.fail("no value of the profile")
 	}
-	return d.fail("no value of the profile")
 }
 
-func (d *decoder) object(dst reflect.Value, depth int) error {
+func (d *decoder) object(dst reflect.Value, depth int) {
 	if depth > MaxDepth {
-		return d.fail("too deep")
+		d.fail("too deep")
+		return
 	}
-	member, err := d.members(dst)
-	if err != nil {
-		return err
-	}
+	member := d.members(dst)
 	d.pos++
 	d.space()
 	if d.accept('}') {
-		return nil
+		return
 	}
 	var seen names
-	for {
-		name, err := d.name()
-		if err != nil {
-			return err
-		}
+	for more := true; more; more = d.another('}') {
+		name := d.name()
 		if !seen.add(name) {
-			return d.fail("member twice")
+			d.fail("member twice")
 		}
 		d.space()
 		if !d.accept(':') {
-			return d.fail("no colon")
+			d.fail("no colon")
 		}
 		d.space()
-		if err := member(name, depth); err != nil {
-			return err
+		if d.err == nil {
+			member(name, depth)
 		}
-		d.space()
-		if d.accept('}') {
-			return nil
-		}
-		if !d.accept(',') {
-			return d.fail("no comma")
-		}
-		d.space()
 	}
 }
 
 // members returns what decodes one member of an object into dst.
-func (d *decoder) members(dst reflect.Value) (func(name string, depth int) error, error) {
+func (d *decoder) members(dst reflect.Value) func(name string, depth int) {
 	switch {
 	case !dst.IsValid():
-		return func(_ string, depth int) error { return d.value(reflect.Value{}, depth) }, nil
 	case dst.Kind() == reflect.Struct && dst.Type() != valueType && dst.Type() != seqType:
 		plan := planOf(dst.Type())
-		return func(name string, depth int) error {
-			index, ok := plan[name]
-			if !ok {
-				return d.value(reflect.Value{}, depth)
+		return func(name string, depth int) {
+			if index, ok := plan[name]; ok {
+				d.value(dst.FieldByIndex(index), depth)
+				return
 			}
-			return d.value(dst.FieldByIndex(index), depth)
-		}, nil
+			d.value(reflect.Value{}, depth)
+		}
 	case dst.Kind() == reflect.Map:
 		dst.Set(reflect.MakeMap(dst.Type()))
-		return func(name string, depth int) error {
+		return func(name string, depth int) {
 			item := reflect.New(dst.Type().Elem()).Elem()
-			if err := d.value(item, depth); err != nil {
-				return err
-			}
+			d.value(item, depth)
 			dst.SetMapIndex(reflect.ValueOf(name).Convert(dst.Type().Key()), item)
-			return nil
-		}, nil
+		}
+	default:
+		d.fail("an object here")
 	}
-	return nil, d.fail("an object here")
+	return func(_ string, depth int) { d.value(reflect.Value{}, depth) }
 }
 
-func (d *decoder) name() (string, error) {
+func (d *decoder) name() string {
 	if d.peek() != '"' {
-		return "", d.fail("no member name")
+		d.fail("no member name")
 	}
-	name, err := d.str()
-	if err != nil {
-		return "", err
-	}
+	name := d.str()
 	if name == "" || len(name) > maxName {
-		return "", d.fail("length of a member name")
+		d.fail("length of a member name")
 	}
 	for i := range len(name) {
 		if name[i] <= ' ' || name[i] > '~' {
-			return "", d.fail("character in a member name")
+			d.fail("character in a member name")
 		}
 	}
-	return name, nil
+	return name
 }
 
-func (d *decoder) list(dst reflect.Value, depth int) error {
+func (d *decoder) list(dst reflect.Value, depth int) {
 	if depth > MaxDepth {
-		return d.fail("too deep")
+		d.fail("too deep")
+		return
+	}
+	if !dst.IsValid() || dst.Type() != seqType {
+		d.items(dst, depth)
+		return
 	}
 	var pair [2]int64
-	into := dst
-	if dst.IsValid() && dst.Type() == seqType {
-		into = reflect.ValueOf(&pair).Elem()
-	}
-	n, err := d.items(into, depth)
-	if err != nil {
-		return err
-	}
-	if into.IsValid() && into.Kind() == reflect.Array && n != into.Len() {
-		return d.fail("length of a list")
-	}
-	if into != dst {
-		dst.Set(reflect.ValueOf(Seq{pair[0], pair[1]}))
-	}
-	return nil
+	d.items(reflect.ValueOf(&pair).Elem(), depth)
+	dst.Set(reflect.ValueOf(Seq{pair[0], pair[1]}))
 }
 
-func (d *decoder) items(dst reflect.Value, depth int) (n int, err error) {
-	if dst.IsValid() && dst.Kind() != reflect.Slice && dst.Kind() != reflect.Array {
-		return 0, d.fail("a list here")
+func (d *decoder) items(dst reflect.Value, depth int) {
+	kind := reflect.Invalid
+	if dst.IsValid() {
+		kind = dst.Kind()
+		if kind != reflect.Slice && kind != reflect.Array {
+			d.fail("a list here")
+		}
 	}
 	d.pos++
 	d.space()
-	if d.accept(']') {
-		return 0, nil
-	}
-	for ; ; n++ {
+	n := 0
+	for more := !d.accept(']'); more; more = d.another(']') {
 		var item reflect.Value
-		switch {
-		case !dst.IsValid():
-		case dst.Kind() == reflect.Slice:
+		if kind == reflect.Slice {
 			dst.Set(reflect.Append(dst, reflect.Zero(dst.Type().Elem())))
 			item = dst.Index(n)
-		case n < dst.Len():
+		}
+		if kind == reflect.Array && n < dst.Len() {
 			item = dst.Index(n)
 		}
-		if err := d.value(item, depth); err != nil {
-			return 0, err
-		}
-		d.space()
-		if d.accept(']') {
-			return n + 1, nil
-		}
-		if !d.accept(',') {
-			return 0, d.fail("no comma")
-		}
-		d.space()
+		d.value(item, depth)
+		n++
+	}
+	if kind == reflect.Array && n != dst.Len() {
+		d.fail("length of a list")
 	}
 }
 
-func (d *decoder) text(dst reflect.Value) error {
-	s, err := d.str()
-	if err != nil {
-		return err
-	}
+func (d *decoder) text(dst reflect.Value) {
+	s := d.str()
 	switch {
 	case !dst.IsValid():
 	case dst.Kind() == reflect.String:
@@ -258,16 +245,16 @@ func (d *decoder) text(dst reflect.Value) error {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(TextValue(s)))
 	default:
-		return d.fail("a text here")
+		d.fail("a text here")
 	}
-	return nil
 }
 
-func (d *decoder) truth(dst reflect.Value) error {
+func (d *decoder) truth(dst reflect.Value) {
 	rest := string(d.data[d.pos:min(d.pos+5, len(d.data))])
 	on := strings.HasPrefix(rest, "true")
 	if !on && rest != "false" {
-		return d.fail("no value of the profile")
+		d.fail("no value of the profile")
+		return
 	}
 	d.pos += 4
 	if !on {
@@ -280,12 +267,13 @@ func (d *decoder) truth(dst reflect.Value) error {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(BoolValue(on)))
 	default:
-		return d.fail("a truth value here")
+		d.fail("a truth value here")
 	}
-	return nil
 }
 
-func (d *decoder) number(dst reflect.Value) error {
+// number decodes an integer. What makes it a fraction or a power of ten is left
+// standing behind it, where nothing may follow.
+func (d *decoder) number(dst reflect.Value) {
 	start := d.pos
 	d.accept('-')
 	first := d.pos
@@ -294,16 +282,14 @@ func (d *decoder) number(dst reflect.Value) error {
 	}
 	n, err := strconv.ParseInt(string(d.data[start:d.pos]), 10, 64)
 	if err != nil {
-		return d.fail("not a whole number")
+		d.fail("not a whole number")
+		return
 	}
 	if n > MaxInt || n < -MaxInt {
-		return d.fail("number out of range")
+		d.fail("number out of range")
 	}
-	if d.data[first] == '0' && d.pos-start > 1 {
-		return d.fail("a zero in front")
-	}
-	if c := d.peek(); c == '.' || c == 'e' || c == 'E' {
-		return d.fail("not a whole number")
+	if first < d.pos && d.data[first] == '0' && d.pos-start > 1 {
+		d.fail("a zero in front")
 	}
 	switch {
 	case !dst.IsValid():
@@ -312,136 +298,11 @@ func (d *decoder) number(dst reflect.Value) error {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(IntValue(n)))
 	default:
-		return d.fail("a number here")
+		d.fail("a number here")
 	}
-	return nil
-}
-
-// str decodes a string; the next byte is its opening quote.
-func (d *decoder) str() (string, error) {
-	d.pos++
-	start := d.pos
-	for d.pos < len(d.data) {
-		switch c := d.data[d.pos]; {
-		case c == '"':
-			s := string(d.data[start:d.pos])
-			d.pos++
-			return s, nil
-		case c == '\\':
-			return d.escaped(append([]byte(nil), d.data[start:d.pos]...))
-		case c < ' ':
-			return "", d.fail("control character")
-		}
-		d.pos++
-	}
-	return "", d.fail("text without an end")
-}
-
-func (d *decoder) escaped(s []byte) (string, error) {
-	for d.pos < len(d.data) {
-		c := d.data[d.pos]
-		d.pos++
-		switch {
-		case c == '"':
-			return string(s), nil
-		case c < ' ':
-			return "", d.fail("control character")
-		case c != '\\':
-			s = append(s, c)
-			continue
-		}
-		r, err := d.escape()
-		if err != nil {
-			return "", err
-		}
-		s = utf8.AppendRune(s, r)
-	}
-	return "", d.fail("text without an end")
-}
-
-func (d *decoder) escape() (rune, error) {
-	c := d.peek()
-	d.pos++
-	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 && c != 0 {
-		return rune("\"\\/\b\f\n\r\t"[i]), nil
-	}
-	if c != 'u' {
-		return 0, d.fail("unknown escape")
-	}
-	r, err := d.hex4()
-	if err != nil {
-		return 0, err
-	}
-	if r == 0 {
-		return 0, d.fail("NUL")
-	}
-	if !utf16.IsSurrogate(r) {
-		return r, nil
-	}
-	if !d.accept('\\') || !d.accept('u') {
-		return 0, d.fail("lone surrogate")
-	}
-	low, err := d.hex4()
-	if err != nil {
-		return 0, err
-	}
-	r = utf16.DecodeRune(r, low)
-	if r == utf8.RuneError {
-		return 0, d.fail("lone surrogate")
-	}
-	return r, nil
-}
-
-func (d *decoder) hex4() (rune, error) {
-	if len(d.data)-d.pos < 4 {
-		return 0, d.fail("short escape")
-	}
-	var r rune
-	for range 4 {
-		c := d.data[d.pos]
-		digit := strings.IndexByte("0123456789abcdef", c|0x20)
-		if digit < 0 || c < '0' {
-			return 0, d.fail("escape is not hexadecimal")
-		}
-		r = r<<4 | rune(digit)
-		d.pos++
-	}
-	return r, nil
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
-
-// names is a set of member names that ignores case.
-type names struct {
-	few  []string
-	many map[string]bool
-}
-
-const fewNames = 16 // up to here looking at each is faster than a map
-
-func (n *names) add(name string) bool {
-	if n.many != nil {
-		name = strings.ToLower(name)
-		if n.many[name] {
-			return false
-		}
-		n.many[name] = true
-		return true
-	}
-	for _, have := range n.few {
-		if len(have) == len(name) && strings.EqualFold(have, name) {
-			return false
-		}
-	}
-	n.few = append(n.few, name)
-	if len(n.few) == fewNames {
-		n.many = make(map[string]bool, 4*fewNames)
-		for _, have := range n.few {
-			n.many[strings.ToLower(have)] = true
-		}
-	}
-	return true
-}
 
 var (
 	valueType = reflect.TypeFor[Value]()

@@ -111,23 +111,46 @@ func (r keyring) verify(t Type, compact string) ([]byte, Key, error) {
 	return payload, by.key, nil
 }
 
+// Peek returns the kind that a document claims to be, to choose how to verify
+// it. Nothing is verified yet.
+func Peek(compact string) (Type, error) {
+	head, _, ok := strings.Cut(compact, ".")
+	if !ok || len(head) > maxHeader {
+		return "", fault(ErrFormat, "not three parts")
+	}
+	h, err := parseHeader(head)
+	return h.Typ, err
+}
+
+type parsedHeader struct {
+	Alg string `json:"alg"`
+	Kid string `json:"kid"`
+	Typ Type   `json:"typ"`
+}
+
+// parseHeader reads a header for those who have to say what is wrong with it.
+func parseHeader(head string) (parsedHeader, error) {
+	var h parsedHeader
+	text, err := decode64(head)
+	if err != nil {
+		return h, err
+	}
+	_ = Unmarshal(text, &h) // what it could not read isn't written again
+	if header(h.Alg, h.Kid, h.Typ) != head {
+		return h, fault(ErrHeader, "not alg, kid and typ alone")
+	}
+	return h, nil
+}
+
 // diagnose tells why no key would have written this header. It decides
 // nothing: the document is refused in any case.
 func diagnose(t Type, head string) error {
-	text, err := decode64(head)
+	h, err := parseHeader(head)
 	if err != nil {
-		return fault(ErrHeader, "not base64url")
+		return err
 	}
-	var h struct {
-		Alg string `json:"alg"`
-		Kid string `json:"kid"`
-		Typ Type   `json:"typ"`
-	}
-	if err := Unmarshal(text, &h); err != nil {
-		return fault(ErrHeader, "not JSON of the profile")
-	}
-	if header(h.Alg, h.Kid, h.Typ) != head || (h.Alg != AlgEdDSA && h.Alg != AlgEd25519) {
-		return ErrHeader
+	if h.Alg != AlgEdDSA && h.Alg != AlgEd25519 {
+		return fault(ErrHeader, "alg %q", h.Alg)
 	}
 	if h.Typ != t {
 		return fault(ErrType, "%q, not %s", h.Typ, t)
@@ -139,11 +162,11 @@ func diagnose(t Type, head string) error {
 // that no two texts are the same bytes.
 func decode64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
-		return nil, fault(ErrFormat, "line break in base64url")
+		return nil, fault(ErrEncoding, "line break in base64url")
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil {
-		return nil, fault(ErrFormat, "not canonical base64url")
+		return nil, fault(ErrEncoding, "not canonical base64url")
 	}
 	return b, nil
 }

@@ -57,7 +57,7 @@ func (k Key) Public() (ed25519.PublicKey, error) {
 	}
 	pub, err := decode64(k.X)
 	if err != nil {
-		return nil, fault(ErrKey, "x: %v", err)
+		return nil, err
 	}
 	if len(pub) != ed25519.PublicKeySize {
 		return nil, fault(ErrKey, "%d bytes", len(pub))
@@ -86,6 +86,20 @@ func (k Key) check() (ed25519.PublicKey, error) {
 		return nil, fault(ErrKey, "trusted no longer than it signs")
 	}
 	return pub, nil
+}
+
+// timely checks that what the key signed lies within its dates.
+func (k Key) timely(c Claims, last int64) error {
+	if c.IssuedAt < k.SignFrom {
+		return fault(ErrKeyDates, "iat before sign_from")
+	}
+	if c.IssuedAt >= k.SignUntil {
+		return fault(ErrKeyDates, "iat not before sign_until")
+	}
+	if last > k.TrustUntil {
+		return fault(ErrKeyDates, "last date after trust_until")
+	}
+	return nil
 }
 
 func (k Key) may(t Type) bool { return slices.Contains(k.Use, t) }

@@ -137,24 +137,6 @@ func (d *dates) extend(c Claims, by Dates, now int64) {
 	d.degraded = max(d.degraded, by.Degraded)
 }
 
-func (b *Bulletin) covers(l *License) bool {
-	if b.Issuer != l.Issuer || !overlap(b.Audience, l.Audience) {
-		return false
-	}
-	return (len(b.Plans) == 0 || contains(b.Plans, l.Plan)) &&
-		(len(b.Customers) == 0 || contains(b.Customers, l.Customer)) &&
-		(len(b.Licenses) == 0 || contains(b.Licenses, l.Subject))
-}
-
-func overlap(a, b []string) bool {
-	for _, s := range a {
-		if contains(b, s) {
-			return true
-		}
-	}
-	return false
-}
-
 // A course is every change that lies in the documents. Each lane has its own
 // causes; the worst lane is the state.
 type course struct {

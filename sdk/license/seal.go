@@ -5,6 +5,7 @@ import (
 	"crypto/hpke"
 	"crypto/rand"
 	"encoding/base64"
+	"strings"
 )
 
 // SealTo encrypts for an X25519 public key with HPKE (RFC 9180, base mode:
@@ -59,19 +60,34 @@ func DeviceThumbprint(pub []byte) string { return thumbprint("X25519", pub) }
 // SealFeature encrypts data that only a license with this feature opens. The
 // public key is the feature's.
 func SealFeature(featurePub []byte, product, feature string, data []byte) ([]byte, error) {
-	return SealTo(featurePub, dataInfo(product, feature), data)
+	info, err := purpose(featureData, product, feature)
+	if err != nil {
+		return nil, err
+	}
+	return SealTo(featurePub, info, data)
 }
 
 // OpenFeature decrypts what SealFeature made, with the feature's private key.
 func OpenFeature(featurePriv []byte, product, feature string, sealed []byte) ([]byte, error) {
-	return OpenWith(featurePriv, dataInfo(product, feature), sealed)
+	info, err := purpose(featureData, product, feature)
+	if err != nil {
+		return nil, err
+	}
+	return OpenWith(featurePriv, info, sealed)
 }
 
 // WrapFeatureKey encrypts a feature's private key for one device, as License.Keys
 // carries it.
 func WrapFeatureKey(featurePriv, devicePub []byte, issuer, license, feature string) (string, error) {
-	sealed, err := SealTo(devicePub, keyInfo(issuer, license, feature, DeviceThumbprint(devicePub)), featurePriv)
-	return base64.RawURLEncoding.EncodeToString(sealed), err
+	info, err := purpose(featureKey, issuer, license, feature, DeviceThumbprint(devicePub))
+	if err != nil {
+		return "", err
+	}
+	sealed, err := SealTo(devicePub, info, featurePriv)
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
 // FeatureKey returns the private key of a feature that the license carries for
@@ -93,15 +109,26 @@ func (l *License) FeatureKey(feature string, devicePriv []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return OpenWith(devicePriv, keyInfo(l.Issuer, l.Subject, feature, device), sealed)
+	info, err := purpose(featureKey, l.Issuer, l.Subject, feature, device)
+	if err != nil {
+		return nil, err
+	}
+	return OpenWith(devicePriv, info, sealed)
 }
 
-// The infos keep what is sealed for one purpose from opening for another. No
-// part may contain NUL, which parts them.
-func dataInfo(product, feature string) string {
-	return "copyhold/v1/feature-data\x00" + product + "\x00" + feature
-}
+// What is sealed for one purpose does not open for another: the info of RFC 9180
+// is one of these and its parts, each after a NUL.
+const (
+	featureData = "copyhold/v1/feature-data" // product, feature
+	featureKey  = "copyhold/v1/feature-key"  // issuer, license, feature, device thumbprint
+)
 
-func keyInfo(issuer, license, feature, device string) string {
-	return "copyhold/v1/feature-key\x00" + issuer + "\x00" + license + "\x00" + feature + "\x00" + device
+func purpose(name string, parts ...string) (string, error) {
+	for _, part := range parts {
+		if strings.Contains(part, "\x00") {
+			return "", fault(ErrFormat, "NUL in %q", part)
+		}
+		name += "\x00" + part
+	}
+	return name, nil
 }

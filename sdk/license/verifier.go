@@ -2,6 +2,7 @@ package license
 
 import (
 	"reflect"
+	"slices"
 )
 
 // Epsilon is how far the clocks of honest machines may be apart, in seconds.
@@ -22,6 +23,7 @@ type Verifier struct {
 	set     KeySet
 	ring    keyring
 	setText string
+	setList []string
 }
 
 // NewVerifier trusts a pinned root set, which is a list of compact JWS over one
@@ -93,7 +95,8 @@ func (v *Verifier) Known() *Verifier {
 
 // WithRootSet trusts the next root set, which needs as many signatures as the
 // old and the new one ask for. The one in force again changes nothing; one that
-// is older, or another of the same number, is ErrRollback.
+// is older, or another of the same number, is ErrRollback. A key set that the
+// new root would not have let in goes, and its number with it.
 func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 	text, err := sharedPayload(list)
 	if err != nil {
@@ -132,6 +135,12 @@ func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 	}
 	w := *v
 	w.root, w.rootRing, w.rootText = root, ring, text
+	if v.set.Number > 0 {
+		by, err := ring.signed(TypeKeySet, v.setList)
+		if err != nil || by.enough(root.K, v.set.Claims) != nil {
+			w.set, w.ring, w.setText, w.setList = KeySet{}, nil, "", nil
+		}
+	}
 	return &w, nil
 }
 
@@ -171,7 +180,7 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 		return nil, err
 	}
 	w := *v
-	w.set, w.ring, w.setText = set, ring, text
+	w.set, w.ring, w.setText, w.setList = set, ring, text, slices.Clone(list)
 	return &w, nil
 }
 
@@ -268,7 +277,7 @@ func read[T document](v *Verifier, ring keyring, compact string) (doc T, key Key
 	if c.Issuer != v.issuer {
 		return doc, key, fault(ErrIssuer, "%s", c.Issuer)
 	}
-	if v.product != "" && len(c.Audience) > 0 && !contains(c.Audience, v.product) {
+	if v.product != "" && len(c.Audience) > 0 && !slices.Contains(c.Audience, v.product) {
 		return doc, key, fault(ErrAudience, "%q", c.Audience)
 	}
 	return doc, key, key.timely(c, doc.lastDate())
@@ -316,13 +325,4 @@ func decodeDocument[T document](payload []byte) (doc T, err error) {
 		}
 	}
 	return doc, doc.check()
-}
-
-func contains(list []string, one string) bool {
-	for _, s := range list {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }

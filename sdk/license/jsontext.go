@@ -1,0 +1,138 @@
+package license
+
+import (
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// str decodes a string; the next byte is its opening quote.
+func (d *decoder) str() string {
+	if d.err != nil {
+		return ""
+	}
+	d.pos++
+	start := d.pos
+	for d.pos < len(d.data) {
+		switch c := d.data[d.pos]; {
+		case c == '"':
+			s := string(d.data[start:d.pos])
+			d.pos++
+			return s
+		case c == '\\':
+			return d.escaped(append([]byte(nil), d.data[start:d.pos]...))
+		}
+		d.plain()
+	}
+	d.fail("text without an end")
+	return ""
+}
+
+// plain steps over a byte that stands for itself.
+func (d *decoder) plain() {
+	if d.data[d.pos] < ' ' {
+		d.fail("control character")
+		return
+	}
+	d.pos++
+}
+
+// escaped decodes the rest of a string, from its first escape on.
+func (d *decoder) escaped(s []byte) string {
+	for d.pos < len(d.data) {
+		c := d.data[d.pos]
+		switch c {
+		case '"':
+			d.pos++
+			return string(s)
+		case '\\':
+			d.pos++
+			s = utf8.AppendRune(s, d.escape())
+		default:
+			s = append(s, c)
+			d.plain()
+		}
+	}
+	d.fail("text without an end")
+	return ""
+}
+
+func (d *decoder) escape() rune {
+	c := d.peek()
+	d.pos++
+	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
+		return rune("\"\\/\b\f\n\r\t"[i])
+	}
+	if c != 'u' {
+		d.fail("unknown escape")
+	}
+	r := d.hex4()
+	if r == 0 {
+		d.fail("NUL")
+	}
+	if !utf16.IsSurrogate(r) {
+		return r
+	}
+	if !d.accept('\\') || !d.accept('u') {
+		d.fail("lone surrogate")
+	}
+	r = utf16.DecodeRune(r, d.hex4())
+	if r == utf8.RuneError {
+		d.fail("lone surrogate")
+	}
+	return r
+}
+
+func (d *decoder) hex4() (r rune) {
+	for range 4 {
+		c := d.peek()
+		digit := strings.IndexByte("0123456789abcdef", lower(c))
+		if digit < 0 {
+			d.fail("escape is not hexadecimal")
+			return 0
+		}
+		r = r<<4 | rune(digit)
+		d.pos++
+	}
+	return r
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// names is a set of member names that ignores case.
+type names struct {
+	few  []string
+	many map[string]bool
+}
+
+const fewNames = 16 // up to here looking at each is faster than a map
+
+// add reports whether the name is new.
+func (n *names) add(name string) bool {
+	if n.many != nil {
+		name = strings.ToLower(name)
+		if n.many[name] {
+			return false
+		}
+		n.many[name] = true
+		return true
+	}
+	for _, have := range n.few {
+		if len(have) == len(name) && strings.EqualFold(have, name) {
+			return false
+		}
+	}
+	n.few = append(n.few, name)
+	if len(n.few) == fewNames {
+		n.many = make(map[string]bool, 4*fewNames)
+		for _, have := range n.few {
+			n.many[strings.ToLower(have)] = true
+		}
+	}
+	return true
+}
