@@ -12,7 +12,6 @@ import (
 // An Inclusion proves that the tree of a head has an entry at an index.
 type Inclusion struct {
 	Index  int64    `json:"index"`
-	Entry  Entry    `json:"-"`
 	Hashes []string `json:"hashes"` // base64, leaf to root
 	Head   string   `json:"head"`   // signed
 }
@@ -39,29 +38,35 @@ func (p Inclusion) Text() string {
 }
 
 // A Consistency proves that the tree of a head only appended to an older one.
+// Head is the newer head: signed if the prover had its signature, else the text
+// alone for somebody who holds the signed one.
 type Consistency struct {
 	From   int64    `json:"from"`
+	To     int64    `json:"to"`
 	Hashes []string `json:"hashes"` // base64
-	Head   string   `json:"head"`   // signed
+	Head   string   `json:"head"`
 }
 
-// ProveConsistency builds the proof from the first from entries to a signed head.
-func ProveConsistency(signed string, from int64, read ReadTile) (Consistency, error) {
-	h, err := ParseHead(signed)
+// ProveConsistency builds the proof from the first from entries to a head, as
+// text, signed or not.
+func ProveConsistency(head string, from int64, read ReadTile) (Consistency, error) {
+	h, err := ParseHead(head)
 	if err != nil {
 		return Consistency{}, err
 	}
 	if from < 0 || from > h.Size {
-		return Consistency{}, fmt.Errorf("the log has %d entries, not %d", h.Size, from)
+		return Consistency{}, fmt.Errorf("the tree has %d entries, not %d", h.Size, from)
 	}
+	proof := Consistency{From: from, To: h.Size, Hashes: []string{}, Head: head}
 	if from == 0 {
-		return Consistency{Hashes: []string{}, Head: signed}, nil
+		return proof, nil
 	}
-	proof, err := tlog.ProveTree(h.Size, from, hashes(h, read))
+	path, err := tlog.ProveTree(h.Size, from, hashes(h, read))
 	if err != nil {
 		return Consistency{}, fmt.Errorf("proving consistency from %d: %w", from, err)
 	}
-	return Consistency{From: from, Hashes: hashTexts(proof), Head: signed}, nil
+	proof.Hashes = hashTexts(path)
+	return proof, nil
 }
 
 // Text returns the proof as a witness is sent it (C2SP tlog-witness, add-checkpoint).

@@ -5,16 +5,29 @@
 package authority
 
 import (
+	"context"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
 )
 
 // A Config is what an Authority works with.
 type Config struct {
-	DB  *store.DB
-	Log *slog.Logger
+	DB   *store.DB
+	Ring *signing.Ring // empty; Start fills it
+	// Dir is the data folder. What was said to the outside is witnessed there, so
+	// that an older database is noticed; empty keeps no witness.
+	Dir     string
+	Log     *slog.Logger
+	Metrics *metrics.Metrics // may be nil
 	// Now reads the process's clock; nil is time.Now. Decisions take their time
 	// from the database, see store.Tx.Now.
 	Now func() time.Time
@@ -22,15 +35,49 @@ type Config struct {
 
 // An Authority decides and changes. It is safe for concurrent use.
 type Authority struct {
-	db  *store.DB
-	log *slog.Logger
-	now func() time.Time
+	db      *store.DB
+	ring    *signing.Ring
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	now     func() time.Time
+	witness witness
+
+	sequencing sync.Mutex
+	sequencer  sequencer
+	published  atomic.Pointer[map[licensing.Env]*license.Head]
+	fences     atomic.Pointer[map[licensing.Env]time.Time]
+	loading    sync.Mutex // held by who loads keys into the ring
 }
 
-// New returns an authority over a database.
+// New returns an authority over a database. Start makes it ready.
 func New(c Config) *Authority {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Authority{db: c.DB, log: c.Log, now: c.Now}
+	a := &Authority{db: c.DB, ring: c.Ring, log: c.Log, metrics: c.Metrics, now: c.Now, witness: witness{dir: c.Dir}}
+	a.sequencer = sequencer{a, map[licensing.Env]audit.Tree{}}
+	a.published.Store(&map[licensing.Env]*license.Head{})
+	a.fences.Store(&map[licensing.Env]time.Time{})
+	return a
+}
+
+// Run does what has to be done in the background until ctx ends.
+func (a *Authority) Run(ctx context.Context) {
+	var tasks sync.WaitGroup
+	for name, run := range map[string]func(context.Context){
+		"sequencer":    a.runSequencer,
+		"signing keys": a.runSigningKeys,
+	} {
+		a.metrics.Task(name, nil)
+		tasks.Go(func() { run(ctx) })
+	}
+	tasks.Wait()
+}
+
+// task notes how a run of a background task went.
+func (a *Authority) task(name string, err error) {
+	a.metrics.Task(name, err)
+	if err != nil && a.log != nil {
+		a.log.Error("background task failed", "task", name, "error", err)
+	}
 }

@@ -85,6 +85,7 @@ const (
 	ViolationClock     = "violation.clock"
 	ViolationOverLimit = "violation.over_limit"
 	ViolationBinding   = "violation.binding"
+	ViolationRollback  = "violation.rollback" // the database is older than it was
 
 	TokenCreated        = "token.created"
 	TokenChanged        = "token.changed"
@@ -96,9 +97,11 @@ const (
 	RootSetCreated      = "root_set.created"
 	RootSetExported     = "root_set.exported"
 	RootSetRemoved      = "root_set.removed"
+	RootSetImported     = "root_set.imported"
+	KeySetSigned        = "key_set.signed"
 
 	PayloadErased  = "payload.erased"
-	EpochRaised    = "epoch.raised"
+	EpochRaised    = "epoch.raised" // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"
 	BackupRestored = "backup.restored"
 )

@@ -128,18 +128,28 @@ func Rotate(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 	return m, nil
 }
 
-// Retire destroys the private parts of document keys whose turn is over. It
-// reports whether there were any.
-func Retire(m Material, now time.Time) (Material, bool) {
+// Due reports whether Tend has something to do.
+func (m Material) Due(now time.Time) bool {
+	return m.Short(now) && m.hasRoot() || slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool { return over(k, now) })
+}
+
+// Tend destroys the private parts of document keys whose turn is over and, if a
+// root is present, prepares more before they run short.
+func (m Material) Tend(sealing *SealingKey, now time.Time) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
-	changed := false
 	for i, k := range m.Keys {
-		if k.Use == licensing.DocumentKey && k.RetiredAt.IsZero() && !now.Before(k.SignUntil) {
+		if over(k, now) {
 			m.Keys[i].RetiredAt, m.Keys[i].Sealed = k.SignUntil, ""
-			changed = true
 		}
 	}
-	return m, changed
+	if m.Short(now) && m.hasRoot() {
+		return Prepare(m, sealing, now)
+	}
+	return m, nil
+}
+
+func over(k licensing.SigningKey, now time.Time) bool {
+	return k.Use == licensing.DocumentKey && k.RetiredAt.IsZero() && !now.Before(k.SignUntil)
 }
 
 // Withdraw says in the next key set that nothing is believed which a key signed
@@ -181,6 +191,14 @@ func (m Material) active(now time.Time) (current, next int) {
 		}
 	}
 	return current, next
+}
+
+// Active returns the id of the document key that signs at now, or "".
+func (m Material) Active(now time.Time) string {
+	if i, _ := m.active(now); i >= 0 {
+		return m.Keys[i].ID
+	}
+	return ""
 }
 
 func (m Material) hasRoot() bool {

@@ -73,6 +73,15 @@ func (r *Ring) Load(m Material) error {
 	return nil
 }
 
+// Material returns what an environment's keys were loaded from.
+func (r *Ring) Material(env licensing.Env) (Material, bool) {
+	k := (*r.envs.Load())[env]
+	if k == nil {
+		return Material{}, false
+	}
+	return k.material, true
+}
+
 // Envs returns the environments that have keys, in order.
 func (r *Ring) Envs() []licensing.Env { return slices.Sorted(maps.Keys(*r.envs.Load())) }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -27,27 +28,30 @@ type rootKey struct {
 const rootKind = "root"
 
 // ExportRoot returns the private parts of the roots that are present, for
-// safe-keeping: JSON with one private key each. NotFound if none is present.
-func ExportRoot(m Material, sealing *SealingKey) (Secret, error) {
+// safe-keeping: JSON with one private key each. It notes in the material that
+// they were handed out. NotFound if none is present.
+func ExportRoot(m Material, sealing *SealingKey, now time.Time) (Secret, Material, error) {
 	file := rootFile{Kind: rootKind, Issuer: m.Issuer}
-	for _, k := range m.Keys {
+	m.Keys = slices.Clone(m.Keys)
+	for i, k := range m.Keys {
 		if k.Use != licensing.RootKey || !k.Present() {
 			continue
 		}
 		private, err := open(k, sealing)
 		if err != nil {
-			return Secret{}, err
+			return Secret{}, m, err
 		}
+		m.Keys[i].ExportedAt = now
 		file.Keys = append(file.Keys, rootKey{"OKP", "Ed25519", k.ID, private.Seed()})
 	}
 	if len(file.Keys) == 0 {
-		return Secret{}, licensing.Errorf(licensing.NotFound, "the private part of the root is not here")
+		return Secret{}, m, licensing.Errorf(licensing.NotFound, "the private part of the root is not here")
 	}
 	text, err := json.MarshalIndent(file, "", "  ")
 	if err != nil {
-		return Secret{}, err
+		return Secret{}, m, err
 	}
-	return Secret{append(text, '\n')}, nil
+	return Secret{append(text, '\n')}, m, nil
 }
 
 // ImportRoot puts private parts that ExportRoot returned back in place. Invalid

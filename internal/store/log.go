@@ -48,6 +48,7 @@ type LogTile struct {
 
 // A LogHead is the signed head in force.
 type LogHead struct {
+	Env    licensing.Env
 	Size   int64
 	Signed string
 	At     time.Time
@@ -97,24 +98,42 @@ func (tx *Tx) PendingCount(ctx context.Context, env licensing.Env) (n int64, err
 	return n, err
 }
 
-// LogHead returns the head in force, false if nothing has a place yet.
-func (tx *Tx) LogHead(ctx context.Context, env licensing.Env) (h LogHead, ok bool, err error) {
+// LogHead returns the head in force, the zero head if nothing has a place yet.
+func (tx *Tx) LogHead(ctx context.Context, env licensing.Env) (h LogHead, err error) {
 	var at int64
-	ok, err = tx.row(ctx, `SELECT size, signed, at FROM log_head WHERE env = $1`, []any{env}, &h.Size, &h.Signed, &at)
+	h.Env = env
+	_, err = tx.row(ctx, `SELECT size, signed, at FROM log_head WHERE env = $1`, []any{env}, &h.Size, &h.Signed, &at)
 	h.At = instant(at)
-	return h, ok, err
+	return h, err
+}
+
+// LogHeads returns the heads in force, by environment.
+func (tx *Tx) LogHeads(ctx context.Context) ([]LogHead, error) {
+	rows, err := tx.query(ctx, `SELECT env, size, signed, at FROM log_head ORDER BY env`)
+	if err != nil {
+		return nil, err
+	}
+	var heads []LogHead
+	return heads, each(rows, func(rows *sql.Rows) error {
+		var h LogHead
+		var at int64
+		err := rows.Scan(&h.Env, &h.Size, &h.Signed, &at)
+		h.At = instant(at)
+		heads = append(heads, h)
+		return err
+	})
 }
 
 // SwapLogHead replaces the head of the given size. It reports false if the head
 // has another size by now: another sequencer was first.
-func (tx *Tx) SwapLogHead(ctx context.Context, env licensing.Env, size int64, h LogHead) (bool, error) {
+func (tx *Tx) SwapLogHead(ctx context.Context, size int64, h LogHead) (bool, error) {
 	n, err := tx.exec(ctx, `UPDATE log_head SET size = $1, signed = $2, at = $3 WHERE env = $4 AND size = $5`,
-		h.Size, h.Signed, micros(h.At), env, size)
+		h.Size, h.Signed, micros(h.At), h.Env, size)
 	if err != nil || n > 0 || size > 0 {
 		return n > 0, err
 	}
 	n, err = tx.exec(ctx, `INSERT INTO log_head (env, size, signed, at) VALUES ($1, $2, $3, $4) ON CONFLICT (env) DO NOTHING`,
-		env, h.Size, h.Signed, micros(h.At))
+		h.Env, h.Size, h.Signed, micros(h.At))
 	return n > 0, err
 }
 
@@ -255,13 +274,16 @@ func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow
 // and of rows that wait for one but are gone. There are none in a whole log.
 func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error) {
 	rows, err := tx.query(ctx, `
-		SELECT r.id FROM log_row r
-		WHERE r.env = $1
-		  AND NOT EXISTS (SELECT 1 FROM log_place p WHERE p.env = r.env AND p.row_id = r.id)
-		  AND NOT EXISTS (SELECT 1 FROM log_pending w WHERE w.env = r.env AND w.id = r.id)
+		SELECT id FROM (
+			SELECT id FROM log_row WHERE env = $1
+			EXCEPT SELECT row_id FROM log_place WHERE env = $1
+			EXCEPT SELECT id FROM log_pending WHERE env = $1
+		) AS unplaced
 		UNION ALL
-		SELECT w.id FROM log_pending w
-		WHERE w.env = $1 AND NOT EXISTS (SELECT 1 FROM log_row r WHERE r.env = w.env AND r.id = w.id)`, env)
+		SELECT id FROM (
+			SELECT id FROM log_pending WHERE env = $1
+			EXCEPT SELECT id FROM log_row WHERE env = $1
+		) AS gone`, env)
 	if err != nil {
 		return nil, err
 	}
@@ -272,6 +294,13 @@ func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error)
 		ids = append(ids, id)
 		return err
 	})
+}
+
+// LockLogRow returns a row's body and keeps others from replacing it.
+func (tx *Tx) LockLogRow(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
+	var body string
+	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`+tx.ForUpdate(), []any{env, id}, &body)
+	return []byte(body), err
 }
 
 // ReplaceLogBody stores a row without an erased payload.

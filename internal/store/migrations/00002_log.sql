@@ -37,7 +37,6 @@ CREATE TABLE log_place (
     row_id  TEXT   NOT NULL,
     PRIMARY KEY (env, first)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX log_place_row ON log_place (env, row_id);
 
 -- Which rows speak of a license.
 CREATE TABLE log_license (

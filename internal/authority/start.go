@@ -1,0 +1,174 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"time"
+
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// systemActor is who acts when nobody asked.
+const systemActor = "system"
+
+// Start makes the authority ready: it names the deployment on its first start,
+// compares the database with what was witnessed outside of it, and loads the
+// signing keys of every environment. Call it once, before anything else.
+func (a *Authority) Start(ctx context.Context) error {
+	seen, err := a.witness.load()
+	if err != nil {
+		return err
+	}
+	deployment, err := a.deployment(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if err := a.loadKeys(ctx); err != nil {
+		return err
+	}
+	if err := a.loadFences(ctx); err != nil {
+		return err
+	}
+	if err := a.Sequence(ctx); err != nil {
+		return err
+	}
+	return a.witness.begin(deployment.ID, deployment.Epoch, a.heads())
+}
+
+// deployment returns what this database is. If it is older than what was
+// witnessed it begins a new epoch, because documents that it does not know may
+// carry numbers that it would give again, and puts up a fence.
+func (a *Authority) deployment(ctx context.Context, seen testimony) (d store.Deployment, err error) {
+	err = a.update(ctx, "", systemActor, func(c *change) error {
+		var random [10]byte
+		rand.Read(random[:])
+		id := licensing.NewID("", c.Now(), random)[1:]
+		if d, err = c.CreateDeployment(ctx, store.Deployment{ID: id, Epoch: 1, CreatedAt: c.Now()}); err != nil {
+			return err
+		}
+		if seen.Deployment == "" {
+			return nil
+		}
+		if seen.Deployment != d.ID {
+			return licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, the database to %s: remove %s if this is what you want",
+				seen.Deployment, d.ID, WitnessName)
+		}
+		behind, err := c.behind(ctx, d, seen)
+		if err != nil || len(behind) == 0 {
+			return err
+		}
+		was := d.Epoch
+		d.Epoch = max(d.Epoch, seen.Epoch) + 1
+		return c.fence(ctx, was, d.Epoch, behind)
+	})
+	return d, err
+}
+
+// behind compares the database with what was witnessed and says, for each
+// environment whose record is older or another, how.
+func (c *change) behind(ctx context.Context, d store.Deployment, seen testimony) (map[licensing.Env]string, error) {
+	found := map[licensing.Env]string{}
+	if d.Epoch > seen.Epoch { // restored by another server, which put up the fence
+		return found, nil
+	}
+	for env, h := range seen.Heads {
+		stored, err := c.LogHead(ctx, env)
+		if err != nil {
+			return nil, err
+		}
+		if stored.Size < h.Size {
+			found[env] = fmt.Sprintf("the log has %d entries and had %d", stored.Size, h.Size)
+			continue
+		}
+		tree, err := audit.LoadTree(h.Size, tileReader(ctx, c.Tx, env))
+		if err != nil {
+			return nil, err
+		}
+		if (audit.Head{Root: tree.Root()}).RootText() != h.Root {
+			found[env] = fmt.Sprintf("the first %d entries of the log are not those that were", h.Size)
+		}
+	}
+	if len(found) == 0 && d.Epoch < seen.Epoch {
+		envs, err := c.KeyEnvs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, env := range envs {
+			found[env] = fmt.Sprintf("the database is of epoch %d and was of %d", d.Epoch, seen.Epoch)
+		}
+	}
+	return found, nil
+}
+
+// fence begins an epoch: what holders were told may be newer than the record.
+func (c *change) fence(ctx context.Context, was, epoch int64, reasons map[licensing.Env]string) error {
+	if err := c.SetEpoch(ctx, epoch); err != nil {
+		return err
+	}
+	for env, reason := range reasons {
+		if err := c.PutFence(ctx, store.Fence{Env: env, Since: c.Now(), Epoch: epoch, Reason: reason}); err != nil {
+			return err
+		}
+		for _, kind := range []string{licensing.ViolationRollback, licensing.EpochRaised} {
+			e, err := licensing.NewEvent(kind, env, c.Now(), systemActor, epochEvent{was, epoch, reason})
+			if err != nil {
+				return err
+			}
+			if _, err := c.Record(e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type epochEvent struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to"`
+	Reason string `json:"reason"`
+}
+
+// loadFences reads since when each environment's record may be behind. A fence
+// that a restore left begins now, at the first start after it.
+func (a *Authority) loadFences(ctx context.Context) error {
+	fences := map[licensing.Env]time.Time{}
+	err := a.update(ctx, "", systemActor, func(c *change) error {
+		clear(fences)
+		list, err := c.Fences(ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range list {
+			if f.Since.IsZero() {
+				f.Since = c.Now()
+				if err := c.PutFence(ctx, f); err != nil {
+					return err
+				}
+			}
+			fences[f.Env] = f.Since
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.fences.Store(&fences)
+	return nil
+}
+
+// fencedSince returns since when the environment's record of leases may be
+// older than what holders were told, zero if it never was. A pool grants to
+// newcomers again when the longest lease it could have given before has ended.
+func (a *Authority) fencedSince(env licensing.Env) time.Time { return (*a.fences.Load())[env] }
+
+// Fences returns the environments that were fenced, with the time it began.
+func (a *Authority) Fences() map[licensing.Env]time.Time { return maps.Clone(*a.fences.Load()) }
+
+// tileReader reads an environment's tiles in a transaction.
+func tileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {
+	return func(level int, n int64) ([]byte, error) { return tx.LogTile(ctx, env, level, n) }
+}
