@@ -54,6 +54,11 @@ type Config struct {
 	// What unseals the signing keys.
 	Sealing Sealing `koanf:"sealing"`
 
+	// File to which each signed document is appended before it is sent, a line
+	// each; empty for none. Held against the log it shows what was signed and not
+	// logged. What can't be recorded is not signed.
+	Record string `koanf:"record"`
+
 	// The server's log, on standard error.
 	Log Log `koanf:"log"`
 

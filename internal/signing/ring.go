@@ -20,6 +20,7 @@ type Ring struct {
 	sealing *SealingKey
 	mu      sync.Mutex // held by who loads
 	envs    atomic.Pointer[map[licensing.Env]*keys]
+	record  atomic.Pointer[record] // nil for none
 }
 
 // keys are one environment's; they never change once loaded.
@@ -115,6 +116,11 @@ func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time
 	compact, err := license.Sign(t, claims, s.ID, s.sign)
 	if err != nil {
 		return "", fmt.Errorf("signing a %s: %w", t, err)
+	}
+	if c := r.record.Load(); c != nil {
+		if err := c.add(compact); err != nil {
+			return "", fmt.Errorf("recording a %s: %w", t, err)
+		}
 	}
 	return compact, nil
 }
