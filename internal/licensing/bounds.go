@@ -1,0 +1,82 @@
+package licensing
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Skew is how far clocks may be apart: units are reclaimed that much after a
+// lease's end, and never before.
+const Skew Span = 60
+
+// Notice is how long a connected client goes without hearing of a change.
+const Notice Span = 10
+
+// Bounds are what a plan's numbers promise in the worst case.
+type Bounds struct {
+	// Connected is how long a connected client keeps what was revoked.
+	Connected Span `json:"connected"`
+	// Revocation is how long full function can go on, after a revocation, for
+	// a client that never reaches a server again.
+	Revocation Span `json:"revocation"`
+	// Cause is what Revocation comes from: documents, or a pool.
+	Cause string `json:"cause"`
+	// Ended is when such a client's fallback has ended too.
+	Ended Span `json:"ended"`
+	// Reclaim is, for each pool, how long a lost holder keeps its units.
+	Reclaim map[string]Reclaim `json:"reclaim,omitempty"`
+}
+
+// A Reclaim is how long the units of a lost holder stay taken.
+type Reclaim struct {
+	Endless  bool `json:"endless,omitempty"`  // until released by hand
+	After    Span `json:"after,omitempty"`    // of a renewed lease
+	Borrowed Span `json:"borrowed,omitempty"` // of the longest borrowing, 0 without
+}
+
+// Bounds computes p's worst cases.
+func (p Plan) Bounds() Bounds {
+	d := p.Documents
+	b := Bounds{Connected: Notice, Revocation: d.Life + d.Grace + Skew, Cause: "documents", Reclaim: map[string]Reclaim{}}
+	for name, pool := range p.Pools {
+		if pool.Endless() {
+			b.Reclaim[name] = Reclaim{Endless: true}
+			continue
+		}
+		r := Reclaim{After: pool.Lease + pool.Grace + Skew}
+		if pool.Borrow > 0 {
+			r.Borrowed = pool.Borrow + pool.Grace + Skew
+		}
+		b.Reclaim[name] = r
+		longest := max(r.After, r.Borrowed)
+		if longest > b.Revocation || longest == b.Revocation && b.Cause != "documents" && "pool "+name < b.Cause {
+			b.Revocation, b.Cause = longest, "pool "+name
+		}
+	}
+	b.Ended = max(b.Revocation, d.Life+d.Grace+d.Fallback+Skew)
+	return b
+}
+
+// String prints the bounds, one to a line.
+func (b Bounds) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "a revocation reaches connected clients within %v\n", b.Connected)
+	fmt.Fprintf(&s, "and ends full function everywhere within %v (%s), the fallback within %v\n", b.Revocation, b.Cause, b.Ended)
+	names := make([]string, 0, len(b.Reclaim))
+	for name := range b.Reclaim {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		switch r := b.Reclaim[name]; {
+		case r.Endless:
+			fmt.Fprintf(&s, "pool %s: a lost holder keeps its units until they are released\n", name)
+		case r.Borrowed > 0:
+			fmt.Fprintf(&s, "pool %s: the units of a lost holder are free after %v, borrowed ones after %v\n", name, r.After, r.Borrowed)
+		default:
+			fmt.Fprintf(&s, "pool %s: the units of a lost holder are free after %v\n", name, r.After)
+		}
+	}
+	return s.String()
+}

@@ -1,0 +1,235 @@
+package licensing
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A Turn says what a difference means for the customer.
+type Turn string
+
+// The turns. TurnChange is neither more nor less, or cannot be told.
+const (
+	TurnGain   Turn = "gain"
+	TurnLoss   Turn = "loss"
+	TurnChange Turn = "change"
+)
+
+// TurnOf compares what is counted before and after, where more is better; nil
+// is what cannot be counted.
+func TurnOf[T cmp.Ordered](was, is *T) Turn {
+	switch {
+	case was == nil || is == nil || *was == *is:
+		return TurnChange
+	case *is > *was:
+		return TurnGain
+	}
+	return TurnLoss
+}
+
+// A Difference is one thing that changes for a license: What names it, such as
+// feature export or pool seats capacity; From and To are empty for absence.
+type Difference struct {
+	What string `json:"what"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	Turn Turn   `json:"turn"`
+}
+
+// String writes the difference for people.
+func (d Difference) String() string {
+	switch {
+	case d.From == "":
+		return fmt.Sprintf("%s: new, %s", d.What, d.To)
+	case d.To == "":
+		return fmt.Sprintf("%s: gone, was %s", d.What, d.From)
+	}
+	return fmt.Sprintf("%s: %s → %s", d.What, d.From, d.To)
+}
+
+// An Effect is what a change does to one license.
+type Effect struct {
+	License   LicenseID    `json:"license"`
+	Customer  CustomerID   `json:"customer"`
+	Changes   []Difference `json:"changes"`
+	Shortages []Shortage   `json:"shortages,omitempty"`
+}
+
+// Gains and Loses report whether the license gets more, or less, of anything;
+// a change can do both.
+func (e Effect) Gains() bool { return e.turns(TurnGain) }
+
+// Loses reports whether the license gets less of anything.
+func (e Effect) Loses() bool { return e.turns(TurnLoss) }
+
+func (e Effect) turns(t Turn) bool {
+	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Turn == t })
+}
+
+// Compare returns what changes for a license from one set of terms to another
+// at now, and of which pools more is held than is left. Held is units by pool.
+func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
+	c := comparison{}
+	c.text("status", string(before.Status), string(after.Status))
+	c.text("plan", string(before.Plan), string(after.Plan))
+	c.text("edition", before.Edition, after.Edition)
+	c.end("term end", before.End, after.End)
+	c.end("maintenance", before.Maintenance, after.Maintenance)
+	count(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
+	c.features("feature", before.Features, after.Features, now)
+	c.features("fallback", before.Fallback, after.Fallback, now)
+	c.pools(before.Pools, after.Pools)
+	c.meters(before.Meters, after.Meters)
+	c.documents(before.Documents, after.Documents)
+	return Effect{License: after.License, Customer: after.Customer, Changes: c.all, Shortages: Shortages(after, held)}
+}
+
+type comparison struct{ all []Difference }
+
+func (c *comparison) add(what, from, to string, turn Turn) {
+	if from != to {
+		c.all = append(c.all, Difference{What: what, From: from, To: to, Turn: turn})
+	}
+}
+
+func (c *comparison) text(what, from, to string) { c.add(what, from, to, TurnChange) }
+
+// end compares ends, where never is the latest.
+func (c *comparison) end(what string, from, to time.Time) {
+	if from.Equal(to) {
+		return
+	}
+	words := func(t time.Time) string {
+		if t.IsZero() {
+			return "never"
+		}
+		return stamp(t)
+	}
+	turn := TurnLoss
+	if to.IsZero() || !from.IsZero() && to.After(from) {
+		turn = TurnGain
+	}
+	c.add(what, words(from), words(to), turn)
+}
+
+// count compares what is counted, where more is better.
+func count[T interface {
+	cmp.Ordered
+	fmt.Stringer
+}](c *comparison, what string, from, to T) {
+	c.add(what, from.String(), to.String(), TurnOf(&from, &to))
+}
+
+func (c *comparison) features(kind string, before, after map[string]Feature, now time.Time) {
+	for _, name := range names(before, after) {
+		from, to := before[name].At(now), after[name].At(now)
+		c.add(kind+" "+name, from.String(), to.String(), turnOfValue(from, to))
+	}
+}
+
+// turnOfValue compares values: on is more than off, a larger number more, and
+// anything more than nothing.
+func turnOfValue(from, to license.Value) Turn {
+	if from.On() != to.On() {
+		a, b := worth(from), worth(to)
+		return TurnOf(&a, &b)
+	}
+	was, isInt := from.Int()
+	is, same := to.Int()
+	if isInt && same {
+		return TurnOf(&was, &is)
+	}
+	return TurnChange
+}
+
+func worth(v license.Value) int {
+	if v.On() {
+		return 1
+	}
+	return 0
+}
+
+func (c *comparison) pools(before, after map[string]Pool) {
+	for _, name := range names(before, after) {
+		from, had := before[name]
+		to, has := after[name]
+		what := "pool " + name
+		if !had || !has {
+			c.presence(what, had, fmt.Sprintf("%d units", from.Capacity), fmt.Sprintf("%d units", to.Capacity))
+			continue
+		}
+		number(c, what+" capacity", from.Capacity, to.Capacity)
+		number(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
+		count(c, what+" borrow", from.Borrow, to.Borrow)
+		count(c, what+" grace", from.Grace, to.Grace)
+		c.text(what+" lease", from.Lease.String(), to.Lease.String())
+		c.text(what+" holder", from.Holder, to.Holder)
+		c.text(what+" share", string(from.Share), string(to.Share))
+		c.text(what+" full", string(from.Full), string(to.Full))
+	}
+}
+
+func (c *comparison) meters(before, after map[string]Meter) {
+	for _, name := range names(before, after) {
+		from, had := before[name]
+		to, has := after[name]
+		what := "meter " + name
+		if !had || !has {
+			c.presence(what, had, from.quota(), to.quota())
+			continue
+		}
+		if from.Unit != to.Unit || from.Scale != to.Scale || from.Per != to.Per {
+			c.text(what+" quota", from.quota(), to.quota())
+		} else {
+			c.add(what+" quota", from.quota(), to.quota(), TurnOf(&from.Quota, &to.Quota))
+		}
+		hard, limit := from.HardLimit(), to.HardLimit()
+		c.add(what+" hard", from.limit(hard), to.limit(limit), TurnOf(&hard, &limit))
+		c.text(what+" anchor", string(from.Anchor)+" in "+from.Zone, string(to.Anchor)+" in "+to.Zone)
+		c.text(what+" full", string(from.Full), string(to.Full))
+	}
+}
+
+// presence adds that something came or went.
+func (c *comparison) presence(what string, had bool, from, to string) {
+	if had {
+		c.add(what, from, "", TurnLoss)
+		return
+	}
+	c.add(what, "", to, TurnGain)
+}
+
+func (m Meter) quota() string { return m.amount(m.Quota) + " per " + string(m.Per) }
+
+func (m Meter) limit(n int64) string {
+	if n == NoLimit {
+		return "no limit"
+	}
+	return m.amount(n)
+}
+
+func (c *comparison) documents(from, to Documents) {
+	count(c, "documents life", from.Life, to.Life)
+	count(c, "documents grace", from.Grace, to.Grace)
+	count(c, "documents fallback", from.Fallback, to.Fallback)
+	c.text("documents refresh", from.Refresh.String(), to.Refresh.String())
+	c.text("documents stale", from.Stale.String(), to.Stale.String())
+}
+
+func number(c *comparison, what string, from, to int64) {
+	c.add(what, fmt.Sprint(from), fmt.Sprint(to), TurnOf(&from, &to))
+}
+
+// names returns the keys of both maps, in order.
+func names[V any](a, b map[string]V) []string {
+	all := slices.Collect(maps.Keys(a))
+	all = slices.AppendSeq(all, maps.Keys(b))
+	slices.SortFunc(all, strings.Compare)
+	return slices.Compact(all)
+}

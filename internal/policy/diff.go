@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Change is one difference between two plans. Path names the field as the
+// plan's JSON does; a zero From or To is its absence. Words says it for people.
+type Change struct {
+	Path  string         `json:"path"`
+	From  any            `json:"from,omitempty"`
+	To    any            `json:"to,omitempty"`
+	Turn  licensing.Turn `json:"turn"`
+	Words string         `json:"words"`
+}
+
+// Diff returns how two revisions of a plan differ, ordered by path.
+func Diff(from, to licensing.Plan) ([]Change, error) {
+	a, err := flatten(from)
+	if err != nil {
+		return nil, err
+	}
+	b, err := flatten(to)
+	if err != nil {
+		return nil, err
+	}
+	paths := maps.Clone(a)
+	maps.Copy(paths, b)
+	changes := []Change{}
+	for _, path := range slices.Sorted(maps.Keys(paths)) {
+		was, is := a[path], b[path]
+		if was == is {
+			continue
+		}
+		c := Change{Path: path, From: was, To: is, Turn: turn(path, was, is)}
+		c.Words = c.words()
+		changes = append(changes, c)
+	}
+	return changes, nil
+}
+
+// words says a change: pools seats capacity: 5 → 10.
+func (c Change) words() string {
+	name := strings.ReplaceAll(c.Path, ".", " ")
+	switch {
+	case c.From == nil:
+		return fmt.Sprintf("%s: new, %v", name, c.To)
+	case c.To == nil:
+		return fmt.Sprintf("%s: gone, was %v", name, c.From)
+	}
+	return fmt.Sprintf("%s: %v → %v", name, c.From, c.To)
+}
+
+// turn says whether customers gain by a change, as far as its field tells.
+func turn(path string, was, is any) licensing.Turn {
+	parts := strings.Split(path, ".")
+	last := parts[len(parts)-1]
+	switch {
+	case parts[0] == "editions" || parts[0] == "addons" || parts[0] == "name" || parts[0] == "channel":
+		return licensing.TurnChange
+	case last == "value" || parts[0] == "fallback":
+		return licensing.TurnOf(number(was), number(is))
+	case slices.Contains([]string{"capacity", "quota", "units", "percent", "grace", "borrow", "life", "fallback", "length", "maintenance", "overage", "amount", "max"}, last):
+		return licensing.TurnOf(number(was), number(is))
+	}
+	return licensing.TurnChange
+}
+
+// number returns what a value counts, where more is better for the customer;
+// nil where that cannot be said. Absence counts nothing.
+func number(v any) *float64 {
+	n := 0.0
+	switch v := v.(type) {
+	case nil:
+	case bool:
+		if v {
+			n = 1
+		}
+	case json.Number:
+		f, err := v.Float64()
+		if err != nil {
+			return nil
+		}
+		n = f
+	case string:
+		l, err := licensing.ParseLength(v)
+		if err != nil {
+			return nil
+		}
+		// For comparing only: a month counts as its mean length.
+		n = float64(l.Months)*2629746 + float64(l.Days)*86400 + float64(l.Seconds)
+	}
+	return &n
+}
+
+// flatten returns the scalars of a plan's canonical JSON by path.
+func flatten(p licensing.Plan) (map[string]any, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(strings.NewReader(string(text)))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return nil, err
+	}
+	flat := map[string]any{}
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		m, isMap := v.(map[string]any)
+		if !isMap {
+			flat[path] = v
+			return
+		}
+		for k, inner := range m {
+			walk(join(path, k), inner)
+		}
+	}
+	walk("", tree)
+	return flat, nil
+}

@@ -1,0 +1,254 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// Lint checks what plans promise beyond what each field can say: names that
+// nothing defines, numbers that break a stated bound, settings that do nothing.
+// Kind is that of the environment the plans are for: development accepts
+// documents of seconds without a word.
+func Lint(sources []Source, kind licensing.Kind) []Finding {
+	findings := []Finding{}
+	for _, s := range sources {
+		l := &linter{Source: s}
+		l.term()
+		l.editions()
+		l.fallback()
+		l.addons()
+		l.pools()
+		l.meters()
+		l.documents(kind)
+		findings = append(findings, l.findings...)
+	}
+	return sorted(findings)
+}
+
+type linter struct {
+	Source
+	findings []Finding
+}
+
+func (l *linter) wrong(code, path, format string, args ...any) {
+	l.findings = append(l.findings, l.at(SevError, code, path, fmt.Sprintf(format, args...)))
+}
+
+func (l *linter) warn(code, path, format string, args ...any) {
+	l.findings = append(l.findings, l.at(SevWarning, code, path, fmt.Sprintf(format, args...)))
+}
+
+func (l *linter) term() {
+	t := l.Plan.Term
+	if t.Trial && l.Plan.Documents.Grace > 0 {
+		l.wrong("trial-grace", "documents.grace", "a trial has no graces")
+	}
+	if t.Trial && t.Renewal == licensing.RenewFromNow {
+		l.warn("trial-renewal", "term.renewal", "a trial is never renewed")
+	}
+	if !t.Perpetual && !t.Maintenance.IsZero() {
+		l.warn("maintenance-term", "term.maintenance", "only a perpetual term usually has a maintenance of its own; this one ends every release's right with the term too")
+	}
+}
+
+func (l *linter) editions() {
+	p := l.Plan
+	if _, known := p.Editions[p.Edition]; p.Edition != "" && !known {
+		l.wrong("unknown-edition", "edition", "no edition %s is defined here or shared by product %s", p.Edition, p.Product)
+	}
+	if p.Edition == "" && l.places["editions"] != nil {
+		l.warn("no-edition", "editions", "editions are defined but none is picked: say edition: NAME")
+	}
+}
+
+// granted returns the features that the plan or any of its add-ons can grant.
+func granted(p licensing.Plan) map[string]license.Value {
+	all := map[string]license.Value{}
+	for _, a := range p.Addons {
+		for name, f := range a.Features {
+			all[name] = f.Value
+		}
+	}
+	for name, r := range p.Editions[p.Edition].Features {
+		all[name] = r.Value
+	}
+	for name, r := range p.Features {
+		all[name] = r.Value
+	}
+	return all
+}
+
+func (l *linter) fallback() {
+	full := granted(l.Plan)
+	for _, name := range slices.Sorted(maps.Keys(l.Plan.Fallback)) {
+		less, path := l.Plan.Fallback[name], "fallback."+name
+		more, known := full[name]
+		switch {
+		case !known:
+			l.wrong("unknown-feature", path, "the plan never grants feature %s, so there is nothing to fall back from", name)
+		case !alike(less, more):
+			l.wrong("feature-type", path, "%v is not of the kind of the plan's %v", less, more)
+		case wider(less, more):
+			l.warn("wider-fallback", path, "the fallback grants more, %v, than the plan, %v", less, more)
+		}
+	}
+	if len(l.Plan.Fallback) > 0 && l.Plan.Documents.Fallback == 0 {
+		l.warn("fallback-never", "documents.fallback", "the fallback lasts no time after the grace")
+	}
+}
+
+// alike reports whether both values are switches, numbers or texts.
+func alike(a, b license.Value) bool {
+	_, aBool := a.Bool()
+	_, bBool := b.Bool()
+	_, aInt := a.Int()
+	_, bInt := b.Int()
+	return aBool == bBool && aInt == bInt
+}
+
+// wider reports whether a grants more than b, where that can be said.
+func wider(a, b license.Value) bool {
+	on, isBool := a.Bool()
+	n, isInt := a.Int()
+	was, _ := b.Bool()
+	of, _ := b.Int()
+	return isBool && on && !was || isInt && n > of
+}
+
+func (l *linter) addons() {
+	own := granted(licensing.Plan{Editions: l.Plan.Editions, Edition: l.Plan.Edition, Features: l.Plan.Features})
+	texts := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(l.Plan.Addons)) {
+		a, path := l.Plan.Addons[name], "addons."+name
+		if len(a.Features)+len(a.Pools)+len(a.Meters) == 0 {
+			l.warn("empty-addon", path, "the add-on changes nothing")
+		}
+		for _, f := range slices.Sorted(maps.Keys(a.Features)) {
+			v := a.Features[f].Value
+			if has, known := own[f]; known && !alike(v, has) {
+				l.wrong("feature-type", path+".features."+f, "%v is not of the kind of the plan's %v", v, has)
+			}
+			if _, isText := v.Text(); !isText {
+				continue
+			}
+			if other := texts[f]; other != "" {
+				l.warn("text-conflict", path+".features."+f, "add-on %s sets this text too; of several the last by name holds", other)
+			}
+			texts[f] = name
+		}
+		l.targets(a.Pools, l.Plan.Pools, path+".pools.", "pool")
+		l.targetsMeters(a.Meters, path+".meters.")
+	}
+}
+
+// targets refuses adjustments of pools that the plan does not have. A shared
+// add-on may be meant for another plan, so that there it only is said.
+func (l *linter) targets(adjust map[string]licensing.Adjustment, pools map[string]licensing.Pool, path, what string) {
+	for _, name := range slices.Sorted(maps.Keys(adjust)) {
+		if _, known := pools[name]; !known {
+			l.unknownTarget(path+name, what, name)
+		}
+	}
+}
+
+func (l *linter) targetsMeters(adjust map[string]licensing.Adjustment, path string) {
+	for _, name := range slices.Sorted(maps.Keys(adjust)) {
+		if _, known := l.Plan.Meters[name]; !known {
+			l.unknownTarget(path+name, "meter", name)
+		}
+	}
+}
+
+func (l *linter) unknownTarget(path, what, name string) {
+	if l.places[path] == nil {
+		l.warn("unknown-"+what, path, "a shared add-on cannot be bought for this plan: it has no %s %s", what, name)
+		return
+	}
+	l.wrong("unknown-"+what, path, "the plan has no %s %s", what, name)
+}
+
+func (l *linter) pools() {
+	for _, name := range slices.Sorted(maps.Keys(l.Plan.Pools)) {
+		p, path := l.Plan.Pools[name], "pools."+name
+		if p.Full == licensing.FullQueue && p.Endless() {
+			l.wrong("queue-endless", path+".full", "leases without end are never due back: nobody could say when a place in the queue comes up; give the pool a lease length or full: deny")
+		}
+		if p.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 {
+			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
+		}
+		if !p.Overdraft.IsZero() && p.Overdraft.For == 0 {
+			l.warn("overdraft-endless", path+".overdraft", "without for, the overdraft is a higher capacity in all but name")
+		}
+		if p.Capacity == 0 && !l.raised(name) {
+			l.warn("capacity-zero", path+".capacity", "nobody can ever hold a unit: no add-on raises the capacity")
+		}
+		if p.Match.Of > 0 && p.Match.Need*2 <= p.Match.Of {
+			l.warn("weak-match", path+".match", "%d of %d is less than most: different machines of one make may be taken for the same", p.Match.Need, p.Match.Of)
+		}
+		if p.Match.Of > 1 && p.Match.Need == p.Match.Of {
+			l.warn("brittle-match", path+".match", "all %d of %d have to agree: any replaced part makes another machine", p.Match.Need, p.Match.Of)
+		}
+		l.reach(p, path)
+	}
+}
+
+// reach compares a pool's times with the term's.
+func (l *linter) reach(p licensing.Pool, path string) {
+	term, fixed := l.Plan.Term.Length.Span()
+	if !fixed || l.Plan.Term.Perpetual {
+		return
+	}
+	if p.Borrow > term {
+		l.warn("borrow-beyond-term", path+".borrow", "%v is longer than the term of %v and is cut to it", p.Borrow, term)
+	}
+	if l.Plan.Term.Trial && p.Grace > 0 {
+		l.wrong("trial-grace", path+".grace", "a trial has no graces")
+	}
+}
+
+// raised reports whether an add-on gives a pool units.
+func (l *linter) raised(pool string) bool {
+	for _, a := range l.Plan.Addons {
+		if a.Pools[pool].Amount > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *linter) meters() {
+	for _, name := range slices.Sorted(maps.Keys(l.Plan.Meters)) {
+		m, path := l.Plan.Meters[name], "meters."+name
+		if m.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 {
+			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
+		}
+		if m.Overage && m.Hard.IsZero() {
+			l.warn("overage-endless", path+".overage", "without hard, overage is without limit")
+		}
+		if m.Overage && m.HardLimit() <= m.Quota {
+			l.wrong("overage-never", path+".hard", "overage is allowed, but the hard limit %s is not above the quota %s",
+				licensing.FormatQuantity(m.HardLimit(), m.Scale), licensing.FormatQuantity(m.Quota, m.Scale))
+		}
+		if !m.Overage && !m.Hard.IsZero() && m.HardLimit() == m.Quota && m.Hard != (licensing.Limit{Percent: 100}) && m.Hard != (licensing.Limit{Amount: m.Quota}) {
+			l.warn("hard-unreachable", path+".hard", "without overage: allow nothing beyond the quota can be used")
+		}
+	}
+}
+
+func (l *linter) documents(kind licensing.Kind) {
+	p := l.Plan
+	bounds := p.Bounds()
+	if p.RevocationBound > 0 && bounds.Revocation > p.RevocationBound {
+		l.wrong("revocation-bound", "revocation_bound", "a client that is never online keeps full function for %v after a revocation (%s), over the stated %v", bounds.Revocation, bounds.Cause, p.RevocationBound)
+	}
+	if d := p.Documents; kind != licensing.Development && d.Life < 3600 {
+		l.warn("short-documents", "documents.life", "documents of %v make every client depend on the server: meant for development", d.Life)
+	}
+	if total := p.Documents.Life + p.Documents.Grace + p.Documents.Fallback; total.Duration() > licensing.MaxDocument || total > 1<<33 {
+		l.wrong("long-documents", "documents", "life, grace and fallback are over twenty years together")
+	}
+}

@@ -1,0 +1,256 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A reader gathers the findings of one file. Reading goes on after a fault,
+// so that an author sees all of them at once.
+type reader struct {
+	file     string
+	plan     licensing.PlanName
+	findings []Finding
+	places   map[string]*yaml.Node // of the document in hand, by path
+}
+
+// fault records an error at a node.
+func (r *reader) fault(n *yaml.Node, path, code, message string) {
+	r.findings = append(r.findings, Finding{
+		File: r.file, Line: n.Line, Column: n.Column, Severity: SevError,
+		Code: code, Plan: r.plan, Path: path, Message: message,
+	})
+}
+
+// refuse records a domain's refusal at the field it names below path.
+func (r *reader) refuse(n *yaml.Node, path string, err error) {
+	var e *licensing.Error
+	if errors.As(err, &e) && e.Field != "" && r.places[join(path, e.Field)] != nil {
+		path = join(path, e.Field)
+		n = r.places[path]
+	}
+	r.fault(n, path, "bad-value", err.Error())
+}
+
+// An object is a YAML mapping of which every field has to be asked for.
+type object struct {
+	r      *reader
+	node   *yaml.Node
+	path   string
+	fields map[string]*yaml.Node
+	keys   []*yaml.Node
+	asked  []string
+}
+
+// object opens a mapping; nil when n is something else, which is recorded.
+func (r *reader) object(n *yaml.Node, path string) *object {
+	if n.Kind != yaml.MappingNode {
+		r.fault(n, path, "wrong-type", "expects fields, not "+describe(n))
+		return nil
+	}
+	o := &object{r: r, node: n, path: path, fields: map[string]*yaml.Node{}}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
+			r.fault(key, path, "wrong-type", "a field's name is a word")
+		case o.fields[key.Value] != nil:
+			r.fault(key, join(path, key.Value), "duplicate-field", "is given twice")
+		case value.Kind == yaml.AliasNode || value.Anchor != "" || key.Anchor != "":
+			r.fault(value, join(path, key.Value), "alias", "anchors and aliases are not used in plan files: write it out")
+		default:
+			o.fields[key.Value] = value
+			o.keys = append(o.keys, key)
+			r.places[join(path, key.Value)] = value
+		}
+	}
+	return o
+}
+
+// take returns a field's node, nil when it is absent.
+func (o *object) take(name string) *yaml.Node {
+	o.asked = append(o.asked, name)
+	return o.fields[name]
+}
+
+// done records every field that nobody asked for.
+func (o *object) done() {
+	for _, key := range o.keys {
+		if slices.Contains(o.asked, key.Value) {
+			continue
+		}
+		message := "is not a field here"
+		if near := nearest(key.Value, o.asked); near != "" {
+			message += "; did you mean " + near + "?"
+		} else {
+			known := slices.Sorted(slices.Values(o.asked))
+			message += "; there are " + strings.Join(known, ", ")
+		}
+		o.r.fault(key, join(o.path, key.Value), "unknown-field", message)
+	}
+}
+
+// missing records that a field has to be given.
+func (o *object) missing(name, why string) {
+	o.r.fault(o.node, join(o.path, name), "missing-field", why)
+}
+
+// text returns a field's text, or otherwise when it is absent.
+func (o *object) text(name, otherwise string) string {
+	n := o.take(name)
+	if n == nil {
+		return otherwise
+	}
+	if n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Value == "" {
+		o.r.fault(n, join(o.path, name), "wrong-type", "expects a text, not "+describe(n))
+		return otherwise
+	}
+	return n.Value
+}
+
+// flag returns a field's true or false, or otherwise when it is absent.
+func (o *object) flag(name string, otherwise bool) bool {
+	n := o.take(name)
+	if n == nil {
+		return otherwise
+	}
+	if n.Tag != "!!bool" || n.Style != 0 {
+		o.r.fault(n, join(o.path, name), "wrong-type", "expects true or false, not "+describe(n))
+	}
+	return n.Value == "true"
+}
+
+// whole returns a field's whole number, or otherwise when it is absent.
+func (o *object) whole(name string, otherwise int64) int64 {
+	n := o.take(name)
+	if n == nil {
+		return otherwise
+	}
+	return o.r.whole(n, join(o.path, name))
+}
+
+// whole reads a decimal whole number.
+func (r *reader) whole(n *yaml.Node, path string) int64 {
+	v, err := strconv.ParseInt(n.Value, 10, 64)
+	if n.Kind != yaml.ScalarNode || n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 || err != nil {
+		r.fault(n, path, "wrong-type", "expects a whole number, not "+describe(n))
+	}
+	return v
+}
+
+// parsed hands a field's text to parse and records its refusal.
+func parsed[T any](o *object, name string, otherwise T, parse func(string) (T, error)) T {
+	text := o.text(name, "")
+	if text == "" {
+		return otherwise
+	}
+	v, err := parse(text)
+	if err != nil {
+		o.r.refuse(o.fields[name], join(o.path, name), err)
+		return otherwise
+	}
+	return v
+}
+
+func (o *object) span(name string, otherwise licensing.Span) licensing.Span {
+	return parsed(o, name, otherwise, licensing.ParseSpan)
+}
+
+func (o *object) length(name string) licensing.Length {
+	return parsed(o, name, licensing.Length{}, licensing.ParseLength)
+}
+
+func (o *object) date(name string) time.Time { return parsed(o, name, time.Time{}, parseDate) }
+
+// parseDate reads a day, which begins at midnight UTC, or a time of RFC 3339.
+func parseDate(s string) (time.Time, error) {
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, licensing.Errorf(licensing.Invalid, "%q is not a date such as 2027-01-31 or 2027-01-31T12:00:00Z", s)
+}
+
+// each calls f for every entry of a mapping whose keys the author chooses.
+func (o *object) each(name, what string, f func(key string, n *yaml.Node, path string)) {
+	n := o.take(name)
+	if n == nil {
+		return
+	}
+	path := join(o.path, name)
+	m := o.r.object(n, path)
+	if m == nil {
+		return
+	}
+	for _, key := range m.keys {
+		if err := licensing.CheckName(what, key.Value); err != nil {
+			o.r.fault(key, join(path, key.Value), "bad-name", err.Error())
+			continue
+		}
+		f(key.Value, m.fields[key.Value], join(path, key.Value))
+	}
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+// describe says what a node is, for people.
+func describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "fields"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case n.Kind == yaml.AliasNode:
+		return "an alias"
+	case n.Tag == "!!null":
+		return "nothing"
+	case len(n.Value) > 40:
+		return strconv.Quote(n.Value[:40]) + "…"
+	}
+	return strconv.Quote(n.Value)
+}
+
+// nearest returns the word one or two typing mistakes away from s, if any.
+func nearest(s string, words []string) string {
+	best, least := "", 3
+	for _, w := range words {
+		if d := distance(s, w); d < least && d < len(w) {
+			best, least = w, d
+		}
+	}
+	return best
+}
+
+// distance is Levenshtein's.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}

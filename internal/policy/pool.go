@@ -1,0 +1,81 @@
+package policy
+
+import (
+	"strings"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"copyhold.dev/internal/licensing"
+)
+
+func (r *reader) pools(o *object) map[string]licensing.Pool {
+	var all map[string]licensing.Pool
+	o.each("pools", "pool", func(name string, n *yaml.Node, path string) {
+		if p := r.object(n, path); p != nil {
+			put(&all, name, r.pool(p))
+		}
+	})
+	return all
+}
+
+func (r *reader) pool(o *object) licensing.Pool {
+	p := licensing.Pool{Holder: o.text("holder", ""), Capacity: o.whole("capacity", 0)}
+	p.Lease = parsed(o, "lease", 0, parseLease)
+	p.Grace, p.Borrow = o.span("grace", 0), o.span("borrow", 0)
+	if d := r.open(o, "overdraft"); d != nil {
+		p.Overdraft = licensing.Overdraft{Units: d.whole("units", 0), Percent: parsed(d, "percent", 0, parsePercent), For: d.span("for", 0)}
+		d.done()
+		if p.Overdraft.IsZero() {
+			d.missing("units", "say how many units or what percent")
+		}
+	}
+	// A machine or user that keeps its lease is one holder however many
+	// programs run; of leases that are renewed each program has its own.
+	share := licensing.ShareNone
+	if p.Endless() {
+		share = licensing.ShareHolder
+	}
+	p.Share = licensing.Share(o.text("share", string(share)))
+	p.Full = licensing.Full(o.text("full", string(licensing.FullDeny)))
+	if q := r.open(o, "queue"); q != nil {
+		p.Queue = licensing.Queue{Wait: q.span("wait", 0), Max: q.whole("max", 0)}
+		q.done()
+	}
+	if m := r.open(o, "match"); m != nil {
+		p.Match = licensing.Match{Need: int(m.whole("need", 0)), Of: int(m.whole("of", 0))}
+		m.done()
+	}
+	for field, why := range map[string]string{
+		"holder":   "say who holds: machine, user, workload or another name",
+		"capacity": "say how many units there are",
+		"lease":    "say how long a lease lasts without renewal, or none",
+	} {
+		if o.fields[field] == nil {
+			o.missing(field, why)
+		}
+	}
+	o.done()
+	r.check(o, p.Check())
+	return p
+}
+
+// parseLease reads a length of at least a second, or none for no end.
+func parseLease(s string) (licensing.Span, error) {
+	if s == "none" {
+		return 0, nil
+	}
+	span, err := licensing.ParseSpan(s)
+	if err == nil && span == 0 {
+		return 0, licensing.Errorf(licensing.Invalid, "a lease of no time: write none for one without end")
+	}
+	return span, err
+}
+
+// parsePercent reads a whole percentage, with or without its sign.
+func parsePercent(s string) (int64, error) {
+	n, err := licensing.ParseQuantity(strings.TrimSuffix(s, "%"), 0)
+	if err != nil || n < 0 {
+		return 0, licensing.Errorf(licensing.Invalid, "%q is not a whole percentage", s)
+	}
+	return n, nil
+}

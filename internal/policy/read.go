@@ -1,0 +1,200 @@
+package policy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"strconv"
+
+	yaml "go.yaml.in/yaml/v4"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// MaxFile is the largest plan file that is read, in bytes.
+const MaxFile = 1 << 20
+
+// A File is a plan file's name, for findings, and text.
+type File struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// A Source is a plan, the file that says it, and where in it its fields are.
+type Source struct {
+	Plan   licensing.Plan
+	File   string
+	places map[string]*yaml.Node
+	root   *yaml.Node
+}
+
+// Read reads plan files: YAML documents that each describe one plan, or, with
+// a product and without a plan, editions and add-ons that all plans of the
+// product in these files share. It returns what could be read and every fault
+// found; a plan with a fault is not returned.
+func Read(files []File) ([]Source, []Finding) {
+	var docs []document
+	var findings []Finding
+	for _, f := range files {
+		d, faults := parse(f)
+		docs = append(docs, d...)
+		findings = append(findings, faults...)
+	}
+	shared := map[licensing.ProductName]licensing.Plan{}
+	for _, d := range docs {
+		if d.shared && d.ok {
+			s := shared[d.Plan.Product]
+			s.Editions = merged(s.Editions, d.Plan.Editions)
+			s.Addons = merged(s.Addons, d.Plan.Addons)
+			shared[d.Plan.Product] = s
+		}
+	}
+	sources := []Source{}
+	type key struct {
+		licensing.ProductName
+		licensing.PlanName
+	}
+	seen := map[key]Source{}
+	for _, d := range docs {
+		if d.shared || !d.ok {
+			continue
+		}
+		k := key{d.Plan.Product, d.Plan.Name}
+		if first, twice := seen[k]; twice {
+			findings = append(findings, d.at(SevError, "duplicate-plan", "plan", "plan "+string(k.PlanName)+" of "+string(k.ProductName)+" is also in "+first.File+":"+strconv.Itoa(first.root.Line)))
+			continue
+		}
+		seen[k] = d.Source
+		s := shared[d.Plan.Product]
+		// A plan's own edition or add-on takes the place of a shared one.
+		d.Plan.Editions = merged(s.Editions, d.Plan.Editions)
+		d.Plan.Addons = merged(scaled(s.Addons, d.Plan.Meters), d.Plan.Addons)
+		sources = append(sources, d.Source)
+	}
+	return sources, sorted(findings)
+}
+
+// scaled returns shared add-ons, whose quantities are whole units, in the
+// scaled units of a plan's meters.
+func scaled(shared map[string]licensing.Addon, meters map[string]licensing.Meter) map[string]licensing.Addon {
+	out := make(map[string]licensing.Addon, len(shared))
+	for name, a := range shared {
+		a.Meters = maps.Clone(a.Meters)
+		for meter, adj := range a.Meters {
+			for range meters[meter].Scale {
+				adj.Amount *= 10
+			}
+			a.Meters[meter] = adj
+		}
+		out[name] = a
+	}
+	return out
+}
+
+// merged returns base with over laid upon it, nil when both are empty.
+func merged[V any](base, over map[string]V) map[string]V {
+	if len(base)+len(over) == 0 {
+		return nil
+	}
+	out := maps.Clone(base)
+	if out == nil {
+		out = map[string]V{}
+	}
+	maps.Copy(out, over)
+	return out
+}
+
+// A document is one YAML document as it was read.
+type document struct {
+	Source
+	shared bool // editions and add-ons of a product, not a plan
+	ok     bool
+}
+
+// at makes a finding at a path of the source.
+func (s Source) at(sev Severity, code, path, message string) Finding {
+	n := s.root
+	for p := path; p != ""; p = parent(p) {
+		if found := s.places[p]; found != nil {
+			n = found
+			break
+		}
+	}
+	return Finding{File: s.File, Line: n.Line, Column: n.Column, Severity: sev, Code: code, Plan: s.Plan.Name, Path: path, Message: message}
+}
+
+func parent(path string) string {
+	for i := len(path) - 1; i >= 0; i-- {
+		if path[i] == '.' {
+			return path[:i]
+		}
+	}
+	return ""
+}
+
+// parse reads every document of one file.
+func parse(f File) ([]document, []Finding) {
+	r := &reader{file: f.Name}
+	start := &yaml.Node{Line: 1, Column: 1}
+	if len(f.Text) > MaxFile {
+		r.fault(start, "", "too-large", "a plan file has at most 1 MiB")
+		return nil, r.findings
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader([]byte(f.Text)))
+	if err != nil {
+		r.fault(start, "", "yaml", err.Error())
+		return nil, r.findings
+	}
+	var docs []document
+	for {
+		var n yaml.Node
+		err := loader.Load(&n)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			r.yaml(err)
+			break
+		}
+		if len(n.Content) == 1 && n.Content[0].Tag != "!!null" {
+			docs = append(docs, r.document(n.Content[0]))
+		}
+	}
+	if len(docs) == 0 && len(r.findings) == 0 {
+		r.fault(start, "", "empty", "the file describes no plan")
+	}
+	return docs, r.findings
+}
+
+// yaml records what the YAML library refuses, with its place.
+func (r *reader) yaml(err error) {
+	var e *yaml.LoadError
+	if errors.As(err, &e) {
+		message := e.Message
+		if e.ContextMsg != "" {
+			message += ", " + e.ContextMsg
+		}
+		r.fault(&yaml.Node{Line: max(1, e.Mark.Line), Column: max(1, e.Mark.Column)}, "", "yaml", message)
+		return
+	}
+	r.fault(&yaml.Node{Line: 1, Column: 1}, "", "yaml", err.Error())
+}
+
+// document reads one YAML document, a plan or what a product's plans share.
+func (r *reader) document(n *yaml.Node) document {
+	r.plan, r.places = "", map[string]*yaml.Node{}
+	before := len(r.findings)
+	d := document{Source: Source{File: r.file, root: n}}
+	if o := r.object(n, ""); o != nil {
+		d.shared = o.fields["plan"] == nil && o.fields["term"] == nil
+		if d.shared {
+			d.Plan = r.sharedPlan(o)
+		} else {
+			d.Plan = r.readPlan(o)
+		}
+	}
+	d.places = r.places
+	d.ok = len(r.findings) == before
+	return d
+}
