@@ -17,6 +17,7 @@ const maxChunk = 64
 type many struct {
 	columns int
 	texts   [7]string
+	locking [7]string // where rows are locked, on an engine that locks rows
 }
 
 // newMany makes the texts. casts names the types of the first row's columns
@@ -26,6 +27,15 @@ func newMany(head string, columns int, casts, tail string) many {
 	m := many{columns: columns}
 	for i := range m.texts {
 		m.texts[i] = head + values(1<<i, columns, casts) + tail
+	}
+	return m
+}
+
+// newLocking makes the texts of a SELECT whose rows of table stay locked.
+func newLocking(head string, columns int, casts, tail, table string) many {
+	m := newMany(head, columns, casts, tail)
+	for i, t := range m.texts {
+		m.locking[i] = t + " FOR UPDATE OF " + table
 	}
 	return m
 }
@@ -61,12 +71,16 @@ func btoi(b bool) int {
 }
 
 // chunks calls fn with each text and its span of args, until fn fails.
-func (m *many) chunks(args []any, fn func(text string, args []any) error) error {
+func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
 	for len(args) > 0 {
 		rows := min(len(args)/m.columns, maxChunk)
 		i := bits.Len(uint(rows)) - 1
 		n := m.columns << i
-		if err := fn(m.texts[i], args[:n]); err != nil {
+		text := m.texts[i]
+		if locks && m.locking[i] != "" {
+			text = m.locking[i]
+		}
+		if err := fn(text, args[:n]); err != nil {
 			return err
 		}
 		args = args[n:]
@@ -77,7 +91,7 @@ func (m *many) chunks(args []any, fn func(text string, args []any) error) error 
 // execMany runs m over rows laid one after another in args and returns how
 // many rows changed.
 func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64, err error) {
-	err = m.chunks(args, func(text string, args []any) error {
+	err = m.chunks(args, tx.db.engine.ForUpdate != "", func(text string, args []any) error {
 		n, err := tx.exec(ctx, text, args...)
 		changed += n
 		return err
@@ -88,7 +102,7 @@ func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64,
 // queryMany runs m over rows laid one after another in args and calls scan
 // for each row returned.
 func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(*sql.Rows) error) error {
-	return m.chunks(args, func(text string, args []any) error {
+	return m.chunks(args, tx.db.engine.ForUpdate != "", func(text string, args []any) error {
 		rows, err := tx.query(ctx, text, args...)
 		if err != nil {
 			return err

@@ -36,14 +36,15 @@ CREATE TABLE lease (
     generation  BIGINT NOT NULL,
     granted_at  BIGINT NOT NULL,
     renewed_at  BIGINT NOT NULL,
-    due_at      BIGINT NOT NULL, -- grace begins; 0 without end
-    expires_at  BIGINT NOT NULL, -- end of full function; 0 without end
+    expires_at  BIGINT NOT NULL, -- end of full function in its last document
     borrowed    BIGINT NOT NULL, -- 1 when taken for longer than the pool's lease
+    nonce       TEXT   NOT NULL, -- of the last renewal
+    cloned_at   BIGINT NOT NULL, -- when a copy was seen that its keeper was not told of
     ended_at    BIGINT NOT NULL,
     ended_by    TEXT   NOT NULL, -- released, reclaimed, forced
-    due         BIGINT NOT NULL, -- when to reclaim it, or once ended to forget it
+    due         BIGINT NOT NULL, -- when to reclaim it, or once ended to forget it; 0 without end
     requests    TEXT   NOT NULL, -- the request ids that lead here, by spaces
-    detail      TEXT   NOT NULL, -- who and what asked, as JSON
+    asker       TEXT   NOT NULL, -- who and what asked, as JSON
     PRIMARY KEY (env, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX lease_holder ON lease (env, license, pool, holder, instance) WHERE ended_at = 0;
@@ -69,7 +70,7 @@ CREATE TABLE request (
     lease   TEXT   NOT NULL, -- what it led to: a lease
     ticket  TEXT   NOT NULL, -- or a place in the queue
     at      BIGINT NOT NULL,
-    PRIMARY KEY (env, license, id)
+    PRIMARY KEY (env, id, license)
 ) WITHOUT ROWID;
 
 CREATE TABLE ticket (
@@ -86,11 +87,11 @@ CREATE TABLE ticket (
     queued_at    BIGINT NOT NULL,
     deadline     BIGINT NOT NULL, -- when waiting ends
     alive_until  BIGINT NOT NULL, -- the place is lost when nobody asks before
-    offered_until BIGINT NOT NULL, -- until when the units are kept; 0 still waiting
+    offered      BIGINT NOT NULL, -- until when the units are kept; 0 still waiting
     lease        TEXT   NOT NULL, -- what it became
     ended_at     BIGINT NOT NULL,
     ended_by     TEXT   NOT NULL, -- claimed, withdrawn, vanished, late, lapsed
-    detail       TEXT   NOT NULL,
+    asker        TEXT   NOT NULL,
     PRIMARY KEY (env, id)
 ) WITHOUT ROWID;
 CREATE INDEX ticket_place ON ticket (env, license, pool, place) WHERE ended_at = 0;

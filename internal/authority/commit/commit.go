@@ -1,0 +1,217 @@
+// Package commit lets requests that arrive while a transaction commits share
+// the next one. It knows neither databases nor licensing: it gathers, orders,
+// bounds and answers.
+package commit
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Class is what a request does. In a batch lower classes come first, and
+// when too many wait, higher ones are refused first.
+type Class int
+
+// The classes, in order.
+const (
+	Release Class = iota
+	Renew
+	Usage
+	Acquire
+	Administer
+	classes
+)
+
+// share is the part of the limit, in percent, up to which a class may wait.
+var share = [classes]int{Release: 100, Renew: 90, Usage: 80, Acquire: 70, Administer: 50}
+
+// maxBatch bounds a transaction, so that one does not hold up the next for long.
+const maxBatch = 256
+
+// A Group shares transactions between requests. It is safe for concurrent use.
+type Group[T any] struct {
+	apply   func([]T) error
+	limit   int
+	workers []*worker[T]
+	ended   sync.WaitGroup
+}
+
+// A worker gathers what concerns its part and commits one batch after another.
+type worker[T any] struct {
+	mu      sync.Mutex
+	waiting [classes][]*entry[T]
+	count   int
+	closed  bool
+	wake    chan struct{}
+}
+
+type entry[T any] struct {
+	item  T
+	state atomic.Int32 // 0 waiting, 1 taken, 2 left
+	done  chan error
+}
+
+// New starts a group with n workers, each of which runs one apply at a time.
+// At most limit requests wait for each. Apply runs a transaction and says its
+// error; what it finds out about each item it keeps in the item. A batch that
+// fails surely undone is tried again item by item.
+func New[T any](n, limit int, apply func([]T) error) *Group[T] {
+	g := &Group[T]{apply: apply, limit: limit}
+	for range n {
+		w := &worker[T]{wake: make(chan struct{}, 1)}
+		g.workers = append(g.workers, w)
+		g.ended.Go(func() { g.run(w) })
+	}
+	return g
+}
+
+// Close refuses new requests, ends those that wait as unavailable, and returns
+// when the running transactions have ended.
+func (g *Group[T]) Close() {
+	for _, w := range g.workers {
+		w.mu.Lock()
+		w.closed = true
+		w.mu.Unlock()
+		w.signal()
+	}
+	g.ended.Wait()
+}
+
+// Do puts an item into the next transaction and returns its error once that is
+// durable. Items with equal parts are applied in the order of their classes
+// and then of their arrival. When ctx ends before the transaction began, the
+// item is surely not applied and Do returns ctx's error; after that Do waits,
+// so the outcome is known.
+func (g *Group[T]) Do(ctx context.Context, class Class, part uint64, item T) error {
+	e := &entry[T]{item: item, done: make(chan error, 1)}
+	if err := g.add(class, part, e); err != nil {
+		return err
+	}
+	return e.wait(ctx)
+}
+
+// DoAll is Do for several items at once, which most likely share a
+// transaction. It returns an error for each.
+func (g *Group[T]) DoAll(ctx context.Context, class func(T) Class, part uint64, items []T) []error {
+	entries := make([]*entry[T], len(items))
+	errs := make([]error, len(items))
+	for i, item := range items {
+		entries[i] = &entry[T]{item: item, done: make(chan error, 1)}
+		if errs[i] = g.add(class(item), part, entries[i]); errs[i] != nil {
+			entries[i] = nil
+		}
+	}
+	for i, e := range entries {
+		if e != nil {
+			errs[i] = e.wait(ctx)
+		}
+	}
+	return errs
+}
+
+func (g *Group[T]) add(class Class, part uint64, e *entry[T]) error {
+	w := g.workers[part%uint64(len(g.workers))]
+	w.mu.Lock()
+	switch {
+	case w.closed:
+		w.mu.Unlock()
+		return licensing.Errorf(licensing.Unavailable, "the server is stopping")
+	case w.count >= g.limit*share[class]/100:
+		w.mu.Unlock()
+		return licensing.Errorf(licensing.Unavailable, "the server is overloaded; try again later")
+	}
+	w.waiting[class] = append(w.waiting[class], e)
+	w.count++
+	w.mu.Unlock()
+	w.signal()
+	return nil
+}
+
+func (e *entry[T]) wait(ctx context.Context) error {
+	select {
+	case err := <-e.done:
+		return err
+	case <-ctx.Done():
+		if e.state.CompareAndSwap(0, 2) {
+			return ctx.Err()
+		}
+		return <-e.done
+	}
+}
+
+func (w *worker[T]) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the next batch: it never waits for company.
+func (w *worker[T]) take() (batch []*entry[T], closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.waiting {
+		n := 0
+		for ; n < len(w.waiting[c]) && len(batch) < maxBatch; n++ {
+			if e := w.waiting[c][n]; e.state.CompareAndSwap(0, 1) {
+				batch = append(batch, e)
+			}
+		}
+		w.count -= n
+		if n == len(w.waiting[c]) {
+			w.waiting[c] = w.waiting[c][:0]
+		} else {
+			w.waiting[c] = append(w.waiting[c][:0], w.waiting[c][n:]...)
+		}
+	}
+	return batch, w.closed
+}
+
+func (g *Group[T]) run(w *worker[T]) {
+	items := make([]T, 0, maxBatch)
+	for {
+		batch, closed := w.take()
+		switch {
+		case len(batch) == 0 && closed:
+			return
+		case len(batch) == 0:
+			<-w.wake
+			continue
+		case closed:
+			for _, e := range batch {
+				e.done <- licensing.Errorf(licensing.Unavailable, "the server is stopping")
+			}
+			continue
+		}
+		items = items[:0]
+		for _, e := range batch {
+			items = append(items, e.item)
+		}
+		g.commit(batch, items)
+		clear(items)
+	}
+}
+
+// commit applies a batch, or after a failure each item by itself: one bad
+// request must not fail its neighbours.
+func (g *Group[T]) commit(batch []*entry[T], items []T) {
+	err := g.apply(items)
+	if err == nil || len(batch) == 1 || !undone(err) {
+		for _, e := range batch {
+			e.done <- err
+		}
+		return
+	}
+	for i, e := range batch {
+		e.done <- g.apply(items[i : i+1])
+	}
+}
+
+// undone reports whether a second try can make sense and can do no harm.
+func undone(err error) bool {
+	code := licensing.CodeOf(err)
+	return code != licensing.OutcomeUnknown && code != licensing.Unavailable
+}

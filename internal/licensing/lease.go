@@ -1,0 +1,193 @@
+package licensing
+
+import (
+	"strconv"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A Lease is units of a pool held by one instance of a holder until a time.
+type Lease struct {
+	Env        Env
+	ID         LeaseID
+	License    LicenseID
+	Pool       string
+	Holder     string
+	Instance   string
+	Units      int64 // what the lease says
+	Charge     int64 // what the pool counts: 0 while another instance carries a shared lease
+	Generation int64 // rises with each renewal
+	Granted    time.Time
+	Renewed    time.Time
+	Expires    time.Time // end of full function in its last document
+	Borrowed   bool
+	Nonce      string    // of its last renewal, to know a repeated one
+	Cloned     time.Time // when another copy was last seen, until its keeper was told
+	Ended      time.Time
+	EndedBy    Ending
+	// Due is when the unit is reclaimed, zero for a lease without end, and once
+	// ended when the lease is forgotten.
+	Due      time.Time
+	Requests string // ids of the requests that led to it, by spaces
+	Asker    Asker
+}
+
+// An Asker is who and what asked for units, kept with what it was given.
+type Asker struct {
+	Kind       string            `json:"kind,omitempty"`       // of holder
+	Components map[string]string `json:"components,omitempty"` // name to hash
+	Device     string            `json:"device,omitempty"`     // thumbprint of its key
+	Service    string            `json:"service,omitempty"`
+	Version    string            `json:"version,omitempty"`
+	Region     string            `json:"region,omitempty"`
+}
+
+// IsZero reports whether nothing was said of the asker.
+func (a Asker) IsZero() bool {
+	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Service == "" && a.Version == "" && a.Region == ""
+}
+
+// An Ending says how a lease ended.
+type Ending string
+
+// How leases end.
+const (
+	EndReleased  Ending = "released"
+	EndReclaimed Ending = "reclaimed"
+	EndForced    Ending = "forced"
+)
+
+// Remembered is how long a lease is known after its end, with the requests
+// that led to it.
+const Remembered = 24 * time.Hour
+
+// Live reports whether l has not ended.
+func (l Lease) Live() bool { return l.Ended.IsZero() }
+
+// Holding says what l holds.
+func (l Lease) Holding() license.Holding {
+	return license.Holding{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Since: unix(l.Granted), FreeAt: unix(l.Due)}
+}
+
+// LeaseDates are the thresholds of a lease's document, in whole seconds.
+type LeaseDates struct {
+	Issued   time.Time
+	Expires  time.Time
+	Dates    license.Dates
+	Borrowed bool
+	Ends     bool // the unit is reclaimed after Expires
+}
+
+// LeaseDates returns the dates of a lease granted or renewed at now for a time
+// asked for, 0 for the pool's own. A lease without end has a document as long
+// as the license's. No lease outlasts its license.
+func (t Terms) LeaseDates(p Pool, asked Span, now time.Time) LeaseDates {
+	iat := now.Unix()
+	life, grace := int64(p.Lease), int64(p.Grace)
+	refresh, stale := life/3, life*2/3
+	d := LeaseDates{Issued: time.Unix(iat, 0), Ends: true}
+	switch {
+	case p.Endless():
+		life, grace = int64(t.Documents.Life), int64(t.Documents.Grace)
+		refresh, stale = int64(t.Documents.Refresh), int64(t.Documents.Stale)
+		d.Ends = false
+	case asked > 0:
+		d.Borrowed = asked > p.Lease
+		life = int64(asked)
+		refresh, stale = life/3, life*2/3
+	}
+	last := iat + life + grace
+	if limit := t.Limit(); !limit.IsZero() {
+		last = min(last, max(limit.Unix(), iat+1))
+	}
+	d.Expires = time.Unix(last, 0)
+	d.Dates = license.Dates{
+		Refresh:  [2]int64{min(iat+refresh*4/5, last), min(iat+refresh*6/5, iat+stale, last)},
+		Stale:    min(iat+stale, last),
+		Due:      min(iat+life, last),
+		Degraded: last + int64(t.Documents.Fallback),
+	}
+	return d
+}
+
+// Due returns when the unit of a lease with these dates is reclaimed, never
+// before every clock within skew has seen the lease expire; zero without end.
+func (d LeaseDates) Due(skew time.Duration) time.Time {
+	if !d.Ends {
+		return time.Time{}
+	}
+	return d.Expires.Add(skew)
+}
+
+// CheckAsk decides what does not depend on what is held: the units and the
+// time asked for.
+func (p Pool) CheckAsk(units int64, asked Span) license.Decision {
+	switch {
+	case units > p.Limit():
+		return p.Admit(Stock{}, units, time.Time{})
+	case asked > p.Lease && p.Endless():
+		return deny(license.CodeBorrowTooLong, "pool.borrow", "leases of this pool have no end: nothing to borrow")
+	case asked > max(p.Lease, p.Borrow):
+		return deny(license.CodeBorrowTooLong, "pool.borrow", "%v asked, at most %v can be borrowed", asked, max(p.Lease, p.Borrow))
+	}
+	return allow(license.CodeOK, "pool.ask", "within what can be asked for")
+}
+
+// A Renewal is what a holder shows to keep a lease.
+type Renewal struct {
+	Generation int64
+	Nonce      string
+}
+
+// A Turn is what a renewal comes to.
+type Turn int
+
+// What renewals come to.
+const (
+	TurnRenews  Turn = iota // it goes on with the next generation
+	TurnRepeats             // the answer was lost: the same generation again
+	TurnClone               // somebody else has renewed since
+)
+
+// Turn decides between a holder that goes on, one that asks again because the
+// answer was lost, and a copy. A repeated request shows the nonce it had; a
+// copy can't know it.
+func (l Lease) Turn(r Renewal) Turn {
+	switch {
+	case r.Generation == l.Generation:
+		return TurnRenews
+	case r.Generation == l.Generation-1 && r.Nonce != "" && r.Nonce == l.Nonce:
+		return TurnRepeats
+	}
+	return TurnClone
+}
+
+// CloneDenied is the decision for the copy that came second.
+func (l Lease) CloneDenied(r Renewal) license.Decision {
+	return deny(license.CodeClone, "lease.generation", "generation %d was shown, but another copy has renewed lease %s to generation %d", r.Generation, l.ID, l.Generation)
+}
+
+// KeptDespiteClone is the decision for the one that goes on when a copy was seen.
+func (l Lease) KeptDespiteClone() license.Decision {
+	return allow(license.CodeClone, "lease.generation", "renewed, but another copy of this holder tried to renew lease %s at %s", l.ID, stamp(l.Cloned))
+}
+
+// SameMachine reports whether components show the machine that holds l, for a
+// pool that asks for a match.
+func (p Pool) SameMachine(l Lease, components map[string]string) bool {
+	if p.Match.Need == 0 {
+		return false
+	}
+	b := license.Binding{Need: p.Match.Need, Components: l.Asker.Components}
+	return b.Matches(components)
+}
+
+// count writes n with a noun.
+func count(n int64, noun string) string {
+	s := strconv.FormatInt(n, 10) + " " + noun
+	if n != 1 && noun != "more" {
+		s += "s"
+	}
+	return s
+}

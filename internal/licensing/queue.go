@@ -1,0 +1,105 @@
+package licensing
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// OfferLasts is how long freed units are kept for who is next. An offer has
+	// no grace.
+	OfferLasts = 30 * time.Second
+	// TicketLasts is how long a place is kept for a waiter that asks no more.
+	TicketLasts = 30 * time.Second
+)
+
+// A Ticket is a place in a pool's queue.
+type Ticket struct {
+	Env      Env
+	ID       TicketID
+	License  LicenseID
+	Pool     string
+	Place    int64 // order in the queue
+	Holder   string
+	Instance string
+	Units    int64
+	Borrow   Span // the time asked for, 0 for the pool's own
+	Request  string
+	Queued   time.Time
+	Deadline time.Time // waiting ends
+	Alive    time.Time // the place is lost when nobody asks before
+	Offered  time.Time // until when units are kept for it, zero while it waits
+	Lease    LeaseID   // what it became
+	Ended    time.Time
+	EndedBy  TicketEnding
+	Asker    Asker
+}
+
+// A TicketEnding says how a place in the queue ended.
+type TicketEnding string
+
+// How places end.
+const (
+	TicketClaimed   TicketEnding = "claimed"   // it became a lease
+	TicketWithdrawn TicketEnding = "withdrawn" // its holder gave up
+	TicketVanished  TicketEnding = "vanished"  // nobody asked any more
+	TicketLate      TicketEnding = "late"      // its deadline passed
+	TicketLapsed    TicketEnding = "lapsed"    // its offer was not claimed
+)
+
+// Live reports whether t has not ended.
+func (t Ticket) Live() bool { return t.Ended.IsZero() }
+
+// Over returns how t ends at now, or nothing while it goes on. An offer
+// outlasts the deadline: it was made in time.
+func (t Ticket) Over(now time.Time) TicketEnding {
+	switch {
+	case !t.Offered.IsZero() && !now.Before(t.Offered):
+		return TicketLapsed
+	case !t.Offered.IsZero():
+		return ""
+	case !now.Before(t.Deadline):
+		return TicketLate
+	case !now.Before(t.Alive):
+		return TicketVanished
+	}
+	return ""
+}
+
+// Patience returns until when a waiter may wait that asked for wait: the
+// pool's bound holds, and without any wish or bound it is TicketLasts at a time.
+func (p Pool) Patience(wait Span, now time.Time) time.Time {
+	longest := p.Queue.Wait
+	switch {
+	case wait > 0 && longest > 0:
+		longest = min(wait, longest)
+	case wait > 0:
+		longest = wait
+	}
+	if longest == 0 {
+		longest = MaxWait
+	}
+	return now.Add(longest.Duration())
+}
+
+// MaxWait is the longest anybody waits where neither plan nor request says less.
+const MaxWait Span = 24 * 3600
+
+// Decision says how t stands, with before it the number who wait.
+func (t Ticket) Decision(p Pool, s Stock) license.Decision {
+	d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued, Rule: "pool.queue", Held: s.Held, Capacity: p.Capacity}
+	switch {
+	case t.EndedBy == TicketClaimed:
+		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOK, "the place became lease "+string(t.Lease)
+	case !t.Live():
+		d.Code, d.Reason = license.CodePoolFull, "the place in the queue has ended: "+string(t.EndedBy)
+	case !t.Offered.IsZero():
+		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, count(t.Units, "unit")+" kept until claimed"
+		d.Next, d.NextAt = "the offer ends", t.Offered.Unix()
+	default:
+		d.Reason = count(s.Held, "unit") + " of " + count(p.Capacity, "unit") + " held; " + count(s.Waiting, "ticket") + " waiting"
+		d.Next, d.NextAt = "waiting ends", t.Deadline.Unix()
+	}
+	return d
+}

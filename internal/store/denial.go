@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// A Denial is the first "no" of a minute to one holder for one reason, and how
+// many followed. Pool is a pool or a meter.
+type Denial struct {
+	PoolKey
+	Holder   string
+	Code     string
+	Minute   time.Time
+	Request  string
+	At       time.Time
+	Times    int64
+	Decision license.Decision
+}
+
+const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision`
+
+var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 10, "",
+	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times
+	RETURNING env, license, pool, holder, code, times`)
+
+// PutDenials counts denials, each key there once, and returns which of them
+// are the first of their minute, by index.
+func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
+	type key struct{ env, license, pool, holder, code string }
+	args := make([]any, 0, 10*len(denials))
+	index := make(map[key]int, len(denials))
+	for i, d := range denials {
+		decision, err := json.Marshal(d.Decision)
+		if err != nil {
+			return nil, err
+		}
+		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code}] = i
+		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision))
+	}
+	first = make(map[int]bool)
+	err = tx.queryMany(ctx, &putDenials, args, func(rows *sql.Rows) error {
+		var k key
+		var times int64
+		if err := rows.Scan(&k.env, &k.license, &k.pool, &k.holder, &k.code, &times); err != nil {
+			return err
+		}
+		if i := index[k]; times == denials[i].Times {
+			first[i] = true
+		}
+		return nil
+	})
+	return first, err
+}
+
+// Denials returns the denials that began with a request, the latest first.
+func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 ORDER BY at DESC LIMIT 10`, env, request)
+}
+
+// LicenseDenials returns a license's latest denials, at most limit.
+func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensing.LicenseID, limit int) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND license = $2 ORDER BY at DESC LIMIT $3`, env, id, limit)
+}
+
+// CountedDenials returns the denials of minutes in [from, to) that were more
+// than one.
+func (tx *Tx) CountedDenials(ctx context.Context, from, to time.Time) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE minute >= $1 AND minute < $2 AND times > 1
+		ORDER BY env, license, pool, code`, micros(from), micros(to))
+}
+
+func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, error) {
+	rows, err := tx.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	var denials []Denial
+	err = each(rows, func(rows *sql.Rows) error {
+		var d Denial
+		var minute, at int64
+		var decision string
+		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision); err != nil {
+			return err
+		}
+		d.Minute, d.At = instant(minute), instant(at)
+		err := json.Unmarshal([]byte(decision), &d.Decision)
+		denials = append(denials, d)
+		return err
+	})
+	return denials, err
+}
+
+// ForgetDenials deletes denials of minutes before a time, at most limit.
+func (tx *Tx) ForgetDenials(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.exec(ctx, `DELETE FROM denial WHERE (env, license, pool, holder, code, minute) IN
+		(SELECT env, license, pool, holder, code, minute FROM denial WHERE minute < $1 ORDER BY minute LIMIT $2)`, micros(before), limit)
+}

@@ -1,0 +1,295 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+const leaseColumns = `l.env, l.id, l.license, l.pool, l.holder, l.instance, l.units, l.charge, l.generation,
+	l.granted_at, l.renewed_at, l.expires_at, l.borrowed, l.nonce, l.cloned_at, l.ended_at, l.ended_by, l.due, l.requests, l.asker`
+
+var (
+	insertLeases = newMany(`INSERT INTO lease (env, id, license, pool, holder, instance, units, charge, generation,
+		granted_at, renewed_at, expires_at, borrowed, nonce, cloned_at, ended_at, ended_by, due, requests, asker) VALUES `, 20, "", ``)
+	putLeases = newMany(`UPDATE lease SET units = v.column3, charge = v.column4, generation = v.column5, renewed_at = v.column6,
+		expires_at = v.column7, borrowed = v.column8, nonce = v.column9, cloned_at = v.column10, ended_at = v.column11,
+		ended_by = v.column12, due = v.column13, requests = v.column14, asker = v.column15 FROM (VALUES `, 15, "ttiiiiiitiititt", `) v
+		WHERE lease.env = v.column1 AND lease.id = v.column2`)
+	endLeases = newMany(`UPDATE lease SET ended_at = v.column5, ended_by = v.column6, due = v.column7 FROM (VALUES `, 7, "tttiiti", `) v
+		WHERE lease.env = v.column1 AND lease.id = v.column2 AND lease.license = v.column3 AND lease.ended_at = 0
+		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
+	readLeases = newMany(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
+		JOIN lease l ON l.env = v.column1 AND l.id = v.column2`)
+	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
+)
+
+func scanLease(rows *sql.Rows) (l licensing.Lease, err error) {
+	var granted, renewed, expires, borrowed, cloned, ended, due int64
+	var asker string
+	err = rows.Scan(&l.Env, &l.ID, &l.License, &l.Pool, &l.Holder, &l.Instance, &l.Units, &l.Charge, &l.Generation,
+		&granted, &renewed, &expires, &borrowed, &l.Nonce, &cloned, &ended, &l.EndedBy, &due, &l.Requests, &asker)
+	if err != nil {
+		return l, err
+	}
+	l.Granted, l.Renewed, l.Expires = instant(granted), instant(renewed), instant(expires)
+	l.Cloned, l.Ended, l.Due, l.Borrowed = instant(cloned), instant(ended), instant(due), borrowed != 0
+	l.Asker, err = decodeAsker(asker)
+	return l, err
+}
+
+func decodeAsker(s string) (a licensing.Asker, err error) {
+	if s != "" {
+		err = json.Unmarshal([]byte(s), &a)
+	}
+	return a, err
+}
+
+// encodeAsker writes nothing for an asker that said nothing of itself.
+func encodeAsker(a licensing.Asker) (string, error) {
+	if a.IsZero() {
+		return "", nil
+	}
+	b, err := json.Marshal(a)
+	return string(b), err
+}
+
+func flag(b bool) int64 { return int64(btoi(b)) }
+
+// InsertLeases stores new leases.
+func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error {
+	args := make([]any, 0, 20*len(leases))
+	for _, l := range leases {
+		asker, err := encodeAsker(l.Asker)
+		if err != nil {
+			return err
+		}
+		args = append(args, l.Env, l.ID, l.License, l.Pool, l.Holder, l.Instance, l.Units, l.Charge, l.Generation,
+			micros(l.Granted), micros(l.Renewed), micros(l.Expires), flag(l.Borrowed), l.Nonce, micros(l.Cloned),
+			micros(l.Ended), l.EndedBy, micros(l.Due), l.Requests, asker)
+	}
+	_, err := tx.execMany(ctx, &insertLeases, args)
+	return err
+}
+
+// PutLeases stores what may change of leases that exist. It writes rows that
+// are as they were, too: a repeated answer has to wait for the standby again.
+func (tx *Tx) PutLeases(ctx context.Context, leases []*licensing.Lease) error {
+	args := make([]any, 0, 15*len(leases))
+	for _, l := range leases {
+		asker, err := encodeAsker(l.Asker)
+		if err != nil {
+			return err
+		}
+		args = append(args, l.Env, l.ID, l.Units, l.Charge, l.Generation, micros(l.Renewed), micros(l.Expires), flag(l.Borrowed),
+			l.Nonce, micros(l.Cloned), micros(l.Ended), l.EndedBy, micros(l.Due), l.Requests, asker)
+	}
+	_, err := tx.execMany(ctx, &putLeases, args)
+	return err
+}
+
+// A Release names a lease by what its holder knows of it.
+type Release struct {
+	Env        licensing.Env
+	License    licensing.LicenseID
+	Lease      licensing.LeaseID
+	Generation int64
+}
+
+// A Released is what a release freed.
+type Released struct {
+	Env      licensing.Env
+	Lease    licensing.LeaseID
+	Pool     string
+	Holder   string
+	Instance string
+	Charge   int64
+}
+
+// Release ends the leases that are live in the generation named, and returns
+// those: it reads and writes in one statement.
+func (tx *Tx) Release(ctx context.Context, releases []Release, now, forget time.Time) ([]Released, error) {
+	args := make([]any, 0, 7*len(releases))
+	for _, r := range releases {
+		args = append(args, r.Env, r.Lease, r.License, r.Generation, micros(now), licensing.EndReleased, micros(forget))
+	}
+	out := make([]Released, 0, len(releases))
+	err := tx.queryMany(ctx, &endLeases, args, func(rows *sql.Rows) error {
+		var r Released
+		err := rows.Scan(&r.Env, &r.Lease, &r.Pool, &r.Holder, &r.Instance, &r.Charge)
+		out = append(out, r)
+		return err
+	})
+	return out, err
+}
+
+// A LeaseKey names a lease.
+type LeaseKey struct {
+	Env licensing.Env
+	ID  licensing.LeaseID
+}
+
+// Leases returns the leases with these keys that are still known, in no order.
+func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) ([]*licensing.Lease, error) {
+	args := make([]any, 0, 2*len(keys))
+	for _, k := range keys {
+		args = append(args, k.Env, k.ID)
+	}
+	var leases []*licensing.Lease
+	err := tx.queryMany(ctx, &readLeases, args, func(rows *sql.Rows) error {
+		l, err := scanLease(rows)
+		leases = append(leases, &l)
+		return err
+	})
+	return leases, err
+}
+
+// Lease returns one lease; not_found when it was never given or is forgotten.
+func (tx *Tx) Lease(ctx context.Context, k LeaseKey) (licensing.Lease, error) {
+	found, err := tx.Leases(ctx, []LeaseKey{k})
+	if err != nil {
+		return licensing.Lease{}, err
+	}
+	if len(found) == 0 {
+		return licensing.Lease{}, licensing.Errorf(licensing.NotFound, "no lease %s", k.ID)
+	}
+	return *found[0], nil
+}
+
+// HolderLeases returns the live leases of one holder in a pool.
+func (tx *Tx) HolderLeases(ctx context.Context, k PoolKey, holder string) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.holder = $4 AND l.ended_at = 0
+		ORDER BY l.instance`, k.Env, k.License, k.Name, holder)
+}
+
+// DueLeases returns leases of a pool whose time has come at now, the earliest
+// first, at most limit.
+func (tx *Tx) DueLeases(ctx context.Context, k PoolKey, now time.Time, limit int) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND l.due <= $4
+		ORDER BY l.due LIMIT $5`, k.Env, k.License, k.Name, micros(now), limit)
+}
+
+// NextDue returns the earliest time at which something has to be done with a
+// lease of a pool, zero for never.
+func (tx *Tx) NextDue(ctx context.Context, k PoolKey) (time.Time, error) {
+	var due int64
+	_, err := tx.row(ctx, `SELECT due FROM lease
+		WHERE env = $1 AND license = $2 AND pool = $3 AND due > 0 ORDER BY due LIMIT 1`, []any{k.Env, k.License, k.Name}, &due)
+	return instant(due), err
+}
+
+// NextFree returns the live leases of a pool that are reclaimed first, those
+// without end last, at most limit.
+func (tx *Tx) NextFree(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND l.ended_at = 0
+		ORDER BY l.due LIMIT $4`, k.Env, k.License, k.Name, limit)
+}
+
+// LeaseFilter selects leases for a list; empty fields select all.
+type LeaseFilter struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	Pool    string
+	Holder  string
+	After   licensing.LeaseID
+	Ended   bool // those that ended and are still known, too
+	Limit   int
+}
+
+// ListLeases returns leases by id, which is by the time they were granted.
+func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4) AND ($5 = '' OR l.holder = $5)
+		AND ($6 = 1 OR l.ended_at = 0) ORDER BY l.id LIMIT $7`,
+		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Limit)
+}
+
+func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensing.Lease, error) {
+	rows, err := tx.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	var leases []*licensing.Lease
+	err = each(rows, func(rows *sql.Rows) error {
+		l, err := scanLease(rows)
+		leases = append(leases, &l)
+		return err
+	})
+	return leases, err
+}
+
+// ForgetLeases deletes leases that ended, their components, and the requests
+// that led to them.
+func (tx *Tx) ForgetLeases(ctx context.Context, leases []*licensing.Lease) error {
+	args := make([]any, 0, 2*len(leases))
+	var requests []any
+	for _, l := range leases {
+		args = append(args, l.Env, l.ID)
+		for id := range strings.FieldsSeq(l.Requests) {
+			requests = append(requests, l.Env, l.License, id)
+		}
+	}
+	if _, err := tx.execMany(ctx, &forgetRequests, requests); err != nil {
+		return err
+	}
+	_, err := tx.execMany(ctx, &forgetLeases, args)
+	return err
+}
+
+var (
+	insertComponents = newMany(`INSERT INTO component (env, license, pool, name, hash, lease) VALUES `, 6, "", ` ON CONFLICT DO NOTHING`)
+	matchComponents  = newMany(`SELECT c.lease, COUNT(*) FROM (VALUES `, 5, "ttttt", `) v
+		JOIN component c ON c.env = v.column1 AND c.license = v.column2 AND c.pool = v.column3 AND c.name = v.column4 AND c.hash = v.column5
+		GROUP BY c.lease`)
+	dropComponents = newMany(`DELETE FROM component WHERE (env, license, pool, name, hash, lease) IN (VALUES `, 6, "tttttt", `)`)
+)
+
+// PutComponents makes a lease findable by the components of its machine.
+func (tx *Tx) PutComponents(ctx context.Context, l *licensing.Lease) error {
+	_, err := tx.execMany(ctx, &insertComponents, componentArgs(l))
+	return err
+}
+
+// DropComponents undoes PutComponents for a lease that ended.
+func (tx *Tx) DropComponents(ctx context.Context, l *licensing.Lease) error {
+	_, err := tx.execMany(ctx, &dropComponents, componentArgs(l))
+	return err
+}
+
+func componentArgs(l *licensing.Lease) []any {
+	args := make([]any, 0, 6*len(l.Asker.Components))
+	for name, hash := range l.Asker.Components {
+		args = append(args, l.Env, l.License, l.Pool, name, hash, l.ID)
+	}
+	return args
+}
+
+// MatchComponents returns the live lease that agrees with most of the
+// components, and in how many; the empty id when none does in any.
+func (tx *Tx) MatchComponents(ctx context.Context, k PoolKey, components map[string]string) (best licensing.LeaseID, agree int, err error) {
+	counts := map[licensing.LeaseID]int{}
+	args := make([]any, 0, 5*len(components))
+	for name, hash := range components {
+		args = append(args, k.Env, k.License, k.Name, name, hash)
+	}
+	err = tx.queryMany(ctx, &matchComponents, args, func(rows *sql.Rows) error {
+		var id licensing.LeaseID
+		var n int
+		err := rows.Scan(&id, &n)
+		counts[id] += n
+		return err
+	})
+	for id, n := range counts {
+		if n > agree || n == agree && id < best {
+			best, agree = id, n
+		}
+	}
+	return best, agree, err
+}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A PoolKey names a pool of one license.
+type PoolKey struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	Name    string
+}
+
+// A Pool is a pool's counters. Due is a time before which nothing in the pool
+// has to be done, zero when nothing ever has; Capacity is what was last compiled.
+type Pool struct {
+	PoolKey
+	licensing.Stock
+	Due      time.Time
+	Capacity int64
+}
+
+const poolColumns = `p.env, p.license, p.name, p.held, p.leases, p.waiting, p.tickets, p.over_since, p.due, p.capacity`
+
+var (
+	lockPools = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", `) v
+		JOIN pool p ON p.env = v.column1 AND p.license = v.column2 AND p.name = v.column3
+		ORDER BY p.env, p.license, p.name`, "p")
+	makePools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
+		10, "", ` ON CONFLICT (env, license, name) DO NOTHING`)
+	putPools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
+		10, "", ` ON CONFLICT (env, license, name) DO UPDATE SET held = excluded.held, leases = excluded.leases,
+		waiting = excluded.waiting, tickets = excluded.tickets, over_since = excluded.over_since, due = excluded.due, capacity = excluded.capacity`)
+)
+
+// LockPools returns the pools with these keys, in their order, and keeps
+// others from changing them until the commit. A pool is made when missing.
+// Keys must be sorted and each there once, so that two transactions never wait
+// for each other.
+func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
+	pools, err := tx.lockPools(ctx, keys)
+	if err != nil || len(pools) == len(keys) {
+		return pools, err
+	}
+	have := make(map[PoolKey]bool, len(pools))
+	for _, p := range pools {
+		have[p.PoolKey] = true
+	}
+	var args []any
+	for _, k := range keys {
+		if !have[k] {
+			args = append(args, k.Env, k.License, k.Name, 0, 0, 0, 0, 0, 0, 0)
+		}
+	}
+	if _, err := tx.execMany(ctx, &makePools, args); err != nil {
+		return nil, err
+	}
+	return tx.lockPools(ctx, keys)
+}
+
+func (tx *Tx) lockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
+	args := make([]any, 0, 3*len(keys))
+	for _, k := range keys {
+		args = append(args, k.Env, k.License, k.Name)
+	}
+	pools := make([]Pool, 0, len(keys))
+	err := tx.queryMany(ctx, &lockPools, args, func(rows *sql.Rows) error {
+		p, err := scanPool(rows)
+		pools = append(pools, p)
+		return err
+	})
+	return pools, err
+}
+
+func scanPool(rows *sql.Rows) (p Pool, err error) {
+	var over, due int64
+	err = rows.Scan(&p.Env, &p.License, &p.Name, &p.Held, &p.Leases, &p.Waiting, &p.Tickets, &over, &due, &p.Capacity)
+	p.OverSince, p.Due = instant(over), instant(due)
+	return p, err
+}
+
+// PutPools stores counters.
+func (tx *Tx) PutPools(ctx context.Context, pools []*Pool) error {
+	args := make([]any, 0, 10*len(pools))
+	for _, p := range pools {
+		args = append(args, p.Env, p.License, p.Name, p.Held, p.Leases, p.Waiting, p.Tickets, micros(p.OverSince), micros(p.Due), p.Capacity)
+	}
+	_, err := tx.execMany(ctx, &putPools, args)
+	return err
+}
+
+// Pool returns a pool's counters without locking them; those of a pool never
+// used are zero.
+func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
+	rows, err := tx.query(ctx, `SELECT `+poolColumns+` FROM pool p WHERE p.env = $1 AND p.license = $2 AND p.name = $3`, k.Env, k.License, k.Name)
+	if err != nil {
+		return Pool{}, err
+	}
+	found := Pool{PoolKey: k}
+	err = each(rows, func(rows *sql.Rows) (err error) {
+		found, err = scanPool(rows)
+		return err
+	})
+	return found, err
+}
+
+// Pools returns the pools of a license, or of all for the empty id, after the
+// key given, at most limit.
+func (tx *Tx) Pools(ctx context.Context, env licensing.Env, license licensing.LicenseID, after PoolKey, limit int) ([]Pool, error) {
+	rows, err := tx.query(ctx, `SELECT `+poolColumns+` FROM pool p
+		WHERE p.env = $1 AND ($2 = '' OR p.license = $2) AND (p.license, p.name) > ($3, $4)
+		ORDER BY p.license, p.name LIMIT $5`, env, license, after.License, after.Name, limit)
+	if err != nil {
+		return nil, err
+	}
+	var pools []Pool
+	err = each(rows, func(rows *sql.Rows) error {
+		p, err := scanPool(rows)
+		pools = append(pools, p)
+		return err
+	})
+	return pools, err
+}
+
+// DuePools returns pools in which something may have to be done at now, the
+// longest overdue first, at most limit.
+func (tx *Tx) DuePools(ctx context.Context, now time.Time, limit int) ([]PoolKey, error) {
+	rows, err := tx.query(ctx, `SELECT env, license, name FROM pool WHERE due > 0 AND due <= $1 ORDER BY due LIMIT $2`, micros(now), limit)
+	if err != nil {
+		return nil, err
+	}
+	var keys []PoolKey
+	err = each(rows, func(rows *sql.Rows) error {
+		var k PoolKey
+		err := rows.Scan(&k.Env, &k.License, &k.Name)
+		keys = append(keys, k)
+		return err
+	})
+	return keys, err
+}

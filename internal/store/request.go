@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Request is what was asked under a request id, and what it led to.
+type Request struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	ID      string
+	Body    int64 // a hash of what was asked
+	Lease   licensing.LeaseID
+	Ticket  licensing.TicketID
+	At      time.Time
+}
+
+// An Ask is what identifies an acquire before it is decided.
+type Ask struct {
+	PoolKey
+	Request  string
+	Holder   string
+	Instance string
+}
+
+// A Known is what an ask finds: its request, when that was answered before,
+// and the live lease of the same holder and instance.
+type Known struct {
+	Request Request
+	Lease   licensing.LeaseID
+}
+
+var (
+	lookUpAsks = newMany(`SELECT v.column1, r.body, r.lease, r.ticket, l.id FROM (VALUES `, 7, "itttttt", `) v
+		LEFT JOIN request r ON r.env = v.column2 AND r.license = v.column3 AND r.id = v.column5
+		LEFT JOIN lease l ON l.env = v.column2 AND l.license = v.column3 AND l.pool = v.column4
+			AND l.holder = v.column6 AND l.instance = v.column7 AND l.ended_at = 0
+		WHERE r.id IS NOT NULL OR l.id IS NOT NULL`)
+	putRequests = newMany(`INSERT INTO request (env, license, id, body, lease, ticket, at) VALUES `, 7, "",
+		` ON CONFLICT (env, id, license) DO UPDATE SET lease = excluded.lease, ticket = excluded.ticket`)
+	forgetRequests = newMany(`DELETE FROM request WHERE (env, license, id) IN (VALUES `, 3, "ttt", `)`)
+)
+
+// LookUp finds what is known of each ask, by its index; asks that are new in
+// every way are absent.
+func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
+	args := make([]any, 0, 7*len(asks))
+	for i, a := range asks {
+		args = append(args, i, a.Env, a.License, a.Name, a.Request, a.Holder, a.Instance)
+	}
+	var found map[int]Known
+	err := tx.queryMany(ctx, &lookUpAsks, args, func(rows *sql.Rows) error {
+		var i int
+		var body sql.NullInt64
+		var lease, ticket, held sql.NullString
+		if err := rows.Scan(&i, &body, &lease, &ticket, &held); err != nil {
+			return err
+		}
+		k := Known{Lease: licensing.LeaseID(held.String)}
+		if body.Valid {
+			a := asks[i]
+			k.Request = Request{Env: a.Env, License: a.License, ID: a.Request, Body: body.Int64,
+				Lease: licensing.LeaseID(lease.String), Ticket: licensing.TicketID(ticket.String)}
+		}
+		if found == nil {
+			found = make(map[int]Known)
+		}
+		found[i] = k
+		return nil
+	})
+	return found, err
+}
+
+// PutRequests remembers requests and what they led to.
+func (tx *Tx) PutRequests(ctx context.Context, requests []Request) error {
+	args := make([]any, 0, 7*len(requests))
+	for _, r := range requests {
+		args = append(args, r.Env, r.License, r.ID, r.Body, r.Lease, r.Ticket, micros(r.At))
+	}
+	_, err := tx.execMany(ctx, &putRequests, args)
+	return err
+}
+
+// Requests returns what is remembered under a request id in an environment, of
+// any license.
+func (tx *Tx) Requests(ctx context.Context, env licensing.Env, id string) ([]Request, error) {
+	rows, err := tx.query(ctx, `SELECT env, license, id, body, lease, ticket, at FROM request WHERE env = $1 AND id = $2 LIMIT 10`, env, id)
+	if err != nil {
+		return nil, err
+	}
+	var found []Request
+	err = each(rows, func(rows *sql.Rows) error {
+		var r Request
+		var at int64
+		err := rows.Scan(&r.Env, &r.License, &r.ID, &r.Body, &r.Lease, &r.Ticket, &at)
+		r.At = instant(at)
+		found = append(found, r)
+		return err
+	})
+	return found, err
+}

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A UsageEvent is units of a meter consumed once, told by its id.
+type UsageEvent struct {
+	Env      licensing.Env
+	License  licensing.LicenseID
+	ID       string
+	Meter    string
+	Quantity int64
+	At       time.Time // when it was used
+	Recorded time.Time
+	Period   time.Time // start of the period it counts in
+}
+
+// A MeterKey names a meter of one license.
+type MeterKey struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	Meter   string
+}
+
+// A UsageTotal is what was used of a meter in a period.
+type UsageTotal struct {
+	MeterKey
+	Window licensing.Window
+	Used   int64
+	Events int64
+	SoftAt time.Time // when the soft limit was reached
+	HardAt time.Time // when the quota was spent
+}
+
+var (
+	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
+		JOIN usage_event e ON e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
+	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period) VALUES `, 8, "", ``)
+	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at) VALUES `, 9, "",
+		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
+		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at`)
+)
+
+// An EventKey names a usage event.
+type EventKey struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	ID      string
+}
+
+// KnownEvents returns those of the events that are recorded already.
+func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]bool, error) {
+	args := make([]any, 0, 3*len(keys))
+	for _, k := range keys {
+		args = append(args, k.Env, k.License, k.ID)
+	}
+	known := map[EventKey]bool{}
+	err := tx.queryMany(ctx, &knownEvents, args, func(rows *sql.Rows) error {
+		var k EventKey
+		err := rows.Scan(&k.Env, &k.License, &k.ID)
+		known[k] = true
+		return err
+	})
+	return known, err
+}
+
+// InsertEvents stores new events.
+func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
+	args := make([]any, 0, 8*len(events))
+	for _, e := range events {
+		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period))
+	}
+	_, err := tx.execMany(ctx, &insertEvents, args)
+	return err
+}
+
+const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at`
+
+// UsageTotals returns the totals of a meter whose periods begin at or before a
+// time, the latest first, at most limit, and locks them until the commit.
+func (tx *Tx) UsageTotals(ctx context.Context, k MeterKey, at time.Time, limit int) ([]UsageTotal, error) {
+	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
+		WHERE env = $1 AND license = $2 AND meter = $3 AND period <= $4 ORDER BY period DESC LIMIT $5`+tx.lock(),
+		k.Env, k.License, k.Meter, micros(at), limit)
+}
+
+// ListUsage returns the totals of a license's meters, the latest periods
+// first, from before a time on, at most limit; the empty license is all.
+func (tx *Tx) ListUsage(ctx context.Context, env licensing.Env, license licensing.LicenseID, before time.Time, limit int) ([]UsageTotal, error) {
+	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
+		WHERE env = $1 AND ($2 = '' OR license = $2) AND period < $3 ORDER BY period DESC, license, meter LIMIT $4`,
+		env, license, micros(before), limit)
+}
+
+// lock ends a SELECT of a transaction that writes.
+func (tx *Tx) lock() string {
+	if !tx.writes {
+		return ""
+	}
+	return tx.db.engine.ForUpdate
+}
+
+func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTotal, error) {
+	rows, err := tx.query(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	var totals []UsageTotal
+	err = each(rows, func(rows *sql.Rows) error {
+		var t UsageTotal
+		var start, end, soft, hard int64
+		err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard)
+		t.Window = licensing.Window{Start: instant(start), End: instant(end)}
+		t.SoftAt, t.HardAt = instant(soft), instant(hard)
+		totals = append(totals, t)
+		return err
+	})
+	return totals, err
+}
+
+// PutTotals stores totals.
+func (tx *Tx) PutTotals(ctx context.Context, totals []*UsageTotal) error {
+	args := make([]any, 0, 9*len(totals))
+	for _, t := range totals {
+		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt))
+	}
+	_, err := tx.execMany(ctx, &putTotals, args)
+	return err
+}
+
+// ForgetEvents deletes events recorded before a time, at most limit. Their
+// totals stay.
+func (tx *Tx) ForgetEvents(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.exec(ctx, `DELETE FROM usage_event WHERE (env, license, id) IN
+		(SELECT env, license, id FROM usage_event WHERE recorded < $1 ORDER BY recorded LIMIT $2)`, micros(before), limit)
+}
