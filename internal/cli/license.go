@@ -104,8 +104,8 @@ func (c *cli) printLicense(a answer) error {
 }
 
 func (c *cli) licenseIssueCommand() *cobra.Command {
-	var customer, product, channel, revision, start, file string
-	var addons []string
+	var customer, product, channel, revision, edition, reference, start, end, file string
+	var addons, capacity []string
 	cmd := &cobra.Command{
 		Use:   "issue PLAN",
 		Short: "Grant a plan to a customer; the license key is shown once or written to a file",
@@ -114,7 +114,9 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 		Args: exactly("PLAN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"plan": args[0], "customer": customer}
-			for member, value := range map[string]string{"product": product, "channel": channel, "revision": revision} {
+			for member, value := range map[string]string{
+				"product": product, "channel": channel, "revision": revision, "edition": edition, "reference": reference,
+			} {
 				if value != "" {
 					body[member] = value
 				}
@@ -126,12 +128,20 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 			if len(grants) > 0 {
 				body["addons"] = grants
 			}
-			if start != "" {
-				when, err := parseTime(start)
-				if err != nil {
-					return usageError(cmd, "--start: %v", err)
+			if units, err := parseCapacity(capacity); err != nil {
+				return usageError(cmd, "%v", err)
+			} else if len(units) > 0 {
+				body["capacity"] = units
+			}
+			for member, text := range map[string]string{"start": start, "end": end} {
+				if text == "" {
+					continue
 				}
-				body["start"] = when
+				when, err := parseTime(text)
+				if err != nil {
+					return usageError(cmd, "--%s: %v", member, err)
+				}
+				body[member] = when
 			}
 			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/licenses", body: body})
 			if err != nil {
@@ -145,7 +155,11 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	flags.StringVar(&product, "product", "", "product the plan belongs to, if its name does not say")
 	flags.StringVar(&channel, "channel", "", "channel whose revisions it follows; default the plan's")
 	flags.StringVar(&revision, "revision", "", "pin it to this revision")
+	flags.StringVar(&edition, "edition", "", "edition of the plan; default the plan's own")
+	flags.StringVar(&reference, "reference", "", "your own number for the license, unique")
 	flags.StringVar(&start, "start", "", "begin on this date, for plans that start on a date")
+	flags.StringVar(&end, "end", "", "end on this date instead of after the plan's first term")
+	flags.StringArrayVar(&capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&addons, "addon", nil, "add-on, as NAME or NAME=QUANTITY; may be repeated")
 	flags.StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
 	_ = cmd.MarkFlagRequired("customer") // fails only for a flag that does not exist
@@ -194,6 +208,20 @@ func parseGrants(texts []string) ([]licensing.Grant, error) {
 		grants = append(grants, g)
 	}
 	return grants, nil
+}
+
+// parseCapacity reads POOL=UNITS.
+func parseCapacity(texts []string) (map[string]int64, error) {
+	units := map[string]int64{}
+	for _, text := range texts {
+		pool, number, _ := strings.Cut(text, "=")
+		n, err := strconv.ParseInt(number, 10, 64)
+		if pool == "" || err != nil || n < 0 {
+			return nil, fmt.Errorf("--capacity %s: write POOL=UNITS, as seats=10", text)
+		}
+		units[pool] = n
+	}
+	return units, nil
 }
 
 // parseTime reads a date (its begin in UTC) or a time in RFC 3339.

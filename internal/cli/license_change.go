@@ -17,25 +17,26 @@ type changeFlags struct {
 	plan, channel, revision, reason, until, below string
 	follow, atRenewal                             bool
 	addons, remove, features, pools, meters, drop []string
+	capacity                                      []string
 }
 
 func (c *cli) licenseChangeCommand() *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use:   "change LICENSE",
-		Short: "Change plan, add-ons or exceptions, now or at renewal",
-		Long: `Change moves a license to another plan, adds or removes add-ons, or grants an
-exception: a feature's value, a pool's capacity or a meter's quota, for a reason and
-if need be until a date. Where less would be granted than is held, --below says
+		Short: "Change plan, add-ons, capacity or exceptions, now or at renewal",
+		Long: `Change moves a license to another plan, adds or removes add-ons, sets the units that
+were bought, or grants an exception: a feature's value, a pool's capacity or a meter's
+quota, for a reason and if need be until a date. Where less would be granted than is held, --below says
 whether to refuse, to drain (keep what is held, grant nothing new) or to use the
 overdraft.`,
 		Example: `  copyhold license change lic_01jd0000000000000000000000 --plan team --at-renewal
   copyhold license change lic_01jd0000000000000000000000 --addon seats-5=2
   copyhold license change lic_01jd0000000000000000000000 --pool seats=+3 --until 2027-01-31 --reason 'release week'
-  copyhold license change lic_01jd0000000000000000000000 --pool seats=1 --below drain --reason 'downgrade'`,
+  copyhold license change lic_01jd0000000000000000000000 --capacity seats=1 --below drain`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			change, err := f.change()
+			change, err := f.request()
 			if err != nil {
 				return usageError(cmd, "%v", err)
 			}
@@ -49,6 +50,7 @@ overdraft.`,
 	flags.BoolVar(&f.follow, "follow", false, "unpin it: follow its channel again")
 	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on, as NAME or NAME=QUANTITY; may be repeated")
 	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; may be repeated")
+	flags.StringArrayVar(&f.capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&f.features, "feature", nil, "exception: NAME=VALUE, or NAME= to take it away; may be repeated")
 	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
 	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter, as NAME=5000 or NAME=+1000; may be repeated")
@@ -60,11 +62,18 @@ overdraft.`,
 	return cmd
 }
 
-func (f changeFlags) change() (licensing.Change, error) {
-	c := licensing.Change{
+// A changeRequest is what a change says to the server.
+type changeRequest struct {
+	licensing.Change
+	Capacity map[string]int64 `json:"capacity,omitempty"`
+	Reason   string           `json:"reason,omitempty"`
+}
+
+func (f changeFlags) request() (changeRequest, error) {
+	c := changeRequest{Reason: f.reason, Change: licensing.Change{
 		Plan: licensing.PlanName(f.plan), Channel: f.channel, Revision: licensing.RevisionID(f.revision), Follow: f.follow,
 		Remove: f.remove, When: licensing.ChangeNow, Below: licensing.Below(f.below),
-	}
+	}}
 	if f.atRenewal {
 		c.When = licensing.ChangeAtRenewal
 	}
@@ -75,13 +84,21 @@ func (f changeFlags) change() (licensing.Change, error) {
 	if c.Add, err = parseGrants(f.addons); err != nil {
 		return c, err
 	}
+	if c.Capacity, err = parseCapacity(f.capacity); err != nil {
+		return c, err
+	}
 	if c.Except, err = f.exceptions(); err != nil {
 		return c, err
 	}
-	if c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && len(c.Add)+len(c.Remove)+len(c.Except)+len(c.RemoveExceptions) == 0 {
+	if f.isEmpty() {
 		return c, fmt.Errorf("nothing to change")
 	}
 	return c, nil
+}
+
+func (f changeFlags) isEmpty() bool {
+	lists := len(f.addons) + len(f.remove) + len(f.features) + len(f.pools) + len(f.meters) + len(f.drop) + len(f.capacity)
+	return lists == 0 && !f.follow && f.plan == "" && f.channel == "" && f.revision == ""
 }
 
 func (f changeFlags) exceptions() ([]licensing.Exception, error) {
@@ -146,8 +163,7 @@ func parseAdjustment(text string) (string, licensing.Adjustment, error) {
 }
 
 func (c *cli) licenseExtendCommand() *cobra.Command {
-	var until, reason string
-	var by int64
+	var until, by, reason string
 	cmd := &cobra.Command{
 		Use:   "extend LICENSE",
 		Short: "Move a license's end, without renewing it",
@@ -157,9 +173,9 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"reason": reason}
 			switch {
-			case (by > 0) == (until != ""):
+			case (by != "") == (until != ""):
 				return usageError(cmd, "name one of --by and --until")
-			case by > 0:
+			case by != "":
 				body["by"] = by
 			default:
 				when, err := parseTime(until)
@@ -171,20 +187,25 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 			return c.act(cmd, args[0], "extend", body)
 		},
 	}
-	secondsVar(cmd.Flags(), &by, "by", "how much longer, as 14d")
+	cmd.Flags().StringVar(&by, "by", "", "how much longer, as 14d or 1mo")
 	cmd.Flags().StringVar(&until, "until", "", "new end, as 2027-03-31")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
 	return cmd
 }
 
 func (c *cli) licenseRenewCommand() *cobra.Command {
-	return &cobra.Command{
+	var paid bool
+	cmd := &cobra.Command{
 		Use:     "renew LICENSE",
 		Short:   "Begin a license's next term, and make the changes kept for it",
-		Example: "  copyhold license renew lic_01jd0000000000000000000000",
+		Example: "  copyhold license renew lic_01jd0000000000000000000000\n  copyhold license renew lic_01jd0000000000000000000000 --paid",
 		Args:    exactly("LICENSE"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return c.act(cmd, args[0], "renew", map[string]any{}) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.act(cmd, args[0], "renew", map[string]any{"paid": paid})
+		},
 	}
+	cmd.Flags().BoolVar(&paid, "paid", false, "the term is paid for: renew a license that is marked unpaid")
+	return cmd
 }
 
 func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
@@ -203,8 +224,7 @@ func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
 }
 
 func (c *cli) licenseRotateCommand() *cobra.Command {
-	var overlap int64
-	var file string
+	var overlap, file string
 	cmd := &cobra.Command{
 		Use:   "rotate-key LICENSE",
 		Short: "Give a license a new key; the old ones end after an overlap",
@@ -212,7 +232,10 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
   copyhold license rotate-key lic_01jd0000000000000000000000`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{"overlap": overlap}
+			body := map[string]any{}
+			if overlap != "" {
+				body["overlap"] = overlap
+			}
 			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(args[0], "keys"), body: body})
 			if err != nil {
 				return err
@@ -220,7 +243,7 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 			return c.printNewKey(a, file)
 		},
 	}
-	secondsVar(cmd.Flags(), &overlap, "overlap", "how long the old keys still work, as 7d; default they end now")
+	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old keys still work, as 7d; default they end now")
 	cmd.Flags().StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
 	return cmd
 }

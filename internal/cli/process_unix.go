@@ -50,3 +50,12 @@ func statusOf(state *os.ProcessState) int {
 	}
 	return state.ExitCode()
 }
+
+// freeSpace is what an unprivileged process can still write, in bytes.
+func freeSpace(folder string) (uint64, error) {
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(folder, &s); err != nil {
+		return 0, err
+	}
+	return s.Bavail * uint64(s.Bsize), nil
+}

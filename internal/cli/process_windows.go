@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,3 +32,5 @@ func alive(p *os.Process) bool {
 }
 
 func statusOf(state *os.ProcessState) int { return state.ExitCode() }
+
+func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }

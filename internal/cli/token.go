@@ -12,7 +12,7 @@ func tokenColumns() []column {
 	return []column{
 		{head: "TOKEN", path: "id"}, {head: "NAME", path: "name"}, {head: "ROLE", path: "role"}, {head: "ENVIRONMENT", path: "environment"},
 		{head: "CUSTOMER", path: "customer"}, {head: "PRODUCT", path: "product"},
-		{head: "EXPIRES", path: "expires"}, {head: "LAST USED", path: "last_used"},
+		{head: "EXPIRES", path: "expires_at"}, {head: "LAST USED", path: "used_at"},
 	}
 }
 
@@ -46,10 +46,10 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 				}
 			}
 			if everywhere {
-				body["all_environments"] = true
+				body["spans"] = true
 			}
 			if lifetime > 0 {
-				body["expires"] = time.Now().Add(time.Duration(lifetime) * time.Second).UTC().Truncate(time.Second)
+				body["expires_at"] = time.Now().Add(time.Duration(lifetime) * time.Second).UTC().Truncate(time.Second)
 			}
 			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/tokens", body: body})
 			if err != nil {
