@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -168,28 +169,38 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 
 // printNewKey shows a key that nobody can see again, or writes it to a file.
 func (c *cli) printNewKey(a answer, file string) error {
-	if file == "" {
-		if c.asJSON() {
-			return c.printJSON(a.body)
-		}
-		var r record
-		if err := readRecord(a.body, &r); err != nil {
-			return err
-		}
-		c.printFields(r, column{head: "KEY", path: "key"})
-		return c.printLicense(a)
+	if c.asJSON() && file == "" {
+		return c.printJSON(a.body)
 	}
-	var issued struct {
-		Key string `json:"key"`
-	}
-	if err := a.decode(&issued); err != nil {
+	key, err := newKeyOf(a)
+	if err != nil {
 		return err
 	}
-	if err := writeSecret(file, issued.Key); err != nil {
-		return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
+	if file == "" {
+		c.printf("KEY  %s\n", key)
+	} else {
+		if err := writeSecret(file, key); err != nil {
+			return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
+		}
+		fmt.Fprintf(c.program.Stderr, "license key written to %s\n", file)
 	}
-	c.printf("license key written to %s\n", file)
+	if rawField(a.body, "license") == nil {
+		return nil
+	}
 	return c.printLicense(a)
+}
+
+// newKeyOf finds the text of a new license key: the answer is the key, or holds it.
+func newKeyOf(a answer) (string, error) {
+	var text string
+	body := a.body
+	for body != nil {
+		body = rawField(body, "key")
+		if json.Unmarshal(body, &text) == nil {
+			return text, nil
+		}
+	}
+	return "", exitf(exitFailed, "the server's answer holds no key")
 }
 
 // parseGrants reads NAME or NAME=QUANTITY.

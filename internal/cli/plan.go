@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/policy"
 )
 
 func planColumns() []column {
@@ -26,8 +28,8 @@ func shortHash(value any) string {
 }
 
 func (c *cli) planCommand() *cobra.Command {
-	return group("plan", "What can be bought, described in files", "  copyhold plan apply plans/*.yaml",
-		c.planDiffCommand(), c.planApplyCommand(),
+	return group("plan", "What can be bought, described in files", "  copyhold plan lint plans/\n  copyhold plan apply plans/*.yaml",
+		c.planLintCommand(), c.planDiffCommand(), c.planApplyCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List plans and the revision in force", example: "  copyhold plan list\n  copyhold plan list --product lathe",
 			path: "/v1/plans", as: byToken, columns: planColumns(), filters: []filter{{"product", "only of this product"}},
@@ -36,15 +38,9 @@ func (c *cli) planCommand() *cobra.Command {
 	)
 }
 
-// A planFile is one file as it is sent.
-type planFile struct {
-	Name string `json:"name"`
-	Text string `json:"text"`
-}
-
 // readPlans reads plan files; a folder stands for the *.yaml in it.
-func readPlans(names []string) ([]planFile, error) {
-	var files []planFile
+func readPlans(names []string) ([]policy.File, error) {
+	var files []policy.File
 	for _, name := range names {
 		found := []string{name}
 		if info, err := os.Stat(name); err == nil && info.IsDir() {
@@ -60,7 +56,7 @@ func readPlans(names []string) ([]planFile, error) {
 			if err != nil {
 				return nil, exitf(exitUsage, "%w", err)
 			}
-			files = append(files, planFile{path, string(text)})
+			files = append(files, policy.File{Name: path, Text: string(text)})
 		}
 	}
 	return files, nil
@@ -143,7 +139,7 @@ moved too. It prints who gains and who loses and asks before it acts.`,
 	return cmd
 }
 
-func (c *cli) applyPlans(ctx context.Context, files []planFile, licenses string, yes bool) error {
+func (c *cli) applyPlans(ctx context.Context, files []policy.File, licenses string, yes bool) error {
 	apply := func(dry bool) (answer, error) {
 		return c.do(ctx, call{as: byToken, method: http.MethodPost, path: "/v1/plans", body: map[string]any{
 			"files": files, "licenses": licenses, "dry_run": dry,
