@@ -87,19 +87,10 @@ type Head struct {
 func (License) kind() Type        { return TypeLicense }
 func (l License) lastDate() int64 { return l.Degraded }
 
-// Matches reports whether enough components are those of the binding. Nil, and
-// a binding that names none, match everything.
+// Matches reports whether components are those of the binding's machine, as
+// Compare decides. Nil, and a binding that needs none, match everything.
 func (b *Binding) Matches(components map[string]string) bool {
-	if b == nil || b.Need == 0 {
-		return true
-	}
-	agree := 0
-	for name, hash := range b.Components {
-		if components[name] == hash {
-			agree++
-		}
-	}
-	return agree >= b.Need
+	return b == nil || b.Need == 0 || Compare(b.Components, components, b.Need).Same
 }
 
 func (l License) check() error {
