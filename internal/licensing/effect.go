@@ -11,35 +11,35 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Trend says what a difference means for the customer.
-type Trend string
+// A Turn says what a difference means for the customer.
+type Turn string
 
-// The trends. Neither is neither more nor less, or cannot be told.
+// The turns. TurnChange is neither more nor less, or cannot be told.
 const (
-	Gain    Trend = "gain"
-	Loss    Trend = "loss"
-	Neither Trend = "change"
+	TurnGain   Turn = "gain"
+	TurnLoss   Turn = "loss"
+	TurnChange Turn = "change"
 )
 
-// TrendOf compares what is counted before and after, where more is better; nil
+// TurnOf compares what is counted before and after, where more is better; nil
 // is what cannot be counted.
-func TrendOf[T cmp.Ordered](was, is *T) Trend {
+func TurnOf[T cmp.Ordered](was, is *T) Turn {
 	switch {
 	case was == nil || is == nil || *was == *is:
-		return Neither
+		return TurnChange
 	case *is > *was:
-		return Gain
+		return TurnGain
 	}
-	return Loss
+	return TurnLoss
 }
 
 // A Difference is one thing that changes for a license: What names it, such as
 // feature export or pool seats capacity; From and To are empty for absence.
 type Difference struct {
-	What  string `json:"what"`
-	From  string `json:"from,omitempty"`
-	To    string `json:"to,omitempty"`
-	Trend Trend  `json:"trend"`
+	What string `json:"what"`
+	From string `json:"from,omitempty"`
+	To   string `json:"to,omitempty"`
+	Turn Turn   `json:"turn"`
 }
 
 // String writes the difference for people.
@@ -63,13 +63,13 @@ type Effect struct {
 
 // Gains and Loses report whether the license gets more, or less, of anything;
 // a change can do both.
-func (e Effect) Gains() bool { return e.has(Gain) }
+func (e Effect) Gains() bool { return e.turns(TurnGain) }
 
 // Loses reports whether the license gets less of anything.
-func (e Effect) Loses() bool { return e.has(Loss) }
+func (e Effect) Loses() bool { return e.turns(TurnLoss) }
 
-func (e Effect) has(t Trend) bool {
-	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Trend == t })
+func (e Effect) turns(t Turn) bool {
+	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Turn == t })
 }
 
 // Compare returns what changes for a license from one set of terms to another
@@ -81,7 +81,7 @@ func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 	c.text("edition", before.Edition, after.Edition)
 	c.end("term end", before.End, after.End)
 	c.end("maintenance", before.Maintenance, after.Maintenance)
-	amounts(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
+	count(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
 	c.features("feature", before.Features, after.Features, now)
 	c.features("fallback", before.Fallback, after.Fallback, now)
 	c.pools(before.Pools, after.Pools)
@@ -92,13 +92,13 @@ func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 
 type comparison struct{ all []Difference }
 
-func (c *comparison) add(what, from, to string, trend Trend) {
+func (c *comparison) add(what, from, to string, turn Turn) {
 	if from != to {
-		c.all = append(c.all, Difference{What: what, From: from, To: to, Trend: trend})
+		c.all = append(c.all, Difference{What: what, From: from, To: to, Turn: turn})
 	}
 }
 
-func (c *comparison) text(what, from, to string) { c.add(what, from, to, Neither) }
+func (c *comparison) text(what, from, to string) { c.add(what, from, to, TurnChange) }
 
 // end compares ends, where never is the latest.
 func (c *comparison) end(what string, from, to time.Time) {
@@ -111,41 +111,41 @@ func (c *comparison) end(what string, from, to time.Time) {
 		}
 		return stamp(t)
 	}
-	trend := Loss
+	turn := TurnLoss
 	if to.IsZero() || !from.IsZero() && to.After(from) {
-		trend = Gain
+		turn = TurnGain
 	}
-	c.add(what, words(from), words(to), trend)
+	c.add(what, words(from), words(to), turn)
 }
 
 // count compares what is counted, where more is better.
-func amounts[T interface {
+func count[T interface {
 	cmp.Ordered
 	fmt.Stringer
 }](c *comparison, what string, from, to T) {
-	c.add(what, from.String(), to.String(), TrendOf(&from, &to))
+	c.add(what, from.String(), to.String(), TurnOf(&from, &to))
 }
 
 func (c *comparison) features(kind string, before, after map[string]Feature, now time.Time) {
 	for _, name := range names(before, after) {
 		from, to := before[name].At(now), after[name].At(now)
-		c.add(kind+" "+name, from.String(), to.String(), trendOfValue(from, to))
+		c.add(kind+" "+name, from.String(), to.String(), turnOfValue(from, to))
 	}
 }
 
-// trendOfValue compares values: on is more than off, a larger number more, and
+// turnOfValue compares values: on is more than off, a larger number more, and
 // anything more than nothing.
-func trendOfValue(from, to license.Value) Trend {
+func turnOfValue(from, to license.Value) Turn {
 	if from.On() != to.On() {
 		a, b := worth(from), worth(to)
-		return TrendOf(&a, &b)
+		return TurnOf(&a, &b)
 	}
 	was, isInt := from.Int()
 	is, same := to.Int()
 	if isInt && same {
-		return TrendOf(&was, &is)
+		return TurnOf(&was, &is)
 	}
-	return Neither
+	return TurnChange
 }
 
 func worth(v license.Value) int {
@@ -164,10 +164,10 @@ func (c *comparison) pools(before, after map[string]Pool) {
 			c.presence(what, had, fmt.Sprintf("%d units", from.Capacity), fmt.Sprintf("%d units", to.Capacity))
 			continue
 		}
-		numbers(c, what+" capacity", from.Capacity, to.Capacity)
-		numbers(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
-		amounts(c, what+" borrow", from.Borrow, to.Borrow)
-		amounts(c, what+" grace", from.Grace, to.Grace)
+		number(c, what+" capacity", from.Capacity, to.Capacity)
+		number(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
+		count(c, what+" borrow", from.Borrow, to.Borrow)
+		count(c, what+" grace", from.Grace, to.Grace)
 		c.text(what+" lease", from.Lease.String(), to.Lease.String())
 		c.text(what+" holder", from.Holder, to.Holder)
 		c.text(what+" share", string(from.Share), string(to.Share))
@@ -187,10 +187,10 @@ func (c *comparison) meters(before, after map[string]Meter) {
 		if from.Unit != to.Unit || from.Scale != to.Scale || from.Per != to.Per {
 			c.text(what+" quota", from.quota(), to.quota())
 		} else {
-			c.add(what+" quota", from.quota(), to.quota(), TrendOf(&from.Quota, &to.Quota))
+			c.add(what+" quota", from.quota(), to.quota(), TurnOf(&from.Quota, &to.Quota))
 		}
 		hard, limit := from.HardLimit(), to.HardLimit()
-		c.add(what+" hard", from.limit(hard), to.limit(limit), TrendOf(&hard, &limit))
+		c.add(what+" hard", from.limit(hard), to.limit(limit), TurnOf(&hard, &limit))
 		c.text(what+" anchor", string(from.Anchor)+" in "+from.Zone, string(to.Anchor)+" in "+to.Zone)
 		c.text(what+" full", string(from.Full), string(to.Full))
 	}
@@ -199,10 +199,10 @@ func (c *comparison) meters(before, after map[string]Meter) {
 // presence adds that something came or went.
 func (c *comparison) presence(what string, had bool, from, to string) {
 	if had {
-		c.add(what, from, "", Loss)
+		c.add(what, from, "", TurnLoss)
 		return
 	}
-	c.add(what, "", to, Gain)
+	c.add(what, "", to, TurnGain)
 }
 
 func (m Meter) quota() string { return m.amount(m.Quota) + " per " + string(m.Per) }
@@ -215,15 +215,15 @@ func (m Meter) limit(n int64) string {
 }
 
 func (c *comparison) documents(from, to Documents) {
-	amounts(c, "documents life", from.Life, to.Life)
-	amounts(c, "documents grace", from.Grace, to.Grace)
-	amounts(c, "documents fallback", from.Fallback, to.Fallback)
+	count(c, "documents life", from.Life, to.Life)
+	count(c, "documents grace", from.Grace, to.Grace)
+	count(c, "documents fallback", from.Fallback, to.Fallback)
 	c.text("documents refresh", from.Refresh.String(), to.Refresh.String())
 	c.text("documents stale", from.Stale.String(), to.Stale.String())
 }
 
-func numbers(c *comparison, what string, from, to int64) {
-	c.add(what, fmt.Sprint(from), fmt.Sprint(to), TrendOf(&from, &to))
+func number(c *comparison, what string, from, to int64) {
+	c.add(what, fmt.Sprint(from), fmt.Sprint(to), TurnOf(&from, &to))
 }
 
 // names returns the keys of both maps, in order.

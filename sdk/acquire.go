@@ -1,0 +1,322 @@
+package copyhold
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// holdFor is how long one request waits at the server; longer waits ask again.
+const holdFor = 25 * time.Second
+
+// AcquireOptions say how much of a pool, for whom and how long.
+type AcquireOptions struct {
+	Units    int64         // 0 is 1
+	Wait     time.Duration // how long to wait for a unit of a full pool; it is granted in order
+	For      time.Duration // borrow: hold it that long without a server; Close does not give it back
+	Keep     bool          // hold it beyond the end of this process, for activations
+	Holder   *Holder       // in place of the client's
+	Instance string        // in place of the client's
+}
+
+type acquireRequest struct {
+	RequestID string `json:"request_id"`
+	Nonce     string `json:"nonce"`
+	Pool      string `json:"pool"`
+	Units     int64  `json:"units"`
+	Holder    Holder `json:"holder"`
+	Instance  string `json:"instance"`
+	For       int64  `json:"for,omitempty"`
+	Wait      int64  `json:"wait,omitempty"`
+}
+
+// A leaseAnswer is believed where a signature in it is verified.
+type leaseAnswer struct {
+	Decision license.Decision `json:"decision"`
+	Lease    string           `json:"lease"`
+	Reply    string           `json:"reply"`
+	Ticket   json.RawMessage  `json:"ticket"`
+}
+
+// A grant is a proven answer about a lease, or a place in the queue.
+type grant struct {
+	proof  *proof
+	doc    *license.Lease // nil when nothing was granted
+	text   string
+	reply  *license.Reply // of a fallback or denial
+	ticket string         // in the queue
+}
+
+// Acquire takes units of a pool. What an earlier process of this slot still holds, such
+// as a borrowed unit, is taken up without asking. A denial is a *DecisionError for which
+// IsDenied is true; it tells who holds the units and when one will be free. When no
+// server answers, IsUnavailable is true.
+func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*Lease, error) {
+	if c == nil {
+		return nil, unavailable(ErrClosed)
+	}
+	l, err := c.newLease(pool, o)
+	if err != nil {
+		return nil, err
+	}
+	if held := c.claim(l); held != nil {
+		return held, nil
+	}
+	if c.net == nil {
+		return nil, unavailable(errors.New("no endpoint is configured, and the cache holds no lease of the pool " + pool))
+	}
+	got, err := c.await(ctx, l, o)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.install(l, got); err != nil {
+		return nil, err
+	}
+	l.claimed = true
+	c.leases = append(c.leases, l)
+	c.apply()
+	c.persist()
+	return l, nil
+}
+
+func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, unavailable(ErrClosed)
+	}
+	l := &Lease{
+		client: c, pool: pool, units: max(o.Units, 1), holder: c.holderOf(pool), instance: c.instance,
+		request: rand.Text(), borrowed: o.For, keep: o.Keep || o.For > 0, ended: make(chan struct{}),
+	}
+	if o.Holder != nil {
+		l.holder = *o.Holder
+	}
+	if o.Instance != "" {
+		l.instance = o.Instance
+	}
+	return l, nil
+}
+
+// holderOf is who holds units of a pool unless the caller says.
+func (c *Client) holderOf(pool string) Holder {
+	doc := c.document.license
+	if doc == nil || doc.Pools[pool].Holder != KindUser || c.holder.Kind == KindUser {
+		return c.holder
+	}
+	name := c.options.User
+	if name == "" {
+		name = accountName()
+	}
+	if name == "" {
+		return c.holder
+	}
+	return Holder{Kind: KindUser, ID: name}
+}
+
+// claim takes up a lease that an earlier process of this slot left, or returns nil.
+func (c *Client) claim(want *Lease) *Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.apply()
+	for _, l := range c.leases {
+		if l.claimed || l.released || l.pool != want.pool || l.units != want.units ||
+			l.holder.Kind != want.holder.Kind || l.holder.ID != want.holder.ID || l.instance != want.instance || !l.standing.State.Full() {
+			continue
+		}
+		l.claimed, l.keep, l.borrowed = true, want.keep, want.borrowed
+		l.renew.hasten(c.sys.boot())
+		return l
+	}
+	return nil
+}
+
+// await asks until units are granted, refused, or o.Wait is over.
+func (c *Client) await(ctx context.Context, l *Lease, o AcquireOptions) (grant, error) {
+	deadline := c.sys.boot() + o.Wait
+	request := l.acquire(rand.Text())
+	for {
+		wait := min(max(deadline-c.sys.boot(), 0), holdFor)
+		request.Wait = int64(wait / time.Second)
+		got, err := c.ask(ctx, request, wait)
+		if err != nil {
+			return grant{}, err
+		}
+		if got.doc != nil || got.reply != nil && got.reply.Decision.Outcome == license.Allowed {
+			return got, nil
+		}
+		if got.ticket == "" {
+			return grant{}, &DecisionError{Decision: got.reply.Decision}
+		}
+		if c.sys.boot() >= deadline || ctx.Err() != nil {
+			c.leaveQueue(got.ticket)
+			return grant{}, unavailable(fmt.Errorf("waiting for a unit of %s: %w", l.pool, context.DeadlineExceeded))
+		}
+	}
+}
+
+func (l *Lease) acquire(nonce string) acquireRequest {
+	return acquireRequest{
+		RequestID: l.request, Nonce: nonce, Pool: l.pool, Units: l.units, Holder: l.holder,
+		Instance: l.instance, For: int64(l.borrowed / time.Second),
+	}
+}
+
+// ask sends one acquire, which the server may hold for wait.
+func (c *Client) ask(ctx context.Context, request acquireRequest, wait time.Duration) (got grant, err error) {
+	within, cancel := context.WithTimeout(ctx, foregroundTimeout+wait)
+	defer cancel()
+	err = c.net.do(within, call{
+		method: http.MethodPost, path: "/v1/leases", body: request, attempts: foregroundAttempts, timeout: attemptTimeout + wait,
+		accept: func(ctx context.Context, from string, a answer) (err error) {
+			got, err = c.readGrant(ctx, from, request.Nonce, a)
+			if err == nil && got.doc != nil {
+				err = request.matches(got.doc)
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return grant{}, unavailable(err)
+	}
+	return got, nil
+}
+
+func (r acquireRequest) matches(doc *license.Lease) error {
+	if doc.Pool != r.Pool || doc.Units != r.Units || doc.Instance != r.Instance {
+		return errors.New("the lease is for another pool, amount or instance")
+	}
+	return nil
+}
+
+// readGrant verifies an answer about a lease.
+func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (got grant, err error) {
+	var body leaseAnswer
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		return got, errors.New("the answer is not JSON of this interface")
+	}
+	got.proof = c.newProof(nonce)
+	if body.Lease != "" {
+		got.text = body.Lease
+		got.doc, err = got.proof.lease(ctx, from, body.Lease)
+		return got, err
+	}
+	if a.status == http.StatusAccepted {
+		if got.ticket = ticketID(body.Ticket); got.ticket == "" {
+			return got, errors.New("the answer names no ticket")
+		}
+		return got, nil
+	}
+	got.reply, err = got.proof.reply(ctx, from, body.Reply)
+	return got, err
+}
+
+// ticketID reads a ticket's name, bare or as the member id of an object.
+func ticketID(data json.RawMessage) (id string) {
+	if json.Unmarshal(data, &id) == nil {
+		return id
+	}
+	var object struct {
+		ID string `json:"id"`
+	}
+	if json.Unmarshal(data, &object) != nil {
+		return ""
+	}
+	return object.ID
+}
+
+// lease verifies a lease that answers the proof's nonce.
+func (p *proof) lease(ctx context.Context, from, compact string) (*license.Lease, error) {
+	for {
+		doc, err := p.sets.verifier.Lease(compact, signedTime(compact))
+		if err == nil && doc.Nonce != p.nonce {
+			err = license.ErrNonce
+		}
+		if err == nil || p.fetched || !needsSets(err) {
+			return doc, err
+		}
+		p.fetched = true
+		if err := p.fetch(ctx, from, signedTime(compact)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// install makes a proven grant what the lease is.
+func (c *Client) install(l *Lease, got grant) error {
+	if got.doc == nil {
+		c.learn(got.proof, got.reply.Time)
+		l.fallback = true
+		d := got.reply.Decision
+		l.decision.Store(&d)
+		return nil
+	}
+	c.learn(got.proof, got.doc.IssuedAt)
+	if l.doc != nil {
+		if err := mayReplace(got.doc.MayReplace(l.doc), got.doc.Claims, l.doc.Claims); err != nil {
+			return err
+		}
+	}
+	l.doc, l.compact, l.fallback, l.lost = got.doc, got.text, false, nil
+	l.renew.between(got.doc.Refresh)
+	return nil
+}
+
+// leaveQueue gives a place in the queue up. Without an answer the server notices by itself.
+func (c *Client) leaveQueue(ticket string) {
+	ctx, cancel := context.WithTimeout(context.Background(), retryCap)
+	defer cancel()
+	err := c.net.do(ctx, call{
+		method: http.MethodDelete, path: "/v1/tickets/" + url.PathEscape(ticket), attempts: 1, timeout: retryCap,
+		accept: func(context.Context, string, answer) error { return nil },
+	})
+	if err != nil {
+		c.log.Debug("leaving the queue", "error", err)
+	}
+}
+
+// giveBack tells the server that a lease is released.
+func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
+	c.mu.Lock()
+	id, generation := l.doc.Lease, l.doc.Generation
+	c.mu.Unlock()
+	path := "/v1/leases/" + url.PathEscape(id) + "?generation=" + strconv.FormatInt(generation, 10)
+	err := c.net.do(ctx, call{
+		method: http.MethodDelete, path: path, attempts: attempts, timeout: attemptTimeout,
+		accept: func(_ context.Context, _ string, a answer) error { return isGone(a, id) },
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.forget(l)
+		c.persist()
+		return nil
+	}
+	floor, limit := pace(l.doc.Claims, l.doc.Dates)
+	l.renew.failed(c.sys.boot(), floor, limit, 0)
+	return unavailable(err)
+}
+
+// isGone reads the answer to a release. Believing a false one loses nothing: the server
+// takes the units back at the lease's end.
+func isGone(a answer, id string) error {
+	var body struct{ ID, Code string }
+	if json.Unmarshal(a.body, &body) != nil {
+		return errors.New("the answer is not JSON of this interface")
+	}
+	gone := body.Code == "not_found" || body.Code == "gone" || body.Code == "conflict"
+	if a.status == http.StatusOK && body.ID == id || gone {
+		return nil
+	}
+	return errors.New("the lease was not released")
+}

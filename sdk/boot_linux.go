@@ -1,0 +1,37 @@
+package copyhold
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// clockBoottime is CLOCK_BOOTTIME: since boot, time asleep included. Go's own
+// monotonic clock stops in suspend.
+const clockBoottime = 7
+
+const bootClockCountsSleep = true
+
+// newBootClock returns a clock that runs since boot; it reads 0 where the kernel refuses.
+func newBootClock() func() time.Duration {
+	return func() time.Duration {
+		var ts syscall.Timespec
+		_, _, errno := syscall.Syscall(syscall.SYS_CLOCK_GETTIME, clockBoottime, uintptr(unsafe.Pointer(&ts)), 0)
+		if errno != 0 {
+			return 0
+		}
+		return time.Duration(ts.Nano())
+	}
+}
+
+// bootID names this boot, so that a boot-clock reading found on disk is only
+// compared with readings of the same boot.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

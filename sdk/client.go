@@ -1,0 +1,240 @@
+package copyhold
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// tickEvery is how often the clock is read and the ladder applied. No longer timer is
+// used, because timers stop while a machine sleeps.
+const tickEvery = time.Second
+
+// A Client knows what a license allows. Open makes one.
+type Client struct {
+	options  Options
+	log      *slog.Logger
+	sys      system
+	net      *transport // nil without endpoints
+	cache    *cache
+	spool    *spool
+	holder   Holder
+	instance string
+	device   []byte // private X25519 key
+
+	components map[string]string // of this machine, hashed
+
+	features atomic.Pointer[map[string]*Feature]
+	view     atomic.Pointer[view]
+	now      atomic.Int64 // effective time of the last tick, unix seconds
+
+	stop context.CancelFunc
+	wake chan struct{} // there may be work
+	done chan struct{} // closed when the goroutine has ended
+
+	mu       sync.Mutex // held for moments, never over the network
+	clock    clock
+	trust    trust
+	document document
+	leases   []*Lease
+	refresh  schedule
+	flush    schedule
+	stream   stream
+	doubt    doubt
+	until    int64 // effective time at which what checks see changes by itself; 0 never
+	timer    *time.Timer
+	closed   bool
+	contact  contact
+	changes  changes
+	quotas   map[string]license.Decision // the last signed decision on a meter
+}
+
+// A contact is how asking the server went lately.
+type contact struct {
+	at  int64 // the server's time in its last signed answer
+	err error // nil when the last attempt succeeded
+}
+
+// Open returns a client that knows what its cache knows, and keeps up with the server
+// until ctx ends or Close is called. It waits for the network only when the cache has no
+// license, at most Options.Wait. It fails only when the options are wrong: without a
+// server and a license the state is none, and the client goes on trying.
+func Open(ctx context.Context, o Options) (*Client, error) {
+	return open(ctx, o, realSystem(os.Getenv))
+}
+
+func open(ctx context.Context, o Options, sys system) (*Client, error) {
+	o, err := o.ready(sys.getenv)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		options: o, log: o.Logger, sys: sys,
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		clock:  clock{wall: sys.now, boot: sys.boot},
+		quotas: map[string]license.Decision{},
+	}
+	c.features.Store(&map[string]*Feature{})
+	c.view.Store(&view{})
+	if c.trust.verifier, c.trust.rootSet, err = o.verifier(); err != nil {
+		return nil, err
+	}
+	if len(o.Endpoints) > 0 {
+		if c.net, err = newTransport(o, sys.boot); err != nil {
+			return nil, err
+		}
+	}
+	c.openCache()
+	c.readFile()
+	c.mu.Lock()
+	c.apply()
+	c.mu.Unlock()
+	if c.net != nil && c.view.Load().license == nil && o.Wait > 0 {
+		waiting, cancel := context.WithTimeout(ctx, o.Wait)
+		c.refreshNow(waiting, foregroundAttempts)
+		cancel()
+	}
+	ctx, c.stop = context.WithCancel(ctx)
+	c.mu.Lock()
+	c.timer = time.AfterFunc(tickEvery, c.tick)
+	c.mu.Unlock()
+	go c.run(ctx)
+	return c, nil
+}
+
+// openCache takes up what an earlier process left. Whatever is wrong with the folder
+// costs only that.
+func (c *Client) openCache() {
+	var err error
+	if c.cache, err = openCache(c.options.CacheDir); err != nil {
+		c.log.Warn("the cache folder is not usable: nothing survives a restart", "folder", c.options.CacheDir, "error", err)
+	}
+	c.device = c.deviceKey()
+	c.holder = c.sys.defaultHolder(c.cache.instance)
+	if c.options.Holder != nil {
+		c.holder = *c.options.Holder
+	}
+	c.instance = c.options.Instance
+	if c.instance == "" {
+		c.instance = c.cache.process()
+	}
+	c.components = c.sys.machine().hashed(c.options.salt(c.trust.verifier.Issuer()))
+	if c.holder.Kind == KindMachine && c.holder.Components == nil {
+		c.holder.Components = c.components
+	}
+	c.openSpool()
+	own, others := c.cache.load()
+	for _, s := range append(others, own) {
+		c.restore(s)
+	}
+	c.restoreLeases(own.Leases)
+}
+
+func (c *Client) openSpool() {
+	var lost int
+	var err error
+	if c.spool, lost, err = openSpool(c.cache.spoolDir(), c.options.SpoolLimit); err != nil {
+		c.log.Error("the spool of usage is not usable: usage is kept in memory", "error", err)
+		c.spool, _, _ = openSpool("", c.options.SpoolLimit)
+		return
+	}
+	if lost > 0 {
+		c.log.Error("usage was torn when the machine lost power", "events", lost)
+	}
+	if err := c.cache.adopt(c.spool); err != nil {
+		c.log.Error("usage of an earlier process waits in its slot", "error", err)
+	}
+}
+
+// deviceKey is the device's private key, kept in the cache folder.
+func (c *Client) deviceKey() []byte {
+	create := func() ([]byte, error) {
+		_, priv, err := license.GenerateX25519()
+		return priv, err
+	}
+	if c.cache.dir != "" {
+		key, err := keep(filepath.Join(c.cache.dir, "device.key"), create)
+		if err == nil && len(key) == 32 {
+			return key
+		}
+		c.log.Warn("the device's key cannot be kept", "error", err)
+	}
+	key, err := create()
+	if err != nil {
+		c.log.Error("the device has no key: nothing sealed can be opened", "error", err)
+	}
+	return key
+}
+
+// run is the client's one goroutine.
+func (c *Client) run(ctx context.Context) {
+	defer close(c.done)
+	defer c.end()
+	for ctx.Err() == nil {
+		c.guard("working", func() { c.work(ctx) })
+		c.guard("listening", func() { c.rest(ctx) })
+	}
+}
+
+// guard keeps a panic of ours from ending the program that we are a guest in.
+func (c *Client) guard(doing string, f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.log.Error("a fault of the license client", "doing", doing, "panic", r)
+			c.mu.Lock()
+			c.refresh.failed(c.sys.boot(), time.Minute, time.Minute, 0)
+			c.stream.retryAt = c.sys.boot() + time.Minute
+			c.mu.Unlock()
+		}
+	}()
+	f()
+}
+
+// end settles what can be settled and leaves nothing running.
+func (c *Client) end() {
+	c.mu.Lock()
+	c.closed = true
+	c.timer.Stop()
+	c.mu.Unlock()
+	c.guard("settling", c.settle)
+	c.guard("ending", func() {
+		if err := c.spool.close(); err != nil {
+			c.log.Error("syncing usage", "error", err)
+		}
+		c.cache.close()
+		if c.net != nil {
+			c.net.close()
+		}
+	})
+}
+
+// Close ends the client, as the end of the context given to Open does, and waits for it:
+// leases are given back and usage is sent, for at most 5 seconds in all. What could not
+// be sent is kept for the next process. Checks go on answering from memory.
+func (c *Client) Close() error {
+	if c == nil {
+		return nil
+	}
+	c.stop()
+	<-c.done
+	return nil
+}
+
+// poke makes the goroutine look for work.
+func (c *Client) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stream.interrupt != nil {
+		c.stream.interrupt()
+	}
+}

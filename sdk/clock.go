@@ -1,0 +1,79 @@
+package copyhold
+
+import "time"
+
+// clockTolerance is how far the wall clock may be ahead of signed time plus the time
+// since, in seconds, before it is doubted: what a real clock and a slow answer explain.
+const clockTolerance = 300
+
+// A clock tells the time that the ladder is read at. Its high-water mark moves with
+// signed time only, so a wrong wall clock is forgotten as soon as it is corrected.
+// The client's lock guards it.
+type clock struct {
+	wall func() time.Time
+	boot func() time.Duration
+
+	signed int64         // highest signed time, unix seconds
+	at     time.Duration // on the boot clock, no later than signed was
+	exact  bool          // signed was said at that moment, and at counts all time since
+}
+
+// A reading is one look at the clock, in unix seconds.
+type reading struct {
+	now     int64 // never before trusted
+	trusted int64 // signed time plus the time since: not after the true time
+	doubt   bool  // the wall clock is ahead of what the boot clock can explain
+}
+
+func (c *clock) read() reading {
+	r := reading{trusted: c.trusted()}
+	r.now = max(c.wall().Unix(), r.trusted)
+	r.doubt = c.exact && r.now > r.trusted+clockTolerance
+	return r
+}
+
+func (c *clock) trusted() int64 {
+	if c.signed == 0 {
+		return 0
+	}
+	return c.signed + int64((c.boot()-c.at)/time.Second)
+}
+
+// advance takes a time out of a verified statement, and reports whether the high-water
+// mark moved. Fresh says that the statement was made just now: it carried our nonce.
+func (c *clock) advance(signed int64, fresh bool) bool {
+	moved := signed > c.trusted()
+	if moved {
+		c.signed, c.at, c.exact = signed, c.boot(), false
+	}
+	c.exact = c.exact || fresh
+	return moved
+}
+
+// A clockRecord is the clock as it is kept on disk. The wall clock has no part in it.
+type clockRecord struct {
+	Signed int64         `json:"signed"`
+	Boot   string        `json:"boot,omitempty"`
+	At     time.Duration `json:"at,omitempty"`
+	Exact  bool          `json:"exact,omitempty"`
+}
+
+func (c *clock) record(boot string) clockRecord {
+	return clockRecord{Signed: c.signed, Boot: boot, At: c.at, Exact: c.exact && boot != ""}
+}
+
+// restore takes the record of an earlier process. In the same boot the time since is
+// known; after another, that at least this boot has passed since; else nothing.
+func (c *clock) restore(r clockRecord, boot string) {
+	at, exact := c.boot(), false
+	switch {
+	case boot == "":
+	case r.Boot == boot && r.At <= at:
+		at, exact = r.At, r.Exact
+	case r.Boot != boot:
+		at = 0
+	}
+	if r.Signed+int64((c.boot()-at)/time.Second) > c.trusted() {
+		c.signed, c.at, c.exact = r.Signed, at, exact
+	}
+}

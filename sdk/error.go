@@ -1,0 +1,50 @@
+package copyhold
+
+import (
+	"errors"
+
+	"copyhold.dev/sdk/license"
+)
+
+var (
+	// ErrSpoolFull is that so much usage waits to be sent that no more can be kept.
+	ErrSpoolFull = errors.New("copyhold: the spool of usage is full")
+	// ErrClosed is that the client was closed, or its context ended.
+	ErrClosed = errors.New("copyhold: the client is closed")
+)
+
+// A DecisionError is why something was not granted. When its outcome is denied, a
+// signature was verified; everything else is unavailable.
+type DecisionError struct {
+	Decision license.Decision
+	cause    error
+}
+
+// Error tells the reason.
+func (e *DecisionError) Error() string {
+	return "copyhold: " + string(e.Decision.Outcome) + " (" + e.Decision.Code + "): " + e.Decision.Reason
+}
+
+// Unwrap returns what made an answer unavailable, such as context.Canceled.
+func (e *DecisionError) Unwrap() error { return e.cause }
+
+// IsDenied reports whether err is a denial by the license. It is false for everything
+// that is a failure of infrastructure.
+func IsDenied(err error) bool { return hasOutcome(err, license.Denied) }
+
+// IsUnavailable reports whether err is a failure of infrastructure.
+func IsUnavailable(err error) bool { return hasOutcome(err, license.Unavailable) }
+
+func hasOutcome(err error, o license.Outcome) bool {
+	var d *DecisionError
+	return errors.As(err, &d) && d.Decision.Outcome == o
+}
+
+func unavailable(err error) *DecisionError {
+	return &DecisionError{cause: err, Decision: license.Decision{
+		Outcome: license.Unavailable,
+		Code:    license.CodeUnavailable,
+		Reason:  err.Error(),
+		Rule:    "only a signed statement may deny",
+	}}
+}

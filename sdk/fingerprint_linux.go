@@ -1,0 +1,144 @@
+package copyhold
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"copyhold.dev/sdk/license"
+)
+
+// thisMachine reads what Linux tells without privileges, and more where it has them.
+func thisMachine() machine {
+	if inContainer() {
+		return thisContainer()
+	}
+	m := machine{
+		license.ComponentSystem:     firstLine("/etc/machine-id"),
+		license.ComponentNetwork:    networkCard(),
+		license.ComponentProcessor:  processor(),
+		license.ComponentFilesystem: rootFilesystem(),
+	}
+	firmware := firstLine("/sys/class/dmi/id/product_uuid") // for root only
+	if isVirtual(firstLine("/sys/class/dmi/id/sys_vendor") + " " + firstLine("/sys/class/dmi/id/product_name")) {
+		m[license.ComponentInstance] = firmware
+		return m
+	}
+	m[license.ComponentBoard] = firmware
+	m[license.ComponentDrive] = driveSerial()
+	return m
+}
+
+// thisContainer tells the container, not the image or the host: both are shared.
+func thisContainer() machine {
+	name, err := os.Hostname()
+	if err != nil {
+		name = ""
+	}
+	return machine{
+		license.ComponentPod:       name,
+		license.ComponentVolume:    rootFilesystem(),
+		license.ComponentProcessor: processor(),
+	}
+}
+
+func firstLine(path string) string {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(string(content), "\n")
+	return strings.TrimSpace(line)
+}
+
+func inContainer() bool {
+	for _, path := range []string{"/.dockerenv", "/run/.containerenv", "/run/systemd/container"} {
+		if _, err := os.Stat(path); err == nil {
+			return true
+		}
+	}
+	return strings.Contains(firstLine("/proc/1/environ"), "container=")
+}
+
+func isVirtual(vendor string) bool {
+	vendor = strings.ToLower(vendor)
+	for _, name := range []string{
+		"qemu", "kvm", "vmware", "virtualbox", "innotek", "xen", "amazon ec2", "google compute", "virtual machine",
+		"parallels", "bhyve", "openstack", "digitalocean", "hetzner", "firecracker",
+	} {
+		if strings.Contains(vendor, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func processor() string {
+	content, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(content)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return value
+		}
+	}
+	return ""
+}
+
+// rootFilesystem returns the UUID of the file system at the root, by the device number
+// that both it and the link in by-uuid have.
+func rootFilesystem() string {
+	var root syscall.Stat_t
+	if syscall.Stat("/", &root) != nil {
+		return ""
+	}
+	links, err := filepath.Glob("/dev/disk/by-uuid/*")
+	if err != nil {
+		return ""
+	}
+	for _, link := range links {
+		var device syscall.Stat_t
+		if syscall.Stat(link, &device) == nil && uint64(device.Rdev) == uint64(root.Dev) {
+			return filepath.Base(link)
+		}
+	}
+	return ""
+}
+
+// driveSerial returns the serial number of the drive that the root is on, or else of the
+// first that tells one.
+func driveSerial() string {
+	var root syscall.Stat_t
+	if syscall.Stat("/", &root) == nil {
+		device := fmt.Sprintf("/sys/dev/block/%d:%d", root.Dev>>8&0xfff, root.Dev&0xff|root.Dev>>12&0xfff00)
+		if path, err := filepath.EvalSymlinks(device); err == nil {
+			for _, drive := range []string{path, filepath.Dir(path)} {
+				if serial := serialOf(drive); serial != "" {
+					return serial
+				}
+			}
+		}
+	}
+	drives, err := filepath.Glob("/sys/block/*")
+	if err != nil {
+		return ""
+	}
+	for _, drive := range drives {
+		if serial := serialOf(drive); serial != "" {
+			return serial
+		}
+	}
+	return ""
+}
+
+func serialOf(drive string) string {
+	for _, name := range []string{"serial", "device/serial", "wwid", "device/wwid"} {
+		if serial := firstLine(filepath.Join(drive, name)); serial != "" {
+			return serial
+		}
+	}
+	return ""
+}

@@ -1,0 +1,127 @@
+package copyhold
+
+import (
+	"os"
+	"os/user"
+	"regexp"
+	"strings"
+)
+
+// Kinds of holder, as plans name them.
+const (
+	KindMachine  = "machine"
+	KindUser     = "user"
+	KindWorkload = "workload"
+)
+
+// A Holder is who holds a lease.
+type Holder struct {
+	Kind string `json:"kind"` // KindMachine, KindUser or KindWorkload
+	ID   string `json:"id"`   // the same each time this holder asks
+	// Components are salted hashes by which a machine is recognised, by name.
+	Components map[string]string `json:"components,omitempty"`
+}
+
+// A jobSystem runs jobs, and tells them who they are by environment variables.
+type jobSystem struct {
+	name string
+	id   []string // all have to be set
+	more []string // refine it where they are set
+}
+
+func jobSystems() []jobSystem {
+	return []jobSystem{
+		{"github", []string{"GITHUB_RUN_ID", "GITHUB_JOB"}, []string{"GITHUB_RUN_ATTEMPT"}},
+		{"gitlab", []string{"CI_JOB_ID"}, nil},
+		{"buildkite", []string{"BUILDKITE_JOB_ID"}, nil},
+		{"circleci", []string{"CIRCLE_WORKFLOW_JOB_ID"}, nil},
+		{"jenkins", []string{"JENKINS_URL", "BUILD_TAG"}, nil},
+		{"azure", []string{"SYSTEM_JOBID"}, []string{"SYSTEM_JOBATTEMPT"}},
+		{"bitbucket", []string{"BITBUCKET_STEP_UUID"}, nil},
+		{"slurm", []string{"SLURM_JOB_ID"}, []string{"SLURM_CLUSTER_NAME", "SLURM_ARRAY_TASK_ID"}},
+		{"pbs", []string{"PBS_JOBID"}, nil},
+		{"lsf", []string{"LSB_JOBID"}, []string{"LSB_JOBINDEX"}},
+		{"gridengine", []string{"SGE_TASK_ID", "JOB_ID"}, nil},
+		{"awsbatch", []string{"AWS_BATCH_JOB_ID"}, []string{"AWS_BATCH_JOB_ATTEMPT"}},
+	}
+}
+
+// jobID returns the identity of the CI or batch job that this process is part of, or "".
+func jobID(getenv func(string) string) string {
+	for _, s := range jobSystems() {
+		if id := s.identify(getenv); id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+func (s jobSystem) identify(getenv func(string) string) string {
+	parts := []string{s.name}
+	for _, name := range s.id {
+		value := getenv(name)
+		if value == "" {
+			return ""
+		}
+		parts = append(parts, value)
+	}
+	for _, name := range s.more {
+		if value := getenv(name); value != "" {
+			parts = append(parts, value)
+		}
+	}
+	return strings.Join(parts, ":")
+}
+
+// podUID returns the UID of the Kubernetes pod that this process is part of, or "". It is
+// POD_UID where the pod's specification passes metadata.uid on, or else is read from the
+// mounts that the kubelet made.
+func podUID(getenv func(string) string) string {
+	if getenv("KUBERNETES_SERVICE_HOST") == "" {
+		return ""
+	}
+	if uid := getenv("POD_UID"); uid != "" {
+		return uid
+	}
+	for _, path := range []string{"/proc/self/mountinfo", "/proc/self/cgroup"} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		if uid := findPodUID(string(content)); uid != "" {
+			return uid
+		}
+	}
+	return ""
+}
+
+func findPodUID(text string) string {
+	found := regexp.MustCompile(`/kubelet/pods/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/`).FindStringSubmatch(text)
+	if found == nil {
+		found = regexp.MustCompile(`[/-]pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12})`).FindStringSubmatch(text)
+	}
+	if found == nil {
+		return ""
+	}
+	return strings.ReplaceAll(found[1], "_", "-")
+}
+
+// defaultHolder says who holds what this process leases: the pod, the job, or else this
+// copy of the cache folder.
+func (s system) defaultHolder(instance string) Holder {
+	if uid := podUID(s.getenv); uid != "" {
+		return Holder{Kind: KindWorkload, ID: "pod:" + uid}
+	}
+	if id := jobID(s.getenv); id != "" {
+		return Holder{Kind: KindWorkload, ID: id}
+	}
+	return Holder{Kind: KindMachine, ID: instance}
+}
+
+// accountName is the holder of pools that count people, unless one was named.
+func accountName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return ""
+}

@@ -1,0 +1,124 @@
+package copyhold
+
+import (
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A doubt is that the wall clock is ahead of all that signed time and the boot clock can
+// explain. It spends grace, and no more than that.
+type doubt struct {
+	on    bool
+	since time.Duration // on the boot clock; every fresh signed time begins it again
+}
+
+// at returns the time at which to read a document's ladder. While the clock is in doubt
+// that is no later than the end of its grace, until the doubt has lasted as long as the
+// grace: a clock that is wrong locks nobody out, one that was held back gains no more.
+func (d doubt) at(r reading, boot time.Duration, due, exp int64) int64 {
+	if !d.on || boot-d.since >= time.Duration(exp-due)*time.Second {
+		return r.now
+	}
+	return max(min(r.now, exp-1), r.trusted)
+}
+
+// tick applies the ladder's next change, and wakes the goroutine when something is due.
+func (c *Client) tick() {
+	due := false
+	c.guard("ticking", func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.apply()
+		due = c.isDue()
+	})
+	c.mu.Lock()
+	if !c.closed {
+		c.timer.Reset(tickEvery)
+	}
+	c.mu.Unlock()
+	if due {
+		c.poke()
+	}
+}
+
+// apply reads the clock and brings everything that checks look at up to date.
+func (c *Client) apply() {
+	r, boot := c.clock.read(), c.sys.boot()
+	if r.doubt && !c.doubt.on {
+		c.doubt.since = boot
+		c.refresh.hasten(boot)
+	}
+	c.doubt.on = r.doubt
+	c.admitFile(r)
+	c.watchBinding(r)
+	fallback := false
+	for _, l := range c.leases {
+		c.applyLease(l, r, boot)
+		fallback = fallback || l.fallback
+	}
+	was, next := c.view.Load(), &view{refusal: c.trust.refusal(), fallback: fallback}
+	now := r.now
+	if doc := c.document.license; doc != nil {
+		now = c.doubt.at(r, boot, doc.Due, doc.Expires)
+		next.license, next.standing = doc, doc.Standing(c.facts(doc.Subject, doc.Binding), now)
+	}
+	c.show(was, next, now)
+}
+
+func (c *Client) facts(subject string, b *license.Binding) license.Facts {
+	f := license.Facts{Clock: c.doubt.on, Revoked: c.trust.revocation(subject)}
+	if !c.options.Released.IsZero() {
+		f.Released = c.options.Released.Unix()
+	}
+	if b != nil {
+		f.Mismatch = c.document.mismatch
+	}
+	return f
+}
+
+// show makes next what checks see at now, and tells of a change.
+func (c *Client) show(was, next *view, now int64) {
+	before := c.now.Swap(now)
+	if *was == *next {
+		if now >= before && (c.until == 0 || now < c.until) {
+			return
+		}
+		next = was
+	}
+	c.view.Store(next)
+	if doc := next.license; doc != nil && was.license != doc {
+		for _, set := range []map[string]license.Feature{doc.Features, doc.Fallback} {
+			for name := range set {
+				c.resolve(name)
+			}
+		}
+	}
+	c.until = next.standing.At
+	for _, f := range *c.features.Load() {
+		if d := c.grant(f, next); d.NextAt != 0 && (c.until == 0 || d.NextAt < c.until) {
+			c.until = d.NextAt
+		}
+	}
+	from, to := was.decision(), next.decision()
+	if from.State != to.State || from.Outcome != to.Outcome || was.standing.Cause != next.standing.Cause {
+		c.tell(Change{From: from, To: to, Cause: next.standing.Cause})
+	}
+}
+
+// watchBinding notes since when this machine is not the one the license is bound to.
+func (c *Client) watchBinding(r reading) {
+	doc := c.document.license
+	if doc == nil || doc.Binding == nil || c.matches(doc.Binding) {
+		if c.document.mismatch != 0 {
+			c.document.mismatch = 0
+			c.persist()
+		}
+		return
+	}
+	if c.document.mismatch == 0 {
+		c.document.mismatch = max(r.trusted, 1)
+		c.log.Warn("the license is bound to another machine")
+		c.persist()
+	}
+}

@@ -1,0 +1,78 @@
+package copyhold
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+func wantState(t *testing.T, c *Client, want license.State) {
+	t.Helper()
+	if got := c.State(); got != want {
+		t.Fatalf("state %s, want %s\n%s", got, want, c.Why())
+	}
+}
+
+func TestFeaturesOfAValidLicense(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		wantState(t, c, license.StateValid)
+		if !c.Feature("export").Enabled() || !c.Enabled("export") || c.Enabled("off") || c.Enabled("unknown") {
+			t.Error("features are not those of the license")
+		}
+		if c.Feature("layers").Int() != 50 || c.Feature("theme").Text() != "dark" {
+			t.Error("values are not those of the license")
+		}
+		if d := c.Check("unknown"); d.Outcome != license.Denied || d.Code != license.CodeFeatureAbsent {
+			t.Errorf("unknown feature: %+v", d)
+		}
+	})
+}
+
+func TestServerGoneWalksTheLadderAndRecovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{60, 120, 420, 1260, 3060}
+		var seen []license.State
+		o := w.options()
+		o.OnChange = func(ch Change) { seen = append(seen, ch.To.State); panic("a careless program") }
+		c := w.open(t, o)
+		export, layers := c.Feature("export"), c.Feature("layers")
+		w.net.cut("one.test", true)
+		opened := time.Now()
+		at := func(seconds int64) { time.Sleep(time.Until(opened.Add(time.Duration(seconds+2) * time.Second))) }
+		at(60)
+		wantState(t, c, license.StateValid)
+		at(2 * 60)
+		wantState(t, c, license.StateStale)
+		at(7 * 60)
+		wantState(t, c, license.StateGrace)
+		if !export.Enabled() {
+			t.Error("grace is full function")
+		}
+		at(21 * 60)
+		wantState(t, c, license.StateDegraded)
+		if export.Enabled() || layers.Int() != 5 {
+			t.Errorf("degraded is the fallback: export %v, layers %d", export.Enabled(), layers.Int())
+		}
+		at(51 * 60)
+		wantState(t, c, license.StateDenied)
+		if layers.Int() != 0 || layers.Enabled() {
+			t.Error("denied grants nothing")
+		}
+		w.net.cut("one.test", false)
+		time.Sleep(time.Minute)
+		wantState(t, c, license.StateValid)
+		if !export.Enabled() {
+			t.Error("not recovered")
+		}
+		want := []license.State{"valid", "stale", "grace", "degraded", "denied", "valid"}
+		if !slices.Equal(seen, want) {
+			t.Errorf("changes %v, want %v", seen, want)
+		}
+	})
+}

@@ -1,0 +1,230 @@
+package copyhold
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// claimWithin is how long a lease that an earlier process left in the cache waits to be
+// acquired again, before it is given back.
+const claimWithin = time.Minute
+
+// A Lease is units of a pool that are held. It is renewed in the background until it is
+// released.
+type Lease struct {
+	client   *Client
+	pool     string
+	units    int64
+	holder   Holder
+	instance string
+	decision atomic.Pointer[license.Decision]
+	ended    chan struct{}
+
+	// The rest is guarded by the client's lock.
+	request  string // of the acquire that made it
+	doc      *license.Lease
+	compact  string
+	borrowed time.Duration // asked for; renewed for as long again
+	keep     bool          // outlives the process
+	fallback bool          // no units, only the fallback set
+	claimed  bool          // by Acquire in this process
+	since    time.Duration // on the boot clock: taken from the cache
+	released bool          // to be told to the server
+	over     bool          // ended is closed
+	lost     *license.Decision
+	renew    schedule
+	standing license.Standing
+}
+
+// A leaseRecord is a lease as the cache keeps it.
+type leaseRecord struct {
+	Request  string        `json:"request"`
+	Lease    string        `json:"lease"`
+	Holder   Holder        `json:"holder"`
+	Borrowed time.Duration `json:"borrowed,omitempty"`
+	Keep     bool          `json:"keep,omitempty"`
+	Released bool          `json:"released,omitempty"`
+}
+
+// Pool returns the name of the pool.
+func (l *Lease) Pool() string {
+	if l == nil {
+		return ""
+	}
+	return l.pool
+}
+
+// Units returns how many units are held: 0 when a full pool left only the fallback.
+func (l *Lease) Units() int64 {
+	if l == nil || l.Fallback() {
+		return 0
+	}
+	return l.units
+}
+
+// ID returns the server's name of the lease, "" for a fallback.
+func (l *Lease) ID() string {
+	if l == nil {
+		return ""
+	}
+	l.client.mu.Lock()
+	defer l.client.mu.Unlock()
+	if l.doc == nil {
+		return ""
+	}
+	return l.doc.Lease
+}
+
+// Fallback reports that the pool was full and its plan grants the fallback set instead:
+// the features of the client are those of the fallback until the lease is released.
+func (l *Lease) Fallback() bool {
+	return l != nil && l.decision.Load().Code == license.CodeFallback
+}
+
+// State returns where the lease stands on the ladder: denied once it was released or lost.
+func (l *Lease) State() license.State { return l.Decision().State }
+
+// Decision tells whether the units may be used, why, and what comes next.
+func (l *Lease) Decision() license.Decision {
+	if l == nil {
+		return license.Decision{
+			Outcome: license.Unavailable, Code: license.CodeUnavailable, State: license.StateNone,
+			Reason: "there is no lease", Rule: "lease.state",
+		}
+	}
+	return *l.decision.Load()
+}
+
+// Ended is closed when the units may no longer be used: the lease was released, the
+// vendor or an administrator has ended it, or its grace has passed without a renewal.
+// Whether running work is stopped then is for the program to decide.
+func (l *Lease) Ended() <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.ended
+}
+
+// Release gives the units back. When no server answers it returns an error for which
+// IsUnavailable is true, and the client goes on trying: a repetition changes nothing.
+func (l *Lease) Release(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	c := l.client
+	c.mu.Lock()
+	done := l.released && !c.holds(l) || l.doc == nil
+	l.released = true
+	c.apply()
+	if l.doc == nil {
+		c.forget(l)
+	}
+	c.persist()
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, foregroundTimeout)
+	defer cancel()
+	return c.giveBack(within, l, foregroundAttempts)
+}
+
+// applyLease brings a lease up to date.
+func (c *Client) applyLease(l *Lease, r reading, boot time.Duration) {
+	d := license.Decision{Outcome: license.Denied, Code: license.CodeExpired, State: license.StateDenied, Rule: "lease.state"}
+	switch {
+	case l.released:
+		d.Reason = "the lease was released"
+	case l.lost != nil:
+		d = *l.lost
+		d.State = license.StateDenied
+	case l.fallback:
+		return
+	default:
+		now := c.doubt.at(r, boot, l.doc.Due, l.doc.Expires)
+		l.standing = l.doc.Standing(c.leaseFacts(l.doc), now)
+		d = leaseDecision(l.standing)
+	}
+	before := l.decision.Load()
+	if before != nil && same(*before, d) {
+		return
+	}
+	l.decision.Store(&d)
+	if d.Outcome == license.Denied && !l.over {
+		l.over = true
+		close(l.ended)
+	}
+	if before != nil && before.State != d.State && !l.released {
+		c.tell(Change{From: *before, To: d, Cause: l.standing.Cause, Lease: l})
+	}
+}
+
+func leaseDecision(s license.Standing) license.Decision {
+	d := license.Decision{
+		Outcome: license.Allowed, Code: s.Code, Reason: license.Reason(s.Code), Rule: "lease.state",
+		State: s.State, Next: string(s.Next), NextAt: s.At,
+	}
+	if !s.State.Full() { // the units may be somebody else's by now
+		d.Outcome = license.Denied
+	}
+	return d
+}
+
+// same reports whether two decisions of the ladder say the same.
+func same(a, b license.Decision) bool {
+	return a.Outcome == b.Outcome && a.Code == b.Code && a.State == b.State && a.NextAt == b.NextAt && a.Reason == b.Reason
+}
+
+func (c *Client) leaseFacts(doc *license.Lease) license.Facts {
+	f := license.Facts{Clock: c.doubt.on, Revoked: c.trust.revocation(doc.Lease)}
+	if f.Revoked == nil {
+		f.Revoked = c.trust.revocation(doc.Subject)
+	}
+	if b := doc.Binding; b != nil && !c.matches(b) {
+		f.Mismatch = max(c.document.mismatch, doc.IssuedAt)
+	}
+	return f
+}
+
+func (c *Client) holds(l *Lease) bool {
+	for _, held := range c.leases {
+		if held == l {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Client) forget(l *Lease) {
+	var rest []*Lease
+	for _, held := range c.leases {
+		if held != l {
+			rest = append(rest, held)
+		}
+	}
+	c.leases = rest
+}
+
+// restoreLeases takes up the leases of an earlier process in this slot: they can be
+// acquired again without a server, and those it could not give back are given back.
+func (c *Client) restoreLeases(records []leaseRecord) {
+	known := c.trust.verifier.Known()
+	for _, r := range records {
+		doc, err := known.Lease(r.Lease, 0)
+		if err != nil {
+			c.log.Warn("a lease in the cache is not believed", "error", err)
+			continue
+		}
+		l := &Lease{
+			client: c, pool: doc.Pool, units: doc.Units, holder: r.Holder, instance: doc.Instance,
+			request: r.Request, doc: doc, compact: r.Lease, borrowed: r.Borrowed, keep: r.Keep,
+			released: r.Released, since: c.sys.boot(), ended: make(chan struct{}),
+		}
+		l.renew.between(doc.Refresh)
+		c.clock.advance(doc.IssuedAt, false)
+		c.leases = append(c.leases, l)
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !windows && (!unix || solaris || illumos || aix)
+
+package copyhold
+
+import (
+	"errors"
+	"os"
+)
+
+// lockFile fails: the standard library has no file lock here that goes with the
+// process, so each process keeps its state in memory.
+func lockFile(string) (*os.File, error) { return nil, errors.ErrUnsupported }

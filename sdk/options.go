@@ -1,0 +1,215 @@
+package copyhold
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// Options say what a program is and where its license comes from. Product and RootSet
+// have to be set, and at least one of Endpoints and LicenseFile.
+type Options struct {
+	// Endpoints are base URLs of license servers, the preferred one first. A client stays
+	// with one that works and moves on when it fails.
+	Endpoints []string
+
+	// Key is the license key. When it is empty, KeyFile is read, or else the environment:
+	// COPYHOLD_LICENSE_KEY, or the file that COPYHOLD_LICENSE_KEY_FILE names.
+	Key     string
+	KeyFile string
+
+	// LicenseFile is the path of an exported license, as JSON or armoured. With it, and
+	// without Endpoints, no network is used at all.
+	LicenseFile string
+
+	// Product is the name of the program's product.
+	Product string
+
+	// RootSet is what the program trusts: the environment's root set as `copyhold
+	// signing-key root export` or GET /v1/rootset gives it. Embed it in the program; what
+	// is read from a file at run time can be replaced there.
+	RootSet []byte
+
+	// Issuer, when set, has to be the environment of the root set.
+	Issuer string
+
+	// CacheDir keeps what has to survive a restart; processes share it. Empty is a folder
+	// for the product in the user's cache folder, "-" is no folder at all.
+	CacheDir string
+
+	// Holder says who holds leases, in place of the pod, the job or this copy of the cache
+	// folder. User says it for pools that count people, in place of the account's name.
+	Holder *Holder
+	User   string
+
+	// Salt is the product's, for the hashes by which machines are recognised. Empty derives
+	// it from the environment and the product.
+	Salt []byte
+
+	// Sealed says that the program opens sealed data: its documents then carry the keys of
+	// the features that are granted, wrapped to this device, and work on no other.
+	Sealed bool
+
+	// Instance tells apart the processes of one holder; empty takes the slot of the cache
+	// folder.
+	Instance string
+
+	// Version and Released describe this build. A license with maintenance covers builds
+	// released before its maintenance ends.
+	Version  string
+	Released time.Time
+
+	// Wait is how long Open waits for the first license when the cache has none: 0 is 8
+	// seconds, negative is not at all.
+	Wait time.Duration
+
+	// OnChange is called after each change of state, one at a time and in order. It may
+	// block, and it may panic; no check waits for it.
+	OnChange func(Change)
+
+	// HTTPClient replaces the transport, for proxies and private authorities. Its timeout,
+	// cookies and redirects are not used.
+	HTTPClient *http.Client
+
+	// Logger gets what is worth knowing; nil discards it. License keys are never logged.
+	Logger *slog.Logger
+
+	// SpoolLimit bounds the usage that waits to be sent, in bytes; 0 is 64 MiB. At the
+	// limit Record fails with ErrSpoolFull.
+	SpoolLimit int64
+}
+
+const (
+	defaultSpoolLimit = 64 << 20
+	noCache           = "-"
+)
+
+// ready fills in defaults and finds the key.
+func (o Options) ready(getenv func(string) string) (Options, error) {
+	if o.Product == "" {
+		return o, errors.New("copyhold: no product is named")
+	}
+	if len(o.Endpoints) == 0 && o.LicenseFile == "" {
+		return o, errors.New("copyhold: neither an endpoint nor a license file is given")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.SpoolLimit <= 0 {
+		o.SpoolLimit = defaultSpoolLimit
+	}
+	if o.Wait == 0 {
+		o.Wait = foregroundTimeout
+	}
+	var err error
+	if o.Key, err = o.findKey(getenv); err != nil {
+		return o, err
+	}
+	if o.Key == "" && len(o.Endpoints) > 0 {
+		return o, errors.New("copyhold: no license key is given, and neither COPYHOLD_LICENSE_KEY nor COPYHOLD_LICENSE_KEY_FILE is set")
+	}
+	o.CacheDir, err = o.cacheDir()
+	return o, err
+}
+
+func (o Options) findKey(getenv func(string) string) (string, error) {
+	if key := strings.TrimSpace(o.Key); key != "" {
+		return key, nil
+	}
+	path := o.KeyFile
+	if path == "" {
+		if key := strings.TrimSpace(getenv("COPYHOLD_LICENSE_KEY")); key != "" {
+			return key, nil
+		}
+		path = getenv("COPYHOLD_LICENSE_KEY_FILE")
+	}
+	if path == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("copyhold: reading the license key: %w", err)
+	}
+	return string(bytes.TrimSpace(content)), nil
+}
+
+func (o Options) cacheDir() (string, error) {
+	switch o.CacheDir {
+	case noCache:
+		return "", nil
+	case "":
+	default:
+		return filepath.Abs(o.CacheDir)
+	}
+	if strings.ContainsAny(o.Product, `/\`) || strings.HasPrefix(o.Product, ".") {
+		return "", fmt.Errorf("copyhold: %q is no product's name", o.Product)
+	}
+	base, err := os.UserCacheDir()
+	if err != nil {
+		o.Logger.Warn("there is no cache folder: nothing survives a restart", "error", err)
+		return "", nil
+	}
+	return filepath.Join(base, "copyhold", o.Product), nil
+}
+
+func (o Options) salt(issuer string) []byte {
+	if len(o.Salt) > 0 {
+		return o.Salt
+	}
+	sum := sha256.Sum256([]byte("copyhold/v1/salt\x00" + issuer + "\x00" + o.Product))
+	return sum[:]
+}
+
+// verifier trusts the root set, which is a list of compact JWS: as JSON, as the member
+// rootset of an object, or one a line.
+func (o Options) verifier() (*license.Verifier, []string, error) {
+	list, err := parseRootSet(o.RootSet)
+	if err != nil {
+		return nil, nil, err
+	}
+	issuer := o.Issuer
+	if issuer == "" {
+		pinned, err := license.NewAuditor(list)
+		if err != nil {
+			return nil, nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+		}
+		issuer = pinned.Issuer()
+	}
+	v, err := license.NewVerifier(issuer, o.Product, list)
+	if err != nil {
+		return nil, nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+	}
+	return v, list, nil
+}
+
+func parseRootSet(data []byte) (list []string, err error) {
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("copyhold: no root set is given")
+	case data[0] == '[':
+		err = json.Unmarshal(data, &list)
+	case data[0] == '{':
+		var object struct {
+			RootSet []string `json:"rootset"`
+		}
+		err = json.Unmarshal(data, &object)
+		list = object.RootSet
+	default:
+		list = strings.Fields(string(data))
+	}
+	if err != nil || len(list) == 0 {
+		return nil, errors.New("copyhold: the root set is not a list of signed documents")
+	}
+	return list, nil
+}

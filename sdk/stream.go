@@ -1,0 +1,120 @@
+package copyhold
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	streamPath   = "/v1/license/stream"
+	streamQuiet  = 90 * time.Second // without a byte, the stream is taken for dead
+	streamRetry  = 5 * time.Second  // full jitter, doubling
+	streamMax    = 5 * time.Minute
+	streamSpread = 3 * time.Second // over which all clients react to one change
+)
+
+// A stream tells that something changed; what did, is then fetched and verified. Nothing
+// it says is believed. The client's lock guards it, except that only run calls listen.
+type stream struct {
+	retryAt   time.Duration // on the boot clock
+	failures  int
+	interrupt context.CancelFunc // ends the listening, nil when there is none
+	heard     time.Duration      // the last byte
+}
+
+// rest waits until there is something to do, and listens for changes meanwhile.
+func (c *Client) rest(ctx context.Context) {
+	if c.mayListen() {
+		c.listen(ctx)
+		return
+	}
+	select {
+	case <-c.wake:
+	case <-ctx.Done():
+	}
+}
+
+func (c *Client) mayListen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.net != nil && c.net.key != "" && c.license() != nil && c.sys.boot() >= c.stream.retryAt
+}
+
+func (c *Client) listen(ctx context.Context) {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.stream.interrupt, c.stream.heard = cancel, c.sys.boot()
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.stream.interrupt = nil
+		c.mu.Unlock()
+	}()
+	select {
+	case <-c.wake: // before interrupt was set
+		return
+	default:
+	}
+	err := c.follow(within)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if within.Err() != nil {
+		return // there is work, or the stream was dead; it is opened again afterwards
+	}
+	c.stream.failures++
+	wait := min(streamRetry<<min(c.stream.failures, 10), streamMax)
+	c.stream.retryAt = c.sys.boot() + time.Second + rand.N(wait)
+	c.log.Debug("the stream of changes ended", "error", err)
+}
+
+// follow reads events until the stream or ctx ends.
+func (c *Client) follow(ctx context.Context) error {
+	base, _ := c.net.health()
+	req, err := c.net.request(ctx, base, call{method: http.MethodGet, path: streamPath}, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	res, err := c.net.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
+		return fmt.Errorf("status %d, not a stream", res.StatusCode)
+	}
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(make([]byte, 4096), maxAnswer)
+	event := "message"
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		switch {
+		case lines.Text() == "":
+			c.heard(event)
+			event = "message"
+		case name == "event":
+			event = strings.TrimSpace(value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return errors.New("the server closed it")
+}
+
+// heard notes an event, and that everything has to be fetched soon when it tells a change.
+func (c *Client) heard(event string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stream.heard, c.stream.failures = c.sys.boot(), 0
+	if event == "license" || event == "revocations" || event == "keyset" {
+		c.refresh.hasten(c.sys.boot() + rand.N(streamSpread))
+	}
+}

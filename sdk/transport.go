@@ -1,0 +1,280 @@
+package copyhold
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	connectTimeout    = 2 * time.Second
+	attemptTimeout    = 5 * time.Second
+	foregroundTimeout = 8 * time.Second
+	backgroundTimeout = 30 * time.Second
+
+	foregroundAttempts = 3
+	retryBase          = 200 * time.Millisecond
+	retryCap           = 2 * time.Second
+	budgetPerCall      = 0.2 // retries earned by a call
+	budgetLimit        = 10.0
+
+	maxAnswer = 1 << 20
+)
+
+// A transport sends calls to the first endpoint that works. An answer counts only when
+// the call accepts it, which means that a signature in it was verified: everything else,
+// whatever its status, is a failure of infrastructure. It is safe for concurrent use.
+type transport struct {
+	client *http.Client
+	own    *http.Transport // nil when the client came from outside
+	key    string
+	agent  string
+	boot   func() time.Duration
+
+	mu        sync.Mutex
+	endpoints []*endpoint
+	current   int
+	budget    float64
+}
+
+// A call is one request that may be tried several times, at several endpoints: its body
+// carries what makes a repetition harmless.
+type call struct {
+	method, path string
+	body         any
+	attempts     int           // at most; 0 is once at each endpoint
+	timeout      time.Duration // of one attempt
+	accept       func(ctx context.Context, from string, a answer) error
+}
+
+// An answer is what an endpoint sent back, at most 1 MiB of it.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func newTransport(o Options, boot func() time.Duration) (*transport, error) {
+	t := &transport{key: o.Key, agent: agentOf(o), boot: boot, budget: foregroundAttempts}
+	for _, raw := range o.Endpoints {
+		u, err := url.Parse(strings.TrimRight(strings.TrimSpace(raw), "/"))
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" {
+			return nil, fmt.Errorf("endpoint %q is not an http or https URL", raw)
+		}
+		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+			o.Logger.Warn("the license key travels unencrypted", "endpoint", u.String())
+		}
+		t.endpoints = append(t.endpoints, &endpoint{url: u.String()})
+	}
+	client := &http.Client{}
+	if o.HTTPClient != nil {
+		*client = *o.HTTPClient
+	} else {
+		t.own = &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+			TLSHandshakeTimeout:    connectTimeout,
+			MaxIdleConnsPerHost:    2,
+			IdleConnTimeout:        60 * time.Second,
+			MaxResponseHeaderBytes: 16 << 10,
+			ForceAttemptHTTP2:      true,
+		}
+		client.Transport = t.own
+	}
+	// A redirect is somebody else's answer, and the key must not follow it.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.Jar = nil
+	client.Timeout = 0
+	t.client = client
+	return t, nil
+}
+
+// agentOf names the program, its version and this library.
+func agentOf(o Options) string {
+	program := o.Product
+	if o.Version != "" {
+		program += "/" + o.Version
+	}
+	return strings.Map(printable, program) + " copyhold-go/1"
+}
+
+func printable(r rune) rune {
+	if r <= ' ' || r > '~' {
+		return '_'
+	}
+	return r
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (t *transport) close() {
+	if t.own != nil {
+		t.own.CloseIdleConnections()
+	}
+}
+
+// do tries the call until one answer is accepted. What it returns otherwise is always an
+// *unreachable, except that the end of ctx is told as such.
+func (t *transport) do(ctx context.Context, c call) error {
+	body, err := json.Marshal(c.body)
+	if err != nil {
+		return err
+	}
+	limit := c.attempts
+	if limit == 0 {
+		limit = len(t.endpoints)
+	}
+	failed := &unreachable{}
+	tried := map[*endpoint]bool{}
+	for attempt := range limit {
+		e := t.pick(tried, attempt > 0)
+		if e == nil {
+			break
+		}
+		if tried[e] {
+			if !sleep(ctx, rand.N(min(retryBase<<attempt, retryCap))) {
+				break
+			}
+		}
+		final, err := t.try(ctx, e, c, body)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("asking %s: %w", e.url, ctx.Err())
+		}
+		tried[e] = true
+		failed.add(e, err)
+		if final && len(tried) == len(t.endpoints) {
+			break
+		}
+	}
+	failed.retry = t.opensIn()
+	return failed
+}
+
+// try sends the call once. Final says that asking the same endpoint again is useless.
+func (t *transport) try(ctx context.Context, e *endpoint, c call, body []byte) (final bool, err error) {
+	within, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	a, err := t.send(within, e.url, c, body)
+	if err == nil {
+		if err = t.accepted(within, e.url, c, a); err == nil {
+			t.succeeded(e)
+			return false, nil
+		}
+	}
+	if ctx.Err() != nil {
+		t.abandoned(e)
+		return true, err
+	}
+	t.failed(e, err, a)
+	final = a.status >= 300 && a.status < 500 && a.status != http.StatusTooManyRequests && a.status != http.StatusRequestTimeout
+	return final, err
+}
+
+// accepted asks the call, and turns a panic in parsing into a refusal of the answer.
+func (t *transport) accepted(ctx context.Context, from string, c call, a answer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("reading the answer: %v", r)
+		}
+	}()
+	if err := c.accept(ctx, from, a); err != nil {
+		return fmt.Errorf("%w%s", err, a.problem())
+	}
+	return nil
+}
+
+func (t *transport) request(ctx context.Context, base string, c call, body []byte) (*http.Request, error) {
+	var content io.Reader
+	if c.body != nil {
+		content = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, c.method, base+c.path, content)
+	if err != nil {
+		return nil, err
+	}
+	if c.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", t.agent)
+	if t.key != "" {
+		req.Header.Set("Authorization", "License "+t.key)
+	}
+	return req, nil
+}
+
+func (t *transport) send(ctx context.Context, base string, c call, body []byte) (answer, error) {
+	req, err := t.request(ctx, base, c, body)
+	if err != nil {
+		return answer{}, err
+	}
+	res, err := t.client.Do(req)
+	if err != nil {
+		var u *url.Error
+		if errors.As(err, &u) {
+			err = u.Err
+		}
+		return answer{}, err
+	}
+	defer res.Body.Close()
+	a := answer{status: res.StatusCode, header: res.Header}
+	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if len(a.body) > maxAnswer {
+		return answer{status: a.status}, errors.New("the answer is longer than 1 MiB")
+	}
+	return a, err
+}
+
+// problem tells the title of an RFC 9457 body, or the bare status, for people.
+func (a answer) problem() string {
+	var p struct{ Title, Detail string }
+	if json.Unmarshal(a.body, &p) == nil && p.Title+p.Detail != "" {
+		return fmt.Sprintf(" (status %d, unsigned: %.200s)", a.status, strings.TrimSpace(p.Title+" "+p.Detail))
+	}
+	return fmt.Sprintf(" (status %d)", a.status)
+}
+
+// sleep waits for d, and reports whether it lasted: false when ctx ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// An unreachable error says what each endpoint did instead of answering.
+type unreachable struct {
+	reasons []string
+	retry   time.Duration // before which trying is useless; 0 when not known
+}
+
+func (u *unreachable) add(e *endpoint, err error) {
+	u.reasons = append(u.reasons, e.url+": "+err.Error())
+}
+
+func (u *unreachable) Error() string {
+	if len(u.reasons) == 0 {
+		return "no endpoint may be asked yet"
+	}
+	return "no server answered: " + strings.Join(u.reasons, "; ")
+}

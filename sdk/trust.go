@@ -1,0 +1,182 @@
+package copyhold
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"copyhold.dev/sdk/license"
+)
+
+// trust is what was verified, beside the license itself. The client's lock guards it.
+type trust struct {
+	verifier    *license.Verifier
+	rootSet     []string
+	keySet      []string
+	revocations *license.Revocations
+	revoked     string // the list, compact
+	no          *refusal
+}
+
+// A refusal is the server's signed no, with its proof.
+type refusal struct {
+	Reply    string            `json:"reply"`
+	Nonce    string            `json:"nonce"`
+	subject  string            // the license
+	decision *license.Decision // as signed
+	at       int64
+}
+
+func (t *trust) refusal() *license.Decision {
+	if t.no == nil {
+		return nil
+	}
+	return t.no.decision
+}
+
+// revocation returns what ends the rights of a license or lease early, nil if nothing does.
+func (t *trust) revocation(subject string) *license.Revocation {
+	if t.revocations != nil {
+		if r := t.revocations.Of(subject); r != nil {
+			return r
+		}
+	}
+	if t.no == nil || t.no.subject != subject {
+		return nil
+	}
+	if code := t.no.decision.Code; code != license.CodeRevoked && code != license.CodeSuspended {
+		return nil
+	}
+	return &license.Revocation{
+		Subject: subject, At: t.no.at, Reason: t.no.decision.Reason,
+		Fallback: t.no.decision.State == license.StateDegraded,
+	}
+}
+
+// signedTime reads when an answer was made, before its signature is verified: the clock
+// of this machine, which may be wrong by years, has no say in whether an answer is fresh.
+// The nonce proves that, and the signature the time.
+func signedTime(compact string) int64 {
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		return 0
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return 0
+	}
+	var claims struct {
+		Time     int64 `json:"time"`
+		IssuedAt int64 `json:"iat"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return 0
+	}
+	return max(claims.Time, claims.IssuedAt)
+}
+
+// A proof verifies the answers to one question, and fetches newer sets from the endpoint
+// that gave them where that takes it. It belongs to one goroutine.
+type proof struct {
+	client  *Client
+	nonce   string
+	sets    trust // verifier, rootSet and keySet grow; the rest is the client's
+	fetched bool
+}
+
+// reply verifies a reply to the proof's nonce.
+func (p *proof) reply(ctx context.Context, from, compact string) (*license.Reply, error) {
+	if compact == "" {
+		return nil, errors.New("the answer is not signed")
+	}
+	for {
+		r, err := p.sets.verifier.Reply(compact, p.nonce, signedTime(compact))
+		if err == nil || p.fetched || !needsSets(err) {
+			return r, err
+		}
+		p.fetched = true
+		if err := p.fetch(ctx, from, signedTime(compact)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func needsSets(err error) bool {
+	return errors.Is(err, license.ErrUnknownKey) || errors.Is(err, license.ErrKeySetExpired) || errors.Is(err, license.ErrWithdrawn)
+}
+
+// fetch takes up a newer key set, and the root set where the key set needs one.
+func (p *proof) fetch(ctx context.Context, from string, now int64) error {
+	keys, err := p.list(ctx, from, "keyset")
+	if err != nil {
+		return err
+	}
+	next, err := p.sets.verifier.WithKeySet(keys, now)
+	if errors.Is(err, license.ErrThreshold) || errors.Is(err, license.ErrExpired) {
+		roots, rootErr := p.list(ctx, from, "rootset")
+		if rootErr != nil {
+			return errors.Join(err, rootErr)
+		}
+		moved, rootErr := p.sets.verifier.WithRootSet(roots, now)
+		if rootErr != nil {
+			return errors.Join(err, rootErr)
+		}
+		p.sets.verifier, p.sets.rootSet = moved, roots
+		next, err = moved.WithKeySet(keys, now)
+	}
+	if errors.Is(err, license.ErrRollback) {
+		return nil // it is older than the one in force
+	}
+	if err != nil {
+		return fmt.Errorf("trusting the key set: %w", err)
+	}
+	p.sets.verifier, p.sets.keySet = next, keys
+	return nil
+}
+
+// list asks an endpoint for a signed set: a list of compact JWS, bare or as the member
+// that is named as the set.
+func (p *proof) list(ctx context.Context, from, set string) ([]string, error) {
+	path := issuerPath("/v1/"+set, p.sets.verifier)
+	a, err := p.client.net.send(ctx, from, call{method: http.MethodGet, path: path}, nil)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]json.RawMessage
+	body := a.body
+	if json.Unmarshal(body, &members) == nil {
+		body = members[set]
+	}
+	var list []string
+	if err := json.Unmarshal(body, &list); err != nil || len(list) == 0 {
+		return nil, fmt.Errorf("the answer holds no %s%s", set, a.problem())
+	}
+	return list, nil
+}
+
+func issuerPath(path string, v *license.Verifier) string {
+	return path + "?issuer=" + url.QueryEscape(v.Issuer())
+}
+
+// newProof begins a question.
+func (c *Client) newProof(nonce string) *proof {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return &proof{client: c, nonce: nonce, sets: c.trust}
+}
+
+// learn keeps what a proof took up, and the time of a fresh reply.
+func (c *Client) learn(p *proof, signed int64) {
+	if p.sets.verifier.RootSet().Number > c.trust.verifier.RootSet().Number ||
+		p.sets.verifier.KeySet().Number > c.trust.verifier.KeySet().Number {
+		c.trust.verifier, c.trust.rootSet, c.trust.keySet = p.sets.verifier, p.sets.rootSet, p.sets.keySet
+	}
+	c.clock.advance(signed, true)
+	c.doubt.since = c.sys.boot()
+	c.contact = contact{at: signed}
+}

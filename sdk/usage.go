@@ -1,0 +1,219 @@
+package copyhold
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	usageBatch = 500              // events in a request
+	usageEvery = 60 * time.Second // between requests, less up to a fifth
+	maxID      = 128
+)
+
+// A Usage is an event on a meter.
+type Usage struct {
+	// ID makes the event count once, however often it is recorded; "" gets a random one.
+	ID    string `json:"id"`
+	Meter string `json:"meter"`
+	// Quantity is a decimal number in the meter's unit, with at most its scale's places.
+	Quantity string `json:"quantity"`
+	// At is when it happened; zero is now, by the clock that the server gave.
+	At time.Time `json:"at,omitzero"`
+}
+
+// Record counts quantity whole units on a meter. It writes to the spool in the cache
+// folder and returns: the event is sent in the background, once, and kept until the
+// server has it. What was recorded in the last second can be lost with the power, and
+// nothing with the process. At Options.SpoolLimit it fails with ErrSpoolFull.
+func (c *Client) Record(meter string, quantity int64) error {
+	return c.RecordUsage(Usage{Meter: meter, Quantity: strconv.FormatInt(quantity, 10)})
+}
+
+// RecordUsage is Record for events that bring their own ids, fractions or times. All of
+// them are kept, or none.
+func (c *Client) RecordUsage(events ...Usage) error {
+	if c == nil {
+		return ErrClosed
+	}
+	c.mu.Lock()
+	now, closed := c.clock.read().now, c.closed
+	c.mu.Unlock()
+	if closed {
+		return ErrClosed
+	}
+	kept := make([]Usage, len(events))
+	for i, u := range events {
+		if u.ID == "" {
+			u.ID = rand.Text()
+		}
+		if u.At.IsZero() {
+			u.At = time.Unix(now, 0)
+		}
+		u.At = u.At.UTC()
+		if err := u.check(); err != nil {
+			return fmt.Errorf("recording usage: %w", err)
+		}
+		kept[i] = u
+	}
+	if err := c.spool.append(kept...); err != nil {
+		return err
+	}
+	c.planFlush()
+	return nil
+}
+
+// check refuses what no server would take, so that one event cannot hold up the others.
+func (u Usage) check() error {
+	if u.Meter == "" || len(u.Meter) > maxID || len(u.ID) > maxID {
+		return fmt.Errorf("the meter %q or the id is missing or longer than %d bytes", u.Meter, maxID)
+	}
+	digits, points := 0, 0
+	for i, r := range u.Quantity {
+		switch {
+		case r >= '0' && r <= '9':
+			digits++
+		case r == '.':
+			points++
+		case r == '-' && i == 0:
+		default:
+			return fmt.Errorf("quantity %q is not a decimal number", u.Quantity)
+		}
+	}
+	if digits == 0 || digits > 18 || points > 1 {
+		return fmt.Errorf("quantity %q is not a decimal number of at most 18 digits", u.Quantity)
+	}
+	return nil
+}
+
+// planFlush has what waits sent within a minute, or at once when it is a full batch.
+func (c *Client) planFlush() {
+	events, _ := c.spool.pending()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	boot := c.sys.boot()
+	if events >= usageBatch {
+		c.flush.hasten(boot)
+		return
+	}
+	if events > 0 && c.flush.hurry == 0 {
+		c.flush.hasten(boot + usageEvery - jitter(usageEvery/5))
+	}
+}
+
+type usageRequest struct {
+	Events []Usage `json:"events"`
+	Nonce  string  `json:"nonce"`
+}
+
+type usageAnswer struct {
+	Results []usageResult `json:"results"`
+	Reply   string        `json:"reply"`
+}
+
+type usageResult struct {
+	ID       string           `json:"id"`
+	Status   string           `json:"status"` // recorded, duplicate, denied or invalid
+	Decision license.Decision `json:"decision"`
+}
+
+// sendUsage sends all that waits, oldest first.
+func (c *Client) sendUsage(ctx context.Context) {
+	for ctx.Err() == nil {
+		events, m, err := c.spool.batch(usageBatch)
+		if err == nil && len(events) == 0 && m.bytes == 0 {
+			c.mu.Lock()
+			c.flush = schedule{}
+			c.mu.Unlock()
+			c.planFlush() // for what was recorded meanwhile
+			return
+		}
+		if err == nil && len(events) > 0 {
+			err = c.sendBatch(ctx, events)
+		}
+		if err == nil {
+			err = c.spool.drop(m)
+		}
+		if err != nil {
+			c.mu.Lock()
+			c.flush.failed(c.sys.boot(), c.usageFloor(), retryLimit, retryOf(err))
+			c.mu.Unlock()
+			c.log.Warn("usage waits to be sent", "error", err)
+			return
+		}
+	}
+}
+
+// usageFloor is how long to wait after a failure: as for the license.
+func (c *Client) usageFloor() time.Duration {
+	if doc := c.document.license; doc != nil {
+		floor, _ := pace(doc.Claims, doc.Dates)
+		return floor
+	}
+	return retryFloor
+}
+
+func (c *Client) sendBatch(ctx context.Context, events []Usage) error {
+	request := usageRequest{Events: events, Nonce: rand.Text()}
+	var body usageAnswer
+	var signed *license.Reply
+	var p *proof
+	err := c.net.do(ctx, call{
+		method: http.MethodPost, path: "/v1/usage", body: request, timeout: attemptTimeout,
+		accept: func(ctx context.Context, from string, a answer) (err error) {
+			body = usageAnswer{}
+			if err := json.Unmarshal(a.body, &body); err != nil || len(body.Results) != len(events) {
+				return errors.New("the answer does not say what became of the events")
+			}
+			p = c.newProof(request.Nonce)
+			signed, err = p.reply(ctx, from, body.Reply)
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learn(p, signed.Time)
+	for i, r := range body.Results {
+		c.counted(events[i], r)
+	}
+	return nil
+}
+
+// counted notes what became of an event.
+func (c *Client) counted(u Usage, r usageResult) {
+	switch r.Status {
+	case "recorded", "duplicate":
+	default:
+		c.log.Error("usage was not counted", "id", u.ID, "meter", u.Meter, "quantity", u.Quantity, "status", r.Status, "reason", r.Decision.Reason)
+	}
+	if r.Decision.Outcome != "" {
+		c.quotas[u.Meter] = r.Decision
+	}
+}
+
+// Quota returns the last decision on a meter that a server has signed; without one its
+// outcome is unavailable. It asks nobody.
+func (c *Client) Quota(meter string) license.Decision {
+	if c != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if d, ok := c.quotas[meter]; ok {
+			return d
+		}
+	}
+	return license.Decision{
+		Outcome: license.Unavailable, Code: license.CodeUnavailable,
+		Reason: "no usage of the meter " + meter + " was counted yet", Rule: "meter.quota",
+	}
+}

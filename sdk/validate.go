@@ -1,0 +1,211 @@
+package copyhold
+
+import (
+	"context"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	firstFloor = 2 * time.Second // between attempts while there is no license at all
+	slowly     = time.Hour       // until the next attempt to fetch what is not urgent
+)
+
+type validateRequest struct {
+	Product   string `json:"product"`
+	Nonce     string `json:"nonce"`
+	Holder    Holder `json:"holder"`
+	DeviceKey string `json:"device_key,omitempty"`
+	Version   string `json:"version,omitempty"`
+	Released  int64  `json:"released,omitempty"`
+}
+
+// A validateAnswer is believed where a signature in it is verified.
+type validateAnswer struct {
+	License     string `json:"license"`
+	Reply       string `json:"reply"`
+	KeySet      int64  `json:"keyset"`
+	Revocations int64  `json:"revocations"`
+}
+
+// A validated answer is proven.
+type validated struct {
+	proof   *proof
+	reply   *license.Reply
+	answer  validateAnswer
+	license *license.License // nil when the reply refuses
+	list    *license.Revocations
+	listed  string // the list, compact
+}
+
+// refreshNow fetches the license, and notes how that went.
+func (c *Client) refreshNow(ctx context.Context, attempts int) {
+	got, err := c.validate(ctx, attempts)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	boot := c.sys.boot()
+	if err == nil {
+		err = c.take(got)
+	}
+	if err != nil && ctx.Err() != nil {
+		c.refresh.hasten(boot)
+		return
+	}
+	if err == nil {
+		if c.refresh.due(c.clock.read().now, boot) { // the same document again
+			c.refresh.wait = boot + firstFloor
+		}
+		c.persist()
+		c.apply()
+		return
+	}
+	floor, limit := firstFloor, retryLimit
+	if doc := c.document.license; doc != nil {
+		floor, limit = pace(doc.Claims, doc.Dates)
+	}
+	var u *unreachable
+	asked := time.Duration(0)
+	if errors.As(err, &u) {
+		asked = u.retry
+	}
+	c.refresh.failed(boot, floor, limit, asked)
+	if c.contact.err == nil {
+		c.log.Warn("the license cannot be refreshed; the one that is held goes on by its dates", "error", err)
+	}
+	c.contact.err = err
+}
+
+// validate asks what the license allows.
+func (c *Client) validate(ctx context.Context, attempts int) (got validated, err error) {
+	nonce := rand.Text()
+	request := validateRequest{
+		Product: c.options.Product, Nonce: nonce, Holder: c.holder, Version: c.options.Version,
+	}
+	if c.options.Sealed {
+		request.DeviceKey = c.devicePublic()
+	}
+	if !c.options.Released.IsZero() {
+		request.Released = c.options.Released.Unix()
+	}
+	err = c.net.do(ctx, call{
+		method: http.MethodPost, path: "/v1/validate", body: request, attempts: attempts, timeout: attemptTimeout,
+		accept: func(ctx context.Context, from string, a answer) (err error) {
+			got, err = c.readValidate(ctx, from, nonce, a)
+			return err
+		},
+	})
+	return got, err
+}
+
+func (c *Client) readValidate(ctx context.Context, from, nonce string, a answer) (got validated, err error) {
+	if err := json.Unmarshal(a.body, &got.answer); err != nil {
+		return got, errors.New("the answer is not JSON of this interface")
+	}
+	got.proof = c.newProof(nonce)
+	if got.reply, err = got.proof.reply(ctx, from, got.answer.Reply); err != nil {
+		return got, err
+	}
+	now := got.reply.Time
+	if got.answer.License != "" {
+		if err := got.reply.Covers(got.answer.License); err != nil {
+			return got, err
+		}
+		if got.license, err = got.proof.sets.verifier.License(got.answer.License, now); err != nil {
+			return got, err
+		}
+	} else if got.reply.Decision.Outcome != license.Denied {
+		return got, errors.New("the reply allows, and there is no license")
+	}
+	got.more(ctx, from)
+	return got, nil
+}
+
+// more fetches what the answer says is newer. Whether that succeeds matters to nothing
+// that is proven already.
+func (got *validated) more(ctx context.Context, from string) {
+	p := got.proof
+	if got.answer.KeySet > p.sets.verifier.KeySet().Number && !p.fetched {
+		if err := p.fetch(ctx, from, got.reply.Time); err != nil {
+			p.client.log.Warn("fetching the key set", "error", err)
+		}
+	}
+	held := p.sets.revocations
+	if got.answer.Revocations == 0 || held != nil && held.Seq.Counter >= got.answer.Revocations {
+		return
+	}
+	if err := got.fetchRevocations(ctx, from); err != nil {
+		p.client.log.Warn("fetching the revocations", "error", err)
+	}
+}
+
+func (got *validated) fetchRevocations(ctx context.Context, from string) error {
+	v := got.proof.sets.verifier
+	c := call{method: http.MethodGet, path: issuerPath("/v1/revocations", v)}
+	a, err := got.proof.client.net.send(ctx, from, c, nil)
+	if err != nil {
+		return err
+	}
+	var body struct {
+		Revocations string `json:"revocations"`
+	}
+	if err := json.Unmarshal(a.body, &body); err != nil || body.Revocations == "" {
+		return fmt.Errorf("the answer holds no list%s", a.problem())
+	}
+	list, err := v.Revocations(body.Revocations, got.reply.Time)
+	if err != nil {
+		return err
+	}
+	got.list, got.listed = list, body.Revocations
+	return nil
+}
+
+// take makes a proven answer what the client knows.
+func (c *Client) take(got validated) error {
+	c.learn(got.proof, got.reply.Time)
+	if got.list != nil && (c.trust.revocations == nil || got.list.MayReplace(c.trust.revocations) == nil) {
+		c.trust.revocations, c.trust.revoked = got.list, got.listed
+	}
+	if got.license != nil {
+		if err := c.hold(got.license, got.answer.License); err != nil {
+			return err
+		}
+	}
+	c.trust.no = nil
+	if d := got.reply.Decision; d.Outcome == license.Denied {
+		c.trust.no = &refusal{
+			Reply: got.answer.Reply, Nonce: got.reply.Nonce,
+			subject: got.reply.Subject, decision: &d, at: got.reply.Time,
+		}
+		if got.license == nil {
+			c.refresh = schedule{}
+			c.refresh.failed(c.sys.boot(), retryFloor, retryLimit, 0)
+		}
+	}
+	c.refresh.failures = 0
+	return nil
+}
+
+func (c *Client) devicePublic() string {
+	key, err := ecdh.X25519().NewPrivateKey(c.device)
+	if err != nil {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(key.PublicKey().Bytes())
+}
+
+// deviceName is the thumbprint that documents are bound to.
+func (c *Client) deviceName() string {
+	key, err := ecdh.X25519().NewPrivateKey(c.device)
+	if err != nil {
+		return ""
+	}
+	return license.DeviceThumbprint(key.PublicKey().Bytes())
+}

@@ -1,0 +1,358 @@
+package copyhold
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// vendor is a small license server with real keys: what it signs is real.
+type vendor struct {
+	t      *testing.T
+	now    func() time.Time
+	issuer string
+	root   ed25519.PrivateKey
+	key    ed25519.PrivateKey
+	roots  []string
+	keys   []string
+
+	mu       sync.Mutex
+	counter  int64
+	dates    span
+	doc      license.License // what documents say, dates and claims apart
+	denial   *license.Decision
+	leases   map[string]*held
+	requests map[string]string
+	capacity int64
+	full     string // what a full pool does: "" denies
+	usage    map[string]Usage
+	batches  int
+	quota    *license.Decision
+	revoked  []license.Revocation
+	calls    map[string]int
+	streams  []chan string
+	wrap     func(http.Handler) http.Handler // what stands in between
+}
+
+type held struct {
+	id, pool, instance string
+	units, generation  int64
+	holder             Holder
+}
+
+// span are a document's dates in seconds from its issue.
+type span struct{ refresh, stale, due, exp, degraded int64 }
+
+const day = 24 * 60 * 60
+
+func newVendor(t *testing.T, now func() time.Time) *vendor {
+	v := &vendor{
+		t: t, now: now, issuer: "urn:copyhold:test:production",
+		dates: span{day, 2 * day, 7 * day, 21 * day, 51 * day},
+		doc: license.License{
+			Customer: "cus_acme", Plan: "studio", Revision: "r1", Status: license.Active,
+			Features: map[string]license.Feature{
+				"export": {Value: license.BoolValue(true)},
+				"layers": {Value: license.IntValue(50)},
+				"theme":  {Value: license.TextValue("dark")},
+				"off":    {Value: license.BoolValue(false)},
+			},
+			Fallback: map[string]license.Feature{"layers": {Value: license.IntValue(5)}},
+			Pools:    map[string]license.Pool{"seats": {Capacity: 2, Holder: KindMachine}},
+		},
+		leases: map[string]*held{}, requests: map[string]string{}, capacity: 2, usage: map[string]Usage{}, calls: map[string]int{},
+	}
+	_, v.root, _ = ed25519.GenerateKey(nil)
+	_, v.key, _ = ed25519.GenerateKey(nil)
+	v.roots = []string{v.rootSet()}
+	v.keys = []string{v.keySet(1, v.key)}
+	return v
+}
+
+func (v *vendor) claims(life int64) license.Claims {
+	v.counter++
+	now := v.now().Unix()
+	return license.Claims{
+		Issuer: v.issuer, Audience: []string{"lathe"}, Subject: "lic_1", IssuedAt: now, NotBefore: now, Expires: now + life,
+		ID: fmt.Sprintf("doc_%d", v.counter), Version: license.Version, Seq: license.Seq{Epoch: 1, Counter: v.counter},
+	}
+}
+
+func (v *vendor) rootSet() string {
+	pub := v.root.Public().(ed25519.PublicKey)
+	now := v.now().Unix()
+	key := license.NewKey(pub, []license.Type{license.TypeRootSet, license.TypeKeySet}, now-day, now+3650*day, now+7300*day)
+	c := v.claims(3650 * day)
+	c.Audience, c.Subject = nil, ""
+	return v.sign(license.TypeRootSet, license.RootSet{Claims: c, Number: 1, K: 1, Keys: []license.Key{key}}, v.root)
+}
+
+func (v *vendor) keySet(number int64, keys ...ed25519.PrivateKey) string {
+	now := v.now().Unix()
+	c := v.claims(730 * day)
+	c.Audience, c.Subject = nil, ""
+	set := license.KeySet{Claims: c, Number: number}
+	kinds := []license.Type{license.TypeLicense, license.TypeLease, license.TypeReply, license.TypeRevocations}
+	for _, k := range keys {
+		set.Keys = append(set.Keys, license.NewKey(k.Public().(ed25519.PublicKey), kinds, now-day, now+365*day, now+730*day))
+	}
+	return v.sign(license.TypeKeySet, set, v.root)
+}
+
+func (v *vendor) sign(t license.Type, claims any, key ed25519.PrivateKey) string {
+	v.t.Helper()
+	text, err := license.Sign(t, claims, license.Thumbprint(key.Public().(ed25519.PublicKey)), func(b []byte) []byte { return ed25519.Sign(key, b) })
+	if err != nil {
+		v.t.Errorf("signing: %v", err)
+	}
+	return text
+}
+
+func (v *vendor) license() string {
+	doc := v.doc
+	d := v.dates
+	doc.Claims = v.claims(d.exp)
+	if v.doc.Subject != "" {
+		doc.Subject = v.doc.Subject
+	}
+	at := doc.IssuedAt
+	doc.Dates = license.Dates{Refresh: [2]int64{at + d.refresh, at + d.refresh}, Stale: at + d.stale, Due: at + d.due, Degraded: at + d.degraded}
+	return v.sign(license.TypeLicense, doc, v.key)
+}
+
+// bundle is an exported license.
+func (v *vendor) bundle() []byte {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	b, err := license.EncodeBundle(license.Bundle{Doc: v.license(), KeySet: v.keys})
+	if err != nil {
+		v.t.Error(err)
+	}
+	return b
+}
+
+func (v *vendor) reply(nonce, document string, d license.Decision) string {
+	r := license.Reply{Claims: v.claims(300), Nonce: nonce, Decision: d, Time: v.now().Unix()}
+	if document != "" {
+		r.Document = license.DocumentHash(document)
+	}
+	return v.sign(license.TypeReply, r, v.key)
+}
+
+func (v *vendor) options() Options {
+	list, _ := json.Marshal(v.roots)
+	return Options{Endpoints: []string{"http://one.test"}, Key: "CH-TEST", Product: "lathe", RootSet: list, CacheDir: v.t.TempDir()}
+}
+
+func (v *vendor) handler() http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f func(w http.ResponseWriter, r *http.Request)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.calls[pattern]++
+			f(w, r)
+		})
+	}
+	handle("GET /v1/keyset", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, map[string]any{"keyset": v.keys}) })
+	handle("GET /v1/rootset", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, map[string]any{"rootset": v.roots}) })
+	handle("GET /v1/revocations", v.serveRevocations)
+	handle("POST /v1/validate", v.serveValidate)
+	handle("POST /v1/leases", v.serveAcquire)
+	handle("POST /v1/leases/{id}/renew", v.serveRenew)
+	handle("DELETE /v1/leases/{id}", v.serveRelease)
+	handle("DELETE /v1/tickets/{id}", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, map[string]any{}) })
+	handle("POST /v1/usage", v.serveUsage)
+	mux.HandleFunc("GET /v1/license/stream", v.serveStream)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v.mu.Lock()
+		wrap := v.wrap
+		v.mu.Unlock()
+		if wrap != nil {
+			wrap(mux).ServeHTTP(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// between puts something between clients and the server, or takes it away again.
+func (v *vendor) between(wrap func(http.Handler) http.Handler) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.wrap = wrap
+}
+
+func (v *vendor) set(f func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	f()
+}
+
+func (v *vendor) count(pattern string) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.calls[pattern]
+}
+
+func write(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func read(r *http.Request, v any) { _ = json.NewDecoder(r.Body).Decode(v) }
+
+func (v *vendor) serveValidate(w http.ResponseWriter, r *http.Request) {
+	var in validateRequest
+	read(r, &in)
+	if v.denial != nil {
+		write(w, 403, map[string]any{"decision": v.denial, "reply": v.reply(in.Nonce, "", *v.denial)})
+		return
+	}
+	d := license.Decision{Outcome: license.Allowed, Code: license.CodeOK}
+	doc := v.license()
+	body := map[string]any{"decision": d, "license": doc, "reply": v.reply(in.Nonce, doc, d), "keyset": 1}
+	if len(v.revoked) > 0 {
+		body["revocations"] = v.counter
+	}
+	write(w, 200, body)
+}
+
+func (v *vendor) serveRevocations(w http.ResponseWriter, _ *http.Request) {
+	c := v.claims(60 * day)
+	c.Subject = ""
+	write(w, 200, map[string]any{"revocations": v.sign(license.TypeRevocations, license.Revocations{Claims: c, Revoked: v.revoked}, v.key)})
+}
+
+func (v *vendor) lease(h *held, nonce string) string {
+	now := v.now().Unix()
+	l := license.Lease{
+		Claims: v.claims(75 * 60), Lease: h.id, Pool: h.pool, Units: h.units, Holder: h.holder.ID, Instance: h.instance,
+		Generation: h.generation, Nonce: nonce,
+		Dates: license.Dates{Refresh: [2]int64{now + 300, now + 300}, Stale: now + 600, Due: now + 900, Degraded: now + 75*60},
+	}
+	return v.sign(license.TypeLease, l, v.key)
+}
+
+func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
+	var in acquireRequest
+	read(r, &in)
+	used := int64(0)
+	for _, h := range v.leases {
+		if h.pool == in.Pool {
+			used += h.units
+		}
+	}
+	id, again := v.requests[in.RequestID]
+	if !again && used+in.Units > v.capacity {
+		v.serveFull(w, in)
+		return
+	}
+	if !again {
+		id = fmt.Sprintf("lea_%d", len(v.requests)+1)
+		v.requests[in.RequestID] = id
+		v.leases[id] = &held{id: id, pool: in.Pool, instance: in.Instance, units: in.Units, generation: 1, holder: in.Holder}
+	}
+	write(w, 201, map[string]any{"id": id, "lease": v.lease(v.leases[id], in.Nonce)})
+}
+
+func (v *vendor) serveFull(w http.ResponseWriter, in acquireRequest) {
+	switch {
+	case in.Wait > 0:
+		d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued}
+		write(w, 202, map[string]any{"decision": d, "ticket": map[string]any{"id": "tic_1"}})
+	case v.full == "fallback":
+		d := license.Decision{Outcome: license.Allowed, Code: license.CodeFallback, Reason: "the pool is full"}
+		write(w, 200, map[string]any{"decision": d, "reply": v.reply(in.Nonce, "", d)})
+	default:
+		d := license.Decision{Outcome: license.Denied, Code: license.CodePoolFull, Reason: "all seats are taken", FreeAt: v.now().Unix() + 60}
+		write(w, 409, map[string]any{"decision": d, "reply": v.reply(in.Nonce, "", d), "code": "conflict"})
+	}
+}
+
+func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
+	var in renewRequest
+	read(r, &in)
+	h := v.leases[r.PathValue("id")]
+	if h == nil {
+		write(w, 404, map[string]any{"title": "Not Found", "code": "not_found"})
+		return
+	}
+	if h.generation != in.Generation {
+		d := license.Decision{Outcome: license.Denied, Code: license.CodeClone, Reason: "another copy renewed this lease"}
+		write(w, 409, map[string]any{"decision": d, "reply": v.reply(in.Nonce, "", d)})
+		return
+	}
+	h.generation++
+	write(w, 200, map[string]any{"lease": v.lease(h, in.Nonce)})
+}
+
+func (v *vendor) serveRelease(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	delete(v.leases, id)
+	write(w, 200, map[string]any{"id": id, "free_at": v.now().Unix()})
+}
+
+func (v *vendor) serveUsage(w http.ResponseWriter, r *http.Request) {
+	var in usageRequest
+	read(r, &in)
+	v.batches++
+	results := []map[string]any{}
+	for _, u := range in.Events {
+		status := "recorded"
+		if _, there := v.usage[u.ID]; there {
+			status = "duplicate"
+		}
+		v.usage[u.ID] = u
+		one := map[string]any{"id": u.ID, "status": status}
+		if v.quota != nil {
+			one["decision"] = v.quota
+		}
+		results = append(results, one)
+	}
+	write(w, 200, map[string]any{"results": results, "reply": v.reply(in.Nonce, "", license.Decision{Outcome: license.Allowed, Code: license.CodeOK})})
+}
+
+func (v *vendor) serveStream(w http.ResponseWriter, r *http.Request) {
+	events := make(chan string, 8)
+	v.set(func() { v.calls["stream"]++; v.streams = append(v.streams, events) })
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(200)
+	_ = http.NewResponseController(w).Flush()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case e := <-events:
+			fmt.Fprintf(w, "event: %s\ndata: {}\n\n", e)
+			_ = http.NewResponseController(w).Flush()
+		}
+	}
+}
+
+// announce tells every stream of a change.
+func (v *vendor) announce(event string) {
+	v.set(func() {
+		for _, s := range v.streams {
+			select {
+			case s <- event:
+			default:
+			}
+		}
+	})
+}
+
+func contains(t *testing.T, text, part string) {
+	t.Helper()
+	if !strings.Contains(text, part) {
+		t.Errorf("%q does not contain %q", text, part)
+	}
+}

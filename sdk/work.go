@@ -1,0 +1,232 @@
+package copyhold
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// settleWithin bounds what the end of a client may take.
+const settleWithin = 5 * time.Second
+
+// isDue reports whether work would do anything.
+func (c *Client) isDue() bool {
+	if c.net == nil {
+		return false
+	}
+	now, boot := c.clock.read().now, c.sys.boot()
+	due := c.refresh.due(now, boot) || c.flush.due(now, boot) || boot-c.stream.heard > streamQuiet && c.stream.interrupt != nil
+	for _, l := range c.leases {
+		due = due || l.due(now, boot)
+	}
+	return due || c.stream.interrupt == nil && c.license() != nil && boot >= c.stream.retryAt
+}
+
+func (c *Client) license() *license.License { return c.document.license }
+
+// due reports whether the server is to be told something about l.
+func (l *Lease) due(now int64, boot time.Duration) bool {
+	if l.fallback || l.lost != nil && !l.released {
+		return false
+	}
+	if l.released || l.abandoned(boot) {
+		return boot >= l.renew.wait
+	}
+	return l.claimed && l.renew.due(now, boot)
+}
+
+// abandoned reports whether nobody has acquired again what an earlier process left.
+func (l *Lease) abandoned(boot time.Duration) bool {
+	return !l.claimed && !l.keep && boot-l.since >= claimWithin
+}
+
+// work does everything that is due. It runs on the client's goroutine only.
+func (c *Client) work(ctx context.Context) {
+	if err := c.spool.sync(); err != nil {
+		c.log.Error("syncing usage", "error", err)
+	}
+	if c.net == nil {
+		return
+	}
+	if c.check(func(now int64, boot time.Duration) bool { return c.refresh.due(now, boot) }) {
+		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
+		c.refreshNow(within, 0)
+		cancel()
+	}
+	for _, l := range c.dueLeases() {
+		if ctx.Err() == nil {
+			c.tend(ctx, l)
+		}
+	}
+	if c.check(func(now int64, boot time.Duration) bool { return c.flush.due(now, boot) }) {
+		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
+		c.sendUsage(within)
+		cancel()
+	}
+}
+
+func (c *Client) check(due func(now int64, boot time.Duration) bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return due(c.clock.read().now, c.sys.boot())
+}
+
+func (c *Client) dueLeases() (due []*Lease) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, boot := c.clock.read().now, c.sys.boot()
+	for _, l := range c.leases {
+		if l.due(now, boot) {
+			due = append(due, l)
+		}
+	}
+	return due
+}
+
+// tend renews a lease, or gives it back.
+func (c *Client) tend(ctx context.Context, l *Lease) {
+	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
+	defer cancel()
+	c.mu.Lock()
+	l.released = l.released || l.abandoned(c.sys.boot())
+	released := l.released
+	c.mu.Unlock()
+	if released {
+		if err := c.giveBack(within, l, 0); err != nil {
+			c.log.Debug("giving a lease back", "pool", l.pool, "error", err)
+		}
+		return
+	}
+	got, err := c.renewal(within, l)
+	if err != nil {
+		if again, retry := c.reclaim(within, l, err); retry == nil {
+			got, err = again, nil
+		}
+	}
+	c.renewed(within, l, got, err)
+}
+
+type renewRequest struct {
+	Generation int64  `json:"generation"`
+	Instance   string `json:"instance,omitempty"`
+	Nonce      string `json:"nonce"`
+	For        int64  `json:"for,omitempty"`
+}
+
+// An unprovenError is that a server answered, unsigned, that it knows no such lease.
+var errNoLease = errors.New("the server does not know the lease")
+
+func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
+	c.mu.Lock()
+	request := renewRequest{Generation: l.doc.Generation, Instance: l.instance, Nonce: rand.Text(), For: int64(l.borrowed / time.Second)}
+	id := l.doc.Lease
+	c.mu.Unlock()
+	missing := false
+	err = c.net.do(ctx, call{
+		method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(id) + "/renew", body: request, timeout: attemptTimeout,
+		accept: func(ctx context.Context, from string, a answer) (err error) {
+			missing = missing || a.status == http.StatusNotFound || a.status == http.StatusGone
+			got, err = c.readGrant(ctx, from, request.Nonce, a)
+			if err == nil && got.doc != nil && (got.doc.Lease != id || got.doc.Pool != l.pool) {
+				err = errors.New("the lease is another")
+			}
+			return err
+		},
+	})
+	if err != nil && missing {
+		err = errors.Join(errNoLease, err)
+	}
+	return got, err
+}
+
+// reclaim asks for the units anew when an unsigned answer says that the lease is gone, as
+// after an outage that outlasted it. The lease that is held counts by its dates meanwhile.
+func (c *Client) reclaim(ctx context.Context, l *Lease, why error) (grant, error) {
+	if !errors.Is(why, errNoLease) {
+		return grant{}, why
+	}
+	c.mu.Lock()
+	l.request = rand.Text()
+	request := l.acquire(rand.Text())
+	c.mu.Unlock()
+	got, err := c.ask(ctx, request, 0)
+	if err == nil && got.doc == nil {
+		err = errors.New("the units are not free")
+	}
+	return got, err
+}
+
+// renewed notes how a renewal went.
+func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && got.doc == nil {
+		c.learn(got.proof, got.reply.Time)
+		d := got.reply.Decision
+		if d.Outcome == license.Denied {
+			l.lost = &d
+			c.apply()
+			c.forget(l)
+			c.persist()
+			return
+		}
+		err = errors.New("the answer holds no lease")
+	}
+	if err == nil {
+		err = c.install(l, got)
+	}
+	boot := c.sys.boot()
+	if err != nil {
+		if ctx.Err() == nil || boot >= l.renew.wait {
+			floor, limit := pace(l.doc.Claims, l.doc.Dates)
+			l.renew.failed(boot, floor, limit, retryOf(err))
+		}
+		c.log.Warn("the lease cannot be renewed; it goes on by its dates", "pool", l.pool, "error", err)
+		return
+	}
+	if l.renew.due(c.clock.read().now, boot) {
+		l.renew.wait = boot + time.Second
+	}
+	c.apply()
+	c.persist()
+}
+
+// retryOf returns how long the servers asked not to be asked.
+func retryOf(err error) time.Duration {
+	var u *unreachable
+	if errors.As(err, &u) {
+		return u.retry
+	}
+	return 0
+}
+
+// settle sends usage and gives leases back at the end.
+func (c *Client) settle() {
+	if c.net == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
+	defer cancel()
+	c.mu.Lock()
+	var held []*Lease
+	for _, l := range c.leases {
+		if l.doc != nil && (l.claimed && !l.keep || l.released) {
+			l.released = true
+			held = append(held, l)
+		}
+	}
+	c.apply()
+	c.persist()
+	c.mu.Unlock()
+	for _, l := range held {
+		if err := c.giveBack(ctx, l, 0); err != nil {
+			c.log.Warn("a lease was not given back; it ends by itself", "pool", l.pool, "error", err)
+		}
+	}
+	c.sendUsage(ctx)
+}
