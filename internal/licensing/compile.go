@@ -24,6 +24,7 @@ type Terms struct {
 	Seq          license.Seq
 	Start        time.Time // zero: with the first use
 	End          time.Time // zero: never, or not known before the first use
+	Renewed      []time.Time
 	RenewalGrace Span
 	Maintenance  time.Time // zero: every release
 	Trial        bool
@@ -56,7 +57,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	t := Terms{
 		License: l.ID, Env: l.Env, Product: l.Product, Customer: l.Customer,
 		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq,
-		Start: l.Start, End: l.End, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial,
+		Start: l.Start, End: l.End, Renewed: l.Renewed, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial,
 		Features: endings(built, changes), Fallback: map[string]Feature{},
 		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents,
 	}

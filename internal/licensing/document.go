@@ -92,7 +92,7 @@ func (t Terms) documentMeters(now time.Time, used map[string]Used) map[string]li
 	out := make(map[string]license.Meter, len(t.Meters))
 	for name, m := range t.Meters {
 		u := used[name]
-		w := m.Window(u.Window, now, t.Start, t.End)
+		w, _ := t.Window(name, u.Window, now)
 		if !w.Start.Equal(u.Window.Start) {
 			u.Total = 0
 		}

@@ -32,6 +32,8 @@ type License struct {
 	Start time.Time `json:"start,omitzero"`
 	// End is zero for a perpetual license and one that has not started.
 	End time.Time `json:"end,omitzero"`
+	// Renewed are the times at which renewed terms began.
+	Renewed []time.Time `json:"renewed,omitempty"`
 	// Maintenance is the last release date covered; zero covers all.
 	Maintenance time.Time   `json:"maintenance,omitzero"`
 	Addons      []Grant     `json:"addons,omitempty"`

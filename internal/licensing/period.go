@@ -48,23 +48,59 @@ func (w Window) Contains(t time.Time) bool {
 	return !t.Before(w.Start) && (w.End.IsZero() || t.Before(w.End))
 }
 
-// Period returns the window of m around at, for a license whose term runs from
-// start to end (zero for never). Windows tile time: they neither overlap nor
-// leave a gap, whatever clocks and calendars do in the zone. Anchored at the
-// license, a month that lacks the day begins on its last day and the next one
-// on the anchor's day again; a wall time skipped by a clock change is the
-// instant of the change, one that occurs twice is the first.
-func (m Meter) Period(at, start, end time.Time) Window {
+// Window returns the window of a meter that at lies in, given the one in use
+// (zero for none); false when the terms have no such meter.
+//
+// Windows tile time: they neither overlap nor leave a gap, whatever clocks and
+// calendars do in the zone. Anchored at the license, a month that lacks the
+// day begins on its last day and the next one on the anchor's day again; a
+// wall time skipped by a clock change is the instant of the change, one that
+// occurs twice is the first. Per term, each renewal begins a window.
+//
+// The window in use stays while the plan's boundaries agree with its end.
+// Where they don't, the plan has changed in mid-period: the window in use ends
+// at the change and a new one runs from there to the plan's next boundary,
+// with nothing used in it yet.
+func (t Terms) Window(meter string, current Window, at time.Time) (Window, bool) {
+	m, known := t.Meters[meter]
+	if !known {
+		return Window{}, false
+	}
+	w := m.period(at, t.course())
+	switch {
+	case current.Start.IsZero():
+	case at.Before(current.Start):
+		w.End = earlier(w.End, current.Start)
+	case !current.Contains(at):
+		if w.Start.Before(current.End) {
+			w.Start = current.End
+		}
+	case current.End.Equal(w.End):
+		w = current
+	case m.Per != PerTerm || !current.Start.Equal(w.Start):
+		w.Start = at
+	}
+	return w, true
+}
+
+// course returns the license's start, its renewals and its end, zero for never.
+func (t Terms) course() []time.Time {
+	return append(append([]time.Time{t.Start}, t.Renewed...), t.End)
+}
+
+// period returns the plan's own window around at for a term's course.
+func (m Meter) period(at time.Time, course []time.Time) Window {
 	loc := m.location
 	if loc == nil {
 		loc = time.UTC
 	}
+	start := course[0]
 	if start.IsZero() {
 		start = at
 	}
 	switch {
 	case m.Per == PerTerm:
-		return Window{Start: start, End: end}
+		return termWindow(at, start, course[1:])
 	case m.Per == PerHour && m.Anchor == AnchorLicense:
 		n := floorDiv(at.Unix()-start.Unix(), 3600)
 		begin := start.Truncate(time.Second).Add(time.Duration(n) * time.Hour)
@@ -75,19 +111,17 @@ func (m Meter) Period(at, start, end time.Time) Window {
 	return m.calendarWindow(at, start, loc)
 }
 
-// Window returns the window at lies in, given the one in use. The window in
-// use stays while the plan's boundaries agree with its end. Where they don't,
-// the plan has changed in mid-period: the window in use ends at and a new one
-// runs from there to the plan's next boundary, with nothing used in it yet.
-func (m Meter) Window(current Window, at, start, end time.Time) Window {
-	w := m.Period(at, start, end)
-	switch {
-	case current.Start.IsZero() || !current.Contains(at):
-		return w
-	case current.End.Equal(w.End) || m.Per == PerTerm:
-		return Window{Start: current.Start, End: w.End}
+// termWindow finds at among the renewals of a term; a time before its start
+// lies in the first window, one after its end in the last.
+func termWindow(at, start time.Time, renewals []time.Time) Window {
+	w := Window{Start: start, End: renewals[0]}
+	for _, next := range renewals[1:] {
+		if at.Before(w.End) {
+			break
+		}
+		w = Window{Start: w.End, End: next}
 	}
-	return Window{Start: at, End: w.End}
+	return w
 }
 
 // calendarWindow finds the boundaries around at by counting from the anchor,

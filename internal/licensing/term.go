@@ -1,6 +1,7 @@
 package licensing
 
 import (
+	"slices"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -121,6 +122,11 @@ func (r TermRule) Renew(l License, now time.Time) (License, error) {
 	if !end.After(now) {
 		return l, Errorf(Conflict, "license %s ended at %s; renewed from there it would be over at %s: extend it, or renew from now", l.ID, stamp(l.End), stamp(end))
 	}
+	began := l.End
+	if r.Renewal == RenewFromNow {
+		began = now.UTC().Truncate(time.Second)
+	}
+	l.Renewed = append(slices.Clone(l.Renewed), began)
 	l.End = end
 	return l, nil
 }
