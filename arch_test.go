@@ -22,7 +22,7 @@ var rooms = map[string]room{
 	"internal/api":              {ours: []string{"internal/authority", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
 	"internal/authority":        {ours: []string{"internal/authority/commit", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}},
 	"internal/authority/commit": {ours: []string{"internal/licensing", "internal/metrics"}},
-	"internal/store":            {ours: []string{"internal/licensing", "internal/metrics"}, may: "sql"},
+	"internal/store":            {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}, may: "sql"},
 	"internal/store/sqlite":     {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
 	"internal/store/postgres":   {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
 	"internal/store/storetest":  {ours: []string{"internal/store", "internal/store/sqlite", "internal/store/postgres"}, may: "sql env"},

@@ -4,5 +4,10 @@ package main
 func figures() []figure {
 	return []figure{
 		{"verify", measureVerify},
+		{"validate", measureValidate},
+		{"hot-sqlite", measureHot("SQLite", "", 0.6, 2)},
+		{"hot-postgres", measureHot("PostgreSQL", "postgres", 0.5, 0)},
+		{"alone", measureAlone},
+		{"fill", measureFill},
 	}
 }

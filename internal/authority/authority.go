@@ -41,6 +41,7 @@ type Authority struct {
 	metrics *metrics.Metrics
 	now     func() time.Time
 	witness witness
+	auth    *authentication
 
 	sequencing sync.Mutex
 	sequencer  sequencer
@@ -54,7 +55,7 @@ func New(c Config) *Authority {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	a := &Authority{db: c.DB, ring: c.Ring, log: c.Log, metrics: c.Metrics, now: c.Now, witness: witness{dir: c.Dir}}
+	a := &Authority{db: c.DB, ring: c.Ring, log: c.Log, metrics: c.Metrics, now: c.Now, witness: witness{dir: c.Dir}, auth: newAuthentication()}
 	a.sequencer = sequencer{a, map[licensing.Env]audit.Tree{}}
 	a.published.Store(&map[licensing.Env]*license.Head{})
 	a.fences.Store(&map[licensing.Env]time.Time{})
@@ -67,6 +68,7 @@ func (a *Authority) Run(ctx context.Context) {
 	for name, run := range map[string]func(context.Context){
 		"sequencer":    a.runSequencer,
 		"signing keys": a.runSigningKeys,
+		"credentials":  a.runCredentials,
 	} {
 		a.metrics.Task(name, nil)
 		tasks.Go(func() { run(ctx) })

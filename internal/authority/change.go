@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"time"
 
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 )
 
@@ -14,6 +16,7 @@ import (
 // committed together or not at all.
 type change struct {
 	*store.Tx
+	ring  *signing.Ring
 	env   licensing.Env
 	actor string
 	rows  []logRow // one for each environment, nearly always one
@@ -29,7 +32,7 @@ type logRow struct {
 // start when another transaction was in the way.
 func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
 	return a.db.Update(ctx, func(tx *store.Tx) error {
-		c := &change{Tx: tx, env: env, actor: actor}
+		c := &change{Tx: tx, ring: a.ring, env: env, actor: actor}
 		if err := fn(c); err != nil {
 			return err
 		}
@@ -63,15 +66,34 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	return c.row(e.Env).Add(e, salt)
 }
 
+// note records an event of a type about what about names, with data.
+func (c *change) note(kind string, about licensing.Event, data any) error {
+	e, err := licensing.NewEvent(kind, c.env, c.Now(), c.actor, data)
+	if err != nil {
+		return err
+	}
+	e.Product, e.Customer, e.License, e.Pool, e.Subject = about.Product, about.Customer, about.License, about.Pool, about.Subject
+	_, err = c.Record(e)
+	return err
+}
+
+// epoch is the generation of the database, which every seq begins with.
+func (c *change) epoch() int64 { return c.ring.Epoch(c.env) }
+
+// newID returns a new id that sorts by time.
+func newID(prefix string, now time.Time) string {
+	var random [10]byte
+	rand.Read(random[:])
+	return licensing.NewID(prefix, now, random)
+}
+
 func (c *change) row(env licensing.Env) *audit.Row {
 	for _, r := range c.rows {
 		if r.env == env {
 			return r.row
 		}
 	}
-	var random [10]byte
-	rand.Read(random[:])
-	r := audit.NewRow(licensing.NewID("row", c.Now(), random))
+	r := audit.NewRow(newID("row", c.Now()))
 	c.rows = append(c.rows, logRow{env, r})
 	return r
 }

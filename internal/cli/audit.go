@@ -108,7 +108,7 @@ func (c *cli) auditExportCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "to", "", "file to write it to")
-	_ = cmd.MarkFlagRequired("to") // fails only for a flag that does not exist
+	required(cmd, "to")
 	return cmd
 }
 

@@ -90,7 +90,7 @@ or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
 		CompletionOptions: cobra.CompletionOptions{
 			DisableDefaultCmd: true,
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error { return c.checkFlags() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.checkFlags(cmd) },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
 	flags := root.PersistentFlags()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"copyhold.dev/internal/licensing"
@@ -35,4 +36,26 @@ func (s *seconds) Type() string { return "length" }
 
 func secondsVar(flags *pflag.FlagSet, into *int64, name, usage string) {
 	flags.Var((*seconds)(into), name, usage)
+}
+
+// required marks a flag without which a command cannot run.
+func required(cmd *cobra.Command, name string) {
+	_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist
+}
+
+// checkFlags refuses what no command can work with.
+func (c *cli) checkFlags(cmd *cobra.Command) error {
+	if c.flags.output != "table" && c.flags.output != "json" {
+		return usageError(cmd, "--output is table or json, not %q", c.flags.output)
+	}
+	if c.flags.timeout <= 0 {
+		return usageError(cmd, "--timeout must be longer than zero")
+	}
+	var err error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if err == nil && !f.Changed && len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 {
+			err = usageError(cmd, "missing --%s", f.Name)
+		}
+	})
+	return err
 }

@@ -163,7 +163,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	flags.StringArrayVar(&capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&addons, "addon", nil, "add-on, as NAME or NAME=QUANTITY; may be repeated")
 	flags.StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
-	_ = cmd.MarkFlagRequired("customer") // fails only for a flag that does not exist
+	required(cmd, "customer")
 	return cmd
 }
 

@@ -260,6 +260,6 @@ func (c *cli) licenseTransferCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&customer, "customer", "", "who gets it")
-	_ = cmd.MarkFlagRequired("customer") // fails only for a flag that does not exist
+	required(cmd, "customer")
 	return cmd
 }

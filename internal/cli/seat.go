@@ -69,7 +69,7 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
-	_ = cmd.MarkFlagRequired("pool") // fails only for a flag that does not exist
+	required(cmd, "pool")
 }
 
 // defaultHolder is the person at this machine.

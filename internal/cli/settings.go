@@ -140,13 +140,3 @@ func first[T ~string](candidates ...setting[T]) setting[T] {
 	}
 	return setting[T]{}
 }
-
-func (c *cli) checkFlags() error {
-	if c.flags.output != "table" && c.flags.output != "json" {
-		return exitf(exitUsage, "--output is table or json, not %q", c.flags.output)
-	}
-	if c.flags.timeout <= 0 {
-		return exitf(exitUsage, "--timeout must be longer than zero")
-	}
-	return nil
-}

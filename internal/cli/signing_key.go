@@ -104,7 +104,7 @@ offline, in two places. Whoever has it can sign licenses for ever.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "to", "", "new file to write it to")
-	_ = cmd.MarkFlagRequired("to") // fails only for a flag that does not exist
+	required(cmd, "to")
 	return cmd
 }
 

@@ -22,6 +22,7 @@ type Change struct {
 	Channel          string        `json:"channel,omitempty"`
 	Revision         RevisionID    `json:"revision,omitempty"`
 	Follow           bool          `json:"follow,omitempty"`
+	Edition          string        `json:"edition,omitempty"`
 	Add              []Grant       `json:"add,omitempty"`
 	Remove           []string      `json:"remove,omitempty"` // add-ons by name
 	Except           []Exception   `json:"except,omitempty"`
@@ -48,9 +49,15 @@ func (l License) Change(c Change) (License, error) {
 	if l.Status == Revoked {
 		return l, Errorf(Conflict, "license %s is revoked and cannot be changed", l.ID)
 	}
+	if c.Plan != "" || c.Channel != "" || c.Revision != "" || c.Follow {
+		l.Granted = ""
+	}
 	if c.Plan != "" && c.Plan != l.Plan {
-		// A pin names a revision of the plan that is left.
-		l.Plan, l.Revision = c.Plan, ""
+		// A pin and an edition are of the plan that is left.
+		l.Plan, l.Revision, l.Edition = c.Plan, "", ""
+	}
+	if c.Edition != "" {
+		l.Edition = c.Edition
 	}
 	if c.Channel != "" {
 		l.Channel = c.Channel

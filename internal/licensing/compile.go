@@ -45,6 +45,12 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	if l.Product != p.Product || l.Plan != p.Name {
 		return Terms{}, Errorf(Conflict, "license %s is for plan %s of %s, not %s of %s", l.ID, l.Plan, l.Product, p.Name, p.Product)
 	}
+	if l.Edition != "" {
+		if _, known := p.Editions[l.Edition]; !known {
+			return Terms{}, Errorf(Conflict, "plan %s has no edition %s", p.Name, l.Edition).At("edition")
+		}
+		p.Edition = l.Edition
+	}
 	changes := changesAfter(p, l, now)
 	built := make([]builder, len(changes)+1)
 	for i, at := range append([]time.Time{now}, changes...) {

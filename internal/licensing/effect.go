@@ -11,35 +11,35 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Turn says what a difference means for the customer.
-type Turn string
+// A Trend says what a difference means for the customer.
+type Trend string
 
-// The turns. TurnChange is neither more nor less, or cannot be told.
+// The trends. Neither is neither more nor less, or cannot be told.
 const (
-	TurnGain   Turn = "gain"
-	TurnLoss   Turn = "loss"
-	TurnChange Turn = "change"
+	Gain    Trend = "gain"
+	Loss    Trend = "loss"
+	Neither Trend = "change"
 )
 
-// TurnOf compares what is counted before and after, where more is better; nil
+// TrendOf compares what is counted before and after, where more is better; nil
 // is what cannot be counted.
-func TurnOf[T cmp.Ordered](was, is *T) Turn {
+func TrendOf[T cmp.Ordered](was, is *T) Trend {
 	switch {
 	case was == nil || is == nil || *was == *is:
-		return TurnChange
+		return Neither
 	case *is > *was:
-		return TurnGain
+		return Gain
 	}
-	return TurnLoss
+	return Loss
 }
 
 // A Difference is one thing that changes for a license: What names it, such as
 // feature export or pool seats capacity; From and To are empty for absence.
 type Difference struct {
-	What string `json:"what"`
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
-	Turn Turn   `json:"turn"`
+	What  string `json:"what"`
+	From  string `json:"from,omitempty"`
+	To    string `json:"to,omitempty"`
+	Trend Trend  `json:"trend"`
 }
 
 // String writes the difference for people.
@@ -63,13 +63,13 @@ type Effect struct {
 
 // Gains and Loses report whether the license gets more, or less, of anything;
 // a change can do both.
-func (e Effect) Gains() bool { return e.turns(TurnGain) }
+func (e Effect) Gains() bool { return e.has(Gain) }
 
 // Loses reports whether the license gets less of anything.
-func (e Effect) Loses() bool { return e.turns(TurnLoss) }
+func (e Effect) Loses() bool { return e.has(Loss) }
 
-func (e Effect) turns(t Turn) bool {
-	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Turn == t })
+func (e Effect) has(t Trend) bool {
+	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Trend == t })
 }
 
 // Compare returns what changes for a license from one set of terms to another
@@ -81,7 +81,7 @@ func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 	c.text("edition", before.Edition, after.Edition)
 	c.end("term end", before.End, after.End)
 	c.end("maintenance", before.Maintenance, after.Maintenance)
-	count(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
+	amounts(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
 	c.features("feature", before.Features, after.Features, now)
 	c.features("fallback", before.Fallback, after.Fallback, now)
 	c.pools(before.Pools, after.Pools)
@@ -92,13 +92,13 @@ func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 
 type comparison struct{ all []Difference }
 
-func (c *comparison) add(what, from, to string, turn Turn) {
+func (c *comparison) add(what, from, to string, trend Trend) {
 	if from != to {
-		c.all = append(c.all, Difference{What: what, From: from, To: to, Turn: turn})
+		c.all = append(c.all, Difference{What: what, From: from, To: to, Trend: trend})
 	}
 }
 
-func (c *comparison) text(what, from, to string) { c.add(what, from, to, TurnChange) }
+func (c *comparison) text(what, from, to string) { c.add(what, from, to, Neither) }
 
 // end compares ends, where never is the latest.
 func (c *comparison) end(what string, from, to time.Time) {
@@ -111,41 +111,41 @@ func (c *comparison) end(what string, from, to time.Time) {
 		}
 		return stamp(t)
 	}
-	turn := TurnLoss
+	trend := Loss
 	if to.IsZero() || !from.IsZero() && to.After(from) {
-		turn = TurnGain
+		trend = Gain
 	}
-	c.add(what, words(from), words(to), turn)
+	c.add(what, words(from), words(to), trend)
 }
 
 // count compares what is counted, where more is better.
-func count[T interface {
+func amounts[T interface {
 	cmp.Ordered
 	fmt.Stringer
 }](c *comparison, what string, from, to T) {
-	c.add(what, from.String(), to.String(), TurnOf(&from, &to))
+	c.add(what, from.String(), to.String(), TrendOf(&from, &to))
 }
 
 func (c *comparison) features(kind string, before, after map[string]Feature, now time.Time) {
 	for _, name := range names(before, after) {
 		from, to := before[name].At(now), after[name].At(now)
-		c.add(kind+" "+name, from.String(), to.String(), turnOfValue(from, to))
+		c.add(kind+" "+name, from.String(), to.String(), trendOfValue(from, to))
 	}
 }
 
-// turnOfValue compares values: on is more than off, a larger number more, and
+// trendOfValue compares values: on is more than off, a larger number more, and
 // anything more than nothing.
-func turnOfValue(from, to license.Value) Turn {
+func trendOfValue(from, to license.Value) Trend {
 	if from.On() != to.On() {
 		a, b := worth(from), worth(to)
-		return TurnOf(&a, &b)
+		return TrendOf(&a, &b)
 	}
 	was, isInt := from.Int()
 	is, same := to.Int()
 	if isInt && same {
-		return TurnOf(&was, &is)
+		return TrendOf(&was, &is)
 	}
-	return TurnChange
+	return Neither
 }
 
 func worth(v license.Value) int {
@@ -164,10 +164,10 @@ func (c *comparison) pools(before, after map[string]Pool) {
 			c.presence(what, had, fmt.Sprintf("%d units", from.Capacity), fmt.Sprintf("%d units", to.Capacity))
 			continue
 		}
-		number(c, what+" capacity", from.Capacity, to.Capacity)
-		number(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
-		count(c, what+" borrow", from.Borrow, to.Borrow)
-		count(c, what+" grace", from.Grace, to.Grace)
+		numbers(c, what+" capacity", from.Capacity, to.Capacity)
+		numbers(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
+		amounts(c, what+" borrow", from.Borrow, to.Borrow)
+		amounts(c, what+" grace", from.Grace, to.Grace)
 		c.text(what+" lease", from.Lease.String(), to.Lease.String())
 		c.text(what+" holder", from.Holder, to.Holder)
 		c.text(what+" share", string(from.Share), string(to.Share))
@@ -187,10 +187,10 @@ func (c *comparison) meters(before, after map[string]Meter) {
 		if from.Unit != to.Unit || from.Scale != to.Scale || from.Per != to.Per {
 			c.text(what+" quota", from.quota(), to.quota())
 		} else {
-			c.add(what+" quota", from.quota(), to.quota(), TurnOf(&from.Quota, &to.Quota))
+			c.add(what+" quota", from.quota(), to.quota(), TrendOf(&from.Quota, &to.Quota))
 		}
 		hard, limit := from.HardLimit(), to.HardLimit()
-		c.add(what+" hard", from.limit(hard), to.limit(limit), TurnOf(&hard, &limit))
+		c.add(what+" hard", from.limit(hard), to.limit(limit), TrendOf(&hard, &limit))
 		c.text(what+" anchor", string(from.Anchor)+" in "+from.Zone, string(to.Anchor)+" in "+to.Zone)
 		c.text(what+" full", string(from.Full), string(to.Full))
 	}
@@ -199,10 +199,10 @@ func (c *comparison) meters(before, after map[string]Meter) {
 // presence adds that something came or went.
 func (c *comparison) presence(what string, had bool, from, to string) {
 	if had {
-		c.add(what, from, "", TurnLoss)
+		c.add(what, from, "", Loss)
 		return
 	}
-	c.add(what, "", to, TurnGain)
+	c.add(what, "", to, Gain)
 }
 
 func (m Meter) quota() string { return m.amount(m.Quota) + " per " + string(m.Per) }
@@ -215,15 +215,15 @@ func (m Meter) limit(n int64) string {
 }
 
 func (c *comparison) documents(from, to Documents) {
-	count(c, "documents life", from.Life, to.Life)
-	count(c, "documents grace", from.Grace, to.Grace)
-	count(c, "documents fallback", from.Fallback, to.Fallback)
+	amounts(c, "documents life", from.Life, to.Life)
+	amounts(c, "documents grace", from.Grace, to.Grace)
+	amounts(c, "documents fallback", from.Fallback, to.Fallback)
 	c.text("documents refresh", from.Refresh.String(), to.Refresh.String())
 	c.text("documents stale", from.Stale.String(), to.Stale.String())
 }
 
-func number(c *comparison, what string, from, to int64) {
-	c.add(what, fmt.Sprint(from), fmt.Sprint(to), TurnOf(&from, &to))
+func numbers(c *comparison, what string, from, to int64) {
+	c.add(what, fmt.Sprint(from), fmt.Sprint(to), TrendOf(&from, &to))
 }
 
 // names returns the keys of both maps, in order.

@@ -16,6 +16,15 @@ const (
 	Revoked   Status = license.Revoked
 )
 
+// A Payment says whether the present term is paid for.
+type Payment string
+
+// The states of payment. An unpaid license stays in force and is not renewed.
+const (
+	Paid   Payment = "paid"
+	Unpaid Payment = "unpaid"
+)
+
 // A License is a plan granted to a customer.
 type License struct {
 	Env      Env         `json:"environment"`
@@ -26,8 +35,16 @@ type License struct {
 	// Revision pins the license to one revision; empty follows Channel.
 	Revision RevisionID `json:"revision,omitempty"`
 	Channel  string     `json:"channel,omitempty"`
-	Status   Status     `json:"status"`
-	Issued   time.Time  `json:"issued"`
+	// Granted is the revision in force: the pinned one, or where the channel
+	// pointed when the license last moved. Empty is not resolved yet.
+	Granted RevisionID `json:"granted,omitempty"`
+	// Edition takes the place of the plan's own; empty is the plan's.
+	Edition string  `json:"edition,omitempty"`
+	Status  Status  `json:"status"`
+	Payment Payment `json:"payment"`
+	// Reference is the vendor's own number, unique when not empty.
+	Reference string    `json:"reference,omitempty"`
+	Issued    time.Time `json:"issued"`
 	// Start is zero until the first use of a license that starts with it.
 	Start time.Time `json:"start,omitzero"`
 	// End is zero for a perpetual license and one that has not started.
@@ -52,6 +69,10 @@ func (l License) Check() error {
 		return Errorf(Invalid, "a license needs an id, a customer, a product and a plan")
 	case l.Status != Active && l.Status != Suspended && l.Status != Revoked:
 		return Errorf(Invalid, "status %q is not active, suspended or revoked", l.Status).At("status")
+	case l.Payment != Paid && l.Payment != Unpaid:
+		return Errorf(Invalid, "payment %q is not paid or unpaid", l.Payment).At("payment")
+	case len(l.Reference) > 200:
+		return Errorf(Invalid, "the reference is over 200 bytes").At("reference")
 	case l.Revision == "" && l.Channel == "":
 		return Errorf(Invalid, "a license pins a revision or follows a channel").At("channel")
 	}

@@ -13,11 +13,11 @@ import (
 // A Change is one difference between two plans. Path names the field as the
 // plan's JSON does; a zero From or To is its absence. Words says it for people.
 type Change struct {
-	Path  string         `json:"path"`
-	From  any            `json:"from,omitempty"`
-	To    any            `json:"to,omitempty"`
-	Turn  licensing.Turn `json:"turn"`
-	Words string         `json:"words"`
+	Path  string          `json:"path"`
+	From  any             `json:"from,omitempty"`
+	To    any             `json:"to,omitempty"`
+	Trend licensing.Trend `json:"trend"`
+	Words string          `json:"words"`
 }
 
 // Diff returns how two revisions of a plan differ, ordered by path.
@@ -38,7 +38,7 @@ func Diff(from, to licensing.Plan) ([]Change, error) {
 		if was == is {
 			continue
 		}
-		c := Change{Path: path, From: was, To: is, Turn: turn(path, was, is)}
+		c := Change{Path: path, From: was, To: is, Trend: trend(path, was, is)}
 		c.Words = c.words()
 		changes = append(changes, c)
 	}
@@ -57,19 +57,19 @@ func (c Change) words() string {
 	return fmt.Sprintf("%s: %v → %v", name, c.From, c.To)
 }
 
-// turn says whether customers gain by a change, as far as its field tells.
-func turn(path string, was, is any) licensing.Turn {
+// trend says whether customers gain by a change, as far as its field tells.
+func trend(path string, was, is any) licensing.Trend {
 	parts := strings.Split(path, ".")
 	last := parts[len(parts)-1]
 	switch {
 	case parts[0] == "editions" || parts[0] == "addons" || parts[0] == "name" || parts[0] == "channel":
-		return licensing.TurnChange
+		return licensing.Neither
 	case last == "value" || parts[0] == "fallback":
-		return licensing.TurnOf(number(was), number(is))
+		return licensing.TrendOf(number(was), number(is))
 	case slices.Contains([]string{"capacity", "quota", "units", "percent", "grace", "borrow", "life", "fallback", "length", "maintenance", "overage", "amount", "max"}, last):
-		return licensing.TurnOf(number(was), number(is))
+		return licensing.TrendOf(number(was), number(is))
 	}
-	return licensing.TurnChange
+	return licensing.Neither
 }
 
 // number returns what a value counts, where more is better for the customer;

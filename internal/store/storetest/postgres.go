@@ -25,7 +25,7 @@ const template = "copyhold"
 // watch runs a server until its standard input ends, as it does when the test
 // binary ends in whatever way, and removes what the server kept.
 const watch = `
-"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=off -c max_connections=300 \
+"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync="$3" -c max_connections=300 \
 	-c shared_buffers=64MB -c autovacuum=off >"$2/log" 2>&1 &
 server=$!
 cat >/dev/null
@@ -34,15 +34,26 @@ wait $server
 rm -rf "$2"
 `
 
-// A cluster is a PostgreSQL server on a socket in a folder of its own. Its
-// fsync is off: what a lost power leaves is not tested through it.
+// A cluster is a PostgreSQL server on a socket in a folder of its own.
 type cluster struct {
 	dir   string
 	admin *sql.DB
 	stdin interface{ Close() error } // closing it, or dying, ends the server
 }
 
-func start() (*cluster, error) {
+// Server starts a PostgreSQL server that syncs what it commits, and returns the
+// URL of an empty database on it. Stop ends it and removes what it kept.
+func Server() (database string, stop func(), err error) {
+	c, err := start("on")
+	if err != nil {
+		return "", nil, err
+	}
+	return c.url(template), func() { _ = errors.Join(c.admin.Close(), c.stdin.Close()) }, nil
+}
+
+// start starts a server with fsync "on" or "off"; off is for tests, which test
+// no lost power through it.
+func start(fsync string) (*cluster, error) {
 	bin, err := binaries()
 	if err != nil {
 		return nil, err
@@ -60,7 +71,7 @@ func start() (*cluster, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	run := exec.Command("/bin/sh", "-c", watch, "sh", bin, dir)
+	run := exec.Command("/bin/sh", "-c", watch, "sh", bin, dir, fsync)
 	run.SysProcAttr, run.Dir = attr, dir
 	stdin, err := run.StdinPipe()
 	if err != nil {

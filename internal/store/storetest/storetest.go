@@ -81,6 +81,6 @@ func closing(t testing.TB, db *store.DB) {
 
 // The server lives as long as the test binary, so it is package state.
 var (
-	server    = sync.OnceValues(start)
+	server    = sync.OnceValues(func() (*cluster, error) { return start("off") })
 	databases atomic.Int64
 )

@@ -1,0 +1,101 @@
+package torture
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestKillLosesNothingAcknowledgedAndOversellsNothing kills the server under
+// load, again and again. The page cache survives a killed process, so this shows
+// order and atomicity; what is on the disk is TestPower's.
+func TestKillLosesNothingAcknowledgedAndOversellsNothing(t *testing.T) {
+	s := install(t, t.TempDir())
+	s.start()
+	t.Cleanup(s.kill)
+	_, credential := s.license(killPlan)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	workers := crew(s, credential, 32, seed)
+	n := rounds(6, 100)
+	for round := range n {
+		killUnderLoad(t, s, workers, time.Duration(20+random.IntN(300))*time.Millisecond)
+		s.start()
+		stillTrue(t, s, workers)
+		if t.Failed() {
+			t.Fatalf("round %d of %d, seed %d", round+1, n, seed)
+		}
+	}
+	s.verifyLog()
+	sweep(t, readRecord(t, s.record), grantsOf(workers), capacity)
+}
+
+// killUnderLoad lets the workers work for d and then kills the server in the
+// middle of it.
+func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var acked atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work(ctx, t, workers, &acked)
+	}()
+	<-time.After(d)
+	s.kill()
+	cancel()
+	<-done
+	if acked.Load() == 0 {
+		t.Error("nothing was acknowledged before the kill: the round shows nothing")
+	}
+}
+
+// stillTrue holds the server to everything that it had acknowledged.
+func stillTrue(t *testing.T, s *server, workers []*worker) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, w := range workers {
+		if g := w.holding; g != nil && !w.giving {
+			a, err := s.do(ctx, w.http, http.MethodPost, "/v1/leases/"+g.Lease+"/renew", w.credential, map[string]any{"generation": g.Generation, "instance": fmt.Sprintf("instance-%d", w.id)})
+			if err != nil || a.status != http.StatusOK {
+				t.Errorf("lease %s was acknowledged and can't be renewed: %d %s %v", g.Lease, a.status, a.body, err)
+				continue
+			}
+			var renewed struct {
+				Generation int64 `json:"generation"`
+			}
+			if err := a.decode(&renewed); err != nil {
+				t.Error(err)
+			}
+			g.Generation = renewed.Generation
+		}
+		for _, id := range lastOf(w.recorded, 3) {
+			if status, err := w.record(ctx, id); err != nil || status != "duplicate" {
+				t.Errorf("event %s was acknowledged and is now %q (%v)", id, status, err)
+			}
+		}
+	}
+	var held struct {
+		Items []map[string]any `json:"items"`
+	}
+	s.admin(http.MethodGet, "/v1/leases?limit=100", nil, &held)
+	if len(held.Items) > capacity {
+		t.Errorf("%d leases of %d are held", len(held.Items), capacity)
+	}
+}
+
+func lastOf(list []string, n int) []string { return list[max(0, len(list)-n):] }
+
+func grantsOf(workers []*worker) []*grant {
+	var all []*grant
+	for _, w := range workers {
+		all = append(all, w.grants...)
+	}
+	return all
+}

@@ -1,0 +1,151 @@
+package access
+
+import (
+	"slices"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Permission allows one kind of action, written noun:verb.
+type Permission string
+
+// Public and LicenseKey are what a route declares when no role decides: anyone
+// may call it, or any program that shows the key of a license.
+const (
+	Public     Permission = "public"
+	LicenseKey Permission = "license-key"
+)
+
+// The permissions that roles hold.
+const (
+	EnvironmentRead  Permission = "environment:read"
+	EnvironmentWrite Permission = "environment:write"
+	ProductRead      Permission = "product:read"
+	ProductWrite     Permission = "product:write"
+	CustomerRead     Permission = "customer:read"
+	CustomerWrite    Permission = "customer:write"
+	PlanRead         Permission = "plan:read"
+	PlanApply        Permission = "plan:apply"
+	LicenseRead      Permission = "license:read"
+	LicenseIssue     Permission = "license:issue"
+	LicenseChange    Permission = "license:change"
+	LicenseExtend    Permission = "license:extend"
+	LicenseRenew     Permission = "license:renew"
+	LicenseSuspend   Permission = "license:suspend"
+	LicenseRevoke    Permission = "license:revoke"
+	LicenseTransfer  Permission = "license:transfer"
+	LicenseKeyWrite  Permission = "license:key"
+	LicenseExport    Permission = "license:export"
+	LeaseRead        Permission = "lease:read"
+	LeaseFree        Permission = "lease:free"
+	UsageRead        Permission = "usage:read"
+	TokenRead        Permission = "token:read"
+	TokenWrite       Permission = "token:write"
+	SigningKeyRead   Permission = "signing-key:read"
+	SigningKeyWrite  Permission = "signing-key:write"
+	RootWrite        Permission = "root:write"
+	AuditRead        Permission = "audit:read"
+	StatusRead       Permission = "status:read"
+	Explain          Permission = "decision:explain"
+)
+
+// A Role is a named set of permissions. A token has exactly one.
+type Role string
+
+// The roles.
+const (
+	Owner    Role = "owner"
+	Admin    Role = "admin"
+	Issuer   Role = "issuer"
+	Operator Role = "operator"
+	Viewer   Role = "viewer"
+	Auditor  Role = "auditor"
+	Customer Role = "customer"
+)
+
+// Roles returns the roles, the most powerful first.
+func Roles() []Role {
+	return []Role{Owner, Admin, Issuer, Operator, Viewer, Auditor, Customer}
+}
+
+// Permissions returns every permission a role can hold, in reading order.
+func Permissions() []Permission {
+	return []Permission{
+		EnvironmentRead, EnvironmentWrite, ProductRead, ProductWrite, CustomerRead, CustomerWrite,
+		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
+		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
+		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
+		AuditRead, StatusRead, Explain,
+	}
+}
+
+// ParseRole returns the role named s.
+func ParseRole(s string) (Role, error) {
+	if r := Role(s); slices.Contains(Roles(), r) {
+		return r, nil
+	}
+	return "", licensing.Errorf(licensing.Invalid, "no role is called %q: the roles are %v", s, Roles())
+}
+
+// May reports whether r holds permission.
+func (r Role) May(permission Permission) bool {
+	switch r {
+	case Owner:
+		return slices.Contains(Permissions(), permission)
+	case Admin:
+		return Owner.May(permission) && permission != EnvironmentWrite && permission != RootWrite
+	case Issuer:
+		return reads(permission) || issues(permission)
+	case Operator:
+		return reads(permission) || permission == AuditRead || operates(permission)
+	case Viewer:
+		return reads(permission)
+	case Auditor:
+		return reads(permission) || permission == AuditRead || permission == TokenRead
+	case Customer:
+		return ownSeats(permission)
+	}
+	return false
+}
+
+// MayGrant reports whether a token of role r may create a token of role other:
+// never one that can do more than itself.
+func (r Role) MayGrant(other Role) bool {
+	return r.May(TokenWrite) && !slices.ContainsFunc(Permissions(), func(p Permission) bool {
+		return other.May(p) && !r.May(p)
+	})
+}
+
+func reads(p Permission) bool {
+	switch p {
+	case EnvironmentRead, ProductRead, CustomerRead, PlanRead, LicenseRead, LeaseRead, UsageRead,
+		SigningKeyRead, StatusRead, Explain:
+		return true
+	}
+	return false
+}
+
+func issues(p Permission) bool {
+	switch p {
+	case CustomerWrite, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew, LicenseSuspend,
+		LicenseTransfer, LicenseKeyWrite, LicenseExport:
+		return true
+	}
+	return false
+}
+
+func operates(p Permission) bool {
+	switch p {
+	case LicenseExtend, LicenseSuspend, LicenseExport, LeaseFree:
+		return true
+	}
+	return false
+}
+
+func ownSeats(p Permission) bool {
+	switch p {
+	case LicenseRead, LeaseRead, LeaseFree, UsageRead, Explain:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,331 @@
+package authority
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// authTTL bounds how long another node believes a token or key that was
+	// ended here. On this node it ends at once.
+	authTTL = 5 * time.Second
+	// maxKnown and maxUnknown bound what is remembered of good and of bad secrets.
+	maxKnown   = 200_000
+	maxUnknown = 20_000
+	// tokenUseEvery is how exact the time of a token's last use is kept.
+	tokenUseEvery = 5 * time.Minute
+)
+
+// Authenticate returns who sent authorization, the value of an Authorization
+// header ("Bearer TOKEN" or "License KEY"), in the environment env that the
+// request named, which may be empty. What was proven lately is answered from
+// memory; before anything else is looked up, before is asked, and its error is
+// the answer. It fails with unauthenticated, and never says more than that.
+func (a *Authority) Authenticate(ctx context.Context, authorization string, env licensing.Env, before func() error) (access.Principal, error) {
+	scheme, secret, _ := strings.Cut(authorization, " ")
+	secret = strings.TrimSpace(secret)
+	switch {
+	case secret == "":
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated,
+			"send Authorization: License KEY, or Authorization: Bearer TOKEN")
+	case strings.EqualFold(scheme, "License"):
+		return a.authenticateKey(ctx, secret, env, before)
+	case strings.EqualFold(scheme, "Bearer"):
+		p, err := a.authenticateToken(ctx, secret, before)
+		if err != nil {
+			return p, err
+		}
+		return p.In(env)
+	}
+	return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the scheme is License or Bearer")
+}
+
+func (a *Authority) authenticateToken(ctx context.Context, text string, before func() error) (access.Principal, error) {
+	env, id, err := access.ParseToken(text)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	p, err := a.auth.once(proof{digest: access.Hash(text)}, a.now(), before, func() (identity, error) {
+		return a.loadToken(ctx, env, id, text)
+	})
+	if err == nil {
+		a.auth.use(env, id, a.now())
+	}
+	return p, err
+}
+
+func (a *Authority) loadToken(ctx context.Context, env licensing.Env, id licensing.TokenID, text string) (identity, error) {
+	var row store.Token
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		var ok bool
+		row, ok, err = tx.Token(ctx, env, id)
+		if err != nil || !ok {
+			return err
+		}
+		stored, err := access.ParseDigest(row.Digest)
+		if err == nil && !stored.Equal(access.Hash(text)) {
+			row = store.Token{}
+		}
+		return err
+	})
+	if err != nil || row.ID == "" {
+		return identity{}, err
+	}
+	p := access.Principal{
+		Kind: access.KindToken, Env: row.Env, Role: access.Role(row.Role), Token: row.ID,
+		Customer: row.Customer, Product: row.Product, Actor: "token:" + string(row.ID),
+		Answers: access.Hash("copyhold answers " + text),
+	}
+	if row.Env == access.AllEnvironments {
+		p.Env, p.Spans = "", true
+	}
+	return identity{principal: p, owner: string(row.ID), ends: row.ExpiresAt}, nil
+}
+
+func (a *Authority) authenticateKey(ctx context.Context, text string, env licensing.Env, before func() error) (access.Principal, error) {
+	digest, err := keyDigest(text)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	return a.auth.once(proof{digest: digest, env: env}, a.now(), before, func() (identity, error) {
+		return a.loadKey(ctx, digest, env)
+	})
+}
+
+// keyDigest returns the digest that a shown key is stored under. One that
+// begins like ours and cannot be is refused unread; any other may be imported.
+func keyDigest(text string) (access.Digest, error) {
+	if _, canonical, err := licensing.ParseKey(text); err == nil {
+		return licensing.HashKey(canonical), nil
+	} else if strings.HasPrefix(strings.ToUpper(text), "CH-") || len(text) > maxForeignKey {
+		return access.Digest{}, licensing.Errorf(licensing.Unauthenticated, "this is not a license key: %w", err)
+	}
+	return licensing.HashKey(text), nil
+}
+
+// loadKey finds the license of a key. Without a named environment production
+// comes first: a key imported to staging for rehearsal can't shadow it.
+func (a *Authority) loadKey(ctx context.Context, digest access.Digest, env licensing.Env) (identity, error) {
+	var found identity
+	err := a.db.View(ctx, func(tx *store.Tx) error {
+		found = identity{}
+		keys, err := tx.KeysByDigest(ctx, digest.String())
+		if err != nil {
+			return err
+		}
+		key, ok := chooseKey(keys, env)
+		if !ok {
+			return nil
+		}
+		l, ok, err := tx.License(ctx, key.Env, key.License)
+		if err != nil || !ok {
+			return err
+		}
+		found = identity{
+			principal: access.Principal{
+				Kind: access.KindLicense, Env: key.Env, License: l.ID, Key: key.ID,
+				Customer: l.Customer, Product: l.Product, Actor: "license:" + string(l.ID),
+			},
+			owner: string(l.ID),
+			ends:  key.ExpiresAt,
+		}
+		return nil
+	})
+	return found, err
+}
+
+func chooseKey(keys []store.Key, env licensing.Env) (store.Key, bool) {
+	if env == "" && len(keys) == 1 {
+		return keys[0], true
+	}
+	if env == "" {
+		env = licensing.Env(licensing.Production)
+	}
+	for _, k := range keys {
+		if k.Env == env {
+			return k, true
+		}
+	}
+	return store.Key{}, false
+}
+
+// A proof is what a caller showed: the digest of a secret and, with a license
+// key, the environment named with it. No secret is kept.
+type proof struct {
+	digest access.Digest
+	env    licensing.Env
+}
+
+// An identity is whom a proof belongs to. Owner is the token or license that
+// it is forgotten with; ends is when it ends by itself, zero for never.
+type identity struct {
+	principal access.Principal
+	owner     string
+	ends      time.Time
+	until     time.Time // believed without asking again
+}
+
+// authentication remembers who was proven lately. It is safe for concurrent use.
+type authentication struct {
+	mu      sync.RWMutex
+	known   map[proof]identity
+	owned   map[string][]proof
+	unknown map[proof]time.Time
+	epoch   uint64 // raised by each change: what was loaded before it is not believed after
+	used    map[tokenUse]time.Time
+	unsaved map[tokenUse]time.Time
+}
+
+type tokenUse struct {
+	env licensing.Env
+	id  licensing.TokenID
+}
+
+func newAuthentication() *authentication {
+	return &authentication{
+		known:   map[proof]identity{},
+		owned:   map[string][]proof{},
+		unknown: map[proof]time.Time{},
+		used:    map[tokenUse]time.Time{},
+		unsaved: map[tokenUse]time.Time{},
+	}
+}
+
+// once returns whom pr belongs to: from memory, else from load, whose zero
+// identity says nobody. An error of load is not remembered.
+func (m *authentication) once(pr proof, now time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
+	m.mu.RLock()
+	id, known := m.known[pr]
+	until, unknown := m.unknown[pr]
+	epoch := m.epoch
+	m.mu.RUnlock()
+	fresh := known && now.Before(id.until)
+	if !fresh && !(unknown && now.Before(until)) {
+		if err := before(); err != nil {
+			return access.Principal{}, err
+		}
+		var err error
+		if id, err = load(); err != nil {
+			return access.Principal{}, err
+		}
+		m.remember(pr, id, now, epoch)
+		fresh = id.owner != ""
+	}
+	if !fresh || !id.ends.IsZero() && !now.Before(id.ends) {
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this key or token is not known, or has ended")
+	}
+	return id.principal, nil
+}
+
+func (m *authentication) remember(pr proof, id identity, now time.Time, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch != epoch {
+		return
+	}
+	if id.owner == "" {
+		evict(m.unknown, maxUnknown, func(proof) {})
+		m.unknown[pr] = now.Add(authTTL)
+		return
+	}
+	if _, had := m.known[pr]; !had {
+		evict(m.known, maxKnown, m.disown)
+		m.owned[id.owner] = append(m.owned[id.owner], pr)
+	}
+	delete(m.unknown, pr)
+	id.until = now.Add(authTTL)
+	m.known[pr] = id
+}
+
+// evict makes room for one more in a map of at most limit, wherever iteration begins.
+func evict[V any](all map[proof]V, limit int, also func(proof)) {
+	for pr := range all {
+		if len(all) < limit {
+			return
+		}
+		also(pr)
+		delete(all, pr)
+	}
+}
+
+// disown takes pr from its owner's list; the caller holds the lock.
+func (m *authentication) disown(pr proof) {
+	owner := m.known[pr].owner
+	kept := m.owned[owner][:0]
+	for _, other := range m.owned[owner] {
+		if other != pr {
+			kept = append(kept, other)
+		}
+	}
+	if len(kept) == 0 {
+		delete(m.owned, owner)
+		return
+	}
+	m.owned[owner] = kept
+}
+
+// forget makes the next request of owner, a token or a license id, be looked up again.
+func (m *authentication) forget(owner string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch++
+	for _, pr := range m.owned[owner] {
+		delete(m.known, pr)
+	}
+	delete(m.owned, owner)
+}
+
+// expect makes a secret that was unknown be looked up again: it is a new one's.
+func (m *authentication) expect(env licensing.Env, digest access.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch++
+	delete(m.unknown, proof{digest: digest})
+	delete(m.unknown, proof{digest: digest, env: env})
+}
+
+// use notes that a token was used, at most once in tokenUseEvery.
+func (m *authentication) use(env licensing.Env, id licensing.TokenID, now time.Time) {
+	key, at := tokenUse{env, id}, now.Truncate(tokenUseEvery)
+	m.mu.RLock()
+	noted := m.used[key].Equal(at)
+	m.mu.RUnlock()
+	if noted {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used[key], m.unsaved[key] = at, at
+}
+
+// takeUses returns the uses noted since it was last called.
+func (m *authentication) takeUses() map[tokenUse]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := m.unsaved
+	m.unsaved = map[tokenUse]time.Time{}
+	return taken
+}
+
+// saveTokenUses stores when tokens were last used. A use that could not be
+// stored is noted again by the token's next.
+func (a *Authority) saveTokenUses(ctx context.Context) error {
+	uses := a.auth.takeUses()
+	if len(uses) == 0 {
+		return nil
+	}
+	return a.db.Update(ctx, func(tx *store.Tx) error {
+		for use, at := range uses {
+			if err := tx.UseToken(ctx, use.env, use.id, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,157 @@
+package authority
+
+import (
+	"context"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// CreateCustomer stores a new customer, whose id and time are set here.
+func (a *Authority) CreateCustomer(ctx context.Context, p access.Principal, customer licensing.Customer) (licensing.Customer, error) {
+	if err := require(p, access.CustomerWrite); err != nil {
+		return customer, err
+	}
+	if p.Customer != "" {
+		return customer, licensing.Errorf(licensing.Forbidden, "the token is limited to customer %s", p.Customer)
+	}
+	if err := customer.Check(); err != nil {
+		return customer, err
+	}
+	return once(ctx, a, p, customer, func(c *change) (licensing.Customer, error) {
+		created := customer
+		created.Env, created.Created = p.Env, c.Now()
+		created.ID = licensing.CustomerID(newID(licensing.CustomerPrefix, c.Now()))
+		if err := referenceFree(ctx, c.Tx, created); err != nil {
+			return created, err
+		}
+		if _, err := c.InsertCustomer(ctx, created); err != nil {
+			return created, err
+		}
+		return created, c.note(licensing.CustomerCreated, licensing.Event{Customer: created.ID}, customerEvent{created.Reference})
+	})
+}
+
+// customerEvent leaves out name and address: the log need not know them.
+type customerEvent struct {
+	Reference string `json:"reference,omitempty"`
+}
+
+// ChangeCustomer replaces what is known of the customer with id customer.ID.
+func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, customer licensing.Customer) (licensing.Customer, error) {
+	if err := require(p, access.CustomerWrite); err != nil {
+		return customer, err
+	}
+	if err := customer.Check(); err != nil {
+		return customer, err
+	}
+	return once(ctx, a, p, customer, func(c *change) (licensing.Customer, error) {
+		changed := customer
+		stored, err := seenCustomer(ctx, c.Tx, p, customer.ID)
+		if err != nil {
+			return changed, err
+		}
+		changed.Env, changed.Created = stored.Env, stored.Created
+		if err := referenceFree(ctx, c.Tx, changed); err != nil {
+			return changed, err
+		}
+		if _, err := c.UpdateCustomer(ctx, changed); err != nil {
+			return changed, err
+		}
+		return changed, c.note(licensing.CustomerChanged, licensing.Event{Customer: changed.ID}, customerEvent{changed.Reference})
+	})
+}
+
+// DeleteCustomer removes a customer who has no license, not even an ended one.
+func (a *Authority) DeleteCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID) error {
+	if err := require(p, access.CustomerWrite); err != nil {
+		return err
+	}
+	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		if _, err := seenCustomer(ctx, c.Tx, p, id); err != nil {
+			return err
+		}
+		licenses, err := c.Licenses(ctx, p.Env, store.LicenseFilter{Customer: id}, "", 1)
+		if err != nil {
+			return err
+		}
+		if len(licenses) > 0 {
+			return licensing.Errorf(licensing.Conflict, "customer %s has licenses, such as %s: transfer them first", id, licenses[0].ID)
+		}
+		if _, err := c.Tx.DeleteCustomer(ctx, p.Env, id); err != nil {
+			return err
+		}
+		return c.note(licensing.CustomerDeleted, licensing.Event{Customer: id}, nil)
+	})
+}
+
+// Customers returns the customers p sees, by id, which is by time. A reference
+// that is not empty asks for the one customer that has it.
+func (a *Authority) Customers(ctx context.Context, p access.Principal, reference string, of PageOf) (Page[licensing.Customer], error) {
+	var found Page[licensing.Customer]
+	if err := require(p, access.CustomerRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("customer")
+	if err != nil {
+		return found, err
+	}
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		customers, err := someCustomers(ctx, tx, p, reference, after, rows)
+		found = page("customer", customers, rows, func(c licensing.Customer) string { return string(c.ID) })
+		return err
+	})
+	return found, err
+}
+
+func someCustomers(ctx context.Context, tx *store.Tx, p access.Principal, reference, after string, rows int) ([]licensing.Customer, error) {
+	if reference == "" && p.Customer == "" {
+		return tx.Customers(ctx, p.Env, after, rows)
+	}
+	if after != "" {
+		return nil, nil
+	}
+	var customer licensing.Customer
+	var ok bool
+	var err error
+	if reference != "" {
+		customer, ok, err = tx.CustomerByReference(ctx, p.Env, reference)
+	} else {
+		customer, ok, err = tx.Customer(ctx, p.Env, p.Customer)
+	}
+	if err != nil || !ok || !p.SeesCustomer(customer.ID) {
+		return nil, err
+	}
+	return []licensing.Customer{customer}, nil
+}
+
+// Customer returns one customer that p sees.
+func (a *Authority) Customer(ctx context.Context, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
+	var found licensing.Customer
+	if err := require(p, access.CustomerRead); err != nil {
+		return found, err
+	}
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = seenCustomer(ctx, tx, p, id)
+		return err
+	})
+	return found, err
+}
+
+func seenCustomer(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
+	customer, ok, err := tx.Customer(ctx, p.Env, id)
+	if err == nil && (!ok || !p.SeesCustomer(id)) {
+		err = notFound("customer", id)
+	}
+	return customer, err
+}
+
+// referenceFree refuses a reference that another customer has.
+func referenceFree(ctx context.Context, tx *store.Tx, customer licensing.Customer) error {
+	other, ok, err := tx.CustomerByReference(ctx, customer.Env, customer.Reference)
+	if err == nil && ok && other.ID != customer.ID {
+		return licensing.Errorf(licensing.Exists, "another customer has the reference %q", customer.Reference).At("reference")
+	}
+	return err
+}

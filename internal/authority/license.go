@@ -1,0 +1,312 @@
+package authority
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// MaxIssue is the most licenses one request can issue.
+const MaxIssue = 1000
+
+// DefaultChannel is the channel of a plan file that names none.
+const DefaultChannel = "stable"
+
+// An IssueRequest asks for a license of a plan for a customer. Zero fields are
+// the plan's own: its channel, its dates, its capacity.
+type IssueRequest struct {
+	Customer    licensing.CustomerID  `json:"customer"`
+	Plan        licensing.PlanName    `json:"plan"`
+	Product     licensing.ProductName `json:"product,omitempty" doc:"Checked against the plan's product when given."`
+	Channel     string                `json:"channel,omitempty" doc:"The channel of the plan to follow; stable when neither channel nor revision is given."`
+	Revision    licensing.RevisionID  `json:"revision,omitempty" doc:"Pins the license to one revision instead."`
+	Edition     string                `json:"edition,omitempty"`
+	Start       time.Time             `json:"start,omitzero" doc:"For plans that start on a date."`
+	End         time.Time             `json:"end,omitzero" doc:"Instead of the end of the plan's first term."`
+	Maintenance time.Time             `json:"maintenance,omitzero" doc:"The last release date covered, instead of the plan's."`
+	Addons      []licensing.Grant     `json:"addons,omitempty"`
+	Exceptions  []licensing.Exception `json:"exceptions,omitempty"`
+	Capacity    map[string]int64      `json:"capacity,omitempty" doc:"Units by pool, instead of the plan's."`
+	Payment     licensing.Payment     `json:"payment,omitempty" doc:"paid or unpaid: an unpaid license is not renewed."`
+	Reference   string                `json:"reference,omitempty" doc:"The vendor's own number of this license, unique in the environment."`
+	Metadata    map[string]string     `json:"metadata,omitempty"`
+}
+
+// An Issued license comes with its first key, whose text nobody can see again.
+type Issued struct {
+	License licensing.License `json:"license"`
+	Key     NewKey            `json:"key"`
+}
+
+// IssueLicense grants a plan to a customer.
+func (a *Authority) IssueLicense(ctx context.Context, p access.Principal, req IssueRequest) (Issued, error) {
+	all, err := a.IssueLicenses(ctx, p, []IssueRequest{req})
+	if err != nil {
+		return Issued{}, err
+	}
+	return all[0], nil
+}
+
+// IssueLicenses issues up to MaxIssue licenses, all or none.
+func (a *Authority) IssueLicenses(ctx context.Context, p access.Principal, requests []IssueRequest) ([]Issued, error) {
+	if err := require(p, access.LicenseIssue); err != nil {
+		return nil, err
+	}
+	if len(requests) == 0 || len(requests) > MaxIssue {
+		return nil, licensing.Errorf(licensing.TooLarge, "%d licenses in one request: 1 to %d can be issued", len(requests), MaxIssue)
+	}
+	issued, err := once(ctx, a, p, requests, func(c *change) ([]Issued, error) {
+		i := issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]bool{}}
+		all := make([]Issued, len(requests))
+		for n, req := range requests {
+			var err error
+			if all[n], err = i.issue(ctx, req); err != nil && len(requests) > 1 {
+				return nil, licensing.Errorf(licensing.CodeOf(err), "license %d of %d: %w", n+1, len(requests), err)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	})
+	for _, one := range issued {
+		a.auth.expect(p.Env, one.Key.digest())
+	}
+	return issued, err
+}
+
+// issuing is one transaction that issues licenses; it looks each plan and
+// customer up once.
+type issuing struct {
+	*change
+	p         access.Principal
+	plans     map[planAt]licensing.Revision
+	customers map[licensing.CustomerID]bool
+}
+
+type planAt struct {
+	plan     licensing.PlanName
+	channel  string
+	revision licensing.RevisionID
+}
+
+func (i *issuing) issue(ctx context.Context, req IssueRequest) (Issued, error) {
+	l, err := i.grant(ctx, req)
+	if err != nil {
+		return Issued{}, err
+	}
+	key, err := i.newKey(ctx, l, time.Time{})
+	if err != nil {
+		return Issued{}, err
+	}
+	return Issued{License: l, Key: key}, i.note(licensing.LicenseIssued, aboutLicense(l), l)
+}
+
+// grant stores the license that req asks for, without a key.
+func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.License, error) {
+	var l licensing.License
+	rev, err := i.revision(ctx, &req)
+	if err != nil {
+		return l, err
+	}
+	if !i.customers[req.Customer] {
+		if _, err := seenCustomer(ctx, i.Tx, i.p, req.Customer); err != nil {
+			return l, err
+		}
+		i.customers[req.Customer] = true
+	}
+	if l, err = req.license(rev, i.p, i.Now()); err != nil {
+		return l, err
+	}
+	l.Seq.Epoch, l.Seq.Counter = i.epoch(), 1
+	if _, err := licensing.Compile(rev, l, i.Now()); err != nil {
+		return l, err
+	}
+	free, err := i.InsertLicense(ctx, l)
+	if err == nil && !free {
+		err = licensing.Errorf(licensing.Exists, "a license has the reference %q already", l.Reference).At("reference")
+	}
+	return l, err
+}
+
+// revision finds what req grants, and fills in the channel that it leaves out.
+func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Revision, error) {
+	if req.Channel == "" && req.Revision == "" {
+		req.Channel = DefaultChannel
+	}
+	at := planAt{req.Plan, req.Channel, req.Revision}
+	rev, ok := i.plans[at]
+	if !ok {
+		var err error
+		if rev, err = seenRevision(ctx, i.Tx, i.p, req.Plan, req.Channel, req.Revision); err != nil {
+			return rev, err
+		}
+		i.plans[at] = rev
+	}
+	if req.Product != "" && req.Product != rev.Plan.Product {
+		return rev, licensing.Errorf(licensing.Invalid, "plan %s is of product %s, not %s", req.Plan, rev.Plan.Product, req.Product).At("product")
+	}
+	return rev, nil
+}
+
+// license is the license that req asks for at now, not yet numbered.
+func (req IssueRequest) license(rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
+	l := licensing.License{
+		Env: p.Env, ID: licensing.LicenseID(newID(licensing.LicensePrefix, now)),
+		Product: rev.Plan.Product, Customer: req.Customer, Plan: req.Plan, Channel: req.Channel, Revision: req.Revision, Granted: rev.ID,
+		Edition: req.Edition, Payment: req.Payment, Reference: req.Reference, Metadata: req.Metadata, Addons: req.Addons,
+	}
+	if l.Payment == "" {
+		l.Payment = licensing.Paid
+	}
+	l.Exceptions = append(stamped(req.Exceptions, p, now), capacities(req.Capacity, p, now)...)
+	l, err := rev.Plan.Term.Issue(l, now, req.Start)
+	if err != nil {
+		return l, err
+	}
+	if !req.End.IsZero() {
+		l.End = req.End.UTC().Truncate(time.Second)
+	}
+	if !req.Maintenance.IsZero() {
+		l.Maintenance = req.Maintenance.UTC().Truncate(time.Second)
+	}
+	return l, l.Check()
+}
+
+// stamped returns exceptions with their ids, and who granted them and when.
+func stamped(all []licensing.Exception, p access.Principal, now time.Time) []licensing.Exception {
+	all = slices.Clone(all)
+	for n := range all {
+		all[n].ID = licensing.ExceptionID(newID(licensing.ExceptionPrefix, now))
+		all[n].By, all[n].At = p.Actor, now
+	}
+	return all
+}
+
+// capacityReason marks the exceptions that a request for a capacity makes, so
+// that the next one takes their place.
+const capacityReason = "capacity set"
+
+func capacities(of map[string]int64, p access.Principal, now time.Time) []licensing.Exception {
+	var all []licensing.Exception
+	for _, pool := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, licensing.Exception{
+			Pool: pool, Adjust: licensing.Adjustment{Amount: of[pool]}, Reason: capacityReason,
+		})
+	}
+	return stamped(all, p, now)
+}
+
+// Licenses returns the licenses that match f and p sees, by id, which is by time.
+func (a *Authority) Licenses(ctx context.Context, p access.Principal, f store.LicenseFilter, of PageOf) (Page[licensing.License], error) {
+	var found Page[licensing.License]
+	if err := require(p, access.LicenseRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("license")
+	if err != nil {
+		return found, err
+	}
+	f, possible := scoped(p, f)
+	if !possible {
+		return found, nil
+	}
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		licenses, err := tx.Licenses(ctx, p.Env, f, after, rows)
+		found = page("license", licenses, rows, func(l licensing.License) string { return string(l.ID) })
+		return err
+	})
+	return found, err
+}
+
+// scoped narrows f to what p sees, and reports whether anything can match.
+func scoped(p access.Principal, f store.LicenseFilter) (store.LicenseFilter, bool) {
+	if f.Customer != "" && !p.SeesCustomer(f.Customer) || f.Product != "" && !p.SeesProduct(f.Product) ||
+		p.Role == access.Customer && p.Customer == "" {
+		return f, false
+	}
+	if p.Customer != "" {
+		f.Customer = p.Customer
+	}
+	if p.Product != "" {
+		f.Product = p.Product
+	}
+	return f, true
+}
+
+// License returns one license that p sees.
+func (a *Authority) License(ctx context.Context, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
+	var found licensing.License
+	if err := require(p, access.LicenseRead); err != nil {
+		return found, err
+	}
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = seenLicense(ctx, tx, p, id)
+		return err
+	})
+	return found, err
+}
+
+func seenLicense(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
+	l, ok, err := tx.License(ctx, p.Env, id)
+	return seen(p, l, ok, err, id)
+}
+
+func seen(p access.Principal, l licensing.License, ok bool, err error, id licensing.LicenseID) (licensing.License, error) {
+	if err == nil && (!ok || !p.Sees(l.Customer, l.Product)) {
+		return licensing.License{}, notFound("license", id)
+	}
+	return l, err
+}
+
+// aboutLicense is what every event about l says.
+func aboutLicense(l licensing.License) licensing.Event {
+	return licensing.Event{License: l.ID, Customer: l.Customer, Product: l.Product}
+}
+
+// alterLicense makes one change to a license that p sees: fn returns the
+// license changed and what the event of the given kind says of it.
+func (a *Authority) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
+	fn func(*change, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
+	return once(ctx, a, p, alteration{id, kind, request}, func(c *change) (licensing.License, error) {
+		l, ok, err := c.LockLicense(ctx, p.Env, id)
+		if l, err = seen(p, l, ok, err, id); err != nil {
+			return l, err
+		}
+		altered, data, err := fn(c, l)
+		if err != nil {
+			return l, err
+		}
+		return c.storeLicense(ctx, altered, kind, data)
+	})
+}
+
+// An alteration is what an Idempotency-Key stands for.
+type alteration struct {
+	License licensing.LicenseID
+	Kind    string
+	Request any
+}
+
+// storeLicense stores an altered license under a higher seq and records it.
+func (c *change) storeLicense(ctx context.Context, l licensing.License, kind string, data any) (licensing.License, error) {
+	if err := l.Check(); err != nil {
+		return l, err
+	}
+	if l.Granted == "" {
+		rev, err := revisionOf(ctx, c.Tx, l)
+		if err != nil {
+			return l, err
+		}
+		l.Granted = rev.ID
+	}
+	l.Seq.Epoch, l.Seq.Counter = c.epoch(), l.Seq.Counter+1
+	if err := c.UpdateLicense(ctx, l); err != nil {
+		return l, err
+	}
+	return l, c.note(kind, aboutLicense(l), data)
+}

@@ -1,0 +1,176 @@
+package authority
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A ChangeRequest asks to change what a license grants, now or at its renewal.
+// Payment, Reference and Metadata change at once in either case.
+type ChangeRequest struct {
+	licensing.Change
+	Capacity  map[string]int64   `json:"capacity,omitempty" doc:"Units by pool, in place of the plan's or an earlier request's."`
+	Payment   licensing.Payment  `json:"payment,omitempty" enum:"paid,unpaid"`
+	Reference *string            `json:"reference,omitempty"`
+	Metadata  *map[string]string `json:"metadata,omitempty"`
+	Reason    string             `json:"reason,omitempty"`
+}
+
+type changeEvent struct {
+	Change    licensing.Change     `json:"change"`
+	Payment   licensing.Payment    `json:"payment,omitempty"`
+	Shortages []licensing.Shortage `json:"shortages,omitempty"`
+	Reason    string               `json:"reason,omitempty"`
+}
+
+// ChangeLicense changes what a license grants. What would leave less than is
+// held is refused unless the change says to drain it or to let it be overdraft.
+func (a *Authority) ChangeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ChangeRequest) (licensing.License, error) {
+	if err := require(p, access.LicenseChange); err != nil {
+		return licensing.License{}, err
+	}
+	kind := licensing.LicenseChanged
+	switch req.When {
+	case "", licensing.ChangeNow:
+		req.When = licensing.ChangeNow
+	case licensing.ChangeAtRenewal:
+		kind = licensing.LicenseScheduled
+	default:
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "when: %q is not now or renewal", req.When).At("when")
+	}
+	if !slices.Contains([]licensing.Below{"", licensing.BelowRefuse, licensing.BelowDrain, licensing.BelowOverdraft}, req.Below) {
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "below: %q is not refuse, drain or overdraft", req.Below).At("below")
+	}
+	return a.alterLicense(ctx, p, id, kind, req, func(c *change, l licensing.License) (licensing.License, any, error) {
+		return c.changeLicense(ctx, p, l, req)
+	})
+}
+
+func (c *change) changeLicense(ctx context.Context, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
+	before, wanted := l, req.change(l, p, c.Now())
+	done := changeEvent{Change: wanted, Payment: req.Payment, Reason: req.Reason}
+	if req.Payment != "" {
+		l.Payment = req.Payment
+	}
+	if req.Metadata != nil {
+		l.Metadata = *req.Metadata
+	}
+	if req.Reference != nil {
+		l.Reference = *req.Reference
+		if err := c.licenseReferenceFree(ctx, l); err != nil {
+			return l, nil, err
+		}
+	}
+	if req.empty() {
+		return l, done, nil
+	}
+	if wanted.When == licensing.ChangeAtRenewal {
+		l = l.Schedule(wanted)
+		return l, done, c.renewable(ctx, p, l)
+	}
+	after, err := l.Change(wanted)
+	if err != nil {
+		return l, nil, err
+	}
+	if done.Shortages, err = c.fit(ctx, p, before, after, wanted.Below); err != nil {
+		return l, nil, err
+	}
+	return after, done, nil
+}
+
+// renewable refuses scheduled changes that can't be made: they would fail the
+// renewal, unseen.
+func (c *change) renewable(ctx context.Context, p access.Principal, l licensing.License) error {
+	after, err := l.ChangesDue()
+	if err != nil {
+		return err
+	}
+	_, err = c.compiled(ctx, p, after)
+	return err
+}
+
+// change is the domain's change that req asks for of l at now.
+func (req ChangeRequest) change(l licensing.License, p access.Principal, now time.Time) licensing.Change {
+	wanted := req.Change
+	wanted.Except = stamped(req.Except, p, now)
+	if wanted.When == licensing.ChangeAtRenewal && wanted.Below == "" {
+		// A renewal must not fail for what is held on its day.
+		wanted.Below = licensing.BelowDrain
+	}
+	for _, e := range capacities(req.Capacity, p, now) {
+		wanted.Except = append(wanted.Except, e)
+		for _, old := range l.Exceptions {
+			// One removed now would be missed by the renewal; there the later wins.
+			if old.Pool == e.Pool && old.Reason == capacityReason && wanted.When == licensing.ChangeNow {
+				wanted.RemoveExceptions = append(slices.Clone(wanted.RemoveExceptions), old.ID)
+			}
+		}
+	}
+	return wanted
+}
+
+// empty reports whether nothing of what the license grants is to change.
+func (req ChangeRequest) empty() bool {
+	c := req.Change
+	return c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && c.Edition == "" && len(req.Capacity) == 0 &&
+		len(c.Add) == 0 && len(c.Remove) == 0 && len(c.Except) == 0 && len(c.RemoveExceptions) == 0
+}
+
+func (c *change) licenseReferenceFree(ctx context.Context, l licensing.License) error {
+	if l.Reference == "" {
+		return nil
+	}
+	others, err := c.Licenses(ctx, l.Env, store.LicenseFilter{Reference: l.Reference}, "", 1)
+	if err == nil && len(others) > 0 && others[0].ID != l.ID {
+		return licensing.Errorf(licensing.Exists, "another license has the reference %q", l.Reference).At("reference")
+	}
+	return err
+}
+
+// compiled returns the terms of l now, if p sees the plan it is granted by.
+func (c *change) compiled(ctx context.Context, p access.Principal, l licensing.License) (licensing.Terms, error) {
+	rev, err := revisionOf(ctx, c.Tx, l)
+	if err != nil {
+		return licensing.Terms{}, err
+	}
+	if !p.SeesProduct(rev.Plan.Product) {
+		return licensing.Terms{}, notFound("plan", l.Plan)
+	}
+	return licensing.Compile(rev, l, c.Now())
+}
+
+// fit checks that what is held of a license fits what it grants after a
+// change, or that below allows it not to, and returns where it does not.
+func (c *change) fit(ctx context.Context, p access.Principal, before, after licensing.License, below licensing.Below) ([]licensing.Shortage, error) {
+	terms, err := c.compiled(ctx, p, after)
+	if err != nil {
+		return nil, err
+	}
+	held, err := c.LockHeld(ctx, after.Env, after.ID)
+	if err != nil || len(held) == 0 {
+		return nil, err
+	}
+	was, err := c.compiled(ctx, p, before)
+	if err != nil {
+		return nil, err
+	}
+	var short []licensing.Shortage
+	for _, s := range licensing.Shortages(terms, held) {
+		if s.Capacity >= was.Pools[s.Pool].Capacity {
+			continue // it was over before, and this change takes nothing away
+		}
+		if _, err := below.Allow(s, terms.Pools[s.Pool], c.Now()); err != nil {
+			return nil, err
+		}
+		if err := c.OverPool(ctx, after.Env, after.ID, s.Pool, c.Now()); err != nil {
+			return nil, err
+		}
+		short = append(short, s)
+	}
+	return short, nil
+}

@@ -1,0 +1,29 @@
+package authority
+
+import (
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+)
+
+// require refuses a principal without permission. The API asks before it calls;
+// this is asked again here, so that no other face can forget.
+func require(p access.Principal, permission access.Permission) error {
+	if p.May(permission) {
+		return nil
+	}
+	return licensing.Errorf(licensing.Forbidden, "this needs the permission %s", permission)
+}
+
+// notFound is the answer for what does not exist and for what the caller may
+// not see: they have to be the same.
+func notFound(noun string, id any) error {
+	return licensing.Errorf(licensing.NotFound, "there is no %s %v", noun, id)
+}
+
+// unlessNotFound returns err, and nil if it says that there is no such thing.
+func unlessNotFound(err error) error {
+	if licensing.CodeOf(err) == licensing.NotFound {
+		return nil
+	}
+	return err
+}

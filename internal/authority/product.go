@@ -1,0 +1,127 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// CreateProduct stores a new product. Its salt and its time are set here.
+func (a *Authority) CreateProduct(ctx context.Context, p access.Principal, product licensing.Product) (licensing.Product, error) {
+	if err := require(p, access.ProductWrite); err != nil {
+		return product, err
+	}
+	if !p.SeesProduct(product.Name) {
+		return product, licensing.Errorf(licensing.Forbidden, "the token is limited to product %s", p.Product)
+	}
+	request := product
+	product.Env, product.Salt = p.Env, make([]byte, 16)
+	rand.Read(product.Salt)
+	if err := product.Check(); err != nil {
+		return product, err
+	}
+	return once(ctx, a, p, request, func(c *change) (licensing.Product, error) {
+		product.Created = c.Now()
+		free, err := c.InsertProduct(ctx, product)
+		if err != nil {
+			return product, err
+		}
+		if !free {
+			return product, licensing.Errorf(licensing.Exists, "there is a product %s already", product.Name).At("name")
+		}
+		return product, c.note(licensing.ProductCreated, licensing.Event{Product: product.Name}, product)
+	})
+}
+
+// ChangeProduct replaces the title and the owner of the product called product.Name.
+func (a *Authority) ChangeProduct(ctx context.Context, p access.Principal, product licensing.Product) (licensing.Product, error) {
+	if err := require(p, access.ProductWrite); err != nil {
+		return product, err
+	}
+	return once(ctx, a, p, product, func(c *change) (licensing.Product, error) {
+		stored, err := seenProduct(ctx, c.Tx, p, product.Name)
+		if err != nil {
+			return stored, err
+		}
+		stored.Title, stored.Owner = product.Title, product.Owner
+		if err := stored.Check(); err != nil {
+			return stored, err
+		}
+		if _, err := c.UpdateProduct(ctx, stored); err != nil {
+			return stored, err
+		}
+		return stored, c.note(licensing.ProductChanged, licensing.Event{Product: stored.Name}, stored)
+	})
+}
+
+// DeleteProduct removes a product of which there is no plan.
+func (a *Authority) DeleteProduct(ctx context.Context, p access.Principal, name licensing.ProductName) error {
+	if err := require(p, access.ProductWrite); err != nil {
+		return err
+	}
+	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		if _, err := seenProduct(ctx, c.Tx, p, name); err != nil {
+			return err
+		}
+		plans, err := c.Plans(ctx, p.Env, name, "", 1)
+		if err != nil {
+			return err
+		}
+		if len(plans) > 0 {
+			return licensing.Errorf(licensing.Conflict, "product %s has plans, such as %s: what was sold keeps its name", name, plans[0].Name)
+		}
+		if _, err := c.Tx.DeleteProduct(ctx, p.Env, name); err != nil {
+			return err
+		}
+		return c.note(licensing.ProductDeleted, licensing.Event{Product: name}, nil)
+	})
+}
+
+// Products returns the products p sees, by name.
+func (a *Authority) Products(ctx context.Context, p access.Principal, of PageOf) (Page[licensing.Product], error) {
+	var found Page[licensing.Product]
+	if err := require(p, access.ProductRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("product")
+	if err != nil {
+		return found, err
+	}
+	if p.Product != "" {
+		product, err := a.Product(ctx, p, p.Product)
+		if err == nil && after == "" {
+			found.Items = []licensing.Product{product}
+		}
+		return found, unlessNotFound(err)
+	}
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		products, err := tx.Products(ctx, p.Env, after, rows)
+		found = page("product", products, rows, func(p licensing.Product) string { return string(p.Name) })
+		return err
+	})
+	return found, err
+}
+
+// Product returns one product that p sees.
+func (a *Authority) Product(ctx context.Context, p access.Principal, name licensing.ProductName) (licensing.Product, error) {
+	var found licensing.Product
+	if err := require(p, access.ProductRead); err != nil {
+		return found, err
+	}
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = seenProduct(ctx, tx, p, name)
+		return err
+	})
+	return found, err
+}
+
+func seenProduct(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.ProductName) (licensing.Product, error) {
+	product, ok, err := tx.Product(ctx, p.Env, name)
+	if err == nil && (!ok || !p.SeesProduct(name)) {
+		err = notFound("product", name)
+	}
+	return product, err
+}

@@ -1,0 +1,210 @@
+package authority
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Token is what may be known of a token: everything but its text.
+type Token struct {
+	Env       licensing.Env
+	ID        licensing.TokenID
+	Name      string
+	Role      access.Role
+	Product   licensing.ProductName
+	Customer  licensing.CustomerID
+	CreatedBy string
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+	UsedAt    time.Time // zero: never; exact to tokenUseEvery
+}
+
+// A TokenRequest asks for a new token. Spans asks for one that reaches every
+// environment; the role customer needs a Customer.
+type TokenRequest struct {
+	Name      string
+	Role      access.Role
+	Product   licensing.ProductName
+	Customer  licensing.CustomerID
+	ExpiresAt time.Time
+	Spans     bool
+}
+
+// A NewToken is a token with its text, which nobody can see again.
+type NewToken struct {
+	Token Token
+	Text  string
+}
+
+// CreateToken creates a token. It can do no more than p itself can.
+func (a *Authority) CreateToken(ctx context.Context, p access.Principal, req TokenRequest) (NewToken, error) {
+	if err := require(p, access.TokenWrite); err != nil {
+		return NewToken{}, err
+	}
+	if err := mayCreate(p, req); err != nil {
+		return NewToken{}, err
+	}
+	return once(ctx, a, p, req, func(c *change) (NewToken, error) {
+		if err := scopeExists(ctx, c.Tx, p, req); err != nil {
+			return NewToken{}, err
+		}
+		if !req.ExpiresAt.IsZero() && !c.Now().Before(req.ExpiresAt) {
+			return NewToken{}, licensing.Errorf(licensing.Invalid, "the token would have ended already").At("expires_at")
+		}
+		return c.createToken(ctx, p, req)
+	})
+}
+
+func (c *change) createToken(ctx context.Context, p access.Principal, req TokenRequest) (NewToken, error) {
+	var secret [20]byte
+	rand.Read(secret[:])
+	row := store.Token{
+		Env:       p.Env,
+		ID:        licensing.TokenID(newID(licensing.TokenPrefix, c.Now())),
+		Name:      req.Name,
+		Role:      string(req.Role),
+		Product:   req.Product,
+		Customer:  req.Customer,
+		CreatedBy: p.Actor,
+		CreatedAt: c.Now(),
+		ExpiresAt: req.ExpiresAt,
+	}
+	if req.Spans {
+		row.Env = access.AllEnvironments
+	}
+	text := access.NewToken(row.Env, row.ID, secret)
+	row.Digest = access.Hash(text).String()
+	if err := c.InsertToken(ctx, row); err != nil {
+		return NewToken{}, err
+	}
+	return NewToken{Token: tokenOf(row), Text: text}, c.note(licensing.TokenCreated,
+		licensing.Event{Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
+		tokenEvent{Name: req.Name, Role: req.Role, Spans: req.Spans, ExpiresAt: req.ExpiresAt})
+}
+
+type tokenEvent struct {
+	Name      string      `json:"name"`
+	Role      access.Role `json:"role"`
+	Spans     bool        `json:"spans,omitempty"`
+	ExpiresAt time.Time   `json:"expires_at,omitzero"`
+}
+
+// mayCreate refuses a token that would reach further than p.
+func mayCreate(p access.Principal, req TokenRequest) error {
+	if _, err := access.ParseRole(string(req.Role)); err != nil {
+		return err
+	}
+	switch {
+	case req.Name == "" || len(req.Name) > 200:
+		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")
+	case req.Role == access.Customer && req.Customer == "":
+		return licensing.Errorf(licensing.Invalid, "the role customer needs a customer").At("customer")
+	case req.Spans && (req.Role != access.Owner || req.Product != "" || req.Customer != ""):
+		return licensing.Errorf(licensing.Invalid, "only an owner's token without other scope spans environments").At("spans")
+	case req.Spans && !p.Spans && p.Kind != access.KindSystem,
+		!p.Role.MayGrant(req.Role),
+		!p.SeesProduct(req.Product),
+		p.Customer != "" && p.Customer != req.Customer:
+		return licensing.Errorf(licensing.Forbidden, "a token can't create one that reaches further than itself")
+	}
+	return nil
+}
+
+func scopeExists(ctx context.Context, tx *store.Tx, p access.Principal, req TokenRequest) error {
+	if req.Customer != "" {
+		if _, err := seenCustomer(ctx, tx, p, req.Customer); err != nil {
+			return err
+		}
+	}
+	if req.Product != "" {
+		if _, err := seenProduct(ctx, tx, p, req.Product); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteToken ends a token at once, here; other nodes follow within authTTL.
+func (a *Authority) DeleteToken(ctx context.Context, p access.Principal, id licensing.TokenID) error {
+	if err := require(p, access.TokenWrite); err != nil {
+		return err
+	}
+	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		token, err := seenToken(ctx, c.Tx, p, id)
+		if err != nil {
+			return err
+		}
+		if !p.Role.MayGrant(access.Role(token.Role)) {
+			return licensing.Errorf(licensing.Forbidden, "the token %s reaches further than yours", id)
+		}
+		if _, err := c.Tx.DeleteToken(ctx, token.Env, id); err != nil {
+			return err
+		}
+		return c.note(licensing.TokenRevoked, licensing.Event{Subject: string(id)}, tokenEvent{Name: token.Name, Role: access.Role(token.Role)})
+	})
+	a.auth.forget(string(id))
+	return err
+}
+
+// Tokens returns the tokens of p's environment that p may see, by id, which is
+// by time. Those that span environments are listed for who spans them too.
+func (a *Authority) Tokens(ctx context.Context, p access.Principal, of PageOf) (Page[Token], error) {
+	var found Page[Token]
+	if err := require(p, access.TokenRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("token")
+	if err != nil {
+		return found, err
+	}
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		filter := store.TokenFilter{Env: p.Env, Product: p.Product, Customer: p.Customer}
+		if p.Spans {
+			filter.Also = access.AllEnvironments
+		}
+		tokens, err := tx.Tokens(ctx, filter, after, rows)
+		all := make([]Token, len(tokens))
+		for i, t := range tokens {
+			all[i] = tokenOf(t)
+		}
+		found = page("token", all, rows, func(t Token) string { return string(t.ID) })
+		return err
+	})
+	return found, err
+}
+
+// Token returns one token that p may see.
+func (a *Authority) Token(ctx context.Context, p access.Principal, id licensing.TokenID) (Token, error) {
+	var found store.Token
+	if err := require(p, access.TokenRead); err != nil {
+		return Token{}, err
+	}
+	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = seenToken(ctx, tx, p, id)
+		return err
+	})
+	return tokenOf(found), err
+}
+
+func seenToken(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.TokenID) (store.Token, error) {
+	token, ok, err := tx.Token(ctx, p.Env, id)
+	if err == nil && !ok && p.Spans {
+		token, ok, err = tx.Token(ctx, access.AllEnvironments, id)
+	}
+	if err == nil && (!ok || !p.SeesProduct(token.Product) || p.Customer != "" && p.Customer != token.Customer) {
+		return store.Token{}, notFound("token", id)
+	}
+	return token, err
+}
+
+func tokenOf(t store.Token) Token {
+	return Token{
+		Env: t.Env, ID: t.ID, Name: t.Name, Role: access.Role(t.Role), Product: t.Product, Customer: t.Customer,
+		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: t.UsedAt,
+	}
+}

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"copyhold": func() { os.Exit(Main(OS())) },
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
+			env.Setenv("EXAMPLES", examples())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"json":   scriptJSON,
+			"keep":   scriptKeep,
+			"status": scriptStatus,
+		},
+	})
+}
+
+func examples() string {
+	path, _ := filepath.Abs(filepath.Join("..", "..", "examples"))
+	return path
+}
+
+// scriptJSON asserts a member of the JSON that the last command printed:
+// json PATH VALUE. A path joins members and indexes by dots.
+func scriptJSON(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: json PATH VALUE")
+	}
+	got := member(ts, args[0])
+	if (got == args[1]) == neg {
+		ts.Fatalf("%s is %q", args[0], got)
+	}
+}
+
+// scriptKeep puts a member of the JSON that the last command printed into the
+// script's environment: keep NAME PATH.
+func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: keep NAME PATH")
+	}
+	ts.Setenv(args[0], member(ts, args[1]))
+}
+
+func member(ts *testscript.TestScript, path string) string {
+	var value any
+	d := json.NewDecoder(strings.NewReader(ts.ReadFile("stdout")))
+	d.UseNumber()
+	ts.Check(d.Decode(&value))
+	for _, name := range strings.Split(path, ".") {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(v) {
+				ts.Fatalf("%s: no item %s of %d", path, name, len(v))
+			}
+			value = v[i]
+		default:
+			ts.Fatalf("%s: nothing below %v", path, value)
+		}
+	}
+	return plain(value)
+}
+
+// scriptStatus runs a command that has to end with an exit status: status N COMMAND...
+func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: status N COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if exited := (*exec.ExitError)(nil); errors.As(err, &exited) {
+		got = exited.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, not %d", got, want)
+	}
+}

@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A Key is the row of a license key. Digest is the SHA-256 of its text, in
+// hexadecimal; Hint is what may be shown of it.
+type Key struct {
+	Env       licensing.Env
+	License   licensing.LicenseID
+	ID        licensing.KeyID
+	Digest    string
+	Hint      string
+	Imported  bool
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: as long as its license
+}
+
+const keyColumns = `env, license, id, digest, hint, imported, created_at, expires_at`
+
+// InsertKey stores k and reports whether no license of its environment has the same key.
+func (tx *Tx) InsertKey(ctx context.Context, k Key) (bool, error) {
+	n, err := tx.exec(ctx, `
+		INSERT INTO license_key (`+keyColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT DO NOTHING`,
+		k.Env, k.License, k.ID, k.Digest, k.Hint, flag(k.Imported), micros(k.CreatedAt), micros(k.ExpiresAt))
+	return n == 1, err
+}
+
+// EndKeys lets every key of a license but except end at at, unless it ends sooner.
+func (tx *Tx) EndKeys(ctx context.Context, env licensing.Env, license licensing.LicenseID, except licensing.KeyID, at time.Time) error {
+	_, err := tx.exec(ctx, `
+		UPDATE license_key SET expires_at = $4
+		WHERE env = $1 AND license = $2 AND id <> $3 AND (expires_at = 0 OR expires_at > $4)`,
+		env, license, except, micros(at))
+	return err
+}
+
+// DeleteKey removes a key of a license and reports whether it existed.
+func (tx *Tx) DeleteKey(ctx context.Context, env licensing.Env, license licensing.LicenseID, id licensing.KeyID) (bool, error) {
+	n, err := tx.exec(ctx, `DELETE FROM license_key WHERE env = $1 AND license = $2 AND id = $3`, env, license, id)
+	return n == 1, err
+}
+
+// Keys returns the keys of a license, the oldest first.
+func (tx *Tx) Keys(ctx context.Context, env licensing.Env, license licensing.LicenseID) ([]Key, error) {
+	rows, err := tx.query(ctx, `
+		SELECT `+keyColumns+` FROM license_key WHERE env = $1 AND license = $2 ORDER BY created_at, id`, env, license)
+	return collect(rows, err, scanKey)
+}
+
+// KeysByDigest returns the keys with digest in any environment: at most one in each.
+func (tx *Tx) KeysByDigest(ctx context.Context, digest string) ([]Key, error) {
+	rows, err := tx.query(ctx, `SELECT `+keyColumns+` FROM license_key WHERE digest = $1 ORDER BY env`, digest)
+	return collect(rows, err, scanKey)
+}
+
+func scanKey(r *sql.Rows) (k Key, err error) {
+	var imported, created, expires int64
+	err = r.Scan(&k.Env, &k.License, &k.ID, &k.Digest, &k.Hint, &imported, &created, &expires)
+	k.Imported, k.CreatedAt, k.ExpiresAt = imported != 0, instant(created), instant(expires)
+	return k, err
+}

@@ -1,0 +1,191 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A LicenseFilter says which licenses to list: those that match every field
+// that is not empty.
+type LicenseFilter struct {
+	Customer   licensing.CustomerID
+	Product    licensing.ProductName
+	Plan       licensing.PlanName
+	Revision   licensing.RevisionID // granted by it
+	Channel    string               // following it
+	NotGranted licensing.RevisionID // another revision is in force
+	Status     licensing.Status
+	Reference  string
+	EndsBefore time.Time // ends, and before it
+}
+
+const licenseColumns = `env, id, product, customer, plan, revision, channel, granted, status, payment, reference,
+	issued_at, start_at, end_at, maintenance_at, body, epoch, counter`
+
+// licenseBody is the part of a license that no query asks about.
+type licenseBody struct {
+	Edition    string                `json:"edition,omitempty"`
+	Addons     []licensing.Grant     `json:"addons,omitempty"`
+	Exceptions []licensing.Exception `json:"exceptions,omitempty"`
+	Scheduled  []licensing.Change    `json:"scheduled,omitempty"`
+	Metadata   map[string]string     `json:"metadata,omitempty"`
+}
+
+// InsertLicense stores a new license and reports whether its id and its
+// reference were free.
+func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, error) {
+	args, err := licenseArgs(l)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.exec(ctx, `
+		INSERT INTO license (`+licenseColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+		ON CONFLICT DO NOTHING`, args...)
+	return n == 1, err
+}
+
+// UpdateLicense replaces the license with the id l.ID, which exists.
+func (tx *Tx) UpdateLicense(ctx context.Context, l licensing.License) error {
+	args, err := licenseArgs(l)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `
+		UPDATE license SET product = $3, customer = $4, plan = $5, revision = $6, channel = $7, granted = $8, status = $9,
+			payment = $10, reference = $11, issued_at = $12, start_at = $13, end_at = $14, maintenance_at = $15,
+			body = $16, epoch = $17, counter = $18
+		WHERE env = $1 AND id = $2`, args...)
+	return err
+}
+
+func licenseArgs(l licensing.License) ([]any, error) {
+	body, err := encode(licenseBody{l.Edition, l.Addons, l.Exceptions, l.Scheduled, l.Metadata})
+	return []any{
+		l.Env, l.ID, l.Product, l.Customer, l.Plan, l.Revision, l.Channel, l.Granted, l.Status, l.Payment, l.Reference,
+		micros(l.Issued), micros(l.Start), micros(l.End), micros(l.Maintenance), body, l.Seq.Epoch, l.Seq.Counter,
+	}, err
+}
+
+// License returns the license with id, and whether there is one.
+func (tx *Tx) License(ctx context.Context, env licensing.Env, id licensing.LicenseID) (licensing.License, bool, error) {
+	return tx.license(ctx, env, id, "")
+}
+
+// LockLicense is License, and nobody else changes it before the transaction's end.
+func (tx *Tx) LockLicense(ctx context.Context, env licensing.Env, id licensing.LicenseID) (licensing.License, bool, error) {
+	return tx.license(ctx, env, id, tx.ForUpdate())
+}
+
+func (tx *Tx) license(ctx context.Context, env licensing.Env, id licensing.LicenseID, lock string) (licensing.License, bool, error) {
+	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE env = $1 AND id = $2`+lock, env, id)
+	return only(collect(rows, err, scanLicense))
+}
+
+// Licenses returns up to limit licenses that match f and whose id comes after after, by id.
+func (tx *Tx) Licenses(ctx context.Context, env licensing.Env, f LicenseFilter, after string, limit int) ([]licensing.License, error) {
+	where, args := f.where([]string{"env = $1", "id > $2"}, []any{env, after, limit})
+	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY id LIMIT $3`, args...)
+	return collect(rows, err, scanLicense)
+}
+
+// where adds the conditions of f. Texts differ only in which fields are set, so
+// few of them are ever prepared.
+func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
+	add := func(set bool, condition string, value any) {
+		if set {
+			args = append(args, value)
+			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
+		}
+	}
+	add(f.Customer != "", "customer = $%d", f.Customer)
+	add(f.Product != "", "product = $%d", f.Product)
+	add(f.Plan != "", "plan = $%d", f.Plan)
+	add(f.Revision != "", "granted = $%d", f.Revision)
+	add(f.Channel != "", "channel = $%d AND revision = ''", f.Channel)
+	add(f.NotGranted != "", "granted <> $%d", f.NotGranted)
+	add(f.Status != "", "status = $%d", f.Status)
+	add(f.Reference != "", "reference = $%d", f.Reference)
+	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))
+	return strings.Join(conditions, " AND "), args
+}
+
+// A LicenseCount is how many licenses of a plan have a status.
+type LicenseCount struct {
+	Plan   licensing.PlanName
+	Status licensing.Status
+	Ended  bool // their term has ended at the time asked for
+	Count  int64
+}
+
+// CountLicenses counts the licenses that match f, by plan and status.
+func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, now time.Time) ([]LicenseCount, error) {
+	where, args := f.where([]string{"env = $1"}, []any{env, micros(now)})
+	rows, err := tx.query(ctx, `
+		SELECT plan, status, CASE WHEN end_at <> 0 AND end_at <= $2 THEN 1 ELSE 0 END AS ended, COUNT(*)
+		FROM license WHERE `+where+` GROUP BY plan, status, ended ORDER BY plan, status, ended`, args...)
+	return collect(rows, err, func(r *sql.Rows) (n LicenseCount, err error) {
+		var ended int64
+		err = r.Scan(&n.Plan, &n.Status, &ended, &n.Count)
+		n.Ended = ended != 0
+		return n, err
+	})
+}
+
+// EndingLicenses returns up to limit active licenses whose term ends from from
+// on, the soonest first.
+func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, from time.Time, limit int) ([]licensing.License, error) {
+	rows, err := tx.query(ctx, `
+		SELECT `+licenseColumns+` FROM license
+		WHERE env = $1 AND end_at >= $2 AND end_at <> 0 AND status = $3 ORDER BY end_at, id LIMIT $4`,
+		env, micros(from), licensing.Active, limit)
+	return collect(rows, err, scanLicense)
+}
+
+func scanLicense(r *sql.Rows) (l licensing.License, err error) {
+	var issued, start, end, maintenance int64
+	var text string
+	if err := r.Scan(&l.Env, &l.ID, &l.Product, &l.Customer, &l.Plan, &l.Revision, &l.Channel, &l.Granted, &l.Status,
+		&l.Payment, &l.Reference, &issued, &start, &end, &maintenance, &text, &l.Seq.Epoch, &l.Seq.Counter); err != nil {
+		return l, err
+	}
+	l.Issued, l.Start, l.End, l.Maintenance = instant(issued), instant(start), instant(end), instant(maintenance)
+	var body licenseBody
+	err = decode(text, &body)
+	l.Edition, l.Addons, l.Exceptions, l.Scheduled, l.Metadata = body.Edition, body.Addons, body.Exceptions, body.Scheduled, body.Metadata
+	return l, err
+}
+
+// LockHeld returns what is held of each pool of a license, and lets nobody
+// grant or release before the transaction's end.
+func (tx *Tx) LockHeld(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
+	rows, err := tx.query(ctx, `SELECT name, held FROM pool WHERE env = $1 AND license = $2 ORDER BY name`+tx.ForUpdate(), env, id)
+	type pool struct {
+		name string
+		held int64
+	}
+	pools, err := collect(rows, err, func(r *sql.Rows) (p pool, err error) {
+		err = r.Scan(&p.name, &p.held)
+		return p, err
+	})
+	held := make(map[string]int64, len(pools))
+	for _, p := range pools {
+		if p.held > 0 {
+			held[p.name] = p.held
+		}
+	}
+	return held, err
+}
+
+// OverPool notes that a pool is over its capacity since at, unless it has been already.
+func (tx *Tx) OverPool(ctx context.Context, env licensing.Env, id licensing.LicenseID, pool string, at time.Time) error {
+	_, err := tx.exec(ctx, `
+		UPDATE pool SET over_since = $4 WHERE env = $1 AND license = $2 AND name = $3 AND over_since = 0`,
+		env, id, pool, micros(at))
+	return err
+}
