@@ -9,8 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
 )
 
 func TestMain(m *testing.M) {
@@ -28,6 +32,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"embed":  scriptEmbed,
 			"json":   scriptJSON,
 			"keep":   scriptKeep,
 			"status": scriptStatus,
@@ -100,4 +105,14 @@ func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, not %d", got, want)
 	}
+}
+
+// scriptEmbed writes a source file that holds a license key and a token: embed
+// FILE. The key is in $KEY. They are made here so that no file of this
+// repository looks as if it held one.
+func scriptEmbed(ts *testscript.TestScript, _ bool, args []string) {
+	_, key := licensing.NewKey([4]byte{1}, [16]byte{2})
+	token := access.NewToken("production", licensing.TokenID(licensing.NewID(licensing.TokenPrefix, time.Unix(0, 0), [10]byte{3})), [20]byte{4})
+	ts.Setenv("KEY", key)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("package main\nconst key = \""+key+"\"\nconst token = \""+token+"\"\n"), 0o600))
 }

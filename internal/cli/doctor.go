@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/sdk/license"
+)
+
+// Bounds of free space, in bytes.
+const (
+	diskLow  = 1 << 30
+	diskFull = 100 << 20
+)
+
+func (c *cli) doctorCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor [FOLDER...]",
+		Short: "Check clock, data folder, sealing key, disk, server, and secrets left in source",
+		Long: `Doctor looks for what breaks licensing later. Folders named as arguments are searched
+for license keys, tokens and private keys, which do not belong into source code.
+Exit status 1: something failed.`,
+		Example: "  copyhold doctor\n  copyhold doctor ./src --output json\n  copyhold doctor --data /var/lib/copyhold",
+		RunE: func(cmd *cobra.Command, folders []string) error {
+			loaded, err := c.serverConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			d := &doctor{}
+			d.folder(loaded.Config)
+			d.sealing(c, loaded.Config)
+			if err := c.examineServer(cmd.Context(), d); err != nil {
+				return err
+			}
+			for _, folder := range folders {
+				d.secrets(folder)
+			}
+			return c.printFindings(d)
+		},
+	}
+	serverFlags(cmd.Flags())
+	return cmd
+}
+
+// A finding is the outcome of one check: ok, warning or failed.
+type finding struct {
+	Check   string `json:"check"`
+	Outcome string `json:"outcome"`
+	Detail  string `json:"detail"`
+}
+
+type doctor struct{ findings []finding }
+
+func (d *doctor) note(check, outcome, format string, args ...any) {
+	d.findings = append(d.findings, finding{check, outcome, fmt.Sprintf(format, args...)})
+}
+
+// folder checks the data folder's modes and the space left. No folder is no
+// fault: this machine may run clients only.
+func (d *doctor) folder(settings config.Config) {
+	info, err := os.Stat(settings.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.note("data folder", "ok", "%s does not exist yet: no server has run here", settings.Data)
+		return
+	}
+	if err != nil {
+		d.note("data folder", "failed", "%v", err)
+		return
+	}
+	d.modes(settings.Data, info)
+	free, err := freeSpace(settings.Data)
+	switch {
+	case err != nil:
+		d.note("disk", "warning", "free space is not known: %v", err)
+	case free < diskFull:
+		d.note("disk", "failed", "%d MiB free: the server will stop writing", free>>20)
+	case free < diskLow:
+		d.note("disk", "warning", "%d MiB free", free>>20)
+	default:
+		d.note("disk", "ok", "%.1f GiB free", float64(free)/(1<<30))
+	}
+}
+
+// modes refuses what others can read: the folder and everything in it.
+func (d *doctor) modes(folder string, info fs.FileInfo) {
+	if runtime.GOOS == "windows" {
+		return // modes say nothing there
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		d.note("data folder", "failed", "%s has mode %04o, others can look into it: chmod 700", folder, info.Mode().Perm())
+		return
+	}
+	d.note("data folder", "ok", "%s is its owner's alone", folder)
+}
+
+// sealing checks that the sealing key is there and opens; it creates none.
+func (d *doctor) sealing(c *cli, settings config.Config) {
+	if _, err := os.Stat(settings.Data); errors.Is(err, fs.ErrNotExist) && settings.Sealing.Key == "" {
+		return
+	}
+	file := filepath.Join(settings.Data, sealingKeyFile)
+	if _, err := c.sealingSource(settings).Load(false); err != nil {
+		d.note("sealing key", "failed", "%v", err)
+		return
+	}
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		d.note("sealing key", "failed", "%s has mode %04o, others can read it: chmod 600", file, info.Mode().Perm())
+		return
+	}
+	d.note("sealing key", "ok", "it is there and can be read")
+}
+
+// sealingKeyFile is the sealing key's name in the data folder.
+const sealingKeyFile = "sealing.key"
+
+func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
+	return signing.SealingSource{
+		Value:       signing.NewSecret(settings.Sealing.Key.Reveal()),
+		Credentials: c.getenv("CREDENTIALS_DIRECTORY"),
+		File:        filepath.Join(settings.Data, sealingKeyFile),
+	}
+}
+
+// examineServer checks that the server answers, and compares clocks.
+func (c *cli) examineServer(ctx context.Context, d *doctor) error {
+	server, err := c.client(anonymous)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	resp, err := server.exchange(ctx, call{method: http.MethodGet, path: "/healthz"}, "")
+	if err != nil {
+		d.note("server", "failed", "%s: %v", server.settings.url.value, err)
+		return nil
+	}
+	resp.Body.Close()
+	took := time.Since(began)
+	d.note("server", "ok", "%s answers in %s", server.settings.url.value, took.Round(time.Millisecond))
+	if _, err := server.do(ctx, call{method: http.MethodGet, path: "/readyz"}); err != nil {
+		d.note("server ready", "failed", "%v", err)
+	}
+	theirs, err := http.ParseTime(resp.Header.Get("Date"))
+	if err != nil {
+		d.note("clock", "warning", "the server does not say its time")
+		return nil
+	}
+	// The header has whole seconds and was written at some time during the exchange.
+	apart := began.Add(took / 2).Sub(theirs).Abs()
+	if apart > license.Epsilon*time.Second {
+		d.note("clock", "failed", "this machine and the server are %s apart; licenses need them within %ds", apart.Round(time.Second), license.Epsilon)
+		return nil
+	}
+	d.note("clock", "ok", "within %s of the server's", max(apart.Round(time.Second), time.Second))
+	return nil
+}
+
+func (c *cli) printFindings(d *doctor) error {
+	failed := 0
+	rows := make([]record, len(d.findings))
+	for i, f := range d.findings {
+		rows[i] = record{"check": f.Check, "outcome": f.Outcome, "detail": f.Detail}
+		if f.Outcome == "failed" {
+			failed++
+		}
+	}
+	if c.asJSON() {
+		if err := c.printJSON(map[string]any{"findings": d.findings}); err != nil {
+			return err
+		}
+	} else {
+		c.printTable(rows, column{head: "CHECK", path: "check"}, column{head: "OUTCOME", path: "outcome"}, column{head: "DETAIL", path: "detail"})
+	}
+	if failed > 0 {
+		return &exit{status: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+)
+
+// maxScanned bounds the size of a file that is searched for secrets, in bytes.
+const maxScanned = 64 << 20
+
+// A pattern finds one kind of secret. Sure tells a real one from a text that
+// only looks alike.
+type pattern struct {
+	kind string
+	re   *regexp.Regexp
+	sure func(text string) bool
+}
+
+// secretPatterns are the secrets that Copyhold makes; keys and tokens carry
+// checksums, so that what looks like one and is none is passed over.
+func secretPatterns() []pattern {
+	return []pattern{
+		{"license key", regexp.MustCompile(`(?i)\bCH(-[0-9a-z]{5}){7}\b`), func(text string) bool {
+			_, _, err := licensing.ParseKey(text)
+			return err == nil
+		}},
+		{"token", regexp.MustCompile(`\bcht_[A-Za-z0-9_-]{40,200}`), func(text string) bool {
+			_, _, err := access.ParseToken(text)
+			return err == nil
+		}},
+		{"sealing key", regexp.MustCompile(`\bAGE-SECRET-KEY-1[0-9A-Z]{58}\b`), func(string) bool { return true }},
+	}
+}
+
+// secrets searches every file below a folder, and names file and line but never
+// the secret.
+func (d *doctor) secrets(folder string) {
+	patterns := secretPatterns()
+	found, files := 0, 0
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && entry.Name() == ".git" {
+			return filepath.SkipDir
+		}
+		info, err := entry.Info()
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxScanned {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files++
+		for _, p := range patterns {
+			for _, at := range p.re.FindAllIndex(text, -1) {
+				if p.sure(string(text[at[0]:at[1]])) {
+					found++
+					d.note("secrets", "failed", "%s:%d holds a %s: replace it and read it from a file", path, 1+bytes.Count(text[:at[0]], []byte("\n")), p.kind)
+				}
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		d.note("secrets", "failed", "searching %s: %v", folder, err)
+	case found == 0:
+		d.note("secrets", "ok", "none in %d files below %s", files, folder)
+	}
+}
