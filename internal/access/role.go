@@ -45,8 +45,6 @@ const (
 	SigningKeyWrite  Permission = "signing-key:write"
 	RootWrite        Permission = "root:write"
 	AuditRead        Permission = "audit:read"
-	AuditErase       Permission = "audit:erase"
-	BackupTake       Permission = "backup:take"
 	StatusRead       Permission = "status:read"
 	Explain          Permission = "decision:explain"
 )
@@ -77,7 +75,7 @@ func Permissions() []Permission {
 		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
 		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
 		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
-		AuditRead, AuditErase, BackupTake, StatusRead, Explain,
+		AuditRead, StatusRead, Explain,
 	}
 }
 
@@ -95,7 +93,7 @@ func (r Role) May(permission Permission) bool {
 	case Owner:
 		return slices.Contains(Permissions(), permission)
 	case Admin:
-		return Owner.May(permission) && !owns(permission)
+		return Owner.May(permission) && permission != EnvironmentWrite && permission != RootWrite
 	case Issuer:
 		return reads(permission) || issues(permission)
 	case Operator:
@@ -116,15 +114,6 @@ func (r Role) MayGrant(other Role) bool {
 	return r.May(TokenWrite) && !slices.ContainsFunc(Permissions(), func(p Permission) bool {
 		return other.May(p) && !r.May(p)
 	})
-}
-
-// owns is what reaches beyond one environment or can't be undone.
-func owns(p Permission) bool {
-	switch p {
-	case EnvironmentWrite, RootWrite, AuditErase, BackupTake:
-		return true
-	}
-	return false
 }
 
 func reads(p Permission) bool {

@@ -30,9 +30,7 @@ type Log struct {
 	Key  string   // verifier key of the head, C2SP signed-note
 	Head string   // signed
 	Tile ReadTile // the stored hashes
-	// Strays are ids of stored rows that have no place and wait for none.
-	Strays []string
-	Rows   iter.Seq2[PlacedRow, error]
+	Rows iter.Seq2[PlacedRow, error]
 }
 
 // A Finding names what is wrong. First and Last are indexes of entries, or -1
@@ -81,9 +79,6 @@ func Verify(l Log, outside ...Head) (Report, error) {
 		return Report{}, err
 	}
 	v.erasures()
-	for _, id := range l.Strays {
-		v.find(v.report.Size, v.report.Size, id, "row %s was inserted beside the log or lost its place", id)
-	}
 	return v.report, nil
 }
 

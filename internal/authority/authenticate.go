@@ -25,8 +25,8 @@ const (
 // Authenticate returns who sent authorization, the value of an Authorization
 // header ("Bearer TOKEN" or "License KEY"), in the environment env that the
 // request named, which may be empty. What was proven lately is answered from
-// memory; before anything else is looked up, before is asked, and its error is
-// the answer. It fails with unauthenticated, and never says more than that.
+// memory; before a secret is looked up that was not, before is asked, and its
+// error is the answer. It fails with unauthenticated, and never says more than that.
 func (a *Authority) Authenticate(ctx context.Context, authorization string, env licensing.Env, before func() error) (access.Principal, error) {
 	scheme, secret, _ := strings.Cut(authorization, " ")
 	secret = strings.TrimSpace(secret)
@@ -207,10 +207,13 @@ func (m *authentication) once(pr proof, now time.Time, before func() error, load
 	m.mu.RUnlock()
 	fresh := known && now.Before(id.until)
 	if !fresh && !(unknown && now.Before(until)) {
-		if err := before(); err != nil {
+		var err error
+		if !known {
+			err = before()
+		}
+		if err != nil {
 			return access.Principal{}, err
 		}
-		var err error
 		if id, err = load(); err != nil {
 			return access.Principal{}, err
 		}

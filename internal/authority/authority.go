@@ -48,6 +48,10 @@ type Authority struct {
 	published  atomic.Pointer[map[licensing.Env]*license.Head]
 	fences     atomic.Pointer[map[licensing.Env]time.Time]
 	loading    sync.Mutex // held by who loads keys into the ring
+
+	licenses    *licensesInForce
+	revocations *revocationLists
+	streams     *streams
 }
 
 // New returns an authority over a database. Start makes it ready.
@@ -59,6 +63,7 @@ func New(c Config) *Authority {
 	a.sequencer = sequencer{a, map[licensing.Env]audit.Tree{}}
 	a.published.Store(&map[licensing.Env]*license.Head{})
 	a.fences.Store(&map[licensing.Env]time.Time{})
+	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
 	return a
 }
 
@@ -69,6 +74,7 @@ func (a *Authority) Run(ctx context.Context) {
 		"sequencer":    a.runSequencer,
 		"signing keys": a.runSigningKeys,
 		"credentials":  a.runCredentials,
+		"changes":      a.runChanges,
 	} {
 		a.metrics.Task(name, nil)
 		tasks.Go(func() { run(ctx) })

@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -21,6 +20,7 @@ type change struct {
 	env   licensing.Env
 	actor string
 	rows  []logRow // one for each environment, nearly always one
+	told  []notable
 }
 
 type logRow struct {
@@ -32,13 +32,18 @@ type logRow struct {
 // one row of env's log before the commit. fn may be called again from the
 // start when another transaction was in the way.
 func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
-	return a.db.Update(ctx, func(tx *store.Tx) error {
-		c := &change{Tx: tx, ring: a.ring, env: env, actor: actor}
+	var c *change
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
+		c = &change{Tx: tx, ring: a.ring, env: env, actor: actor}
 		if err := fn(c); err != nil {
 			return err
 		}
 		return c.close(ctx)
 	})
+	if c != nil && (err == nil || licensing.CodeOf(err) == licensing.OutcomeUnknown) {
+		a.committed(c.told)
+	}
+	return err
 }
 
 // view runs fn on one snapshot.
@@ -62,6 +67,9 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	if e.Version == 0 {
 		e.Version = 1
 	}
+	if n := noticeOf(e.Type); n != 0 {
+		c.told = append(c.told, notable{e.Env, e.License, n})
+	}
 	var salt audit.Salt
 	rand.Read(salt[:])
 	return c.row(e.Env).Add(e, salt)
@@ -69,7 +77,7 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 
 // note records an event of a type about what about names, with data.
 func (c *change) note(kind string, about licensing.Event, data any) error {
-	e, err := licensing.NewEvent(kind, cmp.Or(about.Env, c.env), c.Now(), c.actor, data)
+	e, err := licensing.NewEvent(kind, c.env, c.Now(), c.actor, data)
 	if err != nil {
 		return err
 	}

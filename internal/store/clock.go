@@ -30,6 +30,20 @@ func (m *mark) raise(us int64) int64 {
 	}
 }
 
+// Latest returns the present time without a transaction: by this process's
+// clock, and never before a time that a transaction was given. It is for what
+// grants no units, as reading and signing a license's document.
+func (db *DB) Latest() time.Time {
+	now := time.Now()
+	if db.Now != nil {
+		now = db.Now()
+	}
+	if db.Judge != nil {
+		now = db.Judge(now)
+	}
+	return instant(max(db.mark.latest.Load(), micros(now)))
+}
+
 func (tx *Tx) loadMark(ctx context.Context) error {
 	var us int64
 	if _, err := tx.row(ctx, `SELECT at FROM clock WHERE env = ''`, nil, &us); err != nil {

@@ -15,14 +15,6 @@ var migrations embed.FS
 
 // migrate brings the tables up to date, one process at a time.
 func (db *DB) migrate(ctx context.Context) error {
-	return db.migrating(ctx, func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
-		return err
-	})
-}
-
-// migrating runs fn while no other process migrates.
-func (db *DB) migrating(ctx context.Context, fn func(*goose.Provider) error) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -30,17 +22,18 @@ func (db *DB) migrating(ctx context.Context, fn func(*goose.Provider) error) err
 	if db.engine.DDL != nil {
 		files = ddl{files, db.engine.DDL}
 	}
-	run := func() error {
+	up := func() error {
 		p, err := goose.NewProvider(db.engine.Dialect, db.sql, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 		if err != nil {
 			return err
 		}
-		return fn(p)
+		_, err = p.Up(ctx)
+		return err
 	}
 	if db.engine.Locked == nil {
-		return run()
+		return up()
 	}
-	return db.engine.Locked(ctx, db.sql, run)
+	return db.engine.Locked(ctx, db.sql, up)
 }
 
 // ddl is a folder of migrations whose text is turned into an engine's.

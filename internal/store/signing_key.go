@@ -172,6 +172,16 @@ func (tx *Tx) FeatureKey(ctx context.Context, env licensing.Env, product licensi
 	return k, ok, err
 }
 
+// FeatureKeys returns the key pairs of a product's features, by feature.
+func (tx *Tx) FeatureKeys(ctx context.Context, env licensing.Env, product licensing.ProductName) ([]licensing.FeatureKey, error) {
+	rows, err := tx.query(ctx, `SELECT feature, public, sealed FROM feature_key WHERE env = $1 AND product = $2 ORDER BY feature`, env, product)
+	return collect(rows, err, func(r *sql.Rows) (licensing.FeatureKey, error) {
+		k := licensing.FeatureKey{Env: env, Product: product}
+		err := r.Scan(&k.Feature, &k.Public, &k.Sealed)
+		return k, err
+	})
+}
+
 // CreateFeatureKey stores k unless the feature has a key pair, and returns the
 // one it has.
 func (tx *Tx) CreateFeatureKey(ctx context.Context, k licensing.FeatureKey) (licensing.FeatureKey, error) {

@@ -1,0 +1,97 @@
+// Package api answers programs, people and systems over HTTP.
+//
+// It turns requests into calls of authority and their results into JSON; it
+// decides nothing and holds no state but rate limits. Every route declares the
+// permission it needs, its class under overload and the bound of its body; the
+// OpenAPI document is made from the same declarations.
+package api
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/metrics"
+)
+
+// Config is what the API is made of. Authority, Metrics, Log and Now are required.
+type Config struct {
+	Authority *authority.Authority
+	Metrics   *metrics.Metrics
+	Log       *slog.Logger
+	Now       func() time.Time
+
+	// Version is the server's, for the OpenAPI document.
+	Version string
+	// Hosts are the names clients may reach the server by, without port. IP
+	// addresses and localhost are always accepted: a name that an attacker
+	// points at this server (DNS rebinding) is neither. "*" accepts all.
+	Hosts []string
+	// Proxies are the addresses whose X-Forwarded-For is believed.
+	Proxies []netip.Prefix
+	// Limits bound what one caller, and all together, may ask for.
+	Limits Limits
+}
+
+// server is the API while it is built and while it answers.
+type server struct {
+	Config
+	mux      *http.ServeMux
+	huma     huma.API
+	declared map[string]route // by pattern, "POST /v1/leases"
+	faults   []error          // found while routes were registered
+	shedder  *shedder
+	throttle *throttle
+	held     *held
+	requests *requestIDs
+	buffers  buffers
+	stopping chan struct{}
+}
+
+// New returns the API's handler. It fails when a route declares no permission.
+func New(c Config) (*Handler, error) {
+	if c.Authority == nil || c.Metrics == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("building the API: authority, metrics, log and clock are required")
+	}
+	c.Limits = c.Limits.withDefaults()
+	s := &server{
+		Config:   c,
+		mux:      http.NewServeMux(),
+		declared: map[string]route{},
+		shedder:  newShedder(c.Limits.InFlight, c.Metrics),
+		throttle: newThrottle(c.Limits, c.Metrics, c.Now),
+		held:     newHeld(c.Limits.Held),
+		requests: newRequestIDs(),
+		stopping: make(chan struct{}),
+	}
+	s.huma = humago.New(&guardedMux{s}, s.specification())
+	for _, register := range s.routes() {
+		register()
+	}
+	s.finishSpecification()
+	s.mux.HandleFunc("/", s.notFound)
+	if err := errors.Join(s.faults...); err != nil {
+		return nil, err
+	}
+	return &Handler{server: s, chain: s.observe(s.admit(s.mux))}, nil
+}
+
+// A Handler answers the API's requests.
+type Handler struct {
+	server *server
+	chain  http.Handler
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.chain.ServeHTTP(w, r) }
+
+// Stop ends held requests and streams, so that a server can shut down: waiters
+// keep their place in the queue and are told to come back. Call it once, before
+// http.Server.Shutdown.
+func (h *Handler) Stop() { close(h.server.stopping) }

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/metrics"
+)
+
+// noModTime tells http.ServeContent that a text has no date of its own.
+var noModTime time.Time
+
+// Health says whether the server can do its work, and if not, why.
+type Health struct {
+	Status string   `json:"status" enum:"ok,unavailable" doc:"ok, or unavailable"`
+	Causes []string `json:"causes,omitempty" doc:"Why it is unavailable"`
+}
+
+// healthRoutes registers what orchestrators and monitoring read.
+func (s *server) healthRoutes() {
+	serve(s, route{
+		ID: "alive", Method: http.MethodGet, Path: "/healthz", Tag: "server", Permission: access.Public, Class: critical,
+		Summary:     "Is the process alive?",
+		Description: "Restart the process when this does not answer. It says nothing of the database: a restart would not help.",
+	}, nil, []answer{{http.StatusOK, "It is.", Health{}}},
+		func(c *call, _ *http.Request, _ *none) error {
+			s.writeJSON(c, http.StatusOK, "application/json", Health{Status: "ok"})
+			return nil
+		})
+	serve(s, route{
+		ID: "ready", Method: http.MethodGet, Path: "/readyz", Tag: "server", Permission: access.Public, Class: critical,
+		Summary:     "Can the server decide?",
+		Description: "Send no traffic while this answers 503; `causes` says why.",
+	}, nil, []answer{{http.StatusOK, "It can.", Health{}}, {http.StatusServiceUnavailable, "It cannot.", Health{}}},
+		func(c *call, req *http.Request, _ *none) error {
+			h, status := Health{Status: "ok"}, http.StatusOK
+			if h.Causes = s.causes(req); len(h.Causes) > 0 {
+				h.Status, status = "unavailable", http.StatusServiceUnavailable
+			}
+			s.writeJSON(c, status, "application/json", h)
+			return nil
+		})
+	r := route{ID: "metrics", Method: http.MethodGet, Path: "/metrics", Tag: "server", Permission: access.StatusRead, Class: critical,
+		Summary: "Every instrument, in the formats Prometheus reads"}
+	s.declare(r)
+	op := s.operation(r)
+	op.Responses["200"] = textResponse("Metrics")
+	s.huma.OpenAPI().AddOperation(&op)
+	s.mux.Handle(r.pattern(), s.guard(r, MetricsHandler(s.Metrics).ServeHTTP))
+}
+
+func (s *server) causes(req *http.Request) []string {
+	var causes []string
+	select {
+	case <-s.stopping:
+		causes = append(causes, "the server is stopping")
+	default:
+	}
+	if err := s.Authority.Ready(req.Context()); err != nil {
+		causes = append(causes, err.Error())
+	}
+	return causes
+}
+
+// MetricsHandler answers with m to anyone: put it on a listener of its own,
+// which only monitoring reaches. On the API's listener /metrics needs a token.
+func MetricsHandler(m *metrics.Metrics) http.Handler {
+	return promhttp.HandlerFor(m.Gatherer(), promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}

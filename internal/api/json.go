@@ -1,0 +1,110 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// maxDepth bounds objects and lists within each other.
+const maxDepth = 16
+
+// decodeStrict decodes data into v: valid UTF-8, no member twice in any case of
+// letters, nothing after the end, bounded depth. Its errors repeat nothing of data.
+func decodeStrict(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return errors.New("the body is not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	if err := checkValue(d, 0); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the body's JSON")
+	}
+	return plain(json.Unmarshal(data, v))
+}
+
+// checkValue reads the next value of d and holds it to the profile.
+func checkValue(d *json.Decoder, depth int) error {
+	token, err := d.Token()
+	if err != nil {
+		return errNotJSON()
+	}
+	if depth++; depth > maxDepth+1 {
+		return errors.New("the body is nested too deeply")
+	}
+	switch token {
+	case json.Delim('{'):
+		return checkMembers(d, depth)
+	case json.Delim('['):
+		for d.More() {
+			if err := checkValue(d, depth); err != nil {
+				return err
+			}
+		}
+		return closed(d)
+	}
+	return nil
+}
+
+func checkMembers(d *json.Decoder, depth int) error {
+	seen := map[string]bool{}
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return errNotJSON()
+		}
+		name, _ := token.(string)
+		if name = strings.ToLower(name); seen[name] {
+			return errors.New("the body names a member twice")
+		}
+		seen[name] = true
+		if err := checkValue(d, depth); err != nil {
+			return err
+		}
+	}
+	return closed(d)
+}
+
+func closed(d *json.Decoder) error {
+	if _, err := d.Token(); err != nil {
+		return errNotJSON()
+	}
+	return nil
+}
+
+func errNotJSON() error { return errors.New("the body is not valid JSON") }
+
+// plain says what a JSON error is about without the value it found.
+func plain(err error) error {
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &wrongType):
+		if wrongType.Field == "" {
+			return errors.New("the body is of the wrong kind")
+		}
+		return fmt.Errorf("%s is of the wrong kind", wrongType.Field)
+	}
+	return errNotJSON()
+}
+
+// harmless says what huma found wrong and where, without a value or a name that
+// was sent.
+func harmless(e *huma.ErrorDetail) string {
+	switch {
+	case e.Message == "unexpected property":
+		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has a member that is not known"
+	case strings.HasPrefix(e.Message, "expected "), strings.HasPrefix(e.Message, "required "), e.Location == "body":
+		return e.Location + ": " + e.Message
+	}
+	return e.Location + " is not acceptable"
+}

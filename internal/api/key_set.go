@@ -1,0 +1,90 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// publicAge is how long caches may answer with what is published, in seconds.
+// It is part of the ten seconds in which a change reaches a connected client.
+const publicAge = 5
+
+// KeySetAnswer is the key set in force.
+type KeySetAnswer struct {
+	KeySet []string `json:"keyset" doc:"Compact JWS over one payload, one for each root key that signed"`
+}
+
+// RootSetAnswer is the root set in force, as programs pin it.
+type RootSetAnswer struct {
+	RootSet []string `json:"rootset" doc:"Compact JWS over one payload, one for each root key that signed"`
+}
+
+// RevocationsAnswer is the signed list of what ended early.
+type RevocationsAnswer struct {
+	Revocations string `json:"revocations" doc:"The list, compact JWS"`
+	Number      int64  `json:"number" doc:"Rises with each revocation"`
+}
+
+// JWKSAnswer is a JSON Web Key Set (RFC 7517).
+type JWKSAnswer struct {
+	Keys []license.Key `json:"keys"`
+}
+
+// keySetRoutes registers what everybody may fetch: public keys and revocations.
+func (s *server) keySetRoutes() {
+	s.publish("keyset", "/v1/keyset", "The key set in force", KeySetAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
+		return KeySetAnswer{s.Authority.KeySet(env)}, nil
+	})
+	s.publish("rootset", "/v1/rootset", "The root set in force, for pinning", RootSetAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
+		return RootSetAnswer{s.Authority.RootSet(env)}, nil
+	})
+	s.publish("revocations", "/v1/revocations", "The signed list of revocations", RevocationsAnswer{}, func(req *http.Request, env licensing.Env) (any, error) {
+		list, err := s.Authority.Revocations(req.Context(), env)
+		return RevocationsAnswer{list.Compact, list.Number}, err
+	})
+	s.publish("jwks", "/.well-known/jwks.json", "The public keys for stock JOSE libraries", JWKSAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
+		return JWKSAnswer{s.Authority.JWKS(env)}, nil
+	})
+}
+
+// publish registers a public document of an environment. It can be cached, and
+// is not sent again to who has it.
+func (s *server) publish(id, path, summary string, body any, make func(req *http.Request, env licensing.Env) (any, error)) {
+	serve(s, route{ID: id, Method: http.MethodGet, Path: path, Tag: "trust", Permission: access.Public, Class: renew, Summary: summary},
+		[]parameter{
+			{Name: "issuer", In: "query", Kind: "string", Doc: "The environment, by the issuer of its documents"},
+			{Name: "env", In: "query", Kind: "string", Doc: "The environment, by its name; without either, production or the only one"},
+			{Name: "If-None-Match", In: "header", Kind: "string", Doc: "The ETag of what you have"},
+		},
+		[]answer{{http.StatusOK, summary, body}, {http.StatusNotModified, "You have it", nil}},
+		func(c *call, req *http.Request, _ *none) error {
+			query := req.URL.Query()
+			env, err := s.Authority.PublishedBy(query.Get("issuer"), licensing.Env(query.Get("env")))
+			if err != nil {
+				return err
+			}
+			v, err := make(req, env)
+			if err != nil {
+				return err
+			}
+			text, err := json.Marshal(v)
+			if err != nil {
+				return err
+			}
+			tag := `"` + license.DocumentHash(string(text)) + `"`
+			c.Header().Set("ETag", tag)
+			c.Header().Set("Cache-Control", "public, max-age="+strconv.Itoa(publicAge))
+			if strings.Contains(req.Header.Get("If-None-Match"), tag) {
+				c.WriteHeader(http.StatusNotModified)
+				return nil
+			}
+			s.writeBytes(c, http.StatusOK, "application/json", text)
+			return nil
+		})
+}

@@ -1,0 +1,145 @@
+package api
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+)
+
+const (
+	// pingEvery shows both ends that the other is there.
+	pingEvery = 20 * time.Second
+	// streamLife is when a stream is ended, so that clients spread over servers
+	// again; between once and twice as long.
+	streamLife = 30 * time.Minute
+	// streamWrite is how long a client may take to take an event.
+	streamWrite = 10 * time.Second
+)
+
+// LicenseAnswer is the license that the caller's key belongs to.
+type LicenseAnswer struct {
+	License string `json:"license" doc:"The license document, compact JWS"`
+}
+
+// ownLicenseRoutes registers the caller's own license and the stream of its changes.
+func (s *server) ownLicenseRoutes() {
+	serve(s, route{
+		ID: "own-license", Method: http.MethodGet, Path: "/v1/license", Tag: "license", Permission: access.LicenseKey, Class: renew,
+		Summary: "The license document of the caller's key",
+	}, nil, []answer{{http.StatusOK, "The document", LicenseAnswer{}}},
+		func(c *call, req *http.Request, _ *none) error {
+			text, err := s.Authority.OwnLicense(req.Context(), c.principal)
+			if err != nil {
+				return err
+			}
+			s.writeJSON(c, http.StatusOK, "application/json", LicenseAnswer{text})
+			return nil
+		})
+	r := route{
+		ID: "license-stream", Method: http.MethodGet, Path: "/v1/license/stream", Tag: "license", Permission: access.LicenseKey, Held: true,
+		Summary: "Hear of changes",
+		Description: "Server-sent events: `license`, `revocations` and `keyset` say that there is something new to fetch, `ping` that the server is there. " +
+			"Events prove nothing: what they speak of is fetched, and signed. A change is told within ten seconds.",
+	}
+	s.declare(r)
+	op := s.operation(r)
+	op.Responses["200"] = textResponse("Events")
+	op.Responses["200"].Content["text/event-stream"] = op.Responses["200"].Content["text/plain"]
+	delete(op.Responses["200"].Content, "text/plain")
+	s.huma.OpenAPI().AddOperation(&op)
+	s.mux.Handle(r.pattern(), s.guard(s.declared[r.pattern()], s.stream))
+}
+
+// stream tells the caller of changes until one of both has enough.
+func (s *server) stream(w http.ResponseWriter, req *http.Request) {
+	c := callOf(req.Context())
+	leave, ok := s.held.enter(c.principal.License)
+	if !ok {
+		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "too many streams are open; ask now and then instead"))
+		return
+	}
+	defer leave()
+	listener, err := s.Authority.Listen(req.Context(), c.principal)
+	if err != nil {
+		s.fail(c, s.problem(c, err))
+		return
+	}
+	defer listener.Close()
+	defer s.Metrics.Stream()()
+	e := &events{writer: c, control: http.NewResponseController(w), now: s.Now}
+	c.Header().Set("Content-Type", "text/event-stream")
+	if e.open() != nil {
+		return
+	}
+	ping := time.NewTicker(pingEvery)
+	defer ping.Stop()
+	end := time.NewTimer(streamLife + rand.N(streamLife)) //nolint:gosec // spreads load, guards nothing
+	defer end.Stop()
+	for err == nil {
+		select {
+		case <-listener.Wake():
+			err = e.notices(listener.Take())
+		case <-ping.C:
+			// The key may have ended meanwhile.
+			if _, problem := s.authenticate(c, req); problem != nil && problem.Status == http.StatusUnauthorized {
+				return
+			}
+			err = e.send("ping")
+		case <-end.C:
+			return
+		case <-s.stopping:
+			return
+		case <-req.Context().Done():
+			return
+		}
+	}
+}
+
+// events writes server-sent events, each within streamWrite.
+type events struct {
+	writer  io.Writer
+	control *http.ResponseController
+	now     func() time.Time
+}
+
+// open begins the stream: how long to wait before opening another, and a ping.
+func (e *events) open() error {
+	if err := e.control.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(e.writer, "retry: %d\n", 2000+rand.IntN(3000)); err != nil { //nolint:gosec // spreads load, guards nothing
+		return err
+	}
+	return e.send("ping")
+}
+
+func (e *events) notices(n authority.Notice) error {
+	for _, event := range []struct {
+		notice authority.Notice
+		name   string
+	}{{authority.KeySetChanged, "keyset"}, {authority.RevocationsChanged, "revocations"}, {authority.LicenseChanged, "license"}} {
+		if n&event.notice == 0 {
+			continue
+		}
+		if err := e.send(event.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *events) send(name string) error {
+	if err := e.control.SetWriteDeadline(e.now().Add(streamWrite)); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(e.writer, "event: %s\ndata: {}\n\n", name); err != nil {
+		return err
+	}
+	return e.control.Flush()
+}

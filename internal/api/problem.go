@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+const problemType = "application/problem+json"
+
+// statuses is the one map from codes to HTTP statuses.
+func statusOf(code licensing.Code) int {
+	switch code {
+	case licensing.Invalid:
+		return http.StatusUnprocessableEntity
+	case licensing.Unauthenticated:
+		return http.StatusUnauthorized
+	case licensing.Forbidden:
+		return http.StatusForbidden
+	case licensing.NotFound:
+		return http.StatusNotFound
+	case licensing.Conflict, licensing.Exists:
+		return http.StatusConflict
+	case licensing.IdempotencyMismatch:
+		return http.StatusUnprocessableEntity
+	case licensing.Gone:
+		return http.StatusGone
+	case licensing.TooLarge:
+		return http.StatusRequestEntityTooLarge
+	case licensing.RateLimited:
+		return http.StatusTooManyRequests
+	case licensing.Unavailable, licensing.OutcomeUnknown:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// codeOf is the code of an error that only HTTP knows.
+func codeOf(status int) licensing.Code {
+	switch status {
+	case http.StatusUnauthorized:
+		return licensing.Unauthenticated
+	case http.StatusForbidden, http.StatusMisdirectedRequest:
+		return licensing.Forbidden
+	case http.StatusNotFound:
+		return licensing.NotFound
+	case http.StatusRequestEntityTooLarge:
+		return licensing.TooLarge
+	case http.StatusTooManyRequests:
+		return licensing.RateLimited
+	case http.StatusRequestTimeout, http.StatusServiceUnavailable:
+		return licensing.Unavailable
+	}
+	if status >= http.StatusInternalServerError {
+		return licensing.Internal
+	}
+	return licensing.Invalid
+}
+
+// A Problem is every error the API answers (RFC 9457). Decision and Reply are
+// set when a rule denied: the reply is the signed form of the decision, and
+// without one no client believes a denial.
+type Problem struct {
+	Type     string            `json:"type" doc:"Identifies the kind of problem: urn:copyhold:problem:CODE"`
+	Title    string            `json:"title" doc:"The status in words"`
+	Status   int               `json:"status" doc:"The HTTP status"`
+	Detail   string            `json:"detail" doc:"What went wrong and what helps"`
+	Instance string            `json:"instance,omitempty" doc:"This occurrence: urn:copyhold:request:ID, as in the server's log"`
+	Code     licensing.Code    `json:"code" doc:"The stable code"`
+	Field    string            `json:"field,omitempty" doc:"The part of the request at fault"`
+	Decision *license.Decision `json:"decision,omitempty" doc:"The decision, when a rule denied"`
+	Reply    string            `json:"reply,omitempty" doc:"The decision, signed (compact JWS), when the request carried a nonce"`
+
+	retryAfter time.Duration
+}
+
+// Error implements error.
+func (p *Problem) Error() string { return p.Detail }
+
+// GetStatus implements huma.StatusError.
+func (p *Problem) GetStatus() int { return p.Status }
+
+// ContentType implements huma.ContentTypeFilter.
+func (p *Problem) ContentType(string) string { return problemType }
+
+// GetHeaders implements huma.HeadersError.
+func (p *Problem) GetHeaders() http.Header {
+	h := http.Header{}
+	p.header(h)
+	return h
+}
+
+func (p *Problem) header(h http.Header) {
+	if p.Status == http.StatusUnauthorized {
+		h.Set("WWW-Authenticate", `Bearer realm="copyhold", License realm="copyhold"`)
+	}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((p.retryAfter+time.Second-1)/time.Second)))
+	}
+}
+
+// newProblem returns the problem that says detail about c.
+func newProblem(c *call, status int, code licensing.Code, detail string) *Problem {
+	p := &Problem{Type: "urn:copyhold:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+	if c != nil {
+		p.Instance = "urn:copyhold:request:" + c.id
+	}
+	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		p.retryAfter = jittered(time.Second)
+	}
+	return p
+}
+
+// problem turns an error of the authority into what the caller may know: the
+// text of an internal error stays in the log.
+func (s *server) problem(c *call, err error) *Problem {
+	var p *Problem
+	if errors.As(err, &p) {
+		return p
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "the request was given up before it was answered")
+	}
+	code := licensing.CodeOf(err)
+	c.code = code
+	if code == licensing.Internal {
+		c.err = err
+		return newProblem(c, http.StatusInternalServerError, code, "an error that is ours; the server's log names it by the instance")
+	}
+	if code == licensing.Unavailable || code == licensing.OutcomeUnknown {
+		c.err = err
+	}
+	var known *licensing.Error
+	errors.As(err, &known)
+	p = newProblem(c, statusOf(code), code, known.Message)
+	p.Field = known.Field
+	return p
+}
+
+// cleanError turns what huma found wrong with a request into a Problem that
+// repeats nothing of the request.
+func (s *server) cleanError(ctx huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	detail := m.Detail
+	for i, e := range m.Errors {
+		if i == 8 {
+			detail += "; and more"
+			break
+		}
+		detail += "; " + harmless(e)
+	}
+	p := newProblem(callOf(ctx.Context()), m.Status, codeOf(m.Status), detail)
+	for name, values := range p.GetHeaders() {
+		ctx.SetHeader(name, values[0])
+	}
+	return p, nil
+}
+
+// jittered returns between once and twice d, so that those who were refused
+// together do not come back together.
+func jittered(d time.Duration) time.Duration {
+	return d + rand.N(d+1) //nolint:gosec // spreads load, guards nothing
+}

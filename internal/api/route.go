@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"copyhold.dev/internal/access"
+)
+
+// routes lists what registers the API's routes, a function per noun.
+func (s *server) routes() []func() {
+	return []func(){
+		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes,
+	}
+}
+
+// Bounds of request bodies in bytes.
+const (
+	programBody = 64 << 10
+	adminBody   = 1 << 20
+	importBody  = 8 << 20
+)
+
+// A route declares one operation. ID, Method, Path, Summary, Tag and Permission
+// are required.
+type route struct {
+	ID          string // unique, in kebab case: "acquire-lease"
+	Method      string
+	Path        string // "/v1/leases/{id}"
+	Summary     string // one line
+	Description string // more, in Markdown
+	Tag         string // the noun it belongs to
+	Permission  access.Permission
+	Class       class // zero: administer
+	Body        int64 // bound in bytes; zero: 1 MiB
+	Status      int   // of success; zero: 200, or 204 without a body
+	Held        bool  // may be held open: no part in latency, in flight or the write timeout
+}
+
+func (r route) pattern() string { return r.Method + " " + r.Path }
+
+// declare records r, or why it may not start.
+func (s *server) declare(r route) {
+	switch {
+	case r.ID == "" || r.Summary == "" || r.Tag == "":
+		s.fault("route %s declares no id, summary or tag", r.pattern())
+	case r.Permission == "":
+		s.fault("route %s declares no permission", r.pattern())
+	case r.Permission != access.Public && r.Permission != access.LicenseKey && !slices.Contains(access.Permissions(), r.Permission):
+		s.fault("route %s declares a permission that does not exist: %s", r.pattern(), r.Permission)
+	}
+	if r.Body == 0 {
+		r.Body = adminBody
+	}
+	s.declared[r.pattern()] = r
+}
+
+func (s *server) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Errorf("building the API: "+format, args...))
+}
+
+// handle registers fn for r. I holds parameters (path, query and header tags)
+// and Body, checked against the schema made from it; O holds Body, and Status
+// where the answer's status differs. Unknown members of a body are refused.
+func handle[I, O any](s *server, r route, fn func(ctx context.Context, p access.Principal, in *I) (*O, error)) {
+	s.declare(r)
+	op := s.operation(r)
+	op.MaxBodyBytes = s.declared[r.pattern()].Body + 1 // huma refuses a body that reaches the bound
+	op.BodyReadTimeout = -1                            // the server's own read timeout holds
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		c := callOf(ctx)
+		out, err := fn(ctx, c.principal, in)
+		if err != nil {
+			return nil, s.problem(c, err)
+		}
+		return out, nil
+	})
+}
+
+// guardedMux is how huma registers: a pattern that was not declared is a fault.
+type guardedMux struct{ s *server }
+
+// HandleFunc implements humago.Mux.
+func (m *guardedMux) HandleFunc(pattern string, fn func(http.ResponseWriter, *http.Request)) {
+	r, declared := m.s.declared[pattern]
+	if !declared {
+		m.s.fault("route %s was registered without a declaration", pattern)
+		return
+	}
+	m.s.mux.Handle(pattern, m.s.guard(r, fn))
+}
+
+// ServeHTTP implements humago.Mux.
+func (m *guardedMux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.s.mux.ServeHTTP(w, r) }

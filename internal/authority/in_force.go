@@ -1,0 +1,161 @@
+package authority
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// believedFor is how long another server may not know of a change made
+	// here; this one knows at once.
+	believedFor = 2 * time.Second
+	// maxInForce bounds the licenses remembered with their documents.
+	maxInForce = 100_000
+)
+
+// inForce is a license as it stands: its compiled terms, what was used of its
+// meters, and the documents signed about it. Terms and usage never change once
+// it is published; documents are added.
+type inForce struct {
+	terms    licensing.Terms
+	revision licensing.Revision
+	used     map[string]licensing.Used
+	sealed   []licensing.FeatureKey // of the product's features that data is sealed to
+	until    time.Time              // when to look again
+
+	documents documents
+	bindings  bindings
+}
+
+// licensesInForce remembers licenses lately asked about. Safe for concurrent use.
+type licensesInForce struct {
+	mu      sync.RWMutex
+	byKey   map[store.LicenseKey]*inForce
+	loading map[store.LicenseKey]*loading
+	epoch   atomic.Uint64 // raised by each change: what was loaded before it is not kept
+}
+
+// loading is a load that several requests wait for.
+type loading struct {
+	done   chan struct{}
+	result *inForce
+	err    error
+}
+
+func newLicensesInForce() *licensesInForce {
+	return &licensesInForce{byKey: map[store.LicenseKey]*inForce{}, loading: map[store.LicenseKey]*loading{}}
+}
+
+// inForce returns the license as it stands at now: from memory when it was
+// looked up in the last seconds and nothing here has changed it since.
+func (a *Authority) inForce(ctx context.Context, env licensing.Env, id licensing.LicenseID, now time.Time) (*inForce, error) {
+	m, key := a.licenses, store.LicenseKey{Env: env, ID: id}
+	m.mu.RLock()
+	held := m.byKey[key]
+	m.mu.RUnlock()
+	if held != nil && now.Before(held.until) {
+		return held, nil
+	}
+	m.mu.Lock()
+	if l := m.loading[key]; l != nil {
+		m.mu.Unlock()
+		select {
+		case <-l.done:
+			return l.result, l.err
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	l := &loading{done: make(chan struct{})}
+	m.loading[key] = l
+	epoch := m.epoch.Load()
+	m.mu.Unlock()
+
+	// The load serves all who wait for it, not only the first, who may go away.
+	l.result, l.err = a.loadInForce(context.WithoutCancel(ctx), key, held)
+	m.mu.Lock()
+	delete(m.loading, key)
+	if l.err == nil && m.epoch.Load() == epoch {
+		m.keep(key, l.result)
+	}
+	m.mu.Unlock()
+	close(l.done)
+	return l.result, l.err
+}
+
+// keep remembers what is in force, and forgets another license when there are
+// too many; the caller holds the lock.
+func (m *licensesInForce) keep(key store.LicenseKey, f *inForce) {
+	if _, known := m.byKey[key]; !known && len(m.byKey) >= maxInForce {
+		for other := range m.byKey {
+			delete(m.byKey, other)
+			break
+		}
+	}
+	m.byKey[key] = f
+}
+
+// forget makes the next request about a license look it up.
+func (m *licensesInForce) forget(key store.LicenseKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch.Add(1)
+	delete(m.byKey, key)
+}
+
+// loadInForce reads a license. What was signed about it before stays in use if
+// nothing changed that a document says.
+func (a *Authority) loadInForce(ctx context.Context, key store.LicenseKey, before *inForce) (*inForce, error) {
+	f := &inForce{}
+	err := a.view(ctx, func(tx *store.Tx) error {
+		l, ok, err := tx.License(ctx, key.Env, key.ID)
+		if err == nil && !ok {
+			err = notFound("license", key.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if f.revision, err = revisionOf(ctx, tx, l); err != nil {
+			return err
+		}
+		if f.terms, err = licensing.Compile(f.revision, l, tx.Now()); err != nil {
+			return err
+		}
+		if f.sealed, err = tx.FeatureKeys(ctx, key.Env, l.Product); err != nil {
+			return err
+		}
+		f.used, err = usedOf(ctx, tx, f.terms)
+		f.until = tx.Now().Add(believedFor)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if t := f.terms.Until; !t.IsZero() && t.Before(f.until) {
+		f.until = t
+	}
+	if before != nil && before.terms.Seq == f.terms.Seq && before.terms.Revision == f.terms.Revision && before.terms.Until.Equal(f.terms.Until) {
+		f.documents.takeOver(&before.documents)
+	}
+	return f, nil
+}
+
+// usedOf returns what was used of each meter in its last period.
+func usedOf(ctx context.Context, tx *store.Tx, t licensing.Terms) (map[string]licensing.Used, error) {
+	used := make(map[string]licensing.Used, len(t.Meters))
+	for name := range t.Meters {
+		totals, err := tx.UsageTotals(ctx, store.MeterKey{Env: t.Env, License: t.License, Meter: name}, tx.Now(), 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(totals) > 0 {
+			used[name] = licensing.Used{Window: totals[0].Window, Total: totals[0].Used}
+		}
+	}
+	return used, nil
+}

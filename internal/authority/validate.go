@@ -1,0 +1,282 @@
+package authority
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// Bounds of what one validation can ask about.
+const (
+	maxFeatures   = 64
+	maxHolder     = 256
+	maxComponents = 32
+)
+
+// bindingGrace is how long a holder whose fingerprint no longer matches keeps
+// full function. The client counts it; the server says it.
+const bindingGrace = 72 * time.Hour
+
+// A ValidateRequest is what a program tells of itself when it asks what its
+// license allows. Only Product is required.
+type ValidateRequest struct {
+	Product   licensing.ProductName
+	Nonce     string
+	Holder    string          // who would hold; empty for nobody in particular
+	Asker     licensing.Asker // what the holder is
+	DeviceKey string          // X25519 public key, base64url: features' keys are wrapped for it
+	Released  time.Time       // when the program's build was released
+	Features  []string        // each has to be in force
+	Version   string          // of the program
+}
+
+// A Validation is the answer: the decision, the license document, and with a
+// nonce the signed reply that binds both to the question.
+type Validation struct {
+	Decision    license.Decision
+	License     string
+	Reply       string
+	KeySet      int64 // number of the key set in force
+	Revocations int64 // number of the list of revocations
+}
+
+// Validate decides whether p's license allows the program to run, and returns
+// its document. The first validation of a license that starts with its first
+// use starts it; all others write nothing. A denial is no error.
+func (a *Authority) Validate(ctx context.Context, p access.Principal, r ValidateRequest) (Validation, error) {
+	if err := r.check(); err != nil {
+		return Validation{}, err
+	}
+	now := a.db.Latest()
+	f, err := a.inForce(ctx, p.Env, p.License, now)
+	if err != nil {
+		return Validation{}, err
+	}
+	if f.terms.Start.IsZero() && r.Product == f.terms.Product && f.terms.Status == licensing.Active {
+		if f, err = a.firstUse(ctx, p); err != nil {
+			return Validation{}, err
+		}
+	}
+	b, err := a.bind(ctx, f, r)
+	if err != nil {
+		return Validation{}, err
+	}
+	v := Validation{
+		Decision: a.decide(f, r, b, now),
+		KeySet:   a.ring.KeySetNumber(p.Env),
+	}
+	revocations, err := a.Revocations(ctx, p.Env)
+	if err != nil {
+		return Validation{}, err
+	}
+	v.Revocations = revocations.Number
+	q := question{nonce: r.Nonce, product: r.Product}
+	if r.Product == f.terms.Product {
+		doc, err := a.document(f, b.variant(r.DeviceKey), b.binding, now)
+		if err != nil && licensing.CodeOf(err) != licensing.Gone {
+			return Validation{}, err
+		}
+		if err == nil {
+			v.License, q.document = doc.compact, doc.hash
+		}
+	}
+	a.metrics.Decision(string(p.Env), string(f.terms.Product), "", string(v.Decision.Outcome), v.Decision.Code)
+	v.Reply, err = a.reply(&f.terms, q, v.Decision, now)
+	return v, err
+}
+
+func (r ValidateRequest) check() error {
+	switch {
+	case r.Product == "" || len(r.Product) > 64:
+		return licensing.Errorf(licensing.Invalid, "product names what asks, in 1 to 64 characters").At("product")
+	case len(r.Features) > maxFeatures:
+		return licensing.Errorf(licensing.Invalid, "ask about at most %d features at once", maxFeatures).At("features")
+	}
+	if r.DeviceKey != "" {
+		if _, err := devicePoint(r.DeviceKey); err != nil {
+			return err
+		}
+	}
+	if len(r.Holder) > maxHolder || len(r.Asker.Components) > maxComponents {
+		return licensing.Errorf(licensing.Invalid, "a holder has at most %d characters and %d components", maxHolder, maxComponents).At("holder")
+	}
+	return checkNonce(r.Nonce)
+}
+
+// decide asks the rules in their order: whose license, in force, for this build,
+// on this machine, with these features. The first that denies decides.
+func (a *Authority) decide(f *inForce, r ValidateRequest, b bound, now time.Time) license.Decision {
+	if r.Product != f.terms.Product {
+		return license.Decision{Outcome: license.Denied, Code: license.CodeWrongProduct, Rule: "license.product",
+			Reason: "the license is for another product", State: license.StateDenied}
+	}
+	d := f.terms.InForce(now)
+	if d.Outcome == license.Denied {
+		return d
+	}
+	if m := f.terms.Maintained(r.Released); m.Outcome == license.Denied {
+		return m
+	}
+	for _, name := range r.Features {
+		if feature := f.terms.Feature(name, now); feature.Outcome == license.Denied {
+			return feature
+		}
+	}
+	if b.mismatch {
+		d.Code, d.Rule = license.CodeBindingMismatch, "pool.match"
+		d.Reason = "the machine no longer matches the one that holds the license; release it there or have it moved"
+		d.Next, d.NextAt = string(license.StateDegraded), now.Add(bindingGrace).Unix()
+	}
+	return d
+}
+
+// bound is what a document is bound to: the holder of a lease without end.
+type bound struct {
+	lease    licensing.LeaseID
+	binding  *license.Binding
+	mismatch bool // the asker's components are not the lease's
+}
+
+func (b bound) variant(device string) variant { return variant{device: device, lease: b.lease} }
+
+// bind finds the lease without end that binds the license to who asks. A license
+// with no such lease of the holder is not bound: the program has to acquire one
+// first, or needs none.
+func (a *Authority) bind(ctx context.Context, f *inForce, r ValidateRequest) (bound, error) {
+	if r.Holder == "" || r.Product != f.terms.Product {
+		return bound{}, nil
+	}
+	pools := f.endless(r.Asker.Kind)
+	if len(pools) == 0 {
+		return bound{}, nil
+	}
+	key := holderKey(r)
+	if b, known := f.bindings.get(key); known {
+		return b, nil
+	}
+	var b bound
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		for _, name := range pools {
+			if b, err = bindTo(ctx, tx, f.terms, name, r); err != nil || b.lease != "" {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		f.bindings.put(key, b)
+	}
+	return b, err
+}
+
+// bindTo looks for the lease in one pool: by the holder's name, else by the
+// machine's components, which outlive a name.
+func bindTo(ctx context.Context, tx *store.Tx, t licensing.Terms, name string, r ValidateRequest) (bound, error) {
+	pool, key := t.Pools[name], store.PoolKey{Env: t.Env, License: t.License, Name: name}
+	leases, err := tx.HolderLeases(ctx, key, r.Holder)
+	if err != nil {
+		return bound{}, err
+	}
+	if len(leases) == 0 && pool.Match.Need > 0 && len(r.Asker.Components) > 0 {
+		id, agree, err := tx.MatchComponents(ctx, key, r.Asker.Components)
+		if err != nil || agree < pool.Match.Need {
+			return bound{}, err
+		}
+		l, err := tx.Lease(ctx, store.LeaseKey{Env: t.Env, ID: id})
+		if err != nil {
+			return bound{}, err
+		}
+		leases = append(leases, &l)
+	}
+	if len(leases) == 0 {
+		return bound{}, nil
+	}
+	l := leases[0]
+	return bound{
+		lease:    l.ID,
+		mismatch: pool.Match.Need > 0 && !pool.SameMachine(*l, r.Asker.Components),
+		binding:  &license.Binding{Kind: l.Asker.Kind, Holder: l.Holder, Need: pool.Match.Need, Components: l.Asker.Components},
+	}, nil
+}
+
+// endless returns the pools of a kind of holder whose leases have no end, by name.
+func (f *inForce) endless(kind string) []string {
+	var pools []string
+	for name, pool := range f.terms.Pools {
+		if pool.Endless() && pool.Holder == kind {
+			pools = append(pools, name)
+		}
+	}
+	slices.Sort(pools)
+	return pools
+}
+
+// holderKey names who asks, with everything a binding depends on.
+func holderKey(r ValidateRequest) string {
+	key := r.Asker.Kind + "\x00" + r.Holder
+	for _, name := range slices.Sorted(maps.Keys(r.Asker.Components)) {
+		key += "\x00" + name + "\x00" + r.Asker.Components[name]
+	}
+	return key
+}
+
+// bindings are those found since the license was looked up.
+type bindings struct {
+	mu       sync.Mutex
+	byHolder map[string]bound
+}
+
+func (b *bindings) get(key string) (bound, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found, known := b.byHolder[key]
+	return found, known
+}
+
+func (b *bindings) put(key string, found bound) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byHolder == nil || len(b.byHolder) >= maxVariants {
+		b.byHolder = map[string]bound{}
+	}
+	b.byHolder[key] = found
+}
+
+// firstUse starts the term of a license that starts with its first use.
+func (a *Authority) firstUse(ctx context.Context, p access.Principal) (*inForce, error) {
+	err := a.update(ctx, p.Env, p.Actor, func(c *change) error { return c.begin(ctx, p.License) })
+	if err != nil {
+		return nil, err
+	}
+	return a.inForce(ctx, p.Env, p.License, a.db.Latest())
+}
+
+// begin starts the term of a license at the transaction's time, unless it has begun.
+func (c *change) begin(ctx context.Context, id licensing.LicenseID) error {
+	l, ok, err := c.LockLicense(ctx, c.env, id)
+	if err == nil && !ok {
+		err = notFound("license", id)
+	}
+	if err != nil || !l.Start.IsZero() {
+		return err
+	}
+	revision, err := revisionOf(ctx, c.Tx, l)
+	if err != nil {
+		return err
+	}
+	l = revision.Plan.Term.Begin(l, c.Now())
+	_, err = c.storeLicense(ctx, l, licensing.LicenseStarted, startedEvent{l.Start, l.End})
+	return err
+}
+
+type startedEvent struct {
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end,omitzero"`
+}

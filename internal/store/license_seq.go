@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// A LicenseKey names a license.
+type LicenseKey struct {
+	Env licensing.Env
+	ID  licensing.LicenseID
+}
+
+var licenseSeqs = newMany(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUES `, 2, "tt", `) v
+	JOIN license l ON l.env = v.column1 AND l.id = v.column2`)
+
+// LicenseSeqs returns the seq of each of the licenses that exist.
+func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKey]license.Seq, error) {
+	args := make([]any, 0, 2*len(keys))
+	for _, k := range keys {
+		args = append(args, k.Env, k.ID)
+	}
+	seqs := make(map[LicenseKey]license.Seq, len(keys))
+	err := tx.queryMany(ctx, &licenseSeqs, args, func(rows *sql.Rows) error {
+		var k LicenseKey
+		var seq license.Seq
+		err := rows.Scan(&k.Env, &k.ID, &seq.Epoch, &seq.Counter)
+		seqs[k] = seq
+		return err
+	})
+	return seqs, err
+}
