@@ -3,6 +3,7 @@ package main
 // figures lists what is measured, in the order of the table.
 func figures() []figure {
 	return []figure{
+		{"check", measureCheck},
 		{"verify", measureVerify},
 		{"validate", measureValidate},
 		{"hot-sqlite", measureHot("SQLite", "", 0.6, 2)},

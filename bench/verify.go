@@ -20,6 +20,8 @@ const benchIssuer = "urn:copyhold:bench:production"
 type trust struct {
 	root, signer ed25519.PrivateKey
 	verifier     *license.Verifier
+	rootSet      []string
+	keySet       []string
 	now          int64
 }
 
@@ -52,7 +54,8 @@ func newTrust() (*trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.verifier, err = v.WithKeySet([]string{keySet}, t.now)
+	t.rootSet, t.keySet = []string{rootSet}, []string{keySet}
+	t.verifier, err = v.WithKeySet(t.keySet, t.now)
 	return t, err
 }
 
