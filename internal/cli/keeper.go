@@ -65,6 +65,10 @@ func (k *seatKeeper) keep(ctx context.Context, orders io.Reader) {
 		watch(orders)
 	}()
 	s, err := k.acquire(waiting)
+	if waiting.Err() != nil && err != nil {
+		k.abandon(ctx)
+		return
+	}
 	if err != nil {
 		k.say(refusal(err))
 		return
@@ -165,6 +169,16 @@ func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
 	}
 	var s seat
 	return s, a.decode(&s)
+}
+
+// abandon gives back what a request that nobody waits for any more may have got:
+// asking again with its id tells.
+func (k *seatKeeper) abandon(ctx context.Context) {
+	k.want.Wait = 0
+	if s, err := k.acquire(ctx); err == nil {
+		k.seat = s
+		k.release(ctx)
+	}
 }
 
 // release gives the seat back, trying until the lease has ended by itself.

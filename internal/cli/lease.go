@@ -59,7 +59,7 @@ free in time, or no server answered.`,
 				want.RequestID = newRequestID()
 			}
 			if want.Instance == "" {
-				want.Instance = instanceName()
+				want.Instance = hostName()
 			}
 			server, err := c.client(byKey)
 			if err != nil {
@@ -74,7 +74,7 @@ free in time, or no server answered.`,
 	}
 	c.seatFlags(cmd, &want)
 	cmd.Flags().StringVar(&want.RequestID, "request-id", "", "name of this request, for repeating it; default a new one")
-	cmd.Flags().StringVar(&want.Instance, "instance", "", "which running copy of the holder takes it; default a new one")
+	cmd.Flags().StringVar(&want.Instance, "instance", "", "which running copy of the holder takes it; default this machine")
 	return cmd
 }
 

@@ -252,7 +252,8 @@ func (k *keeper) end() {
 func (c *cli) flagArguments() []string {
 	var args []string
 	for name, value := range map[string]string{
-		"url": c.flags.url, "environment": c.flags.environment, "profile": c.flags.profile, "key-file": c.flags.keyFile,
+		"url": c.flags.url, "environment": c.flags.environment, "profile": c.flags.profile,
+		"key-file": c.flags.keyFile, "root-set": c.flags.rootSet, "timeout": c.flags.timeout.String(),
 	} {
 		if value != "" {
 			args = append(args, "--"+name+"="+value)
@@ -265,9 +266,5 @@ func newRequestID() string { return "req_" + rand.Text() }
 
 // instanceName is unique to one run of a program on one host.
 func instanceName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "host"
-	}
-	return fmt.Sprintf("%s/%d/%s", host, os.Getpid(), rand.Text()[:8])
+	return fmt.Sprintf("%s/%d/%s", hostName(), os.Getpid(), rand.Text()[:8])
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -78,11 +79,15 @@ func defaultHolder() holder {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
+	return holder{Kind: "user", ID: name + "@" + hostName()}
+}
+
+func hostName() string {
 	host, err := os.Hostname()
 	if err != nil {
-		return holder{Kind: "user", ID: name}
+		return "localhost"
 	}
-	return holder{Kind: "user", ID: name + "@" + host}
+	return host
 }
 
 // A seat is what the server granted.
@@ -139,7 +144,9 @@ func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error
 	patient.http = &http.Client{Transport: c.http.Transport, Timeout: c.http.Timeout + time.Duration(want.Wait)*time.Second}
 	deadline := time.Now().Add(time.Duration(want.Wait) * time.Second)
 	for {
+		want.Nonce = rand.Text()
 		a, err := patient.do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
+		err = c.believe(ctx, err, want.Nonce)
 		p, isProblem := asProblem(err)
 		switch {
 		case err == nil && a.status != http.StatusAccepted:

@@ -34,6 +34,7 @@ type setting[T ~string] struct {
 // settings are what a client command needs to know about its server.
 type settings struct {
 	url, environment setting[string]
+	rootSet          setting[string] // file with the pinned root set, if there is one
 	token, key       setting[secret]
 }
 
@@ -43,6 +44,7 @@ type profile struct {
 	Environment    string `yaml:"environment"`
 	TokenFile      string `yaml:"token_file"`
 	LicenseKeyFile string `yaml:"license_key_file"`
+	RootSetFile    string `yaml:"root_set_file"`
 }
 
 // settings resolves every value: a flag wins over the environment, the
@@ -66,6 +68,10 @@ func (c *cli) settings() (settings, error) {
 		setting[string]{c.flags.environment, "--environment"},
 		setting[string]{c.getenv("COPYHOLD_ENVIRONMENT"), "COPYHOLD_ENVIRONMENT"},
 		setting[string]{p.Environment, file})
+	s.rootSet = first(
+		setting[string]{c.flags.rootSet, "--root-set"},
+		setting[string]{c.getenv("COPYHOLD_ROOT_SET_FILE"), "COPYHOLD_ROOT_SET_FILE"},
+		setting[string]{p.RootSetFile, file})
 	if s.token, err = c.secret(c.flags.tokenFile, "--token-file", "COPYHOLD_TOKEN", p.TokenFile, file); err != nil {
 		return s, err
 	}

@@ -72,7 +72,15 @@ func (c *cli) rootShowCommand() *cobra.Command {
 		Example: "  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: anonymous, method: http.MethodGet, path: "/v1/rootset"})
+			s, err := c.settings()
+			if err != nil {
+				return err
+			}
+			r := call{as: anonymous, method: http.MethodGet, path: "/v1/rootset"}
+			if s.environment.value != "" {
+				r.query = url.Values{"env": {s.environment.value}}
+			}
+			a, err := c.do(cmd.Context(), r)
 			if err != nil {
 				return err
 			}

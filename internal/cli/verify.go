@@ -15,7 +15,7 @@ import (
 )
 
 func (c *cli) verifyCommand() *cobra.Command {
-	var roots, product, at string
+	var product, at string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify a license file offline, from a pinned root set alone",
@@ -36,13 +36,14 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 					return usageError(cmd, "--at is a time as 2006-01-02T15:04:05Z")
 				}
 			}
-			if roots == "" {
-				roots = c.getenv("COPYHOLD_ROOT_SET_FILE")
+			s, err := c.settings()
+			if err != nil {
+				return err
 			}
-			if roots == "" {
+			if s.rootSet.value == "" {
 				return usageError(cmd, "name the pinned root set with --root-set or COPYHOLD_ROOT_SET_FILE")
 			}
-			pinned, err := readRootSet(roots)
+			pinned, err := readRootSet(s.rootSet.value)
 			if err != nil {
 				return err
 			}
@@ -57,7 +58,6 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 			return c.printVerified(doc, now)
 		},
 	}
-	cmd.Flags().StringVar(&roots, "root-set", "", "file with the pinned root set (COPYHOLD_ROOT_SET_FILE)")
 	cmd.Flags().StringVar(&product, "product", "", "refuse a license for another product")
 	cmd.Flags().StringVar(&at, "at", "", "judge the dates at this time instead of now")
 	return cmd
