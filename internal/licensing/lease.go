@@ -140,27 +140,27 @@ type Renewal struct {
 	Nonce      string
 }
 
-// A Turn is what a renewal comes to.
-type Turn int
+// A Standing is what a renewal comes to.
+type Standing int
 
 // What renewals come to.
 const (
-	TurnRenews  Turn = iota // it goes on with the next generation
-	TurnRepeats             // the answer was lost: the same generation again
-	TurnClone               // somebody else has renewed since
+	RenewsNext  Standing = iota // it goes on with the next generation
+	RenewsAgain                 // the answer was lost: the same generation again
+	RenewsCopy                  // somebody else has renewed since
 )
 
-// Turn decides between a holder that goes on, one that asks again because the
+// Standing decides between a holder that goes on, one that asks again because the
 // answer was lost, and a copy. A repeated request shows the nonce it had; a
 // copy can't know it.
-func (l Lease) Turn(r Renewal) Turn {
+func (l Lease) Standing(r Renewal) Standing {
 	switch {
 	case r.Generation == l.Generation:
-		return TurnRenews
+		return RenewsNext
 	case r.Generation == l.Generation-1 && r.Nonce != "" && r.Nonce == l.Nonce:
-		return TurnRepeats
+		return RenewsAgain
 	}
-	return TurnClone
+	return RenewsCopy
 }
 
 // CloneDenied is the decision for the copy that came second.
@@ -183,8 +183,8 @@ func (p Pool) SameMachine(l Lease, components map[string]string) bool {
 	return b.Matches(components)
 }
 
-// count writes n with a noun.
-func count(n int64, noun string) string {
+// counted writes n with a noun.
+func counted(n int64, noun string) string {
 	s := strconv.FormatInt(n, 10) + " " + noun
 	if n != 1 && noun != "more" {
 		s += "s"

@@ -54,7 +54,7 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 	switch {
 	case units > p.Limit():
 		d.Outcome, d.Code, d.Rule = license.Denied, license.CodeTooManyUnits, "pool.capacity"
-		d.Reason = count(units, "unit") + " asked of a pool that has " + count(p.Limit(), "unit")
+		d.Reason = counted(units, "unit") + " asked of a pool that has " + counted(p.Limit(), "unit")
 	case fits && s.Waiting == 0 && s.Held+units > p.Capacity:
 		d = p.granted(d, s, units)
 		d.Code, d.Rule = license.CodeOverdraft, "pool.overdraft"
@@ -74,16 +74,16 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 func (p Pool) granted(d license.Decision, s Stock, units int64) license.Decision {
 	d.Outcome, d.Code, d.Rule = license.Allowed, license.CodeOK, "pool.capacity"
 	d.Held += units
-	d.Reason = count(d.Held, "unit") + " of " + count(p.Capacity, "unit") + " held"
+	d.Reason = counted(d.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held"
 	return d
 }
 
 // full is the decision of a pool without room.
 func (p Pool) full(d license.Decision, s Stock, units int64) license.Decision {
 	d.Outcome, d.Code, d.Rule = license.Denied, license.CodePoolFull, "pool.full"
-	d.Reason = count(s.Held, "unit") + " of " + count(p.Capacity, "unit") + " held, " + count(units, "more") + " asked"
+	d.Reason = counted(s.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held, " + counted(units, "more") + " asked"
 	if s.Waiting > 0 {
-		d.Reason = count(s.Waiting, "other") + " wait before; " + d.Reason
+		d.Reason = counted(s.Waiting, "other") + " wait before; " + d.Reason
 	}
 	switch {
 	case p.Full == FullFallback:

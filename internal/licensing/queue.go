@@ -67,26 +67,19 @@ func (t Ticket) Over(now time.Time) TicketEnding {
 	return ""
 }
 
-// Patience returns until when a waiter may wait that asked for wait: the
-// pool's bound holds, and without any wish or bound it is TicketLasts at a time.
-func (p Pool) Patience(wait Span, now time.Time) time.Time {
-	longest := p.Queue.Wait
-	switch {
-	case wait > 0 && longest > 0:
-		longest = min(wait, longest)
-	case wait > 0:
-		longest = wait
-	}
-	if longest == 0 {
-		longest = MaxWait
+// Patience returns until when a place taken at now is kept at most.
+func (p Pool) Patience(now time.Time) time.Time {
+	longest := MaxWait
+	if p.Queue.Wait > 0 {
+		longest = p.Queue.Wait
 	}
 	return now.Add(longest.Duration())
 }
 
-// MaxWait is the longest anybody waits where neither plan nor request says less.
+// MaxWait is how long a place is kept at most where the plan does not say.
 const MaxWait Span = 24 * 3600
 
-// Decision says how t stands, with before it the number who wait.
+// Decision says how t stands in its pool.
 func (t Ticket) Decision(p Pool, s Stock) license.Decision {
 	d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued, Rule: "pool.queue", Held: s.Held, Capacity: p.Capacity}
 	switch {
@@ -95,10 +88,10 @@ func (t Ticket) Decision(p Pool, s Stock) license.Decision {
 	case !t.Live():
 		d.Code, d.Reason = license.CodePoolFull, "the place in the queue has ended: "+string(t.EndedBy)
 	case !t.Offered.IsZero():
-		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, count(t.Units, "unit")+" kept until claimed"
+		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, counted(t.Units, "unit")+" kept until claimed"
 		d.Next, d.NextAt = "the offer ends", t.Offered.Unix()
 	default:
-		d.Reason = count(s.Held, "unit") + " of " + count(p.Capacity, "unit") + " held; " + count(s.Waiting, "ticket") + " waiting"
+		d.Reason = counted(s.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held; " + counted(s.Waiting, "ticket") + " waiting"
 		d.Next, d.NextAt = "waiting ends", t.Deadline.Unix()
 	}
 	return d
