@@ -45,6 +45,8 @@ const (
 	SigningKeyWrite  Permission = "signing-key:write"
 	RootWrite        Permission = "root:write"
 	AuditRead        Permission = "audit:read"
+	AuditErase       Permission = "audit:erase"
+	BackupTake       Permission = "backup:take"
 	StatusRead       Permission = "status:read"
 	Explain          Permission = "decision:explain"
 )
@@ -75,7 +77,7 @@ func Permissions() []Permission {
 		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
 		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
 		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
-		AuditRead, StatusRead, Explain,
+		AuditRead, AuditErase, BackupTake, StatusRead, Explain,
 	}
 }
 
@@ -93,7 +95,7 @@ func (r Role) May(permission Permission) bool {
 	case Owner:
 		return slices.Contains(Permissions(), permission)
 	case Admin:
-		return Owner.May(permission) && permission != EnvironmentWrite && permission != RootWrite
+		return Owner.May(permission) && !owns(permission)
 	case Issuer:
 		return reads(permission) || issues(permission)
 	case Operator:
@@ -114,6 +116,15 @@ func (r Role) MayGrant(other Role) bool {
 	return r.May(TokenWrite) && !slices.ContainsFunc(Permissions(), func(p Permission) bool {
 		return other.May(p) && !r.May(p)
 	})
+}
+
+// owns is what reaches beyond one environment or can't be undone.
+func owns(p Permission) bool {
+	switch p {
+	case EnvironmentWrite, RootWrite, AuditErase, BackupTake:
+		return true
+	}
+	return false
 }
 
 func reads(p Permission) bool {

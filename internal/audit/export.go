@@ -12,12 +12,14 @@ import (
 const exportVersion = 1
 
 // An exportLine is one line of an export: first one with Version, Key and Head,
-// then tiles, then rows in the order of the log.
+// then tiles, then rows without a place if there are any, then rows in the order
+// of the log.
 type exportLine struct {
 	Version int             `json:"copyhold_log,omitempty"`
 	Key     string          `json:"key,omitempty"`
 	Head    string          `json:"head,omitempty"`
 	Tile    *Tile           `json:"tile,omitempty"`
+	Stray   string          `json:"stray,omitempty"`
 	ID      string          `json:"row,omitempty"`
 	First   int64           `json:"first,omitempty"`
 	Count   int64           `json:"count,omitempty"`
@@ -45,6 +47,11 @@ func Export(w io.Writer, l Log) error {
 			if err := out.Encode(exportLine{Tile: &Tile{level, n, data}}); err != nil {
 				return fmt.Errorf("writing log export: %w", err)
 			}
+		}
+	}
+	for _, id := range l.Strays {
+		if err := out.Encode(exportLine{Stray: id}); err != nil {
+			return fmt.Errorf("writing log export: %w", err)
 		}
 	}
 	for row, err := range l.Rows {
@@ -75,17 +82,19 @@ func OpenExport(r io.Reader) (Log, error) {
 		n     int64
 	}
 	tiles := map[place][]byte{}
-	var line exportLine
-	for {
-		if line, err = readLine(in); err != nil || line.Tile == nil {
-			break
+	var strays []string
+	line, err := readLine(in)
+	for ; err == nil && (line.Tile != nil || line.Stray != ""); line, err = readLine(in) {
+		if line.Tile != nil {
+			tiles[place{line.Tile.Level, line.Tile.N}] = line.Tile.Hashes
+		} else {
+			strays = append(strays, line.Stray)
 		}
-		tiles[place{line.Tile.Level, line.Tile.N}] = line.Tile.Hashes
 	}
 	return Log{
 		Key: first.Key, Head: first.Head,
-		Tile: func(level int, n int64) ([]byte, error) { return tiles[place{level, n}], nil },
-		Rows: exportRows(in, line, err),
+		Tile:   func(level int, n int64) ([]byte, error) { return tiles[place{level, n}], nil },
+		Strays: strays, Rows: exportRows(in, line, err),
 	}, nil
 }
 

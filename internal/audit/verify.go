@@ -30,7 +30,9 @@ type Log struct {
 	Key  string   // verifier key of the head, C2SP signed-note
 	Head string   // signed
 	Tile ReadTile // the stored hashes
-	Rows iter.Seq2[PlacedRow, error]
+	// Strays are ids of stored rows that have no place and wait for none.
+	Strays []string
+	Rows   iter.Seq2[PlacedRow, error]
 }
 
 // A Finding names what is wrong. First and Last are indexes of entries, or -1
@@ -79,6 +81,9 @@ func Verify(l Log, outside ...Head) (Report, error) {
 		return Report{}, err
 	}
 	v.erasures()
+	for _, id := range l.Strays {
+		v.find(v.report.Size, v.report.Size, id, "row %s was inserted beside the log or lost its place", id)
+	}
 	return v.report, nil
 }
 

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -77,7 +78,7 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 
 // note records an event of a type about what about names, with data.
 func (c *change) note(kind string, about licensing.Event, data any) error {
-	e, err := licensing.NewEvent(kind, c.env, c.Now(), c.actor, data)
+	e, err := licensing.NewEvent(kind, cmp.Or(about.Env, c.env), c.Now(), c.actor, data)
 	if err != nil {
 		return err
 	}

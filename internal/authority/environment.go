@@ -44,3 +44,64 @@ func (a *Authority) Environment(ctx context.Context, p access.Principal, name li
 func reaches(p access.Principal, env licensing.Env) bool {
 	return p.Spans || p.Kind == access.KindSystem || p.Env == env
 }
+
+// CreateEnvironment makes a new environment with its own signing keys. Its name
+// is for good.
+func (a *Authority) CreateEnvironment(ctx context.Context, p access.Principal, e licensing.Environment) (licensing.Environment, error) {
+	if err := require(p, access.EnvironmentWrite); err != nil {
+		return e, err
+	}
+	if err := e.Check(); err != nil {
+		return e, err
+	}
+	if e.Name == access.AllEnvironments {
+		return e, licensing.Errorf(licensing.Invalid, "%q stands for every environment and can't be the name of one", e.Name).At("name")
+	}
+	created, err := once(ctx, a, p, e, func(c *change) (licensing.Environment, error) { return a.createEnvironment(ctx, c, e) })
+	if err != nil {
+		return created, err
+	}
+	return created, a.loadKeys(ctx)
+}
+
+func (a *Authority) createEnvironment(ctx context.Context, c *change, e licensing.Environment) (licensing.Environment, error) {
+	e.Created = c.Now()
+	free, err := c.InsertEnvironment(ctx, e)
+	if err != nil {
+		return e, err
+	}
+	if !free {
+		return e, licensing.Errorf(licensing.Exists, "there is an environment %s already", e.Name).At("name")
+	}
+	if err := a.createKeys(ctx, c, e.Name); err != nil {
+		return e, err
+	}
+	return e, c.note(licensing.EnvironmentCreated, licensing.Event{Env: e.Name, Subject: string(e.Name)}, e)
+}
+
+// ChangeEnvironment replaces the kind of an environment that p reaches.
+func (a *Authority) ChangeEnvironment(ctx context.Context, p access.Principal, e licensing.Environment) (licensing.Environment, error) {
+	if err := require(p, access.EnvironmentWrite); err != nil {
+		return e, err
+	}
+	if err := e.Check(); err != nil {
+		return e, err
+	}
+	return once(ctx, a, p, e, func(c *change) (licensing.Environment, error) {
+		all, err := c.Environments(ctx)
+		if err != nil {
+			return e, err
+		}
+		for _, stored := range all {
+			if stored.Name != e.Name || !reaches(p, e.Name) {
+				continue
+			}
+			stored.Kind = e.Kind
+			if _, err := c.UpdateEnvironment(ctx, stored); err != nil {
+				return stored, err
+			}
+			return stored, c.note(licensing.EnvironmentChanged, licensing.Event{Env: e.Name, Subject: string(e.Name)}, stored)
+		}
+		return e, notFound("environment", e.Name)
+	})
+}

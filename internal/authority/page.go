@@ -55,6 +55,10 @@ func page[T any](noun string, items []T, rows int, id func(T) string) Page[T] {
 		return Page[T]{Items: items}
 	}
 	items = items[:rows-1]
-	last := noun + ":" + id(items[len(items)-1])
-	return Page[T]{Items: items, Next: base64.RawURLEncoding.EncodeToString([]byte(last))}
+	return Page[T]{Items: items, Next: cursor(noun, id(items[len(items)-1]))}
+}
+
+// cursor points after an item of a list.
+func cursor(noun, id string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(noun + ":" + id))
 }

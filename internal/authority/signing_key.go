@@ -7,7 +7,7 @@ import (
 	"reflect"
 	"time"
 
-	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -104,12 +104,12 @@ func material(ctx context.Context, tx *store.Tx, env licensing.Env) (m signing.M
 }
 
 // changeKeys stores what fn makes of an environment's keys, and uses it.
-func (a *Authority) changeKeys(ctx context.Context, env licensing.Env, actor string, fn func(*change, signing.Material) (signing.Material, error)) error {
-	err := a.update(ctx, env, actor, func(c *change) error {
-		if err := c.LockSigningKeys(ctx, env); err != nil {
+func (a *Authority) changeKeys(ctx context.Context, p access.Principal, fn func(*change, signing.Material) (signing.Material, error)) error {
+	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		if err := c.LockSigningKeys(ctx, p.Env); err != nil {
 			return err
 		}
-		was, err := material(ctx, c.Tx, env)
+		was, err := material(ctx, c.Tx, p.Env)
 		if err != nil {
 			return err
 		}
@@ -200,23 +200,85 @@ func (a *Authority) tendKeys(ctx context.Context) error {
 		if !m.Due(a.now()) {
 			continue
 		}
-		err = errors.Join(err, a.changeKeys(ctx, env, systemActor, func(c *change, m signing.Material) (signing.Material, error) {
+		err = errors.Join(err, a.changeKeys(ctx, access.System(env, "signing-keys"), func(c *change, m signing.Material) (signing.Material, error) {
 			return m.Tend(a.ring.Sealing(), c.Now())
 		}))
 	}
 	return err
 }
 
-// rotateKey retires the key that signs and has the next one sign from now on.
-func (a *Authority) rotateKey(ctx context.Context, env licensing.Env, actor string) (active string, err error) {
-	err = a.changeKeys(ctx, env, actor, func(c *change, m signing.Material) (signing.Material, error) {
+// A SigningKey is a signing key as people and programs read it.
+type SigningKey struct {
+	Kid        string           `json:"kid"`
+	Use        licensing.KeyUse `json:"use"`
+	State      string           `json:"state"` // signs, prepared, retired, ended, withdrawn
+	Here       bool             `json:"here"`  // the private part is on the server
+	SignFrom   time.Time        `json:"sign_from"`
+	SignUntil  time.Time        `json:"sign_until"`
+	TrustUntil time.Time        `json:"trust_until"`
+	Withdrawn  time.Time        `json:"withdrawn,omitzero"`
+	Exported   time.Time        `json:"exported,omitzero"` // a root's private part was handed out
+}
+
+// SigningKeys returns the environment's keys: those that sign documents in the
+// order of their turns, the log's, the roots.
+func (a *Authority) SigningKeys(ctx context.Context, p access.Principal) ([]SigningKey, error) {
+	if err := require(p, access.SigningKeyRead); err != nil {
+		return nil, err
+	}
+	var list []SigningKey
+	err := a.view(ctx, func(tx *store.Tx) error {
+		m, err := material(ctx, tx, p.Env)
+		if err != nil {
+			return err
+		}
+		list = signingKeys(m, tx.Now())
+		return nil
+	})
+	return list, err
+}
+
+func signingKeys(m signing.Material, now time.Time) []SigningKey {
+	list := make([]SigningKey, 0, len(m.Keys))
+	for _, k := range m.Keys {
+		list = append(list, SigningKey{
+			Kid: k.ID, Use: k.Use, State: keyState(k, m.Active(now), now), Here: k.Present(),
+			SignFrom: k.SignFrom, SignUntil: k.SignUntil, TrustUntil: k.TrustUntil,
+			Withdrawn: k.WithdrawnAt, Exported: k.ExportedAt,
+		})
+	}
+	return list
+}
+
+func keyState(k licensing.SigningKey, active string, now time.Time) string {
+	switch {
+	case !k.WithdrawnAt.IsZero():
+		return "withdrawn"
+	case !now.Before(k.SignUntil):
+		return "ended"
+	case !k.RetiredAt.IsZero():
+		return "retired"
+	case k.Use == licensing.DocumentKey && k.ID != active:
+		return "prepared"
+	}
+	return "signs"
+}
+
+// RotateSigningKey retires the key that signs documents and has the next one
+// sign from now on, which it returns. What was signed stays good.
+func (a *Authority) RotateSigningKey(ctx context.Context, p access.Principal) (SigningKey, error) {
+	if err := require(p, access.SigningKeyWrite); err != nil {
+		return SigningKey{}, err
+	}
+	var active SigningKey
+	err := a.changeKeys(ctx, p, func(c *change, m signing.Material) (signing.Material, error) {
 		was := m.Active(c.Now())
 		m, err := signing.Rotate(m, a.ring.Sealing(), c.Now())
 		if err != nil {
 			return m, err
 		}
-		active = m.Active(c.Now())
-		return m, c.noteKey(env, licensing.SigningKeyRotated, was, rotateEvent{was, active})
+		active = keyOf(m, m.Active(c.Now()), c.Now())
+		return m, c.noteKey(p.Env, licensing.SigningKeyRotated, was, rotateEvent{was, active.Kid})
 	})
 	return active, err
 }
@@ -226,60 +288,133 @@ type rotateEvent struct {
 	To   string `json:"to"`
 }
 
-// withdrawKey says that nothing is believed which a key signed from cutoff on.
-func (a *Authority) withdrawKey(ctx context.Context, env licensing.Env, actor, kid string, cutoff time.Time) error {
-	return a.changeKeys(ctx, env, actor, func(c *change, m signing.Material) (signing.Material, error) {
-		m, err := signing.Withdraw(m, kid, cutoff, a.ring.Sealing(), c.Now())
+func keyOf(m signing.Material, kid string, now time.Time) SigningKey {
+	for _, k := range signingKeys(m, now) {
+		if k.Kid == kid {
+			return k
+		}
+	}
+	return SigningKey{}
+}
+
+// WithdrawSigningKey publishes a key set that says to believe nothing which a
+// key signed from cutoff on; zero is now. It needs the root.
+func (a *Authority) WithdrawSigningKey(ctx context.Context, p access.Principal, kid string, cutoff time.Time, reason string) (SigningKey, error) {
+	if err := require(p, access.SigningKeyWrite); err != nil {
+		return SigningKey{}, err
+	}
+	var withdrawn SigningKey
+	err := a.changeKeys(ctx, p, func(c *change, m signing.Material) (signing.Material, error) {
+		from := cutoff
+		if from.IsZero() {
+			from = c.Now()
+		}
+		m, err := signing.Withdraw(m, kid, from, a.ring.Sealing(), c.Now())
 		if err != nil {
 			return m, err
 		}
-		return m, c.noteKey(env, licensing.SigningKeyWithdrawn, kid, withdrawEvent{cutoff})
+		withdrawn = keyOf(m, kid, c.Now())
+		return m, c.noteKey(p.Env, licensing.SigningKeyWithdrawn, kid, withdrawEvent{from, reason})
 	})
+	return withdrawn, err
 }
 
 type withdrawEvent struct {
 	Cutoff time.Time `json:"cutoff"`
+	Reason string    `json:"reason,omitempty"`
 }
 
-// exportRoot hands out the private parts of the roots for safe-keeping.
-func (a *Authority) exportRoot(ctx context.Context, env licensing.Env, actor string) (root signing.Secret, err error) {
-	err = a.changeKeys(ctx, env, actor, func(c *change, m signing.Material) (signing.Material, error) {
-		root, m, err = signing.ExportRoot(m, a.ring.Sealing(), c.Now())
-		if err != nil {
+// ExportRoot hands out the private parts of the roots for safe-keeping.
+func (a *Authority) ExportRoot(ctx context.Context, p access.Principal) (signing.Secret, error) {
+	if err := require(p, access.RootWrite); err != nil {
+		return signing.Secret{}, err
+	}
+	var root signing.Secret
+	err := a.changeKeys(ctx, p, func(c *change, m signing.Material) (_ signing.Material, err error) {
+		if root, m, err = signing.ExportRoot(m, a.ring.Sealing(), c.Now()); err != nil {
 			return m, err
 		}
-		return m, c.noteKey(env, licensing.RootSetExported, "", nil)
+		return m, c.noteKey(p.Env, licensing.RootSetExported, "", nil)
 	})
 	return root, err
 }
 
-// removeRoot destroys the private parts of the roots here.
-func (a *Authority) removeRoot(ctx context.Context, env licensing.Env, actor string) error {
-	return a.changeKeys(ctx, env, actor, func(c *change, m signing.Material) (signing.Material, error) {
+// RemoveRoot destroys the private parts of the roots here. Everything goes on
+// until the last prepared key's turn ends. Conflict before they were exported.
+func (a *Authority) RemoveRoot(ctx context.Context, p access.Principal) error {
+	if err := require(p, access.RootWrite); err != nil {
+		return err
+	}
+	return a.changeKeys(ctx, p, func(c *change, m signing.Material) (signing.Material, error) {
 		m, err := signing.RemoveRoot(m)
 		if err != nil {
 			return m, err
 		}
-		return m, c.noteKey(env, licensing.RootSetRemoved, "", nil)
+		return m, c.noteKey(p.Env, licensing.RootSetRemoved, "", nil)
 	})
 }
 
-// importRoot puts the private parts of the roots back, for a ceremony.
-func (a *Authority) importRoot(ctx context.Context, env licensing.Env, actor string, text signing.Secret) error {
-	return a.changeKeys(ctx, env, actor, func(c *change, m signing.Material) (signing.Material, error) {
+// ImportRoot puts exported private parts of the roots back, for a ceremony: a
+// withdrawal, or preparing more keys, which follows by itself when they are short.
+func (a *Authority) ImportRoot(ctx context.Context, p access.Principal, text signing.Secret) error {
+	if err := require(p, access.RootWrite); err != nil {
+		return err
+	}
+	return a.changeKeys(ctx, p, func(c *change, m signing.Material) (signing.Material, error) {
 		m, err := signing.ImportRoot(m, text, a.ring.Sealing())
 		if err != nil {
 			return m, err
 		}
-		return m, c.noteKey(env, licensing.RootSetImported, "", nil)
+		return m, c.noteKey(p.Env, licensing.RootSetImported, "", nil)
 	})
 }
 
-// logKey returns the verifier key for heads of an origin.
-func (a *Authority) logKey(env licensing.Env, origin string) (string, error) {
-	public, _, err := a.ring.LogKey(env)
-	if err != nil {
-		return "", err
+// FeatureKey returns the public key that data of a feature is sealed to. The
+// feature gets a key pair when it is asked for the first time.
+func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product licensing.ProductName, feature string) ([]byte, error) {
+	if err := require(p, access.ProductRead); err != nil {
+		return nil, err
 	}
-	return audit.VerifierKey(origin, public), nil
+	if !p.SeesProduct(product) {
+		return nil, notFound("product", product)
+	}
+	k, err := a.featureKey(ctx, p.Env, product, feature)
+	return k.Public, err
+}
+
+// featureKey returns a feature's key pair, made if there is none.
+func (a *Authority) featureKey(ctx context.Context, env licensing.Env, product licensing.ProductName, feature string) (k licensing.FeatureKey, err error) {
+	var ok bool
+	err = a.view(ctx, func(tx *store.Tx) error {
+		k, ok, err = tx.FeatureKey(ctx, env, product, feature)
+		return err
+	})
+	if err != nil || ok {
+		return k, err
+	}
+	made, err := signing.NewFeatureKey(env, product, feature, a.ring.Sealing())
+	if err != nil {
+		return made, err
+	}
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		k, err = tx.CreateFeatureKey(ctx, made)
+		return err
+	})
+	return k, err
+}
+
+// wrapFeatureKeys returns the private keys of features wrapped for one device,
+// as a license carries them. Device is the device's X25519 public key.
+func (a *Authority) wrapFeatureKeys(ctx context.Context, env licensing.Env, product licensing.ProductName, l licensing.LicenseID, features []string, device []byte) (map[string]string, error) {
+	wrapped := make(map[string]string, len(features))
+	for _, f := range features {
+		k, err := a.featureKey(ctx, env, product, f)
+		if err != nil {
+			return nil, err
+		}
+		if wrapped[f], err = a.ring.WrapFeatureKey(k, string(l), device); err != nil {
+			return nil, err
+		}
+	}
+	return wrapped, nil
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // systemActor is who acts when nobody asked.
-const systemActor = "system"
+const systemActor = "system:start"
 
 // Start makes the authority ready: it names the deployment on its first start,
 // compares the database with what was witnessed outside of it, and loads the
@@ -63,7 +63,7 @@ func (a *Authority) deployment(ctx context.Context, seen testimony) (d store.Dep
 		}
 		was := d.Epoch
 		d.Epoch = max(d.Epoch, seen.Epoch) + 1
-		return c.fence(ctx, was, d.Epoch, behind)
+		return c.fence(ctx, licensing.ViolationRollback, was, d.Epoch, behind)
 	})
 	return d, err
 }
@@ -105,7 +105,8 @@ func (c *change) behind(ctx context.Context, d store.Deployment, seen testimony)
 }
 
 // fence begins an epoch: what holders were told may be newer than the record.
-func (c *change) fence(ctx context.Context, was, epoch int64, reasons map[licensing.Env]string) error {
+// Kind is the type of the event that caused it.
+func (c *change) fence(ctx context.Context, kind string, was, epoch int64, reasons map[licensing.Env]string) error {
 	if err := c.SetEpoch(ctx, epoch); err != nil {
 		return err
 	}
@@ -113,8 +114,8 @@ func (c *change) fence(ctx context.Context, was, epoch int64, reasons map[licens
 		if err := c.PutFence(ctx, store.Fence{Env: env, Since: c.Now(), Epoch: epoch, Reason: reason}); err != nil {
 			return err
 		}
-		for _, kind := range []string{licensing.ViolationRollback, licensing.EpochRaised} {
-			e, err := licensing.NewEvent(kind, env, c.Now(), systemActor, epochEvent{was, epoch, reason})
+		for _, kind := range []string{kind, licensing.EpochRaised} {
+			e, err := licensing.NewEvent(kind, env, c.Now(), c.actor, epochEvent{was, epoch, reason})
 			if err != nil {
 				return err
 			}

@@ -27,7 +27,7 @@ type Change struct {
 	Remove           []string      `json:"remove,omitempty"` // add-ons by name
 	Except           []Exception   `json:"except,omitempty"`
 	RemoveExceptions []ExceptionID `json:"remove_exceptions,omitempty"`
-	When             When          `json:"when"`
+	When             When          `json:"when,omitempty"`
 	// Below says what to do where less is granted than is held.
 	Below Below `json:"below,omitempty"`
 }

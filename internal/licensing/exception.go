@@ -12,7 +12,7 @@ import (
 // quota (in its scaled units) is adjusted. Exceptions come after plan and
 // add-ons, the older first.
 type Exception struct {
-	ID      ExceptionID   `json:"id"`
+	ID      ExceptionID   `json:"id,omitempty"`
 	Feature string        `json:"feature,omitempty"`
 	Value   license.Value `json:"value,omitzero"`
 	Pool    string        `json:"pool,omitempty"`
@@ -21,8 +21,8 @@ type Exception struct {
 	From    time.Time     `json:"from,omitzero"`
 	Until   time.Time     `json:"until,omitzero"`
 	Reason  string        `json:"reason"`
-	By      string        `json:"by"`
-	At      time.Time     `json:"at"`
+	By      string        `json:"by,omitempty"`
+	At      time.Time     `json:"at,omitzero"`
 }
 
 // Check refuses an exception without one target, a reason or a sensible span.

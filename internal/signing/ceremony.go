@@ -201,6 +201,16 @@ func (m Material) Active(now time.Time) string {
 	return ""
 }
 
+// LogKey returns the public key that signs heads of the log.
+func (m Material) LogKey() (ed25519.PublicKey, error) {
+	for _, k := range m.Keys {
+		if k.Use == licensing.LogKey && k.WithdrawnAt.IsZero() {
+			return ed25519.PublicKey(k.Public), nil
+		}
+	}
+	return nil, licensing.Errorf(licensing.NotFound, "environment %s has no log key", m.Env)
+}
+
 func (m Material) hasRoot() bool {
 	return slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool {
 		return k.Use == licensing.RootKey && k.Present()

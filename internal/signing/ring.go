@@ -17,10 +17,11 @@ import (
 // A Ring holds the signing keys of every environment, opened. Signing takes no
 // lock; it is safe for concurrent use.
 type Ring struct {
-	sealing *SealingKey
-	mu      sync.Mutex // held by who loads
-	envs    atomic.Pointer[map[licensing.Env]*keys]
-	record  atomic.Pointer[record] // nil for none
+	sealing  *SealingKey
+	mu       sync.Mutex // held by who loads
+	envs     atomic.Pointer[map[licensing.Env]*keys]
+	features sync.Map               // public key to private key, of features
+	record   atomic.Pointer[record] // nil for none
 }
 
 // keys are one environment's; they never change once loaded.

@@ -2,6 +2,9 @@ package signing
 
 import (
 	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -93,6 +96,21 @@ func (k *SealingKey) Open(sealed string) ([]byte, error) {
 	}
 	return plain, nil
 }
+
+// MAC returns a code for data that only a holder of the sealing key can make
+// (HMAC-SHA-256 under a key derived from it).
+func (k *SealingKey) MAC(data []byte) []byte {
+	derived, err := hkdf.Key(sha256.New, []byte(k.identity.String()), nil, "copyhold/v1/mac", sha256.Size)
+	if err != nil {
+		panic(err) // only for a length that HKDF can't give
+	}
+	mac := hmac.New(sha256.New, derived)
+	mac.Write(data)
+	return mac.Sum(nil)
+}
+
+// CheckMAC reports whether MAC made mac for data.
+func (k *SealingKey) CheckMAC(data, mac []byte) bool { return hmac.Equal(k.MAC(data), mac) }
 
 // A SealingSource says where the sealing key comes from. The first that is set
 // wins: the value itself, the folder of systemd credentials if it has one named

@@ -20,6 +20,9 @@ type Engine struct {
 	BeginRead string // opens a transaction that reads one snapshot
 	ForUpdate string // ends a SELECT whose rows stay locked until the commit
 
+	// Tables is the query for the names of the store's own tables in the order
+	// in which they were made.
+	Tables string
 	// DDL turns the migrations' text into the engine's.
 	DDL func(string) string
 	// Clock is the query for the database's own clock in microseconds; empty

@@ -15,6 +15,14 @@ var migrations embed.FS
 
 // migrate brings the tables up to date, one process at a time.
 func (db *DB) migrate(ctx context.Context) error {
+	return db.migrating(ctx, func(p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	})
+}
+
+// migrating runs fn while no other process migrates.
+func (db *DB) migrating(ctx context.Context, fn func(*goose.Provider) error) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -22,18 +30,17 @@ func (db *DB) migrate(ctx context.Context) error {
 	if db.engine.DDL != nil {
 		files = ddl{files, db.engine.DDL}
 	}
-	up := func() error {
+	run := func() error {
 		p, err := goose.NewProvider(db.engine.Dialect, db.sql, files, goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()))
 		if err != nil {
 			return err
 		}
-		_, err = p.Up(ctx)
-		return err
+		return fn(p)
 	}
 	if db.engine.Locked == nil {
-		return up()
+		return run()
 	}
-	return db.engine.Locked(ctx, db.sql, up)
+	return db.engine.Locked(ctx, db.sql, run)
 }
 
 // ddl is a folder of migrations whose text is turned into an engine's.

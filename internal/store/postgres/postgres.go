@@ -57,13 +57,15 @@ func set(params map[string]string, name, value string) {
 
 func engine() store.Engine {
 	return store.Engine{
-		Name:       "postgres",
-		Dialect:    goose.DialectPostgres,
-		Writers:    writers,
-		Readers:    readers,
-		Begin:      "BEGIN ISOLATION LEVEL READ COMMITTED",
-		BeginRead:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		ForUpdate:  " FOR UPDATE",
+		Name:      "postgres",
+		Dialect:   goose.DialectPostgres,
+		Writers:   writers,
+		Readers:   readers,
+		Begin:     "BEGIN ISOLATION LEVEL READ COMMITTED",
+		BeginRead: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		ForUpdate: " FOR UPDATE",
+		Tables: "SELECT CAST(relname AS TEXT) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace" +
+			" AND relname NOT LIKE 'goose%' ORDER BY oid",
 		DDL:        strings.NewReplacer(" WITHOUT ROWID", "", " BLOB", " BYTEA").Replace,
 		Clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 		Retry:      func(err error) bool { return in(state(err), "40001", "40P01", "55P03") },

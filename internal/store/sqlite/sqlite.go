@@ -56,6 +56,7 @@ func engine(release func() error) store.Engine {
 		Readers:       readers,
 		Begin:         "BEGIN IMMEDIATE",
 		BeginRead:     "BEGIN",
+		Tables:        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'goose%' ORDER BY rowid",
 		Retry:         func(err error) bool { return primary(err) == lib.SQLITE_BUSY },
 		Unique:        unique,
 		Fatal:         fatal,

@@ -1,0 +1,79 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+)
+
+// FirstEnvironments are those that a new deployment begins with.
+func FirstEnvironments() []licensing.Environment {
+	return []licensing.Environment{
+		{Name: "production", Kind: licensing.Production},
+		{Name: "staging", Kind: licensing.Staging},
+		{Name: "development", Kind: licensing.Development},
+	}
+}
+
+// Bootstrap makes an empty deployment usable: the given environments with
+// their signing keys, and one token of the role owner that spans them, whose
+// text is given to keep before anything is committed. A deployment that has
+// environments stays as it is. It reports whether it did anything. Call it
+// after Start.
+func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Environment, keep func(token string) error) (bool, error) {
+	if len(environments) == 0 {
+		return false, licensing.Errorf(licensing.Invalid, "a deployment needs an environment")
+	}
+	p := access.System(environments[0].Name, "bootstrap")
+	did := false
+	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		there, err := c.Environments(ctx)
+		if did = len(there) == 0; err != nil || !did {
+			return err
+		}
+		for _, e := range environments {
+			if err := e.Check(); err != nil {
+				return err
+			}
+			if _, err := a.createEnvironment(ctx, c, e); err != nil {
+				return err
+			}
+		}
+		created, err := c.createToken(ctx, p, TokenRequest{Name: "first owner", Role: access.Owner, Spans: true})
+		if err != nil {
+			return err
+		}
+		return keep(created.Text)
+	})
+	if err != nil || !did {
+		return false, err
+	}
+	return true, a.loadKeys(ctx)
+}
+
+// TokenFile returns a keep for Bootstrap that writes the token to a file which
+// only its owner can read, in place of one from a deployment that is gone.
+func TokenFile(path string) func(token string) error {
+	return func(token string) error {
+		f, err := os.CreateTemp(filepath.Dir(path), ".token-*") // of mode 0600
+		if err != nil {
+			return fmt.Errorf("writing the owner's token: %w", err)
+		}
+		defer os.Remove(f.Name())
+		_, err = f.WriteString(token + "\n")
+		if closed := f.Close(); err == nil {
+			err = closed
+		}
+		if err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+		if err != nil {
+			return fmt.Errorf("writing the owner's token: %w", err)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,213 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+func owner() access.Principal {
+	p := access.System(testEnv, "test")
+	p.Spans = true
+	return p
+}
+
+// signed signs the smallest document at the database's time.
+func signed(ctx context.Context, a *Authority, n int64) (compact string, now time.Time, err error) {
+	err = a.view(ctx, func(tx *store.Tx) error {
+		now = tx.Now()
+		compact, err = a.ring.Sign(testEnv, license.TypeRevocations, license.Revocations{Claims: license.Claims{
+			Issuer: a.ring.Issuer(testEnv), Audience: []string{"lathe"}, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Unix() + 3600,
+			ID: fmt.Sprint(n), Version: license.Version, Seq: license.Seq{Epoch: a.ring.Epoch(testEnv), Counter: n},
+		}, Revoked: []license.Revocation{}}, now)
+		return err
+	})
+	return compact, now, err
+}
+
+func verifies(t *testing.T, a *Authority, compact string, now time.Time) {
+	t.Helper()
+	v, err := license.NewVerifier(a.ring.Issuer(testEnv), "lathe", a.ring.RootSet(testEnv))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err = v.WithKeySet(a.ring.KeySet(testEnv), now.Unix()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.Revocations(compact, now.Unix()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTenRotationsUnderLoadRefuseNobody(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		a := ready(t, db, "", nil)
+		if _, err := a.ExportRoot(t.Context(), owner()); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.RemoveRoot(t.Context(), owner()); err != nil {
+			t.Fatal(err)
+		}
+		var stop atomic.Bool
+		var answered atomic.Int64
+		var work sync.WaitGroup
+		type document struct {
+			compact string
+			now     time.Time
+		}
+		documents := make([][]document, 4)
+		for w := range documents {
+			work.Go(func() {
+				for n := int64(0); !stop.Load(); n++ {
+					compact, now, err := signed(t.Context(), a, n)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if answered.Add(1)%16 == 0 {
+						documents[w] = append(documents[w], document{compact, now})
+					}
+				}
+			})
+		}
+		used := map[string]bool{}
+		for range 10 {
+			was := answered.Load()
+			k, err := a.RotateSigningKey(t.Context(), owner())
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			if used[k.Kid] || k.State != "signs" {
+				t.Errorf("rotated to %+v", k)
+			}
+			used[k.Kid] = true
+			for answered.Load() < was+50 && !t.Failed() {
+				runtime.Gosched()
+			}
+		}
+		stop.Store(true)
+		work.Wait()
+		for _, list := range documents {
+			for _, d := range list {
+				verifies(t, a, d.compact, d.now)
+			}
+		}
+	})
+}
+
+func TestServersLearnOfEachOthersRotation(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		a := ready(t, db, "", nil)
+		b := ready(t, db, "", a.ring.Sealing())
+		k, err := a.RotateSigningKey(t.Context(), owner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		compact, now, err := signed(t.Context(), b, 1) // with the retired key: still good
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifies(t, a, compact, now)
+		if err := b.tendKeys(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.ring.Active(testEnv, now); got != k.Kid {
+			t.Errorf("b signs with %s, a rotated to %s", got, k.Kid)
+		}
+	})
+}
+
+func TestRootLeavesAndComesBackForACeremony(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		a := ready(t, db, "", nil)
+		if err := a.RemoveRoot(ctx, owner()); licensing.CodeOf(err) != licensing.Conflict {
+			t.Fatalf("removed before it was exported: %v", err)
+		}
+		root, err := a.ExportRoot(ctx, owner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.RemoveRoot(ctx, owner()); err != nil {
+			t.Fatal(err)
+		}
+		active := a.ring.Active(testEnv, a.now())
+		if _, err := a.WithdrawSigningKey(ctx, owner(), active, time.Time{}, "stolen"); licensing.CodeOf(err) != licensing.Conflict {
+			t.Fatalf("withdrawn without the root: %v", err)
+		}
+		again := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing())})
+		if err := again.Start(ctx); err != nil {
+			t.Fatalf("starting without the root: %v", err)
+		}
+		if err := again.ImportRoot(ctx, owner(), root); err != nil {
+			t.Fatal(err)
+		}
+		number := again.ring.KeySetNumber(testEnv)
+		k, err := again.WithdrawSigningKey(ctx, owner(), active, time.Time{}, "stolen")
+		if err != nil || k.State != "withdrawn" {
+			t.Fatalf("%+v, %v", k, err)
+		}
+		if again.ring.KeySetNumber(testEnv) != number+1 {
+			t.Error("no new key set")
+		}
+		compact, now, err := signed(ctx, again, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verifies(t, again, compact, now)
+		if err := again.Sequence(ctx); err != nil {
+			t.Fatal(err)
+		}
+		entries, err := again.LogEntries(ctx, owner(), LogFilter{Type: "root_set."}, PageOf{})
+		if err != nil || len(entries.Items) != 4 {
+			t.Errorf("%d entries about the root, %v", len(entries.Items), err)
+		}
+	})
+}
+
+func TestFeatureKeyIsMadeOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		a := ready(t, db, "", nil)
+		first, err := a.FeatureKey(t.Context(), owner(), "lathe", "export")
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := a.FeatureKey(t.Context(), owner(), "lathe", "export")
+		if err != nil || string(again) != string(first) {
+			t.Fatalf("another key: %v", err)
+		}
+		device, private, err := license.GenerateX25519()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrapped, err := a.wrapFeatureKeys(t.Context(), testEnv, "lathe", "lic_1", []string{"export"}, device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := license.SealFeature(first, "lathe", "export", []byte("data"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := license.License{Keys: wrapped, Binding: &license.Binding{Device: license.DeviceThumbprint(device)}}
+		l.Issuer, l.Subject = a.ring.Issuer(testEnv), "lic_1"
+		key, err := l.FeatureKey("export", private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plain, err := license.OpenFeature(key, "lathe", "export", sealed); err != nil || string(plain) != "data" {
+			t.Fatalf("%q, %v", plain, err)
+		}
+	})
+}
