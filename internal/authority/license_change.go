@@ -159,18 +159,31 @@ func (c *change) fit(ctx context.Context, p access.Principal, before, after lice
 	if err != nil {
 		return nil, err
 	}
-	var short []licensing.Shortage
-	for _, s := range licensing.Shortages(terms, held) {
-		if s.Capacity >= was.Pools[s.Pool].Capacity {
-			continue // it was over before, and this change takes nothing away
-		}
-		if _, err := below.Allow(s, terms.Pools[s.Pool], c.Now()); err != nil {
-			return nil, err
-		}
-		if err := c.OverPool(ctx, after.Env, after.ID, s.Pool, c.Now()); err != nil {
-			return nil, err
-		}
-		short = append(short, s)
+	short := lowered(licensing.Shortages(terms, held), was)
+	rev, err := revisionOf(ctx, c.Tx, after)
+	if err != nil {
+		return nil, err
 	}
-	return short, nil
+	return short, c.allowShort(ctx, after, rev, short, below)
+}
+
+// allowShort asks below whether a license may hold more than it grants, and
+// notes since when it does.
+func (c *change) allowShort(ctx context.Context, l licensing.License, rev licensing.Revision, short []licensing.Shortage, below licensing.Below) error {
+	if len(short) == 0 {
+		return nil
+	}
+	terms, err := licensing.Compile(rev, l, c.Now())
+	if err != nil {
+		return err
+	}
+	for _, s := range short {
+		if _, err := below.Allow(s, terms.Pools[s.Pool], c.Now()); err != nil {
+			return err
+		}
+		if err := c.OverPool(ctx, l.Env, l.ID, s.Pool, c.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,12 +1,194 @@
 package authority
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 )
+
+// A Plan is a plan with a revision of it: the one in force on a channel, or
+// one that was asked for.
+type Plan struct {
+	Product   licensing.ProductName `json:"product"`
+	Name      licensing.PlanName    `json:"plan"`
+	Channel   string                `json:"channel,omitempty" doc:"The channel that points to the revision."`
+	Revision  licensing.RevisionID  `json:"revision"`
+	Licenses  int64                 `json:"licenses" doc:"Licenses granted by the revision."`
+	AppliedAt time.Time             `json:"applied_at"`
+	AppliedBy string                `json:"applied_by"`
+}
+
+// A PlanDetail is a plan with everything that is known of it.
+type PlanDetail struct {
+	Plan
+	Text      string           `json:"text" doc:"The plan file it was read from."`
+	Content   licensing.Plan   `json:"content" doc:"The plan as it was read."`
+	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
+	Channels  []PlanChannel    `json:"channels"`
+	Revisions []PlanRevision   `json:"revisions" doc:"The latest first."`
+}
+
+// A PlanChannel is where a channel points, since when.
+type PlanChannel struct {
+	Name     string               `json:"name"`
+	Revision licensing.RevisionID `json:"revision"`
+	MovedAt  time.Time            `json:"moved_at"`
+}
+
+// A PlanRevision is an applied version, which never changes.
+type PlanRevision struct {
+	Revision  licensing.RevisionID `json:"revision"`
+	AppliedAt time.Time            `json:"applied_at"`
+	AppliedBy string               `json:"applied_by"`
+}
+
+// LintPlans returns what is wrong with plan files, for the environment of p.
+func (a *Authority) LintPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Finding, error) {
+	if err := require(p, access.PlanRead); err != nil {
+		return nil, err
+	}
+	_, findings, err := a.readPlans(ctx, p, files)
+	return findings, err
+}
+
+func (a *Authority) readPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Source, []policy.Finding, error) {
+	if len(files) == 0 {
+		return nil, nil, licensing.Errorf(licensing.Invalid, "no plan file was given").At("files")
+	}
+	kind := licensing.Production
+	err := a.view(ctx, func(tx *store.Tx) error {
+		all, err := tx.Environments(ctx)
+		for _, e := range all {
+			if e.Name == p.Env {
+				kind = e.Kind
+			}
+		}
+		return err
+	})
+	sources, findings := policy.Read(files)
+	return sources, append(findings, policy.Lint(sources, kind)...), err
+}
+
+// Plans returns the plans p sees, by name, each with the revision that its
+// channel points to: the channel called stable, or else the first.
+func (a *Authority) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of PageOf) (Page[Plan], error) {
+	var found Page[Plan]
+	if err := require(p, access.PlanRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("plan")
+	if err != nil || product != "" && !p.SeesProduct(product) {
+		return found, err
+	}
+	err = a.view(ctx, func(tx *store.Tx) error {
+		plans, err := tx.Plans(ctx, p.Env, cmp.Or(product, p.Product), after, rows)
+		if err != nil {
+			return err
+		}
+		all := make([]Plan, len(plans))
+		for i, row := range plans {
+			if all[i], err = planInForce(ctx, tx, p.Env, row); err != nil {
+				return err
+			}
+		}
+		found = page("plan", all, rows, func(p Plan) string { return string(p.Name) })
+		return nil
+	})
+	return found, err
+}
+
+func planInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (Plan, error) {
+	channels, err := tx.Channels(ctx, env, row.Name)
+	if err != nil || len(channels) == 0 {
+		return Plan{Product: row.Product, Name: row.Name}, err
+	}
+	at := channels[0]
+	for _, c := range channels {
+		if c.Name == DefaultChannel {
+			at = c
+		}
+	}
+	rev, _, err := tx.Revision(ctx, env, row.Name, at.Revision)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan, err := planAs(ctx, tx, env, row, rev)
+	plan.Channel = at.Name
+	return plan, err
+}
+
+func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (Plan, error) {
+	plan := Plan{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
+	counts, err := tx.CountLicenses(ctx, env, store.LicenseFilter{Plan: row.Name, Revision: rev.ID}, tx.Now())
+	for _, n := range counts {
+		plan.Licenses += n.Count
+	}
+	return plan, err
+}
+
+// Plan returns a plan that p sees, as it is in force, or a revision of it.
+func (a *Authority) Plan(ctx context.Context, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
+	var found PlanDetail
+	if err := require(p, access.PlanRead); err != nil {
+		return found, err
+	}
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		found, err = planDetail(ctx, tx, p, name, revision)
+		return err
+	})
+	return found, err
+}
+
+func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
+	var d PlanDetail
+	row, ok, err := tx.Plan(ctx, p.Env, name)
+	if err != nil {
+		return d, err
+	}
+	if !ok || !p.SeesProduct(row.Product) {
+		return d, notFound("plan", name)
+	}
+	if d.Plan, err = planInForce(ctx, tx, p.Env, row); err != nil {
+		return d, err
+	}
+	rev, ok, err := tx.Revision(ctx, p.Env, name, cmp.Or(revision, d.Revision))
+	if err != nil {
+		return d, err
+	}
+	if !ok {
+		return d, notFound("revision", revision)
+	}
+	if rev.ID != d.Revision {
+		if d.Plan, err = planAs(ctx, tx, p.Env, row, rev); err != nil {
+			return d, err
+		}
+	}
+	d.Text, d.Content, d.Bounds = rev.Source, rev.Plan, rev.Plan.Bounds()
+	return d, d.history(ctx, tx, p.Env, name)
+}
+
+// history fills in the channels and revisions of a plan.
+func (d *PlanDetail) history(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
+	channels, err := tx.Channels(ctx, env, name)
+	if err != nil {
+		return err
+	}
+	d.Channels = []PlanChannel{}
+	for _, c := range channels {
+		d.Channels = append(d.Channels, PlanChannel{Name: c.Name, Revision: c.Revision, MovedAt: c.MovedAt})
+	}
+	revisions, err := tx.Revisions(ctx, env, name)
+	d.Revisions = []PlanRevision{}
+	for _, r := range revisions {
+		d.Revisions = append(d.Revisions, PlanRevision{Revision: r.ID, AppliedAt: r.AppliedAt, AppliedBy: r.AppliedBy})
+	}
+	return err
+}
 
 // seenRevision returns a revision of a plan that p sees: the named one, or the
 // one a channel points to.

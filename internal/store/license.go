@@ -13,6 +13,7 @@ import (
 // A LicenseFilter says which licenses to list: those that match every field
 // that is not empty.
 type LicenseFilter struct {
+	ID         licensing.LicenseID
 	Customer   licensing.CustomerID
 	Product    licensing.ProductName
 	Plan       licensing.PlanName
@@ -103,6 +104,7 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
 		}
 	}
+	add(f.ID != "", "id = $%d", f.ID)
 	add(f.Customer != "", "customer = $%d", f.Customer)
 	add(f.Product != "", "product = $%d", f.Product)
 	add(f.Plan != "", "plan = $%d", f.Plan)
@@ -161,23 +163,30 @@ func scanLicense(r *sql.Rows) (l licensing.License, err error) {
 	return l, err
 }
 
-// LockHeld returns what is held of each pool of a license, and lets nobody
-// grant or release before the transaction's end.
+// Held returns what is held of each pool of a license.
+func (tx *Tx) Held(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
+	return tx.held(ctx, env, id, "")
+}
+
+// LockHeld is Held, and nobody grants or releases before the transaction's end.
 func (tx *Tx) LockHeld(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
-	rows, err := tx.query(ctx, `SELECT name, held FROM pool WHERE env = $1 AND license = $2 ORDER BY name`+tx.ForUpdate(), env, id)
+	return tx.held(ctx, env, id, tx.ForUpdate())
+}
+
+func (tx *Tx) held(ctx context.Context, env licensing.Env, id licensing.LicenseID, lock string) (map[string]int64, error) {
 	type pool struct {
 		name string
 		held int64
 	}
+	rows, err := tx.query(ctx, `
+		SELECT name, held FROM pool WHERE env = $1 AND license = $2 AND held > 0 ORDER BY name`+lock, env, id)
 	pools, err := collect(rows, err, func(r *sql.Rows) (p pool, err error) {
 		err = r.Scan(&p.name, &p.held)
 		return p, err
 	})
 	held := make(map[string]int64, len(pools))
 	for _, p := range pools {
-		if p.held > 0 {
-			held[p.name] = p.held
-		}
+		held[p.name] = p.held
 	}
 	return held, err
 }

@@ -19,6 +19,7 @@ type Plan struct {
 // A Revision is an applied version of a plan. It never changes.
 type Revision struct {
 	licensing.Revision
+	Source    string // the plan file it was read from
 	AppliedAt time.Time
 	AppliedBy string
 }
@@ -67,30 +68,30 @@ func (tx *Tx) InsertRevision(ctx context.Context, env licensing.Env, r Revision)
 		return false, err
 	}
 	n, err := tx.exec(ctx, `
-		INSERT INTO revision (env, plan, hash, body, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5, $6)
+		INSERT INTO revision (env, plan, hash, body, source, applied_at, applied_by) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (env, plan, hash) DO NOTHING`,
-		env, r.Plan.Name, r.ID, body, micros(r.AppliedAt), r.AppliedBy)
+		env, r.Plan.Name, r.ID, body, r.Source, micros(r.AppliedAt), r.AppliedBy)
 	return n == 1, err
 }
 
 // Revision returns a revision of a plan, and whether there is one.
 func (tx *Tx) Revision(ctx context.Context, env licensing.Env, plan licensing.PlanName, id licensing.RevisionID) (Revision, bool, error) {
 	rows, err := tx.query(ctx, `
-		SELECT hash, body, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 AND hash = $3`, env, plan, id)
+		SELECT hash, body, source, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 AND hash = $3`, env, plan, id)
 	return only(collect(rows, err, scanRevision))
 }
 
 // Revisions returns the revisions of a plan, the latest first.
 func (tx *Tx) Revisions(ctx context.Context, env licensing.Env, plan licensing.PlanName) ([]Revision, error) {
 	rows, err := tx.query(ctx, `
-		SELECT hash, body, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 ORDER BY applied_at DESC, hash`, env, plan)
+		SELECT hash, body, source, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 ORDER BY applied_at DESC, hash`, env, plan)
 	return collect(rows, err, scanRevision)
 }
 
 func scanRevision(r *sql.Rows) (v Revision, err error) {
 	var body string
 	var applied int64
-	if err := r.Scan(&v.ID, &body, &applied, &v.AppliedBy); err != nil {
+	if err := r.Scan(&v.ID, &body, &v.Source, &applied, &v.AppliedBy); err != nil {
 		return v, err
 	}
 	v.AppliedAt = instant(applied)

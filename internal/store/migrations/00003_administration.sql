@@ -43,6 +43,7 @@ CREATE TABLE revision (
     plan       TEXT   NOT NULL,
     hash       TEXT   NOT NULL,
     body       TEXT   NOT NULL,
+    source     TEXT   NOT NULL,
     applied_at BIGINT NOT NULL,
     applied_by TEXT   NOT NULL,
     PRIMARY KEY (env, plan, hash)
