@@ -70,6 +70,9 @@ func (r TermRule) Check() error {
 // may lie in the past or the future; the other bases refuse one.
 func (r TermRule) Issue(l License, now, start time.Time) (License, error) {
 	l.Status, l.Issued = Active, now
+	if l.Payment == "" {
+		l.Payment = Paid
+	}
 	switch {
 	case r.Start == StartDate && start.IsZero():
 		return l, Errorf(Invalid, "plan %s starts on a date: name it", l.Plan).At("start")
@@ -100,12 +103,14 @@ func (r TermRule) Begin(l License, start time.Time) License {
 }
 
 // Renew returns l with one more length of term, or of maintenance for a
-// perpetual one. It refuses a trial, a revoked license, one not begun, and an
+// perpetual one. It refuses a trial, a license that is revoked, unpaid or not begun, and an
 // anchored renewal so late that the new term would be over already.
 func (r TermRule) Renew(l License, now time.Time) (License, error) {
 	switch {
 	case l.Status == Revoked:
 		return l, Errorf(Conflict, "license %s is revoked and cannot be renewed", l.ID)
+	case l.Payment == Unpaid:
+		return l, Errorf(Conflict, "license %s is unpaid: it is renewed once it is paid", l.ID)
 	case r.Trial:
 		return l, Errorf(Conflict, "a trial is not renewed: change license %s to a plan", l.ID)
 	case l.Start.IsZero():

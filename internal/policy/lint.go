@@ -65,12 +65,18 @@ func (l *linter) editions() {
 	}
 }
 
-// granted returns the features that the plan or any of its add-ons can grant.
+// granted returns the features that the plan, any of its add-ons or editions
+// can grant; a license may pick another edition than the plan.
 func granted(p licensing.Plan) map[string]license.Value {
 	all := map[string]license.Value{}
 	for _, a := range p.Addons {
 		for name, f := range a.Features {
 			all[name] = f.Value
+		}
+	}
+	for _, e := range p.Editions {
+		for name, r := range e.Features {
+			all[name] = r.Value
 		}
 	}
 	for name, r := range p.Editions[p.Edition].Features {
