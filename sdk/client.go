@@ -16,6 +16,9 @@ import (
 // used, because timers stop while a machine sleeps.
 const tickEvery = time.Second
 
+// freshWithin is how soon after Open the server is asked, when the cache has a license.
+const freshWithin = 5 * time.Second
+
 // A Client knows what a license allows. Open makes one.
 type Client struct {
 	options  Options
@@ -134,6 +137,9 @@ func (c *Client) openCache() {
 		c.restore(s)
 	}
 	c.restoreLeases(own.Leases)
+	// What the cache says may have changed while no process ran.
+	c.refresh.hasten(c.sys.boot() + jitter(freshWithin))
+	c.planFlush()
 }
 
 func (c *Client) openSpool() {

@@ -62,12 +62,12 @@ func (c *Client) readFile() {
 
 // admitFile verifies the license file. A file that only the time of day speaks against is
 // tried again: the clock may be wrong.
-func (c *Client) admitFile(r reading) {
+func (c *Client) admitFile(now int64) {
 	b := c.document.file
 	if b == nil {
 		return
 	}
-	err := c.takeFile(*b, r.now)
+	err := c.takeFile(*b, now)
 	if errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrKeySetExpired) || errors.Is(err, license.ErrNotYet) {
 		if c.contact.err == nil {
 			c.log.Error("the license file does not count now", "file", c.options.LicenseFile, "error", err)

@@ -88,9 +88,12 @@ func (t *transport) abandoned(e *endpoint) {
 func (t *transport) failed(e *endpoint, err error, a answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e.failures++
 	e.probing, e.err = false, err
 	now := t.boot()
+	if a.status != 0 && a.status < http.StatusInternalServerError && a.status != http.StatusTooManyRequests {
+		return // not proven, but neither down nor overloaded
+	}
+	e.failures++
 	if e.failures >= breakAfter {
 		e.until = now + breakFor/2 + rand.N(breakFor)
 	}

@@ -44,13 +44,13 @@ func (c *Client) tick() {
 
 // apply reads the clock and brings everything that checks look at up to date.
 func (c *Client) apply() {
+	c.admitFile(c.clock.read().now)
 	r, boot := c.clock.read(), c.sys.boot()
 	if r.doubt && !c.doubt.on {
 		c.doubt.since = boot
 		c.refresh.hasten(boot)
 	}
 	c.doubt.on = r.doubt
-	c.admitFile(r)
 	c.watchBinding(r)
 	fallback := false
 	for _, l := range c.leases {
@@ -117,7 +117,7 @@ func (c *Client) watchBinding(r reading) {
 		return
 	}
 	if c.document.mismatch == 0 {
-		c.document.mismatch = max(r.trusted, 1)
+		c.document.mismatch = max(r.trusted, doc.IssuedAt)
 		c.log.Warn("the license is bound to another machine")
 		c.persist()
 	}

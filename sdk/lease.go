@@ -121,6 +121,7 @@ func (l *Lease) Release(ctx context.Context) error {
 	c.apply()
 	if l.doc == nil {
 		c.forget(l)
+		c.apply()
 	}
 	c.persist()
 	c.mu.Unlock()

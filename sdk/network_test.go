@@ -1,8 +1,10 @@
 package copyhold
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -159,4 +161,31 @@ func (w *world) start1(t *testing.T, o Options) *Client {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// slowQueue holds a request that may wait for 20 seconds before the server sees it.
+func slowQueue(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == "/v1/leases" {
+			body, err := io.ReadAll(r.Body) // so that the end of the connection is noticed
+			if err != nil {
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			select {
+			case <-time.After(20 * time.Second):
+			case <-r.Context().Done():
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// silent takes requests and answers none.
+func silent(http.Handler) http.Handler {
+	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
+		<-r.Context().Done()
+	})
 }

@@ -171,11 +171,11 @@ func (t *transport) try(ctx context.Context, e *endpoint, c call, body []byte) (
 	within, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	a, err := t.send(within, e.url, c, body)
-	if err == nil {
-		if err = t.accepted(within, e.url, c, a); err == nil {
-			t.succeeded(e)
-			return false, nil
-		}
+	if err != nil {
+		a = answer{} // what broke off says nothing
+	} else if err = t.accepted(within, e.url, c, a); err == nil {
+		t.succeeded(e)
+		return false, nil
 	}
 	if ctx.Err() != nil {
 		t.abandoned(e)

@@ -15,7 +15,7 @@ import (
 
 // vendor is a small license server with real keys: what it signs is real.
 type vendor struct {
-	t      *testing.T
+	t      testing.TB
 	now    func() time.Time
 	issuer string
 	root   ed25519.PrivateKey
@@ -52,7 +52,7 @@ type span struct{ refresh, stale, due, exp, degraded int64 }
 
 const day = 24 * 60 * 60
 
-func newVendor(t *testing.T, now func() time.Time) *vendor {
+func newVendor(t testing.TB, now func() time.Time) *vendor {
 	v := &vendor{
 		t: t, now: now, issuer: "urn:copyhold:test:production",
 		dates: span{day, 2 * day, 7 * day, 21 * day, 51 * day},

@@ -1,0 +1,243 @@
+package copyhold
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// ours returns the goroutines that this package has started and that live.
+func ours() (stacks []string) {
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		if strings.Contains(stack, "created by copyhold.dev/sdk.") && !strings.Contains(stack, "_test.go") {
+			stacks = append(stacks, stack)
+		}
+	}
+	return stacks
+}
+
+func TestOneGoroutineGoneWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		o.HTTPClient = w.net.client(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		c, err := open(ctx, o, w.system())
+		if err != nil {
+			t.Fatal(err)
+		}
+		acquire(t, c, AcquireOptions{})
+		if err := c.Record("calls", 1); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			time.Sleep(77 * time.Second)
+			if stacks := ours(); len(stacks) != 1 {
+				t.Fatalf("%d goroutines:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
+			}
+		}
+		cancel()
+		<-c.done
+		synctest.Wait()
+		if stacks := ours(); len(stacks) != 0 {
+			t.Fatalf("left behind:\n%s", strings.Join(stacks, "\n\n"))
+		}
+		if w.live() != 0 || w.counted() != 1 {
+			t.Errorf("%d leases held, %d events counted", w.live(), w.counted())
+		}
+		if !c.Enabled("export") {
+			t.Error("checks do not answer from memory")
+		}
+		if err := c.Record("calls", 1); err == nil {
+			t.Error("usage was taken that nobody will send")
+		}
+		if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAChangeIsHeardWithinTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		acquire(t, c, AcquireOptions{}) // renewals interrupt the stream
+		for i := range int64(20) {
+			time.Sleep(97 * time.Second)
+			w.set(func() { w.doc.Features = map[string]license.Feature{"layers": {Value: license.IntValue(100 + i)}} })
+			w.announce("license")
+			time.Sleep(10 * time.Second)
+			if got := c.Feature("layers").Int(); got != 100+i {
+				t.Fatalf("change %d: layers %d\n%s", i, got, c.Why())
+			}
+		}
+	})
+}
+
+func TestTheCacheWorksOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		_ = w.start1(t, o).Close()
+		w.net.cut("one.test", true)
+		began := time.Now()
+		c := w.open(t, o)
+		wantState(t, c, license.StateValid)
+		if !c.Enabled("export") || time.Since(began) > 0 {
+			t.Errorf("Open took %v with a cache", time.Since(began))
+		}
+	})
+}
+
+func TestADamagedCacheCostsOnlyItself(t *testing.T) {
+	damages := map[string]func(t *testing.T, dir string){
+		"one copy torn": func(t *testing.T, dir string) { cutShort(t, filepath.Join(dir, "slot-0", "state.1")) },
+		"one copy gone": func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, "slot-0", "state.1")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := w.options()
+				c := w.start1(t, o)
+				acquire(t, c, AcquireOptions{}) // both copies are written
+				_ = c.Close()
+				damage(t, o.CacheDir)
+				w.net.cut("one.test", true)
+				wantState(t, w.open(t, o), license.StateValid)
+			})
+		})
+	}
+	t.Run("both torn", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			o := w.options()
+			c := w.start1(t, o)
+			acquire(t, c, AcquireOptions{})
+			_ = c.Close()
+			cutShort(t, filepath.Join(o.CacheDir, "slot-0", "state.0"))
+			cutShort(t, filepath.Join(o.CacheDir, "slot-0", "state.1"))
+			wantState(t, w.open(t, o), license.StateValid)
+		})
+	})
+}
+
+func cutShort(t *testing.T, path string) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()/2); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWithoutAUsableFolder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		o.CacheDir = filepath.Join(writeFile(t, []byte("a file")), "folder")
+		c := w.open(t, o)
+		wantState(t, c, license.StateValid)
+		if err := c.Record("calls", 1); err != nil {
+			t.Error(err)
+		}
+		o.CacheDir = "-"
+		wantState(t, w.open(t, o), license.StateValid)
+	})
+}
+
+func TestFilesAreForTheirOwnerOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.open(t, o)
+		if err := c.Record("calls", 1); err != nil {
+			t.Fatal(err)
+		}
+		err := filepath.Walk(o.CacheDir, func(path string, info os.FileInfo, err error) error {
+			if err == nil && path != o.CacheDir && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s is %v", path, info.Mode())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// The network may hang; checks and explanations do not.
+func TestAHangingServerBlocksNoCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		w.between(silent)
+		w.announce("license")
+		var wait sync.WaitGroup
+		wait.Go(func() { _, _ = c.Acquire(t.Context(), "seats", AcquireOptions{}) })
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			began := time.Now()
+			_, _, _, _ = c.Enabled("export"), c.Check("export"), c.Why(), c.State()
+			if err := c.Record("calls", 1); err != nil {
+				t.Error(err)
+			}
+			if d := time.Since(began); d != 0 {
+				t.Fatalf("a check took %v", d)
+			}
+		}
+		wait.Wait()
+	})
+}
+
+func TestADeadlineIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		w.between(silent)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if _, err := c.Acquire(ctx, "seats", AcquireOptions{}); !IsUnavailable(err) || time.Since(began) > 510*time.Millisecond {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestNilsAnswer(t *testing.T) {
+	var c *Client
+	var l *Lease
+	if c.Enabled("x") || c.Feature("x").Enabled() || c.Feature("x").Int() != 0 || c.Feature("x").Text() != "" {
+		t.Error("a nil client grants")
+	}
+	if c.Check("x").Outcome != license.Unavailable || c.Feature("x").Decision().Outcome != license.Unavailable {
+		t.Error("a nil client denies")
+	}
+	if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+		t.Error(err)
+	}
+	if c.Record("calls", 1) == nil || c.Why().String() == "" || c.License() != nil || c.Quota("calls").Outcome != license.Unavailable {
+		t.Error("a nil client")
+	}
+	if l.State() != license.StateNone || l.Release(t.Context()) != nil || l.Units() != 0 || l.Fallback() || l.ID() != "" || l.Pool() != "" || l.Ended() != nil {
+		t.Error("a nil lease")
+	}
+	if _, err := c.Unseal("x", nil); !IsUnavailable(err) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,188 @@
+package copyhold
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+const year = 365 * 24 * time.Hour
+
+func wrongClocks() []time.Duration {
+	return []time.Duration{
+		-5 * time.Minute, 5 * time.Minute, -3 * time.Hour, 3 * time.Hour, -9 * 24 * time.Hour, 9 * 24 * time.Hour,
+		-40 * 24 * time.Hour, 40 * 24 * time.Hour, -20 * year, 20 * year,
+	}
+}
+
+// A wrong clock may cost grace; it never costs a feature, and once it is corrected the
+// state is the document's again within 5 seconds, offline too.
+func TestAWrongClockLocksNobodyOut(t *testing.T) {
+	for _, wrong := range wrongClocks() {
+		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				c := w.open(t, w.options())
+				w.net.cut("one.test", true)
+				time.Sleep(time.Hour)
+				w.setClock(wrong)
+				time.Sleep(3 * time.Hour)
+				if s := c.State(); !s.Full() || !c.Enabled("export") {
+					t.Errorf("while the clock is wrong: %s", c.Why())
+				}
+				w.setClock(0)
+				time.Sleep(5 * time.Second)
+				wantState(t, c, license.StateValid)
+				if c.Why().Doubt {
+					t.Error("still in doubt")
+				}
+			})
+		})
+	}
+}
+
+// The same across restarts: in the same boot, after another, and where the clock was
+// wrong from the start.
+func TestAWrongClockIsForgottenAcrossRestarts(t *testing.T) {
+	for _, wrong := range wrongClocks() {
+		for _, boot := range []string{"boot-1", "boot-2"} {
+			t.Run(fmt.Sprint(wrong, " ", boot), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					o := w.options()
+					c := w.start1(t, o)
+					wantState(t, c, license.StateValid)
+					_ = c.Close()
+					w.net.cut("one.test", true)
+					w.bootID = boot
+					w.setClock(wrong)
+					c = w.start1(t, o)
+					time.Sleep(10 * time.Second)
+					_ = c.Close() // what the wrong clock said must not be kept
+					c = w.open(t, o)
+					time.Sleep(10 * time.Second)
+					w.setClock(0)
+					time.Sleep(5 * time.Second)
+					wantState(t, c, license.StateValid)
+				})
+			})
+		}
+	}
+}
+
+// A machine that starts with a wrong clock is served, and a file works once it is right.
+func TestAFirstStartWithAWrongClock(t *testing.T) {
+	for _, wrong := range wrongClocks() {
+		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.setClock(wrong)
+				online := w.open(t, w.options())
+				if !online.State().Full() || !online.Enabled("export") {
+					t.Errorf("online: %s", online.Why())
+				}
+				seat, err := online.Acquire(t.Context(), "seats", AcquireOptions{})
+				if err != nil || !seat.State().Full() {
+					t.Errorf("a seat: %v, %s", err, seat.State())
+				}
+				o := w.options()
+				o.LicenseFile, o.Endpoints = writeFile(t, w.bundle()), nil
+				offline := w.open(t, o)
+				time.Sleep(time.Minute)
+				w.setClock(0)
+				time.Sleep(5 * time.Second)
+				wantState(t, online, license.StateValid)
+				wantState(t, offline, license.StateValid)
+				if !seat.State().Full() {
+					t.Errorf("the seat is %s", seat.State())
+				}
+			})
+		})
+	}
+}
+
+// Turning the clock back gains nothing, also across a restart.
+func TestTurningTheClockBackGainsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{60, 120, 420, 1260, 3060}
+		o := w.options()
+		c := w.start1(t, o)
+		w.net.cut("one.test", true)
+		w.setClock(-year)
+		time.Sleep(430 * time.Second)
+		wantState(t, c, license.StateGrace)
+		_ = c.Close()
+		c = w.open(t, o)
+		wantState(t, c, license.StateGrace)
+		time.Sleep(850 * time.Second)
+		wantState(t, c, license.StateDegraded)
+	})
+}
+
+// A clock held forward spends the grace, and no more.
+func TestDoubtSpendsTheGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{600, 1200, 4000, 5000, 90000}
+		c := w.open(t, w.options())
+		w.net.cut("one.test", true)
+		time.Sleep(10 * time.Second)
+		w.setClock(year)
+		time.Sleep(900 * time.Second)
+		wantState(t, c, license.StateGrace)
+		if s := c.Standing(); s.Cause != license.CauseClock {
+			t.Errorf("cause %s", s.Cause)
+		}
+		time.Sleep(110 * time.Second)
+		wantState(t, c, license.StateDenied)
+		w.setClock(0)
+		time.Sleep(2 * time.Second)
+		wantState(t, c, license.StateValid)
+	})
+}
+
+// A machine that slept is not in doubt: its boot clock counts the sleep.
+func TestSleepIsTime(t *testing.T) {
+	c := &clock{wall: func() time.Time { return time.Unix(1000, 0) }, boot: func() time.Duration { return time.Hour }}
+	c.advance(1000, true)
+	c.wall = func() time.Time { return time.Unix(1000+8*3600, 0) }
+	c.boot = func() time.Duration { return 9 * time.Hour }
+	if r := c.read(); r.doubt || r.now != 1000+8*3600 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTheWallClockIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.setClock(20 * year)
+		o := w.options()
+		c := w.open(t, o)
+		time.Sleep(time.Minute)
+		kept := readSlot(c.cache.path())
+		if kept.Clock.Signed == 0 || kept.Clock.Signed > time.Now().Unix() {
+			t.Errorf("kept %+v", kept.Clock)
+		}
+		content, err := os.ReadFile(c.cache.path("state.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(content), fmt.Sprint(time.Now().Add(20 * year).Unix())[:5]) {
+			t.Error("the wall clock is in the file")
+		}
+	})
+}
+
+func TestBootClockRuns(t *testing.T) {
+	boot := newBootClock()
+	a := boot()
+	if b := boot(); a <= 0 || b < a {
+		t.Errorf("%v then %v", a, b)
+	}
+}

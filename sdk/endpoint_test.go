@@ -1,0 +1,167 @@
+package copyhold
+
+import (
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+// pair is a world with a second server of the same vendor.
+func pair(t *testing.T) (*world, Options) {
+	w := newWorld(t)
+	w.net.serve(t, "two.test", w.handler())
+	o := w.options()
+	o.Endpoints = []string{"http://one.test", "http://two.test/"}
+	return w, o
+}
+
+func TestTheNextEndpointIsTriedAndKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, o := pair(t)
+		w.net.cut("one.test", true)
+		began := time.Now()
+		c := w.open(t, o)
+		wantState(t, c, license.StateValid)
+		if time.Since(began) > time.Second {
+			t.Errorf("took %v", time.Since(began))
+		}
+		if c.Why().Endpoint != "http://two.test" {
+			t.Errorf("endpoint %s", c.Why().Endpoint)
+		}
+		w.net.cut("one.test", false)
+		acquire(t, c, AcquireOptions{})
+		if c.Why().Endpoint != "http://two.test" {
+			t.Error("left an endpoint that works")
+		}
+		w.net.cut("two.test", true)
+		acquire(t, c, AcquireOptions{Instance: "another"})
+		if c.Why().Endpoint != "http://one.test" {
+			t.Error("stayed with one that does not")
+		}
+	})
+}
+
+func TestAFakeEndpointIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, o := pair(t)
+		w.net.serve(t, "fake.test", constant(200, "application/json", `{"decision":{"outcome":"allowed"}}`)(nil))
+		o.Endpoints = []string{"http://fake.test", "http://two.test"}
+		wantState(t, w.open(t, o), license.StateValid)
+	})
+}
+
+// A silent endpoint costs one attempt, not the call.
+func TestASilentEndpointIsPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, o := pair(t)
+		w.net.serve(t, "silent.test", silent(nil))
+		o.Endpoints = []string{"http://silent.test", "http://two.test"}
+		began := time.Now()
+		wantState(t, w.open(t, o), license.StateValid)
+		if d := time.Since(began); d > 6*time.Second {
+			t.Errorf("took %v", d)
+		}
+	})
+}
+
+func TestABrokenEndpointIsLeftAloneForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		w.net.cut("one.test", true)
+		for range 20 {
+			if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+				t.Fatal(err)
+			}
+		}
+		w.net.mu.Lock()
+		dials := w.net.dials
+		w.net.mu.Unlock()
+		if dials > 12 {
+			t.Errorf("%d connections for 20 calls", dials)
+		}
+		w.net.cut("one.test", false)
+		time.Sleep(46 * time.Second)
+		acquire(t, c, AcquireOptions{})
+	})
+}
+
+func TestRetryAfterIsObeyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{60, 120, 420, 1260, 3060}
+		c := w.open(t, w.options())
+		asked := []time.Time{}
+		w.between(func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v1/validate" {
+					w.set(func() { asked = append(asked, time.Now()) })
+				}
+				retryLater("120").ServeHTTP(rw, r)
+			})
+		})
+		time.Sleep(20 * time.Minute)
+		for i := 1; i < len(asked); i++ {
+			if d := asked[i].Sub(asked[i-1]); d < 2*time.Minute || d > 4*time.Minute+5*time.Second {
+				t.Errorf("asked again after %v", d)
+			}
+		}
+		if len(asked) < 4 {
+			t.Errorf("asked %d times", len(asked))
+		}
+		_ = c
+	})
+}
+
+// An outage of half an hour makes a client ask rarely, and come back soon after.
+func TestAnOutageIsNotAStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{600, 14 * day, 15 * day, 21 * day, 51 * day}
+		c := w.open(t, w.options())
+		before := w.count("POST /v1/validate")
+		tried := 0
+		w.between(func(http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v1/validate" {
+					w.set(func() { tried++ })
+				}
+				rw.WriteHeader(500)
+			})
+		})
+		time.Sleep(10*time.Minute + 30*time.Minute)
+		if tried > 16 {
+			t.Errorf("%d attempts in half an hour", tried)
+		}
+		w.between(nil)
+		time.Sleep(11 * time.Minute)
+		if w.count("POST /v1/validate") == before {
+			t.Errorf("not back: %s", c.Why())
+		}
+	})
+}
+
+func TestWrongOptionsAreTold(t *testing.T) {
+	v := newVendor(t, time.Now)
+	for name, spoil := range map[string]func(*Options){
+		"no product":     func(o *Options) { o.Product = "" },
+		"no source":      func(o *Options) { o.Endpoints = nil },
+		"no key":         func(o *Options) { o.Key = "" },
+		"no root set":    func(o *Options) { o.RootSet = nil },
+		"a bad root set": func(o *Options) { o.RootSet = []byte(`["a.b.c"]`) },
+		"another issuer": func(o *Options) { o.Issuer = "urn:copyhold:other" },
+		"a bad endpoint": func(o *Options) { o.Endpoints = []string{"ftp://x"} },
+		"a lost key":     func(o *Options) { o.Key, o.KeyFile = "", "/does/not/exist" },
+	} {
+		o := v.options()
+		spoil(&o)
+		if c, err := open(t.Context(), o, system{getenv: func(string) string { return "" }}); err == nil {
+			t.Errorf("%s: no error", name)
+		} else if c.Enabled("export") || c.State() != license.StateNone || c.Close() != nil {
+			t.Errorf("%s: a nil client does not answer", name)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package copyhold
+
+import (
+	"testing"
+)
+
+func TestDefaultHolders(t *testing.T) {
+	cases := map[string]struct {
+		env  map[string]string
+		want Holder
+	}{
+		"a machine":  {nil, Holder{Kind: KindMachine, ID: "inst"}},
+		"a pod":      {map[string]string{"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_UID": "u-1", "CI_JOB_ID": "7"}, Holder{Kind: KindWorkload, ID: "pod:u-1"}},
+		"gitlab":     {map[string]string{"CI_JOB_ID": "7"}, Holder{Kind: KindWorkload, ID: "gitlab:7"}},
+		"github":     {map[string]string{"GITHUB_RUN_ID": "9", "GITHUB_JOB": "test", "GITHUB_RUN_ATTEMPT": "2"}, Holder{Kind: KindWorkload, ID: "github:9:test:2"}},
+		"slurm":      {map[string]string{"SLURM_JOB_ID": "4", "SLURM_ARRAY_TASK_ID": "3"}, Holder{Kind: KindWorkload, ID: "slurm:4:3"}},
+		"half a job": {map[string]string{"JENKINS_URL": "x"}, Holder{Kind: KindMachine, ID: "inst"}},
+	}
+	for name, tc := range cases {
+		s := system{getenv: func(name string) string { return tc.env[name] }}
+		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID {
+			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+func TestPodUIDsAreFoundInMountsAndGroups(t *testing.T) {
+	const uid = "0f4f1b6a-1c2d-4e5f-8a9b-0c1d2e3f4a5b"
+	for _, text := range []string{
+		"1 2 8:1 /var/lib/kubelet/pods/" + uid + "/etc-hosts /etc/hosts rw",
+		"12:pids:/kubepods/besteffort/pod" + uid + "/abc",
+		"0::/kubepods.slice/kubepods-pod0f4f1b6a_1c2d_4e5f_8a9b_0c1d2e3f4a5b.slice/cri",
+	} {
+		if got := findPodUID(text); got != uid {
+			t.Errorf("%q in %q", got, text)
+		}
+	}
+	if got := findPodUID("0::/user.slice"); got != "" {
+		t.Errorf("found %q", got)
+	}
+}
+
+func TestThisMachineIsHashed(t *testing.T) {
+	m := thisMachine()
+	hashes := m.hashed([]byte("salt"))
+	for name, hash := range hashes {
+		if len(hash) != 64 || hash == m[name] {
+			t.Errorf("%s is %q", name, hash)
+		}
+	}
+	if other := m.hashed([]byte("another")); len(hashes) > 0 {
+		for name := range hashes {
+			if hashes[name] == other[name] {
+				t.Errorf("%s is the same for two products", name)
+			}
+		}
+	}
+}

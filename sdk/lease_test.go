@@ -1,0 +1,259 @@
+package copyhold
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+func (v *vendor) live() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.leases)
+}
+
+func acquire(t *testing.T, c *Client, o AcquireOptions) *Lease {
+	t.Helper()
+	l, err := c.Acquire(t.Context(), "seats", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestALeaseIsRenewedAndReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		l := acquire(t, c, AcquireOptions{})
+		time.Sleep(2 * time.Hour)
+		if l.State() != license.StateValid || l.Units() != 1 || l.Pool() != "seats" || l.ID() == "" {
+			t.Errorf("after two hours: %s, %+v", l.State(), l.Decision())
+		}
+		if n := w.count("POST /v1/leases/{id}/renew"); n < 20 || n > 25 {
+			t.Errorf("%d renewals in two hours of leases that refresh after 5 minutes", n)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Errorf("releasing twice: %v", err)
+		}
+		<-l.Ended()
+		if l.State() != license.StateDenied || w.live() != 0 {
+			t.Errorf("released: %s, %d at the server", l.State(), w.live())
+		}
+	})
+}
+
+func TestADenialTellsWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		acquire(t, c, AcquireOptions{Units: 2})
+		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
+		var d *DecisionError
+		if !errors.As(err, &d) || !IsDenied(err) || IsUnavailable(err) {
+			t.Fatalf("third of two: %v", err)
+		}
+		if d.Decision.Code != license.CodePoolFull || d.Decision.FreeAt == 0 {
+			t.Errorf("%+v", d.Decision)
+		}
+		contains(t, err.Error(), "all seats are taken")
+	})
+}
+
+func TestWaitingGetsAUnitThatBecomesFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.capacity = 1
+		c := w.open(t, w.options())
+		first := acquire(t, c, AcquireOptions{})
+		w.between(slowQueue)
+		go func() {
+			time.Sleep(time.Minute)
+			_ = first.Release(t.Context())
+		}()
+		second := acquire(t, c, AcquireOptions{Wait: 5 * time.Minute})
+		if second.State() != license.StateValid {
+			t.Error(second.Decision())
+		}
+	})
+}
+
+func TestWaitingEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.capacity = 0
+		w.between(slowQueue)
+		c := w.open(t, w.options())
+		began := time.Now()
+		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{Wait: time.Minute})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 70*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if w.count("DELETE /v1/tickets/{id}") != 1 {
+			t.Error("the place in the queue was not given up")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began = time.Now()
+		if _, err := c.Acquire(ctx, "seats", AcquireOptions{Wait: time.Hour}); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 6*time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestAFullPoolMayLeaveTheFallback(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.capacity, w.full = 0, "fallback"
+		c := w.open(t, w.options())
+		l := acquire(t, c, AcquireOptions{})
+		if !l.Fallback() || l.Units() != 0 {
+			t.Errorf("%+v", l.Decision())
+		}
+		if c.Enabled("export") || c.Feature("layers").Int() != 5 || c.State() != license.StateValid {
+			t.Errorf("features are not the fallback's: %s", c.Why())
+		}
+		if err := l.Release(t.Context()); err != nil || !c.Enabled("export") {
+			t.Errorf("released: %v", err)
+		}
+	})
+}
+
+func TestALeaseOutlivesAnOutageByItsDates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		l := acquire(t, c, AcquireOptions{})
+		w.net.cut("one.test", true)
+		for _, step := range []struct {
+			wait time.Duration
+			want license.State
+		}{{9 * time.Minute, license.StateValid}, {2 * time.Minute, license.StateStale}, {5 * time.Minute, license.StateGrace}, {60 * time.Minute, license.StateDenied}} {
+			time.Sleep(step.wait)
+			if l.State() != step.want {
+				t.Fatalf("%s, want %s", l.State(), step.want)
+			}
+		}
+		<-l.Ended()
+		w.set(func() { clear(w.leases) }) // reclaimed meanwhile
+		w.net.cut("one.test", false)
+		time.Sleep(10 * time.Minute)
+		if l.State() != license.StateValid || w.live() != 1 {
+			t.Errorf("not acquired again: %+v", l.Decision())
+		}
+	})
+}
+
+func TestACloneLosesItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var told []Change
+		o := w.options()
+		o.OnChange = func(ch Change) {
+			if ch.Lease != nil {
+				told = append(told, ch)
+			}
+		}
+		c := w.open(t, o)
+		l := acquire(t, c, AcquireOptions{})
+		w.set(func() { w.leases[l.id()].generation++ })
+		time.Sleep(6 * time.Minute)
+		if d := l.Decision(); d.Code != license.CodeClone || d.State != license.StateDenied {
+			t.Errorf("%+v", d)
+		}
+		if len(told) != 1 || told[0].Lease != l {
+			t.Errorf("told %v", told)
+		}
+	})
+}
+
+func (l *Lease) id() string { return l.doc.Lease }
+
+func TestAProcessThatRestartsTakesItsLeaseUpOffline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.start1(t, o)
+		id := acquire(t, c, AcquireOptions{For: time.Hour}).ID()
+		_ = c.Close()
+		if w.live() != 1 {
+			t.Fatal("Close gave a borrowed unit back")
+		}
+		w.net.cut("one.test", true)
+		c = w.start1(t, o)
+		if got := acquire(t, c, AcquireOptions{For: time.Hour}).ID(); got != id {
+			t.Errorf("lease %s, want %s", got, id)
+		}
+		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
+		if !IsUnavailable(err) {
+			t.Errorf("another, offline: %v", err)
+		}
+		_ = c.Close()
+	})
+}
+
+func TestCloseGivesLeasesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.start1(t, w.options())
+		acquire(t, c, AcquireOptions{})
+		acquire(t, c, AcquireOptions{Instance: "another"})
+		if w.live() != 2 {
+			t.Fatal(w.live())
+		}
+		_ = c.Close()
+		if w.live() != 0 {
+			t.Errorf("%d are still held", w.live())
+		}
+	})
+}
+
+func TestWhatCouldNotBeGivenBackIsLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.start1(t, o)
+		l := acquire(t, c, AcquireOptions{})
+		acquire(t, c, AcquireOptions{Instance: "another"})
+		w.net.cut("one.test", true)
+		if err := l.Release(t.Context()); !IsUnavailable(err) {
+			t.Errorf("releasing offline: %v", err)
+		}
+		_ = c.Close()
+		w.net.cut("one.test", false)
+		c = w.open(t, o)
+		time.Sleep(2 * time.Minute)
+		if w.live() != 0 {
+			t.Errorf("%d are still held", w.live())
+		}
+	})
+}
+
+func TestACrashedProcessesLeaseIsGivenBackByTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.start1(t, o)
+		acquire(t, c, AcquireOptions{})
+		crashed := readSlot(c.cache.path())
+		_ = c.Close()
+		w.set(func() {
+			w.leases["lea_1"] = &held{id: "lea_1", pool: "seats", units: 1, generation: 1, instance: c.instance, holder: c.holder}
+		})
+		if err := c.cache.save(crashed); err != nil {
+			t.Fatal(err)
+		}
+		w.open(t, o)
+		time.Sleep(2 * time.Minute)
+		if w.live() != 0 {
+			t.Errorf("%d are still held", w.live())
+		}
+	})
+}

@@ -1,0 +1,69 @@
+package copyhold
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+func get(h http.Handler, key string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if key != "" {
+		r.Header.Set("Idempotency-Key", key)
+	}
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, r)
+	return rec
+}
+
+func TestMiddlewareGatesAndMeters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{60, 120, 420, 1260, 3060}
+		c := w.open(t, w.options())
+		status := http.StatusOK
+		h := c.Require("export", c.Meter("calls", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })))
+		for _, key := range []string{"", "", "a", "a"} {
+			if rec := get(h, key); rec.Code != 200 {
+				t.Errorf("status %d", rec.Code)
+			}
+		}
+		status = 502
+		get(h, "")
+		time.Sleep(61 * time.Second)
+		if w.counted() != 3 {
+			t.Errorf("%d counted, want two without a key and one with", w.counted())
+		}
+		w.set(func() {
+			w.quota = &license.Decision{Outcome: license.Denied, Code: license.CodeQuotaSpent, Reason: "1000 of 1000 calls", NextAt: time.Now().Unix() + 3600}
+		})
+		status = 200
+		get(h, "b")
+		time.Sleep(61 * time.Second)
+		rec := get(h, "c")
+		if rec.Code != http.StatusTooManyRequests {
+			t.Errorf("quota spent: %d", rec.Code)
+		}
+		var problem struct{ Code, Detail string }
+		if err := json.Unmarshal(rec.Body.Bytes(), &problem); err != nil || problem.Code != "quota_spent" {
+			t.Errorf("%s: %v", rec.Body, err)
+		}
+		w.net.cut("one.test", true)
+		time.Sleep(time.Hour)
+		if rec := get(h, ""); rec.Code != http.StatusForbidden {
+			t.Errorf("after the grace: %d", rec.Code)
+		}
+	})
+}
+
+func TestMiddlewareWithoutALicenseIsUnavailable(t *testing.T) {
+	rec := get((*Client)(nil).Require("export", http.NotFoundHandler()), "")
+	if rec.Code != http.StatusServiceUnavailable || rec.Header().Get("Retry-After") == "" {
+		t.Errorf("%d", rec.Code)
+	}
+}
