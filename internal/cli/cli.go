@@ -110,6 +110,7 @@ or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
 // commands lists every command in the order in which help shows them.
 func (c *cli) commands() []*cobra.Command {
 	return []*cobra.Command{
+		c.demoCommand(), c.serveCommand(),
 		c.planCommand(), c.licenseCommand(), c.leaseCommand(), c.usageCommand(), c.checkCommand(), c.verifyCommand(), c.whyCommand(),
 		c.runCommand(),
 		c.keeperCommand(),

@@ -58,14 +58,11 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 			if file == "" {
 				return c.printRecord(a.body, append([]column{{head: "SECRET", path: "secret"}}, tokenColumns()...)...)
 			}
-			var created struct {
-				ID     string `json:"id"`
-				Secret string `json:"secret"`
-			}
-			if err := a.decode(&created); err != nil {
+			text, err := newTokenOf(a)
+			if err != nil {
 				return err
 			}
-			return c.done(writeSecret(file, created.Secret), "%s: secret written to %s", created.ID, file)
+			return c.done(writeSecret(file, text), "token written to %s", file)
 		},
 	}
 	flags := cmd.Flags()
@@ -76,6 +73,20 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	flags.StringVar(&file, "to", "", "write the secret to this new file, readable by you alone")
 	secondsVar(flags, &lifetime, "expires-in", "how long it lives, as in 90d; default as the server says")
 	return cmd
+}
+
+// newTokenOf finds the text of a new token in the answer that made it.
+func newTokenOf(a answer) (string, error) {
+	var created struct {
+		Secret string `json:"secret"`
+	}
+	if err := a.decode(&created); err != nil {
+		return "", err
+	}
+	if created.Secret == "" {
+		return "", exitf(exitFailed, "the server's answer holds no token")
+	}
+	return created.Secret, nil
 }
 
 // writeSecret creates a file that only its owner reads. It replaces nothing.

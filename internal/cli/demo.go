@@ -1,0 +1,90 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/licensing"
+)
+
+func (c *cli) demoCommand() *cobra.Command {
+	var listen, data string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Start a server with a working example, and print what to try",
+		Long: `Demo runs the license server with a product whose plans show every licensing model,
+a customer, and a license of each plan. It sets itself up through its own API, keeps
+its data in a folder, prints keys and commands to try, and stops with Ctrl-C. Started
+again it goes on with the same data.`,
+		Example: "  copyhold demo\n  copyhold demo --listen 127.0.0.1:8400 --data /tmp/copyhold-demo",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := config.Load(config.Sources{Flags: map[string]string{
+				"data": data, "listen": listen, "log.level": "warn",
+			}})
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			return c.demo(cmd.Context(), loaded.Config)
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:7400", "address to answer on; port 0 picks a free one")
+	cmd.Flags().StringVar(&data, "data", ".copyhold", "folder that keeps the demo's data")
+	return cmd
+}
+
+// demo serves, sets the example up through the API, and prints what to try.
+func (c *cli) demo(ctx context.Context, settings config.Config) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s, err := c.startServer(ctx, settings, c.logger(settings.Log), demoEnvironments())
+	if err != nil {
+		return err
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.serve(ctx) }()
+	if err := c.showDemo(ctx, s, settings.Data); err != nil {
+		stop()
+		return errors.Join(err, <-stopped)
+	}
+	err = <-stopped
+	if !c.asJSON() {
+		c.printf("\nstopped; the data stays in %s\n", settings.Data)
+	}
+	return err
+}
+
+// demoEnvironment is where the example lives: one for development, which accepts
+// the seconds of the plan fast without a word.
+const demoEnvironment = "development"
+
+func demoEnvironments() []licensing.Environment {
+	return []licensing.Environment{{Name: demoEnvironment, Kind: licensing.Development}}
+}
+
+func (c *cli) showDemo(ctx context.Context, s *server, data string) error {
+	owner, err := os.ReadFile(filepath.Join(data, ownerTokenFile))
+	if err != nil {
+		return fmt.Errorf("reading the owner's token: %w", err)
+	}
+	e := &example{folder: data, client: &client{http: c.http, settings: settings{
+		url:         setting[string]{s.URL(), "demo"},
+		environment: setting[string]{demoEnvironment, "demo"},
+		token:       setting[secret]{secret(strings.TrimSpace(string(owner))), "demo"},
+	}}}
+	if err := e.setUp(ctx); err != nil {
+		return fmt.Errorf("setting the example up: %w", err)
+	}
+	if c.asJSON() {
+		return c.printJSON(map[string]any{"url": s.URL(), "data": data, "token_file": e.tokenFile(), "root_set_file": e.rootSetFile(), "licenses": e.licenses})
+	}
+	c.printExample(e, s.URL())
+	return nil
+}

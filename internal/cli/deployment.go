@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/postgres"
+	"copyhold.dev/internal/store/sqlite"
+)
+
+// databaseFile is the embedded database's name in the data folder.
+const databaseFile = "copyhold.db"
+
+// A deployment is a database with what it takes to work on it. The authority is
+// not started.
+type deployment struct {
+	db          *store.DB
+	authority   *authority.Authority
+	instruments *metrics.Metrics
+	record      *os.File // of what is signed; may be nil
+}
+
+// Close closes the database and the record.
+func (d *deployment) Close() error {
+	if d.record == nil {
+		return d.db.Close()
+	}
+	return errors.Join(d.db.Close(), d.record.Close())
+}
+
+// openDeployment opens what the settings name, and makes what is missing: the
+// data folder, the sealing key, the database.
+func (c *cli) openDeployment(ctx context.Context, settings config.Config, log *slog.Logger) (*deployment, error) {
+	if err := os.MkdirAll(settings.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	sealing, err := c.sealingSource(settings).Load(true)
+	if err != nil {
+		return nil, err
+	}
+	d := &deployment{instruments: metrics.New(time.Now)}
+	ring := signing.NewRing(sealing)
+	if settings.Record != "" {
+		if d.record, err = os.OpenFile(settings.Record, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
+			return nil, fmt.Errorf("opening the record of what is signed: %w", err)
+		}
+		ring.RecordTo(d.record)
+	}
+	if d.db, err = openDatabase(ctx, settings); err != nil {
+		return nil, err
+	}
+	d.authority = authority.New(authority.Config{
+		DB: d.db, Ring: ring, Dir: settings.Data, Log: log, Metrics: d.instruments,
+	})
+	return d, nil
+}
+
+// openDatabase opens PostgreSQL by URL, or SQLite by path.
+func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error) {
+	if settings.Postgres() {
+		return postgres.Open(ctx, settings.Database.Reveal())
+	}
+	path := settings.Database.Reveal()
+	if path == "" {
+		path = filepath.Join(settings.Data, databaseFile)
+	}
+	return sqlite.Open(ctx, path)
+}

@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/licensing"
+)
+
+func (c *cli) serveCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the license server",
+		Long: `Serve runs the license server until it is told to stop (SIGINT or SIGTERM); requests
+in flight may end, and waiters keep their place. The first start creates the
+environments production, staging and development with their signing keys, and an
+owner's token in owner.token in the data folder. Every setting is explained by
+copyhold config.`,
+		Example: `  copyhold serve --data /var/lib/copyhold
+  copyhold serve --config /etc/copyhold.yaml --listen 127.0.0.1:7400`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := c.serverConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			log := c.logger(loaded.Log)
+			s, err := c.startServer(cmd.Context(), loaded.Config, log, authority.FirstEnvironments())
+			if err != nil {
+				return err
+			}
+			return s.serve(cmd.Context())
+		},
+	}
+	serverFlags(cmd.Flags())
+	return cmd
+}
+
+// logger writes the server's log to standard error.
+func (c *cli) logger(settings config.Log) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(settings.Level)) // one of four, checked when it was loaded
+	options := &slog.HandlerOptions{Level: level}
+	if settings.Format == "json" {
+		return slog.New(slog.NewJSONHandler(c.program.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(c.program.Stderr, options))
+}
+
+// ownerTokenFile is where the first owner's token is, in the data folder.
+const ownerTokenFile = "owner.token"
+
+// A server is a running deployment that listens and does not answer yet.
+type server struct {
+	*deployment
+	settings config.Config
+	log      *slog.Logger
+	handler  *api.Handler
+	http     *http.Server
+	listener net.Listener
+	metrics  *http.Server // nil without a listener of its own
+}
+
+// URL is where the server answers.
+func (s *server) URL() string {
+	scheme := "http"
+	if s.settings.TLS.Certificate != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+// startServer opens everything the settings name and listens. A new deployment
+// gets its first environments.
+func (c *cli) startServer(ctx context.Context, settings config.Config, log *slog.Logger, first []licensing.Environment) (*server, error) {
+	d, err := c.openDeployment(ctx, settings, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{deployment: d, settings: settings, log: log}
+	if err := s.begin(ctx, first); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return s, nil
+}
+
+func (s *server) begin(ctx context.Context, first []licensing.Environment) error {
+	if err := s.authority.Start(ctx); err != nil {
+		return err
+	}
+	file := filepath.Join(s.settings.Data, ownerTokenFile)
+	began, err := s.authority.Bootstrap(ctx, first, authority.TokenFile(file))
+	if err != nil {
+		return err
+	}
+	if began {
+		s.log.Info("a new deployment begins", "owner_token", file)
+	}
+	return s.listen(ctx)
+}
+
+func (s *server) listen(ctx context.Context) error {
+	proxies, err := s.settings.ProxyNetworks()
+	if err != nil {
+		return err
+	}
+	limits := s.settings.Limits
+	s.handler, err = api.New(api.Config{
+		Authority: s.authority, Metrics: s.instruments, Log: s.log, Now: time.Now,
+		Version: version(), Hosts: s.settings.HostNames(), Proxies: proxies,
+		Limits: api.Limits{
+			InFlight: limits.InFlight, Held: limits.Held,
+			BadPerAddress: float64(limits.BadPerAddress), BadPerPrefix: float64(limits.BadPerPrefix),
+			PerCredential: float64(limits.PerLicense), PerToken: float64(limits.PerToken),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.settings.Listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	s.listener = api.Bound(listener, limits.Connections, limits.ConnectionsPerAddress)
+	s.http = api.NewServer(s.handler, s.log)
+	return s.listenMetrics(ctx)
+}
+
+func (s *server) listenMetrics(ctx context.Context) error {
+	if s.settings.MetricsListen == "" {
+		return nil
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.settings.MetricsListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listening for metrics: %w", err), s.listener.Close())
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", api.MetricsHandler(s.instruments))
+	s.metrics = api.NewServer(mux, s.log)
+	go func() {
+		if err := s.metrics.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			s.log.Error("metrics are no longer served", "error", err)
+		}
+	}()
+	return nil
+}
+
+// serve answers requests until ctx ends or the storage fails, then stops in
+// order: no new requests, those in flight end, background tasks end, the
+// database closes.
+func (s *server) serve(ctx context.Context) error {
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	tasks := make(chan struct{})
+	go func() { defer close(tasks); s.authority.Run(background) }()
+	served := make(chan error, 1)
+	go func() { served <- s.accept() }()
+	s.log.Info("serving", "url", s.URL(), "data", s.settings.Data, "engine", s.db.Engine(), "version", version())
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	case <-s.db.Fatal():
+		err = fmt.Errorf("the storage failed, a restart decides what was kept: %w", s.db.FatalErr())
+	}
+	s.log.Info("stopping")
+	s.handler.Stop()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.settings.Shutdown)
+	defer cancel()
+	if s.metrics != nil {
+		err = errors.Join(err, s.metrics.Shutdown(grace))
+	}
+	if shutdown := s.http.Shutdown(grace); shutdown != nil {
+		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", shutdown), s.http.Close())
+	}
+	stopBackground()
+	<-tasks
+	return errors.Join(err, s.Close())
+}
+
+func (s *server) accept() error {
+	var err error
+	if s.settings.TLS.Certificate != "" {
+		err = s.http.ServeTLS(s.listener, s.settings.TLS.Certificate, s.settings.TLS.Key)
+	} else {
+		err = s.http.Serve(s.listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
