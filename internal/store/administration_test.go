@@ -91,9 +91,12 @@ func TestALicenseComesBackAsItWasStored(t *testing.T) {
 			}, counts); diff != "" || err != nil {
 				t.Error(diff, err)
 			}
-			ending, err := tx.EndingLicenses(t.Context(), "production", want.Issued, 5)
+			ending, err := tx.EndingLicenses(t.Context(), "production", store.LicenseFilter{Product: "lathe"}, want.Issued, 5)
 			if err != nil || len(ending) != 2 || ending[0].ID != "lic_2" {
 				t.Errorf("ending: %v (%v)", ending, err)
+			}
+			if full, err := tx.FullestPools(t.Context(), "production", store.LicenseFilter{Product: "lathe", Status: licensing.Active}, 5); err != nil || len(full) != 0 {
+				t.Errorf("full: %v (%v)", full, err)
 			}
 			return nil
 		})

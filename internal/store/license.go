@@ -139,14 +139,24 @@ func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFil
 	})
 }
 
-// EndingLicenses returns up to limit active licenses whose term ends from from
-// on, the soonest first.
-func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, from time.Time, limit int) ([]licensing.License, error) {
-	rows, err := tx.query(ctx, `
-		SELECT `+licenseColumns+` FROM license
-		WHERE env = $1 AND end_at >= $2 AND end_at <> 0 AND status = $3 ORDER BY end_at, id LIMIT $4`,
-		env, micros(from), licensing.Active, limit)
+// EndingLicenses returns up to limit active licenses that match f and whose
+// term ends from from on, the soonest first.
+func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, from time.Time, limit int) ([]licensing.License, error) {
+	f.Status = licensing.Active
+	where, args := f.where([]string{"env = $1", "end_at >= $2", "end_at <> 0"}, []any{env, micros(from), limit})
+	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY end_at, id LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
+}
+
+// FullestPools returns up to limit pools in use of the licenses that match f,
+// those with the largest share held first.
+func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilter, limit int) ([]Pool, error) {
+	where, args := f.where([]string{"license.env = $1"}, []any{env, limit})
+	rows, err := tx.query(ctx, `
+		SELECT `+poolColumns+` FROM pool p JOIN license ON license.env = p.env AND license.id = p.license
+		WHERE p.held > 0 AND `+where+`
+		ORDER BY p.held * 1000 / CASE WHEN p.capacity > 0 THEN p.capacity ELSE 1 END DESC, p.license, p.name LIMIT $2`, args...)
+	return collect(rows, err, scanPool)
 }
 
 func scanLicense(r *sql.Rows) (l licensing.License, err error) {

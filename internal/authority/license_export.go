@@ -1,0 +1,89 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// exportSlack keeps the dates of an exported document within MaxDocument.
+const exportSlack = 24 * time.Hour
+
+type exportEvent struct {
+	Document string `json:"document"`
+	Expires  int64  `json:"expires"`
+}
+
+// ExportLicense returns a license file for a machine that never reaches a
+// server: its document lasts to the end of the term, or as long as the key
+// that signs it is believed. A term that begins with the first use begins now.
+// Only a revocation list that is brought to the machine ends it earlier.
+func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (license.Bundle, error) {
+	var file license.Bundle
+	if err := require(p, access.LicenseExport); err != nil {
+		return file, err
+	}
+	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		l, ok, err := c.LockLicense(ctx, p.Env, id)
+		if l, err = seen(p, l, ok, err, id); err != nil {
+			return err
+		}
+		if l.Start.IsZero() {
+			if l, err = c.beginLicense(ctx, p.Env, id); err != nil {
+				return err
+			}
+		}
+		doc, err := a.exported(ctx, c, l)
+		if err != nil {
+			return err
+		}
+		compact, err := a.ring.Sign(p.Env, license.TypeLicense, doc, c.Now())
+		if err != nil {
+			return err
+		}
+		file = license.Bundle{Doc: compact, KeySet: a.ring.KeySet(p.Env), RootSet: a.ring.RootSet(p.Env)}
+		return c.note(licensing.LicenseExported, aboutLicense(l), exportEvent{doc.ID, doc.Expires})
+	})
+	return file, err
+}
+
+// exported is the document of l with full function to the end of its term.
+func (a *Authority) exported(ctx context.Context, c *change, l licensing.License) (license.License, error) {
+	rev, err := revisionOf(ctx, c.Tx, l)
+	if err != nil {
+		return license.License{}, err
+	}
+	terms, err := licensing.Compile(rev, l, c.Now())
+	if err != nil {
+		return license.License{}, err
+	}
+	if d := terms.InForce(c.Now()); d.Outcome != license.Allowed {
+		return license.License{}, licensing.Errorf(licensing.Conflict, "nothing to export: %s", d.Reason)
+	}
+	terms.Documents = untilEnd(terms, c.Now())
+	used, err := usedOf(ctx, c.Tx, terms)
+	if err != nil {
+		return license.License{}, err
+	}
+	doc, err := terms.Document(c.Now(), used)
+	if err != nil {
+		return license.License{}, err
+	}
+	return doc, a.address(&doc, &inForce{terms: terms, revision: rev}, "", nil, c.Now())
+}
+
+// untilEnd stretches a plan's documents to the end of the term; there is no
+// server to refresh from, so nothing is due before.
+func untilEnd(t licensing.Terms, now time.Time) licensing.Documents {
+	d := t.Documents
+	last := licensing.MaxDocument - exportSlack - d.Grace.Duration() - d.Fallback.Duration()
+	if !t.End.IsZero() {
+		last = min(last, max(t.End.Sub(now), time.Second))
+	}
+	d.Life = licensing.Span(last / time.Second)
+	d.Refresh, d.Stale = d.Life, d.Life
+	return d
+}

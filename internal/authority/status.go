@@ -1,0 +1,189 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Status is how an environment stands: what was sold, what ends next, and how
+// long nothing needs anybody.
+type Status struct {
+	Environment licensing.Env        `json:"environment"`
+	Status      string               `json:"status" enum:"ok,warning,critical" doc:"By the runway: warning from 30 days before a denial, critical from 7."`
+	At          time.Time            `json:"at"`
+	Runway      licensing.Runway     `json:"runway"`
+	Deadlines   []licensing.Deadline `json:"deadlines" doc:"What ends next, of keys and of licenses."`
+	Licenses    LicenseCounts        `json:"licenses"`
+	Plans       []PlanStatus         `json:"plans"`
+	Pools       []PoolStatus         `json:"pools" doc:"The pools with the largest share held, at most 20."`
+	Issuer      string               `json:"issuer"`
+	SigningKey  string               `json:"signing_key" doc:"Whose turn it is to sign."`
+	KeySet      int64                `json:"key_set"`
+	Revocations int64                `json:"revocations" doc:"The number of the list of revocations."`
+	Entries     int64                `json:"entries" doc:"In the log."`
+	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"The record may be older than what holders were told: newcomers wait."`
+}
+
+// LicenseCounts counts licenses by status. Ended are active ones whose term is over.
+type LicenseCounts struct {
+	Active    int64 `json:"active"`
+	Suspended int64 `json:"suspended"`
+	Revoked   int64 `json:"revoked"`
+	Ended     int64 `json:"ended"`
+}
+
+// A PlanStatus is a plan in use with the worst case its numbers promise.
+type PlanStatus struct {
+	Plan     licensing.PlanName `json:"plan"`
+	Licenses LicenseCounts      `json:"licenses"`
+	Bounds   licensing.Bounds   `json:"bounds"`
+}
+
+// A PoolStatus is how full a pool is.
+type PoolStatus struct {
+	License  licensing.LicenseID `json:"license"`
+	Pool     string              `json:"pool"`
+	Held     int64               `json:"held"`
+	Capacity int64               `json:"capacity"`
+	Waiting  int64               `json:"waiting"`
+}
+
+const (
+	statusEnds  = 10 // licenses that end next
+	statusPools = 20 // pools listed
+)
+
+// Status says how an environment stands, as far as p sees it.
+func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, error) {
+	if err := require(p, access.StatusRead); err != nil {
+		return Status{}, err
+	}
+	filter, possible := scoped(p, store.LicenseFilter{})
+	if !possible {
+		return Status{}, licensing.Errorf(licensing.Forbidden, "the token sees no license")
+	}
+	var s Status
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		s = Status{
+			Environment: p.Env, At: tx.Now(), Issuer: a.ring.Issuer(p.Env), SigningKey: a.ring.Active(p.Env, tx.Now()),
+			KeySet: a.ring.KeySetNumber(p.Env), Fenced: a.fencedSince(p.Env), Plans: []PlanStatus{}, Pools: []PoolStatus{},
+		}
+		if s.Revocations, err = tx.RevocationNumber(ctx, p.Env); err != nil {
+			return err
+		}
+		head, err := tx.LogHead(ctx, p.Env)
+		if err != nil {
+			return err
+		}
+		s.Entries = head.Size
+		if err := s.count(ctx, tx, filter); err != nil {
+			return err
+		}
+		if err := s.fill(ctx, tx, filter); err != nil {
+			return err
+		}
+		ends, err := termDeadlines(ctx, tx, p.Env, filter)
+		s.Deadlines = append(a.keyDeadlines(p.Env), ends...)
+		return err
+	})
+	if err != nil {
+		return Status{}, err
+	}
+	s.Runway = licensing.FirstDenial(s.At, s.Deadlines)
+	s.Status = "ok"
+	if days, due := licensing.Warning(s.At, s.Runway.At); !s.Runway.Never && due && days <= 7 {
+		s.Status = "critical"
+	} else if !s.Runway.Never && due && days <= 30 {
+		s.Status = "warning"
+	}
+	return s, nil
+}
+
+// count counts the licenses that match f, in all and by plan.
+func (s *Status) count(ctx context.Context, tx *store.Tx, f store.LicenseFilter) error {
+	counts, err := tx.CountLicenses(ctx, s.Environment, f, s.At)
+	if err != nil {
+		return err
+	}
+	for _, n := range counts {
+		if len(s.Plans) == 0 || s.Plans[len(s.Plans)-1].Plan != n.Plan {
+			plan, err := planBounds(ctx, tx, s.Environment, n.Plan)
+			if err != nil {
+				return err
+			}
+			s.Plans = append(s.Plans, plan)
+		}
+		s.Plans[len(s.Plans)-1].Licenses.add(n)
+		s.Licenses.add(n)
+	}
+	return nil
+}
+
+func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) (PlanStatus, error) {
+	status := PlanStatus{Plan: name}
+	plan, err := planInForce(ctx, tx, env, store.Plan{Name: name})
+	if err != nil {
+		return status, err
+	}
+	rev, ok, err := tx.Revision(ctx, env, name, plan.Revision)
+	if ok {
+		status.Bounds = rev.Plan.Bounds()
+	}
+	return status, err
+}
+
+func (c *LicenseCounts) add(n store.LicenseCount) {
+	switch {
+	case n.Status == licensing.Revoked:
+		c.Revoked += n.Count
+	case n.Status == licensing.Suspended:
+		c.Suspended += n.Count
+	case n.Ended:
+		c.Ended += n.Count
+	default:
+		c.Active += n.Count
+	}
+}
+
+// fill lists the fullest pools of the licenses that match f.
+func (s *Status) fill(ctx context.Context, tx *store.Tx, f store.LicenseFilter) error {
+	pools, err := tx.FullestPools(ctx, s.Environment, f, statusPools)
+	for _, p := range pools {
+		s.Pools = append(s.Pools, PoolStatus{License: p.License, Pool: p.Name, Held: p.Held, Capacity: p.Capacity, Waiting: p.Waiting})
+	}
+	return err
+}
+
+// termDeadlines returns when the licenses that match f and end next are out of force.
+func termDeadlines(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]licensing.Deadline, error) {
+	ending, err := tx.EndingLicenses(ctx, env, f, tx.Now(), statusEnds)
+	if err != nil {
+		return nil, err
+	}
+	var all []licensing.Deadline
+	for _, l := range ending {
+		rev, err := revisionOf(ctx, tx, l)
+		if err != nil {
+			return nil, err
+		}
+		terms, err := licensing.Compile(rev, l, tx.Now())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, terms.Deadline())
+	}
+	return all, nil
+}
+
+// keyDeadlines returns when the keys of env end unless the root signs more.
+func (a *Authority) keyDeadlines(env licensing.Env) []licensing.Deadline {
+	keys, set := a.ring.SignsUntil(env)
+	return []licensing.Deadline{
+		{Cause: licensing.RunwaySigningKey, Subject: string(env), At: keys},
+		{Cause: licensing.RunwayKeySet, Subject: string(env), At: set},
+	}
+}
