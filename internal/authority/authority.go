@@ -5,6 +5,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/commit"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -31,7 +33,23 @@ type Config struct {
 	// Now reads the process's clock; nil is time.Now. Decisions take their time
 	// from the database, see store.Tx.Now.
 	Now func() time.Time
+	// Boot reads a clock that nobody sets, against which the database's clock is
+	// held; nil is the machine's.
+	Boot func() time.Duration
+	// Skew is how far apart the clocks of server and programs may be, for which
+	// nothing is reclaimed after its end; 0 is DefaultSkew.
+	Skew time.Duration
 }
+
+// DefaultSkew is the Skew of a Config that names none.
+const DefaultSkew = time.Minute
+
+// maxWaiting bounds how many requests wait for a transaction.
+const maxWaiting = 16_384
+
+// maxCommitters bounds the transactions that batches run at once, where the
+// database runs several.
+const maxCommitters = 2
 
 // An Authority decides and changes. It is safe for concurrent use.
 type Authority struct {
@@ -42,6 +60,12 @@ type Authority struct {
 	now     func() time.Time
 	witness witness
 	auth    *authentication
+	skew    time.Duration
+	epoch   atomic.Int64
+	clock   *clock
+	cache   termsCache
+	commits *commit.Group[*op]
+	waiters waiters
 
 	sequencing sync.Mutex
 	sequencer  sequencer
@@ -64,6 +88,13 @@ func New(c Config) *Authority {
 	a.published.Store(&map[licensing.Env]*license.Head{})
 	a.fences.Store(&map[licensing.Env]time.Time{})
 	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
+	a.skew = cmp.Or(c.Skew, DefaultSkew)
+	if c.Boot == nil {
+		c.Boot = bootClock()
+	}
+	a.clock = &clock{boot: c.Boot, skew: a.skew}
+	a.db.Judge = a.clock.judge
+	a.commits = commit.New(min(a.db.Writers(), maxCommitters), maxWaiting, a.apply)
 	return a
 }
 
@@ -75,12 +106,19 @@ func (a *Authority) Run(ctx context.Context) {
 		"signing keys": a.runSigningKeys,
 		"credentials":  a.runCredentials,
 		"changes":      a.runChanges,
+		"sweep":        a.runSweep,
+		"waiters":      a.runWaiters,
+		"forget":       a.runForget,
+		"clock":        a.runClock,
 	} {
 		a.metrics.Task(name, nil)
 		tasks.Go(func() { run(ctx) })
 	}
 	tasks.Wait()
 }
+
+// Close ends what waits for a transaction and returns once none runs.
+func (a *Authority) Close() { a.commits.Close() }
 
 // task notes how a run of a background task went.
 func (a *Authority) task(name string, err error) {

@@ -27,6 +27,10 @@ func (a *Authority) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.epoch.Store(deployment.Epoch)
+	if err := a.keepQueues(ctx); err != nil {
+		return err
+	}
 	if err := a.loadKeys(ctx); err != nil {
 		return err
 	}

@@ -98,3 +98,8 @@ func (tx *Tx) raiseMark(ctx context.Context) error {
 	m.raise(us)
 	return nil
 }
+
+// ReadClock reads the clock as a transaction does, so that Judge hears of it.
+func (db *DB) ReadClock(ctx context.Context) error {
+	return db.View(ctx, func(*Tx) error { return nil })
+}

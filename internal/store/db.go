@@ -222,3 +222,6 @@ func (db *DB) maintain(ctx context.Context) {
 		}
 	}
 }
+
+// Shared reports whether other servers may write to the same database.
+func (db *DB) Shared() bool { return db.engine.ForUpdate != "" }

@@ -1,0 +1,346 @@
+package authority
+
+import (
+	"crypto/rand"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// maxRequests bounds how many request ids of one lease are remembered.
+const maxRequests = 64
+
+// admitAll decides about newcomers, in the order they came.
+func (b *batch) admitAll(ops []*op) error {
+	var asks []store.Ask
+	var askers []*op
+	for _, o := range ops {
+		if o.kind != opAcquire || o.answer.err != nil {
+			continue
+		}
+		if d := o.answer.terms.InForce(b.Now()); d.Outcome != license.Allowed {
+			o.answer.decision = d
+			b.deny(o, o.acquire.Pool, o.acquire.Holder.ID)
+			continue
+		}
+		rule, planned := o.answer.terms.Pools[o.acquire.Pool]
+		if !planned {
+			o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
+			b.deny(o, o.acquire.Pool, o.acquire.Holder.ID)
+			continue
+		}
+		if rule.Endless() {
+			o.acquire.Instance = "" // the holder has it, whatever instance asks
+		}
+		asks = append(asks, store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.acquire.Instance})
+		askers = append(askers, o)
+	}
+	if len(asks) == 0 {
+		return nil
+	}
+	known, err := b.LookUp(b.ctx, asks)
+	if err != nil {
+		return err
+	}
+	if err := b.readKnown(asks, known); err != nil {
+		return err
+	}
+	for i, o := range askers {
+		if err := b.admit(o, asks[i], b.learned(asks[i], known[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readKnown loads the leases that asks found.
+func (b *batch) readKnown(asks []store.Ask, known map[int]store.Known) error {
+	var keys []store.LeaseKey
+	for i, k := range known {
+		for _, id := range []licensing.LeaseID{k.Request.Lease, k.Lease} {
+			key := store.LeaseKey{Env: asks[i].Env, ID: id}
+			if id != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return b.readLeases(keys)
+}
+
+// learned adds what the batch itself has done for the same request or holder.
+func (b *batch) learned(a store.Ask, k store.Known) store.Known {
+	for _, r := range b.requests {
+		if r.Env == a.Env && r.License == a.License && r.ID == a.Request {
+			k.Request = r
+		}
+	}
+	if len(b.begun) == 0 {
+		return k
+	}
+	for _, l := range b.begun {
+		if l.Holder == a.Holder && l.Instance == a.Instance && l.Pool == a.Name && l.License == a.License && l.Env == a.Env {
+			k.Lease = l.ID
+		}
+	}
+	return k
+}
+
+// admit decides about one newcomer: first whether it is one.
+func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
+	p := b.pools[ask.PoolKey]
+	if k.Request.ID != "" {
+		done, err := b.repeat(o, p, k.Request)
+		if done || err != nil {
+			return err
+		}
+	}
+	l := b.leases[store.LeaseKey{Env: o.env, ID: k.Lease}]
+	if l == nil || !l.Live() {
+		var err error
+		if l, err = b.sameMachine(o, p); err != nil {
+			return err
+		}
+	}
+	if l != nil && l.Live() {
+		return b.resume(o, p, l)
+	}
+	return b.grant(o, p)
+}
+
+// repeat answers a request that was answered before. It reports false when
+// that led to nothing that still stands.
+func (b *batch) repeat(o *op, p *pool, r store.Request) (bool, error) {
+	if r.Body != o.acquire.body() {
+		o.refuse(licensing.Errorf(licensing.IdempotencyMismatch, "request %s asked for something else before", r.ID))
+		return true, nil
+	}
+	if r.Lease == "" {
+		return b.again(o, p, r.Ticket)
+	}
+	l := b.leases[store.LeaseKey{Env: o.env, ID: r.Lease}]
+	switch {
+	case l == nil:
+		return false, nil
+	case !l.Live():
+		b.touch(l) // a repeated answer is written, so that it is replicated
+		o.refuse(licensing.Errorf(licensing.Gone, "request %s led to lease %s, which ended (%s): use a new request id", r.ID, l.ID, l.EndedBy))
+		return true, nil
+	}
+	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
+	return true, b.prolong(o, p, l, o.acquire.For)
+}
+
+// sameMachine returns the lease of the machine that asks, found by its
+// components under whatever name.
+func (b *batch) sameMachine(o *op, p *pool) (*licensing.Lease, error) {
+	if p.rule.Match.Need == 0 || len(o.acquire.Holder.Components) == 0 {
+		return nil, nil
+	}
+	id, agree, err := b.MatchComponents(b.ctx, p.PoolKey, o.acquire.Holder.Components)
+	if err != nil {
+		return nil, err
+	}
+	if agree >= p.rule.Match.Need {
+		k := store.LeaseKey{Env: o.env, ID: id}
+		err = b.readLeases([]store.LeaseKey{k})
+		return b.leases[k], err
+	}
+	for _, l := range b.begun {
+		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env && p.rule.SameMachine(*l, o.acquire.Holder.Components) {
+			return l, nil
+		}
+	}
+	return nil, nil
+}
+
+// resume gives a holder that has a lease the same one again, in a new
+// generation, so that an earlier copy is noticed.
+func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
+	q := o.acquire
+	switch {
+	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
+		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
+			Reason: "fewer than " + strconv.Itoa(p.rule.Match.Need) + " components are those of the machine that holds " + string(l.ID)}
+		b.deny(o, p.Name, q.Holder.ID)
+		return b.record(o, l, licensing.ViolationBinding, endEvent{Holder: q.Holder.ID, Instance: q.Instance, By: q.RequestID})
+	case l.Units != q.Units:
+		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %d units already: release it to take %d", l.Holder, l.ID, l.Units, q.Units))
+		return nil
+	}
+	l.Generation++
+	l.Nonce = q.Nonce
+	if ids := strings.Fields(l.Requests); len(ids) < maxRequests {
+		l.Requests += " " + q.RequestID
+	} else {
+		l.Requests = strings.Join(append(ids[1:], q.RequestID), " ")
+	}
+	if !maps.Equal(l.Asker.Components, q.Holder.Components) {
+		if err := b.rebind(l, q.Holder.Components); err != nil {
+			return err
+		}
+	}
+	b.remember(o, l.ID)
+	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder", Reason: "held already", Held: p.Held, Capacity: p.Capacity}
+	return b.prolong(o, p, l, q.For)
+}
+
+// rebind follows a machine whose parts were replaced.
+func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
+	if err := b.DropComponents(b.ctx, l); err != nil {
+		return err
+	}
+	l.Asker.Components = components
+	return b.PutComponents(b.ctx, l)
+}
+
+// grant decides about units for a holder that has none here.
+func (b *batch) grant(o *op, p *pool) error {
+	q := o.acquire
+	if d := p.rule.CheckAsk(q.Units, q.For); d.Outcome != license.Allowed {
+		o.answer.decision = d
+		b.deny(o, p.Name, q.Holder.ID)
+		return nil
+	}
+	if p.rule.Match.Need > len(q.Holder.Components) {
+		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
+			Reason: "the pool knows machines by " + strconv.Itoa(p.rule.Match.Need) + " components; " + strconv.Itoa(len(q.Holder.Components)) + " were shown"}
+		b.deny(o, p.Name, q.Holder.ID)
+		return nil
+	}
+	if p.rule.Share == licensing.ShareHolder && !p.rule.Endless() {
+		others, err := b.holderLeases(p, q.Holder.ID)
+		if err != nil {
+			return err
+		}
+		for _, other := range others {
+			if other.Live() && other.Units == q.Units {
+				o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: p.Held, Capacity: p.Capacity}
+				_, err := b.lend(o, p, 0)
+				return err
+			}
+		}
+	}
+	if b.fenced(p) {
+		o.refuse(licensing.Errorf(licensing.Unavailable, "the server may have lost leases it gave: until all of them have ended it only renews"))
+		return nil
+	}
+	return b.decide(o, p)
+}
+
+// decide asks the rule, after making room where something is due.
+func (b *batch) decide(o *op, p *pool) error {
+	q := o.acquire
+	d := p.rule.Admit(p.Stock, q.Units, b.Now())
+	if d.Code != license.CodeOK {
+		if err := b.clear(p); err != nil {
+			return err
+		}
+		if p.Waiting > 0 && !p.moved {
+			if err := b.moveQueue(p); err != nil {
+				return err
+			}
+		}
+		d = p.rule.Admit(p.Stock, q.Units, b.Now())
+	}
+	switch {
+	case d.Code == license.CodeQueued:
+		if err := b.freeing(p, &d, o.sees); err != nil {
+			return err
+		}
+		return b.enqueue(o, p, d)
+	case d.Outcome != license.Allowed || d.Code == license.CodeFallback:
+		if err := b.freeing(p, &d, o.sees); err != nil {
+			return err
+		}
+		o.answer.decision = d
+		b.deny(o, p.Name, q.Holder.ID)
+		return nil
+	}
+	o.answer.decision = d
+	l, err := b.lend(o, p, q.Units)
+	if err != nil || d.Code != license.CodeOverdraft {
+		return err
+	}
+	return b.note(p, licensing.LeaseHeldOver, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires)})
+}
+
+// lend makes a lease that the pool counts with charge.
+func (b *batch) lend(o *op, p *pool, charge int64) (*licensing.Lease, error) {
+	q := o.acquire
+	d := o.answer.terms.LeaseDates(p.rule, q.For, b.Now())
+	l := &licensing.Lease{
+		Env: o.env, ID: licensing.LeaseID(b.newID(licensing.LeasePrefix)), License: o.license, Pool: p.Name,
+		Holder: q.Holder.ID, Instance: q.Instance, Units: q.Units, Charge: charge, Generation: 1,
+		Granted: b.Now(), Renewed: b.Now(), Expires: d.Expires, Borrowed: d.Borrowed, Nonce: q.Nonce,
+		Due: d.Due(b.a.skew), Requests: q.RequestID, Asker: q.asker(),
+	}
+	if err := b.take(p, charge, 1); err != nil {
+		return nil, err
+	}
+	p.due(l.Due)
+	b.begun = append(b.begun, l)
+	b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
+	b.remember(o, l.ID)
+	o.answer.lease, o.answer.dates = l, d
+	if p.rule.Match.Need > 0 {
+		if err := b.PutComponents(b.ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	kind := licensing.LeaseBegun
+	if d.Borrowed {
+		kind = licensing.LeaseBorrowed
+	}
+	return l, b.record(o, l, kind, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires),
+		Service: q.Asker.Service, Version: q.Asker.Version, Region: q.Asker.Region})
+}
+
+type beginEvent struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	Units    int64  `json:"units"`
+	Expires  int64  `json:"expires,omitempty"` // unix seconds
+	Service  string `json:"service,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Region   string `json:"region,omitempty"`
+}
+
+// remember keeps the request, so that asking again gives the same.
+func (b *batch) remember(o *op, id licensing.LeaseID) {
+	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: o.acquire.RequestID, Body: o.acquire.body(), Lease: id, At: b.Now()})
+}
+
+// fenced reports whether leases of p may be in use that the database forgot.
+func (b *batch) fenced(p *pool) bool {
+	since := b.a.fencedSince(p.Env)
+	return !since.IsZero() && b.Now().Before(p.rule.Fence(p.terms.Documents, since, b.a.skew))
+}
+
+func (b *batch) newID(prefix string) string {
+	var random [10]byte
+	rand.Read(random[:])
+	return licensing.NewID(prefix, b.Now(), random)
+}
+
+// body hashes what a request asks for, apart from its id and nonce, to tell a
+// repeated request from another that took its id by mistake.
+func (q AcquireRequest) body() int64 {
+	h := fnv.New64a()
+	for _, s := range []string{q.Pool, q.Holder.Kind, q.Holder.ID, q.Instance, strconv.FormatInt(q.Units, 10), strconv.FormatInt(int64(q.For), 10)} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return int64(h.Sum64())
+}
+
+func (q AcquireRequest) asker() licensing.Asker {
+	a := q.Asker
+	a.Kind, a.Components, a.Device = q.Holder.Kind, q.Holder.Components, q.Holder.Device
+	return a
+}

@@ -1,0 +1,259 @@
+package authority
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A batch is the requests that share one transaction. It applies them in order
+// on what it loaded, and stores the outcome in one round of statements:
+// releases, reclaims, the queue, newcomers. Every map and pointer in it lives
+// as long as the transaction.
+type batch struct {
+	*change
+	a   *Authority
+	ctx context.Context
+
+	terms  map[licenseKey]*compiled
+	pools  map[store.PoolKey]*pool
+	order  []*pool
+	leases map[store.LeaseKey]*licensing.Lease // loaded or made here
+
+	begun    []*licensing.Lease // to insert
+	touched  []*licensing.Lease // to update
+	requests []store.Request
+	queued   []*licensing.Ticket // to insert
+	moved    []*licensing.Ticket // to update
+	denials  []*denied
+	wake     []wakeup // whose waiters hear of the commit
+}
+
+// A pool is one pool's counters with the rule that its license gives it now.
+type pool struct {
+	store.Pool
+	rule    licensing.Pool
+	planned bool // the license still has it
+	terms   *compiled
+	changed bool
+	cleared bool // all that was due is done
+	moved   bool // the queue is as far as it can be
+	freeAt  time.Time
+	looked  bool // freeAt is known
+}
+
+// apply decides and stores ops in one transaction.
+func (a *Authority) apply(ops []*op) error {
+	ctx := context.Background() // one requester who leaves must not stop the others
+	began := a.now()
+	var wake []wakeup
+	err := a.update(ctx, "", systemActor, func(c *change) error {
+		b := &batch{change: c, a: a, ctx: ctx}
+		err := b.run(ops)
+		wake = b.wake
+		return err
+	})
+	a.metrics.Commit(a.now().Sub(began), len(ops), err)
+	if err == nil {
+		a.waiters.wake(wake)
+	}
+	return err
+}
+
+func (b *batch) run(ops []*op) error {
+	for _, o := range ops {
+		o.answer = answer{now: b.Now()}
+	}
+	steps := []func([]*op) error{b.identify, b.loadTerms, b.endReleased, b.loadLeases, b.loadPools, b.releaseAll, b.renewAll, b.recordUsage, b.attendQueues, b.sweepAll, b.admitAll}
+	for _, step := range steps {
+		if err := step(ops); err != nil {
+			return err
+		}
+	}
+	return b.flush()
+}
+
+// identify finds the license of ops that name only a lease or a ticket.
+func (b *batch) identify(ops []*op) error {
+	for _, o := range ops {
+		if o.license != "" {
+			continue
+		}
+		l, err := b.Lease(b.ctx, store.LeaseKey{Env: o.env, ID: o.release.Lease})
+		if licensing.CodeOf(err) == licensing.NotFound {
+			o.refuse(err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		o.license = l.License
+	}
+	return nil
+}
+
+func (b *batch) loadTerms(ops []*op) (err error) {
+	keys := make([]licenseKey, 0, 4)
+	for _, o := range ops {
+		if o.answer.err == nil && !slices.Contains(keys, o.key()) {
+			keys = append(keys, o.key())
+		}
+	}
+	if b.terms, err = b.a.terms(b.ctx, b.Tx, keys); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		o.answer.terms = b.terms[o.key()]
+		if o.answer.terms == nil && o.answer.err == nil && o.kind != opSweep {
+			o.refuse(licensing.Errorf(licensing.NotFound, "no license %s", o.license))
+		}
+	}
+	return nil
+}
+
+// loadPools locks the pools that ops concern, in the order of their keys.
+func (b *batch) loadPools(ops []*op) error {
+	b.pools = make(map[store.PoolKey]*pool, 4)
+	keys := make([]store.PoolKey, 0, 4)
+	add := func(k store.PoolKey) {
+		if _, have := b.pools[k]; !have && k.Name != "" {
+			b.pools[k] = nil
+			keys = append(keys, k)
+		}
+	}
+	for _, o := range ops {
+		if o.answer.err == nil {
+			add(b.concerns(o))
+		}
+	}
+	slices.SortFunc(keys, func(x, y store.PoolKey) int {
+		return cmp.Or(cmp.Compare(x.Env, y.Env), cmp.Compare(x.License, y.License), cmp.Compare(x.Name, y.Name))
+	})
+	rows, err := b.LockPools(b.ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		p := &pool{Pool: row, terms: b.terms[licenseKey{row.Env, row.License}]}
+		if p.terms != nil {
+			p.rule, p.planned = p.terms.Pools[row.Name]
+		}
+		p.judge(b.Now())
+		b.pools[row.PoolKey] = p
+		b.order = append(b.order, p)
+	}
+	return nil
+}
+
+// judge takes over a capacity that changed since the row was written.
+func (p *pool) judge(now time.Time) {
+	if s := p.rule.Judged(p.Stock, now); p.Capacity != p.rule.Capacity || s != p.Stock {
+		p.Stock, p.Capacity, p.changed = s, p.rule.Capacity, true
+	}
+}
+
+// concerns returns the pool whose counters an op may change; no name for none.
+func (b *batch) concerns(o *op) store.PoolKey {
+	switch o.kind {
+	case opAcquire:
+		if _, planned := o.answer.terms.Pools[o.acquire.Pool]; planned {
+			return o.poolKey(o.acquire.Pool)
+		}
+	case opRelease, opRenew:
+		if o.answer.lease != nil {
+			return o.poolKey(o.answer.lease.Pool)
+		}
+	case opTicket, opWithdraw:
+		if o.answer.queued != nil {
+			return o.poolKey(o.answer.queued.Pool)
+		}
+	case opSweep:
+		return o.pool
+	}
+	return store.PoolKey{}
+}
+
+// take changes what a pool counts by units and leases, and notes when its
+// overdraft begins or ends.
+func (b *batch) take(p *pool, units, leases int64) error {
+	was := p.OverSince
+	p.Stock = p.rule.With(p.Stock, units, b.Now())
+	p.Leases = max(0, p.Leases+leases)
+	p.changed = true
+	switch {
+	case was.IsZero() && !p.OverSince.IsZero():
+		return b.note(p, licensing.OverdraftBegun, stockEvent{p.Held, p.Capacity})
+	case !was.IsZero() && p.OverSince.IsZero():
+		return b.note(p, licensing.OverdraftEnded, stockEvent{p.Held, p.Capacity})
+	}
+	return nil
+}
+
+type stockEvent struct {
+	Held     int64 `json:"held"`
+	Capacity int64 `json:"capacity"`
+}
+
+// free gives units back; what is freed may be offered.
+func (b *batch) free(p *pool, units, leases int64) error {
+	p.moved = false
+	return b.take(p, -units, -leases)
+}
+
+// due notes that something has to be done in the pool at a time.
+func (p *pool) due(at time.Time) {
+	if !at.IsZero() && (p.Due.IsZero() || at.Before(p.Due)) {
+		p.Due, p.changed = at, true
+	}
+}
+
+// note records an event about a pool.
+func (b *batch) note(p *pool, kind string, data any) error {
+	e, err := licensing.NewEvent(kind, p.Env, b.Now(), systemActor, data)
+	if err != nil {
+		return err
+	}
+	e.License, e.Pool = p.License, p.Name
+	if p.terms != nil {
+		e.Product, e.Customer = p.terms.Product, p.terms.Customer
+	}
+	_, err = b.Record(e)
+	return err
+}
+
+// touch has l updated at the end, once.
+func (b *batch) touch(l *licensing.Lease) {
+	if !slices.Contains(b.touched, l) && !slices.Contains(b.begun, l) {
+		b.touched = append(b.touched, l)
+	}
+}
+
+// flush stores what the steps left.
+func (b *batch) flush() error {
+	if err := b.storeDenials(); err != nil {
+		return err
+	}
+	changed := make([]*store.Pool, 0, len(b.order))
+	for _, p := range b.order {
+		if p.changed {
+			changed = append(changed, &p.Pool)
+		}
+	}
+	for _, put := range []func() error{
+		func() error { return b.PutLeases(b.ctx, b.touched) },
+		func() error { return b.InsertLeases(b.ctx, b.begun) },
+		func() error { return b.PutRequests(b.ctx, b.requests) },
+		func() error { return b.InsertTickets(b.ctx, b.queued) },
+		func() error { return b.PutTickets(b.ctx, b.moved) },
+		func() error { return b.PutPools(b.ctx, changed) },
+	} {
+		if err := put(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package authority
+
+import (
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// shownHolders is how many holders a denial names, those first whose units
+// are free first.
+const shownHolders = 5
+
+// denied is one "no" of a batch, with all that were the same.
+type denied struct {
+	store.Denial
+	op *op // the first that was denied
+}
+
+// deny counts the op's decision, once for each holder, reason and minute.
+func (b *batch) deny(o *op, pool, holder string) {
+	k := o.poolKey(pool)
+	d := o.answer.decision
+	for _, known := range b.denials {
+		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
+			known.Times++
+			return
+		}
+	}
+	b.denials = append(b.denials, &denied{op: o, Denial: store.Denial{
+		PoolKey: k, Holder: holder, Code: d.Code, Minute: b.Now().Truncate(time.Minute),
+		Request: o.requestID(), At: b.Now(), Times: 1, Decision: d,
+	}})
+}
+
+func (o *op) requestID() string {
+	switch o.kind {
+	case opAcquire:
+		return o.acquire.RequestID
+	case opRenew:
+		return string(o.renew.Lease)
+	case opUsage:
+		return o.events[0].ID
+	}
+	return ""
+}
+
+// storeDenials stores what was denied. The first of a minute is an entry in
+// the log; how many followed is one more, once the minute is over.
+func (b *batch) storeDenials() error {
+	if len(b.denials) == 0 {
+		return nil
+	}
+	rows := make([]store.Denial, len(b.denials))
+	for i, d := range b.denials {
+		rows[i] = d.Denial
+	}
+	first, err := b.PutDenials(b.ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i, d := range b.denials {
+		d.op.answer.retried = !first[i]
+		if !first[i] {
+			continue
+		}
+		e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity})
+		if err != nil {
+			return err
+		}
+		e.License, e.Pool, e.Request = d.License, d.Name, d.Request
+		if t := d.op.answer.terms; t != nil {
+			e.Product, e.Customer = t.Product, t.Customer
+		}
+		hash, err := b.Record(e)
+		if err != nil {
+			return err
+		}
+		if !d.op.answer.entered {
+			d.op.answer.entry, d.op.answer.entered = hash, true
+		}
+	}
+	return nil
+}
+
+type denialEvent struct {
+	Holder   string `json:"holder"`
+	Code     string `json:"code"`
+	Rule     string `json:"rule"`
+	Held     int64  `json:"held"`
+	Capacity int64  `json:"capacity"`
+}
+
+// freeing adds to a decision when a unit will be free at the latest, and for
+// those who may know who holds.
+func (b *batch) freeing(p *pool, d *license.Decision, sees bool) error {
+	if p.looked && !sees {
+		d.FreeAt = unixOf(p.freeAt)
+		return nil
+	}
+	next, err := b.NextFree(b.ctx, p.PoolKey, shownHolders)
+	if err != nil {
+		return err
+	}
+	p.looked = true
+	for _, l := range next {
+		if l.Charge == 0 {
+			continue
+		}
+		if p.freeAt.IsZero() {
+			p.freeAt = l.Due
+		}
+		if sees {
+			d.Holders = append(d.Holders, l.Holding())
+		}
+	}
+	d.FreeAt = unixOf(p.freeAt)
+	return nil
+}

@@ -1,0 +1,111 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	forgetEvery = time.Minute
+	forgetPage  = 500
+	// denialsKnown is how long denials can be explained.
+	denialsKnown = 30 * 24 * time.Hour
+)
+
+// runForget deletes what nobody can ask for any more, and enters in the log
+// how many denials followed the first of each minute.
+func (a *Authority) runForget(ctx context.Context) {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	counted := a.now().Truncate(time.Minute)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		until := a.now().Truncate(time.Minute)
+		err := a.countDenials(ctx, counted, until)
+		if err == nil {
+			counted = until
+			err = a.forget(ctx)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		a.task("forget", err)
+	}
+}
+
+// forget deletes a page at a time, so that requests find their turn between.
+func (a *Authority) forget(ctx context.Context) error {
+	for _, page := range []func(*store.Tx) (int64, error){
+		func(tx *store.Tx) (int64, error) {
+			n, err := tx.ForgetTickets(ctx, tx.Now().Add(-licensing.Remembered), forgetPage)
+			return int64(n), err
+		},
+		func(tx *store.Tx) (int64, error) { return tx.ForgetEvents(ctx, tx.Now().Add(-usageKnown), forgetPage) },
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetDenials(ctx, tx.Now().Add(-denialsKnown), forgetPage)
+		},
+	} {
+		for {
+			var n int64
+			err := a.db.Update(ctx, func(tx *store.Tx) (err error) {
+				n, err = page(tx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if n < forgetPage {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+type countEvent struct {
+	Code   string `json:"code"`
+	Minute int64  `json:"minute"` // unix seconds
+	Times  int64  `json:"times"`  // after the first of each holder
+}
+
+// countDenials enters one event for each pool, code and minute.
+func (a *Authority) countDenials(ctx context.Context, from, to time.Time) error {
+	return a.update(ctx, "", systemActor, func(c *change) error {
+		rows, err := c.CountedDenials(ctx, from, to)
+		if err != nil {
+			return err
+		}
+		type key struct {
+			store.PoolKey
+			code   string
+			minute int64
+		}
+		var order []key
+		times := map[key]int64{}
+		for _, d := range rows {
+			k := key{d.PoolKey, d.Code, d.Minute.Unix()}
+			if times[k] == 0 {
+				order = append(order, k)
+			}
+			times[k] += d.Times - 1
+		}
+		for _, k := range order {
+			e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, c.Now(), systemActor, countEvent{k.code, k.minute, times[k]})
+			if err != nil {
+				return err
+			}
+			e.License, e.Pool = k.License, k.Name
+			if _, err := c.Record(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

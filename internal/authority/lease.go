@@ -1,0 +1,353 @@
+package authority
+
+import (
+	"context"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// A Holder is who holds: a machine, user, workload or any name.
+type Holder struct {
+	Kind       string
+	ID         string
+	Components map[string]string // of a machine: name to hash
+	Device     string            // thumbprint of the device's key
+}
+
+// An AcquireRequest asks for units of a pool. The same RequestID gives the
+// same lease again for as long as that is remembered.
+type AcquireRequest struct {
+	RequestID string
+	Nonce     string
+	Pool      string
+	Units     int64 // 0 is 1
+	Holder    Holder
+	Instance  string
+	For       licensing.Span // how long, 0 for the pool's own
+	Wait      licensing.Span // how long to hold the request while others have the units
+	Asker     licensing.Asker
+}
+
+// A RenewalRequest keeps a lease for another while. Nonce tells a request that
+// is sent again because its answer was lost from that of a copy.
+type RenewalRequest struct {
+	Lease      licensing.LeaseID
+	Generation int64
+	Instance   string
+	Nonce      string
+	For        licensing.Span
+}
+
+// A ReleaseRequest gives a lease back. Force ends it against its holder, and
+// needs no generation.
+type ReleaseRequest struct {
+	Lease      licensing.LeaseID
+	Generation int64
+	Force      bool
+}
+
+// Granted is what became of an acquire or a renewal. Lease is nil and Document
+// empty when the decision allows no unit; Ticket is set while queued. Reply is
+// the decision signed, when the request had a nonce and there is no document.
+type Granted struct {
+	Decision license.Decision
+	Lease    *licensing.Lease
+	Document string
+	Ticket   *licensing.Ticket
+	Reply    string
+}
+
+// Released is what a release freed. FreeAt is later than now for a lease that
+// was ended by force: its signed document lives on.
+type Released struct {
+	ID     licensing.LeaseID
+	FreeAt time.Time
+}
+
+// maxText bounds ids that callers choose.
+const maxText = 200
+
+// Acquire grants units, or says why not. A denial is a decision and not an
+// error. An error of code outcome_unknown is to be repeated with the same id.
+func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRequest) (Granted, error) {
+	if q.Units == 0 {
+		q.Units = 1
+	}
+	if err := q.check(); err != nil {
+		return Granted{}, err
+	}
+	o := a.op(p, opAcquire)
+	o.acquire = q
+	if q.Wait <= 0 {
+		if err := a.do(ctx, o); err != nil {
+			return Granted{}, err
+		}
+		return a.granted(o, q.Nonce)
+	}
+	k := wakeup{o.env, o.license, q.RequestID}
+	one := a.waiters.join(k)
+	defer a.waiters.leave(k, one)
+	err := a.do(ctx, o)
+	if err == nil && o.answer.queued != nil {
+		if err = a.await(ctx, o, one); err == nil {
+			err = o.answer.err
+		}
+	}
+	if err != nil {
+		return Granted{}, err
+	}
+	return a.granted(o, q.Nonce)
+}
+
+func (q AcquireRequest) check() error {
+	for _, f := range []struct{ name, value string }{{"request_id", q.RequestID}, {"holder.id", q.Holder.ID}} {
+		if f.value == "" {
+			return licensing.Errorf(licensing.Invalid, "%s is missing", f.name).At(f.name)
+		}
+	}
+	for _, f := range []struct{ name, value string }{{"request_id", q.RequestID}, {"holder.id", q.Holder.ID}, {"instance", q.Instance}, {"nonce", q.Nonce}, {"pool", q.Pool}} {
+		if len(f.value) > maxText || strings.ContainsFunc(f.value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long or has spaces", f.name, maxText).At(f.name)
+		}
+	}
+	switch {
+	case q.Units < 1 || q.Units > licensing.MaxUnits:
+		return licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")
+	case q.For < 0 || q.Wait < 0:
+		return licensing.Errorf(licensing.Invalid, "a length of time is below zero").At("for")
+	case len(q.Holder.Components) > 32:
+		return licensing.Errorf(licensing.Invalid, "more than 32 components").At("holder.components")
+	}
+	return nil
+}
+
+// Renew keeps a lease for another while.
+func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequest) (Granted, error) {
+	o := a.op(p, opRenew)
+	o.renew = r
+	if err := a.do(ctx, o); err != nil {
+		return Granted{}, err
+	}
+	return a.granted(o, r.Nonce)
+}
+
+// Release gives units back. Doing it again says the same. Force needs a
+// principal that is no program.
+func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRequest) (Released, error) {
+	if r.Force && p.Kind == access.KindLicense {
+		return Released{}, licensing.Errorf(licensing.Forbidden, "a license key cannot end leases by force")
+	}
+	if p.Kind != access.KindLicense && !r.Force {
+		return Released{}, licensing.Errorf(licensing.Invalid, "only the holder releases a lease; use force").At("force")
+	}
+	o := a.op(p, opRelease)
+	o.release = r
+	if err := a.mayRelease(ctx, p, o); err != nil {
+		return Released{}, err
+	}
+	if err := a.do(ctx, o); err != nil {
+		return Released{}, err
+	}
+	return Released{ID: r.Lease, FreeAt: o.answer.freeAt}, nil
+}
+
+// mayRelease lets nobody end a lease that they may not see.
+func (a *Authority) mayRelease(ctx context.Context, p access.Principal, o *op) error {
+	if !o.release.Force || p.Customer == "" && p.Product == "" {
+		return nil
+	}
+	return a.view(ctx, func(tx *store.Tx) error {
+		l, err := tx.Lease(ctx, store.LeaseKey{Env: p.Env, ID: o.release.Lease})
+		if err != nil {
+			return err
+		}
+		terms, err := a.terms(ctx, tx, []licenseKey{{p.Env, l.License}})
+		if err != nil {
+			return err
+		}
+		if t := terms[licenseKey{p.Env, l.License}]; t == nil || !p.Sees(t.Customer, t.Product) {
+			return licensing.Errorf(licensing.NotFound, "no lease %s", l.ID)
+		}
+		return nil
+	})
+}
+
+// A LeaseBatch is many requests that most likely share a transaction. Each has
+// its own outcome.
+type LeaseBatch struct {
+	Acquire []AcquireRequest
+	Renew   []RenewalRequest
+	Release []ReleaseRequest
+}
+
+// A LeaseOutcome is what became of one request of a batch.
+type LeaseOutcome struct {
+	Granted  Granted
+	Released Released
+	Err      error
+}
+
+// LeaseOutcomes are in the order of the requests.
+type LeaseOutcomes struct {
+	Acquire []LeaseOutcome
+	Renew   []LeaseOutcome
+	Release []LeaseOutcome
+}
+
+// Batch does many requests of one program at once; it does not wait in queues.
+func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch) LeaseOutcomes {
+	out := LeaseOutcomes{
+		Acquire: make([]LeaseOutcome, len(q.Acquire)),
+		Renew:   make([]LeaseOutcome, len(q.Renew)),
+		Release: make([]LeaseOutcome, len(q.Release)),
+	}
+	var ops []*op
+	var outcomes []*LeaseOutcome
+	add := func(o *op, to *LeaseOutcome, err error) {
+		if to.Err = err; err == nil {
+			ops, outcomes = append(ops, o), append(outcomes, to)
+		}
+	}
+	for i, r := range q.Release {
+		o := a.op(p, opRelease)
+		o.release = ReleaseRequest{Lease: r.Lease, Generation: r.Generation}
+		add(o, &out.Release[i], nil)
+	}
+	for i, r := range q.Renew {
+		o := a.op(p, opRenew)
+		o.renew = r
+		add(o, &out.Renew[i], nil)
+	}
+	for i, r := range q.Acquire {
+		o := a.op(p, opAcquire)
+		r.Units = max(r.Units, btoi(r.Units == 0))
+		o.acquire = r
+		add(o, &out.Acquire[i], r.check())
+	}
+	if len(ops) == 0 {
+		return out
+	}
+	errs := a.commits.DoAll(ctx, classOf, ops[0].part(), ops)
+	for i, o := range ops {
+		a.outcome(o, outcomes[i], errs[i])
+	}
+	return out
+}
+
+func btoi(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (a *Authority) outcome(o *op, to *LeaseOutcome, err error) {
+	if err == nil {
+		err = o.answer.err
+	}
+	switch {
+	case err != nil:
+		to.Err = err
+	case o.kind == opRelease:
+		to.Released = Released{ID: o.release.Lease, FreeAt: o.answer.freeAt}
+	case o.kind == opRenew:
+		to.Granted, to.Err = a.granted(o, o.renew.Nonce)
+	default:
+		to.Granted, to.Err = a.granted(o, o.acquire.Nonce)
+	}
+}
+
+func (a *Authority) op(p access.Principal, kind opKind) *op {
+	return &op{kind: kind, env: p.Env, license: p.License, actor: p.Actor, sees: p.Kind != access.KindLicense}
+}
+
+// do runs o in the next transaction.
+func (a *Authority) do(ctx context.Context, o *op) error {
+	if err := a.commits.Do(ctx, o.kind.class(), o.part(), o); err != nil {
+		return err
+	}
+	return o.answer.err
+}
+
+// granted signs what was decided. It runs after the commit, in the requester's
+// own goroutine: a batch does not wait for signatures.
+func (a *Authority) granted(o *op, nonce string) (Granted, error) {
+	an := &o.answer
+	a.count(o)
+	g := Granted{Decision: an.decision, Ticket: an.queued}
+	if an.decision.Outcome == license.Allowed && an.lease != nil && an.queued == nil {
+		doc, err := a.signLease(o, nonce)
+		if err != nil {
+			return Granted{}, err
+		}
+		g.Lease, g.Document = an.lease, doc
+		return g, nil
+	}
+	if nonce == "" {
+		return g, nil
+	}
+	var err error
+	g.Reply, err = a.reply(&an.terms.Terms, question{nonce: nonce, entry: an.entryText()}, an.decision, an.now)
+	return g, err
+}
+
+func (a *Authority) count(o *op) {
+	an := &o.answer
+	product := ""
+	if an.terms != nil {
+		product = string(an.terms.Product)
+	}
+	pool := o.acquire.Pool
+	if an.lease != nil {
+		pool = an.lease.Pool
+	}
+	a.metrics.Decision(string(o.env), product, pool, string(an.decision.Outcome), an.decision.Code)
+	if an.decision.Outcome == license.Denied {
+		a.metrics.Denial(string(o.env), product, pool, an.decision.Code, an.retried)
+	}
+}
+
+func (an *answer) entryText() string {
+	if !an.entered {
+		return ""
+	}
+	return hex.EncodeToString(an.entry[:])
+}
+
+// signLease signs the document of the lease that o was given.
+func (a *Authority) signLease(o *op, nonce string) (string, error) {
+	an, l := &o.answer, o.answer.lease
+	doc := license.Lease{
+		Claims: license.Claims{
+			Issuer: a.ring.Issuer(o.env), Audience: []string{string(an.terms.Product)}, Subject: string(an.terms.License),
+			IssuedAt: an.dates.Issued.Unix(), NotBefore: an.dates.Issued.Unix(), Expires: an.dates.Expires.Unix(),
+			ID: documentID(an.dates.Issued), Version: license.Version, Seq: license.Seq{Epoch: a.epoch.Load(), Counter: l.Generation},
+		},
+		Dates: an.dates.Dates,
+		Lease: string(l.ID), Pool: l.Pool, Units: l.Units, Holder: l.Holder, Instance: l.Instance, Generation: l.Generation,
+		Entry: an.entryText(), Head: a.head(o.env), Nonce: nonce,
+	}
+	if until := a.ring.TrustUntil(o.env, an.dates.Issued); !until.IsZero() {
+		clip(&doc, until.Unix())
+	}
+	if l.Asker.Components != nil || l.Asker.Device != "" {
+		doc.Binding = &license.Binding{Kind: l.Asker.Kind, Holder: l.Holder, Components: l.Asker.Components, Device: l.Asker.Device}
+		if rule, planned := an.terms.Pools[l.Pool]; planned {
+			doc.Binding.Need = min(rule.Match.Need, len(l.Asker.Components))
+		}
+	}
+	return a.ring.Sign(o.env, license.TypeLease, doc, an.dates.Issued)
+}
+
+// clip cuts a document's dates to the last one that its key may sign.
+func clip(doc *license.Lease, last int64) {
+	for _, at := range []*int64{&doc.Refresh[0], &doc.Refresh[1], &doc.Stale, &doc.Due, &doc.Expires, &doc.Degraded} {
+		*at = min(*at, last)
+	}
+}

@@ -1,0 +1,235 @@
+package authority
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// A desk is an authority with one license and a clock that the test sets.
+type desk struct {
+	*Authority
+	p     access.Principal
+	clock *testClock
+}
+
+// A testClock is wall clock and boot clock in one. It never runs by itself.
+type testClock struct{ at atomic.Int64 }
+
+func newTestClock() *testClock {
+	c := &testClock{}
+	c.at.Store(time.Now().Truncate(time.Second).UnixMicro())
+	return c
+}
+
+func (c *testClock) Now() time.Time       { return time.UnixMicro(c.at.Load()).UTC() }
+func (c *testClock) pass(d time.Duration) { c.at.Add(d.Microseconds()) }
+func (c *testClock) boot() time.Duration  { return time.Duration(c.at.Load()) * time.Microsecond }
+
+// testPlan has a pool and a meter of every kind.
+func testPlan() licensing.Plan {
+	return licensing.Plan{
+		Product: "lathe", Name: "studio", Term: licensing.TermRule{Perpetual: true, Start: licensing.StartIssue, Renewal: licensing.RenewAnchored},
+		Documents: licensing.DefaultDocuments(),
+		Pools: map[string]licensing.Pool{
+			"seats":    {Holder: "user", Capacity: 5, Lease: 900, Grace: 3600, Borrow: 86400, Full: licensing.FullDeny, Share: licensing.ShareNone},
+			"shared":   {Holder: "user", Capacity: 2, Lease: 900, Grace: 60, Full: licensing.FullDeny, Share: licensing.ShareHolder},
+			"queue":    {Holder: "user", Capacity: 1, Lease: 900, Grace: 60, Full: licensing.FullQueue, Share: licensing.ShareNone},
+			"over":     {Holder: "user", Capacity: 2, Lease: 900, Grace: 60, Full: licensing.FullOverdraft, Share: licensing.ShareNone, Overdraft: licensing.Overdraft{Units: 1, For: 7200}},
+			"soft":     {Holder: "user", Capacity: 1, Lease: 900, Grace: 60, Full: licensing.FullFallback, Share: licensing.ShareNone},
+			"machines": {Holder: "machine", Capacity: 5, Full: licensing.FullDeny, Share: licensing.ShareNone, Match: licensing.Match{Need: 2, Of: 3}},
+			"users":    {Holder: "user", Capacity: 5, Full: licensing.FullDeny, Share: licensing.ShareNone},
+			"big":      {Holder: "user", Capacity: 10_000_000, Lease: 900, Grace: 3600, Full: licensing.FullDeny, Share: licensing.ShareNone},
+		},
+		Meters: map[string]licensing.Meter{
+			"calls": {Unit: "call", Quota: 5, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Full: licensing.FullDeny, Soft: licensing.Limit{Percent: 80}},
+		},
+	}
+}
+
+// newDesk puts one license of testPlan into the database.
+func newDesk(t testing.TB, db *store.DB) *desk {
+	t.Helper()
+	d := &desk{clock: newTestClock()}
+	db.Now = d.clock.Now
+	sealing, err := signing.NewSealingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Authority = New(Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Boot: d.clock.boot})
+	t.Cleanup(d.Close)
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.PrepareKeys(t.Context(), testEnv); err != nil {
+		t.Fatal(err)
+	}
+	d.p = d.license(t, testPlan())
+	return d
+}
+
+// license issues a license of a plan and returns its program.
+func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
+	t.Helper()
+	rev, err := licensing.NewRevision(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := licensing.LicenseID(licensing.NewID(licensing.LicensePrefix, d.clock.Now(), [10]byte{}))
+	err = d.db.Update(t.Context(), func(tx *store.Tx) error {
+		if err := tx.InsertPlan(t.Context(), testEnv, store.Plan{Name: plan.Name, Product: plan.Product}); err != nil {
+			return err
+		}
+		if _, err := tx.InsertRevision(t.Context(), testEnv, store.Revision{Revision: rev}); err != nil {
+			return err
+		}
+		_, err := tx.InsertLicense(t.Context(), licensing.License{
+			Env: testEnv, ID: id, Product: plan.Product, Customer: "cus_1", Plan: plan.Name, Revision: rev.ID, Status: licensing.Active,
+			Issued: tx.Now(), Start: tx.Now(), Seq: license.Seq{Epoch: 1, Counter: 1},
+		})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return access.Principal{Kind: access.KindLicense, Env: testEnv, License: id, Actor: "license:" + string(id)}
+}
+
+func ask(pool string, n int) AcquireRequest {
+	s := strconv.Itoa(n)
+	return AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-" + s}
+}
+
+// machine is ask for a machine with components of its own.
+func machine(n int) AcquireRequest {
+	q := ask("machines", n)
+	s := strconv.Itoa(n)
+	q.Holder = Holder{Kind: "machine", ID: "machine-" + s, Components: map[string]string{"board": "b" + s, "disk": "d" + s, "cpu": "c" + s}}
+	return q
+}
+
+func (d *desk) acquire(t testing.TB, q AcquireRequest) Granted {
+	t.Helper()
+	g, err := d.Acquire(t.Context(), d.p, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// held returns what the pool's counter and its leases say.
+func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
+	t.Helper()
+	err := d.db.View(t.Context(), func(tx *store.Tx) error {
+		row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: d.p.License, Name: pool})
+		if err != nil {
+			return err
+		}
+		counter = row.Held
+		leases, err := tx.ListLeases(t.Context(), store.LeaseFilter{Env: testEnv, License: d.p.License, Pool: pool, Ended: true, Limit: 1_000_000})
+		for _, l := range leases {
+			charged += l.Charge * btoi(l.Live() || l.EndedBy == licensing.EndForced)
+			live += btoi(l.Live())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counter, charged, live
+}
+
+func each(t *testing.T, fn func(t *testing.T, d *desk)) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) { fn(t, newDesk(t, db)) })
+}
+
+func TestNothingIsOversold(t *testing.T) {
+	rounds := 3
+	if n, err := strconv.Atoi(os.Getenv("COPYHOLD_TORTURE_ROUNDS")); err == nil {
+		rounds = n
+	}
+	each(t, func(t *testing.T, d *desk) {
+		for round := range rounds {
+			for _, pool := range []string{"seats", "machines", "users"} {
+				d.race(t, round, pool)
+			}
+			d.raceUsage(t, round)
+			// All of it expires, is released or lies in another month.
+			d.clock.pass(32 * 24 * time.Hour)
+		}
+	})
+}
+
+// race has 64 clients ask for 5 units at once.
+func (d *desk) race(t *testing.T, round int, pool string) {
+	t.Helper()
+	var granted, denied atomic.Int64
+	var mine sync.Map
+	parallel(64, func(n int) {
+		q := ask(pool, round*64+n)
+		if pool == "machines" {
+			q = machine(round*64 + n)
+		}
+		g, err := d.Acquire(t.Context(), d.p, q)
+		switch {
+		case err != nil:
+			t.Errorf("acquiring: %v", err)
+		case g.Lease != nil:
+			granted.Add(1)
+			mine.Store(g.Lease.ID, g.Lease.Generation)
+		case g.Decision.Code == license.CodePoolFull:
+			denied.Add(1)
+		}
+	})
+	if granted.Load() != 5 || denied.Load() != 59 {
+		t.Fatalf("round %d: %d of 5 %s granted, %d of 59 denied", round, granted.Load(), pool, denied.Load())
+	}
+	if counter, charged, live := d.held(t, pool); counter != 5 || charged != 5 || live != 5 {
+		t.Fatalf("round %d: %s: counter %d, charged %d, live %d; want 5 each", round, pool, counter, charged, live)
+	}
+	if pool == "seats" {
+		return // these expire
+	}
+	mine.Range(func(id, generation any) bool {
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: id.(licensing.LeaseID), Generation: generation.(int64)}); err != nil {
+			t.Errorf("releasing: %v", err)
+		}
+		return true
+	})
+}
+
+func (d *desk) raceUsage(t *testing.T, round int) {
+	t.Helper()
+	var recorded atomic.Int64
+	parallel(64, func(n int) {
+		r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: fmt.Sprintf("u%d-%d", round, n), Meter: "calls", Quantity: "1"}}, "")
+		if err != nil {
+			t.Errorf("recording: %v", err)
+			return
+		}
+		recorded.Add(btoi(r.Results[0].Status == UsageRecorded))
+	})
+	if recorded.Load() != 5 {
+		t.Fatalf("round %d: %d calls recorded of a quota of 5", round, recorded.Load())
+	}
+}
+
+// parallel runs fn n times at once.
+func parallel(n int, fn func(int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { fn(i) })
+	}
+	all.Wait()
+}

@@ -1,0 +1,263 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// queuePage is how many tickets are read at a time.
+const queuePage = 64
+
+// readTickets loads the tickets that ops name.
+func (b *batch) readTickets(ops []*op, keys []store.TicketKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := b.Tickets(b.ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if o.kind != opTicket && o.kind != opWithdraw || o.answer.err != nil {
+			continue
+		}
+		for _, t := range found {
+			if t.ID == o.ticket && t.Env == o.env && t.License == o.license {
+				o.answer.queued = t
+			}
+		}
+		if o.answer.queued == nil {
+			o.refuse(licensing.Errorf(licensing.NotFound, "no ticket %s", o.ticket))
+		}
+	}
+	return nil
+}
+
+// attendQueues answers those who ask about their places, then moves each queue.
+func (b *batch) attendQueues(ops []*op) error {
+	for _, o := range ops {
+		if o.answer.err != nil || o.answer.queued == nil || o.kind != opTicket && o.kind != opWithdraw {
+			continue
+		}
+		t := o.answer.queued
+		p := b.pools[o.poolKey(t.Pool)]
+		ending := t.Over(b.Now())
+		if o.kind == opWithdraw {
+			ending = licensing.TicketWithdrawn
+		}
+		switch {
+		case !t.Live():
+		case ending != "":
+			if err := b.endTicket(p, t, ending); err != nil {
+				return err
+			}
+		default:
+			t.Alive = b.Now().Add(licensing.TicketLasts)
+		}
+		b.moved = append(b.moved, t)
+	}
+	for _, p := range b.order {
+		if p.Waiting > 0 && !p.moved {
+			if err := b.moveQueue(p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// endTicket ends a place and gives back what was kept for it.
+func (b *batch) endTicket(p *pool, t *licensing.Ticket, how licensing.TicketEnding) error {
+	offered := !t.Offered.IsZero()
+	t.Ended, t.EndedBy = b.Now(), how
+	b.wake = append(b.wake, wakeup{t.Env, t.License, t.Request})
+	if offered {
+		p.moved = false
+		if err := b.take(p, -t.Units, 0); err != nil {
+			return err
+		}
+	} else {
+		p.Waiting, p.changed = max(0, p.Waiting-1), true
+	}
+	return b.noteTicket(p, t, licensing.TicketEnded)
+}
+
+func (b *batch) noteTicket(p *pool, t *licensing.Ticket, kind string) error {
+	e, err := licensing.NewEvent(kind, t.Env, b.Now(), systemActor, ticketEvent{t.Holder, t.Instance, t.Units, string(t.EndedBy)})
+	if err != nil {
+		return err
+	}
+	e.License, e.Pool, e.Subject, e.Request = t.License, t.Pool, string(t.ID), t.Request
+	if p.terms != nil {
+		e.Product, e.Customer = p.terms.Product, p.terms.Customer
+	}
+	_, err = b.Record(e)
+	return err
+}
+
+type ticketEvent struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	Units    int64  `json:"units"`
+	By       string `json:"by,omitempty"`
+}
+
+// moveQueue ends places that are over and offers what is free, strictly in
+// order: who needs many units is not overtaken by who needs few.
+func (b *batch) moveQueue(p *pool) error {
+	p.moved = true
+	blocked := false
+	for after := int64(0); ; {
+		page, err := b.queuePage(p, after)
+		if err != nil {
+			return err
+		}
+		for _, t := range page {
+			after = t.Place
+			if blocked, err = b.moveTicket(p, t, blocked); err != nil {
+				return err
+			}
+		}
+		if len(page) < queuePage || blocked {
+			return nil
+		}
+	}
+}
+
+// queuePage reads live tickets in order, as the batch knows them.
+func (b *batch) queuePage(p *pool, after int64) ([]*licensing.Ticket, error) {
+	page, err := b.Queue(b.ctx, p.PoolKey, after, queuePage)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range page {
+		for _, known := range b.moved {
+			if known.Env == t.Env && known.ID == t.ID {
+				page[i] = known
+			}
+		}
+	}
+	return page, nil
+}
+
+// moveTicket ends t if it is over, or offers it its units unless somebody
+// before it is blocked. It reports whether t blocks those behind.
+func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, error) {
+	if !t.Live() {
+		return blocked, nil
+	}
+	if how := t.Over(b.Now()); how != "" {
+		b.moved = append(b.moved, t)
+		return blocked, b.endTicket(p, t, how)
+	}
+	switch {
+	case !t.Offered.IsZero():
+		p.due(t.Offered)
+		return blocked, nil
+	case blocked || !p.rule.Fits(p.Stock, t.Units, b.Now()):
+		p.due(t.Alive)
+		p.due(t.Deadline)
+		return true, nil
+	}
+	t.Offered = b.Now().Add(licensing.OfferLasts)
+	b.moved = append(b.moved, t)
+	p.due(t.Offered)
+	p.Waiting = max(0, p.Waiting-1)
+	b.wake = append(b.wake, wakeup{t.Env, t.License, t.Request})
+	if err := b.take(p, t.Units, 0); err != nil {
+		return false, err
+	}
+	return false, b.noteTicket(p, t, licensing.TicketOffered)
+}
+
+// enqueue gives a newcomer a place.
+func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
+	p.Tickets++
+	p.Waiting++
+	p.changed = true
+	q := o.acquire
+	t := &licensing.Ticket{
+		Env: o.env, ID: licensing.TicketID(b.newID(licensing.TicketPrefix)), License: o.license, Pool: p.Name, Place: p.Tickets,
+		Holder: q.Holder.ID, Instance: q.Instance, Units: q.Units, Borrow: q.For, Request: q.RequestID,
+		Queued: b.Now(), Deadline: p.rule.Patience(b.Now()), Alive: b.Now().Add(licensing.TicketLasts), Asker: q.asker(),
+	}
+	p.due(t.Alive)
+	o.answer.decision, o.answer.queued = d, t
+	b.queued = append(b.queued, t)
+	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: q.RequestID, Body: q.body(), Ticket: t.ID, At: b.Now()})
+	return b.noteTicket(p, t, licensing.TicketQueued)
+}
+
+// claim turns an offer into a lease: the units are counted already.
+func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
+	if err := b.take(p, -t.Units, 0); err != nil {
+		return err
+	}
+	l, err := b.lend(o, p, t.Units)
+	if err != nil {
+		return err
+	}
+	t.Lease, t.Ended, t.EndedBy = l.ID, b.Now(), licensing.TicketClaimed
+	b.moved = append(b.moved, t)
+	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.queue", Reason: "the offer was claimed", Held: p.Held, Capacity: p.Capacity}
+	return b.noteTicket(p, t, licensing.TicketEnded)
+}
+
+// again answers a request that got a place in the queue before. It reports
+// false when that place is gone and the request starts anew.
+func (b *batch) again(o *op, p *pool, id licensing.TicketID) (bool, error) {
+	t, err := b.knownTicket(o, id)
+	if err != nil || t == nil {
+		return false, err
+	}
+	if t.Live() {
+		if how := t.Over(b.Now()); how != "" {
+			b.moved = append(b.moved, t)
+			return false, b.endTicket(p, t, how)
+		}
+	}
+	switch {
+	case !t.Live():
+		return false, nil
+	case !t.Offered.IsZero():
+		return true, b.claim(o, p, t)
+	}
+	t.Alive = b.Now().Add(licensing.TicketLasts)
+	b.moved = append(b.moved, t)
+	o.answer.queued, o.answer.decision = t, t.Decision(p.rule, p.Stock)
+	return true, nil
+}
+
+// knownTicket returns a ticket as the batch knows it.
+func (b *batch) knownTicket(o *op, id licensing.TicketID) (*licensing.Ticket, error) {
+	for _, list := range [][]*licensing.Ticket{b.moved, b.queued} {
+		for _, t := range list {
+			if t.Env == o.env && t.ID == id {
+				return t, nil
+			}
+		}
+	}
+	found, err := b.Tickets(b.ctx, []store.TicketKey{{Env: o.env, ID: id}})
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], nil
+}
+
+// keepEvery is how often the places of waiters here are kept.
+const keepEvery = licensing.TicketLasts / 3
+
+// askEvery is how often a waiter looks for an offer that another server made.
+const askEvery = 50 * time.Millisecond
+
+// keepQueues keeps the places of all who wait: nobody could ask while no
+// server ran.
+func (a *Authority) keepQueues(ctx context.Context) error {
+	return a.db.Update(ctx, func(tx *store.Tx) error {
+		return tx.KeepAllTickets(ctx, tx.Now().Add(licensing.TicketLasts))
+	})
+}

@@ -1,0 +1,206 @@
+package authority
+
+import (
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// endReleased ends the leases that their holders give back, in one statement
+// that reads and writes. What it does not find live in that generation is left
+// to be looked at one by one.
+func (b *batch) endReleased(ops []*op) error {
+	var releases []store.Release
+	for _, o := range ops {
+		if o.kind == opRelease && o.answer.err == nil && !o.release.Force {
+			releases = append(releases, store.Release{Env: o.env, License: o.license, Lease: o.release.Lease, Generation: o.release.Generation})
+		}
+	}
+	if len(releases) == 0 {
+		return nil
+	}
+	done, err := b.Release(b.ctx, releases, b.Now(), b.Now().Add(licensing.Remembered))
+	if err != nil {
+		return err
+	}
+	ended := make(map[store.LeaseKey]*store.Released, len(done))
+	for i := range done {
+		ended[store.LeaseKey{Env: done[i].Env, ID: done[i].Lease}] = &done[i]
+	}
+	for _, o := range ops {
+		k := store.LeaseKey{Env: o.env, ID: o.release.Lease}
+		r := ended[k]
+		if o.kind != opRelease || r == nil {
+			continue
+		}
+		delete(ended, k) // a second release of it in this batch finds it ended
+		o.answer.freeAt = b.Now()
+		o.answer.lease = &licensing.Lease{
+			Env: o.env, ID: r.Lease, License: o.license, Pool: r.Pool, Holder: r.Holder, Instance: r.Instance,
+			Charge: r.Charge, Generation: o.release.Generation, Ended: b.Now(), EndedBy: licensing.EndReleased,
+			Due: b.Now().Add(licensing.Remembered),
+		}
+	}
+	return nil
+}
+
+// releaseAll gives the units of ended leases back, and ends those that endReleased left.
+func (b *batch) releaseAll(ops []*op) error {
+	for _, o := range ops {
+		if o.kind != opRelease || o.answer.err != nil {
+			continue
+		}
+		l := o.answer.lease
+		switch {
+		case !o.answer.freeAt.IsZero():
+			if err := b.giveBack(o, l); err != nil {
+				return err
+			}
+		case o.release.Force:
+			if err := b.force(o, l); err != nil {
+				return err
+			}
+		default:
+			if err := b.releaseAgain(o, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// giveBack counts a lease that its holder ended as free.
+func (b *batch) giveBack(o *op, l *licensing.Lease) error {
+	p := b.pools[o.poolKey(l.Pool)]
+	if err := b.uncharge(p, l, 1); err != nil {
+		return err
+	}
+	p.due(l.Due)
+	if p.rule.Match.Need > 0 {
+		whole, err := b.Lease(b.ctx, store.LeaseKey{Env: l.Env, ID: l.ID})
+		if err != nil {
+			return err
+		}
+		if err := b.DropComponents(b.ctx, &whole); err != nil {
+			return err
+		}
+	}
+	return b.record(o, l, licensing.LeaseEnded, endEvent{Holder: l.Holder, Instance: l.Instance, By: string(l.EndedBy)})
+}
+
+type endEvent struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	By       string `json:"by"`
+	FreeAt   int64  `json:"free_at,omitempty"` // unix seconds
+}
+
+// uncharge gives back what l is charged with, or has another instance of the
+// same holder carry it on; leases is 1 when l is live no more.
+func (b *batch) uncharge(p *pool, l *licensing.Lease, leases int64) error {
+	charge := l.Charge
+	if charge == 0 {
+		return b.take(p, 0, -leases)
+	}
+	if p.rule.Share == licensing.ShareHolder && !p.rule.Endless() {
+		heir, err := b.heir(p, l)
+		if err != nil {
+			return err
+		}
+		if heir != nil {
+			heir.Charge, l.Charge = charge, 0
+			b.touch(heir)
+			return b.take(p, 0, -leases)
+		}
+	}
+	return b.free(p, charge, leases)
+}
+
+// heir returns another live lease of the same holder.
+func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
+	others, err := b.holderLeases(p, l.Holder)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range others {
+		if other.ID != l.ID && other.Live() {
+			return other, nil
+		}
+	}
+	return nil, nil
+}
+
+// releaseAgain answers a release that found no live lease in its generation.
+func (b *batch) releaseAgain(o *op, l *licensing.Lease) error {
+	switch {
+	case l == nil || l.License != o.license:
+		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.release.Lease))
+	case l.Generation != o.release.Generation:
+		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is in generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.release.Generation))
+	case !l.Live() && l.EndedBy == licensing.EndForced && l.Charge > 0:
+		// Its holder stops as well: nobody uses the unit any longer.
+		p := b.pools[o.poolKey(l.Pool)]
+		if err := b.uncharge(p, l, 0); err != nil {
+			return err
+		}
+		l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
+		b.touch(l)
+		o.answer.freeAt = b.Now()
+	case !l.Live():
+		o.answer.freeAt = l.Ended
+		b.touch(l) // a repeated answer is written, so that it is replicated
+	}
+	return nil
+}
+
+// force ends a lease against its holder. The document lives on, so the unit is
+// kept until nobody can use it.
+func (b *batch) force(o *op, l *licensing.Lease) error {
+	if l == nil {
+		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.release.Lease))
+		return nil
+	}
+	if !l.Live() {
+		o.answer.freeAt = l.Ended
+		if l.Charge > 0 {
+			o.answer.freeAt = l.Due
+		}
+		return nil
+	}
+	p := b.pools[o.poolKey(l.Pool)]
+	l.Ended, l.EndedBy = b.Now(), licensing.EndForced
+	l.Due = l.Expires.Add(b.a.skew)
+	o.answer.freeAt = l.Due
+	b.touch(l)
+	p.due(l.Due)
+	if err := b.take(p, 0, -1); err != nil {
+		return err
+	}
+	if err := b.DropComponents(b.ctx, l); err != nil {
+		return err
+	}
+	return b.record(o, l, licensing.LeaseForced, endEvent{l.Holder, l.Instance, string(l.EndedBy), unixOf(l.Due)})
+}
+
+// record adds an event about a lease and keeps its entry for the answer.
+func (b *batch) record(o *op, l *licensing.Lease, kind string, data any) (err error) {
+	e, err := licensing.NewEvent(kind, l.Env, b.Now(), o.actor, data)
+	if err != nil {
+		return err
+	}
+	e.License, e.Pool, e.Subject, e.Request = l.License, l.Pool, string(l.ID), o.acquire.RequestID
+	if t := b.terms[licenseKey{l.Env, l.License}]; t != nil {
+		e.Product, e.Customer = t.Product, t.Customer
+	}
+	o.answer.entry, err = b.Record(e)
+	o.answer.entered = err == nil
+	return err
+}
+
+func unixOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}

@@ -1,0 +1,190 @@
+package authority
+
+import (
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// loadLeases reads the leases that ops name and endReleased did not end, and
+// the tickets.
+func (b *batch) loadLeases(ops []*op) error {
+	b.leases = make(map[store.LeaseKey]*licensing.Lease)
+	var leases []store.LeaseKey
+	var tickets []store.TicketKey
+	for _, o := range ops {
+		if o.answer.err != nil {
+			continue
+		}
+		switch o.kind {
+		case opRenew:
+			leases = append(leases, store.LeaseKey{Env: o.env, ID: o.renew.Lease})
+		case opRelease:
+			if o.answer.lease == nil {
+				leases = append(leases, store.LeaseKey{Env: o.env, ID: o.release.Lease})
+			}
+		case opTicket, opWithdraw:
+			tickets = append(tickets, store.TicketKey{Env: o.env, ID: o.ticket})
+		}
+	}
+	if err := b.readLeases(leases); err != nil {
+		return err
+	}
+	if err := b.readTickets(ops, tickets); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if o.answer.err != nil || o.answer.lease != nil {
+			continue
+		}
+		switch o.kind {
+		case opRenew:
+			o.answer.lease = b.leases[store.LeaseKey{Env: o.env, ID: o.renew.Lease}]
+		case opRelease:
+			o.answer.lease = b.leases[store.LeaseKey{Env: o.env, ID: o.release.Lease}]
+		}
+		if l := o.answer.lease; l != nil && l.License != o.license {
+			o.answer.lease = nil // somebody else's: as if it did not exist
+		}
+	}
+	return nil
+}
+
+// readLeases loads leases that the batch does not know yet.
+func (b *batch) readLeases(keys []store.LeaseKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := b.Leases(b.ctx, keys)
+	if err != nil {
+		return err
+	}
+	for _, l := range found {
+		b.adopt(l)
+	}
+	return nil
+}
+
+// adopt returns the batch's own view of a lease that was just read: what it
+// changed and has not stored yet is newer than what was read.
+func (b *batch) adopt(l *licensing.Lease) *licensing.Lease {
+	k := store.LeaseKey{Env: l.Env, ID: l.ID}
+	if known := b.leases[k]; known != nil {
+		return known
+	}
+	b.leases[k] = l
+	return l
+}
+
+// holderLeases returns a holder's leases as the batch knows them.
+func (b *batch) holderLeases(p *pool, holder string) ([]*licensing.Lease, error) {
+	read, err := b.HolderLeases(b.ctx, p.PoolKey, holder)
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range read {
+		read[i] = b.adopt(l)
+	}
+	for _, l := range b.begun {
+		if l.Holder == holder && l.Pool == p.Name && l.License == p.License && l.Env == p.Env {
+			read = append(read, l)
+		}
+	}
+	return read, nil
+}
+
+func (b *batch) renewAll(ops []*op) error {
+	for _, o := range ops {
+		if o.kind != opRenew || o.answer.err != nil {
+			continue
+		}
+		if err := b.renewOne(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) renewOne(o *op) error {
+	l, r := o.answer.lease, o.renew
+	if l == nil {
+		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", r.Lease))
+		return nil
+	}
+	if !l.Live() {
+		o.refuse(licensing.Errorf(licensing.Gone, "lease %s ended at %s (%s): acquire a new one", l.ID, l.Ended.UTC().Format("2006-01-02T15:04:05Z"), l.EndedBy))
+		return nil
+	}
+	p := b.pools[o.poolKey(l.Pool)]
+	if d := b.mayRenew(o, p); d.Outcome != license.Allowed {
+		o.answer.decision = d
+		b.deny(o, l.Pool, l.Holder)
+		return nil
+	}
+	shown := licensing.Renewal{Generation: r.Generation, Nonce: r.Nonce}
+	switch l.Standing(shown) {
+	case licensing.RenewsCopy:
+		return b.clone(o, l, shown)
+	case licensing.RenewsNext:
+		l.Generation++
+		l.Nonce = r.Nonce
+	case licensing.RenewsAgain:
+	}
+	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.renew", Reason: "renewed", Held: p.Held, Capacity: p.Capacity}
+	if !l.Cloned.IsZero() {
+		o.answer.decision = l.KeptDespiteClone()
+		l.Cloned = l.Ended // told once
+	}
+	return b.prolong(o, p, l, r.For)
+}
+
+// mayRenew asks what does not depend on the generation.
+func (b *batch) mayRenew(o *op, p *pool) license.Decision {
+	d := o.answer.terms.InForce(b.Now())
+	switch {
+	case d.Outcome != license.Allowed:
+		return d
+	case !p.planned:
+		return noSuchPool(o.answer.terms, p.Name)
+	}
+	return p.rule.CheckAsk(1, o.renew.For)
+}
+
+// prolong gives l new dates. Reclaiming never comes before the end of any
+// document that was signed for it.
+func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span) error {
+	d := o.answer.terms.LeaseDates(p.rule, asked, b.Now())
+	l.Renewed = b.Now()
+	if d.Expires.After(l.Expires) {
+		l.Expires = d.Expires
+	}
+	borrowed := d.Borrowed && !l.Borrowed
+	l.Borrowed = d.Borrowed
+	if d.Ends {
+		l.Due = l.Expires.Add(b.a.skew)
+		p.due(l.Due)
+	}
+	o.answer.lease, o.answer.dates = l, d
+	b.touch(l)
+	if !borrowed {
+		return nil
+	}
+	return b.record(o, l, licensing.LeaseBorrowed, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires)})
+}
+
+// clone refuses the copy and remembers to tell the one that goes on.
+func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) error {
+	l.Cloned = b.Now()
+	b.touch(l)
+	o.answer.decision = l.CloneDenied(shown)
+	b.deny(o, l.Pool, l.Holder)
+	return b.record(o, l, licensing.ViolationClone, cloneEvent{l.Holder, l.Instance, o.renew.Instance, shown.Generation, l.Generation})
+}
+
+type cloneEvent struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	By       string `json:"by,omitempty"` // the instance that came second
+	Shown    int64  `json:"shown"`
+	InForce  int64  `json:"in_force"`
+}

@@ -1,0 +1,181 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/authority/commit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// duePage is how many due leases of a pool are read at a time.
+	duePage = 128
+	// duePages bounds what one batch reclaims, so that it stays short.
+	duePages = 8
+	// sweepEvery is how often pools are looked at in which something is due.
+	sweepEvery = time.Second
+	// sweepPools is how many of them at a time.
+	sweepPools = 256
+)
+
+// sweepAll does what is due in the pools that sweeps name.
+func (b *batch) sweepAll(ops []*op) error {
+	for _, o := range ops {
+		if o.kind != opSweep || o.answer.err != nil {
+			continue
+		}
+		if err := b.clear(b.pools[o.pool]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clear does what is due in a pool, once in a batch: it reclaims the units of
+// leases that nobody can use any more, forgets leases that ended long ago, and
+// moves the queue. While the clock is in doubt it does nothing.
+func (b *batch) clear(p *pool) error {
+	if p.cleared || b.a.clock.doubt() {
+		return nil
+	}
+	p.cleared = true
+	if p.Due.IsZero() || p.Due.After(b.Now()) {
+		return nil
+	}
+	p.Due, p.changed = time.Time{}, true
+	for range duePages {
+		page, err := b.DueLeases(b.ctx, p.PoolKey, b.Now(), duePage)
+		if err != nil {
+			return err
+		}
+		if err := b.end(p, page); err != nil {
+			return err
+		}
+		if len(page) < duePage {
+			break
+		}
+	}
+	next, err := b.NextDue(b.ctx, p.PoolKey)
+	if err != nil {
+		return err
+	}
+	p.due(next)
+	for _, l := range append(b.touched, b.begun...) {
+		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env {
+			p.due(l.Due)
+		}
+	}
+	return b.moveQueue(p)
+}
+
+// end reclaims and forgets leases whose time has come. It stores them at once,
+// so that the next page is another.
+func (b *batch) end(p *pool, page []*licensing.Lease) error {
+	var forget, put []*licensing.Lease
+	for _, read := range page {
+		l := b.adopt(read)
+		switch {
+		case l.Due.After(b.Now()):
+			put = append(put, l) // renewed in this batch, not stored yet
+			continue
+		case l.Live():
+			if err := b.reclaim(p, l); err != nil {
+				return err
+			}
+		case l.EndedBy == licensing.EndForced && l.Charge > 0: // and now unusable
+			if err := b.uncharge(p, l, 0); err != nil {
+				return err
+			}
+			l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
+		default:
+			forget = append(forget, l)
+			continue
+		}
+		put = append(put, l)
+	}
+	if err := b.PutLeases(b.ctx, put); err != nil {
+		return err
+	}
+	return b.ForgetLeases(b.ctx, forget)
+}
+
+// reclaim ends a live lease that expired long enough ago.
+func (b *batch) reclaim(p *pool, l *licensing.Lease) error {
+	l.Ended, l.EndedBy = b.Now(), licensing.EndReclaimed
+	if err := b.uncharge(p, l, 1); err != nil {
+		return err
+	}
+	l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
+	if len(l.Asker.Components) > 0 {
+		if err := b.DropComponents(b.ctx, l); err != nil {
+			return err
+		}
+	}
+	e, err := licensing.NewEvent(licensing.LeaseReclaimed, l.Env, b.Now(), systemActor, endEvent{Holder: l.Holder, Instance: l.Instance, By: string(l.EndedBy)})
+	if err != nil {
+		return err
+	}
+	e.License, e.Pool, e.Subject = l.License, l.Pool, string(l.ID)
+	if p.terms != nil {
+		e.Product, e.Customer = p.terms.Product, p.terms.Customer
+	}
+	_, err = b.Record(e)
+	return err
+}
+
+// runSweep reclaims in the background what nobody asks for.
+func (a *Authority) runSweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := a.Sweep(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.task("sweep", err)
+	}
+}
+
+// Sweep does what is due in all pools now: it reclaims, forgets and moves
+// queues. It is done every second.
+func (a *Authority) Sweep(ctx context.Context) error {
+	if a.clock.doubt() {
+		return nil
+	}
+	for {
+		var keys []store.PoolKey
+		err := a.db.View(ctx, func(tx *store.Tx) (err error) {
+			keys, err = tx.DuePools(ctx, tx.Now(), sweepPools)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		ops := make([]*op, len(keys))
+		for i, k := range keys {
+			ops[i] = &op{kind: opSweep, env: k.Env, license: k.License, actor: systemActor, pool: k}
+		}
+		for _, o := range ops {
+			// One by one, so that what programs ask for finds its turn between.
+			if err := a.commits.Do(ctx, commit.Release, o.part(), o); err != nil {
+				return err
+			}
+		}
+		if len(keys) < sweepPools {
+			return nil
+		}
+	}
+}
+
+// noSuchPool is the decision where a plan lacks a pool.
+func noSuchPool(t *compiled, name string) license.Decision {
+	return license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchPool, Rule: "plan.pools", Reason: "plan " + string(t.Plan) + " has no pool " + name}
+}

@@ -1,0 +1,96 @@
+package authority
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+type licenseKey struct {
+	env licensing.Env
+	id  licensing.LicenseID
+}
+
+// compiled are the terms of one version of a license. They never change.
+type compiled struct {
+	licensing.Terms
+	seq license.Seq
+}
+
+// maxCompiled bounds how many licenses' terms are kept.
+const maxCompiled = 20_000
+
+// A termsCache keeps compiled terms by license. What it returns is right only
+// for the version asked for, which the transaction reads.
+type termsCache struct {
+	mu  sync.RWMutex
+	all map[licenseKey]*compiled
+}
+
+func (c *termsCache) get(k licenseKey, seq license.Seq, now time.Time) *compiled {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if t := c.all[k]; t != nil && t.seq == seq && (t.Until.IsZero() || now.Before(t.Until)) {
+		return t
+	}
+	return nil
+}
+
+func (c *termsCache) put(k licenseKey, t *compiled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil || len(c.all) >= maxCompiled {
+		c.all = make(map[licenseKey]*compiled)
+	}
+	c.all[k] = t
+}
+
+// terms returns the terms in force of the licenses, as they are in tx. A
+// license that does not exist is absent.
+func (a *Authority) terms(ctx context.Context, tx *store.Tx, keys []licenseKey) (map[licenseKey]*compiled, error) {
+	ids := make([]store.LicenseKey, len(keys))
+	for i, k := range keys {
+		ids[i] = store.LicenseKey{Env: k.env, ID: k.id}
+	}
+	seqs, err := tx.LicenseSeqs(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[licenseKey]*compiled, len(keys))
+	for _, k := range keys {
+		seq, exists := seqs[store.LicenseKey{Env: k.env, ID: k.id}]
+		if !exists {
+			continue
+		}
+		t := a.cache.get(k, seq, tx.Now())
+		if t == nil {
+			if t, err = a.compile(ctx, tx, k, seq); err != nil {
+				return nil, err
+			}
+			a.cache.put(k, t)
+		}
+		all[k] = t
+	}
+	return all, nil
+}
+
+// compile reads a license and its plan's revision.
+func (a *Authority) compile(ctx context.Context, tx *store.Tx, k licenseKey, seq license.Seq) (*compiled, error) {
+	l, ok, err := tx.License(ctx, k.env, k.id)
+	if err == nil && !ok {
+		err = notFound("license", k.id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rev, err := revisionOf(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	terms, err := licensing.Compile(rev, l, tx.Now())
+	return &compiled{Terms: terms, seq: seq}, err
+}

@@ -1,0 +1,327 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// usageLate is how long after it happened usage can be recorded: it counts in
+	// the period it happened in.
+	usageLate = 45 * 24 * time.Hour
+	// usageKnown is how long events are known by their ids. It is longer than
+	// usageLate, so an event that says when it happened never counts twice.
+	usageKnown = 60 * 24 * time.Hour
+	// maxEvents bounds one request.
+	maxEvents = 1000
+)
+
+// A UsageEvent is units of a meter consumed. Its ID makes it count once,
+// however often it is sent.
+type UsageEvent struct {
+	ID       string
+	Meter    string
+	Quantity string    // decimal, at most the meter's places
+	At       time.Time // zero is now
+}
+
+// A UsageStatus says what became of a usage event.
+type UsageStatus string
+
+// What becomes of usage events.
+const (
+	UsageRecorded  UsageStatus = "recorded"
+	UsageDuplicate UsageStatus = "duplicate" // recorded before; it counts once
+	UsageDenied    UsageStatus = "denied"    // not recorded: it does not fit
+	UsageInvalid   UsageStatus = "invalid"   // not recorded: it cannot be right
+)
+
+// A UsageResult is what became of one event.
+type UsageResult struct {
+	ID       string
+	Status   UsageStatus
+	Decision license.Decision
+	Reason   string // why it is invalid
+}
+
+// UsageReply is what became of a request's events. Reply is the first decision
+// that is not allowed, or the last one, signed, when there was a nonce.
+type UsageReply struct {
+	Results []UsageResult
+	Reply   string
+}
+
+// Usage records consumption. Each event has its own outcome.
+func (a *Authority) Usage(ctx context.Context, p access.Principal, events []UsageEvent, nonce string) (UsageReply, error) {
+	switch {
+	case len(events) == 0:
+		return UsageReply{}, licensing.Errorf(licensing.Invalid, "no events").At("events")
+	case len(events) > maxEvents:
+		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "%d events, at most %d at once", len(events), maxEvents).At("events")
+	}
+	o := a.op(p, opUsage)
+	o.events = events
+	if err := a.do(ctx, o); err != nil {
+		return UsageReply{}, err
+	}
+	reply := UsageReply{Results: o.answer.usage}
+	said := reply.Results[len(reply.Results)-1].Decision
+	for i := len(reply.Results) - 1; i >= 0; i-- {
+		r := reply.Results[i]
+		a.metrics.Decision(string(o.env), string(o.answer.terms.Product), events[i].Meter, string(r.Decision.Outcome), r.Decision.Code)
+		if r.Status == UsageDenied {
+			said = r.Decision
+		}
+	}
+	if nonce == "" || said.Outcome == "" {
+		return reply, nil
+	}
+	var err error
+	reply.Reply, err = a.reply(&o.answer.terms.Terms, question{nonce: nonce, entry: o.answer.entryText()}, said, o.answer.now)
+	return reply, err
+}
+
+// A tally is a meter's total as the batch changes it.
+type tally struct {
+	store.UsageTotal
+	meter   licensing.Meter
+	changed bool
+	added   int64 // in this batch
+	ops     []*op
+}
+
+// recordUsage counts usage: which events are new is read in one statement.
+func (b *batch) recordUsage(ops []*op) error {
+	var keys []store.EventKey
+	for _, o := range ops {
+		if o.kind == opUsage && o.answer.err == nil {
+			for _, e := range o.events {
+				keys = append(keys, store.EventKey{Env: o.env, License: o.license, ID: e.ID})
+			}
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	known, err := b.KnownEvents(b.ctx, keys)
+	if err != nil {
+		return err
+	}
+	m := &metering{batch: b, known: known}
+	for _, o := range ops {
+		if o.kind != opUsage || o.answer.err != nil {
+			continue
+		}
+		for _, e := range o.events {
+			r, err := m.count(o, e)
+			if err != nil {
+				return err
+			}
+			o.answer.usage = append(o.answer.usage, r)
+		}
+	}
+	return m.flush()
+}
+
+// metering is the usage of one batch.
+type metering struct {
+	*batch
+	known   map[store.EventKey]bool
+	tallies []*tally
+	events  []store.UsageEvent
+}
+
+// count decides about one event.
+func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
+	r := UsageResult{ID: e.ID, Status: UsageInvalid}
+	t := o.answer.terms
+	meter, planned := t.Meters[e.Meter]
+	quantity, at, reason := m.check(e, meter, planned)
+	key := store.EventKey{Env: o.env, License: o.license, ID: e.ID}
+	switch {
+	case reason != "":
+		r.Reason = reason
+		return r, nil
+	case m.known[key]:
+		r.Status = UsageDuplicate
+		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "recorded before"}
+		return r, nil
+	case !planned:
+		r.Status = UsageDenied
+		r.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchMeter, Rule: "plan.meters", Reason: "plan " + string(t.Plan) + " has no meter " + e.Meter}
+		return r, m.denyUsage(o, e, r.Decision)
+	}
+	if d := t.InForce(at); d.Outcome != license.Allowed {
+		r.Status, r.Decision = UsageDenied, d
+		return r, m.denyUsage(o, e, d)
+	}
+	tally, err := m.tally(o, e.Meter, meter, at)
+	if err != nil {
+		return r, err
+	}
+	d, total := meter.Consume(tally.Used, quantity, tally.Window)
+	r.Decision = d
+	if d.Outcome != license.Allowed || d.Code == license.CodeFallback {
+		r.Status = UsageDenied
+		if tally.HardAt.IsZero() {
+			tally.HardAt, tally.changed = m.Now(), true
+			if err := m.noteMeter(o, tally, licensing.UsageSpent); err != nil {
+				return r, err
+			}
+		}
+		return r, m.denyUsage(o, e, d)
+	}
+	r.Status = UsageRecorded
+	m.known[key] = true
+	m.events = append(m.events, store.UsageEvent{Env: o.env, License: o.license, ID: e.ID, Meter: e.Meter,
+		Quantity: quantity, At: at, Recorded: m.Now(), Period: tally.Window.Start})
+	return r, m.add(o, tally, total)
+}
+
+// check reads an event's quantity and time; a reason says why it can't be right.
+func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (quantity int64, at time.Time, reason string) {
+	if e.ID == "" || len(e.ID) > maxText {
+		return 0, at, "an event needs an id of at most 200 bytes"
+	}
+	if planned {
+		var err error
+		if quantity, err = licensing.ParseQuantity(e.Quantity, meter.Scale); err != nil {
+			return 0, at, err.Error()
+		}
+	}
+	at = e.At
+	switch {
+	case at.IsZero():
+		at = m.Now()
+	case at.After(m.Now().Add(m.a.skew)):
+		return 0, at, "the event lies in the future"
+	case at.Before(m.Now().Add(-usageLate)):
+		return 0, at, "the event is over 45 days old"
+	}
+	return quantity, at, ""
+}
+
+// tally returns the total of the period that at lies in.
+func (m *metering) tally(o *op, name string, meter licensing.Meter, at time.Time) (*tally, error) {
+	k := store.MeterKey{Env: o.env, License: o.license, Meter: name}
+	for _, t := range m.tallies {
+		if t.MeterKey == k && t.Window.Contains(at) {
+			return t, nil
+		}
+	}
+	last, err := m.UsageTotals(m.ctx, k, at, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(last) == 0 || !last[0].Window.Contains(at) {
+		var before licensing.Window
+		if len(last) > 0 {
+			before = last[0].Window
+		}
+		w, _ := o.answer.terms.Window(name, before, at)
+		return m.open(k, meter, w), nil
+	}
+	t := &tally{UsageTotal: last[0], meter: meter}
+	m.tallies = append(m.tallies, t)
+	if end := t.Window.End; !end.IsZero() && !end.After(m.Now()) {
+		return t, nil // over: late usage changes nothing but its total
+	}
+	w, _ := o.answer.terms.Window(name, t.Window, m.Now())
+	if w.Start.Equal(t.Window.Start) {
+		t.Window = w
+		return t, nil
+	}
+	// The plan changed in mid-period: the window in use ends here.
+	t.Window.End, t.changed = w.Start, true
+	if fresh := m.open(k, meter, w); w.Contains(at) {
+		return fresh, nil
+	}
+	return t, nil
+}
+
+// open begins a period in which nothing was used yet.
+func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) *tally {
+	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w}, meter: meter}
+	m.tallies = append(m.tallies, t)
+	return t
+}
+
+// add counts an event, and notes the limits it passes.
+func (m *metering) add(o *op, t *tally, total int64) error {
+	was := t.Used
+	t.added += total - was
+	t.Used = total
+	t.Events++
+	t.changed = true
+	if len(t.ops) == 0 || t.ops[len(t.ops)-1] != o {
+		t.ops = append(t.ops, o)
+	}
+	if soft := t.meter.SoftLimit(); t.SoftAt.IsZero() && total >= soft {
+		t.SoftAt = m.Now()
+		if err := m.noteMeter(o, t, licensing.UsageSoftLimit); err != nil {
+			return err
+		}
+	}
+	if was <= t.meter.Quota && total > t.meter.Quota {
+		return m.noteMeter(o, t, licensing.UsageOverage)
+	}
+	return nil
+}
+
+// flush stores totals and events, and enters the totals in the log.
+func (m *metering) flush() error {
+	var totals []*store.UsageTotal
+	for _, t := range m.tallies {
+		if !t.changed {
+			continue
+		}
+		totals = append(totals, &t.UsageTotal)
+		if len(t.ops) == 0 {
+			continue
+		}
+		if err := m.noteMeter(t.ops[0], t, licensing.UsageRecorded); err != nil {
+			return err
+		}
+		for _, o := range t.ops[1:] {
+			o.answer.entry, o.answer.entered = t.ops[0].answer.entry, true
+		}
+	}
+	if err := m.PutTotals(m.ctx, totals); err != nil {
+		return err
+	}
+	return m.InsertEvents(m.ctx, m.events)
+}
+
+// noteMeter records an event about a meter's total, which becomes o's entry.
+func (m *metering) noteMeter(o *op, t *tally, kind string) error {
+	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.actor, meterEvent{t.Window.Start.Unix(), unixOf(t.Window.End), t.Used, t.added, t.Events})
+	if err != nil {
+		return err
+	}
+	e.License, e.Meter = t.License, t.Meter
+	e.Product, e.Customer = o.answer.terms.Product, o.answer.terms.Customer
+	o.answer.entry, err = m.Record(e)
+	o.answer.entered = err == nil
+	return err
+}
+
+type meterEvent struct {
+	From   int64 `json:"from"` // unix seconds
+	Until  int64 `json:"until,omitempty"`
+	Used   int64 `json:"used"`  // in the period, at the meter's scale
+	Added  int64 `json:"added"` // with this entry
+	Events int64 `json:"events"`
+}
+
+func (m *metering) denyUsage(o *op, e UsageEvent, d license.Decision) error {
+	before := o.answer.decision
+	o.answer.decision = d
+	m.deny(o, e.Meter, "")
+	o.answer.decision = before
+	return nil
+}
