@@ -7,6 +7,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -51,7 +52,7 @@ type server struct {
 	held     *held
 	requests *requestIDs
 	buffers  buffers
-	stopping chan struct{}
+	stopping context.Context // ends when the server stops
 }
 
 // New returns the API's handler. It fails when a route declares no permission.
@@ -68,8 +69,9 @@ func New(c Config) (*Handler, error) {
 		throttle: newThrottle(c.Limits, c.Metrics, c.Now),
 		held:     newHeld(c.Limits.Held),
 		requests: newRequestIDs(),
-		stopping: make(chan struct{}),
 	}
+	var stop context.CancelFunc
+	s.stopping, stop = context.WithCancel(context.Background())
 	s.huma = humago.New(&guardedMux{s}, s.specification())
 	for _, register := range s.routes() {
 		register()
@@ -77,14 +79,16 @@ func New(c Config) (*Handler, error) {
 	s.finishSpecification()
 	s.mux.HandleFunc("/", s.notFound)
 	if err := errors.Join(s.faults...); err != nil {
+		stop()
 		return nil, err
 	}
-	return &Handler{server: s, chain: s.observe(s.admit(s.mux))}, nil
+	return &Handler{server: s, stop: stop, chain: s.observe(s.admit(s.mux))}, nil
 }
 
 // A Handler answers the API's requests.
 type Handler struct {
 	server *server
+	stop   context.CancelFunc
 	chain  http.Handler
 }
 
@@ -92,6 +96,6 @@ type Handler struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.chain.ServeHTTP(w, r) }
 
 // Stop ends held requests and streams, so that a server can shut down: waiters
-// keep their place in the queue and are told to come back. Call it once, before
+// keep their place in the queue and are told to come back. Call it before
 // http.Server.Shutdown.
-func (h *Handler) Stop() { close(h.server.stopping) }
+func (h *Handler) Stop() { h.stop() }

@@ -22,12 +22,13 @@ func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 					"the server is overloaded and serves what matters more first; come back after Retry-After"))
 				return
 			}
-			defer s.shedder.leave()
+			c.working = true
+			defer c.rest(s.shedder)
 		}
 		instruments.Begin()
 		defer func() {
 			took := time.Duration(0)
-			if !r.Held {
+			if c.working {
 				took = s.Now().Sub(c.began)
 			}
 			instruments.End(c.status, took)
@@ -75,7 +76,7 @@ func (s *server) identify(c *call, req *http.Request) *Problem {
 		p.Once = access.Once{Route: c.route.pattern(), Key: key}
 	}
 	c.principal = p
-	if !p.May(c.route.Permission) {
+	if !p.May(c.route.Permission) && (c.route.Or == "" || !p.May(c.route.Or)) {
 		c.code = licensing.Forbidden
 		return newProblem(c, http.StatusForbidden, licensing.Forbidden, forbidden(p, c.route.Permission))
 	}
@@ -83,6 +84,15 @@ func (s *server) identify(c *call, req *http.Request) *Problem {
 		return s.throttled(c, wait, "this credential asks too often")
 	}
 	return nil
+}
+
+// rest ends the call's part in the work that the shedder bounds: it has ended,
+// or only waits.
+func (c *call) rest(s *shedder) {
+	if c.working {
+		s.leave()
+	}
+	c.working = false
 }
 
 func forbidden(p access.Principal, needed access.Permission) string {

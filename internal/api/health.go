@@ -54,10 +54,8 @@ func (s *server) healthRoutes() {
 
 func (s *server) causes(req *http.Request) []string {
 	var causes []string
-	select {
-	case <-s.stopping:
+	if s.stopping.Err() != nil {
 		causes = append(causes, "the server is stopping")
-	default:
 	}
 	if err := s.Authority.Ready(req.Context()); err != nil {
 		causes = append(causes, err.Error())

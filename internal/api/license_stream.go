@@ -93,7 +93,7 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 			err = e.send("ping")
 		case <-end.C:
 			return
-		case <-s.stopping:
+		case <-s.stopping.Done():
 			return
 		case <-req.Context().Done():
 			return

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -10,8 +11,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"crypto/rand"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
@@ -26,6 +25,7 @@ type call struct {
 	route     *route
 	principal access.Principal
 	address   string
+	working   bool           // it counts as work that the shedder bounds
 	status    int            // 0 until the answer begins
 	code      licensing.Code // of the error answered, if any
 	err       error          // what the log may know and the caller may not

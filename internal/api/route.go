@@ -14,7 +14,7 @@ import (
 // routes lists what registers the API's routes, a function per noun.
 func (s *server) routes() []func() {
 	return []func(){
-		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes,
+		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes,
 	}
 }
 
@@ -35,10 +35,11 @@ type route struct {
 	Description string // more, in Markdown
 	Tag         string // the noun it belongs to
 	Permission  access.Permission
-	Class       class // zero: administer
-	Body        int64 // bound in bytes; zero: 1 MiB
-	Status      int   // of success; zero: 200, or 204 without a body
-	Held        bool  // may be held open: no part in latency, in flight or the write timeout
+	Or          access.Permission // another that is enough; empty for none
+	Class       class             // zero: administer
+	Body        int64             // bound in bytes; zero: 1 MiB
+	Status      int               // of success; zero: 200, or 204 without a body
+	Held        bool              // may be held open: no part in latency, in flight or the write timeout
 }
 
 func (r route) pattern() string { return r.Method + " " + r.Path }
@@ -50,13 +51,17 @@ func (s *server) declare(r route) {
 		s.fault("route %s declares no id, summary or tag", r.pattern())
 	case r.Permission == "":
 		s.fault("route %s declares no permission", r.pattern())
-	case r.Permission != access.Public && r.Permission != access.LicenseKey && !slices.Contains(access.Permissions(), r.Permission):
-		s.fault("route %s declares a permission that does not exist: %s", r.pattern(), r.Permission)
+	case !exists(r.Permission) || r.Or != "" && !exists(r.Or):
+		s.fault("route %s declares a permission that does not exist: %s %s", r.pattern(), r.Permission, r.Or)
 	}
 	if r.Body == 0 {
 		r.Body = adminBody
 	}
 	s.declared[r.pattern()] = r
+}
+
+func exists(p access.Permission) bool {
+	return p == access.Public || p == access.LicenseKey || slices.Contains(access.Permissions(), p)
 }
 
 func (s *server) fault(format string, args ...any) {

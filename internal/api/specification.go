@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/sdk/license"
 )
 
 // specification returns huma's configuration: JSON only, no links to schemas,
@@ -39,6 +40,7 @@ func (s *server) specification() huma.Config {
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{s.cleanError},
 	}
+	registry.RegisterTypeAlias(reflect.TypeFor[license.Value](), reflect.TypeFor[scalar]())
 	registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return c
 }
@@ -63,6 +65,10 @@ func (s *server) operation(r route) huma.Operation {
 		op.Security = []map[string][]string{{"license-key": {}}}
 	default:
 		op.Security = []map[string][]string{{"token": {}}}
+	}
+	if r.Or != "" {
+		op.Security = append(op.Security, map[string][]string{"token": {}})
+		op.Extensions["x-permission-or"] = string(r.Or)
 	}
 	return op
 }

@@ -1,0 +1,221 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// maxWait bounds how long an acquire is held, in seconds; who wants to wait
+// longer asks again with the same request id and keeps its place.
+const maxWait = 300
+
+// AcquireBody asks for units of a pool.
+type AcquireBody struct {
+	RequestID string     `json:"request_id" doc:"The request's own name: sent again, it gives the same lease"`
+	Nonce     string     `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
+	Pool      string     `json:"pool"`
+	Units     int64      `json:"units,omitempty" doc:"1 when left out"`
+	Holder    HolderBody `json:"holder"`
+	Instance  string     `json:"instance,omitempty" doc:"Which running copy of the holder"`
+	For       int64      `json:"for,omitempty" doc:"How long, in seconds, for borrowing; the pool's own length when left out"`
+	Wait      int64      `json:"wait,omitempty" doc:"How long to hold the request while others have the units, in seconds, at most 300"`
+	Service   string     `json:"service,omitempty" doc:"What asks, for the vendor's eyes"`
+	Version   string     `json:"version,omitempty" doc:"Its version"`
+	Region    string     `json:"region,omitempty" doc:"Where it runs"`
+}
+
+// RenewBody keeps a lease.
+type RenewBody struct {
+	Generation int64  `json:"generation" doc:"Of the lease as it was last signed"`
+	Instance   string `json:"instance,omitempty"`
+	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
+	For        int64  `json:"for,omitempty" doc:"How long, in seconds; the pool's own length when left out"`
+}
+
+// LeaseAnswer is what became of an acquire or a renewal. With 201 and 200 the
+// units are held, or the fallback is in force and there is no lease; with 202
+// there is a ticket.
+type LeaseAnswer struct {
+	Decision   license.Decision `json:"decision"`
+	ID         string           `json:"id,omitempty" doc:"The lease"`
+	Generation int64            `json:"generation,omitempty" doc:"To be named when it is renewed or released"`
+	Lease      string           `json:"lease,omitempty" doc:"The lease, compact JWS"`
+	Ticket     string           `json:"ticket,omitempty" doc:"The place in the queue"`
+	Reply      string           `json:"reply,omitempty" doc:"The decision, signed, when there is no lease and the request had a nonce"`
+}
+
+// ReleaseAnswer is what a release freed.
+type ReleaseAnswer struct {
+	ID     string `json:"id"`
+	FreeAt int64  `json:"free_at" doc:"When its units can be granted again, Unix seconds: later than now if the lease was ended by force"`
+}
+
+// leaseRoutes registers what programs do with leases.
+func (s *server) leaseRoutes() {
+	serve(s, route{
+		ID: "acquire-lease", Method: http.MethodPost, Path: "/v1/leases", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
+		Summary:     "Acquire units of a pool",
+		Description: "A denial is 409 with the decision, signed as `reply` if the request had a nonce. With `wait` the request is held until units are free or the time is over.",
+	}, nil, []answer{
+		{http.StatusCreated, "The lease", LeaseAnswer{}}, {http.StatusAccepted, "A place in the queue", LeaseAnswer{}},
+		{http.StatusOK, "The fallback is in force, without a lease", LeaseAnswer{}},
+	}, s.acquire)
+	serve(s, route{
+		ID: "renew-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/renew", Tag: "lease", Permission: access.LicenseKey, Class: renew,
+		Summary: "Keep a lease for another while",
+	}, []parameter{{Name: "id", In: "path", Kind: "string", Doc: "The lease"}},
+		[]answer{{http.StatusOK, "The lease", LeaseAnswer{}}}, s.renew)
+	serve(s, route{
+		ID: "release-lease", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tag: "lease", Permission: access.LicenseKey, Or: access.LeaseFree, Class: release,
+		Summary:     "Give a lease back",
+		Description: "A program names the generation. With `force`, and a token that may free leases, somebody else's lease is ended; what was signed lives on until `free_at`.",
+	}, []parameter{
+		{Name: "id", In: "path", Kind: "string", Doc: "The lease"},
+		{Name: "generation", In: "query", Kind: "integer", Doc: "Of the lease as it was last signed"},
+		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
+	}, []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
+	s.leaseBatchRoutes()
+	s.ticketRoutes()
+}
+
+func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
+	if in.Wait < 0 || in.Wait > maxWait {
+		return licensing.Errorf(licensing.Invalid, "wait is from 0 to %d seconds", maxWait).At("wait")
+	}
+	ctx := req.Context()
+	if in.Wait > 0 {
+		held, end, err := s.hold(c, req, time.Duration(in.Wait)*time.Second)
+		if err != nil {
+			return err
+		}
+		defer end()
+		ctx = held
+	}
+	g, err := s.Authority.Acquire(ctx, c.principal, in.request())
+	if err != nil {
+		return err
+	}
+	return s.granted(c, g, http.StatusCreated)
+}
+
+func (b *AcquireBody) request() authority.AcquireRequest {
+	return authority.AcquireRequest{
+		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: b.Holder.holder(), Instance: b.Instance,
+		For: licensing.Span(b.For), Wait: licensing.Span(b.Wait),
+		Asker: licensing.Asker{Service: b.Service, Version: b.Version, Region: b.Region},
+	}
+}
+
+func (b HolderBody) holder() authority.Holder {
+	return authority.Holder{Kind: b.Kind, ID: b.ID, Components: b.Components}
+}
+
+// hold takes a request that waits out of what counts as work, and gives it a
+// context that ends when the server stops.
+func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.Context, func(), error) {
+	leave, ok := s.held.enter(c.principal.License)
+	if !ok {
+		return nil, nil, licensing.Errorf(licensing.Unavailable, "too many requests are waiting; ask without wait, and again later")
+	}
+	c.rest(s.shedder)
+	control := http.NewResponseController(c)
+	if err := control.SetReadDeadline(time.Time{}); err == nil {
+		err = control.SetWriteDeadline(s.Now().Add(wait + writeTimeout))
+		if err != nil {
+			leave()
+			return nil, nil, err
+		}
+	}
+	ctx, cancel := context.WithCancel(req.Context())
+	unhook := context.AfterFunc(s.stopping, cancel)
+	return ctx, func() { unhook(); cancel(); leave() }, nil
+}
+
+// granted answers what became of an acquire or a renewal.
+func (s *server) granted(c *call, g authority.Granted, held int) error {
+	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
+		s.fail(c, p)
+		return nil
+	}
+	status := http.StatusOK
+	switch {
+	case g.Ticket != nil:
+		status = http.StatusAccepted
+	case g.Lease != nil:
+		status = held
+	}
+	s.writeJSON(c, status, "application/json", leaseAnswer(g))
+	return nil
+}
+
+func leaseAnswer(g authority.Granted) LeaseAnswer {
+	a := LeaseAnswer{Decision: g.Decision, Lease: g.Document, Reply: g.Reply}
+	if g.Lease != nil {
+		a.ID, a.Generation = string(g.Lease.ID), g.Lease.Generation
+	}
+	if g.Ticket != nil {
+		a.Ticket = string(g.Ticket.ID)
+	}
+	return a
+}
+
+// denied returns the problem that a decision is, nil if it allows. What is
+// unavailable is no denial.
+func (s *server) denied(c *call, d license.Decision, reply string) *Problem {
+	switch d.Outcome {
+	case license.Denied:
+		p := newProblem(c, http.StatusConflict, licensing.Conflict, d.Reason)
+		p.Type, p.Decision, p.Reply = "urn:copyhold:decision:"+d.Code, &d, reply
+		return p
+	case license.Unavailable:
+		p := newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, d.Reason)
+		p.Decision = &d
+		return p
+	}
+	return nil
+}
+
+func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
+	g, err := s.Authority.Renew(req.Context(), c.principal, in.request(req.PathValue("id")))
+	if err != nil {
+		return err
+	}
+	return s.granted(c, g, http.StatusOK)
+}
+
+func (b *RenewBody) request(id string) authority.RenewalRequest {
+	return authority.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation, Instance: b.Instance,
+		Nonce: b.Nonce, For: licensing.Span(b.For)}
+}
+
+func (s *server) release(c *call, req *http.Request, _ *none) error {
+	query := req.URL.Query()
+	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Force: query.Get("force") == "true"}
+	if text := query.Get("generation"); text != "" {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return licensing.Errorf(licensing.Invalid, "generation is a whole number").At("generation")
+		}
+		r.Generation = n
+	}
+	freed, err := s.Authority.Release(req.Context(), c.principal, r)
+	if err != nil {
+		return err
+	}
+	s.writeJSON(c, http.StatusOK, "application/json", ReleaseAnswer{string(freed.ID), unix(freed.FreeAt)})
+	return nil
+}
+
+func unix(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}

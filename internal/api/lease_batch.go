@@ -1,0 +1,112 @@
+package api
+
+import (
+	"net/http"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+)
+
+// BatchBody is many requests of one program. None of them waits.
+type BatchBody struct {
+	Acquire []AcquireBody `json:"acquire,omitempty"`
+	Renew   []BatchRenew  `json:"renew,omitempty"`
+	Release []LeaseName   `json:"release,omitempty"`
+}
+
+// BatchRenew keeps one lease of a batch.
+type BatchRenew struct {
+	ID         string `json:"id"`
+	Generation int64  `json:"generation"`
+	Instance   string `json:"instance,omitempty"`
+	Nonce      string `json:"nonce,omitempty"`
+	For        int64  `json:"for,omitempty"`
+}
+
+// LeaseName is a lease as its holder knows it.
+type LeaseName struct {
+	ID         string `json:"id"`
+	Generation int64  `json:"generation"`
+}
+
+// BatchAnswer has an outcome for each request, in their order.
+type BatchAnswer struct {
+	Acquire []BatchOutcome `json:"acquire,omitempty"`
+	Renew   []BatchOutcome `json:"renew,omitempty"`
+	Release []BatchOutcome `json:"release,omitempty"`
+}
+
+// BatchOutcome is what one request would have been answered alone.
+type BatchOutcome struct {
+	Status  int            `json:"status" doc:"The HTTP status it would have had alone"`
+	Lease   *LeaseAnswer   `json:"lease,omitempty"`
+	Release *ReleaseAnswer `json:"release,omitempty"`
+	Problem *Problem       `json:"problem,omitempty"`
+}
+
+func (s *server) leaseBatchRoutes() {
+	serve(s, route{
+		ID: "batch-leases", Method: http.MethodPost, Path: "/v1/leases/batch", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
+		Summary:     "Acquire, renew and release many leases",
+		Description: "Each request has its own outcome; nothing is held open.",
+	}, nil, []answer{{http.StatusOK, "The outcomes", BatchAnswer{}}}, s.batch)
+}
+
+func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
+	q := authority.LeaseBatch{
+		Acquire: make([]authority.AcquireRequest, len(in.Acquire)),
+		Renew:   make([]authority.RenewalRequest, len(in.Renew)),
+		Release: make([]authority.ReleaseRequest, len(in.Release)),
+	}
+	for i := range in.Acquire {
+		q.Acquire[i] = in.Acquire[i].request()
+		q.Acquire[i].Wait = 0
+	}
+	for i, r := range in.Renew {
+		body := RenewBody{r.Generation, r.Instance, r.Nonce, r.For}
+		q.Renew[i] = body.request(r.ID)
+	}
+	for i, r := range in.Release {
+		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation}
+	}
+	out := s.Authority.Batch(req.Context(), c.principal, q)
+	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{
+		Acquire: s.outcomes(c, out.Acquire, http.StatusCreated),
+		Renew:   s.outcomes(c, out.Renew, http.StatusOK),
+		Release: s.outcomes(c, out.Release, 0),
+	})
+	return nil
+}
+
+// outcomes turns what became of requests into answers; held is the status of a
+// lease, 0 for releases.
+func (s *server) outcomes(c *call, all []authority.LeaseOutcome, held int) []BatchOutcome {
+	answers := make([]BatchOutcome, len(all))
+	for i, o := range all {
+		switch {
+		case o.Err != nil:
+			p := s.problem(c, o.Err)
+			answers[i] = BatchOutcome{Status: p.Status, Problem: p}
+		case held == 0:
+			answers[i] = BatchOutcome{Status: http.StatusOK, Release: &ReleaseAnswer{string(o.Released.ID), unix(o.Released.FreeAt)}}
+		default:
+			answers[i] = s.leaseOutcome(c, o.Granted, held)
+		}
+	}
+	return answers
+}
+
+func (s *server) leaseOutcome(c *call, g authority.Granted, held int) BatchOutcome {
+	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
+		return BatchOutcome{Status: p.Status, Problem: p}
+	}
+	a := leaseAnswer(g)
+	switch {
+	case g.Ticket != nil:
+		return BatchOutcome{Status: http.StatusAccepted, Lease: &a}
+	case g.Lease != nil:
+		return BatchOutcome{Status: held, Lease: &a}
+	}
+	return BatchOutcome{Status: http.StatusOK, Lease: &a}
+}

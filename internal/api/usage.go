@@ -1,0 +1,108 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// UsageBody is consumption to record.
+type UsageBody struct {
+	Events []UsageEvent `json:"events" doc:"1 to 1,000"`
+	Nonce  string       `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
+}
+
+// UsageEvent is consumption that is recorded once, however often it is sent.
+type UsageEvent struct {
+	ID       string        `json:"id" doc:"The event's own name"`
+	Meter    string        `json:"meter"`
+	Quantity license.Value `json:"quantity" doc:"A decimal as \"1.25\", or a whole number"`
+	At       license.Value `json:"at,omitzero" doc:"RFC 3339, or Unix seconds; now when left out"`
+}
+
+// scalar stands in the document for license.Value: a text, a whole number, or
+// true or false.
+type scalar struct{}
+
+// Schema implements huma.SchemaProvider.
+func (scalar) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}, {Type: huma.TypeBoolean}}}
+}
+
+// quantity returns the decimal that v is, empty if v is none.
+func quantity(v license.Value) string {
+	if n, ok := v.Int(); ok {
+		return strconv.FormatInt(n, 10)
+	}
+	text, _ := v.Text()
+	return text
+}
+
+// moment returns the time that v is, as RFC 3339 or as Unix seconds; zero if left out.
+func moment(v license.Value) (time.Time, error) {
+	if v.IsZero() {
+		return time.Time{}, nil
+	}
+	if n, ok := v.Int(); ok {
+		return time.Unix(n, 0).UTC(), nil
+	}
+	text, _ := v.Text()
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return t, licensing.Errorf(licensing.Invalid, "at is a time as 2026-11-22T03:00:00Z, or Unix seconds").At("at")
+	}
+	return t, nil
+}
+
+// UsageAnswer has a result for each event, in their order.
+type UsageAnswer struct {
+	Results []UsageResult `json:"results"`
+	Reply   string        `json:"reply,omitempty" doc:"The first denial, or else the last decision, signed for the nonce"`
+}
+
+// UsageResult is what became of an event.
+type UsageResult struct {
+	ID       string            `json:"id"`
+	Status   string            `json:"status" enum:"recorded,duplicate,denied,invalid"`
+	Decision *license.Decision `json:"decision,omitempty" doc:"Not of an invalid event"`
+	Reason   string            `json:"reason,omitempty" doc:"Why an event is invalid"`
+}
+
+// usageRoutes registers how programs tell what they consumed.
+func (s *server) usageRoutes() {
+	serve(s, route{
+		ID: "record-usage", Method: http.MethodPost, Path: "/v1/usage", Tag: "usage", Permission: access.LicenseKey, Class: usage,
+		Summary:     "Record usage of meters",
+		Description: "An event is counted once, told by its id. Each has its own status; one that is denied was not recorded.",
+	}, nil, []answer{{http.StatusOK, "The results", UsageAnswer{}}},
+		func(c *call, req *http.Request, in *UsageBody) error {
+			events := make([]authority.UsageEvent, len(in.Events))
+			for i, e := range in.Events {
+				at, err := moment(e.At)
+				if err != nil {
+					return err
+				}
+				events[i] = authority.UsageEvent{ID: e.ID, Meter: e.Meter, Quantity: quantity(e.Quantity), At: at}
+			}
+			done, err := s.Authority.Usage(req.Context(), c.principal, events, in.Nonce)
+			if err != nil {
+				return err
+			}
+			out := UsageAnswer{Results: make([]UsageResult, len(done.Results)), Reply: done.Reply}
+			for i, r := range done.Results {
+				out.Results[i] = UsageResult{ID: r.ID, Status: string(r.Status), Reason: r.Reason}
+				if r.Decision.Outcome != "" {
+					out.Results[i].Decision = &r.Decision
+				}
+			}
+			s.writeJSON(c, http.StatusOK, "application/json", out)
+			return nil
+		})
+}
