@@ -18,11 +18,22 @@ type reader struct {
 	file     string
 	plan     licensing.PlanName
 	findings []Finding
+	faults   int // found so far, listed or not
 	places   map[string]*yaml.Node // of the document in hand, by path
 }
 
-// fault records an error at a node.
+// maxFindings is how many faults of one file are worth reading.
+const maxFindings = 200
+
+// fault records an error at a node, up to maxFindings of them.
 func (r *reader) fault(n *yaml.Node, path, code, message string) {
+	r.faults++
+	switch {
+	case len(r.findings) > maxFindings:
+		return
+	case len(r.findings) == maxFindings:
+		path, code, message = "", "too-many", "there are more faults than are listed"
+	}
 	r.findings = append(r.findings, Finding{
 		File: r.file, Line: n.Line, Column: n.Column, Severity: SevError,
 		Code: code, Plan: r.plan, Path: path, Message: message,

@@ -161,7 +161,7 @@ func parse(f File) ([]document, []Finding) {
 			docs = append(docs, r.document(n.Content[0]))
 		}
 	}
-	if len(docs) == 0 && len(r.findings) == 0 {
+	if len(docs) == 0 && r.faults == 0 {
 		r.fault(start, "", "empty", "the file describes no plan")
 	}
 	return docs, r.findings
@@ -184,7 +184,7 @@ func (r *reader) yaml(err error) {
 // document reads one YAML document, a plan or what a product's plans share.
 func (r *reader) document(n *yaml.Node) document {
 	r.plan, r.places = "", map[string]*yaml.Node{}
-	before := len(r.findings)
+	before := r.faults
 	d := document{Source: Source{File: r.file, root: n}}
 	if o := r.object(n, ""); o != nil {
 		d.shared = o.fields["plan"] == nil && o.fields["term"] == nil
@@ -195,6 +195,6 @@ func (r *reader) document(n *yaml.Node) document {
 		}
 	}
 	d.places = r.places
-	d.ok = len(r.findings) == before
+	d.ok = r.faults == before
 	return d
 }

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -173,6 +175,22 @@ func TestFaultsNameTheirPlaceAndCode(t *testing.T) {
 		if len(sources) > 0 && !strings.Contains(c.want, "duplicate-plan") {
 			t.Errorf("%.200q: a plan with a fault is returned", c.text)
 		}
+	}
+}
+
+func TestAFileFullOfFaultsIsCutShort(t *testing.T) {
+	var text strings.Builder
+	text.WriteString(plain + "pools:\n")
+	for i := range 5000 {
+		fmt.Fprintf(&text, "  p%d: {x: 1}\n", i)
+	}
+	text.WriteString("---\nproduct: a\nplan: c\nterm: {}\n")
+	sources, findings := Read([]File{{Name: "p.yaml", Text: text.String()}})
+	if len(sources) != 0 {
+		t.Error("a plan with a fault that is not listed is returned")
+	}
+	if len(findings) != maxFindings+1 || !slices.ContainsFunc(findings, func(f Finding) bool { return f.Code == "too-many" }) {
+		t.Errorf("%d findings", len(findings))
 	}
 }
 
