@@ -18,7 +18,7 @@ type reader struct {
 	file     string
 	plan     licensing.PlanName
 	findings []Finding
-	faults   int // found so far, listed or not
+	faults   int                   // found so far, listed or not
 	places   map[string]*yaml.Node // of the document in hand, by path
 }
 
