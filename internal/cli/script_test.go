@@ -29,13 +29,16 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("EXAMPLES", examples())
+			env.Values[runningServer{}] = new(*testServer)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"embed":  scriptEmbed,
 			"json":   scriptJSON,
 			"keep":   scriptKeep,
+			"server": scriptServer,
 			"status": scriptStatus,
+			"stop":   scriptStop,
 		},
 	})
 }

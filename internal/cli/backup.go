@@ -1,0 +1,186 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+)
+
+func (c *cli) backupCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "backup --to FILE",
+		Short: "Write everything of a running server to one encrypted file",
+		Long: `Backup asks the server for its whole database as it is at one moment, encrypted to
+the server's sealing key, and checks the file's size and end. It needs an owner's
+token that spans environments. Keep the sealing key elsewhere: without it the backup
+opens for nobody.`,
+		Example: "  copyhold backup --to copyhold-2026-11-22.backup --token-file /var/lib/copyhold/owner.token",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			server, err := c.client(byToken)
+			if err != nil {
+				return err
+			}
+			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/backup"})
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			size, err := writeWhole(file, in)
+			return c.done(err, "%s: %d bytes", file, size)
+		},
+	}
+	cmd.Flags().StringVar(&file, "to", "", "new file to write")
+	required(cmd, "to")
+	return cmd
+}
+
+// writeWhole writes a new file and syncs it; a file that could not be written
+// whole is not left behind.
+func writeWhole(name string, from io.Reader) (int64, error) {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	size, err := io.Copy(f, from)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return size, errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(name))
+	}
+	return size, nil
+}
+
+func (c *cli) restoreCommand() *cobra.Command {
+	var check bool
+	var identities []string
+	cmd := &cobra.Command{
+		Use:   "restore FILE",
+		Short: "Fill an empty data folder or database from a backup",
+		Long: `Restore checks a backup whole (its manifest, its seal and the log in it) and fills an
+empty database with it, of either engine. The server must not run. The sealing key of
+the server that was backed up has to be in place: in sealing.key in the data folder,
+in COPYHOLD_SEALING_KEY, or as systemd credential. With --check nothing is written.
+Exit status 4: the backup is damaged or was changed.`,
+		Example: `  copyhold restore copyhold-2026-11-22.backup --data /var/lib/copyhold
+  copyhold restore copyhold-2026-11-22.backup --check`,
+		Args: exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in, err := os.Open(args[0])
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			defer in.Close()
+			keys, err := readIdentities(identities)
+			if err != nil {
+				return err
+			}
+			if check {
+				return c.checkBackup(cmd, in, keys)
+			}
+			return c.restore(cmd, in, keys)
+		},
+	}
+	serverFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&check, "check", false, "only check the backup")
+	cmd.Flags().StringArrayVar(&identities, "identity", nil, "file with an age identity that opens it, if the sealing key does not; may be repeated")
+	return cmd
+}
+
+func readIdentities(files []string) ([]age.Identity, error) {
+	var all []age.Identity
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, exitf(exitUsage, "%w", err)
+		}
+		found, err := age.ParseIdentities(strings.NewReader(string(text)))
+		if err != nil {
+			return nil, exitf(exitUsage, "%s holds no age identity", file) // age's error would quote it
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func (c *cli) checkBackup(cmd *cobra.Command, in io.Reader, identities []age.Identity) error {
+	loaded, err := c.serverConfig(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	sealing, err := c.sealingSource(loaded.Config).Load(false)
+	if err != nil {
+		return exitf(exitUsage, "%w", err)
+	}
+	b, err := authority.CheckBackup(in, sealing, identities...)
+	if err != nil {
+		return damagedBackup(err)
+	}
+	return c.printBackup(b)
+}
+
+func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identity) error {
+	loaded, err := c.serverConfig(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	sealing, err := c.sealingSource(loaded.Config).Load(false)
+	if err != nil {
+		return exitf(exitUsage, "%w", err)
+	}
+	if err := os.MkdirAll(filepath.Clean(loaded.Data), 0o700); err != nil {
+		return err
+	}
+	db, err := openDatabase(cmd.Context(), loaded.Config)
+	if err != nil {
+		return err
+	}
+	b, err := authority.Restore(cmd.Context(), authority.Config{
+		DB: db, Ring: signing.NewRing(sealing), Dir: loaded.Data, Log: c.logger(loaded.Log),
+	}, in, identities...)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return damagedBackup(err)
+	}
+	return c.printBackup(b)
+}
+
+// damagedBackup tells apart a backup that cannot be believed from a place that
+// it cannot go to.
+func damagedBackup(err error) error {
+	if licensing.CodeOf(err) == licensing.Invalid {
+		return exitf(exitTampered, "%w", err)
+	}
+	return err
+}
+
+func (c *cli) printBackup(b authority.Backup) error {
+	if c.asJSON() {
+		return c.printJSON(b)
+	}
+	var rows, size int64
+	for _, chunk := range b.Chunks {
+		rows, size = rows+chunk.Rows, size+chunk.Size
+	}
+	c.printFields(record{
+		"deployment": b.Deployment, "at": b.At.UTC().Format(time.RFC3339), "engine": b.Engine,
+		"rows": strconv.FormatInt(rows, 10), "size": strconv.FormatInt(size, 10) + " bytes",
+	},
+		column{head: "DEPLOYMENT", path: "deployment"}, column{head: "TAKEN", path: "at"}, column{head: "FROM", path: "engine"},
+		column{head: "ROWS", path: "rows"}, column{head: "SIZE", path: "size"})
+	return c.done(nil, "%s", c.tint("ok"))
+}

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/config"
+)
+
+// A testServer is a real server in this process, for a script.
+type testServer struct {
+	*server
+	stop context.CancelFunc
+	done chan error
+}
+
+// startTestServer serves a data folder on a free port.
+func startTestServer(data string) (*testServer, error) {
+	loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": "127.0.0.1:0", "shutdown": "2s"}})
+	if err != nil {
+		return nil, err
+	}
+	c := &cli{program: Program{Args: []string{"copyhold"}, Stdout: io.Discard, Stderr: io.Discard}, http: &http.Client{}}
+	ctx, stop := context.WithCancel(context.Background())
+	s, err := c.startServer(ctx, loaded.Config, slog.New(slog.DiscardHandler), authority.FirstEnvironments())
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	t := &testServer{server: s, stop: stop, done: make(chan error, 1)}
+	go func() { t.done <- s.serve(ctx) }()
+	return t, nil
+}
+
+func (t *testServer) close() error {
+	t.stop()
+	return <-t.done
+}
+
+// runningServer is the key of a script's server among its values.
+type runningServer struct{}
+
+// scriptServer starts a server on a data folder: server FOLDER. It sets
+// COPYHOLD_URL and COPYHOLD_TOKEN_FILE for the commands that follow.
+func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: server FOLDER")
+	}
+	s, err := startTestServer(ts.MkAbs(args[0]))
+	ts.Check(err)
+	running := ts.Value(runningServer{}).(**testServer)
+	*running = s
+	ts.Defer(func() {
+		if *running == s {
+			ts.Check(s.close())
+		}
+	})
+	ts.Setenv("COPYHOLD_URL", s.URL())
+	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(ts.MkAbs(args[0]), ownerTokenFile))
+}
+
+// scriptStop stops the script's server.
+func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
+	running := ts.Value(runningServer{}).(**testServer)
+	s := *running
+	*running = nil
+	ts.Check(s.close())
+}
