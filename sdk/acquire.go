@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,9 +23,8 @@ type AcquireOptions struct {
 	Units    int64         // 0 is 1
 	Wait     time.Duration // how long to wait for a unit of a full pool; it is granted in order
 	For      time.Duration // borrow: hold it that long without a server; Close does not give it back
-	Keep     bool          // hold it beyond the end of this process, for activations
 	Holder   *Holder       // in place of the client's
-	Instance string        // in place of the client's
+	Instance string        // in place of one for each lease that the client holds of the pool
 }
 
 type acquireRequest struct {
@@ -43,7 +43,7 @@ type leaseAnswer struct {
 	Decision license.Decision `json:"decision"`
 	Lease    string           `json:"lease"`
 	Reply    string           `json:"reply"`
-	Ticket   json.RawMessage  `json:"ticket"`
+	Ticket   string           `json:"ticket"`
 }
 
 // A grant is a proven answer about a lease, or a place in the queue.
@@ -55,8 +55,9 @@ type grant struct {
 	ticket string         // in the queue
 }
 
-// Acquire takes units of a pool. What an earlier process of this slot still holds, such
-// as a borrowed unit, is taken up without asking. A denial is a *DecisionError for which
+// Acquire takes units of a pool, for each call others, except that a holder has only one
+// lease without end. What an earlier process of this slot still holds, such as a borrowed
+// unit, is taken up without asking. A denial is a *DecisionError for which
 // IsDenied is true; it tells who holds the units and when one will be free. When no
 // server answers, IsUnavailable is true.
 func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*Lease, error) {
@@ -67,6 +68,7 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 	if err != nil {
 		return nil, err
 	}
+	defer c.reserve(l)()
 	if held := c.claim(l); held != nil {
 		return held, nil
 	}
@@ -79,14 +81,56 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if held := c.leaseOf(got.doc); held != nil {
+		l = held
+	}
 	if err := c.install(l, got); err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	l.claimed = true
-	c.leases = append(c.leases, l)
+	if !c.holds(l) {
+		c.leases = append(c.leases, l)
+	}
 	c.apply()
 	c.persist()
 	return l, nil
+}
+
+// leaseOf returns the lease that is held already under the same id, nil if none is.
+func (c *Client) leaseOf(doc *license.Lease) *Lease {
+	for _, l := range c.leases {
+		if doc != nil && l.doc != nil && !l.released && l.doc.Lease == doc.Lease {
+			return l
+		}
+	}
+	return nil
+}
+
+// reserve keeps others that acquire at the same time from using the instance of l, and
+// gives l one of its own unless the caller named it.
+func (c *Client) reserve(l *Lease) (free func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	base := l.instance
+	for n := 2; !l.named && c.uses(l); n++ {
+		l.instance = base + "." + strconv.Itoa(n)
+	}
+	c.acquiring = append(c.acquiring, l)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.acquiring = slices.DeleteFunc(c.acquiring, func(other *Lease) bool { return other == l })
+	}
+}
+
+// uses reports whether another lease of the pool has the instance of l.
+func (c *Client) uses(l *Lease) bool {
+	same := func(other *Lease) bool {
+		return other.pool == l.pool && other.holder.ID == l.holder.ID && other.instance == l.instance
+	}
+	return slices.ContainsFunc(c.acquiring, same) || slices.ContainsFunc(c.leases, func(other *Lease) bool {
+		return same(other) && (other.claimed || other.units != l.units)
+	})
 }
 
 func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
@@ -97,13 +141,13 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 	}
 	l := &Lease{
 		client: c, pool: pool, units: max(o.Units, 1), holder: c.holderOf(pool), instance: c.instance,
-		request: rand.Text(), borrowed: o.For, keep: o.Keep || o.For > 0, ended: make(chan struct{}),
+		request: rand.Text(), borrowed: o.For, keep: o.For > 0, ended: make(chan struct{}),
 	}
 	if o.Holder != nil {
 		l.holder = *o.Holder
 	}
 	if o.Instance != "" {
-		l.instance = o.Instance
+		l.instance, l.named = o.Instance, true
 	}
 	return l, nil
 }
@@ -134,7 +178,7 @@ func (c *Client) claim(want *Lease) *Lease {
 			l.holder.Kind != want.holder.Kind || l.holder.ID != want.holder.ID || l.instance != want.instance || !l.standing.State.Full() {
 			continue
 		}
-		l.claimed, l.keep, l.borrowed = true, want.keep, want.borrowed
+		l.claimed, l.keep, l.borrowed = true, l.keep || want.keep, want.borrowed
 		l.renew.hasten(c.sys.boot())
 		return l
 	}
@@ -152,17 +196,31 @@ func (c *Client) await(ctx context.Context, l *Lease, o AcquireOptions) (grant, 
 		if err != nil {
 			return grant{}, err
 		}
-		if got.doc != nil || got.reply != nil && got.reply.Decision.Outcome == license.Allowed {
+		switch {
+		case got.doc != nil:
 			return got, nil
-		}
-		if got.ticket == "" {
+		case got.ticket != "":
+		case got.reply.Decision.Outcome == license.Allowed:
+			return got, nil
+		default:
 			return grant{}, &DecisionError{Decision: got.reply.Decision}
 		}
 		if c.sys.boot() >= deadline || ctx.Err() != nil {
 			c.leaveQueue(got.ticket)
-			return grant{}, unavailable(fmt.Errorf("waiting for a unit of %s: %w", l.pool, context.DeadlineExceeded))
+			return grant{}, tooLong(l.pool, got.reply)
 		}
 	}
+}
+
+// tooLong is that a unit did not become free in time, as the server has signed it.
+func tooLong(pool string, queued *license.Reply) error {
+	err := fmt.Errorf("waiting for a unit of %s: %w", pool, context.DeadlineExceeded)
+	if queued == nil {
+		return unavailable(err)
+	}
+	d := queued.Decision
+	d.Outcome, d.Code = license.Denied, license.CodePoolFull
+	return &DecisionError{Decision: d, cause: err}
 }
 
 func (l *Lease) acquire(nonce string) acquireRequest {
@@ -193,7 +251,7 @@ func (c *Client) ask(ctx context.Context, request acquireRequest, wait time.Dura
 }
 
 func (r acquireRequest) matches(doc *license.Lease) error {
-	if doc.Pool != r.Pool || doc.Units != r.Units || doc.Instance != r.Instance {
+	if doc.Pool != r.Pool || doc.Units != r.Units || doc.Instance != r.Instance && doc.Instance != "" {
 		return errors.New("the lease is for another pool, amount or instance")
 	}
 	return nil
@@ -212,27 +270,15 @@ func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (g
 		return got, err
 	}
 	if a.status == http.StatusAccepted {
-		if got.ticket = ticketID(body.Ticket); got.ticket == "" {
+		if got.ticket = body.Ticket; got.ticket == "" {
 			return got, errors.New("the answer names no ticket")
 		}
-		return got, nil
+		if body.Reply == "" {
+			return got, nil // a place in the queue gives and takes nothing
+		}
 	}
 	got.reply, err = got.proof.reply(ctx, from, body.Reply)
 	return got, err
-}
-
-// ticketID reads a ticket's name, bare or as the member id of an object.
-func ticketID(data json.RawMessage) (id string) {
-	if json.Unmarshal(data, &id) == nil {
-		return id
-	}
-	var object struct {
-		ID string `json:"id"`
-	}
-	if json.Unmarshal(data, &object) != nil {
-		return ""
-	}
-	return object.ID
 }
 
 // lease verifies a lease that answers the proof's nonce.
@@ -267,7 +313,8 @@ func (c *Client) install(l *Lease, got grant) error {
 			return err
 		}
 	}
-	l.doc, l.compact, l.fallback, l.lost = got.doc, got.text, false, nil
+	l.doc, l.compact, l.fallback, l.lost, l.nonce = got.doc, got.text, false, nil, ""
+	l.keep = l.keep || got.doc.Instance == "" // without end: an activation
 	l.renew.between(got.doc.Refresh)
 	return nil
 }

@@ -41,21 +41,23 @@ type Client struct {
 	wake chan struct{} // there may be work
 	done chan struct{} // closed when the goroutine has ended
 
-	mu       sync.Mutex // held for moments, never over the network
-	clock    clock
-	trust    trust
-	document document
-	leases   []*Lease
-	refresh  schedule
-	flush    schedule
-	stream   stream
-	doubt    doubt
-	until    int64 // effective time at which what checks see changes by itself; 0 never
-	timer    *time.Timer
-	closed   bool
-	contact  contact
-	changes  changes
-	quotas   map[string]license.Decision // the last signed decision on a meter
+	mu        sync.Mutex // held for moments, never over the network
+	clock     clock
+	trust     trust
+	document  document
+	leases    []*Lease
+	acquiring []*Lease // on their way
+	refresh   schedule
+	refreshed time.Duration // on the boot clock: the last success
+	flush     schedule
+	stream    stream
+	doubt     doubt
+	until     int64 // effective time at which what checks see changes by itself; 0 never
+	timer     *time.Timer
+	closed    bool
+	contact   contact
+	changes   changes
+	quotas    map[string]license.Decision // the last signed decision on a meter
 }
 
 // A contact is how asking the server went lately.

@@ -50,6 +50,16 @@ func (c *clock) advance(signed int64, fresh bool) bool {
 	return moved
 }
 
+// best returns the time to stamp what happens now with: signed time plus the time since,
+// where that is exact.
+func (c *clock) best() int64 {
+	r := c.read()
+	if c.exact {
+		return r.trusted
+	}
+	return r.now
+}
+
 // A clockRecord is the clock as it is kept on disk. The wall clock has no part in it.
 type clockRecord struct {
 	Signed int64         `json:"signed"`

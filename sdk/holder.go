@@ -110,10 +110,10 @@ func findPodUID(text string) string {
 // copy of the cache folder.
 func (s system) defaultHolder(instance string) Holder {
 	if uid := podUID(s.getenv); uid != "" {
-		return Holder{Kind: KindWorkload, ID: "pod:" + uid}
+		return Holder{Kind: KindWorkload, ID: identifier("pod:" + uid)}
 	}
 	if id := jobID(s.getenv); id != "" {
-		return Holder{Kind: KindWorkload, ID: id}
+		return Holder{Kind: KindWorkload, ID: identifier(id)}
 	}
 	return Holder{Kind: KindMachine, ID: instance}
 }
@@ -121,7 +121,19 @@ func (s system) defaultHolder(instance string) Holder {
 // accountName is the holder of pools that count people, unless one was named.
 func accountName() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
-		return u.Username
+		return identifier(u.Username)
 	}
 	return ""
+}
+
+// identifier makes an id of what a system calls something: without spaces, at most 200
+// bytes.
+func identifier(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r <= ' ' || r == 0x7f {
+			return '_'
+		}
+		return r
+	}, name)
+	return name[:min(len(name), 200)]
 }

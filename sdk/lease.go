@@ -28,7 +28,9 @@ type Lease struct {
 	doc      *license.Lease
 	compact  string
 	borrowed time.Duration // asked for; renewed for as long again
-	keep     bool          // outlives the process
+	keep     bool          // outlives the process: borrowed, or without end
+	named    bool          // the caller chose the instance
+	nonce    string        // of the renewal that is under way: the same until it is answered
 	fallback bool          // no units, only the fallback set
 	claimed  bool          // by Acquire in this process
 	since    time.Duration // on the boot clock: taken from the cache
@@ -44,6 +46,8 @@ type leaseRecord struct {
 	Request  string        `json:"request"`
 	Lease    string        `json:"lease"`
 	Holder   Holder        `json:"holder"`
+	Instance string        `json:"instance"`
+	Nonce    string        `json:"nonce,omitempty"`
 	Borrowed time.Duration `json:"borrowed,omitempty"`
 	Keep     bool          `json:"keep,omitempty"`
 	Released bool          `json:"released,omitempty"`
@@ -220,8 +224,8 @@ func (c *Client) restoreLeases(records []leaseRecord) {
 			continue
 		}
 		l := &Lease{
-			client: c, pool: doc.Pool, units: doc.Units, holder: r.Holder, instance: doc.Instance,
-			request: r.Request, doc: doc, compact: r.Lease, borrowed: r.Borrowed, keep: r.Keep,
+			client: c, pool: doc.Pool, units: doc.Units, holder: r.Holder, instance: r.Instance,
+			request: r.Request, nonce: r.Nonce, doc: doc, compact: r.Lease, borrowed: r.Borrowed, keep: r.Keep,
 			released: r.Released, since: c.sys.boot(), ended: make(chan struct{}),
 		}
 		l.renew.between(doc.Refresh)

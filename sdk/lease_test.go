@@ -3,6 +3,8 @@ package copyhold
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -254,6 +256,103 @@ func TestACrashedProcessesLeaseIsGivenBackByTheNext(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if w.live() != 0 {
 			t.Errorf("%d are still held", w.live())
+		}
+	})
+}
+
+func TestEachAcquireTakesUnitsOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.capacity = 3
+		o := w.options()
+		c := w.open(t, o)
+		a, b := acquire(t, c, AcquireOptions{}), acquire(t, c, AcquireOptions{})
+		other := acquire(t, w.open(t, o), AcquireOptions{}) // another process with the same folder
+		if w.live() != 3 || a.ID() == b.ID() || b.ID() == other.ID() {
+			t.Fatalf("%d leases", w.live())
+		}
+		time.Sleep(time.Hour)
+		for _, l := range []*Lease{a, b, other} {
+			if l.State() != license.StateValid {
+				t.Errorf("%+v", l.Decision())
+			}
+		}
+	})
+}
+
+func TestALeaseWithoutEndStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.start1(t, o)
+		activate := func() *Lease {
+			l, err := c.Acquire(t.Context(), "machines", AcquireOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		first := activate()
+		if second := activate(); second != first || w.live() != 1 {
+			t.Errorf("%d activations of one machine", w.live())
+		}
+		id := first.ID()
+		_ = c.Close()
+		if w.live() != 1 {
+			t.Fatal("Close deactivated the machine")
+		}
+		w.net.cut("one.test", true)
+		c = w.start1(t, o)
+		if activate().ID() != id {
+			t.Error("not taken up offline")
+		}
+		w.net.cut("one.test", false)
+		time.Sleep(time.Hour)
+		if err := activate().Release(t.Context()); err != nil || w.live() != 0 {
+			t.Errorf("deactivating: %v, %d held", err, w.live())
+		}
+		_ = c.Close()
+	})
+}
+
+// A renewal whose answer was lost is the same question again, also after a crash: the
+// server must not take it for a copy's.
+func TestALostRenewalIsNotAClone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		o := w.options()
+		c := w.open(t, o)
+		l := acquire(t, c, AcquireOptions{})
+		lost := 0
+		w.between(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/renew") && lost < 2 {
+					lost++
+					next.ServeHTTP(discard{rw.Header()}, r)
+					panic(http.ErrAbortHandler)
+				}
+				next.ServeHTTP(rw, r)
+			})
+		})
+		time.Sleep(5*time.Minute + 2*time.Second)
+		kept := readSlot(c.cache.path()).Leases
+		if lost != 1 || len(kept) != 1 || kept[0].Nonce == "" {
+			t.Errorf("%d lost, the question is not kept: %+v", lost, kept)
+		}
+		time.Sleep(20 * time.Minute)
+		if lost != 2 || l.State() != license.StateValid {
+			t.Errorf("%d lost: %+v", lost, l.Decision())
+		}
+	})
+}
+
+func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.capacity, w.full = 0, "queue"
+		_, err := w.open(t, w.options()).Acquire(t.Context(), "seats", AcquireOptions{})
+		if !IsDenied(err) || w.count("DELETE /v1/tickets/{id}") != 1 {
+			t.Errorf("%v", err)
 		}
 	})
 }

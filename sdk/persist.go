@@ -17,7 +17,8 @@ func (c *Client) persist() {
 	for _, l := range c.leases {
 		if l.doc != nil && l.lost == nil {
 			s.Leases = append(s.Leases, leaseRecord{
-				Request: l.request, Lease: l.compact, Holder: l.holder, Borrowed: l.borrowed, Keep: l.keep, Released: l.released,
+				Request: l.request, Lease: l.compact, Holder: l.holder, Instance: l.instance, Nonce: l.nonce,
+				Borrowed: l.borrowed, Keep: l.keep, Released: l.released,
 			})
 		}
 	}

@@ -62,7 +62,7 @@ func (c *Client) listen(ctx context.Context) {
 		return
 	default:
 	}
-	err := c.follow(within)
+	err := c.follow(ctx, within)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if within.Err() != nil {
@@ -74,10 +74,10 @@ func (c *Client) listen(ctx context.Context) {
 	c.log.Debug("the stream of changes ended", "error", err)
 }
 
-// follow reads events until the stream or ctx ends.
-func (c *Client) follow(ctx context.Context) error {
+// follow reads events until the stream or within ends.
+func (c *Client) follow(ctx, within context.Context) error {
 	base, _ := c.net.health()
-	req, err := c.net.request(ctx, base, call{method: http.MethodGet, path: streamPath}, nil)
+	req, err := c.net.request(within, base, call{method: http.MethodGet, path: streamPath}, nil)
 	if err != nil {
 		return err
 	}
@@ -90,6 +90,7 @@ func (c *Client) follow(ctx context.Context) error {
 	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		return fmt.Errorf("status %d, not a stream", res.StatusCode)
 	}
+	c.caughtUp(ctx)
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(make([]byte, 4096), maxAnswer)
 	event := "message"
@@ -97,7 +98,7 @@ func (c *Client) follow(ctx context.Context) error {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		switch {
 		case lines.Text() == "":
-			c.heard(event)
+			c.heard(ctx, event)
 			event = "message"
 		case name == "event":
 			event = strings.TrimSpace(value)
@@ -109,12 +110,32 @@ func (c *Client) follow(ctx context.Context) error {
 	return errors.New("the server closed it")
 }
 
-// heard notes an event, and that everything has to be fetched soon when it tells a change.
-func (c *Client) heard(event string) {
+// heard notes an event, and has everything fetched when it tells a change. The stream
+// stays open meanwhile, so that no change is missed.
+func (c *Client) heard(ctx context.Context, event string) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.stream.heard, c.stream.failures = c.sys.boot(), 0
+	c.mu.Unlock()
 	if event == "license" || event == "revocations" || event == "keyset" {
-		c.refresh.hasten(c.sys.boot() + rand.N(streamSpread))
+		if sleep(ctx, rand.N(streamSpread)) {
+			c.refreshStreaming(ctx)
+		}
 	}
+}
+
+// caughtUp asks once after the stream was opened: what changed while there was none was
+// told to nobody.
+func (c *Client) caughtUp(ctx context.Context) {
+	c.mu.Lock()
+	missed := c.sys.boot()-c.refreshed > time.Second
+	c.mu.Unlock()
+	if missed {
+		c.refreshStreaming(ctx)
+	}
+}
+
+func (c *Client) refreshStreaming(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
+	defer cancel()
+	c.refreshNow(within, 0)
 }

@@ -45,7 +45,7 @@ func (c *Client) RecordUsage(events ...Usage) error {
 		return ErrClosed
 	}
 	c.mu.Lock()
-	now, closed := c.clock.read().now, c.closed
+	now, closed := c.clock.best(), c.closed
 	c.mu.Unlock()
 	if closed {
 		return ErrClosed

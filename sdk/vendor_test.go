@@ -42,9 +42,9 @@ type vendor struct {
 }
 
 type held struct {
-	id, pool, instance string
-	units, generation  int64
-	holder             Holder
+	id, pool, instance, nonce string
+	units, generation         int64
+	holder                    Holder
 }
 
 // span are a document's dates in seconds from its issue.
@@ -251,7 +251,16 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 			used += h.units
 		}
 	}
+	if in.Pool == "machines" { // without end: one for the holder
+		in.Instance = ""
+	}
 	id, again := v.requests[in.RequestID]
+	for _, h := range v.leases {
+		if !again && h.pool == in.Pool && h.holder.ID == in.Holder.ID && h.instance == in.Instance {
+			id, again = h.id, true
+			h.generation++
+		}
+	}
 	if !again && used+in.Units > v.capacity {
 		v.serveFull(w, in)
 		return
@@ -266,9 +275,9 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 
 func (v *vendor) serveFull(w http.ResponseWriter, in acquireRequest) {
 	switch {
-	case in.Wait > 0:
-		d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued}
-		write(w, 202, map[string]any{"decision": d, "ticket": map[string]any{"id": "tic_1"}})
+	case in.Wait > 0 || v.full == "queue":
+		d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued, Reason: "one waits"}
+		write(w, 202, map[string]any{"decision": d, "ticket": "tic_1", "reply": v.reply(in.Nonce, "", d)})
 	case v.full == "fallback":
 		d := license.Decision{Outcome: license.Allowed, Code: license.CodeFallback, Reason: "the pool is full"}
 		write(w, 200, map[string]any{"decision": d, "reply": v.reply(in.Nonce, "", d)})
@@ -286,12 +295,17 @@ func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 		write(w, 404, map[string]any{"title": "Not Found", "code": "not_found"})
 		return
 	}
+	if h.nonce == in.Nonce && h.generation == in.Generation+1 { // the answer was lost
+		write(w, 200, map[string]any{"lease": v.lease(h, in.Nonce)})
+		return
+	}
 	if h.generation != in.Generation {
 		d := license.Decision{Outcome: license.Denied, Code: license.CodeClone, Reason: "another copy renewed this lease"}
 		write(w, 409, map[string]any{"decision": d, "reply": v.reply(in.Nonce, "", d)})
 		return
 	}
 	h.generation++
+	h.nonce = in.Nonce
 	write(w, 200, map[string]any{"lease": v.lease(h, in.Nonce)})
 }
 

@@ -118,12 +118,18 @@ type renewRequest struct {
 	For        int64  `json:"for,omitempty"`
 }
 
-// An unprovenError is that a server answered, unsigned, that it knows no such lease.
+// errNoLease is that a server answered, unsigned, that it knows no such lease.
 var errNoLease = errors.New("the server does not know the lease")
 
 func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
 	c.mu.Lock()
-	request := renewRequest{Generation: l.doc.Generation, Instance: l.instance, Nonce: rand.Text(), For: int64(l.borrowed / time.Second)}
+	if l.nonce == "" {
+		// By the nonce the server tells a repeated question from a copy of this lease, so it
+		// is kept until the answer is there.
+		l.nonce = rand.Text()
+		c.persist()
+	}
+	request := renewRequest{Generation: l.doc.Generation, Instance: l.doc.Instance, Nonce: l.nonce, For: int64(l.borrowed / time.Second)}
 	id := l.doc.Lease
 	c.mu.Unlock()
 	missing := false
