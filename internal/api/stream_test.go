@@ -1,0 +1,39 @@
+package api_test
+
+import (
+	"bufio"
+	"context"
+	"net/http"
+	"strings"
+
+	"copyhold.dev/internal/authority"
+)
+
+// listen opens a stream of changes and returns the names of its events; the
+// channel is closed with the stream.
+func (d *desk) listen(ctx context.Context) <-chan string {
+	d.t.Helper()
+	req, err := http.NewRequestWithContext(ctx, "GET", d.url+"/v1/license/stream", nil)
+	d.check(err)
+	req.Header.Set("Authorization", "License "+d.key)
+	answer, err := d.client.Do(req)
+	d.check(err)
+	if answer.StatusCode != http.StatusOK {
+		d.t.Fatalf("status %d", answer.StatusCode)
+	}
+	heard := make(chan string, 16)
+	go func() {
+		defer close(heard)
+		defer answer.Body.Close()
+		lines := bufio.NewScanner(answer.Body)
+		for lines.Scan() {
+			if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				heard <- name
+			}
+		}
+	}()
+	return heard
+}
+
+// sameDatabase returns what another server on the same database is made of.
+func (d *desk) sameDatabase() authority.Config { return d.config }
