@@ -63,14 +63,21 @@ func (h *holder) Type() string { return "holder" }
 
 // seatFlags declares what an acquire can say, for run and lease acquire.
 func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
-	want.Holder = defaultHolder()
 	flags := cmd.Flags()
 	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
 	flags.Int64Var(&want.Units, "units", 1, "units to take")
-	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user")
+	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default you at this machine")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
 	required(cmd, "pool")
+}
+
+// orDefault is h, or the person at this machine.
+func (h holder) orDefault() holder {
+	if h.ID == "" {
+		return defaultHolder()
+	}
+	return h
 }
 
 // defaultHolder is the person at this machine.
