@@ -155,17 +155,17 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 // holderOf is who holds units of a pool unless the caller says.
 func (c *Client) holderOf(pool string) Holder {
 	doc := c.document.license
-	if doc == nil || doc.Pools[pool].Holder != KindUser {
+	if doc == nil || doc.Pools[pool].Holder != KindUser || c.holder.Kind == KindUser {
 		return c.holder
 	}
 	name := c.options.User
-	if name == "" && c.holder.Kind == KindMachine { // many pods and jobs share one account
+	if name == "" {
 		name = accountName()
 	}
 	if name == "" {
 		return c.holder
 	}
-	return Holder{Kind: KindUser, ID: identifier(name)}
+	return Holder{Kind: KindUser, ID: name}
 }
 
 // claim takes up a lease that an earlier process of this slot left, or returns nil.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -66,9 +65,7 @@ func (c *Client) work(ctx context.Context) {
 	}
 	if c.check(func(now int64, boot time.Duration) bool { return c.flush.due(now, boot) }) {
 		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
-		if err := c.sendUsage(within); err != nil {
-			c.log.Warn("usage waits to be sent", "error", err)
-		}
+		c.sendUsage(within)
 		cancel()
 	}
 }
@@ -214,10 +211,10 @@ func retryOf(err error) time.Duration {
 	return 0
 }
 
-// settle sends usage and gives leases back at the end. It returns what it could not.
-func (c *Client) settle() error {
+// settle sends usage and gives leases back at the end.
+func (c *Client) settle() {
 	if c.net == nil {
-		return nil
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
@@ -232,11 +229,10 @@ func (c *Client) settle() error {
 	c.apply()
 	c.persist()
 	c.mu.Unlock()
-	var errs []error
 	for _, l := range held {
 		if err := c.giveBack(ctx, l, 0); err != nil {
-			errs = append(errs, fmt.Errorf("giving %s back, which ends by itself: %w", l.pool, err))
+			c.log.Warn("a lease was not given back; it ends by itself", "pool", l.pool, "error", err)
 		}
 	}
-	return errors.Join(append(errs, c.sendUsage(ctx))...)
+	c.sendUsage(ctx)
 }

@@ -53,8 +53,6 @@ func (c *cli) client(as credential) (*client, error) {
 	}
 	h := *c.http
 	h.Timeout = c.flags.timeout
-	// A redirect is somebody else's answer, and a secret must not follow it.
-	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{http: &h, settings: s}, nil
 }
 
@@ -164,7 +162,7 @@ func (c *client) send(ctx context.Context, r call, idempotency string) (answer, 
 // context bounds how long that takes.
 func (c *client) stream(ctx context.Context, r call) (io.ReadCloser, error) {
 	patient := *c
-	patient.http = &http.Client{Transport: c.http.Transport, CheckRedirect: c.http.CheckRedirect}
+	patient.http = &http.Client{Transport: c.http.Transport}
 	resp, err := patient.exchange(ctx, r, "")
 	if err != nil {
 		return nil, err

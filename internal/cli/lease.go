@@ -61,7 +61,6 @@ free in time, or no server answered.`,
 			if want.Instance == "" {
 				want.Instance = hostName()
 			}
-			want.Holder = want.Holder.orDefault()
 			server, err := c.client(byKey)
 			if err != nil {
 				return err

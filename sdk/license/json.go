@@ -91,7 +91,7 @@ func (d *decoder) accept(c byte) bool {
 // another reports whether a list or object that ends with end goes on.
 func (d *decoder) another(end byte) bool {
 	d.space()
-	if d.accept(end) {
+	if d.err != nil || d.accept(end) {
 		return false
 	}
 	if !d.accept(',') {

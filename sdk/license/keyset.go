@@ -121,7 +121,10 @@ func (s signers) enough(k int, c Claims) error {
 
 // sharedPayload returns the second part that all compact documents have in common.
 func sharedPayload(list []string) (string, error) {
-	if len(list) == 0 || len(list) > maxSignatures {
+	if len(list) == 0 {
+		return "", fault(ErrThreshold, "no signatures")
+	}
+	if len(list) > maxSignatures {
 		return "", fault(ErrFormat, "%d signatures", len(list))
 	}
 	shared := ""

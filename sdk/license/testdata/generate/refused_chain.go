@@ -223,6 +223,9 @@ func (w *world) refuseFiles() {
 	file("UnknownKey", "with an old key set that lacks the key", "the key set in force is newer", "main",
 		license.Bundle{V: 1, Doc: w.stranger.as(license.TypeLicense, text(minimal())), KeySet: signAll(license.TypeKeySet, w.small(1), w.root1, w.root2)})
 	file("Type", "holding a key set", "not a document for a customer", "pinned", license.Bundle{V: 1, Doc: b.KeySet[0], KeySet: b.KeySet})
+	unsigned := b
+	unsigned.RootSet = append(w.rotation()[:2:2], impostor(w.stranger, w.root3).as(license.TypeRootSet, text(w.secondRootSet())))
+	file("Signature", "with a root set signed wrong", "a wrong one is never passed over", "pinned", unsigned)
 	edited := b
 	edited.Doc = strings.Replace(b.Doc, strings.Split(b.Doc, ".")[1], b64(text(full())), 1)
 	file("Signature", "edited", "the payload is another", "pinned", edited)

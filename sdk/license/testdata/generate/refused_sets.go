@@ -90,7 +90,8 @@ func (w *world) refuseSets() {
 	}
 	three := w.small(3)
 	good := signAll(license.TypeKeySet, three, w.root1, w.root2)
-	list("Format", "no signatures", "an empty list", nil)
+	list("Threshold", "no signatures", "an empty list", nil)
+	list("Format", "one part", "not compact JWS", []string{"AAAA", good[1]})
 	list("Threshold", "one of two signatures", "one root key is not enough", good[:1])
 	list("Threshold", "one signature twice", "the same key counts once", []string{good[0], good[0]})
 	list("Threshold", "one signature and a stranger's", "the stranger does not count", []string{good[0], w.stranger.as(license.TypeKeySet, text(three))})
@@ -176,8 +177,9 @@ func (w *world) refuseRoots() {
 	}
 	set("Signature", "old key's signature wrong", "a wrong one is never passed over", append(as(second, w.root2, w.root4), impostor(w.stranger, w.root1).as(license.TypeRootSet, second)))
 	set("Signature", "new key's signature wrong", "a wrong one is never passed over", append(as(second, w.root1, w.root2), impostor(w.stranger, w.root4).as(license.TypeRootSet, second)))
+	set("Format", "payloads differ", "signatures over one payload", append(as(second, w.root1, w.root2), as(second+" ", w.root4)...))
 	set("Format", "data after the end", "strict JSON", as(second+"{}", w.root1, w.root2, w.root4))
-	set("Format", "no signatures", "an empty list", nil)
+	set("Threshold", "no signatures", "an empty list", nil)
 	w.no("Rollback", Vector{Name: "root set: older", Op: "rootset", Why: "number 1 after 2", Trust: "rotated",
 		List: signAll(license.TypeRootSet, w.rootSet(1), w.root1, w.root2, w.root3)})
 	w.refusePins()
@@ -199,7 +201,7 @@ func (w *world) refusePins() {
 	pin("Issuer", "no issuer given", "a program knows its environment", Trust{Issuer: "", Product: "lathe", Pinned: good})
 	pin("Issuer", "another issuer", "a root set of another environment", Trust{Issuer: issuer + "2", Product: "lathe", Pinned: good})
 	pin("Audience", "no product given", "a program knows its product", Trust{Issuer: issuer, Pinned: good})
-	pin("Format", "nothing", "no root, no trust", Trust{Issuer: issuer, Product: "lathe", Pinned: nil})
+	pin("Threshold", "nothing", "no root, no trust", Trust{Issuer: issuer, Product: "lathe", Pinned: nil})
 	pin("Threshold", "one signature", "a root set signs itself", Trust{Issuer: issuer, Product: "lathe", Pinned: good[:1]})
 	pin("Threshold", "unsigned by its own", "strangers signed it", Trust{Issuer: issuer, Product: "lathe", Pinned: sign(one, w.stranger, w.root4)})
 	pin("Signature", "signature wrong", "a wrong one is never passed over", Trust{Issuer: issuer, Product: "lathe", Pinned: append(good[:2:2], impostor(w.stranger, w.root3).as(license.TypeRootSet, one))})
