@@ -24,11 +24,31 @@ func thisMachine() machine {
 	firmware := firstLine("/sys/class/dmi/id/product_uuid") // for root only
 	if isVirtual(firstLine("/sys/class/dmi/id/sys_vendor") + " " + firstLine("/sys/class/dmi/id/product_name")) {
 		m[license.ComponentInstance] = firmware
+		if firmware == "" {
+			m[license.ComponentInstance] = firstLine("/run/cloud-init/.instance-id")
+		}
+		m[license.ComponentNetwork] = guestCard()
 		return m
 	}
 	m[license.ComponentBoard] = firmware
 	m[license.ComponentDrive] = driveSerial()
 	return m
+}
+
+// guestCard returns the first address of a network card that the hypervisor gave the
+// machine. Such addresses are made up, but a copy of the disk gets others; cards that
+// software inside made up have no device.
+func guestCard() string {
+	cards, err := filepath.Glob("/sys/class/net/*/device")
+	if err != nil {
+		return ""
+	}
+	for _, card := range cards {
+		if address := firstLine(filepath.Join(filepath.Dir(card), "address")); address != "" {
+			return address
+		}
+	}
+	return ""
 }
 
 // thisContainer tells the container, not the image or the host: both are shared.

@@ -52,13 +52,9 @@ const (
 	LicenseTransferred = "license.transferred"
 	LicenseImported    = "license.imported"
 	LicenseExported    = "license.exported"
-	LicenseEnded       = "license.ended"
 	KeyAdded           = "key.added"
 	KeyRotated         = "key.rotated"
 	KeyRevoked         = "key.revoked"
-
-	ExceptionGranted = "exception.granted"
-	ExceptionRemoved = "exception.removed"
 
 	LeaseBegun     = "lease.begun"
 	LeaseEnded     = "lease.ended"
@@ -75,23 +71,18 @@ const (
 	UsageSpent     = "usage.spent"
 	UsageOverage   = "usage.overage"
 
-	DenialFirst        = "denial.first"
-	DenialsCounted     = "denial.counted" // the rest, per pool, code and minute
-	OverdraftBegun     = "overdraft.begun"
-	OverdraftEnded     = "overdraft.ended"
-	ViolationClone     = "violation.clone"
-	ViolationForgery   = "violation.forgery"
-	ViolationReplay    = "violation.replay"
-	ViolationClock     = "violation.clock"
-	ViolationOverLimit = "violation.over_limit"
-	ViolationBinding   = "violation.binding"
-	ViolationRollback  = "violation.rollback" // the database is older than it was
+	DenialFirst       = "denial.first"
+	DenialsCounted    = "denial.counted" // the rest, per pool, code and minute
+	OverdraftBegun    = "overdraft.begun"
+	OverdraftEnded    = "overdraft.ended"
+	ViolationClone    = "violation.clone"
+	ViolationClock    = "violation.clock"
+	ViolationBinding  = "violation.binding"
+	ViolationRollback = "violation.rollback" // the database is older than it was
 
 	TokenCreated        = "token.created"
-	TokenChanged        = "token.changed"
 	TokenRevoked        = "token.revoked"
 	SigningKeyCreated   = "signing_key.created"
-	SigningKeyActivated = "signing_key.activated"
 	SigningKeyRotated   = "signing_key.rotated"
 	SigningKeyWithdrawn = "signing_key.withdrawn"
 	RootSetCreated      = "root_set.created"
