@@ -3,7 +3,6 @@ package copyhold
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -36,23 +35,6 @@ type acquireRequest struct {
 	Instance  string `json:"instance"`
 	For       int64  `json:"for,omitempty"`
 	Wait      int64  `json:"wait,omitempty"`
-}
-
-// A leaseAnswer is believed where a signature in it is verified.
-type leaseAnswer struct {
-	Decision license.Decision `json:"decision"`
-	Lease    string           `json:"lease"`
-	Reply    string           `json:"reply"`
-	Ticket   string           `json:"ticket"`
-}
-
-// A grant is a proven answer about a lease, or a place in the queue.
-type grant struct {
-	proof  *proof
-	doc    *license.Lease // nil when nothing was granted
-	text   string
-	reply  *license.Reply // of a fallback or denial
-	ticket string         // in the queue
 }
 
 // Acquire takes units of a pool, for each call others, except that a holder has only one
@@ -257,68 +239,6 @@ func (r acquireRequest) matches(doc *license.Lease) error {
 	return nil
 }
 
-// readGrant verifies an answer about a lease.
-func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (got grant, err error) {
-	var body leaseAnswer
-	if err := json.Unmarshal(a.body, &body); err != nil {
-		return got, errors.New("the answer is not JSON of this interface")
-	}
-	got.proof = c.newProof(nonce)
-	if body.Lease != "" {
-		got.text = body.Lease
-		got.doc, err = got.proof.lease(ctx, from, body.Lease)
-		return got, err
-	}
-	if a.status == http.StatusAccepted {
-		if got.ticket = body.Ticket; got.ticket == "" {
-			return got, errors.New("the answer names no ticket")
-		}
-		if body.Reply == "" {
-			return got, nil // a place in the queue gives and takes nothing
-		}
-	}
-	got.reply, err = got.proof.reply(ctx, from, body.Reply)
-	return got, err
-}
-
-// lease verifies a lease that answers the proof's nonce.
-func (p *proof) lease(ctx context.Context, from, compact string) (*license.Lease, error) {
-	for {
-		doc, err := p.sets.verifier.Lease(compact, signedTime(compact))
-		if err == nil && doc.Nonce != p.nonce {
-			err = license.ErrNonce
-		}
-		if err == nil || p.fetched || !needsSets(err) {
-			return doc, err
-		}
-		p.fetched = true
-		if err := p.fetch(ctx, from, signedTime(compact)); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// install makes a proven grant what the lease is.
-func (c *Client) install(l *Lease, got grant) error {
-	if got.doc == nil {
-		c.learn(got.proof, got.reply.Time)
-		l.fallback = true
-		d := got.reply.Decision
-		l.decision.Store(&d)
-		return nil
-	}
-	c.learn(got.proof, got.doc.IssuedAt)
-	if l.doc != nil {
-		if err := mayReplace(got.doc.MayReplace(l.doc), got.doc.Claims, l.doc.Claims); err != nil {
-			return err
-		}
-	}
-	l.doc, l.compact, l.fallback, l.lost, l.nonce = got.doc, got.text, false, nil, ""
-	l.keep = l.keep || got.doc.Instance == "" // without end: an activation
-	l.renew.between(got.doc.Refresh)
-	return nil
-}
-
 // leaveQueue gives a place in the queue up. Without an answer the server notices by itself.
 func (c *Client) leaveQueue(ticket string) {
 	ctx, cancel := context.WithTimeout(context.Background(), retryCap)
@@ -330,40 +250,4 @@ func (c *Client) leaveQueue(ticket string) {
 	if err != nil {
 		c.log.Debug("leaving the queue", "error", err)
 	}
-}
-
-// giveBack tells the server that a lease is released.
-func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
-	c.mu.Lock()
-	id, generation := l.doc.Lease, l.doc.Generation
-	c.mu.Unlock()
-	path := "/v1/leases/" + url.PathEscape(id) + "?generation=" + strconv.FormatInt(generation, 10)
-	err := c.net.do(ctx, call{
-		method: http.MethodDelete, path: path, attempts: attempts, timeout: attemptTimeout,
-		accept: func(_ context.Context, _ string, a answer) error { return isGone(a, id) },
-	})
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err == nil {
-		c.forget(l)
-		c.persist()
-		return nil
-	}
-	floor, limit := pace(l.doc.Claims, l.doc.Dates)
-	l.renew.failed(c.sys.boot(), floor, limit, 0)
-	return unavailable(err)
-}
-
-// isGone reads the answer to a release. Believing a false one loses nothing: the server
-// takes the units back at the lease's end.
-func isGone(a answer, id string) error {
-	var body struct{ ID, Code string }
-	if json.Unmarshal(a.body, &body) != nil {
-		return errors.New("the answer is not JSON of this interface")
-	}
-	gone := body.Code == "not_found" || body.Code == "gone" || body.Code == "conflict"
-	if a.status == http.StatusOK && body.ID == id || gone {
-		return nil
-	}
-	return errors.New("the lease was not released")
 }

@@ -39,15 +39,13 @@ func (c *clock) trusted() int64 {
 	return c.signed + int64((c.boot()-c.at)/time.Second)
 }
 
-// advance takes a time out of a verified statement, and reports whether the high-water
-// mark moved. Fresh says that the statement was made just now: it carried our nonce.
-func (c *clock) advance(signed int64, fresh bool) bool {
-	moved := signed > c.trusted()
-	if moved {
+// advance takes a time out of a verified statement. Fresh says that the statement was made
+// just now: it carried our nonce.
+func (c *clock) advance(signed int64, fresh bool) {
+	if signed > c.trusted() {
 		c.signed, c.at, c.exact = signed, c.boot(), false
 	}
 	c.exact = c.exact || fresh
-	return moved
 }
 
 // best returns the time to stamp what happens now with: signed time plus the time since,

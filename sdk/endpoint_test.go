@@ -129,7 +129,7 @@ func TestAnOutageIsNotAStorm(t *testing.T) {
 				if r.URL.Path == "/v1/validate" {
 					w.set(func() { tried++ })
 				}
-				rw.WriteHeader(500)
+				rw.WriteHeader(http.StatusInternalServerError)
 			})
 		})
 		time.Sleep(10*time.Minute + 30*time.Minute)

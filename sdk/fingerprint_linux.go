@@ -121,7 +121,7 @@ func rootFilesystem() string {
 	}
 	for _, link := range links {
 		var device syscall.Stat_t
-		if syscall.Stat(link, &device) == nil && uint64(device.Rdev) == uint64(root.Dev) {
+		if syscall.Stat(link, &device) == nil && uint64(device.Rdev) == uint64(root.Dev) { //nolint:unconvert // their types differ on mips
 			return filepath.Base(link)
 		}
 	}

@@ -38,7 +38,7 @@ func hostileAnswers() map[string]func(http.Handler) http.Handler {
 		"200 huge":          constant(200, "application/json", strings.Repeat("[", 2<<20)),
 		"201 unsigned yes":  constant(201, "application/json", yes),
 		"204":               constant(204, "", ""),
-		"302":               func(http.Handler) http.Handler { return http.RedirectHandler("http://portal.test/", 302) },
+		"302":               func(http.Handler) http.Handler { return http.RedirectHandler("http://portal.test/", http.StatusFound) },
 		"401":               constant(401, "application/problem+json", `{"code":"unauthenticated"}`),
 		"403 unsigned no":   constant(403, "application/problem+json", `{"code":"forbidden","decision":{"outcome":"denied","code":"revoked"},"reply":"e30.e30.e30"}`),
 		"404":               constant(404, "text/plain", "404 page not found"),
@@ -56,7 +56,7 @@ func hostileAnswers() map[string]func(http.Handler) http.Handler {
 func retryLater(after string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", after)
-		w.WriteHeader(503)
+		w.WriteHeader(http.StatusServiceUnavailable)
 	})
 }
 
@@ -167,7 +167,7 @@ func replay() func(http.Handler) http.Handler {
 				next.ServeHTTP(rec, r)
 				recorded = rec.Body.Bytes()
 			}
-			w.WriteHeader(200)
+			w.WriteHeader(http.StatusOK)
 			_, _ = w.Write(recorded)
 		})
 	}

@@ -1,7 +1,6 @@
 package copyhold
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -110,31 +109,6 @@ func (l *Lease) Ended() <-chan struct{} {
 		return nil
 	}
 	return l.ended
-}
-
-// Release gives the units back. When no server answers it returns an error for which
-// IsUnavailable is true, and the client goes on trying: a repetition changes nothing.
-func (l *Lease) Release(ctx context.Context) error {
-	if l == nil {
-		return nil
-	}
-	c := l.client
-	c.mu.Lock()
-	done := l.released && !c.holds(l) || l.doc == nil
-	l.released = true
-	c.apply()
-	if l.doc == nil {
-		c.forget(l)
-		c.apply()
-	}
-	c.persist()
-	c.mu.Unlock()
-	if done {
-		return nil
-	}
-	within, cancel := context.WithTimeout(ctx, foregroundTimeout)
-	defer cancel()
-	return c.giveBack(within, l, foregroundAttempts)
 }
 
 // applyLease brings a lease up to date.

@@ -230,7 +230,7 @@ func TestWhatCouldNotBeGivenBackIsLater(t *testing.T) {
 		}
 		_ = c.Close()
 		w.net.cut("one.test", false)
-		c = w.open(t, o)
+		w.open(t, o)
 		time.Sleep(2 * time.Minute)
 		if w.live() != 0 {
 			t.Errorf("%d are still held", w.live())

@@ -105,10 +105,10 @@ func agentOf(o Options) string {
 	if o.Version != "" {
 		program += "/" + o.Version
 	}
-	return strings.Map(printable, program) + " copyhold-go/1"
+	return strings.Map(visible, program) + " copyhold-go/1"
 }
 
-func printable(r rune) rune {
+func visible(r rune) rune {
 	if r <= ' ' || r > '~' {
 		return '_'
 	}

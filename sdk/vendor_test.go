@@ -339,7 +339,7 @@ func (v *vendor) serveStream(w http.ResponseWriter, r *http.Request) {
 	events := make(chan string, 8)
 	v.set(func() { v.calls["stream"]++; v.streams = append(v.streams, events) })
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.WriteHeader(200)
+	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush()
 	for {
 		select {

@@ -1,0 +1,89 @@
+package copyhold
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"copyhold.dev/sdk/license"
+)
+
+// A leaseAnswer is believed where a signature in it is verified.
+type leaseAnswer struct {
+	Decision license.Decision `json:"decision"`
+	Lease    string           `json:"lease"`
+	Reply    string           `json:"reply"`
+	Ticket   string           `json:"ticket"`
+}
+
+// A grant is a proven answer about a lease, or a place in the queue.
+type grant struct {
+	proof  *proof
+	doc    *license.Lease // nil when nothing was granted
+	text   string
+	reply  *license.Reply // of a fallback or denial
+	ticket string         // in the queue
+}
+
+// readGrant verifies an answer about a lease.
+func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (got grant, err error) {
+	var body leaseAnswer
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		return got, errors.New("the answer is not JSON of this interface")
+	}
+	got.proof = c.newProof(nonce)
+	if body.Lease != "" {
+		got.text = body.Lease
+		got.doc, err = got.proof.lease(ctx, from, body.Lease)
+		return got, err
+	}
+	if a.status == http.StatusAccepted {
+		if got.ticket = body.Ticket; got.ticket == "" {
+			return got, errors.New("the answer names no ticket")
+		}
+		if body.Reply == "" {
+			return got, nil // a place in the queue gives and takes nothing
+		}
+	}
+	got.reply, err = got.proof.reply(ctx, from, body.Reply)
+	return got, err
+}
+
+// lease verifies a lease that answers the proof's nonce.
+func (p *proof) lease(ctx context.Context, from, compact string) (*license.Lease, error) {
+	for {
+		doc, err := p.sets.verifier.Lease(compact, signedTime(compact))
+		if err == nil && doc.Nonce != p.nonce {
+			err = license.ErrNonce
+		}
+		if err == nil || p.fetched || !needsSets(err) {
+			return doc, err
+		}
+		p.fetched = true
+		if err := p.fetch(ctx, from, signedTime(compact)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// install makes a proven grant what the lease is.
+func (c *Client) install(l *Lease, got grant) error {
+	if got.doc == nil {
+		c.learn(got.proof, got.reply.Time)
+		l.fallback = true
+		d := got.reply.Decision
+		l.decision.Store(&d)
+		return nil
+	}
+	c.learn(got.proof, got.doc.IssuedAt)
+	if l.doc != nil {
+		if err := mayReplace(got.doc.MayReplace(l.doc), got.doc.Claims, l.doc.Claims); err != nil {
+			return err
+		}
+	}
+	l.doc, l.compact, l.fallback, l.lost, l.nonce = got.doc, got.text, false, nil, ""
+	l.keep = l.keep || got.doc.Instance == "" // without end: an activation
+	l.renew.between(got.doc.Refresh)
+	return nil
+}

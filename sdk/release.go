@@ -1,0 +1,71 @@
+package copyhold
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Release gives the units back. When no server answers it returns an error for which
+// IsUnavailable is true, and the client goes on trying: a repetition changes nothing.
+func (l *Lease) Release(ctx context.Context) error {
+	if l == nil {
+		return nil
+	}
+	c := l.client
+	c.mu.Lock()
+	done := l.released && !c.holds(l) || l.doc == nil
+	l.released = true
+	c.apply()
+	if l.doc == nil {
+		c.forget(l)
+		c.apply()
+	}
+	c.persist()
+	c.mu.Unlock()
+	if done {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, foregroundTimeout)
+	defer cancel()
+	return c.giveBack(within, l, foregroundAttempts)
+}
+
+// giveBack tells the server that a lease is released.
+func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
+	c.mu.Lock()
+	id, generation := l.doc.Lease, l.doc.Generation
+	c.mu.Unlock()
+	path := "/v1/leases/" + url.PathEscape(id) + "?generation=" + strconv.FormatInt(generation, 10)
+	err := c.net.do(ctx, call{
+		method: http.MethodDelete, path: path, attempts: attempts, timeout: attemptTimeout,
+		accept: func(_ context.Context, _ string, a answer) error { return isGone(a, id) },
+	})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil {
+		c.forget(l)
+		c.persist()
+		return nil
+	}
+	floor, limit := pace(l.doc.Claims, l.doc.Dates)
+	l.renew.failed(c.sys.boot(), floor, limit, 0)
+	return unavailable(err)
+}
+
+// isGone reads the answer to a release. Believing a false one loses nothing: the server
+// takes the units back at the lease's end.
+func isGone(a answer, id string) error {
+	var body struct{ ID, Code string }
+	if json.Unmarshal(a.body, &body) != nil {
+		return errors.New("the answer is not JSON of this interface")
+	}
+	gone := body.Code == "not_found" || body.Code == "gone" || body.Code == "conflict"
+	if a.status == http.StatusOK && body.ID == id || gone {
+		return nil
+	}
+	return errors.New("the lease was not released")
+}
