@@ -158,13 +158,11 @@ func (a *Authority) wrappedKeys(f *inForce, doc *license.License, point []byte, 
 		if f.terms.Feature(k.Feature, now).Outcome != license.Allowed {
 			continue
 		}
-		private, err := a.ring.Sealing().Open(k.Sealed)
+		wrapped, err := a.ring.WrapFeatureKey(k, doc.Subject, point)
 		if err != nil {
 			return nil, err
 		}
-		if keys[k.Feature], err = license.WrapFeatureKey(private, point, doc.Issuer, doc.Subject, k.Feature); err != nil {
-			return nil, licensing.Errorf(licensing.Invalid, "the device's key is not usable").At("device_key")
-		}
+		keys[k.Feature] = wrapped
 	}
 	return keys, nil
 }

@@ -378,43 +378,22 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 	if !p.SeesProduct(product) {
 		return nil, notFound("product", product)
 	}
-	k, err := a.featureKey(ctx, p.Env, product, feature)
-	return k.Public, err
-}
-
-// featureKey returns a feature's key pair, made if there is none.
-func (a *Authority) featureKey(ctx context.Context, env licensing.Env, product licensing.ProductName, feature string) (k licensing.FeatureKey, err error) {
+	var k licensing.FeatureKey
 	var ok bool
-	err = a.view(ctx, func(tx *store.Tx) error {
-		k, ok, err = tx.FeatureKey(ctx, env, product, feature)
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		k, ok, err = tx.FeatureKey(ctx, p.Env, product, feature)
 		return err
 	})
 	if err != nil || ok {
-		return k, err
+		return k.Public, err
 	}
-	made, err := signing.NewFeatureKey(env, product, feature, a.ring.Sealing())
+	made, err := signing.NewFeatureKey(p.Env, product, feature, a.ring.Sealing())
 	if err != nil {
-		return made, err
+		return nil, err
 	}
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	err = a.db.Update(ctx, func(tx *store.Tx) (err error) {
 		k, err = tx.CreateFeatureKey(ctx, made)
 		return err
 	})
-	return k, err
-}
-
-// wrapFeatureKeys returns the private keys of features wrapped for one device,
-// as a license carries them. Device is the device's X25519 public key.
-func (a *Authority) wrapFeatureKeys(ctx context.Context, env licensing.Env, product licensing.ProductName, l licensing.LicenseID, features []string, device []byte) (map[string]string, error) {
-	wrapped := make(map[string]string, len(features))
-	for _, f := range features {
-		k, err := a.featureKey(ctx, env, product, f)
-		if err != nil {
-			return nil, err
-		}
-		if wrapped[f], err = a.ring.WrapFeatureKey(k, string(l), device); err != nil {
-			return nil, err
-		}
-	}
-	return wrapped, nil
+	return k.Public, err
 }

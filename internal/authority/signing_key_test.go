@@ -188,26 +188,5 @@ func TestFeatureKeyIsMadeOnce(t *testing.T) {
 		if err != nil || string(again) != string(first) {
 			t.Fatalf("another key: %v", err)
 		}
-		device, private, err := license.GenerateX25519()
-		if err != nil {
-			t.Fatal(err)
-		}
-		wrapped, err := a.wrapFeatureKeys(t.Context(), testEnv, "lathe", "lic_1", []string{"export"}, device)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sealed, err := license.SealFeature(first, "lathe", "export", []byte("data"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := license.License{Keys: wrapped, Binding: &license.Binding{Device: license.DeviceThumbprint(device)}}
-		l.Issuer, l.Subject = a.ring.Issuer(testEnv), "lic_1"
-		key, err := l.FeatureKey("export", private)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if plain, err := license.OpenFeature(key, "lathe", "export", sealed); err != nil || string(plain) != "data" {
-			t.Fatalf("%q, %v", plain, err)
-		}
 	})
 }
