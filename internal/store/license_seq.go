@@ -15,7 +15,7 @@ type LicenseKey struct {
 }
 
 var licenseSeqs = newMany(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUES `, 2, "tt", `) v
-	JOIN license l ON l.env = v.column1 AND l.id = v.column2`)
+	CROSS JOIN license l WHERE l.env = v.column1 AND l.id = v.column2`)
 
 // LicenseSeqs returns the seq of each of the licenses that exist.
 func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKey]license.Seq, error) {

@@ -20,7 +20,8 @@ type many struct {
 	locking [7]string // where rows are locked, on an engine that locks rows
 }
 
-// newMany makes the texts. casts names the types of the first row's columns
+// newMany makes the texts. A SELECT joins its table with CROSS JOIN, for which
+// SQLite reads the list first and finds each row by its key. casts names the types of the first row's columns
 // (t TEXT, i BIGINT), which PostgreSQL needs where the list is no INSERT's; the
 // empty string is a list whose types follow from the table.
 func newMany(head string, columns int, casts, tail string) many {

@@ -39,7 +39,7 @@ type UsageTotal struct {
 
 var (
 	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
-		JOIN usage_event e ON e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
+		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
 	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period) VALUES `, 8, "", ``)
 	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at) VALUES `, 9, "",
 		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
