@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"slices"
@@ -389,4 +390,94 @@ func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {
 func TestProgramsOfANewerVersionAreServed(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "something_new": members{"a": 1}})
+}
+
+// TestAFeaturesKeyTravelsWrappedForTheDevice is what makes sealed data open for
+// who has the feature, and for nobody else.
+func TestAFeaturesKeyTravelsWrappedForTheDevice(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	public, err := d.authority.FeatureKey(t.Context(), d.owner, "lathe", "export")
+	d.check(err)
+	sealed, err := license.SealFeature(public, "lathe", "export", []byte("data"))
+	d.check(err)
+	device, private, err := license.GenerateX25519()
+	d.check(err)
+	doc := d.document(d.want(http.StatusOK, "POST", "/v1/validate",
+		members{"product": "lathe", "device_key": base64.RawURLEncoding.EncodeToString(device)}).License)
+	key, err := doc.FeatureKey("export", private)
+	d.check(err)
+	if plain, err := license.OpenFeature(key, "lathe", "export", sealed); err != nil || string(plain) != "data" {
+		t.Errorf("%q, %v", plain, err)
+	}
+	if common := d.document(d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe"}).License); len(common.Keys) != 0 {
+		t.Error("a document for everybody carries keys")
+	}
+	if o := d.ask("POST", "/v1/validate", members{"product": "lathe", "device_key": "AAAA"}); o.status != http.StatusUnprocessableEntity {
+		t.Errorf("a device key that is none: %d", o.status)
+	}
+}
+
+func TestABoundLicenseNamesTheMachineThatHoldsIt(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := newDesk(t, db, everyModel)
+		machine := func(id string, parts ...string) members {
+			components := members{}
+			for i, part := range parts {
+				components[fmt.Sprint("part", i)] = license.DocumentHash(part)
+			}
+			return members{"kind": "machine", "id": id, "components": components}
+		}
+		validate := func(holder members) (answered, *license.License) {
+			a := d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "holder": holder})
+			return a, d.document(a.License)
+		}
+		own := machine("m1", "a", "b", "c")
+		if _, doc := validate(own); doc.Binding != nil {
+			t.Errorf("bound before anything is held: %+v", doc.Binding)
+		}
+		d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "r", "pool": "machines", "holder": own, "instance": "i"})
+		d.until(func() bool { _, doc := validate(own); return doc.Binding != nil })
+		if _, doc := validate(own); doc.Binding.Holder != "m1" || doc.Binding.Need != 2 || len(doc.Binding.Components) != 3 {
+			t.Errorf("%+v", doc.Binding)
+		}
+		if a, doc := validate(machine("renamed", "a", "b", "x")); a.Decision.Code != license.CodeOK || doc.Binding == nil || doc.Binding.Holder != "m1" {
+			t.Errorf("one part was replaced: %+v, %+v", a.Decision, doc.Binding)
+		}
+		if a, _ := validate(machine("m1", "x", "y", "c")); a.Decision.Code != license.CodeBindingMismatch || a.Decision.Outcome != license.Allowed || a.Decision.NextAt == 0 {
+			t.Errorf("another machine under the same name is denied at once, or not noticed: %+v", a.Decision)
+		}
+	})
+}
+
+func TestTheFirstUseStartsTheTerm(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := newDesk(t, db, strings.Replace(everyModel, "grace: 3d}", "grace: 3d, start: first-use}", 1))
+		var starts sync.Map
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				o, err := d.send(t.Context(), "POST", "/v1/validate", members{"product": "lathe"})
+				var a answered
+				if err == nil && o.status == http.StatusOK {
+					o.decode(t, &a)
+					doc, err := d.verifier.License(a.License, time.Now().Unix())
+					if err == nil {
+						starts.Store(doc.Term.Start, doc.Term.End)
+						return
+					}
+				}
+				t.Errorf("%v %d %s", err, o.status, o.body)
+			})
+		}
+		all.Wait()
+		n := 0
+		for start, end := range starts.Range {
+			if n++; start.(int64) == 0 || end.(int64) <= start.(int64) {
+				t.Errorf("from %v until %v", start, end)
+			}
+		}
+		if n != 1 {
+			t.Errorf("%d starts", n)
+		}
+	})
 }

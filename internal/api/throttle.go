@@ -17,7 +17,7 @@ type Limits struct {
 	Held           int     // held requests and streams at the same time: 10,000
 	BadPerAddress  float64 // refused credentials a second from one address: 20
 	BadPerPrefix   float64 // refused credentials a second for one key or token id: 10
-	PerCredential  float64 // requests a second with one license key: 2,000
+	PerCredential  float64 // requests a second with the keys of one license: 50,000
 	PerToken       float64 // requests a second with one token: 500
 	RememberedKeys int     // addresses, prefixes and credentials remembered, each: 50,000
 }
@@ -27,7 +27,7 @@ func (l Limits) withDefaults() Limits {
 	setDefault(&l.Held, 10_000)
 	setDefault(&l.BadPerAddress, 20)
 	setDefault(&l.BadPerPrefix, 10)
-	setDefault(&l.PerCredential, 2000)
+	setDefault(&l.PerCredential, 50_000)
 	setDefault(&l.PerToken, 500)
 	setDefault(&l.RememberedKeys, 50_000)
 	return l

@@ -139,7 +139,7 @@ func (a *Authority) loadInForce(ctx context.Context, key store.LicenseKey, befor
 	if t := f.terms.Until; !t.IsZero() && t.Before(f.until) {
 		f.until = t
 	}
-	if before != nil && before.terms.Seq == f.terms.Seq && before.terms.Revision == f.terms.Revision && before.terms.Until.Equal(f.terms.Until) {
+	if before != nil && before.terms.Seq == f.terms.Seq && before.terms.Revision == f.terms.Revision && before.terms.Until.Equal(f.terms.Until) && len(before.sealed) == len(f.sealed) {
 		f.documents.takeOver(&before.documents)
 	}
 	return f, nil

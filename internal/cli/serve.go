@@ -135,6 +135,11 @@ func (s *server) listen(ctx context.Context) error {
 	}
 	s.listener = api.Bound(listener, limits.Connections, limits.ConnectionsPerAddress)
 	s.http = api.NewServer(s.handler, s.log)
+	if s.settings.TLS.Certificate != "" {
+		if s.http.TLSConfig, err = api.Certificate(s.settings.TLS.Certificate, s.settings.TLS.Key, s.log); err != nil {
+			return errors.Join(fmt.Errorf("reading the certificate: %w", err), s.listener.Close())
+		}
+	}
 	return s.listenMetrics(ctx)
 }
 
@@ -193,7 +198,7 @@ func (s *server) serve(ctx context.Context) error {
 func (s *server) accept() error {
 	var err error
 	if s.settings.TLS.Certificate != "" {
-		err = s.http.ServeTLS(s.listener, s.settings.TLS.Certificate, s.settings.TLS.Key)
+		err = s.http.ServeTLS(s.listener, "", "")
 	} else {
 		err = s.http.Serve(s.listener)
 	}

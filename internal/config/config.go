@@ -62,7 +62,7 @@ type Config struct {
 	// The server's log, on standard error.
 	Log Log `koanf:"log"`
 
-	// Bounds on what callers may ask for. 0 is the default.
+	// Bounds on what callers may ask for. 0 is the default of each.
 	Limits Limits `koanf:"limits"`
 }
 
@@ -102,10 +102,11 @@ type Limits struct {
 	// Waiting acquires and open streams at the same time.
 	Held int `koanf:"held" default:"10000"`
 
-	// Connections at the same time, and from one address.
+	// Connections at the same time; more wait to be accepted.
 	Connections int `koanf:"connections" default:"20000"`
 
-	// Connections from one address; 0 is no bound: many may stand behind one address.
+	// Connections at the same time from one address; 0 is no bound, because many
+	// may stand behind one address.
 	ConnectionsPerAddress int `koanf:"connections_per_address" default:"0"`
 
 	// Refused credentials a second from one address, before it has to wait. A
@@ -116,7 +117,7 @@ type Limits struct {
 	BadPerPrefix int `koanf:"bad_per_prefix" default:"10"`
 
 	// Requests a second with the keys of one license.
-	PerLicense int `koanf:"per_license" default:"2000"`
+	PerLicense int `koanf:"per_license" default:"50000"`
 
 	// Requests a second with one token.
 	PerToken int `koanf:"per_token" default:"500"`

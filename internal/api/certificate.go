@@ -1,0 +1,76 @@
+package api
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// Certificate returns a TLS configuration with the certificate and key in two
+// PEM files, read again when either has changed: a certificate is renewed
+// without a restart. TLS 1.2 is the least.
+func Certificate(certificate, key string, log *slog.Logger) (*tls.Config, error) {
+	c := &certificateFiles{certificate: certificate, key: key, log: log}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// certificateEvery is how often the files are looked at, at most.
+const certificateEvery = 10 * time.Second
+
+type certificateFiles struct {
+	certificate, key string
+	log              *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	changed time.Time // of the files as they were read
+	looked  time.Time
+}
+
+func (c *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.looked) > certificateEvery {
+		c.looked = time.Now()
+		if at, err := c.modified(); err == nil && !at.Equal(c.changed) {
+			if err := c.read(); err != nil {
+				c.log.Error("the new certificate cannot be used; the one before stays", "error", err)
+			}
+		}
+	}
+	return c.current, nil
+}
+
+// read loads the pair; the caller holds the lock, or is alone.
+func (c *certificateFiles) read() error {
+	at, err := c.modified()
+	if err != nil {
+		return err
+	}
+	pair, err := tls.LoadX509KeyPair(c.certificate, c.key)
+	if err != nil {
+		return err
+	}
+	c.current, c.changed = &pair, at
+	return nil
+}
+
+// modified returns when the later of the two files was written.
+func (c *certificateFiles) modified() (time.Time, error) {
+	var last time.Time
+	for _, name := range []string{c.certificate, c.key} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return last, err
+		}
+		if info.ModTime().After(last) {
+			last = info.ModTime()
+		}
+	}
+	return last, nil
+}
