@@ -137,17 +137,17 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 // holderOf is who holds units of a pool unless the caller says.
 func (c *Client) holderOf(pool string) Holder {
 	doc := c.document.license
-	if doc == nil || doc.Pools[pool].Holder != KindUser || c.holder.Kind == KindUser {
+	if doc == nil || doc.Pools[pool].Holder != KindUser {
 		return c.holder
 	}
 	name := c.options.User
-	if name == "" {
+	if name == "" && c.holder.Kind == KindMachine { // many pods and jobs share one account
 		name = accountName()
 	}
 	if name == "" {
 		return c.holder
 	}
-	return Holder{Kind: KindUser, ID: name}
+	return Holder{Kind: KindUser, ID: identifier(name)}
 }
 
 // claim takes up a lease that an earlier process of this slot left, or returns nil.

@@ -2,6 +2,7 @@ package copyhold
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"sync"
@@ -39,6 +40,8 @@ type Client struct {
 	stop context.CancelFunc
 	wake chan struct{} // there may be work
 	done chan struct{} // closed when the goroutine has ended
+
+	unsettled error // what the end could not settle; read after done
 
 	mu        sync.Mutex // held for moments, never over the network
 	clock     clock
@@ -142,28 +145,30 @@ func (c *Client) end() {
 	c.closed = true
 	c.timer.Stop()
 	c.mu.Unlock()
-	c.guard("settling", c.settle)
+	c.guard("settling", func() { c.unsettled = c.settle() })
 	c.guard("ending", func() {
-		if err := c.spool.close(); err != nil {
-			c.log.Error("syncing usage", "error", err)
-		}
+		c.unsettled = errors.Join(c.unsettled, c.spool.close())
 		c.cache.close()
 		if c.net != nil {
 			c.net.close()
 		}
 	})
+	if c.unsettled != nil {
+		c.log.Warn("not everything could be settled", "error", c.unsettled)
+	}
 }
 
 // Close ends the client, as the end of the context given to Open does, and waits for it:
 // leases are given back and usage is sent, for at most 5 seconds in all. What could not
-// be sent is kept for the next process. Checks go on answering from memory.
+// be sent is kept for the next process, and Close returns why. Checks go on answering from
+// memory.
 func (c *Client) Close() error {
 	if c == nil {
 		return nil
 	}
 	c.stop()
 	<-c.done
-	return nil
+	return c.unsettled
 }
 
 // poke makes the goroutine look for work.

@@ -126,15 +126,15 @@ type usageResult struct {
 }
 
 // sendUsage sends all that waits, oldest first.
-func (c *Client) sendUsage(ctx context.Context) {
-	for ctx.Err() == nil {
+func (c *Client) sendUsage(ctx context.Context) error {
+	for {
 		events, m, err := c.spool.batch(usageBatch)
 		if err == nil && len(events) == 0 && m.bytes == 0 {
 			c.mu.Lock()
 			c.flush = schedule{}
 			c.mu.Unlock()
 			c.planFlush() // for what was recorded meanwhile
-			return
+			return nil
 		}
 		if err == nil && len(events) > 0 {
 			err = c.sendBatch(ctx, events)
@@ -144,10 +144,9 @@ func (c *Client) sendUsage(ctx context.Context) {
 		}
 		if err != nil {
 			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.flush.failed(c.sys.boot(), c.usageFloor(), retryLimit, retryOf(err))
-			c.mu.Unlock()
-			c.log.Warn("usage waits to be sent", "error", err)
-			return
+			return fmt.Errorf("sending usage, which is kept: %w", err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -65,7 +66,9 @@ func (c *Client) work(ctx context.Context) {
 	}
 	if c.check(func(now int64, boot time.Duration) bool { return c.flush.due(now, boot) }) {
 		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
-		c.sendUsage(within)
+		if err := c.sendUsage(within); err != nil {
+			c.log.Warn("usage waits to be sent", "error", err)
+		}
 		cancel()
 	}
 }
@@ -211,10 +214,10 @@ func retryOf(err error) time.Duration {
 	return 0
 }
 
-// settle sends usage and gives leases back at the end.
-func (c *Client) settle() {
+// settle sends usage and gives leases back at the end. It returns what it could not.
+func (c *Client) settle() error {
 	if c.net == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
@@ -229,10 +232,11 @@ func (c *Client) settle() {
 	c.apply()
 	c.persist()
 	c.mu.Unlock()
+	var errs []error
 	for _, l := range held {
 		if err := c.giveBack(ctx, l, 0); err != nil {
-			c.log.Warn("a lease was not given back; it ends by itself", "pool", l.pool, "error", err)
+			errs = append(errs, fmt.Errorf("giving %s back, which ends by itself: %w", l.pool, err))
 		}
 	}
-	c.sendUsage(ctx)
+	return errors.Join(append(errs, c.sendUsage(ctx))...)
 }

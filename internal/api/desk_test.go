@@ -54,6 +54,7 @@ type desk struct {
 	key       string
 	verifier  *license.Verifier
 	config    authority.Config
+	probes    int
 }
 
 // newDesk starts everything as serve does, and issues a license of plan.

@@ -215,12 +215,15 @@ func TestAHeldRequestIsServedWhenAUnitIsFreed(t *testing.T) {
 	}
 }
 
-// waiting returns how many wait for units of a pool, as a newcomer is told.
+// waiting returns how many wait for units of a pool, as a newcomer is told who
+// then leaves again.
 func (d *desk) waiting(pool string) int {
 	d.t.Helper()
-	a := d.want(http.StatusAccepted, "POST", "/v1/leases", members{"request_id": "probe", "pool": pool, "holder": user("probe"), "instance": "probe"})
+	d.probes++
+	a := d.want(http.StatusAccepted, "POST", "/v1/leases", members{"request_id": fmt.Sprint("probe", d.probes), "pool": pool, "holder": user("probe"), "instance": "probe"})
 	var q struct{ Ahead int }
 	d.ask("GET", "/v1/tickets/"+a.Ticket, nil).decode(d.t, &q)
+	d.want(http.StatusOK, "DELETE", "/v1/tickets/"+a.Ticket, nil)
 	return q.Ahead
 }
 

@@ -15,6 +15,8 @@ import (
 func (s *server) routes() []func() {
 	return []func(){
 		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.backupRoutes,
+		s.environmentRoutes, s.productRoutes, s.planRoutes, s.customerRoutes,
+		s.licenseRoutes, s.licenseKeyRoutes, s.tokenRoutes, s.statusRoutes,
 	}
 }
 

@@ -148,8 +148,13 @@ func (b *batch) sameMachine(o *op, p *pool) (*licensing.Lease, error) {
 	}
 	if agree >= p.rule.Match.Need {
 		k := store.LeaseKey{Env: o.env, ID: id}
-		err = b.readLeases([]store.LeaseKey{k})
-		return b.leases[k], err
+		if err := b.readLeases([]store.LeaseKey{k}); err != nil {
+			return nil, err
+		}
+		// A copied disk agrees in as many components and is another machine.
+		if l := b.leases[k]; l != nil && p.rule.SameMachine(*l, o.acquire.Holder.Components) {
+			return l, nil
+		}
 	}
 	for _, l := range b.begun {
 		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env && p.rule.SameMachine(*l, o.acquire.Holder.Components) {

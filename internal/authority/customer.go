@@ -38,28 +38,42 @@ type customerEvent struct {
 	Reference string `json:"reference,omitempty"`
 }
 
-// ChangeCustomer replaces what is known of the customer with id customer.ID.
-func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, customer licensing.Customer) (licensing.Customer, error) {
+// A CustomerChange says what to change of a customer; what is nil stays.
+type CustomerChange struct {
+	Name      *string            `json:"name,omitempty"`
+	Email     *string            `json:"email,omitempty"`
+	Reference *string            `json:"reference,omitempty"`
+	Metadata  *map[string]string `json:"metadata,omitempty"`
+}
+
+// ChangeCustomer changes what is known of a customer.
+func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID, wanted CustomerChange) (licensing.Customer, error) {
 	if err := require(p, access.CustomerWrite); err != nil {
-		return customer, err
+		return licensing.Customer{}, err
 	}
-	if err := customer.Check(); err != nil {
-		return customer, err
-	}
-	return once(ctx, a, p, customer, func(c *change) (licensing.Customer, error) {
-		changed := customer
-		stored, err := seenCustomer(ctx, c.Tx, p, customer.ID)
+	request := struct {
+		ID licensing.CustomerID
+		CustomerChange
+	}{id, wanted}
+	return once(ctx, a, p, request, func(c *change) (licensing.Customer, error) {
+		customer, err := seenCustomer(ctx, c.Tx, p, id)
 		if err != nil {
-			return changed, err
+			return customer, err
 		}
-		changed.Env, changed.Created = stored.Env, stored.Created
-		if err := referenceFree(ctx, c.Tx, changed); err != nil {
-			return changed, err
+		assign(&customer.Name, wanted.Name)
+		assign(&customer.Email, wanted.Email)
+		assign(&customer.Reference, wanted.Reference)
+		assign(&customer.Metadata, wanted.Metadata)
+		if err := customer.Check(); err != nil {
+			return customer, err
 		}
-		if _, err := c.UpdateCustomer(ctx, changed); err != nil {
-			return changed, err
+		if err := referenceFree(ctx, c.Tx, customer); err != nil {
+			return customer, err
 		}
-		return changed, c.note(licensing.CustomerChanged, licensing.Event{Customer: changed.ID}, customerEvent{changed.Reference})
+		if _, err := c.UpdateCustomer(ctx, customer); err != nil {
+			return customer, err
+		}
+		return customer, c.note(licensing.CustomerChanged, licensing.Event{Customer: id}, customerEvent{customer.Reference})
 	})
 }
 

@@ -15,8 +15,8 @@ const (
 	maxForeignKey = 256 // bytes of an imported key
 )
 
-// A Key is what may be known of a license key: everything but its text.
-type Key struct {
+// A LicenseKey is what may be known of a license key: everything but its text.
+type LicenseKey struct {
 	ID        licensing.KeyID `json:"id"`
 	Imported  bool            `json:"imported,omitempty"`
 	Hint      string          `json:"hint,omitempty" doc:"The end of an imported key."`
@@ -26,7 +26,7 @@ type Key struct {
 
 // A NewKey is a license key with its text, which nobody can see again.
 type NewKey struct {
-	Key
+	LicenseKey
 	Text string `json:"key"`
 }
 
@@ -105,11 +105,11 @@ func (c *change) newKey(ctx context.Context, l licensing.License, expires time.T
 	rand.Read(id[:])
 	rand.Read(secret[:])
 	keyID, text := licensing.NewKey(id, secret)
-	key := NewKey{Key: Key{ID: keyID, CreatedAt: c.Now(), ExpiresAt: expires}, Text: text}
-	return key, c.insertKey(ctx, l, key.Key, key.digest())
+	key := NewKey{LicenseKey: LicenseKey{ID: keyID, CreatedAt: c.Now(), ExpiresAt: expires}, Text: text}
+	return key, c.insertKey(ctx, l, key.LicenseKey, key.digest())
 }
 
-func (c *change) insertKey(ctx context.Context, l licensing.License, key Key, digest access.Digest) error {
+func (c *change) insertKey(ctx context.Context, l licensing.License, key LicenseKey, digest access.Digest) error {
 	if l.Seq.Counter > 1 {
 		had, err := c.Keys(ctx, l.Env, l.ID)
 		if err != nil {
@@ -155,19 +155,19 @@ func (a *Authority) DeleteKey(ctx context.Context, p access.Principal, id licens
 }
 
 // Keys returns the keys of a license, the oldest first, ended ones too.
-func (a *Authority) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]Key, error) {
+func (a *Authority) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]LicenseKey, error) {
 	if err := require(p, access.LicenseRead); err != nil {
 		return nil, err
 	}
-	var all []Key
+	var all []LicenseKey
 	err := a.db.View(ctx, func(tx *store.Tx) error {
 		if _, err := seenLicense(ctx, tx, p, id); err != nil {
 			return err
 		}
 		keys, err := tx.Keys(ctx, p.Env, id)
-		all = make([]Key, len(keys))
+		all = make([]LicenseKey, len(keys))
 		for i, k := range keys {
-			all[i] = Key{ID: k.ID, Imported: k.Imported, Hint: k.Hint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}
+			all[i] = LicenseKey{ID: k.ID, Imported: k.Imported, Hint: k.Hint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}
 		}
 		return err
 	})

@@ -164,7 +164,7 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (acces
 	var random [4]byte
 	rand.Read(random[:])
 	id, _ := licensing.NewKey(random, [16]byte{})
-	key := Key{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
+	key := LicenseKey{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
 	if err := i.insertKey(ctx, l, key, digest); err != nil {
 		return digest, err
 	}

@@ -11,9 +11,9 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// A Plan is a plan with a revision of it: the one in force on a channel, or
+// A PlanSummary is a plan with a revision of it: the one in force on a channel, or
 // one that was asked for.
-type Plan struct {
+type PlanSummary struct {
 	Product   licensing.ProductName `json:"product"`
 	Name      licensing.PlanName    `json:"plan"`
 	Channel   string                `json:"channel,omitempty" doc:"The channel that points to the revision."`
@@ -25,7 +25,7 @@ type Plan struct {
 
 // A PlanDetail is a plan with everything that is known of it.
 type PlanDetail struct {
-	Plan
+	PlanSummary
 	Text      string           `json:"text" doc:"The plan file it was read from."`
 	Content   licensing.Plan   `json:"content" doc:"The plan as it was read."`
 	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
@@ -76,8 +76,8 @@ func (a *Authority) readPlans(ctx context.Context, p access.Principal, files []p
 
 // Plans returns the plans p sees, by name, each with the revision that its
 // channel points to: the channel called stable, or else the first.
-func (a *Authority) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of PageOf) (Page[Plan], error) {
-	var found Page[Plan]
+func (a *Authority) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of PageOf) (Page[PlanSummary], error) {
+	var found Page[PlanSummary]
 	if err := require(p, access.PlanRead); err != nil {
 		return found, err
 	}
@@ -90,22 +90,22 @@ func (a *Authority) Plans(ctx context.Context, p access.Principal, product licen
 		if err != nil {
 			return err
 		}
-		all := make([]Plan, len(plans))
+		all := make([]PlanSummary, len(plans))
 		for i, row := range plans {
 			if all[i], err = planInForce(ctx, tx, p.Env, row); err != nil {
 				return err
 			}
 		}
-		found = page("plan", all, rows, func(p Plan) string { return string(p.Name) })
+		found = page("plan", all, rows, func(p PlanSummary) string { return string(p.Name) })
 		return nil
 	})
 	return found, err
 }
 
-func planInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (Plan, error) {
+func planInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (PlanSummary, error) {
 	channels, err := tx.Channels(ctx, env, row.Name)
 	if err != nil || len(channels) == 0 {
-		return Plan{Product: row.Product, Name: row.Name}, err
+		return PlanSummary{Product: row.Product, Name: row.Name}, err
 	}
 	at := channels[0]
 	for _, c := range channels {
@@ -115,15 +115,15 @@ func planInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store
 	}
 	rev, _, err := tx.Revision(ctx, env, row.Name, at.Revision)
 	if err != nil {
-		return Plan{}, err
+		return PlanSummary{}, err
 	}
 	plan, err := planAs(ctx, tx, env, row, rev)
 	plan.Channel = at.Name
 	return plan, err
 }
 
-func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (Plan, error) {
-	plan := Plan{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
+func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (PlanSummary, error) {
+	plan := PlanSummary{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
 	counts, err := tx.CountLicenses(ctx, env, store.LicenseFilter{Plan: row.Name, Revision: rev.ID}, tx.Now())
 	for _, n := range counts {
 		plan.Licenses += n.Count
@@ -153,7 +153,7 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 	if !ok || !p.SeesProduct(row.Product) {
 		return d, notFound("plan", name)
 	}
-	if d.Plan, err = planInForce(ctx, tx, p.Env, row); err != nil {
+	if d.PlanSummary, err = planInForce(ctx, tx, p.Env, row); err != nil {
 		return d, err
 	}
 	rev, ok, err := tx.Revision(ctx, p.Env, name, cmp.Or(revision, d.Revision))
@@ -164,7 +164,7 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 		return d, notFound("revision", revision)
 	}
 	if rev.ID != d.Revision {
-		if d.Plan, err = planAs(ctx, tx, p.Env, row, rev); err != nil {
+		if d.PlanSummary, err = planAs(ctx, tx, p.Env, row, rev); err != nil {
 			return d, err
 		}
 	}

@@ -36,25 +36,52 @@ func (a *Authority) CreateProduct(ctx context.Context, p access.Principal, produ
 	})
 }
 
-// ChangeProduct replaces the title and the owner of the product called product.Name.
-func (a *Authority) ChangeProduct(ctx context.Context, p access.Principal, product licensing.Product) (licensing.Product, error) {
+// A ProductChange says what to change of a product; what is nil stays.
+type ProductChange struct {
+	Title *string     `json:"title,omitempty"`
+	Owner OwnerChange `json:"owner,omitzero"`
+}
+
+// An OwnerChange says what to change of a product's owner; what is nil stays.
+type OwnerChange struct {
+	Team    *string `json:"team,omitempty"`
+	Pager   *string `json:"pager,omitempty"`
+	Runbook *string `json:"runbook,omitempty"`
+}
+
+// ChangeProduct changes the title and the owner of a product.
+func (a *Authority) ChangeProduct(ctx context.Context, p access.Principal, name licensing.ProductName, wanted ProductChange) (licensing.Product, error) {
 	if err := require(p, access.ProductWrite); err != nil {
-		return product, err
+		return licensing.Product{}, err
 	}
-	return once(ctx, a, p, product, func(c *change) (licensing.Product, error) {
-		stored, err := seenProduct(ctx, c.Tx, p, product.Name)
+	request := struct {
+		Name licensing.ProductName
+		ProductChange
+	}{name, wanted}
+	return once(ctx, a, p, request, func(c *change) (licensing.Product, error) {
+		product, err := seenProduct(ctx, c.Tx, p, name)
 		if err != nil {
-			return stored, err
+			return product, err
 		}
-		stored.Title, stored.Owner = product.Title, product.Owner
-		if err := stored.Check(); err != nil {
-			return stored, err
+		assign(&product.Title, wanted.Title)
+		assign(&product.Owner.Team, wanted.Owner.Team)
+		assign(&product.Owner.Pager, wanted.Owner.Pager)
+		assign(&product.Owner.Runbook, wanted.Owner.Runbook)
+		if err := product.Check(); err != nil {
+			return product, err
 		}
-		if _, err := c.UpdateProduct(ctx, stored); err != nil {
-			return stored, err
+		if _, err := c.UpdateProduct(ctx, product); err != nil {
+			return product, err
 		}
-		return stored, c.note(licensing.ProductChanged, licensing.Event{Product: stored.Name}, stored)
+		return product, c.note(licensing.ProductChanged, licensing.Event{Product: name}, product)
 	})
+}
+
+// assign sets what is to be changed, and leaves it when nothing is said.
+func assign[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
 }
 
 // DeleteProduct removes a product of which there is no plan.

@@ -12,33 +12,33 @@ import (
 
 // A Token is what may be known of a token: everything but its text.
 type Token struct {
-	Env       licensing.Env
-	ID        licensing.TokenID
-	Name      string
-	Role      access.Role
-	Product   licensing.ProductName
-	Customer  licensing.CustomerID
-	CreatedBy string
-	CreatedAt time.Time
-	ExpiresAt time.Time // zero: never
-	UsedAt    time.Time // zero: never; exact to tokenUseEvery
+	Env       licensing.Env         `json:"environment" doc:"all for one that spans environments."`
+	ID        licensing.TokenID     `json:"id"`
+	Name      string                `json:"name"`
+	Role      access.Role           `json:"role"`
+	Product   licensing.ProductName `json:"product,omitempty"`
+	Customer  licensing.CustomerID  `json:"customer,omitempty"`
+	CreatedBy string                `json:"created_by"`
+	CreatedAt time.Time             `json:"created_at"`
+	ExpiresAt time.Time             `json:"expires_at,omitzero" doc:"Absent: never."`
+	UsedAt    time.Time             `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
 }
 
 // A TokenRequest asks for a new token. Spans asks for one that reaches every
 // environment; the role customer needs a Customer.
 type TokenRequest struct {
-	Name      string
-	Role      access.Role
-	Product   licensing.ProductName
-	Customer  licensing.CustomerID
-	ExpiresAt time.Time
-	Spans     bool
+	Name      string                `json:"name" minLength:"1" maxLength:"200"`
+	Role      access.Role           `json:"role" enum:"owner,admin,issuer,operator,viewer,auditor,customer"`
+	Product   licensing.ProductName `json:"product,omitempty"`
+	Customer  licensing.CustomerID  `json:"customer,omitempty"`
+	ExpiresAt time.Time             `json:"expires_at,omitzero"`
+	Spans     bool                  `json:"spans,omitempty" doc:"It reaches every environment."`
 }
 
 // A NewToken is a token with its text, which nobody can see again.
 type NewToken struct {
-	Token Token
-	Text  string
+	Token
+	Text string `json:"secret"`
 }
 
 // CreateToken creates a token. It can do no more than p itself can.

@@ -16,7 +16,7 @@ func walk(cmd *cobra.Command, visit func(*cobra.Command)) {
 }
 
 func TestEveryCommandShowsAnExample(t *testing.T) {
-	c := &cli{program: Program{Args: []string{"copyhold"}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}}
+	c := blank()
 	walk(c.rootCommand(), func(cmd *cobra.Command) {
 		if cmd.Name() == "help" || cmd.Hidden {
 			return
@@ -33,7 +33,7 @@ func TestEveryCommandShowsAnExample(t *testing.T) {
 // TestExamplesAreCommands runs every example as far as reading its command line,
 // so that help never names a flag or a command that does not exist.
 func TestExamplesAreCommands(t *testing.T) {
-	c := &cli{program: Program{Args: []string{"copyhold"}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}}
+	c := blank()
 	walk(c.rootCommand(), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
 			for _, words := range invocations(line) {
@@ -79,7 +79,7 @@ func shellWords(line string) []string {
 // parses finds the command of a line and reads its flags and arguments without
 // running it.
 func parses(words []string) error {
-	c := &cli{program: Program{Args: []string{"copyhold"}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}}
+	c := blank()
 	root := c.rootCommand()
 	cmd, rest, err := root.Find(words)
 	if err != nil {
@@ -101,4 +101,9 @@ func parses(words []string) error {
 		return err
 	}
 	return cmd.ValidateRequiredFlags()
+}
+
+// blank is a run of the program that goes nowhere.
+func blank() *cli {
+	return &cli{program: Program{Args: []string{"copyhold"}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}}
 }

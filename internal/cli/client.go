@@ -53,6 +53,8 @@ func (c *cli) client(as credential) (*client, error) {
 	}
 	h := *c.http
 	h.Timeout = c.flags.timeout
+	// A redirect is somebody else's answer, and a secret must not follow it.
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{http: &h, settings: s}, nil
 }
 
@@ -162,7 +164,7 @@ func (c *client) send(ctx context.Context, r call, idempotency string) (answer, 
 // context bounds how long that takes.
 func (c *client) stream(ctx context.Context, r call) (io.ReadCloser, error) {
 	patient := *c
-	patient.http = &http.Client{Transport: c.http.Transport}
+	patient.http = &http.Client{Transport: c.http.Transport, CheckRedirect: c.http.CheckRedirect}
 	resp, err := patient.exchange(ctx, r, "")
 	if err != nil {
 		return nil, err

@@ -7,27 +7,40 @@ import (
 	"copyhold.dev/internal/config"
 )
 
-// serverFlags declares a flag for every setting of the server, and --config.
+// serverFlags declares a flag for every setting of the server, and --config. A
+// secret is never an argument: its flag names a file.
 func serverFlags(flags *pflag.FlagSet) {
 	flags.String("config", "", "YAML file with settings (COPYHOLD_CONFIG)")
 	for _, s := range config.Settings() {
-		if !s.Secret() && flags.Lookup(s.Flag()) == nil {
-			flags.String(s.Flag(), "", s.Usage()+" ("+s.Env()+")")
+		if s.Secret() {
+			flags.String(s.Flag()+"-file", "", "file that holds: "+s.Usage()+" ("+s.Env()+"_FILE)")
+			continue
 		}
+		flags.String(s.Flag(), "", s.Usage()+" ("+s.Env()+")")
 	}
 }
 
 // serverConfig loads the server's settings from flags, environment and file.
 func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
-	from := config.Sources{Getenv: c.getenv, Flags: map[string]string{}}
+	from := config.Sources{Flags: map[string]string{}}
 	from.File, _ = flags.GetString("config")
 	if from.File == "" {
 		from.File = c.getenv("COPYHOLD_CONFIG")
 	}
+	named := map[string]string{} // variables that a flag stands for
 	for _, s := range config.Settings() {
-		if f := flags.Lookup(s.Flag()); f != nil && f.Changed {
+		if f := flags.Lookup(s.Flag()); !s.Secret() && f != nil && f.Changed {
 			from.Flags[s.Path] = f.Value.String()
 		}
+		if f := flags.Lookup(s.Flag() + "-file"); s.Secret() && f != nil && f.Changed {
+			named[s.Env()], named[s.Env()+"_FILE"] = "", f.Value.String()
+		}
+	}
+	from.Getenv = func(name string) string {
+		if value, ok := named[name]; ok {
+			return value
+		}
+		return c.getenv(name)
 	}
 	loaded, err := config.Load(from)
 	if err != nil {

@@ -23,7 +23,8 @@ type sale struct{ plan, shows string }
 // sales are the demo's licenses; each plan is a file in examples/plans.
 func sales() []sale {
 	return []sale{
-		{"studio", "floating: 2 seats, then a queue"},
+		{"studio", "floating: 2 seats, the third is denied"},
+		{"render", "floating for jobs: 1 seat, the others queue"},
 		{"workshop", "node-locked: 2 machines"},
 		{"drafting", "named users: 3 people"},
 		{"team", "subscription with editions and add-ons"},

@@ -27,7 +27,7 @@ func (c *cli) toTry(e *example, url string) []string {
 		me + " lease acquire --holder bob" + studio,
 		me + " lease acquire --holder cy" + studio + "     # the third seat of two: denied",
 		me + " lease list" + token,
-		me + " run --holder dan --pool seats --key-file " + filepath.Join(e.folder, "keys", "fast.key") + " -- sleep 3",
+		me + " run --pool jobs --holder workload:nightly --wait 5m --key-file " + filepath.Join(e.folder, "keys", "render.key") + " -- sleep 3",
 	}
 	if url != defaultURL {
 		lines = append([]string{"export COPYHOLD_URL=" + url}, lines...)

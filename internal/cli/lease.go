@@ -61,6 +61,7 @@ free in time, or no server answered.`,
 			if want.Instance == "" {
 				want.Instance = hostName()
 			}
+			want.Holder = want.Holder.orDefault()
 			server, err := c.client(byKey)
 			if err != nil {
 				return err

@@ -47,7 +47,7 @@ started; 127 it was not found.`,
 			if err != nil {
 				return startFailure(err)
 			}
-			want.RequestID, want.Instance = newRequestID(), instanceName()
+			want.RequestID, want.Instance, want.Holder = newRequestID(), instanceName(), want.Holder.orDefault()
 			return c.runWithSeat(cmd.Context(), path, args, want)
 		},
 	}

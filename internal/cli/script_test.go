@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	flag.Bool("update", false, "write docs/cli.md anew")
 	testscript.Main(m, map[string]func(){
 		"copyhold": func() { os.Exit(Main(OS())) },
 	})

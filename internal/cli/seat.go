@@ -63,14 +63,21 @@ func (h *holder) Type() string { return "holder" }
 
 // seatFlags declares what an acquire can say, for run and lease acquire.
 func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
-	want.Holder = defaultHolder()
 	flags := cmd.Flags()
 	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
 	flags.Int64Var(&want.Units, "units", 1, "units to take")
-	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user")
+	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default you at this machine")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
 	required(cmd, "pool")
+}
+
+// orDefault is h, or the person at this machine.
+func (h holder) orDefault() holder {
+	if h.ID == "" {
+		return defaultHolder()
+	}
+	return h
 }
 
 // defaultHolder is the person at this machine.
@@ -137,15 +144,21 @@ func (d leaseDates) nextRenewal(now time.Time, spread float64) time.Duration {
 // retryPause is how long a waiter pauses before it asks for its place again.
 const retryPause = time.Second
 
+// longestHold bounds how long the server is asked to hold one request, in seconds.
+const longestHold = 300
+
 // awaitSeat takes a seat, and waits in the queue for as long as was asked. An
-// outage while waiting is part of the wait: the request id keeps the place.
+// outage while waiting is part of the wait: the request id keeps the place. A
+// place that nobody waits for any more is given up.
 func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error) {
-	patient := *c
-	patient.http = &http.Client{Transport: c.http.Transport, Timeout: c.http.Timeout + time.Duration(want.Wait)*time.Second}
 	deadline := time.Now().Add(time.Duration(want.Wait) * time.Second)
 	for {
 		want.Nonce = rand.Text()
-		a, err := patient.do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
+		want.Wait = min(int64(time.Until(deadline).Seconds()+1), longestHold)
+		if !time.Now().Before(deadline) {
+			want.Wait = 0
+		}
+		a, err := c.holding(want.Wait).do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
 		err = c.believe(ctx, err, want.Nonce)
 		p, isProblem := asProblem(err)
 		switch {
@@ -153,18 +166,37 @@ func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error
 			return a, grantedOr(a)
 		case err != nil && (!isProblem || p.exitStatus() != exitUnavailable):
 			return a, err
-		case !time.Now().Before(deadline):
-			if err == nil {
-				err = exitf(exitUnavailable, "no seat became free in time")
-			}
+		case want.Wait == 0 && err == nil:
+			return a, errors.Join(exitf(exitUnavailable, "every unit is taken and others queue: --wait waits for one"), c.giveUp(ctx, a))
+		case want.Wait == 0:
 			return a, err
 		}
 		select {
 		case <-ctx.Done():
 			return a, ctx.Err()
-		case <-time.After(retryPause):
+		case <-time.After(min(retryPause, time.Until(deadline))):
 		}
 	}
+}
+
+// holding returns a client whose requests may be held that many seconds longer.
+func (c *client) holding(seconds int64) *client {
+	patient := *c
+	patient.http = &http.Client{
+		Transport: c.http.Transport, CheckRedirect: c.http.CheckRedirect,
+		Timeout: c.http.Timeout + time.Duration(seconds)*time.Second,
+	}
+	return &patient
+}
+
+// giveUp leaves the queue.
+func (c *client) giveUp(ctx context.Context, queued answer) error {
+	var s seat
+	if err := queued.decode(&s); err != nil {
+		return err
+	}
+	_, err := c.do(ctx, call{as: byKey, method: http.MethodDelete, path: "/v1/tickets/" + url.PathEscape(s.Ticket)})
+	return err
 }
 
 // grantedOr refuses an answer that holds no lease: a pool's fallback.

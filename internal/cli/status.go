@@ -12,16 +12,61 @@ import (
 func (c *cli) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "How the server is, and how long until something is denied",
-		Long: `Status shows what is held and used, the age of background tasks, and the runway:
-the time until something will be denied if nobody acts, with the first cause.`,
-		Example: "  copyhold status\n  copyhold status --output json",
+		Short: "How an environment stands, and how long until something is denied",
+		Long: `Status shows the runway (how long until something will be denied if nobody acts, and
+the first cause), what ends next, how full pools are, and for each plan how long a
+revoked license can go on at worst.`,
+		Example: "  copyhold status\n  copyhold status --environment staging --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/status"},
-				column{head: "STATUS", path: "status"}, column{head: "VERSION", path: "version"},
-				column{head: "RUNWAY", path: "runway.seconds", as: lengthText}, column{head: "FIRST", path: "runway.cause"})
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/status"})
+			if err != nil {
+				return err
+			}
+			if c.asJSON() {
+				return c.printJSON(a.body)
+			}
+			var r record
+			if err := readRecord(a.body, &r); err != nil {
+				return err
+			}
+			c.printStatus(r)
+			return nil
 		},
+	}
+}
+
+func (c *cli) printStatus(r record) {
+	if never, _ := r.at("runway.never").(bool); never {
+		set(r, "runway.seconds", "without end")
+	}
+	c.printFields(r,
+		column{head: "ENVIRONMENT", path: "environment"}, column{head: "STATUS", path: "status"},
+		column{head: "RUNWAY", path: "runway.seconds", as: lengthText}, column{head: "FIRST", path: "runway.cause"},
+		column{head: "OF", path: "runway.subject"}, column{head: "AT", path: "runway.at"},
+		column{head: "LICENSES", path: "licenses"}, column{head: "SIGNING KEY", path: "signing_key"},
+		column{head: "LOG ENTRIES", path: "entries"}, column{head: "FENCED SINCE", path: "fenced_since"}, column{head: "VERSION", path: "version"})
+	c.printSection(r, "pools",
+		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "HELD", path: "held"},
+		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"})
+	c.printSection(r, "plans",
+		column{head: "PLAN", path: "plan"}, column{head: "ACTIVE", path: "licenses.active"},
+		column{head: "REVOKED WITHIN", path: "bounds.connected"}, column{head: "OFFLINE AT WORST", path: "bounds.revocation"},
+		column{head: "BY", path: "bounds.cause"})
+}
+
+// printSection prints a list in a record as a table, if there is anything in it.
+func (c *cli) printSection(r record, path string, columns ...column) {
+	items, _ := r.at(path).([]any)
+	rows := make([]record, 0, len(items))
+	for _, item := range items {
+		if row, ok := item.(map[string]any); ok {
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) > 0 {
+		c.printf("\n")
+		c.printTable(rows, columns...)
 	}
 }
 

@@ -52,9 +52,13 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 		p.Edition = l.Edition
 	}
 	changes := changesAfter(p, l, now)
+	meters, err := p.zonedMeters()
+	if err != nil {
+		return Terms{}, err
+	}
 	built := make([]builder, len(changes)+1)
 	for i, at := range append([]time.Time{now}, changes...) {
-		b, err := build(p, l, at)
+		b, err := build(p, meters, l, at)
 		if err != nil {
 			return Terms{}, err
 		}
@@ -85,17 +89,10 @@ type builder struct {
 	meters   map[string]Meter
 }
 
-func build(p Plan, l License, at time.Time) (builder, error) {
+func build(p Plan, meters map[string]Meter, l License, at time.Time) (builder, error) {
 	b := builder{plan: p, at: at, features: map[string]license.Value{}, pools: map[string]Pool{}, meters: map[string]Meter{}}
 	maps.Copy(b.pools, p.Pools)
-	for name, m := range p.Meters {
-		loc, err := loadZone(m.Zone)
-		if err != nil {
-			return b, Errorf(Conflict, "meter %s: %w", name, err)
-		}
-		m.location = loc
-		b.meters[name] = m
-	}
+	maps.Copy(b.meters, meters)
 	for name, r := range p.featureRules() {
 		if b.during(time.Time{}, r.end(l.Start)) {
 			b.features[name] = r.Value
@@ -105,6 +102,20 @@ func build(p Plan, l License, at time.Time) (builder, error) {
 		return b, err
 	}
 	return b, b.exceptions(l.Exceptions)
+}
+
+// zonedMeters returns p's meters with their zones loaded.
+func (p Plan) zonedMeters() (map[string]Meter, error) {
+	meters := make(map[string]Meter, len(p.Meters))
+	for name, m := range p.Meters {
+		loc, err := loadZone(m.Zone)
+		if err != nil {
+			return nil, Errorf(Conflict, "meter %s: %w", name, err)
+		}
+		m.location = loc
+		meters[name] = m
+	}
+	return meters, nil
 }
 
 // during reports whether the builder's time lies in [from, until), where zero

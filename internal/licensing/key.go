@@ -95,23 +95,3 @@ func checksum(digits string) string {
 // of an imported foreign one as it is: SHA-256. Keys of 128 random bits need
 // no slow hash.
 func HashKey(key string) [32]byte { return sha256.Sum256([]byte(key)) }
-
-// CanonicalKey returns the form in which a key of any origin is hashed: that
-// of ParseKey for a license key, the text without surrounding space for a
-// foreign one that was imported. Foreign keys have 8 to 512 bytes; others are
-// Invalid, and the error does not repeat them.
-func CanonicalKey(s string) (KeyID, string, error) {
-	if id, key, err := ParseKey(s); err == nil {
-		return id, key, nil
-	}
-	s = strings.TrimSpace(s)
-	if len(s) < 8 || len(s) > 512 {
-		return "", "", Errorf(Invalid, "a key has 8 to 512 characters")
-	}
-	sum := HashKey(s)
-	return foreignPrefix + KeyID(strings.ToUpper(encodeDigits(sum[:], idDigits))), s, nil
-}
-
-// foreignPrefix begins the ids of imported keys, which would otherwise look
-// like ours. Their five digits are of the hash, for people to tell keys apart.
-const foreignPrefix KeyID = "X-"

@@ -1,11 +1,6 @@
 package licensing
 
-import (
-	"slices"
-	"time"
-
-	"copyhold.dev/sdk/license"
-)
+import "time"
 
 // A Deadline is a time from which something will be denied unless somebody or
 // something acts. Cause is the kind, Subject the thing.
@@ -21,11 +16,8 @@ type RunwayCause string
 // The causes of an end of the runway.
 const (
 	RunwayTerm       RunwayCause = "term"        // a license's term and renewal grace end
-	RunwayDocument   RunwayCause = "document"    // a document's full function ends
-	RunwaySigningKey RunwayCause = "signing_key" // the last prepared signing key ends
+	RunwaySigningKey RunwayCause = "signing_key" // the last prepared signing key ends: the root signs more before
 	RunwayKeySet     RunwayCause = "key_set"     // the key set ends
-	RunwayRootSet    RunwayCause = "root_set"    // the root set ends
-	RunwayCeremony   RunwayCause = "ceremony"    // the root has to sign new keys by then
 )
 
 // A Runway is the time until something will be denied, and its first cause.
@@ -55,21 +47,6 @@ func (t Terms) Deadline() Deadline {
 	return Deadline{Cause: RunwayTerm, Subject: string(t.License), At: t.Limit()}
 }
 
-// KeyDeadlines returns when the keys of one environment end: the last time
-// at which any of them may sign, and the key set's own end.
-func KeyDeadlines(set license.KeySet) []Deadline {
-	var last int64
-	for _, k := range set.Keys {
-		if k.Withdrawn == 0 && slices.Contains(k.Use, license.TypeLicense) {
-			last = max(last, k.SignUntil)
-		}
-	}
-	return []Deadline{
-		{Cause: RunwaySigningKey, Subject: set.Issuer, At: fromUnix(last)},
-		{Cause: RunwayKeySet, Subject: set.Issuer, At: fromUnix(set.Expires)},
-	}
-}
-
 // Warning returns how many days of the schedule 90, 60, 30, 14, 7 and 1 are
 // the smallest still ahead of at; false while more than 90 remain.
 func Warning(now, at time.Time) (days int, due bool) {
@@ -80,11 +57,4 @@ func Warning(now, at time.Time) (days int, due bool) {
 		}
 	}
 	return days, due
-}
-
-func fromUnix(s int64) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(s, 0).UTC()
 }

@@ -4,30 +4,22 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"copyhold.dev/sdk/license"
 )
 
 func TestTheRunwayEndsWithItsFirstCause(t *testing.T) {
 	now := at("2026-01-01T00:00:00Z")
-	set := license.KeySet{
-		Claims: license.Claims{Issuer: "urn:copyhold:x:production", Expires: now.AddDate(0, 2, 0).Unix()},
-		Keys: []license.Key{
-			{Use: []license.Type{license.TypeLicense}, SignUntil: now.AddDate(0, 1, 0).Unix()},
-			{Use: []license.Type{license.TypeLicense}, SignUntil: now.AddDate(9, 0, 0).Unix(), Withdrawn: 1},
-			{Use: []license.Type{license.TypeLicense}, SignUntil: now.AddDate(0, 3, 0).Unix()},
-			{Use: []license.Type{license.TypeKeySet}, SignUntil: now.AddDate(5, 0, 0).Unix()},
-		},
-	}
-	deadlines := append(KeyDeadlines(set),
+	deadlines := []Deadline{
+		{Cause: RunwaySigningKey, Subject: "production", At: now.AddDate(0, 3, 0)},
+		{Cause: RunwayKeySet, Subject: "production", At: now.AddDate(0, 2, 0)},
 		Terms{License: "lic_1", End: now.AddDate(0, 6, 0), RenewalGrace: 86400}.Deadline(),
-		Terms{License: "lic_2"}.Deadline())
+		Terms{License: "lic_2"}.Deadline(),
+	}
 	r := FirstDenial(now, deadlines)
 	if r.Cause != RunwayKeySet || !r.At.Equal(now.AddDate(0, 2, 0)) || r.Seconds != int64(59*86400) || r.Never {
 		t.Errorf("the runway is %+v", r)
 	}
-	if r := FirstDenial(now, deadlines[:1]); !r.At.Equal(now.AddDate(0, 3, 0)) {
-		t.Errorf("signing keys last until %v", r.At)
+	if r := FirstDenial(now, deadlines[2:]); r.Cause != RunwayTerm || !r.At.Equal(now.AddDate(0, 6, 1)) {
+		t.Errorf("the term and its grace last until %+v", r)
 	}
 	if r := FirstDenial(now.AddDate(1, 0, 0), deadlines); r.Seconds >= 0 {
 		t.Errorf("what has passed leaves %d s", r.Seconds)

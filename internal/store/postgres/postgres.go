@@ -41,7 +41,7 @@ func Open(ctx context.Context, dsn string) (*store.DB, error) {
 	config.OnNotice = notice
 	set(config.RuntimeParams, "application_name", "copyhold")
 	conns := stdlib.OpenDB(*config)
-	conns.SetMaxOpenConns(writers + readers + 1)
+	conns.SetMaxOpenConns(writers + readers + 2) // migrating takes two beside the sessions: one holds the lock
 	db, err := store.Open(ctx, conns, engine())
 	if err != nil {
 		return nil, errors.Join(err, conns.Close())

@@ -1,0 +1,71 @@
+package api
+
+import (
+	"context"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+)
+
+// ListQuery is what every list takes. Like all that inputs embed it is exported,
+// because huma reads no other fields.
+type ListQuery struct {
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"At most so many items"`
+	Cursor string `query:"cursor" maxLength:"400" doc:"next of the page before"`
+}
+
+func (q ListQuery) page() authority.PageOf { return authority.PageOf{Limit: q.Limit, Cursor: q.Cursor} }
+
+// List is part of a list.
+type List[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent at the end"`
+}
+
+// reply is an answer with a body.
+type reply[T any] struct{ Body T }
+
+// nothing is an answer without a body.
+type nothing struct{}
+
+// answered turns a result of authority into a reply.
+func answered[T any](body T, err error) (*reply[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &reply[T]{body}, nil
+}
+
+// listed turns a page into a reply. An empty list is not null.
+func listed[T any](page authority.Page[T], err error) (*reply[List[T]], error) {
+	if page.Items == nil {
+		page.Items = []T{}
+	}
+	return answered(List[T]{page.Items, page.Next}, err)
+}
+
+// done turns an error, or none, into an answer without a body.
+func done(err error) (*nothing, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &nothing{}, nil
+}
+
+// Repeatable is what every write takes that creates or changes something.
+type Repeatable struct {
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"The same key with the same request within 24 h gives the same answer, and changes nothing again"`
+}
+
+func (r *Repeatable) idempotencyKey() string { return r.Key }
+
+// write is handle for a route that can be repeated: the principal names the request.
+func write[I any, PI interface {
+	*I
+	idempotencyKey() string
+}, O any](s *server, r route, fn func(ctx context.Context, p access.Principal, in *I) (*O, error)) {
+	handle(s, r, func(ctx context.Context, p access.Principal, in *I) (*O, error) {
+		p.Once = access.Once{Route: r.ID, Key: PI(in).idempotencyKey()}
+		return fn(ctx, p, in)
+	})
+}

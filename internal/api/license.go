@@ -1,0 +1,171 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+const licenseTag, licensesPath = "license", "/v1/licenses"
+
+// LicenseDetail is a license with its keys, which show no secret.
+type LicenseDetail struct {
+	licensing.License
+	Keys []authority.LicenseKey `json:"keys" nullable:"false"`
+}
+
+// IssueBatchBody asks for many licenses.
+type IssueBatchBody struct {
+	Licenses []authority.IssueRequest `json:"licenses" minItems:"1" maxItems:"1000" nullable:"false"`
+}
+
+// IssueBatchAnswer is what was issued, in the order asked for.
+type IssueBatchAnswer struct {
+	Licenses []authority.Issued `json:"licenses" nullable:"false"`
+}
+
+// ReasonBody says why.
+type ReasonBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000"`
+}
+
+// LicensePath names a license.
+type LicensePath struct {
+	ID licensing.LicenseID `path:"id" maxLength:"64"`
+}
+
+// licenseWrite is a write on one license that takes a body.
+type licenseWrite[B any] struct {
+	Repeatable
+	LicensePath
+	Body B
+}
+
+// licenseRoutes registers what is done with licenses one by one and in bulk.
+func (s *server) licenseRoutes() {
+	s.licenseListRoutes()
+	write(s, route{ID: "issue-license", Method: http.MethodPost, Path: licensesPath, Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
+		Summary: "Grant a plan to a customer", Description: "The license key is in this answer and nowhere else."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			Repeatable
+			Body authority.IssueRequest
+		}) (*reply[authority.Issued], error) {
+			return answered(s.Authority.IssueLicense(ctx, p, in.Body))
+		})
+	write(s, route{ID: "issue-licenses", Method: http.MethodPost, Path: licensesPath + "/batch", Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
+		Body: importBody, Summary: "Issue up to 1000 licenses, all or none", Description: "With an Idempotency-Key a batch whose answer was lost can be sent again."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			Repeatable
+			Body IssueBatchBody
+		}) (*reply[IssueBatchAnswer], error) {
+			all, err := s.Authority.IssueLicenses(ctx, p, in.Body.Licenses)
+			return answered(IssueBatchAnswer{all}, err)
+		})
+	write(s, route{ID: "import-licenses", Method: http.MethodPost, Path: licensesPath + "/import", Tag: licenseTag, Permission: access.LicenseIssue,
+		Body: importBody, Summary: "Import the licenses and keys of another system from CSV"},
+		func(ctx context.Context, p access.Principal, in *struct {
+			Repeatable
+			Body authority.ImportRequest
+		}) (*reply[authority.Imported], error) {
+			return answered(s.Authority.ImportLicenses(ctx, p, in.Body))
+		})
+	s.licenseChangeRoutes()
+	s.licenseStatusRoutes()
+}
+
+func (s *server) licenseListRoutes() {
+	handle(s, route{ID: "list-licenses", Method: http.MethodGet, Path: licensesPath, Tag: licenseTag, Permission: access.LicenseRead, Summary: "List licenses"},
+		func(ctx context.Context, p access.Principal, in *struct {
+			ListQuery
+			Customer   licensing.CustomerID  `query:"customer" maxLength:"64"`
+			Product    licensing.ProductName `query:"product" maxLength:"64"`
+			Plan       licensing.PlanName    `query:"plan" maxLength:"64"`
+			Revision   licensing.RevisionID  `query:"revision" maxLength:"64"`
+			Status     string                `query:"status" enum:"active,suspended,revoked"`
+			Reference  string                `query:"reference" maxLength:"200"`
+			EndsBefore time.Time             `query:"ends_before"`
+		}) (*reply[List[licensing.License]], error) {
+			return listed(s.Authority.Licenses(ctx, p, store.LicenseFilter{
+				Customer: in.Customer, Product: in.Product, Plan: in.Plan, Revision: in.Revision,
+				Status: licensing.Status(in.Status), Reference: in.Reference, EndsBefore: in.EndsBefore,
+			}, in.page()))
+		})
+	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license and its keys"},
+		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[LicenseDetail], error) {
+			l, err := s.Authority.License(ctx, p, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			keys, err := s.Authority.Keys(ctx, p, in.ID)
+			return answered(LicenseDetail{l, keys}, err)
+		})
+	handle(s, route{ID: "explain-license", Method: http.MethodGet, Path: licensesPath + "/{id}/why", Tag: licenseTag, Permission: access.Explain, Summary: "Say what is decided about a license now, and why"},
+		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[authority.Explanation], error) {
+			return answered(s.Authority.ExplainLicense(ctx, p, in.ID))
+		})
+	handle(s, route{ID: "export-license", Method: http.MethodGet, Path: licensesPath + "/{id}/export", Tag: licenseTag, Permission: access.LicenseExport,
+		Summary: "A license file for a machine without network, good to the end of the term"},
+		func(ctx context.Context, p access.Principal, in *struct {
+			LicensePath
+			Format string `query:"format" enum:"json,armour" default:"json"`
+		}) (*file, error) {
+			bundle, err := s.Authority.ExportLicense(ctx, p, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			text, err := license.EncodeBundle(bundle)
+			if err != nil {
+				return nil, err
+			}
+			if in.Format == "armour" {
+				return &file{"text/plain; charset=utf-8", license.Armour(text)}, nil
+			}
+			return &file{"application/json", text}, nil
+		})
+}
+
+// file is an answer that is written as it is.
+type file struct {
+	ContentType string `header:"Content-Type"`
+	Body        []byte
+}
+
+func (s *server) licenseChangeRoutes() {
+	write(s, route{ID: "change-license", Method: http.MethodPost, Path: licensesPath + "/{id}/change", Tag: licenseTag, Permission: access.LicenseChange, Summary: "Change what a license grants, now or at its renewal"},
+		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.ChangeRequest]) (*reply[licensing.License], error) {
+			return answered(s.Authority.ChangeLicense(ctx, p, in.ID, in.Body))
+		})
+	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license, without renewing it"},
+		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.ExtendRequest]) (*reply[licensing.License], error) {
+			return answered(s.Authority.ExtendLicense(ctx, p, in.ID, in.Body))
+		})
+	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the changes kept for the renewal and add a term"},
+		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.RenewRequest]) (*reply[licensing.License], error) {
+			return answered(s.Authority.RenewLicense(ctx, p, in.ID, in.Body))
+		})
+	write(s, route{ID: "transfer-license", Method: http.MethodPost, Path: licensesPath + "/{id}/transfer", Tag: licenseTag, Permission: access.LicenseTransfer, Summary: "Give a license to another customer"},
+		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.TransferRequest]) (*reply[authority.Transferred], error) {
+			return answered(s.Authority.TransferLicense(ctx, p, in.ID, in.Body))
+		})
+}
+
+func (s *server) licenseStatusRoutes() {
+	turn := func(verb, summary string, fn func(context.Context, access.Principal, licensing.LicenseID, string) (licensing.License, error)) {
+		write(s, route{ID: verb + "-license", Method: http.MethodPost, Path: licensesPath + "/{id}/" + verb, Tag: licenseTag, Permission: access.LicenseSuspend, Summary: summary},
+			func(ctx context.Context, p access.Principal, in *licenseWrite[ReasonBody]) (*reply[licensing.License], error) {
+				return answered(fn(ctx, p, in.ID, in.Body.Reason))
+			})
+	}
+	turn("suspend", "Take a license out of force until it is reinstated", s.Authority.SuspendLicense)
+	turn("reinstate", "Put a suspended license back in force", s.Authority.ReinstateLicense)
+	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license for good"},
+		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.RevokeRequest]) (*reply[licensing.License], error) {
+			return answered(s.Authority.RevokeLicense(ctx, p, in.ID, in.Body))
+		})
+}

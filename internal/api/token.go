@@ -1,0 +1,39 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+)
+
+// TokenPath names a token.
+type TokenPath struct {
+	ID licensing.TokenID `path:"id" maxLength:"64"`
+}
+
+func (s *server) tokenRoutes() {
+	const tag, path = "token", "/v1/tokens"
+	handle(s, route{ID: "list-tokens", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.TokenRead, Summary: "List tokens; their secrets are not kept"},
+		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[List[authority.Token]], error) {
+			return listed(s.Authority.Tokens(ctx, p, in.page()))
+		})
+	handle(s, route{ID: "get-token", Method: http.MethodGet, Path: path + "/{id}", Tag: tag, Permission: access.TokenRead, Summary: "Show a token"},
+		func(ctx context.Context, p access.Principal, in *TokenPath) (*reply[authority.Token], error) {
+			return answered(s.Authority.Token(ctx, p, in.ID))
+		})
+	write(s, route{ID: "create-token", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.TokenWrite, Status: http.StatusCreated,
+		Summary: "Create a token", Description: "The secret is in this answer and nowhere else. A token can do no more than the one it is created with."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			Repeatable
+			Body authority.TokenRequest
+		}) (*reply[authority.NewToken], error) {
+			return answered(s.Authority.CreateToken(ctx, p, in.Body))
+		})
+	handle(s, route{ID: "delete-token", Method: http.MethodDelete, Path: path + "/{id}", Tag: tag, Permission: access.TokenWrite, Summary: "End a token at once"},
+		func(ctx context.Context, p access.Principal, in *TokenPath) (*nothing, error) {
+			return done(s.Authority.DeleteToken(ctx, p, in.ID))
+		})
+}

@@ -1,0 +1,259 @@
+package authority
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"filippo.io/age"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// saved returns an authority with a few entries and its backup.
+func saved(t *testing.T, db *store.DB, recipients ...age.Recipient) (*Authority, []byte) {
+	t.Helper()
+	a := ready(t, db, "", nil)
+	if err := note(t.Context(), a, "lic_1", "søren", "x", `quo"te`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.FeatureKey(t.Context(), owner(), "lathe", "export"); err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if _, err := a.Backup(t.Context(), owner(), &archive, recipients...); err != nil {
+		t.Fatal(err)
+	}
+	return a, archive.Bytes()
+}
+
+func TestBackupRestoresIntoEitherEngine(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, from *store.DB) {
+		a, archive := saved(t, from)
+		if _, err := CheckBackup(bytes.NewReader(archive), a.ring.Sealing()); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Each(t, func(t *testing.T, to *store.DB) {
+			ctx, dir := t.Context(), t.TempDir()
+			ring := signing.NewRing(a.ring.Sealing())
+			c := Config{DB: to, Ring: ring, Dir: dir}
+			b, err := Restore(ctx, c, bytes.NewReader(archive))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Restore(ctx, c, bytes.NewReader(archive)); licensing.CodeOf(err) != licensing.Conflict {
+				t.Errorf("restored over a database that is not empty: %v", err)
+			}
+			restored := New(c)
+			if err := restored.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if got := ring.Epoch(testEnv); got != b.Epoch+1 {
+				t.Errorf("epoch %d after %d", got, b.Epoch)
+			}
+			if restored.fencedSince(testEnv).IsZero() {
+				t.Error("no fence")
+			}
+			if ring.Issuer(testEnv) != a.ring.Issuer(testEnv) || ring.KeySet(testEnv)[0] != a.ring.KeySet(testEnv)[0] {
+				t.Error("another issuer or key set")
+			}
+			compact, now, err := signed(ctx, restored, 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			verifies(t, a, compact, now)
+			report, err := restored.VerifyLog(ctx, owner())
+			if err != nil || !report.Whole() {
+				t.Fatalf("%v, %v", report.Findings, err)
+			}
+			page, err := restored.LogEntries(ctx, owner(), LogFilter{License: "lic_1"}, PageOf{})
+			if err != nil || len(page.Items) != 3 || page.Items[2].Subject != "søren" || page.Items[0].Subject != `quo"te` {
+				t.Errorf("%+v, %v", page.Items, err)
+			}
+			raised, err := restored.LogEntries(ctx, owner(), LogFilter{Type: licensing.BackupRestored}, PageOf{})
+			if err != nil || len(raised.Items) != 1 {
+				t.Errorf("%d entries tell of the restore, %v", len(raised.Items), err)
+			}
+		})
+	})
+}
+
+func TestBackupIsOpenedByARecipientToo(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, archive := saved(t, storetest.SQLite(t), id.Recipient())
+	if _, err := age.Decrypt(bytes.NewReader(archive), id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckBackup(bytes.NewReader(archive), a.ring.Sealing(), id); err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := signing.NewSealingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := CheckBackup(bytes.NewReader(archive), stranger); licensing.CodeOf(err) != licensing.Invalid {
+		t.Errorf("opened with another sealing key: %v", err)
+	}
+	if _, err := CheckBackup(bytes.NewReader(archive), stranger, id); licensing.CodeOf(err) != licensing.Invalid {
+		t.Errorf("a recipient without the sealing key vouches for it: %v", err)
+	}
+}
+
+// repack opens an archive, has edit change its members and seals it again, as
+// somebody can who knows the recipient, which is public.
+func repack(t *testing.T, archive []byte, sealing *signing.SealingKey, edit func(name string, data []byte) ([]byte, bool)) []byte {
+	t.Helper()
+	plain, err := age.Decrypt(bytes.NewReader(archive), sealing.Identity())
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := gzip.NewReader(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	sealed, err := age.Encrypt(&out, sealing.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := gzip.NewWriter(sealed)
+	w := tar.NewWriter(again)
+	for r := tar.NewReader(packed); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, keep := edit(h.Name, data)
+		if !keep {
+			continue
+		}
+		h.Size = int64(len(data))
+		if err := errors.Join(w.WriteHeader(h), second(w.Write(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), again.Close(), sealed.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func second(_ int, err error) error { return err }
+
+func TestTamperedBackupIsRefusedAndLeavesNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		a, archive := saved(t, db)
+		sealing := a.ring.Sealing()
+		flipped := bytes.Clone(archive)
+		flipped[len(flipped)/2] ^= 1
+		bad := map[string][]byte{
+			"flipped bit": flipped,
+			"cut off":     archive[:len(archive)-100],
+			"edited table": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) {
+				return bytes.ReplaceAll(data, []byte(`lic_1`), []byte(`lic_2`)), true
+			}),
+			"dropped table": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) {
+				return data, !strings.Contains(name, "feature_key")
+			}),
+			"no MAC": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) { return data, name != macName }),
+			"edited manifest": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) {
+				if name == manifestName {
+					data = bytes.Replace(data, []byte(`"epoch": 1`), []byte(`"epoch": 9`), 1)
+				}
+				return data, true
+			}),
+			"nothing": nil,
+		}
+		to := storetest.SQLite(t)
+		for name, text := range bad {
+			_, err := Restore(t.Context(), Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(text))
+			if licensing.CodeOf(err) != licensing.Invalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, err := Restore(t.Context(), Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(archive)); err != nil {
+			t.Errorf("something was left: %v", err)
+		}
+	})
+}
+
+func TestServerKnowsThatItsDatabaseWasRolledBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, dir := t.Context(), t.TempDir()
+		a := ready(t, db, dir, nil)
+		start := func(db *store.DB) *Authority {
+			t.Helper()
+			b := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing()), Dir: dir})
+			if err := b.Start(ctx); err != nil {
+				t.Fatal(err)
+			}
+			return b
+		}
+		if err := a.Sequence(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.witness.save(a.heads()); err != nil {
+			t.Fatal(err)
+		}
+		b := start(db)
+		if !b.fencedSince(testEnv).IsZero() || b.ring.Epoch(testEnv) != 1 {
+			t.Fatal("a restart puts up a fence")
+		}
+		// What is witnessed now, the database will not have known.
+		head := *b.head(testEnv)
+		head.Size += 10
+		if err := b.witness.begin(deploymentOf(t, b), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
+			t.Fatal(err)
+		}
+		c := start(db)
+		if c.fencedSince(testEnv).IsZero() || c.ring.Epoch(testEnv) != 2 {
+			t.Fatalf("fenced since %v, epoch %d", c.fencedSince(testEnv), c.ring.Epoch(testEnv))
+		}
+		if head := c.head(testEnv); !strings.HasSuffix(head.Origin, "/log/2") {
+			t.Errorf("origin %s", head.Origin)
+		}
+		page, err := c.LogEntries(ctx, owner(), LogFilter{Type: licensing.ViolationRollback}, PageOf{})
+		if err != nil || len(page.Items) != 1 {
+			t.Errorf("%d violations, %v", len(page.Items), err)
+		}
+		d := start(db)
+		if d.ring.Epoch(testEnv) != 2 || !d.fencedSince(testEnv).Equal(c.fencedSince(testEnv)) {
+			t.Error("the next start begins another epoch or fence")
+		}
+		other := storetest.SQLite(t)
+		if err := New(Config{DB: other, Ring: signing.NewRing(a.ring.Sealing()), Dir: dir}).Start(ctx); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("started on another deployment's database: %v", err)
+		}
+	})
+}
+
+func deploymentOf(t *testing.T, a *Authority) (id string) {
+	t.Helper()
+	err := a.view(t.Context(), func(tx *store.Tx) error {
+		d, _, err := tx.Deployment(t.Context())
+		id = d.ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
