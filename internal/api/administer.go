@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 )
@@ -68,4 +70,14 @@ func write[I any, PI interface {
 		p.Once = access.Once{Route: r.ID, Key: PI(in).idempotencyKey()}
 		return fn(ctx, p, in)
 	})
+}
+
+// pair stands in the document for license.Seq.
+type pair struct{}
+
+// Schema implements huma.SchemaProvider.
+func (pair) Schema(huma.Registry) *huma.Schema {
+	two := 2
+	return &huma.Schema{Type: huma.TypeArray, Description: "epoch and counter", MinItems: &two, MaxItems: &two,
+		Items: &huma.Schema{Type: huma.TypeInteger, Format: "int64"}}
 }

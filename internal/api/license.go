@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
@@ -128,6 +130,12 @@ func (s *server) licenseListRoutes() {
 			}
 			return &file{"application/json", text}, nil
 		})
+	s.huma.OpenAPI().Paths[licensesPath+"/{id}/export"].Get.Responses["200"] = &huma.Response{
+		Description: "The license file, JSON or armour", Content: map[string]*huma.MediaType{
+			"application/json": {Schema: &huma.Schema{Type: huma.TypeObject}},
+			"text/plain":       {Schema: &huma.Schema{Type: huma.TypeString}},
+		},
+	}
 }
 
 // file is an answer that is written as it is.

@@ -41,6 +41,7 @@ func (s *server) specification() huma.Config {
 		Transformers:  []huma.Transformer{s.cleanError},
 	}
 	registry.RegisterTypeAlias(reflect.TypeFor[license.Value](), reflect.TypeFor[scalar]())
+	registry.RegisterTypeAlias(reflect.TypeFor[license.Seq](), reflect.TypeFor[pair]())
 	registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return c
 }

@@ -57,6 +57,9 @@ func (a *Authority) CreateEnvironment(ctx context.Context, p access.Principal, e
 	if e.Name == access.AllEnvironments {
 		return e, licensing.Errorf(licensing.Invalid, "%q stands for every environment and can't be the name of one", e.Name).At("name")
 	}
+	if !p.Spans && p.Kind != access.KindSystem {
+		return e, licensing.Errorf(licensing.Forbidden, "only a token that spans environments creates one")
+	}
 	created, err := once(ctx, a, p, e, func(c *change) (licensing.Environment, error) { return a.createEnvironment(ctx, c, e) })
 	if err != nil {
 		return created, err

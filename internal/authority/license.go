@@ -31,7 +31,7 @@ type IssueRequest struct {
 	Maintenance time.Time             `json:"maintenance,omitzero" doc:"The last release date covered, instead of the plan's."`
 	Addons      []licensing.Grant     `json:"addons,omitempty"`
 	Exceptions  []licensing.Exception `json:"exceptions,omitempty"`
-	Capacity    map[string]int64      `json:"capacity,omitempty" doc:"Units by pool, instead of the plan's."`
+	Capacity    map[string]int64      `json:"capacity,omitempty" doc:"Units by pool, instead of what plan and add-ons give."`
 	Payment     licensing.Payment     `json:"payment,omitempty" doc:"paid or unpaid: an unpaid license is not renewed."`
 	Reference   string                `json:"reference,omitempty" doc:"The vendor's own number of this license, unique in the environment."`
 	Metadata    map[string]string     `json:"metadata,omitempty"`

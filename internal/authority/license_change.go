@@ -14,7 +14,7 @@ import (
 // Payment, Reference and Metadata change at once in either case.
 type ChangeRequest struct {
 	licensing.Change
-	Capacity  map[string]int64   `json:"capacity,omitempty" doc:"Units by pool, in place of the plan's or an earlier request's."`
+	Capacity  map[string]int64   `json:"capacity,omitempty" doc:"Units by pool, in place of what plan, add-ons or an earlier request give."`
 	Payment   licensing.Payment  `json:"payment,omitempty" enum:"paid,unpaid"`
 	Reference *string            `json:"reference,omitempty"`
 	Metadata  *map[string]string `json:"metadata,omitempty"`

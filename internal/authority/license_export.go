@@ -81,7 +81,8 @@ func untilEnd(t licensing.Terms, now time.Time) licensing.Documents {
 	d := t.Documents
 	last := licensing.MaxDocument - exportSlack - d.Grace.Duration() - d.Fallback.Duration()
 	if !t.End.IsZero() {
-		last = min(last, max(t.End.Sub(now), time.Second))
+		// Documents are dated in whole seconds.
+		last = min(last, max(time.Duration(t.End.Unix()-now.Unix())*time.Second, time.Second))
 	}
 	d.Life = licensing.Span(last / time.Second)
 	d.Refresh, d.Stale = d.Life, d.Life
