@@ -34,7 +34,7 @@ func (s *server) authenticate(c *call, req *http.Request) (access.Principal, *Pr
 	case err == nil:
 		return p, nil
 	case licensing.CodeOf(err) == licensing.Unauthenticated:
-		s.throttle.failed(c.address, prefix)
+		c.quiet = s.throttle.failed(c.address, prefix)
 	}
 	return p, s.problem(c, err)
 }

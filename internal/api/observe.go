@@ -28,6 +28,7 @@ type call struct {
 	working   bool           // it counts as work that the shedder bounds
 	status    int            // 0 until the answer begins
 	code      licensing.Code // of the error answered, if any
+	quiet     bool           // it is one of many refusals, no news for the log
 	err       error          // what the log may know and the caller may not
 }
 
@@ -104,6 +105,7 @@ func (s *server) log(c *call, r *http.Request) {
 	switch {
 	case c.err != nil || c.status >= http.StatusInternalServerError && c.status != http.StatusServiceUnavailable:
 		level = slog.LevelError
+	case c.quiet:
 	case c.status == http.StatusUnauthorized || c.status == http.StatusForbidden:
 		level = slog.LevelInfo
 	case c.principal.Kind == access.KindToken && r.Method != http.MethodGet:

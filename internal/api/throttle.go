@@ -81,10 +81,11 @@ func (t *throttle) mayTry(address, prefix string) (time.Duration, bool) {
 	return 0, true
 }
 
-// failed charges a refused credential to where it came from and what it names.
-func (t *throttle) failed(address, prefix string) {
-	t.addresses.take(address, t.now())
+// failed charges a refused credential to where it came from and what it names,
+// and reports whether the address fails so often that one more is no news.
+func (t *throttle) failed(address, prefix string) (often bool) {
 	t.prefixes.take(prefix, t.now())
+	return !t.addresses.take(address, t.now())
 }
 
 // credential charges a request to p; if it has none left, it says for how long.
