@@ -180,15 +180,13 @@ func (c *Client) take(got validated) error {
 		}
 	}
 	c.trust.no = nil
-	if d := got.reply.Decision; d.Outcome == license.Denied {
+	if d := got.reply.Decision; got.license == nil { // else the document says it itself
 		c.trust.no = &refusal{
 			Reply: got.answer.Reply, Nonce: got.reply.Nonce,
 			subject: got.reply.Subject, decision: &d, at: got.reply.Time,
 		}
-		if got.license == nil {
-			c.refresh = schedule{}
-			c.refresh.failed(c.sys.boot(), retryFloor, retryLimit, 0)
-		}
+		c.refresh = schedule{}
+		c.refresh.failed(c.sys.boot(), retryFloor, retryLimit, 0)
 	}
 	c.refresh.failures = 0
 	return nil

@@ -78,8 +78,11 @@ func (a *Authority) Usage(ctx context.Context, p access.Principal, events []Usag
 			said = r.Decision
 		}
 	}
-	if nonce == "" || said.Outcome == "" {
+	if nonce == "" {
 		return reply, nil
+	}
+	if said.Outcome == "" { // signed too, or the program would send the event for ever
+		said = license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: reply.Results[len(reply.Results)-1].Reason}
 	}
 	var err error
 	reply.Reply, err = a.reply(&o.answer.terms.Terms, question{nonce: nonce, entry: o.answer.entryText()}, said, o.answer.now)

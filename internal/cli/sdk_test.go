@@ -1,0 +1,329 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/policy"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store/sqlite"
+	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/license"
+)
+
+// everyModel has all the models in one license, short enough to walk the ladder.
+const everyModel = `
+product: lathe
+plan: studio
+name: Lathe Studio
+term: {length: 1y, grace: 3d}
+features: {export: true, api: true, max_layers: 50, theme: dark}
+fallback: {export: false, max_layers: 5}
+pools:
+  seats:    {holder: user, capacity: 2, lease: 15m, grace: 1h, borrow: 30d, full: deny}
+  line:     {holder: user, capacity: 1, lease: 15m, grace: 1h, full: queue}
+  spare:    {holder: user, capacity: 1, lease: 15m, grace: 1h, full: fallback}
+  cores:    {holder: workload, capacity: 8, lease: 2s, grace: 2s, full: deny}
+  machines: {holder: machine, capacity: 2, lease: none, match: {need: 2, of: 3}, full: deny}
+  users:    {holder: user, capacity: 2, lease: none, full: deny}
+meters:
+  calls: {unit: call, quota: 3, per: month, hard: 100%, full: deny}
+  hours: {unit: hour, scale: 2, quota: 40, per: month, full: deny}
+documents: {refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s}
+`
+
+// A shop is a real server with a license of everyModel, for programs with the SDK.
+type shop struct {
+	*authority.Authority
+	owner   access.Principal
+	license licensing.LicenseID
+	key     string
+	root    []byte
+	address string
+	handler http.Handler
+	server  atomic.Pointer[http.Server]
+}
+
+func newShop(t *testing.T) *shop {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "copyhold.db"))
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	sealing, err := signing.NewSealingKey()
+	must(t, err)
+	log, instruments := slog.New(slog.DiscardHandler), metrics.New(time.Now)
+	s := &shop{owner: access.System("production", "test")}
+	s.Authority = authority.New(authority.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments})
+	t.Cleanup(s.Authority.Close)
+	must(t, s.Start(t.Context()))
+	_, err = s.Bootstrap(t.Context(), []licensing.Environment{{Name: "production", Kind: licensing.Production}}, func(string) error { return nil })
+	must(t, err)
+	_, err = s.CreateProduct(t.Context(), s.owner, licensing.Product{Name: "lathe", Title: "Lathe",
+		Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}})
+	must(t, err)
+	s.apply(t, everyModel, "new")
+	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Example"})
+	must(t, err)
+	issued, err := s.IssueLicense(t.Context(), s.owner, authority.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	must(t, err)
+	s.license, s.key = issued.License.ID, issued.Key.Text
+	s.root, err = json.Marshal(s.RootSet("production"))
+	must(t, err)
+	s.handler, err = api.New(api.Config{Authority: s.Authority, Metrics: instruments, Log: log, Now: time.Now, Version: "test"})
+	must(t, err)
+	s.address = "127.0.0.1:0"
+	s.up(t)
+	t.Cleanup(s.down)
+	return s
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *shop) apply(t *testing.T, plan, licenses string) {
+	t.Helper()
+	_, err := s.ApplyPlans(t.Context(), s.owner, authority.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}, Licenses: licenses})
+	must(t, err)
+}
+
+// up serves, on the address it had before.
+func (s *shop) up(t *testing.T) {
+	t.Helper()
+	listener, err := net.Listen("tcp", s.address)
+	must(t, err)
+	s.address = listener.Addr().String()
+	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: time.Second}
+	s.server.Store(server)
+	go func() { _ = server.Serve(listener) }()
+}
+
+// down ends the server and all its connections at once.
+func (s *shop) down() { _ = s.server.Load().Close() }
+
+// program starts a program with the SDK; change may be nil.
+func (s *shop) program(t *testing.T, o copyhold.Options, change func(copyhold.Change)) *copyhold.Client {
+	t.Helper()
+	if o.LicenseFile == "" {
+		o.Endpoints, o.Key = []string{"http://" + s.address}, s.key
+	}
+	if o.CacheDir == "" {
+		o.CacheDir = t.TempDir()
+	}
+	o.Product, o.RootSet, o.OnChange = "lathe", s.root, change
+	c, err := copyhold.Open(t.Context(), o)
+	must(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func TestSDKEveryModel(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	c := s.program(t, copyhold.Options{User: "ann"}, nil)
+	if c.State() != license.StateValid || !c.Enabled("export") || c.Feature("max_layers").Int() != 50 || c.Feature("theme").Text() != "dark" {
+		t.Fatalf("features:\n%s", c.Why())
+	}
+	t.Run("seats", func(t *testing.T) {
+		ann := s.acquire(t, c, "seats", copyhold.AcquireOptions{})
+		bob := s.acquire(t, c, "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: "bob"}})
+		_, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: "cy"}})
+		if !copyhold.IsDenied(err) {
+			t.Errorf("a third seat of two: %v", err)
+		}
+		must(t, ann.Release(t.Context()))
+		borrowed := s.acquire(t, c, "seats", copyhold.AcquireOptions{For: 24 * time.Hour})
+		must(t, borrowed.Release(t.Context()))
+		must(t, bob.Release(t.Context()))
+	})
+	t.Run("queue", func(t *testing.T) {
+		first := s.acquire(t, c, "line", copyhold.AcquireOptions{})
+		if _, err := c.Acquire(t.Context(), "line", copyhold.AcquireOptions{}); !copyhold.IsDenied(err) {
+			t.Errorf("without waiting: %v", err)
+		}
+		got := make(chan error, 1)
+		go func() {
+			second, err := c.Acquire(t.Context(), "line", copyhold.AcquireOptions{Wait: time.Minute})
+			if err == nil {
+				err = second.Release(t.Context())
+			}
+			got <- err
+		}()
+		must(t, first.Release(t.Context()))
+		must(t, <-got)
+	})
+	t.Run("fallback", func(t *testing.T) {
+		first := s.acquire(t, c, "spare", copyhold.AcquireOptions{})
+		second := s.acquire(t, c, "spare", copyhold.AcquireOptions{})
+		if !second.Fallback() || c.Enabled("export") || c.Feature("max_layers").Int() != 5 {
+			t.Errorf("a full pool: %+v", second.Decision())
+		}
+		must(t, second.Release(t.Context()))
+		must(t, first.Release(t.Context()))
+	})
+	t.Run("units", func(t *testing.T) {
+		six := s.acquire(t, c, "cores", copyhold.AcquireOptions{Units: 6})
+		if _, err := c.Acquire(t.Context(), "cores", copyhold.AcquireOptions{Units: 3}); !copyhold.IsDenied(err) {
+			t.Errorf("9 of 8 cores: %v", err)
+		}
+		must(t, six.Release(t.Context()))
+	})
+	t.Run("machines", func(t *testing.T) {
+		machine := &copyhold.Holder{Kind: copyhold.KindMachine, ID: "m1", Components: map[string]string{"board": "b1", "drive": "d1", "network": "n1"}}
+		first := s.acquire(t, c, "machines", copyhold.AcquireOptions{Holder: machine})
+		again := s.acquire(t, c, "machines", copyhold.AcquireOptions{Holder: machine})
+		if first != again {
+			t.Error("one machine counts twice")
+		}
+	})
+	t.Run("users", func(t *testing.T) {
+		s.acquire(t, c, "users", copyhold.AcquireOptions{})
+	})
+	t.Run("a meter that refuses", func(t *testing.T) {
+		c := s.program(t, copyhold.Options{}, nil)
+		must(t, c.RecordUsage(copyhold.Usage{ID: "old", Meter: "calls", Quantity: "1", At: time.Now().AddDate(-1, 0, 0)}))
+		must(t, c.Close())
+		if n := c.Why().Usage; n != 0 {
+			t.Errorf("an event that no server takes waits for ever")
+		}
+	})
+	t.Run("meters", func(t *testing.T) {
+		for i := range 5 {
+			must(t, c.RecordUsage(copyhold.Usage{ID: fmt.Sprint("call-", i), Meter: "calls", Quantity: "1"}))
+		}
+		must(t, c.RecordUsage(copyhold.Usage{ID: "h", Meter: "hours", Quantity: "1.25"}))
+		must(t, c.RecordUsage(copyhold.Usage{ID: "wrong", Meter: "hours", Quantity: "1.234567"}))
+		must(t, c.Close())
+		if n := c.Why().Usage; n != 0 {
+			t.Errorf("%d events wait after Close", n)
+		}
+		if d := c.Quota("calls"); d.Outcome != license.Denied || d.Code != license.CodeQuotaSpent {
+			t.Errorf("5 calls of 3: %+v", d)
+		}
+	})
+}
+
+func (s *shop) acquire(t *testing.T, c *copyhold.Client, pool string, o copyhold.AcquireOptions) *copyhold.Lease {
+	t.Helper()
+	l, err := c.Acquire(t.Context(), pool, o)
+	must(t, err)
+	return l
+}
+
+// until waits for a change to a state.
+func until(t *testing.T, changes <-chan copyhold.Change, want license.State, within time.Duration) copyhold.Change {
+	t.Helper()
+	timeout := time.After(within)
+	for {
+		select {
+		case c := <-changes:
+			if c.Lease == nil && c.To.State == want {
+				return c
+			}
+		case <-timeout:
+			t.Fatalf("not %s within %v", want, within)
+		}
+	}
+}
+
+// The server is stopped: the program walks the ladder at the dates in its document, and
+// is valid again soon after the server is back.
+func TestSDKWalksTheLadderAndRecovers(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	changes := make(chan copyhold.Change, 100)
+	c := s.program(t, copyhold.Options{}, func(ch copyhold.Change) { changes <- ch })
+	until(t, changes, license.StateValid, 5*time.Second)
+	s.down()
+	for _, want := range []license.State{license.StateStale, license.StateGrace, license.StateDegraded, license.StateDenied} {
+		ch := until(t, changes, want, 8*time.Second)
+		if got := c.Enabled("export"); got != want.Full() {
+			t.Errorf("%s: export %v", want, got)
+		}
+		if off := time.Now().Unix() - ch.From.NextAt; off < 0 || off > 2 {
+			t.Errorf("%s came %d s after the date in the document", want, off)
+		}
+	}
+	s.up(t)
+	until(t, changes, license.StateValid, 15*time.Second)
+}
+
+// What the vendor changes reaches a connected program within ten seconds.
+func TestSDKHearsOfChanges(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	s.apply(t, string(bytes.Replace([]byte(everyModel), []byte("refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s"),
+		[]byte("refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d"), 1)), "all")
+	changes := make(chan copyhold.Change, 100)
+	c := s.program(t, copyhold.Options{}, func(ch copyhold.Change) { changes <- ch })
+	until(t, changes, license.StateValid, 5*time.Second)
+	for range 2 {
+		_, err := s.SuspendLicense(t.Context(), s.owner, s.license, "unpaid")
+		must(t, err)
+		if ch := until(t, changes, license.StateDenied, 10*time.Second); ch.To.Code != license.CodeSuspended {
+			t.Errorf("%+v", ch.To)
+		}
+		_, err = s.ReinstateLicense(t.Context(), s.owner, s.license, "paid")
+		must(t, err)
+		until(t, changes, license.StateValid, 10*time.Second)
+	}
+	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, authority.RevokeRequest{Reason: "fraud"})
+	must(t, err)
+	until(t, changes, license.StateDenied, 10*time.Second)
+	if c.Enabled("export") {
+		t.Error("a revoked license grants")
+	}
+}
+
+// An exported license works where there is no server at all.
+func TestSDKWorksFromAnExportedLicense(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	b, err := s.ExportLicense(t.Context(), s.owner, s.license)
+	must(t, err)
+	s.down()
+	text, err := license.EncodeBundle(b)
+	must(t, err)
+	for name, content := range map[string][]byte{"json": text, "armour": license.Armour(text)} {
+		file := filepath.Join(t.TempDir(), "acme.license")
+		must(t, os.WriteFile(file, content, 0o600))
+		c := s.program(t, copyhold.Options{LicenseFile: file}, nil)
+		if c.State() != license.StateValid || !c.Enabled("export") {
+			t.Errorf("%s:\n%s", name, c.Why())
+		}
+	}
+}
+
+// Data that the vendor seals for a feature opens with a license that grants it.
+func TestSDKOpensSealedData(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	key, err := s.FeatureKey(t.Context(), s.owner, "lathe", "export")
+	must(t, err)
+	sealed, err := copyhold.Seal(key, "lathe", "export", []byte("weights"))
+	must(t, err)
+	c := s.program(t, copyhold.Options{Sealed: true}, nil)
+	if got, err := c.Unseal("export", sealed); err != nil || string(got) != "weights" {
+		t.Errorf("%q, %v\n%s", got, err, c.Why())
+	}
+	if _, err := s.program(t, copyhold.Options{}, nil).Unseal("export", sealed); err == nil {
+		t.Error("opened without the feature's key")
+	}
+}
