@@ -129,7 +129,17 @@ func (d *decoder) object(dst reflect.Value, depth int) {
 		d.fail("too deep")
 		return
 	}
-	member := d.members(dst)
+	var plan map[string][]int
+	switch {
+	case !dst.IsValid():
+	case dst.Kind() == reflect.Struct && dst.Type() != valueType && dst.Type() != seqType:
+		plan = planOf(dst.Type())
+	case dst.Kind() == reflect.Map:
+		dst.Set(reflect.MakeMap(dst.Type()))
+	default:
+		d.fail("an object here")
+		dst = reflect.Value{}
+	}
 	d.pos++
 	d.space()
 	if d.accept('}') {
@@ -146,36 +156,25 @@ func (d *decoder) object(dst reflect.Value, depth int) {
 			d.fail("no colon")
 		}
 		d.space()
-		if d.err == nil {
-			member(name, depth)
-		}
+		d.member(dst, plan, name, depth)
 	}
 }
 
-// members returns what decodes one member of an object into dst.
-func (d *decoder) members(dst reflect.Value) func(name string, depth int) {
-	switch {
-	case !dst.IsValid():
-	case dst.Kind() == reflect.Struct && dst.Type() != valueType && dst.Type() != seqType:
-		plan := planOf(dst.Type())
-		return func(name string, depth int) {
-			if index, ok := plan[name]; ok {
-				d.value(dst.FieldByIndex(index), depth)
-				return
-			}
-			d.value(reflect.Value{}, depth)
-		}
-	case dst.Kind() == reflect.Map:
-		dst.Set(reflect.MakeMap(dst.Type()))
-		return func(name string, depth int) {
-			item := reflect.New(dst.Type().Elem()).Elem()
-			d.value(item, depth)
-			dst.SetMapIndex(reflect.ValueOf(name).Convert(dst.Type().Key()), item)
-		}
-	default:
-		d.fail("an object here")
+// member decodes the value of one member of an object into dst.
+func (d *decoder) member(dst reflect.Value, plan map[string][]int, name string, depth int) {
+	if index, ok := plan[name]; ok {
+		d.value(dst.FieldByIndex(index), depth)
+		return
 	}
-	return func(_ string, depth int) { d.value(reflect.Value{}, depth) }
+	if plan != nil || !dst.IsValid() {
+		d.value(reflect.Value{}, depth)
+		return
+	}
+	item := reflect.New(dst.Type().Elem()).Elem()
+	d.value(item, depth)
+	if d.err == nil {
+		dst.SetMapIndex(reflect.ValueOf(name).Convert(dst.Type().Key()), item)
+	}
 }
 
 func (d *decoder) name() string {

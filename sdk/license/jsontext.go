@@ -106,7 +106,8 @@ func lower(c byte) byte {
 
 // names is a set of member names that ignores case.
 type names struct {
-	few  []string
+	few  [fewNames]string
+	n    int
 	many map[string]bool
 }
 
@@ -122,13 +123,14 @@ func (n *names) add(name string) bool {
 		n.many[name] = true
 		return true
 	}
-	for _, have := range n.few {
+	for _, have := range n.few[:n.n] {
 		if len(have) == len(name) && strings.EqualFold(have, name) {
 			return false
 		}
 	}
-	n.few = append(n.few, name)
-	if len(n.few) == fewNames {
+	n.few[n.n] = name
+	n.n++
+	if n.n == fewNames {
 		n.many = make(map[string]bool, 4*fewNames)
 		for _, have := range n.few {
 			n.many[strings.ToLower(have)] = true

@@ -1,7 +1,7 @@
 // Generate writes the known-answer vectors beside it. Everything is derived from
 // fixed names, so that it writes the same bytes each time:
 //
-//	go run ./license/testdata/generate license/testdata/vectors
+//	cd sdk && go run ./license/testdata/generate
 package main
 
 import (
@@ -41,9 +41,9 @@ type Trust struct {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: generate FOLDER")
-		os.Exit(2)
+	folder := filepath.Join("license", "testdata", "vectors")
+	if len(os.Args) > 1 {
+		folder = os.Args[1]
 	}
 	w := newWorld()
 	w.accept()
@@ -57,7 +57,7 @@ func main() {
 		seen[v.Name] = true
 	}
 	for name, content := range map[string]any{"trust.json": w.trust, "accepted.json": w.accepted, "refused.json": w.refused} {
-		if err := write(filepath.Join(os.Args[1], name), content); err != nil {
+		if err := write(filepath.Join(folder, name), content); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
