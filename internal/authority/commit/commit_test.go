@@ -1,0 +1,125 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// TestABatchThatFailsIsTriedOneByOne has one bad item among good ones.
+func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bad := errors.New("bad")
+		var batches [][]int
+		g := New(1, 100, func(items []int) error {
+			batches = append(batches, slices.Clone(items))
+			time.Sleep(time.Millisecond)
+			if slices.Contains(items, 3) {
+				return bad
+			}
+			return nil
+		})
+		var all sync.WaitGroup
+		for n := range 6 {
+			all.Go(func() {
+				err := g.Do(t.Context(), Acquire, 0, n)
+				if (n == 3) != errors.Is(err, bad) {
+					t.Errorf("%d: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+		g.Close()
+		if len(batches) != 1+1+5 {
+			t.Errorf("batches %v: want one alone, five together, and those one by one", batches)
+		}
+	})
+}
+
+// TestAnUnknownOutcomeIsNotTriedAgain: the items may have been applied.
+func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		g := New(1, 100, func(items []int) error {
+			calls++
+			time.Sleep(time.Millisecond)
+			return licensing.Errorf(licensing.OutcomeUnknown, "unknown")
+		})
+		defer g.Close()
+		var all sync.WaitGroup
+		for n := range 4 {
+			all.Go(func() {
+				if err := g.Do(t.Context(), Acquire, 0, n); licensing.CodeOf(err) != licensing.OutcomeUnknown {
+					t.Errorf("%d: %v", n, err)
+				}
+			})
+		}
+		all.Wait()
+		if calls != 2 {
+			t.Errorf("%d transactions, want 2", calls)
+		}
+	})
+}
+
+func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var order []Class
+		g := New(1, 10, func(items []Class) error {
+			order = append(order, items...)
+			time.Sleep(time.Second)
+			return nil
+		})
+		go g.Do(t.Context(), Acquire, 0, Acquire) // runs while the others gather
+		synctest.Wait()
+		shed := map[Class]int{}
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 8 {
+			for _, c := range []Class{Acquire, Release} {
+				all.Go(func() {
+					if licensing.CodeOf(g.Do(t.Context(), c, 0, c)) == licensing.Unavailable {
+						mu.Lock()
+						shed[c]++
+						mu.Unlock()
+					}
+				})
+			}
+		}
+		all.Wait()
+		g.Close()
+		if !slices.IsSorted(order[1:]) {
+			t.Errorf("order %v", order)
+		}
+		if shed[Acquire] < 1 || shed[Release] > shed[Acquire]+8 || len(order)-1+shed[Acquire]+shed[Release] != 16 {
+			t.Errorf("shed %v of 8 each, applied %d", shed, len(order)-1)
+		}
+	})
+}
+
+func TestWhoLeavesBeforeTheTransactionIsNotApplied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var applied []int
+		g := New(1, 10, func(items []int) error {
+			applied = append(applied, items...)
+			time.Sleep(time.Second)
+			return nil
+		})
+		go g.Do(t.Context(), Acquire, 0, 1)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := g.Do(ctx, Acquire, 0, 2); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("left: %v", err)
+		}
+		g.Close()
+		if !slices.Equal(applied, []int{1}) {
+			t.Errorf("applied %v, want only 1", applied)
+		}
+	})
+}

@@ -1,0 +1,451 @@
+package authority
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+func TestTheSameRequestGivesTheSameLease(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		first := d.acquire(t, ask("seats", 1))
+		again := d.acquire(t, ask("seats", 1))
+		if again.Lease.ID != first.Lease.ID || again.Lease.Generation != first.Lease.Generation {
+			t.Errorf("again: lease %s/%d, want %s/%d", again.Lease.ID, again.Lease.Generation, first.Lease.ID, first.Lease.Generation)
+		}
+		other := ask("seats", 2)
+		other.RequestID = ask("seats", 1).RequestID
+		if _, err := d.Acquire(t.Context(), d.p, other); licensing.CodeOf(err) != licensing.IdempotencyMismatch {
+			t.Errorf("same id, another body: %v", err)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+			t.Errorf("releasing again: %v", err)
+		}
+		d.clock.pass(23 * time.Hour)
+		if _, err := d.Acquire(t.Context(), d.p, ask("seats", 1)); licensing.CodeOf(err) != licensing.Gone {
+			t.Errorf("the id of a released lease after 23 h: %v, want gone", err)
+		}
+		d.clock.pass(2 * time.Hour)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if g := d.acquire(t, ask("seats", 1)); g.Lease == nil || g.Lease.ID == first.Lease.ID {
+			t.Errorf("the id after 25 h: %+v, want a new lease", g.Lease)
+		}
+	})
+}
+
+func TestAnInstanceHasOneLeaseOfAPool(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		first := d.acquire(t, ask("seats", 1))
+		q := ask("seats", 1)
+		q.RequestID = "another"
+		again := d.acquire(t, q)
+		if again.Lease.ID != first.Lease.ID || again.Lease.Generation != 2 {
+			t.Errorf("lease %s/%d, want %s/2", again.Lease.ID, again.Lease.Generation, first.Lease.ID)
+		}
+		if counter, _, live := d.held(t, "seats"); counter != 1 || live != 1 {
+			t.Errorf("held %d by %d leases, want 1 by 1", counter, live)
+		}
+	})
+}
+
+func TestAUnitIsNotReclaimedBeforeItsLeaseHasEndedEverywhere(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		for n := range 5 {
+			d.acquire(t, ask("seats", n))
+		}
+		ends := 900*time.Second + time.Hour + d.skew
+		d.clock.pass(ends - time.Second)
+		g := d.acquire(t, ask("seats", 10))
+		if g.Lease != nil || g.Decision.FreeAt != d.clock.Now().Add(time.Second).Unix() {
+			t.Errorf("a second before: %+v", g.Decision)
+		}
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, _ := d.held(t, "seats"); counter != 5 {
+			t.Errorf("a second before %d units are held, want 5", counter)
+		}
+		d.clock.pass(time.Second)
+		if g := d.acquire(t, ask("seats", 11)); g.Lease == nil {
+			t.Errorf("at exp and skew: %+v, want a lease", g.Decision)
+		}
+		if counter, charged, live := d.held(t, "seats"); counter != 1 || charged != 1 || live != 1 {
+			t.Errorf("counter %d, charged %d, live %d; want 1 each", counter, charged, live)
+		}
+	})
+}
+
+func TestARenewalKeepsTheUnit(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		for n := range int64(20) {
+			d.clock.pass(10 * time.Minute)
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("n", n)})
+			if err != nil || r.Lease == nil || r.Lease.Generation != n+2 || r.Document == "" {
+				t.Fatalf("renewal %d: %v %+v", n, err, r)
+			}
+		}
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, live := d.held(t, "seats"); counter != 1 || live != 1 {
+			t.Errorf("held %d by %d", counter, live)
+		}
+	})
+}
+
+func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		renew := func(generation int64, nonce string) license.Decision {
+			t.Helper()
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Decision
+		}
+		if got := renew(1, "first"); got.Code != license.CodeOK {
+			t.Errorf("first: %+v", got)
+		}
+		if got := renew(1, "first"); got.Code != license.CodeOK {
+			t.Errorf("the same request again, its answer lost: %+v", got)
+		}
+		if got := renew(1, "copy"); got.Outcome != license.Denied || got.Code != license.CodeClone {
+			t.Errorf("copy: %+v", got)
+		}
+		if got := renew(2, "second"); got.Outcome != license.Allowed || got.Code != license.CodeClone {
+			t.Errorf("the one that goes on is not told: %+v", got)
+		}
+		if got := renew(3, "third"); got.Code != license.CodeOK {
+			t.Errorf("told twice: %+v", got)
+		}
+	})
+}
+
+func TestOverdraftEnds(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		hold := func() {
+			for n := range 3 {
+				q := ask("over", n)
+				q.RequestID = fmt.Sprint(q.RequestID, "-", d.clock.Now().Unix())
+				d.acquire(t, q)
+			}
+		}
+		hold()
+		if counter, _, _ := d.held(t, "over"); counter != 3 {
+			t.Fatalf("%d held of 2 and an overdraft of 1", counter)
+		}
+		for range 10 {
+			d.clock.pass(12 * time.Minute)
+			hold()
+		}
+		third := ask("over", 2)
+		third.RequestID = "last"
+		g := d.acquire(t, third)
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation}); err != nil {
+			t.Fatal(err)
+		}
+		// Back within the capacity: a new overdraft can begin.
+		if g := d.acquire(t, ask("over", 7)); g.Decision.Code != license.CodeOverdraft {
+			t.Errorf("%+v, want an overdraft", g.Decision)
+		}
+		d.clock.pass(11 * time.Minute)
+		hold() // 0 and 1 go on; 2 finds the overdraft taken
+		if g := d.acquire(t, ask("over", 8)); g.Lease != nil || g.Decision.Code != license.CodePoolFull {
+			t.Errorf("%+v, want full", g.Decision)
+		}
+	})
+}
+
+func TestBorrowedUnitsAreKeptAndReturnEarly(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		q := ask("seats", 1)
+		q.For = 86401
+		if g := d.acquire(t, q); g.Decision.Code != license.CodeBorrowTooLong {
+			t.Errorf("%+v, want borrow_too_long", g.Decision)
+		}
+		q.For, q.RequestID = 86400, "borrow"
+		g := d.acquire(t, q)
+		if g.Lease == nil || !g.Lease.Borrowed {
+			t.Fatalf("%+v", g.Decision)
+		}
+		d.clock.pass(20 * time.Hour)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, _ := d.held(t, "seats"); counter != 1 {
+			t.Errorf("%d held after 20 of 24 h", counter)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, _ := d.held(t, "seats"); counter != 0 {
+			t.Errorf("%d held after an early return", counter)
+		}
+	})
+}
+
+func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("queue", 1))
+		admin := access.System(testEnv, "test")
+		r, err := d.Release(t.Context(), admin, ReleaseRequest{Lease: g.Lease.ID, Force: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := d.clock.Now().Add(960*time.Second + d.skew); !r.FreeAt.Equal(want) {
+			t.Errorf("free at %v, want %v", r.FreeAt, want)
+		}
+		if counter, _, live := d.held(t, "queue"); counter != 1 || live != 0 {
+			t.Errorf("held %d by %d live leases, want 1 by 0", counter, live)
+		}
+		d.clock.pass(960*time.Second + d.skew)
+		if g := d.acquire(t, ask("queue", 2)); g.Lease == nil {
+			t.Errorf("%+v, want a lease", g.Decision)
+		}
+	})
+}
+
+func TestInstancesOfAHolderShareItsUnits(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		var leases []*licensing.Lease
+		for n := range 3 {
+			q := ask("shared", n)
+			q.Holder.ID = "ada"
+			leases = append(leases, d.acquire(t, q).Lease)
+		}
+		if counter, charged, live := d.held(t, "shared"); counter != 1 || charged != 1 || live != 3 {
+			t.Fatalf("counter %d, charged %d, live %d; want 1, 1, 3", counter, charged, live)
+		}
+		for i, want := range []int64{1, 1, 0} {
+			if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: leases[i].ID, Generation: 1}); err != nil {
+				t.Fatal(err)
+			}
+			if counter, charged, _ := d.held(t, "shared"); counter != want || charged != want {
+				t.Errorf("after %d releases counter %d, charged %d, want %d", i+1, counter, charged, want)
+			}
+		}
+	})
+}
+
+func TestAMachineIsKnownByMostOfItsParts(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		first := d.acquire(t, machine(1))
+		q := machine(1)
+		q.RequestID, q.Holder.ID = "renamed", "renamed"
+		q.Holder.Components = map[string]string{"board": "b1", "disk": "new", "cpu": "c1"}
+		if g := d.acquire(t, q); g.Lease == nil || g.Lease.ID != first.Lease.ID {
+			t.Errorf("one part replaced: %+v, want lease %s", g.Lease, first.Lease.ID)
+		}
+		q = machine(1)
+		q.RequestID = "copied-id"
+		q.Holder.Components = map[string]string{"board": "x", "disk": "y", "cpu": "z"}
+		if g := d.acquire(t, q); g.Decision.Code != license.CodeBindingMismatch {
+			t.Errorf("another machine with its name: %+v", g.Decision)
+		}
+	})
+}
+
+func TestWaitersAreServedInOrder(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		const waiting = 50
+		held := d.acquire(t, ask("queue", 0))
+		var mu sync.Mutex
+		var served []int
+		granted := make(chan Granted)
+		var all sync.WaitGroup
+		for n := 1; n <= waiting; n++ {
+			queued := make(chan struct{})
+			go func() {
+				// The place is taken before the next one asks.
+				for d.waitingIn("queue") < int64(n) {
+					time.Sleep(time.Millisecond)
+				}
+				close(queued)
+			}()
+			all.Go(func() {
+				q := ask("queue", n)
+				q.Wait = 60
+				g, err := d.Acquire(t.Context(), d.p, q)
+				if err != nil || g.Lease == nil {
+					t.Errorf("waiter %d: %v %+v", n, err, g.Decision)
+					return
+				}
+				mu.Lock()
+				served = append(served, n)
+				mu.Unlock()
+				granted <- g
+			})
+			<-queued
+		}
+		slowest := time.Duration(0)
+		for range waiting {
+			began := time.Now()
+			if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: held.Lease.Generation}); err != nil {
+				t.Fatal(err)
+			}
+			held = <-granted
+			slowest = max(slowest, time.Since(began))
+		}
+		all.Wait()
+		if !slices.IsSorted(served) || len(served) != waiting {
+			t.Errorf("served in the order %v", served)
+		}
+		t.Logf("slowest handover %v", slowest)
+	})
+}
+
+// waitingIn returns how many wait for a pool.
+func (d *desk) waitingIn(pool string) (n int64) {
+	_ = d.db.View(context.Background(), func(tx *store.Tx) error {
+		row, err := tx.Pool(context.Background(), store.PoolKey{Env: testEnv, License: d.p.License, Name: pool})
+		n = row.Waiting
+		return err
+	})
+	return n
+}
+
+func TestAVanishedWaiterLosesItsPlace(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		held := d.acquire(t, ask("queue", 0))
+		first, second := d.acquire(t, ask("queue", 1)), d.acquire(t, ask("queue", 2))
+		if first.Ticket == nil || second.Ticket == nil || first.Decision.Code != license.CodeQueued {
+			t.Fatalf("%+v %+v", first.Decision, second.Decision)
+		}
+		d.clock.pass(licensing.TicketLasts - time.Second)
+		if _, err := d.Ticket(t.Context(), d.p, second.Ticket.ID); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.pass(2 * time.Second)
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		q, err := d.Ticket(t.Context(), d.p, second.Ticket.ID)
+		if err != nil || q.Decision.Code != license.CodeOffered {
+			t.Fatalf("second: %v %+v, want an offer", err, q.Decision)
+		}
+		if g := d.acquire(t, ask("queue", 2)); g.Lease == nil {
+			t.Errorf("claiming: %+v", g.Decision)
+		}
+	})
+}
+
+func TestAnOfferLapses(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		held := d.acquire(t, ask("queue", 0))
+		d.acquire(t, ask("queue", 1))
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if g := d.acquire(t, ask("queue", 2)); g.Ticket == nil {
+			t.Errorf("an offered unit was given to somebody else: %+v", g.Decision)
+		}
+		d.clock.pass(licensing.OfferLasts)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, live := d.held(t, "queue"); counter != 0 || live != 0 {
+			t.Errorf("held %d by %d after the offer lapsed and the other vanished", counter, live)
+		}
+	})
+}
+
+func TestUsageCountsOnce(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		send := func(ids ...string) (got []UsageStatus) {
+			t.Helper()
+			var events []UsageEvent
+			for _, id := range ids {
+				events = append(events, UsageEvent{ID: id, Meter: "calls", Quantity: "2"})
+			}
+			r, err := d.Usage(t.Context(), d.p, events, "nonce-12345")
+			if err != nil || r.Reply == "" {
+				t.Fatal(err, r)
+			}
+			for _, one := range r.Results {
+				got = append(got, one.Status)
+			}
+			return got
+		}
+		if got, want := send("a", "a", "b", "c"), []UsageStatus{UsageRecorded, UsageDuplicate, UsageRecorded, UsageDenied}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+		if got := send("a", "b"); !slices.Equal(got, []UsageStatus{UsageDuplicate, UsageDuplicate}) {
+			t.Errorf("sent again: %v", got)
+		}
+		c, err := d.Check(t.Context(), d.p, CheckRequest{Meter: "calls"})
+		if err != nil || c.Decision.Held != 5 {
+			t.Errorf("check: %v %+v, want 5 with one more", err, c.Decision)
+		}
+	})
+}
+
+func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		bad := access.Principal{Kind: access.KindLicense, Env: testEnv, License: "lic_none", Actor: "license:none"}
+		parallel(20, func(n int) {
+			p := d.p
+			if n%2 == 0 {
+				p = bad
+			}
+			q := ask("users", n/4)
+			_, err := d.Acquire(t.Context(), p, q)
+			if n%2 == 0 && licensing.CodeOf(err) != licensing.NotFound {
+				t.Errorf("no such license: %v", err)
+			}
+			if n%2 == 1 && err != nil {
+				t.Errorf("a neighbour failed: %v", err)
+			}
+		})
+	})
+}
+
+func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
+	boot := time.Duration(0)
+	c := &clock{boot: func() time.Duration { return boot }, skew: time.Minute}
+	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	c.judge(start)
+	pass := func(d time.Duration, wall time.Time) time.Time {
+		boot += d
+		return c.judge(wall)
+	}
+	if got := pass(time.Hour, start.Add(time.Hour+20*time.Second)); !got.Equal(start.Add(time.Hour+20*time.Second)) || c.doubt() {
+		t.Errorf("a slow correction: %v, doubt %v", got, c.doubt())
+	}
+	agreed := start.Add(time.Hour + 20*time.Second)
+	if got := pass(time.Second, agreed.Add(24*time.Hour)); !got.Equal(agreed.Add(time.Second)) || !c.doubt() {
+		t.Errorf("a jump of a day: %v, doubt %v", got, c.doubt())
+	}
+	if got := pass(time.Second, agreed.Add(2*time.Second)); !got.Equal(agreed.Add(2*time.Second)) || c.doubt() {
+		t.Errorf("corrected: %v, doubt %v", got, c.doubt())
+	}
+	agreed = agreed.Add(2 * time.Second)
+	pass(time.Second, agreed.Add(time.Hour))
+	if got := pass(clockAdopt, agreed.Add(time.Hour+clockAdopt)); !got.Equal(agreed.Add(time.Hour+clockAdopt)) || !c.doubt() {
+		t.Errorf("adopted: %v, doubt %v: want the wall clock, and no reclaiming yet", got, c.doubt())
+	}
+	agreed = agreed.Add(time.Hour + clockAdopt)
+	if pass(clockSettle, agreed.Add(clockSettle)); c.doubt() {
+		t.Error("still in doubt after holders could renew")
+	}
+	if pass(time.Second, agreed.Add(-24*time.Hour)); !c.doubt() {
+		t.Error("a clock set back is believed")
+	}
+	if pass(clockAdopt*10, agreed.Add(-24*time.Hour+clockAdopt*10)); !c.doubt() {
+		t.Error("a clock set back was taken over")
+	}
+}
