@@ -55,11 +55,11 @@ func foldKey(s string) (string, bool) {
 	}
 	var b strings.Builder
 	for _, c := range []byte(strings.ToLower(s)) {
-		switch {
-		case c == ' ' || c == '-' || c == '\t' || c == '\r' || c == '\n':
-		case c == 'o':
+		switch c {
+		case ' ', '-', '\t', '\r', '\n':
+		case 'o':
 			b.WriteByte('0')
-		case c == 'i' || c == 'l':
+		case 'i', 'l':
 			b.WriteByte('1')
 		default:
 			b.WriteByte(c)

@@ -19,7 +19,7 @@ func (r *reader) meters(o *object) map[string]licensing.Meter {
 }
 
 func (r *reader) meter(o *object) licensing.Meter {
-	m := licensing.Meter{Unit: o.text("unit", ""), Scale: int(o.whole("scale", 0))}
+	m := licensing.Meter{Unit: o.text("unit", ""), Scale: int(o.whole("scale"))}
 	amount := func(s string) (int64, error) { return quantity(s, m.Scale) }
 	limit := func(s string) (licensing.Limit, error) {
 		if strings.HasSuffix(s, "%") {

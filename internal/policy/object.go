@@ -138,11 +138,11 @@ func (o *object) flag(name string, otherwise bool) bool {
 	return n.Value == "true"
 }
 
-// whole returns a field's whole number, or otherwise when it is absent.
-func (o *object) whole(name string, otherwise int64) int64 {
+// whole returns a field's whole number, or 0 when it is absent.
+func (o *object) whole(name string) int64 {
 	n := o.take(name)
 	if n == nil {
-		return otherwise
+		return 0
 	}
 	return o.r.whole(n, join(o.path, name))
 }

@@ -19,11 +19,11 @@ func (r *reader) pools(o *object) map[string]licensing.Pool {
 }
 
 func (r *reader) pool(o *object) licensing.Pool {
-	p := licensing.Pool{Holder: o.text("holder", ""), Capacity: o.whole("capacity", 0)}
+	p := licensing.Pool{Holder: o.text("holder", ""), Capacity: o.whole("capacity")}
 	p.Lease = parsed(o, "lease", 0, parseLease)
 	p.Grace, p.Borrow = o.span("grace", 0), o.span("borrow", 0)
 	if d := r.open(o, "overdraft"); d != nil {
-		p.Overdraft = licensing.Overdraft{Units: d.whole("units", 0), Percent: parsed(d, "percent", 0, parsePercent), For: d.span("for", 0)}
+		p.Overdraft = licensing.Overdraft{Units: d.whole("units"), Percent: parsed(d, "percent", 0, parsePercent), For: d.span("for", 0)}
 		d.done()
 		if p.Overdraft.IsZero() {
 			d.missing("units", "say how many units or what percent")
@@ -38,11 +38,11 @@ func (r *reader) pool(o *object) licensing.Pool {
 	p.Share = licensing.Share(o.text("share", string(share)))
 	p.Full = licensing.Full(o.text("full", string(licensing.FullDeny)))
 	if q := r.open(o, "queue"); q != nil {
-		p.Queue = licensing.Queue{Wait: q.span("wait", 0), Max: q.whole("max", 0)}
+		p.Queue = licensing.Queue{Wait: q.span("wait", 0), Max: q.whole("max")}
 		q.done()
 	}
 	if m := r.open(o, "match"); m != nil {
-		p.Match = licensing.Match{Need: int(m.whole("need", 0)), Of: int(m.whole("of", 0))}
+		p.Match = licensing.Match{Need: int(m.whole("need")), Of: int(m.whole("of"))}
 		m.done()
 	}
 	for field, why := range map[string]string{
