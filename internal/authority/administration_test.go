@@ -1,0 +1,373 @@
+package authority
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/policy"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+const shopPlan = `
+product: lathe
+plan: studio
+name: Lathe Studio
+term: {length: 1y, grace: 3d}
+features: {export: true, max_layers: LAYERS}
+pools:
+  seats: {holder: user, capacity: SEATS, lease: 15m, grace: 1h, full: deny}
+`
+
+// A shop is a deployment with a product, a plan and a customer.
+type shop struct {
+	*Authority
+	t        *testing.T
+	p        access.Principal
+	customer licensing.CustomerID
+	token    string
+}
+
+func openShop(t *testing.T, db *store.DB) *shop {
+	t.Helper()
+	s := &shop{Authority: ready(t, db, "", nil), t: t, p: access.System(testEnv, "test")}
+	did, err := s.Bootstrap(t.Context(), FirstEnvironments(), func(token string) error { s.token = token; return nil })
+	if err != nil || !did {
+		t.Fatal(did, err)
+	}
+	if _, err := s.CreateProduct(t.Context(), s.p, licensing.Product{Name: "lathe", Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}}); err != nil {
+		t.Fatal(err)
+	}
+	s.apply("new", "50", "5")
+	customer, err := s.CreateCustomer(t.Context(), s.p, licensing.Customer{Name: "Example", Reference: "C7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.customer = customer.ID
+	return s
+}
+
+func plan(layers, seats string) []policy.File {
+	return []policy.File{{Name: "studio.yaml", Text: strings.NewReplacer("LAYERS", layers, "SEATS", seats).Replace(shopPlan)}}
+}
+
+func (s *shop) apply(who, layers, seats string) Impact {
+	s.t.Helper()
+	impact, err := s.ApplyPlans(s.t.Context(), s.p, ApplyRequest{Files: plan(layers, seats), Licenses: who})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return impact
+}
+
+func (s *shop) issue() Issued {
+	s.t.Helper()
+	issued, err := s.IssueLicense(s.t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "studio"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return issued
+}
+
+// hold makes a pool look held, as leases would.
+func (s *shop) hold(id licensing.LicenseID, units int64) {
+	s.t.Helper()
+	err := s.db.Update(s.t.Context(), func(tx *store.Tx) error {
+		return tx.PutPools(s.t.Context(), []*store.Pool{{
+			PoolKey: store.PoolKey{Env: testEnv, License: id, Name: "seats"}, Stock: licensing.Stock{Held: units, Leases: units}, Capacity: units,
+		}})
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) license(id licensing.LicenseID) licensing.License {
+	s.t.Helper()
+	l, err := s.License(s.t.Context(), s.p, id)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return l
+}
+
+func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		old := s.issue().License
+		other := s.issue().License
+		if again := s.apply("all", "50", "5"); again.Plans[0].Status != "unchanged" || again.Moving != 0 {
+			t.Errorf("the same plan again: %+v", again)
+		}
+		dry, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all", DryRun: true})
+		if err != nil || dry.Applied || dry.Moving != 2 || dry.Gaining != 2 || dry.Losing != 2 {
+			t.Errorf("a dry run: %+v (%v)", dry, err)
+		}
+		if l := s.license(old.ID); l.Granted != old.Granted || l.Seq != old.Seq {
+			t.Error("a dry run moved a license")
+		}
+		// New licenses only: what was sold stays as it was.
+		s.apply("new", "80", "4")
+		if l := s.license(old.ID); l.Granted != old.Granted {
+			t.Error("a license moved though only new ones were to")
+		}
+		fresh := s.issue().License
+		if fresh.Granted == old.Granted {
+			t.Error("a new license has the old revision")
+		}
+		// A filter moves those it names.
+		s.apply("license="+string(other.ID), "80", "4")
+		if l := s.license(other.ID); l.Granted != fresh.Granted || l.Seq.Counter != 2 {
+			t.Errorf("the named license: %+v", l)
+		}
+		// What is held is not taken away without a word.
+		s.hold(old.ID, 5)
+		_, err = s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
+		if licensing.CodeOf(err) != licensing.Conflict || s.license(old.ID).Granted != old.Granted {
+			t.Errorf("five are held of four: %v", err)
+		}
+		impact, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
+		if err != nil || len(impact.Licenses) != 1 || len(impact.Licenses[0].Shortages) != 1 || s.license(old.ID).Granted != fresh.Granted {
+			t.Errorf("draining: %+v (%v)", impact, err)
+		}
+		if back := s.apply("all", "50", "5"); back.Moving != 3 {
+			t.Errorf("rolled back: %+v", back)
+		}
+		if l := s.license(fresh.ID); l.Granted != old.Granted {
+			t.Error("a license stayed behind")
+		}
+		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("x", "-1")}); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("a plan with faults: %v", err)
+		}
+	})
+}
+
+func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		id := s.issue().License.ID
+		s.hold(id, 5)
+		change := func(seats int64, below licensing.Below, when licensing.When) error {
+			req := ChangeRequest{Capacity: map[string]int64{"seats": seats}}
+			req.Below, req.When = below, when
+			_, err := s.ChangeLicense(t.Context(), s.p, id, req)
+			return err
+		}
+		if err := change(3, "", ""); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("refused: %v", err)
+		}
+		if err := change(3, licensing.BelowOverdraft, ""); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("the plan has no overdraft: %v", err)
+		}
+		if err := change(3, licensing.BelowDrain, ""); err != nil {
+			t.Error(err)
+		}
+		if err := change(9, "", ""); err != nil || len(s.license(id).Exceptions) != 1 {
+			t.Errorf("a capacity takes the place of the one before: %v %v", s.license(id).Exceptions, err)
+		}
+		if err := change(2, "", licensing.ChangeAtRenewal); err != nil || len(s.license(id).Scheduled) != 1 {
+			t.Errorf("at renewal: %v", err)
+		}
+		l, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{})
+		if err != nil || len(l.Scheduled) != 0 || len(l.Exceptions) != 2 {
+			t.Errorf("renewed: %+v (%v)", l, err)
+		}
+	})
+}
+
+func TestAnImportIsAllOrNothing(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		file := "key,customer,plan,reference,end\nOLD-KEY-0001-ABCD,ref:C7,studio,a,2040-01-31\n" +
+			"OLD-KEY-0002-ABCD," + string(s.customer) + ",studio,b,\n"
+		bad := file + "OLD-KEY-0001-ABCD,ref:C7,studio,c,\nOLD-KEY-0003-ABCD,ref:C8,studio,d,\nshort,ref:C7,studio,e,\n"
+		count := func(want int) {
+			t.Helper()
+			page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{})
+			if err != nil || len(page.Items) != want {
+				t.Errorf("%d licenses, want %d (%v)", len(page.Items), want, err)
+			}
+		}
+		got, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad})
+		if err != nil || got.Imported != 0 || got.Failed != 3 || got.Errors[0].Line != 4 {
+			t.Errorf("with bad lines: %+v (%v)", got, err)
+		}
+		count(0)
+		if got, err = s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad, DryRun: true}); err != nil || got.Imported != 2 {
+			t.Errorf("a dry run: %+v (%v)", got, err)
+		}
+		count(0)
+		if got, err = s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad, Partial: true}); err != nil || got.Imported != 2 || got.Failed != 3 {
+			t.Errorf("the good lines: %+v (%v)", got, err)
+		}
+		count(2)
+		p, err := s.Authenticate(t.Context(), "License OLD-KEY-0001-ABCD", "", free)
+		if err != nil || p.Customer != s.customer || !s.license(p.License).End.Equal(time.Date(2040, 1, 31, 0, 0, 0, 0, time.UTC)) {
+			t.Errorf("the old key: %+v (%v)", p, err)
+		}
+		for _, text := range []string{"", "key\nx\n", "key,customer,plan,colour\n", "key,customer,plan\na,b\n"} {
+			if _, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: text}); licensing.CodeOf(err) != licensing.Invalid {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	})
+}
+
+// free lets every credential be looked up.
+func free() error { return nil }
+
+func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		requests := slices.Repeat([]IssueRequest{{Customer: s.customer, Plan: "studio"}}, MaxIssue)
+		all, err := s.IssueLicenses(t.Context(), s.p, requests)
+		if err != nil || len(all) != MaxIssue {
+			t.Fatal(len(all), err)
+		}
+		seen, cursor := map[licensing.LicenseID]bool{}, ""
+		for {
+			page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{Limit: 300, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range page.Items {
+				seen[l.ID] = true
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if len(seen) != MaxIssue {
+			t.Errorf("the list has %d licenses", len(seen))
+		}
+		requests[7].Customer = "cus_nobody"
+		if _, err := s.IssueLicenses(t.Context(), s.p, requests); licensing.CodeOf(err) != licensing.NotFound || !strings.Contains(err.Error(), "license 8 of") {
+			t.Errorf("one has no customer: %v", err)
+		}
+		if status, err := s.Status(t.Context(), s.p); err != nil || status.Licenses.Active != MaxIssue {
+			t.Errorf("%d were issued with one that could not be (%v)", status.Licenses.Active-MaxIssue, err)
+		}
+	})
+}
+
+func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		looked := 0
+		look := func() error { looked++; return nil }
+		issued := s.issue()
+		for range 3 {
+			if p, err := s.Authenticate(t.Context(), "License "+strings.ToLower(issued.Key.Text), "", look); err != nil || p.License != issued.License.ID {
+				t.Fatalf("%+v, %v", p, err)
+			}
+		}
+		if looked != 1 {
+			t.Errorf("a good key was looked up %d times", looked)
+		}
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", look); licensing.CodeOf(err) != licensing.Unauthenticated {
+			t.Errorf("an ended key: %v", err)
+		}
+		created, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: "ci", Role: access.Viewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bearer := "Bearer " + created.Text
+		if p, err := s.Authenticate(t.Context(), bearer, "", look); err != nil || p.Role != access.Viewer || p.Env != testEnv {
+			t.Errorf("%+v, %v", p, err)
+		}
+		if _, err := s.Authenticate(t.Context(), bearer, "staging", look); licensing.CodeOf(err) != licensing.Forbidden {
+			t.Errorf("a token of production in staging: %v", err)
+		}
+		if err := s.saveTokenUses(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if token, err := s.Token(t.Context(), s.p, created.ID); err != nil || token.UsedAt.IsZero() {
+			t.Errorf("%+v, %v", token, err)
+		}
+		if err := s.DeleteToken(t.Context(), s.p, created.ID); err != nil {
+			t.Error(err)
+		}
+		looked = 0
+		for range 3 {
+			if _, err := s.Authenticate(t.Context(), bearer, "", look); licensing.CodeOf(err) != licensing.Unauthenticated {
+				t.Errorf("an ended token: %v", err)
+			}
+		}
+		if looked != 1 {
+			t.Errorf("a bad token was looked up %d times", looked)
+		}
+		refused := errors.New("too many")
+		if _, err := s.Authenticate(t.Context(), "License nobody-knows-it", "", func() error { return refused }); !errors.Is(err, refused) {
+			t.Errorf("looked up though refused: %v", err)
+		}
+		if p, err := s.Authenticate(t.Context(), "Bearer "+s.token, testEnv, look); err != nil || !p.Spans || p.Role != access.Owner {
+			t.Errorf("the first owner: %+v, %v", p, err)
+		}
+	})
+}
+
+// TestOfManyWritesUnderOneKeyOneIsDone races a write with itself.
+func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		p, err := s.Authenticate(t.Context(), "Bearer "+s.token, testEnv, free)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Once = access.Once{Route: "issue", Key: "order 7"}
+		var mu sync.Mutex
+		keys := map[string]bool{}
+		var work sync.WaitGroup
+		for range 8 {
+			work.Go(func() {
+				issued, err := s.IssueLicense(t.Context(), p, IssueRequest{Customer: s.customer, Plan: "studio"})
+				mu.Lock()
+				defer mu.Unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				keys[issued.Key.Text] = true
+			})
+		}
+		work.Wait()
+		page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{})
+		if err != nil || len(keys) != 1 || len(page.Items) != 1 {
+			t.Errorf("%d keys and %d licenses, want one (%v)", len(keys), len(page.Items), err)
+		}
+	})
+}
+
+func TestTheFirstOwnersTokenIsReadByItsOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "owner.token")
+	for n := range 2 {
+		if err := TokenFile(path)(fmt.Sprint("token ", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "token 1\n" {
+		t.Errorf("%q", text)
+	}
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		did, err := s.Bootstrap(t.Context(), FirstEnvironments(), func(string) error { t.Error("a second first owner"); return nil })
+		if did || err != nil {
+			t.Error(did, err)
+		}
+	})
+}
