@@ -5,12 +5,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/licensing"
 )
 
 // A testServer is a real server in this process, for a script.
@@ -21,14 +24,14 @@ type testServer struct {
 }
 
 // startTestServer serves a data folder on a free port.
-func startTestServer(data string) (*testServer, error) {
+func startTestServer(data string, first []licensing.Environment) (*testServer, error) {
 	loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": "127.0.0.1:0", "shutdown": "2s"}})
 	if err != nil {
 		return nil, err
 	}
 	c := &cli{program: Program{Args: []string{"copyhold"}, Stdout: io.Discard, Stderr: io.Discard}, http: &http.Client{}}
 	ctx, stop := context.WithCancel(context.Background())
-	s, err := c.startServer(ctx, loaded.Config, slog.New(slog.DiscardHandler), authority.FirstEnvironments())
+	s, err := c.startServer(ctx, loaded.Config, slog.New(slog.DiscardHandler), first)
 	if err != nil {
 		stop()
 		return nil, err
@@ -52,7 +55,7 @@ func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: server FOLDER")
 	}
-	s, err := startTestServer(ts.MkAbs(args[0]))
+	s, err := startTestServer(ts.MkAbs(args[0]), authority.FirstEnvironments())
 	ts.Check(err)
 	running := ts.Value(runningServer{}).(**testServer)
 	*running = s
@@ -71,4 +74,17 @@ func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
 	s := *running
 	*running = nil
 	ts.Check(s.close())
+}
+
+// setUpExample puts the demo's licenses into a server.
+func setUpExample(ctx context.Context, data, url string) error {
+	token, err := os.ReadFile(filepath.Join(data, ownerTokenFile))
+	if err != nil {
+		return err
+	}
+	e := &example{folder: data, client: &client{http: &http.Client{}, settings: settings{
+		url: setting[string]{value: url}, environment: setting[string]{value: demoEnvironment},
+		token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
+	}}}
+	return e.setUp(ctx)
 }

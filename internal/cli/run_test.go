@@ -1,0 +1,317 @@
+//go:build unix
+
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// back is how soon a seat has to be back after the end of its command.
+const back = 2 * time.Second
+
+// A bench is a server with the demo's licenses, and one of them in use.
+type bench struct {
+	t      *testing.T
+	server *testServer
+	key    string // file
+	pool   string
+	client *client
+}
+
+// startBench serves the demo's example; plan is the license that is used.
+func startBench(t *testing.T, plan, pool string) *bench {
+	t.Helper()
+	data := t.TempDir()
+	s, err := startTestServer(data, demoEnvironments())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{t: t, server: s, pool: pool, key: filepath.Join(data, "keys", plan+".key")}
+	t.Cleanup(func() {
+		if b.server != nil {
+			b.stop()
+		}
+	})
+	if err := setUpExample(t.Context(), data, s.URL()); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(b.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.client = &client{http: &http.Client{Timeout: 5 * time.Second}, settings: settings{
+		url: setting[string]{value: s.URL()}, key: setting[secret]{value: secret(strings.TrimSpace(string(key)))},
+	}}
+	return b
+}
+
+func (b *bench) stop() {
+	b.t.Helper()
+	if err := b.server.close(); err != nil {
+		b.t.Error(err)
+	}
+	b.server = nil
+}
+
+// held asks the server how many units are held.
+func (b *bench) held() int64 {
+	b.t.Helper()
+	a, err := b.client.do(context.Background(), call{as: byKey, method: http.MethodPost, path: "/v1/check", body: map[string]any{"pool": b.pool}})
+	if p, refused := asProblem(err); refused && p.Decision != nil {
+		return p.Decision.Held
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	d, err := decisionOf(a.body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return d.Held
+}
+
+// within waits until n units are held.
+func (b *bench) within(limit time.Duration, n int64) {
+	b.t.Helper()
+	deadline := time.After(limit)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for b.held() != n {
+		select {
+		case <-deadline:
+			b.t.Fatalf("%d units are held after %s, not %d", b.held(), limit, n)
+		case <-tick.C:
+		}
+	}
+}
+
+// A running is copyhold run in a process of its own. Its command says "started"
+// first and ends when its input does.
+type running struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	lines *bufio.Scanner
+	errs  *bytes.Buffer
+}
+
+// untilInputEnds is a command that says so when it runs.
+const untilInputEnds = `echo started; cat >/dev/null`
+
+func (b *bench) run(flags []string, command ...string) *running {
+	b.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r := &running{t: b.t, cmd: exec.Command(self), errs: &bytes.Buffer{}}
+	url := "http://127.0.0.1:1"
+	if b.server != nil {
+		url = b.server.URL()
+	}
+	args := append([]string{"copyhold", "run", "--pool", b.pool, "--url", url, "--key-file", b.key, "--holder", "workload:test"}, flags...)
+	r.cmd.Args = append(append(args, "--"), command...)
+	r.cmd.Stderr = r.errs
+	if r.input, err = r.cmd.StdinPipe(); err != nil {
+		b.t.Fatal(err)
+	}
+	out, err := r.cmd.StdoutPipe()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	r.lines = bufio.NewScanner(out)
+	if err := r.cmd.Start(); err != nil {
+		b.t.Fatal(err)
+	}
+	return r
+}
+
+// expect reads lines until one is text.
+func (r *running) expect(text string) {
+	r.t.Helper()
+	for r.lines.Scan() {
+		if r.lines.Text() == text {
+			return
+		}
+	}
+	r.t.Fatalf("%q was not printed: %s", text, r.errs)
+}
+
+// status waits for the end.
+func (r *running) status() int {
+	r.t.Helper()
+	for r.lines.Scan() { // the end of output comes before Wait
+	}
+	err := r.cmd.Wait()
+	if exited := (*exec.ExitError)(nil); errors.As(err, &exited) {
+		return statusOf(exited.ProcessState)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return 0
+}
+
+func TestRunHoldsASeatAndPassesTheStatusOn(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	r := b.run(nil, "sh", "-c", untilInputEnds+"; exit 7")
+	r.expect("started")
+	if n := b.held(); n != 1 {
+		t.Errorf("%d units are held while the command runs", n)
+	}
+	r.input.Close()
+	if got := r.status(); got != 7 {
+		t.Errorf("exit status %d, not the command's 7: %s", got, r.errs)
+	}
+	if n := b.held(); n != 0 {
+		t.Errorf("%d units are held after copyhold run has ended", n)
+	}
+}
+
+func TestASeatIsBackHoweverItsCommandEnds(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	t.Run("command killed", func(t *testing.T) {
+		r := b.run(nil, "sh", "-c", "echo started; kill -9 $$")
+		if got := r.status(); got != 128+9 {
+			t.Errorf("exit status %d", got)
+		}
+		b.within(back, 0)
+	})
+	t.Run("terminated", func(t *testing.T) {
+		r := b.run(nil, "sh", "-c", `trap 'echo asked; exit 9' TERM; echo started; while :; do sleep 0.1; done`)
+		r.expect("started")
+		_ = r.cmd.Process.Signal(syscall.SIGTERM)
+		r.expect("asked")
+		if got := r.status(); got != 9 {
+			t.Errorf("exit status %d", got)
+		}
+		b.within(back, 0)
+	})
+	t.Run("interrupted", func(t *testing.T) {
+		r := b.run(nil, "sh", "-c", `trap 'exit 8' INT; echo started; while :; do sleep 0.1; done`)
+		r.expect("started")
+		_ = r.cmd.Process.Signal(syscall.SIGINT)
+		if got := r.status(); got != 8 {
+			t.Errorf("exit status %d", got)
+		}
+		b.within(back, 0)
+	})
+	t.Run("copyhold run killed", func(t *testing.T) {
+		r := b.run(nil, "sh", "-c", untilInputEnds)
+		r.expect("started")
+		_ = r.cmd.Process.Kill()
+		_ = r.cmd.Process.Signal(syscall.Signal(0))
+		if n := b.held(); n != 1 {
+			t.Errorf("%d units are held while the command still runs", n)
+		}
+		r.input.Close() // the orphan ends
+		b.within(back, 0)
+		r.status()
+	})
+	t.Run("keeper killed", func(t *testing.T) {
+		r := b.run(nil, "sh", "-c", untilInputEnds)
+		r.expect("started")
+		if err := syscall.Kill(keeperOf(t, r.cmd.Process.Pid), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		r.input.Close()
+		r.status()
+		b.within(back, 0)
+	})
+}
+
+// keeperOf finds the child of a copyhold run that keeps its seat.
+func keeperOf(t *testing.T, parent int) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(parent), "task", strconv.Itoa(parent), "children"))
+	if err != nil {
+		t.Skipf("children of a process are not told here: %v", err)
+	}
+	for _, child := range strings.Fields(string(text)) {
+		line, _ := os.ReadFile(filepath.Join("/proc", child, "cmdline"))
+		if bytes.Contains(line, []byte(keeperName)) {
+			pid, _ := strconv.Atoi(child)
+			return pid
+		}
+	}
+	t.Fatalf("%d has no keeper among its children %s", parent, text)
+	return 0
+}
+
+func TestARunningCommandOutlivesTheServer(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	r := b.run(nil, "sh", "-c", untilInputEnds+"; echo finished; exit 5")
+	r.expect("started")
+	b.stop()
+	r.input.Close()
+	r.expect("finished")
+	if got := r.status(); got != 5 {
+		t.Errorf("exit status %d: %s", got, r.errs)
+	}
+}
+
+func TestUnavailableIsNeverADenial(t *testing.T) {
+	b := startBench(t, "studio", "seats")
+	first, second := b.run([]string{"--holder", "ann"}, "sh", "-c", untilInputEnds), b.run([]string{"--holder", "bob"}, "sh", "-c", untilInputEnds)
+	first.expect("started")
+	second.expect("started")
+	third := b.run([]string{"--holder", "cy"}, "true")
+	if got := third.status(); got != exitDenied || !strings.Contains(third.errs.String(), "pool_full") {
+		t.Errorf("the third seat of two: exit status %d: %s", got, third.errs)
+	}
+	for _, r := range []*running{first, second} {
+		r.input.Close()
+		r.status()
+	}
+	b.stop()
+	away := b.run(nil, "true")
+	if got := away.status(); got != exitUnavailable || strings.Contains(away.errs.String(), "denied") {
+		t.Errorf("no server: exit status %d: %s", got, away.errs)
+	}
+}
+
+func TestAWaiterGetsTheSeatThatIsFreed(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	first := b.run([]string{"--holder", "workload:one"}, "sh", "-c", untilInputEnds)
+	first.expect("started")
+	impatient := b.run([]string{"--holder", "workload:two"}, "true")
+	if got := impatient.status(); got != exitUnavailable {
+		t.Errorf("without --wait: exit status %d: %s", got, impatient.errs)
+	}
+	waiter := b.run([]string{"--holder", "workload:three", "--wait", "1m"}, "echo", "my turn")
+	first.input.Close()
+	first.status()
+	waiter.expect("my turn")
+	if got := waiter.status(); got != 0 {
+		t.Errorf("exit status %d: %s", got, waiter.errs)
+	}
+	b.within(back, 0)
+}
+
+func TestCommandsThatCannotStart(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	plain := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]int{"no-such-command": 127, filepath.Join(t.TempDir(), "none"): 127, plain: 126} {
+		r := b.run(nil, command)
+		if got := r.status(); got != want {
+			t.Errorf("%s: exit status %d, not %d: %s", command, got, want, r.errs)
+		}
+	}
+	b.within(back, 0)
+}
