@@ -181,6 +181,17 @@ func (d *desk) get(path string, v any) outcome {
 	return o
 }
 
+// do sends a request as it is.
+func (d *desk) do(req *http.Request) outcome {
+	d.t.Helper()
+	answer, err := d.client.Do(req)
+	d.check(err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	d.check(err)
+	return outcome{answer.StatusCode, answer.Header, text}
+}
+
 // members are the body of a request.
 type members map[string]any
 

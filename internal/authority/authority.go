@@ -106,6 +106,7 @@ func (a *Authority) Run(ctx context.Context) {
 		"signing keys": a.runSigningKeys,
 		"credentials":  a.runCredentials,
 		"changes":      a.runChanges,
+		"measure":      a.runMeasure,
 		"sweep":        a.runSweep,
 		"waiters":      a.runWaiters,
 		"forget":       a.runForget,

@@ -1,0 +1,95 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// measureEvery is how often the levels that metrics show are taken.
+	measureEvery = 15 * time.Second
+	// measuredPools bounds the pools that metrics show.
+	measuredPools = 1000
+)
+
+// runMeasure keeps the levels of the metrics up to date until ctx ends.
+func (a *Authority) runMeasure(ctx context.Context) {
+	tick := time.NewTicker(measureEvery)
+	defer tick.Stop()
+	for {
+		err := a.Measure(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.task("measure", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Measure takes the levels that metrics show: what is held, what ends when, how
+// far the log is behind. It is done every 15 seconds; call it to see them now.
+func (a *Authority) Measure(ctx context.Context) error {
+	if a.metrics == nil {
+		return nil
+	}
+	var state metrics.State
+	err := a.view(ctx, func(tx *store.Tx) error {
+		state = metrics.State{}
+		sums, err := tx.PoolSums(ctx, measuredPools)
+		if err != nil {
+			return err
+		}
+		for _, s := range sums {
+			state.Pools = append(state.Pools, metrics.Pool{
+				Environment: string(s.Env), Product: string(s.Product), Pool: s.Pool, Held: s.Held, Capacity: s.Capacity})
+		}
+		for _, env := range a.ring.Envs() {
+			if err := a.measureEnv(ctx, tx, env, &state); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		a.metrics.SetState(state)
+	}
+	return err
+}
+
+// measureEnv adds the expiries, the runway and the lag of one environment.
+func (a *Authority) measureEnv(ctx context.Context, tx *store.Tx, env licensing.Env, state *metrics.State) error {
+	terms, err := termDeadlines(ctx, tx, env, store.LicenseFilter{})
+	if err != nil {
+		return err
+	}
+	deadlines := append(a.keyDeadlines(env), terms...)
+	first := map[licensing.RunwayCause]time.Time{}
+	for _, d := range deadlines {
+		if at, seen := first[d.Cause]; !d.At.IsZero() && (!seen || d.At.Before(at)) {
+			first[d.Cause] = d.At
+		}
+	}
+	for cause, at := range first {
+		state.Expiries = append(state.Expiries, metrics.Expiry{Environment: string(env), Kind: string(cause), At: at})
+	}
+	if r := licensing.FirstDenial(tx.Now(), deadlines); !r.Never {
+		state.Runways = append(state.Runways, metrics.Runway{Environment: string(env), Cause: string(r.Cause), At: r.At})
+	}
+	lag := metrics.Lag{Environment: string(env)}
+	if lag.Rows, err = tx.PendingCount(ctx, env); err != nil {
+		return err
+	}
+	if lag.Since, err = tx.OldestPending(ctx, env); err != nil {
+		return err
+	}
+	state.Lags = append(state.Lags, lag)
+	return nil
+}
