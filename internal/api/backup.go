@@ -26,14 +26,22 @@ func (s *server) backupRoutes() {
 }
 
 func (s *server) backup(w http.ResponseWriter, req *http.Request) {
+	s.pour(w, req, "application/octet-stream", func(c *call) error {
+		_, err := s.Authority.Backup(req.Context(), c.principal, c)
+		return err
+	})
+}
+
+// pour answers with what fn writes, however long that takes.
+func (s *server) pour(w http.ResponseWriter, req *http.Request, mediaType string, fn func(*call) error) {
 	c := callOf(req.Context())
 	// A large database takes longer than an answer may.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 		s.fail(c, s.problem(c, err))
 		return
 	}
-	c.Header().Set("Content-Type", "application/octet-stream")
-	_, err := s.Authority.Backup(req.Context(), c.principal, c)
+	c.Header().Set("Content-Type", mediaType)
+	err := fn(c)
 	if err == nil {
 		return
 	}
@@ -42,5 +50,5 @@ func (s *server) backup(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	c.err = err
-	panic(http.ErrAbortHandler) //nolint:forbidigo // half an archive must not look like a whole one
+	panic(http.ErrAbortHandler) //nolint:forbidigo // half of it must not look like all of it
 }

@@ -14,7 +14,7 @@ import (
 // routes lists what registers the API's routes, a function per noun.
 func (s *server) routes() []func() {
 	return []func(){
-		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.backupRoutes,
+		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.auditRoutes, s.signingKeyRoutes, s.backupRoutes,
 		s.environmentRoutes, s.productRoutes, s.planRoutes, s.customerRoutes,
 		s.licenseRoutes, s.licenseKeyRoutes, s.tokenRoutes, s.statusRoutes,
 	}

@@ -372,7 +372,7 @@ func (a *Authority) ImportRoot(ctx context.Context, p access.Principal, text sig
 // FeatureKey returns the public key that data of a feature is sealed to. The
 // feature gets a key pair when it is asked for the first time.
 func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product licensing.ProductName, feature string) ([]byte, error) {
-	if err := require(p, access.ProductRead); err != nil {
+	if err := require(p, access.ProductWrite); err != nil {
 		return nil, err
 	}
 	if !p.SeesProduct(product) {

@@ -1,0 +1,85 @@
+package api_test
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/store/storetest"
+)
+
+func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
+	d.check(d.authority.Sequence(t.Context()))
+	var page struct{ Items []struct{ Index int64 } }
+	d.as(owner, http.StatusOK, "GET", "/v1/audit?limit=3", nil, &page)
+	if len(page.Items) != 3 {
+		t.Fatalf("%d entries", len(page.Items))
+	}
+	entry := fmt.Sprintf("/v1/audit/%d", page.Items[0].Index)
+	var proof struct{ Leaf, Proof, Key string }
+	d.as(owner, http.StatusOK, "GET", entry+"/proof", nil, &proof)
+	if proof.Leaf == "" || proof.Proof == "" || proof.Key == "" {
+		t.Errorf("proof %+v", proof)
+	}
+	var head struct{ Signed, Key string }
+	d.as(owner, http.StatusOK, "GET", "/v1/audit/head", nil, &head)
+	kept, err := audit.OpenHead(head.Signed, head.Key)
+	d.check(err)
+	d.as(owner, http.StatusOK, "GET", "/v1/audit/consistency?from=1", nil, nil)
+	d.as(owner, http.StatusUnprocessableEntity, "DELETE", entry+"/payload", nil, nil)
+	d.as(owner, http.StatusNoContent, "DELETE", entry+"/payload?reason=asked", nil, nil)
+	var erased struct{ Erased bool }
+	d.as(owner, http.StatusOK, "GET", entry, nil, &erased)
+	if !erased.Erased {
+		t.Error("the payload is still there")
+	}
+	l, err := audit.OpenExport(bytes.NewReader(d.as(owner, http.StatusOK, "GET", "/v1/audit/rows", nil, nil).body))
+	d.check(err)
+	report, err := audit.Verify(l, kept)
+	d.check(err)
+	if !report.Whole() || report.Erased != 1 {
+		t.Errorf("%+v", report)
+	}
+	d.as(owner, http.StatusNotFound, "GET", "/v1/audit/999999", nil, nil)
+}
+
+func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
+	var keys struct {
+		Items []struct{ Kid, Use, State string }
+	}
+	d.as(owner, http.StatusOK, "GET", "/v1/signing-keys", nil, &keys)
+	if len(keys.Items) != 15 || keys.Items[0].State != "signs" {
+		t.Errorf("%+v", keys.Items)
+	}
+	var next struct{ Kid, State string }
+	d.as(owner, http.StatusOK, "POST", "/v1/signing-keys/rotate", nil, &next)
+	if next.Kid != keys.Items[1].Kid || next.State != "signs" {
+		t.Errorf("rotated to %+v", next)
+	}
+	const root = "/v1/signing-keys/root/"
+	d.as(owner, http.StatusConflict, "POST", root+"remove", nil, nil)
+	var private map[string]any
+	d.as(owner, http.StatusOK, "POST", root+"export", nil, &private)
+	d.as(owner, http.StatusNoContent, "POST", root+"remove", nil, nil)
+	withdraw := "/v1/signing-keys/" + keys.Items[0].Kid + "/withdraw"
+	d.as(owner, http.StatusConflict, "POST", withdraw, members{"reason": "stolen"}, nil)
+	d.as(owner, http.StatusNoContent, "POST", root+"import", private, nil)
+	var withdrawn struct{ State string }
+	d.as(owner, http.StatusOK, "POST", withdraw, members{"reason": "stolen"}, &withdrawn)
+	if withdrawn.State != "withdrawn" {
+		t.Errorf("%+v", withdrawn)
+	}
+	var feature struct{ Public []byte }
+	d.as(owner, http.StatusOK, "POST", "/v1/products/lathe/features/export/key", nil, &feature)
+	if len(feature.Public) != 32 {
+		t.Errorf("a key of %d bytes", len(feature.Public))
+	}
+}

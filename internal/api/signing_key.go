@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+)
+
+// WithdrawRequest says from when on a key is not believed, and why.
+type WithdrawRequest struct {
+	Cutoff time.Time `json:"cutoff,omitzero" doc:"Nothing is believed that was signed from here on; absent: now"`
+	Reason string    `json:"reason,omitempty" maxLength:"400" doc:"It is recorded"`
+}
+
+// RootKeys are the private parts of an environment's roots as they are kept
+// outside of the server.
+type RootKeys struct {
+	Kind   string           `json:"copyhold" doc:"root"`
+	Issuer string           `json:"iss"`
+	Keys   []map[string]any `json:"keys" doc:"Private JSON Web Keys (RFC 8037)"`
+}
+
+// FeaturePath names a feature of a product.
+type FeaturePath struct {
+	Product licensing.ProductName `path:"product" maxLength:"64"`
+	Feature string                `path:"feature" maxLength:"64"`
+}
+
+// FeatureKeyAnswer is what a feature's data is sealed to.
+type FeatureKeyAnswer struct {
+	Public []byte `json:"public" doc:"X25519 public key"`
+}
+
+func (s *server) signingKeyRoutes() {
+	const tag, path = "signing-key", "/v1/signing-keys"
+	handle(s, route{ID: "list-signing-keys", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.SigningKeyRead,
+		Summary: "List the environment's keys, in the order of their turns"},
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[authority.SigningKey]], error) {
+			keys, err := s.Authority.SigningKeys(ctx, p)
+			return answered(List[authority.SigningKey]{Items: keys}, err)
+		})
+	handle(s, route{ID: "rotate-signing-key", Method: http.MethodPost, Path: path + "/rotate", Tag: tag, Permission: access.SigningKeyWrite,
+		Summary: "Let the next prepared key sign from now on", Description: "What was signed stays good. It needs no root as long as a prepared key is left."},
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[authority.SigningKey], error) {
+			return answered(s.Authority.RotateSigningKey(ctx, p))
+		})
+	handle(s, route{ID: "withdraw-signing-key", Method: http.MethodPost, Path: path + "/{kid}/withdraw", Tag: tag, Permission: access.SigningKeyWrite,
+		Summary: "Say that a key is known to others", Description: "It needs the root."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			Kid  string `path:"kid" maxLength:"64"`
+			Body WithdrawRequest
+		}) (*reply[authority.SigningKey], error) {
+			return answered(s.Authority.WithdrawSigningKey(ctx, p, in.Kid, in.Body.Cutoff, in.Body.Reason))
+		})
+	handle(s, route{ID: "feature-key", Method: http.MethodPost, Path: "/v1/products/{product}/features/{feature}/key", Tag: tag, Permission: access.ProductWrite,
+		Summary: "The public key that data of a feature is sealed to", Description: "It is made when it is asked for the first time."},
+		func(ctx context.Context, p access.Principal, in *FeaturePath) (*reply[FeatureKeyAnswer], error) {
+			public, err := s.Authority.FeatureKey(ctx, p, in.Product, in.Feature)
+			return answered(FeatureKeyAnswer{public}, err)
+		})
+	s.rootRoutes()
+}
+
+func (s *server) rootRoutes() {
+	const tag, path = "signing-key", "/v1/signing-keys/root"
+	handle(s, route{ID: "export-root", Method: http.MethodPost, Path: path + "/export", Tag: tag, Permission: access.RootWrite,
+		Summary: "The private parts of the roots, for safe-keeping", Description: "Whoever has them can sign licenses for ever."},
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[RootKeys], error) {
+			root, err := s.Authority.ExportRoot(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			return decoded[RootKeys](root)
+		})
+	handle(s, route{ID: "remove-root", Method: http.MethodPost, Path: path + "/remove", Tag: tag, Permission: access.RootWrite,
+		Summary: "Destroy the private parts of the roots here, once they were exported"},
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*nothing, error) {
+			return done(s.Authority.RemoveRoot(ctx, p))
+		})
+	handle(s, route{ID: "import-root", Method: http.MethodPost, Path: path + "/import", Tag: tag, Permission: access.RootWrite,
+		Summary: "Put exported private parts of the roots back, for a ceremony"},
+		func(ctx context.Context, p access.Principal, in *struct{ Body RootKeys }) (*nothing, error) {
+			text, err := encoded(in.Body)
+			if err != nil {
+				return nil, err
+			}
+			return done(s.Authority.ImportRoot(ctx, p, text))
+		})
+}
+
+// decoded is a secret's JSON as the body of an answer.
+func decoded[T any](secret signing.Secret) (*reply[T], error) {
+	var body T
+	err := json.Unmarshal([]byte(secret.Reveal()), &body)
+	return answered(body, err)
+}
+
+// encoded is the body of a request as a secret.
+func encoded(body any) (signing.Secret, error) {
+	text, err := json.Marshal(body)
+	return signing.NewSecret(string(text)), err
+}
