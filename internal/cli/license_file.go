@@ -44,8 +44,9 @@ func (c *cli) licenseImportCommand() *cobra.Command {
 		Use:   "import FILE.csv",
 		Short: "Import keys of another system, so that programs keep theirs",
 		Long: `Import reads a CSV file with a header and issues a license per line whose key is the
-one in the file: customer, product, plan, key and, if you like, reference, start and
-end. A line that cannot be imported is named and the others are not touched by it.`,
+one in the file: key, customer and plan and, if you like, product, channel, revision,
+edition, start, end, reference and payment. A customer is an id or ref:REFERENCE. With
+one bad line nothing is imported; every bad line is named.`,
 		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv",
 		Args:    exactly("FILE.csv"),
 		RunE: func(cmd *cobra.Command, args []string) error {
