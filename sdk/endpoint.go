@@ -19,21 +19,23 @@ const (
 type endpoint struct {
 	url      string
 	failures int           // in a row
-	until    time.Duration // on the boot clock: not to be asked before
-	probing  bool          // one call may try an endpoint whose breaker has been open
+	asked    time.Duration // on the boot clock: it asked not to be asked before
+	broken   time.Duration // on the boot clock: who waits for an answer does not ask before
+	probing  bool          // one of those tries an endpoint that was broken
 	err      error
 }
 
 // pick chooses the endpoint for the next attempt: the one that worked last, else the
 // next in order that may be asked, first those that this call has not tried. A retry
-// needs budget. It returns nil when there is none.
-func (t *transport) pick(tried map[*endpoint]bool, retry bool) *endpoint {
+// needs budget. It returns nil when there is none. Work in the background has a pace of
+// its own, and tries broken endpoints too.
+func (t *transport) pick(tried map[*endpoint]bool, retry, background bool) *endpoint {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !retry {
 		t.budget = min(t.budget+budgetPerCall, budgetLimit)
 	}
-	e := t.choose(tried)
+	e := t.choose(tried, background)
 	if e == nil {
 		return nil
 	}
@@ -43,18 +45,18 @@ func (t *transport) pick(tried map[*endpoint]bool, retry bool) *endpoint {
 		}
 		t.budget--
 	}
-	if e.failures >= breakAfter {
+	if e.failures >= breakAfter && !background {
 		e.probing = true
 	}
 	return e
 }
 
-func (t *transport) choose(tried map[*endpoint]bool) *endpoint {
+func (t *transport) choose(tried map[*endpoint]bool, background bool) *endpoint {
 	now := t.boot()
 	var again *endpoint
 	for i := range t.endpoints {
 		e := t.endpoints[(t.current+i)%len(t.endpoints)]
-		if e.until > now || e.probing {
+		if e.asked > now || !background && (e.broken > now || e.probing) {
 			continue
 		}
 		if !tried[e] {
@@ -70,7 +72,7 @@ func (t *transport) choose(tried map[*endpoint]bool) *endpoint {
 func (t *transport) succeeded(e *endpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e.failures, e.until, e.probing, e.err = 0, 0, false, nil
+	e.failures, e.asked, e.broken, e.probing, e.err = 0, 0, 0, false, nil
 	for i := range t.endpoints {
 		if t.endpoints[i] == e {
 			t.current = i
@@ -95,10 +97,10 @@ func (t *transport) failed(e *endpoint, err error, a answer) {
 	}
 	e.failures++
 	if e.failures >= breakAfter {
-		e.until = now + breakFor/2 + rand.N(breakFor)
+		e.broken = now + breakFor/2 + rand.N(breakFor)
 	}
 	if wait, ok := retryAfter(a); ok {
-		e.until = max(e.until, now+wait)
+		e.asked = max(e.asked, now+wait)
 	}
 }
 
@@ -116,13 +118,13 @@ func retryAfter(a answer) (time.Duration, bool) {
 	return wait + rand.N(wait), true
 }
 
-// opensIn returns how long no endpoint may be asked, 0 when one may.
+// opensIn returns how long all endpoints asked not to be asked, 0 when one did not.
 func (t *transport) opensIn() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now, soonest := t.boot(), time.Duration(-1)
 	for _, e := range t.endpoints {
-		if wait := max(e.until-now, 0); soonest < 0 || wait < soonest {
+		if wait := max(e.asked-now, 0); soonest < 0 || wait < soonest {
 			soonest = wait
 		}
 	}

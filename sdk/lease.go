@@ -143,13 +143,29 @@ func (c *Client) applyLease(l *Lease, r reading, boot time.Duration) {
 
 func leaseDecision(s license.Standing) license.Decision {
 	d := license.Decision{
-		Outcome: license.Allowed, Code: s.Code, Reason: license.Reason(s.Code), Rule: "lease.state",
+		Outcome: license.Allowed, Code: s.Code, Reason: leaseReason(s), Rule: "lease.state",
 		State: s.State, Next: string(s.Next), NextAt: s.At,
 	}
 	if !s.State.Full() { // the units may be somebody else's by now
 		d.Outcome = license.Denied
 	}
 	return d
+}
+
+func leaseReason(s license.Standing) string {
+	switch s.Code {
+	case license.CodeOK:
+		return "the units are held"
+	case license.CodeStale:
+		return "the lease is overdue for a renewal"
+	case license.CodeGrace:
+		return "the lease could not be renewed; it is in its grace"
+	case license.CodeDegraded, license.CodeExpired:
+		return "the lease could not be renewed in time"
+	case license.CodeRevoked:
+		return "the vendor has ended the lease"
+	}
+	return license.Reason(s.Code)
 }
 
 // same reports whether two decisions of the ladder say the same.

@@ -52,7 +52,7 @@ type transport struct {
 type call struct {
 	method, path string
 	body         any
-	attempts     int           // at most; 0 is once at each endpoint
+	attempts     int           // at most; 0 is once at each endpoint, in the background
 	timeout      time.Duration // of one attempt
 	accept       func(ctx context.Context, from string, a answer) error
 }
@@ -133,14 +133,14 @@ func (t *transport) do(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	limit := c.attempts
-	if limit == 0 {
+	limit, background := c.attempts, c.attempts == 0
+	if background {
 		limit = len(t.endpoints)
 	}
 	failed := &unreachable{}
 	tried := map[*endpoint]bool{}
 	for attempt := range limit {
-		e := t.pick(tried, attempt > 0)
+		e := t.pick(tried, attempt > 0, background)
 		if e == nil {
 			break
 		}

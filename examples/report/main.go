@@ -78,7 +78,7 @@ func report(ctx context.Context, o options, out, warnings io.Writer) error {
 			if c.Lease != nil {
 				of = "seat"
 			}
-			fmt.Fprintf(warnings, "%s: %s is %s (%s)\n", time.Now().Format(time.TimeOnly), of, c.To.State, c.To.Reason)
+			fmt.Fprintf(warnings, "%s %s %s: %s\n", time.Now().Format(time.TimeOnly), of, c.To.State, c.To.Reason)
 		},
 	})
 	if err != nil {
