@@ -32,7 +32,10 @@ func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id li
 			return err
 		}
 		if l.Start.IsZero() {
-			if l, err = c.beginLicense(ctx, p.Env, id); err != nil {
+			if err := c.begin(ctx, id); err != nil {
+				return err
+			}
+			if l, _, err = c.License(ctx, p.Env, id); err != nil {
 				return err
 			}
 		}

@@ -89,18 +89,3 @@ func (a *Authority) RenewLicense(ctx context.Context, p access.Principal, id lic
 		return l, termEvent{from, lastDate(l), req.Reason}, nil
 	})
 }
-
-// BeginLicense starts the term of a license whose plan starts it with the
-// first use. A license begun already stays as it is.
-func (c *change) beginLicense(ctx context.Context, env licensing.Env, id licensing.LicenseID) (licensing.License, error) {
-	l, ok, err := c.LockLicense(ctx, env, id)
-	if err != nil || !ok || !l.Start.IsZero() {
-		return l, err
-	}
-	rev, err := revisionOf(ctx, c.Tx, l)
-	if err != nil {
-		return l, err
-	}
-	l = rev.Plan.Term.Begin(l, c.Now())
-	return c.storeLicense(ctx, l, licensing.LicenseStarted, termEvent{From: l.Start, To: l.End})
-}
