@@ -83,7 +83,10 @@ func (p *problem) Error() string {
 	for _, d := range p.Errors {
 		text += "\n  " + d.Location + ": " + d.Message
 	}
-	if p.Code == "" {
+	switch {
+	case p.Decision != nil:
+		return fmt.Sprintf("denied: %s (%s)", p.Decision.Reason, p.Decision.Code)
+	case p.Code == "":
 		return text
 	}
 	return fmt.Sprintf("%s (%s)", text, p.Code)
