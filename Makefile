@@ -16,7 +16,7 @@ run: build ## start Copyhold with a working example on 127.0.0.1:7400
 
 build: ## build bin/copyhold
 	@mkdir -p bin
-	$(GO) build -trimpath -o $(BIN) ./cmd/copyhold
+	$(GO) build -o $(BIN) ./cmd/copyhold
 
 test: ## everything but the long faults: both engines, race detector, SDK alone
 	@bash scripts/test.sh
