@@ -98,6 +98,7 @@ func (v vendor) call(method, path string, in, out any) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+v.token)
+	req.Header.Set("Copyhold-Environment", "production")
 	req.Header.Set("Content-Type", "application/json")
 	client := http.Client{Timeout: 30 * time.Second}
 	res, err := client.Do(req)

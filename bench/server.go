@@ -78,9 +78,10 @@ func (m *measured) populate(dir string, seats int) error {
 	if err := v.call(http.MethodPost, "/v1/plans", map[string]any{"files": []any{file}, "licenses": "new"}, nil); err != nil {
 		return err
 	}
-	var customer, issued struct {
-		ID  string `json:"id"`
-		Key string `json:"key"`
+	var customer struct{ ID string }
+	var issued struct {
+		License struct{ ID string }
+		Key     struct{ Key string }
 	}
 	if err := v.call(http.MethodPost, "/v1/customers", map[string]any{"name": "Bench Ltd"}, &customer); err != nil {
 		return err
@@ -88,7 +89,7 @@ func (m *measured) populate(dir string, seats int) error {
 	if err := v.call(http.MethodPost, "/v1/licenses", map[string]any{"customer": customer.ID, "product": "lathe", "plan": "bench"}, &issued); err != nil {
 		return err
 	}
-	m.license, m.credential = issued.ID, "License "+issued.Key
+	m.license, m.credential = issued.License.ID, "License "+issued.Key.Key
 	return nil
 }
 

@@ -158,6 +158,7 @@ func (s *server) do(ctx context.Context, client *http.Client, method, path, cred
 		return answer{}, err
 	}
 	req.Header.Set("Authorization", credential)
+	req.Header.Set("Copyhold-Environment", "production") // for the token; a license key has one
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -199,21 +200,23 @@ func (s *server) license(plan string) (id, credential string) {
 		"name": "lathe", "owner": map[string]string{"team": "tools", "pager": "tools@lathe.example", "runbook": "https://lathe.example/runbook"},
 	}, nil)
 	s.admin(http.MethodPost, "/v1/plans", map[string]any{"files": []map[string]string{{"name": "plan.yaml", "text": plan}}, "licenses": "new"}, nil)
-	var customer, issued map[string]any
+	var customer map[string]any
+	var issued struct {
+		License struct{ ID string }
+		Key     struct{ Key string }
+	}
 	s.admin(http.MethodPost, "/v1/customers", map[string]any{"name": "Torture Ltd"}, &customer)
 	s.admin(http.MethodPost, "/v1/licenses", map[string]any{"customer": customer["id"], "product": "lathe", "plan": "torture"}, &issued)
-	key, _ := issued["key"].(string)
-	id, _ = issued["id"].(string)
-	if key == "" || id == "" {
+	if issued.Key.Key == "" || issued.License.ID == "" {
 		s.t.Fatalf("the issued license has no id or key: %v", issued)
 	}
-	return id, "License " + key
+	return issued.License.ID, "License " + issued.Key.Key
 }
 
 // command runs the program's command line against the server.
 func (s *server) command(args ...string) (string, error) {
 	cmd := exec.CommandContext(s.t.Context(), binary, args...)
-	cmd.Env = append(os.Environ(), "COPYHOLD_URL=http://"+s.addr, "COPYHOLD_TOKEN="+s.token)
+	cmd.Env = append(os.Environ(), "COPYHOLD_URL=http://"+s.addr, "COPYHOLD_TOKEN="+s.token, "COPYHOLD_ENVIRONMENT=production")
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
