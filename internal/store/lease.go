@@ -196,21 +196,26 @@ func (tx *Tx) NextFree(ctx context.Context, k PoolKey, limit int) ([]*licensing.
 
 // LeaseFilter selects leases for a list; empty fields select all.
 type LeaseFilter struct {
-	Env     licensing.Env
-	License licensing.LicenseID
-	Pool    string
-	Holder  string
-	After   licensing.LeaseID
-	Ended   bool // those that ended and are still known, too
-	Limit   int
+	Env      licensing.Env
+	License  licensing.LicenseID
+	Customer licensing.CustomerID
+	Product  licensing.ProductName
+	Pool     string
+	Holder   string
+	After    licensing.LeaseID
+	Ended    bool // those that ended and are still known, too
+	Limit    int
 }
 
 // ListLeases returns leases by id, which is by the time they were granted.
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4) AND ($5 = '' OR l.holder = $5)
-		AND ($6 = 1 OR l.ended_at = 0) ORDER BY l.id LIMIT $7`,
-		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Limit)
+		AND ($6 = 1 OR l.ended_at = 0)
+		AND ($7 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND customer = $7))
+		AND ($8 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND product = $8))
+		ORDER BY l.id LIMIT $9`,
+		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Customer, f.Product, f.Limit)
 }
 
 func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensing.Lease, error) {

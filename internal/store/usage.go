@@ -89,12 +89,30 @@ func (tx *Tx) UsageTotals(ctx context.Context, k MeterKey, at time.Time, limit i
 		k.Env, k.License, k.Meter, micros(at), limit)
 }
 
-// ListUsage returns the totals of a license's meters, the latest periods
-// first, from before a time on, at most limit; the empty license is all.
-func (tx *Tx) ListUsage(ctx context.Context, env licensing.Env, license licensing.LicenseID, before time.Time, limit int) ([]UsageTotal, error) {
+// UsageFilter selects totals for a list; empty fields select all.
+type UsageFilter struct {
+	Env      licensing.Env
+	License  licensing.LicenseID
+	Customer licensing.CustomerID
+	Product  licensing.ProductName
+	Meter    string
+	Since    time.Time // only of periods that end later
+	// AfterLicense, AfterMeter and AfterPeriod continue a list after a total.
+	AfterLicense licensing.LicenseID
+	AfterMeter   string
+	AfterPeriod  time.Time
+	Limit        int
+}
+
+// ListUsage returns totals by license, meter and period.
+func (tx *Tx) ListUsage(ctx context.Context, f UsageFilter) ([]UsageTotal, error) {
 	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
-		WHERE env = $1 AND ($2 = '' OR license = $2) AND period < $3 ORDER BY period DESC, license, meter LIMIT $4`,
-		env, license, micros(before), limit)
+		WHERE env = $1 AND ($2 = '' OR license = $2) AND ($3 = '' OR meter = $3) AND (ends_at = 0 OR ends_at > $4)
+		AND (license, meter, period) > ($5, $6, $7)
+		AND ($8 = '' OR license IN (SELECT id FROM license WHERE env = $1 AND customer = $8))
+		AND ($9 = '' OR license IN (SELECT id FROM license WHERE env = $1 AND product = $9))
+		ORDER BY license, meter, period LIMIT $10`,
+		f.Env, f.License, f.Meter, micros(f.Since), f.AfterLicense, f.AfterMeter, micros(f.AfterPeriod), f.Customer, f.Product, f.Limit)
 }
 
 // lock ends a SELECT of a transaction that writes.

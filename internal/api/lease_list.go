@@ -1,0 +1,42 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// leaseListRoutes registers how administrators see who holds and uses what.
+func (s *server) leaseListRoutes() {
+	handle(s, route{ID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Tag: "lease", Permission: access.LeaseRead,
+		Summary: "List who holds what", Description: "Leases in force, the oldest first."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			ListQuery
+			License  licensing.LicenseID   `query:"license" maxLength:"64"`
+			Customer licensing.CustomerID  `query:"customer" maxLength:"64"`
+			Product  licensing.ProductName `query:"product" maxLength:"64"`
+			Pool     string                `query:"pool" maxLength:"128"`
+			Holder   string                `query:"holder" maxLength:"256"`
+		}) (*reply[List[authority.HeldLease]], error) {
+			return listed(s.Authority.Leases(ctx, p, store.LeaseFilter{
+				License: in.License, Customer: in.Customer, Product: in.Product, Pool: in.Pool, Holder: in.Holder,
+			}, in.page()))
+		})
+	handle(s, route{ID: "list-usage", Method: http.MethodGet, Path: "/v1/usage", Tag: "usage", Permission: access.UsageRead,
+		Summary: "List what was used of meters", Description: "The periods in course, or with `past` all that are kept."},
+		func(ctx context.Context, p access.Principal, in *struct {
+			ListQuery
+			License  licensing.LicenseID  `query:"license" maxLength:"64"`
+			Customer licensing.CustomerID `query:"customer" maxLength:"64"`
+			Meter    string               `query:"meter" maxLength:"128"`
+			Past     bool                 `query:"past"`
+		}) (*reply[List[authority.UsedMeter]], error) {
+			return listed(s.Authority.ListUsage(ctx, p, authority.UsageFilter{
+				License: in.License, Customer: in.Customer, Meter: in.Meter, Past: in.Past,
+			}, in.page()))
+		})
+}

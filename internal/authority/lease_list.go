@@ -1,0 +1,74 @@
+package authority
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A HeldLease is a lease as administrators see it.
+type HeldLease struct {
+	ID         licensing.LeaseID   `json:"id"`
+	License    licensing.LicenseID `json:"license"`
+	Pool       string              `json:"pool"`
+	Holder     HeldBy              `json:"holder"`
+	Instance   string              `json:"instance,omitempty"`
+	Units      int64               `json:"units"`
+	Generation int64               `json:"generation"`
+	Begun      time.Time           `json:"begun"`
+	Renewed    time.Time           `json:"renewed"`
+	Ends       time.Time           `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
+	FreeAt     time.Time           `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
+	Borrowed   bool                `json:"borrowed,omitempty"`
+	Service    string              `json:"service,omitempty"`
+	Version    string              `json:"version,omitempty"`
+	Region     string              `json:"region,omitempty"`
+}
+
+// HeldBy names a holder.
+type HeldBy struct {
+	Kind string `json:"kind,omitempty"`
+	ID   string `json:"id"`
+}
+
+// Leases returns the leases in force that match f and p sees, the oldest first.
+// Of f its Env, After and Limit are set here.
+func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.LeaseFilter, of PageOf) (Page[HeldLease], error) {
+	var found Page[HeldLease]
+	if err := require(p, access.LeaseRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.after("lease")
+	if err != nil {
+		return found, err
+	}
+	seen, possible := scoped(p, store.LicenseFilter{Customer: f.Customer, Product: f.Product})
+	if !possible {
+		return found, nil
+	}
+	f.Env, f.Customer, f.Product, f.After, f.Limit = p.Env, seen.Customer, seen.Product, licensing.LeaseID(after), rows
+	err = a.db.View(ctx, func(tx *store.Tx) error {
+		leases, err := tx.ListLeases(ctx, f)
+		if err != nil {
+			return err
+		}
+		held := make([]HeldLease, len(leases))
+		for i, l := range leases {
+			held[i] = heldLease(l)
+		}
+		found = page("lease", held, rows, func(l HeldLease) string { return string(l.ID) })
+		return nil
+	})
+	return found, err
+}
+
+func heldLease(l *licensing.Lease) HeldLease {
+	return HeldLease{
+		ID: l.ID, License: l.License, Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder}, Instance: l.Instance, Units: l.Units,
+		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
+		Service: l.Asker.Service, Version: l.Asker.Version, Region: l.Asker.Region,
+	}
+}
