@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -323,11 +324,11 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 		o := w.options()
 		c := w.open(t, o)
 		l := acquire(t, c, AcquireOptions{})
-		lost := 0
+		var lost atomic.Int32
 		w.between(func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if strings.HasSuffix(r.URL.Path, "/renew") && lost < 2 {
-					lost++
+				if strings.HasSuffix(r.URL.Path, "/renew") && lost.Load() < 2 {
+					lost.Add(1)
 					next.ServeHTTP(discard{rw.Header()}, r)
 					panic(http.ErrAbortHandler)
 				}
@@ -336,12 +337,12 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 		})
 		time.Sleep(5*time.Minute + 2*time.Second)
 		kept := readSlot(c.cache.path()).Leases
-		if lost != 1 || len(kept) != 1 || kept[0].Nonce == "" {
-			t.Errorf("%d lost, the question is not kept: %+v", lost, kept)
+		if lost.Load() != 1 || len(kept) != 1 || kept[0].Nonce == "" {
+			t.Errorf("%d lost, the question is not kept: %+v", lost.Load(), kept)
 		}
 		time.Sleep(20 * time.Minute)
-		if lost != 2 || l.State() != license.StateValid {
-			t.Errorf("%d lost: %+v", lost, l.Decision())
+		if lost.Load() != 2 || l.State() != license.StateValid {
+			t.Errorf("%d lost: %+v", lost.Load(), l.Decision())
 		}
 	})
 }

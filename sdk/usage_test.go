@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,11 +70,11 @@ func TestALostAnswerCountsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := w.open(t, w.options())
-		lost := 0
+		var lost atomic.Int32
 		w.between(func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/v1/usage" && lost < 3 {
-					lost++
+				if r.URL.Path == "/v1/usage" && lost.Load() < 3 {
+					lost.Add(1)
 					next.ServeHTTP(discard{rw.Header()}, r)
 					panic(http.ErrAbortHandler)
 				}
@@ -86,8 +87,8 @@ func TestALostAnswerCountsNothingTwice(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
-		if w.counted() != 10 || lost != 3 || c.Why().Usage != 0 {
-			t.Errorf("%d counted after %d lost answers, %d wait", w.counted(), lost, c.Why().Usage)
+		if w.counted() != 10 || lost.Load() != 3 || c.Why().Usage != 0 {
+			t.Errorf("%d counted after %d lost answers, %d wait", w.counted(), lost.Load(), c.Why().Usage)
 		}
 	})
 }
