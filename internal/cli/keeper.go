@@ -175,10 +175,13 @@ func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
 // asking again with its id tells.
 func (k *seatKeeper) abandon(ctx context.Context) {
 	k.want.Wait = 0
-	if s, err := k.acquire(ctx); err == nil {
-		k.seat = s
-		k.release(ctx)
+	s, err := k.acquire(ctx)
+	if err != nil {
+		k.say(refusal(err))
+		return
 	}
+	k.seat = s
+	k.release(ctx)
 }
 
 // release gives the seat back, trying until the lease has ended by itself.
@@ -187,6 +190,7 @@ func (k *seatKeeper) release(ctx context.Context) {
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
 		err := k.server.releaseSeat(ctx, k.seat)
 		if err == nil || time.Now().After(ends) {
+			k.say(news{Released: true})
 			return
 		}
 		k.warn(err)

@@ -72,7 +72,7 @@ func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want 
 	if err != nil {
 		return fmt.Errorf("starting the keeper of the seat: %w", err)
 	}
-	defer func() { k.end() }()
+	defer func() { c.giveBack(k, want) }()
 	if err := c.awaitSeat(ctx, k); err != nil {
 		return err
 	}
@@ -88,7 +88,6 @@ func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want 
 	k.tell(order{PID: command.Process.Pid})
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
-	refused := false
 	for {
 		select {
 		case s := <-signals:
@@ -97,9 +96,9 @@ func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want 
 			}
 		case n, open := <-k.news:
 			c.warnOf(n)
-			refused = refused || n.Status != 0
+			k.settled = k.settled || n.Status != 0
 			if !open {
-				k = c.replaceKeeper(k, want, command.Process.Pid, refused)
+				k = c.replaceKeeper(k, want, command.Process.Pid)
 			}
 		case err := <-ended:
 			var failed *exec.ExitError
@@ -127,6 +126,7 @@ func (c *cli) awaitSeat(ctx context.Context, k *keeper) error {
 			case n.Granted:
 				return nil
 			case n.Status != 0:
+				k.settled = true
 				return exitf(n.Status, "%s", n.Message)
 			}
 			c.warnOf(n)
@@ -142,11 +142,12 @@ func (c *cli) warnOf(n news) {
 
 // replaceKeeper starts another keeper when the first was killed. The request id
 // is the same, so it gets the same seat. Without a keeper the command runs on.
-func (c *cli) replaceKeeper(dead *keeper, want seatRequest, pid int, refused bool) *keeper {
+func (c *cli) replaceKeeper(dead *keeper, want seatRequest, pid int) *keeper {
 	dead.end()
-	if refused || dead.successor >= maxSuccessors {
+	want.Wait = 0
+	if dead.settled || dead.successor >= maxSuccessors {
 		fmt.Fprintln(c.program.Stderr, "copyhold: the seat is no longer renewed, the command runs on")
-		return &keeper{} // a nil channel brings no news
+		return &keeper{settled: dead.settled} // a nil channel brings no news
 	}
 	k, err := c.startKeeper(want)
 	if err != nil {
@@ -166,7 +167,8 @@ type keeper struct {
 	process   *exec.Cmd
 	orders    io.WriteCloser
 	news      chan news
-	successor int // how many keepers came before
+	successor int  // how many keepers came before
+	settled   bool // it said that no seat is held
 }
 
 // An order goes to the keeper. If the pipe ends without Ended, copyhold run was
@@ -176,12 +178,13 @@ type order struct {
 	Ended bool `json:"ended,omitempty"`
 }
 
-// News comes from the keeper: the seat is there, or will not be (Status is the
-// exit status then), or only a message.
+// News comes from the keeper: the seat is there, or is given back, or will not be
+// there (Status is the exit status then), or only a message.
 type news struct {
-	Granted bool   `json:"granted,omitempty"`
-	Status  int    `json:"status,omitempty"`
-	Message string `json:"message,omitempty"`
+	Granted  bool   `json:"granted,omitempty"`
+	Released bool   `json:"released,omitempty"`
+	Status   int    `json:"status,omitempty"`
+	Message  string `json:"message,omitempty"`
 }
 
 func (c *cli) startKeeper(want seatRequest) (*keeper, error) {
@@ -227,24 +230,41 @@ func (k *keeper) tell(o order) {
 	}
 }
 
-// end tells the keeper to give the seat back and waits until it has, but not
-// longer than releaseWithin.
-func (k *keeper) end() {
-	if k.orders == nil {
+// giveBack ends the keeper. If it was killed, another one takes the seat up by
+// its request id and gives it back.
+func (c *cli) giveBack(k *keeper, want seatRequest) {
+	if k.end() || k.successor >= maxSuccessors {
 		return
+	}
+	want.Wait = 0
+	if next, err := c.startKeeper(want); err == nil {
+		next.end()
+	}
+}
+
+// end tells the keeper to give the seat back and waits until it has, but not
+// longer than releaseWithin: it goes on trying. False says that it ended without
+// having done so.
+func (k *keeper) end() bool {
+	if k.orders == nil {
+		return k.settled
 	}
 	k.tell(order{Ended: true})
 	k.orders.Close()
-	gone := make(chan struct{})
+	gone := make(chan bool, 1)
 	go func() {
-		for range k.news { // drain, so that the keeper is never stuck in a write
+		settled := k.settled
+		for n := range k.news {
+			settled = settled || n.Released || n.Status != 0
 		}
 		_ = k.process.Wait()
-		close(gone)
+		gone <- settled
 	}()
 	select {
-	case <-gone:
+	case settled := <-gone:
+		return settled
 	case <-time.After(releaseWithin):
+		return true
 	}
 }
 
