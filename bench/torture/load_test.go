@@ -81,7 +81,7 @@ func (w *worker) step(ctx context.Context) error {
 	switch {
 	case w.holding == nil:
 		return w.acquire(ctx)
-	case w.giving || w.random.IntN(3) > 0:
+	case w.giving || w.random.IntN(3) == 0:
 		return w.release(ctx)
 	default:
 		return w.use(ctx)
