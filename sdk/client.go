@@ -50,7 +50,6 @@ type Client struct {
 	leases    []*Lease
 	acquiring []*Lease // on their way
 	refresh   schedule
-	refreshed time.Duration // on the boot clock: the last success
 	flush     schedule
 	stream    stream
 	doubt     doubt

@@ -90,7 +90,7 @@ func (c *Client) follow(ctx, within context.Context) error {
 	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		return fmt.Errorf("status %d, not a stream", res.StatusCode)
 	}
-	c.caughtUp(ctx)
+	c.refreshStreaming(ctx)
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(make([]byte, 4096), maxAnswer)
 	event := "message"
@@ -123,17 +123,8 @@ func (c *Client) heard(ctx context.Context, event string) {
 	}
 }
 
-// caughtUp asks once after the stream was opened: what changed while there was none was
-// told to nobody.
-func (c *Client) caughtUp(ctx context.Context) {
-	c.mu.Lock()
-	missed := c.sys.boot()-c.refreshed > time.Second
-	c.mu.Unlock()
-	if missed {
-		c.refreshStreaming(ctx)
-	}
-}
-
+// refreshStreaming asks while the stream is open. What changed while there was none was
+// told to nobody, so that it also asks once after opening.
 func (c *Client) refreshStreaming(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 	defer cancel()

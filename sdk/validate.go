@@ -60,7 +60,6 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) {
 		return
 	}
 	if err == nil {
-		c.refreshed = boot
 		if c.refresh.due(c.clock.read().now, boot) { // the same document again
 			c.refresh.wait = boot + firstFloor
 		}
