@@ -69,10 +69,7 @@ func plain(value any) string {
 	case nil:
 		return "-"
 	case string:
-		if v == "" {
-			return "-"
-		}
-		return v
+		return orDash(toSecond(v))
 	case bool:
 		if v {
 			return "yes"
@@ -93,6 +90,18 @@ func plain(value any) string {
 		return orDash(strings.Join(parts, " "))
 	}
 	return fmt.Sprint(value)
+}
+
+// toSecond cuts the fraction off a time in RFC 3339; other texts stay.
+func toSecond(text string) string {
+	if len(text) < len("2006-01-02T15:04:05.0Z") || text[4] != '-' {
+		return text
+	}
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return text
+	}
+	return t.Format(time.RFC3339)
 }
 
 func orDash(text string) string {

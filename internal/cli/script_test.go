@@ -35,12 +35,13 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"embed":  scriptEmbed,
-			"json":   scriptJSON,
-			"keep":   scriptKeep,
-			"server": scriptServer,
-			"status": scriptStatus,
-			"stop":   scriptStop,
+			"embed":   scriptEmbed,
+			"example": scriptExample,
+			"json":    scriptJSON,
+			"keep":    scriptKeep,
+			"server":  scriptServer,
+			"status":  scriptStatus,
+			"stop":    scriptStop,
 		},
 	})
 }

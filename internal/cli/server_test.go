@@ -55,7 +55,23 @@ func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: server FOLDER")
 	}
-	s, err := startTestServer(ts.MkAbs(args[0]), authority.FirstEnvironments())
+	serveScript(ts, ts.MkAbs(args[0]), authority.FirstEnvironments())
+	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(ts.MkAbs(args[0]), ownerTokenFile))
+}
+
+// scriptExample starts a server with the demo's example: example FOLDER.
+func scriptExample(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: example FOLDER")
+	}
+	data := ts.MkAbs(args[0])
+	s := serveScript(ts, data, demoEnvironments())
+	ts.Check(setUpExample(context.Background(), data, s.URL()))
+	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(data, "admin.token"))
+}
+
+func serveScript(ts *testscript.TestScript, data string, first []licensing.Environment) *testServer {
+	s, err := startTestServer(data, first)
 	ts.Check(err)
 	running := ts.Value(runningServer{}).(**testServer)
 	*running = s
@@ -65,7 +81,7 @@ func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	})
 	ts.Setenv("COPYHOLD_URL", s.URL())
-	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(ts.MkAbs(args[0]), ownerTokenFile))
+	return s
 }
 
 // scriptStop stops the script's server.

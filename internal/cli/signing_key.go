@@ -10,7 +10,7 @@ import (
 
 func signingKeyColumns() []column {
 	return []column{
-		{head: "KEY", path: "kid"}, {head: "STATE", path: "state"}, {head: "SIGNS FROM", path: "sign_from"},
+		{head: "KEY", path: "kid"}, {head: "USE", path: "use"}, {head: "STATE", path: "state"}, {head: "SIGNS FROM", path: "sign_from"},
 		{head: "SIGNS UNTIL", path: "sign_until"}, {head: "TRUSTED UNTIL", path: "trust_until"},
 	}
 }
