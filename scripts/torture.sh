@@ -19,8 +19,8 @@ want kill && faults "killed processes" 'TestKill'
 want power && faults "lost power" 'TestPower'
 want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
-  echo "== races, 1,000 rounds, both engines"
-  go test -race -count=1 -timeout 60m -run 'TestRace' ./internal/authority/...
+  echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"
+  go test -race -count=1 -timeout 60m -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 want vectors && {
   echo "== every check of the verifier has a vector"

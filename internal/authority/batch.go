@@ -46,17 +46,27 @@ type pool struct {
 	looked  bool // freeAt is known
 }
 
+// maxClashes is how often a batch is tried that other servers' batches forestall.
+const maxClashes = 3
+
 // apply decides and stores ops in one transaction.
 func (a *Authority) apply(ops []*op) error {
 	ctx := context.Background() // one requester who leaves must not stop the others
 	began := a.now()
 	var wake []wakeup
-	err := a.update(ctx, "", systemActor, func(c *change) error {
-		b := &batch{change: c, a: a, ctx: ctx}
-		err := b.run(ops)
-		wake = b.wake
-		return err
-	})
+	var err error
+	for range maxClashes {
+		err = a.update(ctx, "", systemActor, func(c *change) error {
+			b := &batch{change: c, a: a, ctx: ctx}
+			err := b.run(ops)
+			wake = b.wake
+			return err
+		})
+		// Another server stored the same event or request first: now it is known.
+		if err == nil || !a.db.IsUnique(err) {
+			break
+		}
+	}
 	a.metrics.Commit(a.now().Sub(began), len(ops), err)
 	if err == nil {
 		a.waiters.wake(wake)

@@ -1,8 +1,6 @@
 package authority
 
 import (
-	"fmt"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -54,6 +52,7 @@ func testPlan() licensing.Plan {
 			"big":      {Holder: "user", Capacity: 10_000_000, Lease: 900, Grace: 3600, Full: licensing.FullDeny, Share: licensing.ShareNone},
 		},
 		Meters: map[string]licensing.Meter{
+			"big":   {Unit: "call", Quota: 1_000_000, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Full: licensing.FullDeny},
 			"calls": {Unit: "call", Quota: 5, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Full: licensing.FullDeny, Soft: licensing.Limit{Percent: 80}},
 		},
 	}
@@ -80,25 +79,40 @@ func newDesk(t testing.TB, db *store.DB) *desk {
 	return d
 }
 
-// license issues a license of a plan and returns its program.
+// license issues a license of a new plan and returns its program.
 func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
 	t.Helper()
 	rev, err := licensing.NewRevision(plan)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := licensing.LicenseID(licensing.NewID(licensing.LicensePrefix, d.clock.Now(), [10]byte{}))
 	err = d.db.Update(t.Context(), func(tx *store.Tx) error {
 		if err := tx.InsertPlan(t.Context(), testEnv, store.Plan{Name: plan.Name, Product: plan.Product}); err != nil {
 			return err
 		}
-		if _, err := tx.InsertRevision(t.Context(), testEnv, store.Revision{Revision: rev}); err != nil {
-			return err
+		_, err := tx.InsertRevision(t.Context(), testEnv, store.Revision{Revision: rev})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.issue(t, rev)
+}
+
+// issue issues a license of a revision, which starts at once unless the plan
+// has it start with its first use.
+func (d *desk) issue(t testing.TB, rev licensing.Revision) access.Principal {
+	t.Helper()
+	id := licensing.LicenseID(newID(licensing.LicensePrefix, d.clock.Now()))
+	err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+		l := licensing.License{
+			Env: testEnv, ID: id, Product: rev.Plan.Product, Customer: "cus_1", Plan: rev.Plan.Name, Revision: rev.ID, Status: licensing.Active,
+			Issued: tx.Now(), Payment: licensing.Paid, Seq: license.Seq{Epoch: 1, Counter: 1},
 		}
-		_, err := tx.InsertLicense(t.Context(), licensing.License{
-			Env: testEnv, ID: id, Product: plan.Product, Customer: "cus_1", Plan: plan.Name, Revision: rev.ID, Status: licensing.Active,
-			Issued: tx.Now(), Start: tx.Now(), Seq: license.Seq{Epoch: 1, Counter: 1},
-		})
+		if rev.Plan.Term.Start == licensing.StartIssue {
+			l.Start = tx.Now()
+		}
+		_, err := tx.InsertLicense(t.Context(), l)
 		return err
 	})
 	if err != nil {
@@ -153,77 +167,6 @@ func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
 
 func each(t *testing.T, fn func(t *testing.T, d *desk)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { fn(t, newDesk(t, db)) })
-}
-
-func TestNothingIsOversold(t *testing.T) {
-	rounds := 3
-	if n, err := strconv.Atoi(os.Getenv("COPYHOLD_TORTURE_ROUNDS")); err == nil {
-		rounds = n
-	}
-	each(t, func(t *testing.T, d *desk) {
-		for round := range rounds {
-			for _, pool := range []string{"seats", "machines", "users"} {
-				d.race(t, round, pool)
-			}
-			d.raceUsage(t, round)
-			// All of it expires, is released or lies in another month.
-			d.clock.pass(32 * 24 * time.Hour)
-		}
-	})
-}
-
-// race has 64 clients ask for 5 units at once.
-func (d *desk) race(t *testing.T, round int, pool string) {
-	t.Helper()
-	var granted, denied atomic.Int64
-	var mine sync.Map
-	parallel(64, func(n int) {
-		q := ask(pool, round*64+n)
-		if pool == "machines" {
-			q = machine(round*64 + n)
-		}
-		g, err := d.Acquire(t.Context(), d.p, q)
-		switch {
-		case err != nil:
-			t.Errorf("acquiring: %v", err)
-		case g.Lease != nil:
-			granted.Add(1)
-			mine.Store(g.Lease.ID, g.Lease.Generation)
-		case g.Decision.Code == license.CodePoolFull:
-			denied.Add(1)
-		}
-	})
-	if granted.Load() != 5 || denied.Load() != 59 {
-		t.Fatalf("round %d: %d of 5 %s granted, %d of 59 denied", round, granted.Load(), pool, denied.Load())
-	}
-	if counter, charged, live := d.held(t, pool); counter != 5 || charged != 5 || live != 5 {
-		t.Fatalf("round %d: %s: counter %d, charged %d, live %d; want 5 each", round, pool, counter, charged, live)
-	}
-	if pool == "seats" {
-		return // these expire
-	}
-	mine.Range(func(id, generation any) bool {
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: id.(licensing.LeaseID), Generation: generation.(int64)}); err != nil {
-			t.Errorf("releasing: %v", err)
-		}
-		return true
-	})
-}
-
-func (d *desk) raceUsage(t *testing.T, round int) {
-	t.Helper()
-	var recorded atomic.Int64
-	parallel(64, func(n int) {
-		r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: fmt.Sprintf("u%d-%d", round, n), Meter: "calls", Quantity: "1"}}, "")
-		if err != nil {
-			t.Errorf("recording: %v", err)
-			return
-		}
-		recorded.Add(btoi(r.Results[0].Status == UsageRecorded))
-	})
-	if recorded.Load() != 5 {
-		t.Fatalf("round %d: %d calls recorded of a quota of 5", round, recorded.Load())
-	}
 }
 
 // parallel runs fn n times at once.

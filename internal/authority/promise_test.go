@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,7 +9,6 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -269,14 +267,6 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		granted := make(chan Granted)
 		var all sync.WaitGroup
 		for n := 1; n <= waiting; n++ {
-			queued := make(chan struct{})
-			go func() {
-				// The place is taken before the next one asks.
-				for d.waitingIn("queue") < int64(n) {
-					time.Sleep(time.Millisecond)
-				}
-				close(queued)
-			}()
 			all.Go(func() {
 				q := ask("queue", n)
 				q.Wait = 60
@@ -290,7 +280,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 				mu.Unlock()
 				granted <- g
 			})
-			<-queued
+			d.awaitWaiters(t, n) // its place is taken before the next one asks
 		}
 		slowest := time.Duration(0)
 		for range waiting {
@@ -307,16 +297,6 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		}
 		t.Logf("slowest handover %v", slowest)
 	})
-}
-
-// waitingIn returns how many wait for a pool.
-func (d *desk) waitingIn(pool string) (n int64) {
-	_ = d.db.View(context.Background(), func(tx *store.Tx) error {
-		row, err := tx.Pool(context.Background(), store.PoolKey{Env: testEnv, License: d.p.License, Name: pool})
-		n = row.Waiting
-		return err
-	})
-	return n
 }
 
 func TestAVanishedWaiterLosesItsPlace(t *testing.T) {

@@ -227,7 +227,7 @@ func (m *metering) tally(o *op, name string, meter licensing.Meter, at time.Time
 			before = last[0].Window
 		}
 		w, _ := o.answer.terms.Window(name, before, at)
-		return m.open(k, meter, w), nil
+		return m.open(k, meter, w)
 	}
 	t := &tally{UsageTotal: last[0], meter: meter}
 	m.tallies = append(m.tallies, t)
@@ -241,17 +241,30 @@ func (m *metering) tally(o *op, name string, meter licensing.Meter, at time.Time
 	}
 	// The plan changed in mid-period: the window in use ends here.
 	t.Window.End, t.changed = w.Start, true
-	if fresh := m.open(k, meter, w); w.Contains(at) {
+	fresh, err := m.open(k, meter, w)
+	if err == nil && w.Contains(at) {
 		return fresh, nil
 	}
-	return t, nil
+	return t, err
 }
 
-// open begins a period in which nothing was used yet.
-func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) *tally {
+// open begins a period in which nothing was used yet. When another server has
+// begun it meanwhile, its total goes on.
+func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) (*tally, error) {
 	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w}, meter: meter}
+	made, err := m.OpenTotal(m.ctx, t.UsageTotal)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
+		begun, err := m.UsageTotals(m.ctx, k, w.Start, 1)
+		if err != nil {
+			return nil, err
+		}
+		t.UsageTotal = begun[0]
+	}
 	m.tallies = append(m.tallies, t)
-	return t
+	return t, nil
 }
 
 // add counts an event, and notes the limits it passes.

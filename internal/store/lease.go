@@ -25,8 +25,8 @@ var (
 	endLeases = newMany(`UPDATE lease SET ended_at = v.column5, ended_by = v.column6, due = v.column7 FROM (VALUES `, 7, "tttiiti", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2 AND lease.license = v.column3 AND +lease.ended_at = 0
 		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
-	readLeases = newMany(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
-		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`)
+	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
+		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, "l")
 	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 
@@ -136,6 +136,7 @@ type LeaseKey struct {
 }
 
 // Leases returns the leases with these keys that are still known, in no order.
+// In a transaction that writes they stay locked until the commit.
 func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) ([]*licensing.Lease, error) {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {

@@ -92,7 +92,7 @@ func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) e
 // execMany runs m over rows laid one after another in args and returns how
 // many rows changed.
 func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64, err error) {
-	err = m.chunks(args, tx.db.engine.ForUpdate != "", func(text string, args []any) error {
+	err = m.chunks(args, false, func(text string, args []any) error {
 		n, err := tx.exec(ctx, text, args...)
 		changed += n
 		return err
@@ -103,7 +103,7 @@ func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64,
 // queryMany runs m over rows laid one after another in args and calls scan
 // for each row returned.
 func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(*sql.Rows) error) error {
-	return m.chunks(args, tx.db.engine.ForUpdate != "", func(text string, args []any) error {
+	return m.chunks(args, tx.lock() != "", func(text string, args []any) error {
 		rows, err := tx.query(ctx, text, args...)
 		if err != nil {
 			return err

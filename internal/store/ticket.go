@@ -17,8 +17,8 @@ var (
 	putTickets = newMany(`UPDATE ticket SET alive_until = v.column3, offered = v.column4, lease = v.column5,
 		ended_at = v.column6, ended_by = v.column7 FROM (VALUES `, 7, "ttiitit", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2`)
-	readTickets = newMany(`SELECT `+ticketColumns+` FROM (VALUES `, 2, "tt", `) v
-		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`)
+	readTickets = newLocking(`SELECT `+ticketColumns+` FROM (VALUES `, 2, "tt", `) v
+		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`, "t")
 	keepTickets = newMany(`UPDATE ticket SET alive_until = v.column3 FROM (VALUES `, 3, "tti", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2 AND +ticket.ended_at = 0`)
 	forgetTickets = newMany(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
@@ -70,6 +70,7 @@ type TicketKey struct {
 }
 
 // Tickets returns the tickets with these keys that are still known, in no order.
+// In a transaction that writes they stay locked until the commit.
 func (tx *Tx) Tickets(ctx context.Context, keys []TicketKey) ([]*licensing.Ticket, error) {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {

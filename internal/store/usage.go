@@ -79,6 +79,14 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
 	return err
 }
 
+// OpenTotal makes the total of a period in which nothing was used yet, which
+// stays locked until the commit. It reports false when there is one by now.
+func (tx *Tx) OpenTotal(ctx context.Context, t UsageTotal) (bool, error) {
+	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0)
+		ON CONFLICT (env, license, meter, period) DO NOTHING`, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End))
+	return n > 0, err
+}
+
 const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at`
 
 // UsageTotals returns the totals of a meter whose periods begin at or before a
