@@ -1,14 +1,21 @@
 #!/usr/bin/env bash
-# Applies each patch of bench/torture/mutants to a copy of the tree and runs the test that its first lines name.
+# Applies each patch of bench/torture/mutants, or those named, to a copy of the tree and runs the test that its first lines name.
 # A mutant that lives is a hole in the tests; one that does not apply or build is stale. Both fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
+export GOFLAGS=-trimpath # what was compiled elsewhere counts here
 lived=0 total=0
 
-for patch in "$top"/bench/torture/mutants/*.patch; do
+patches=("$top"/bench/torture/mutants/*.patch)
+if [ $# -gt 0 ]; then
+  patches=("${@/#/$top/bench/torture/mutants/}")
+  patches=("${patches[@]/%/.patch}")
+fi
+
+for patch in "${patches[@]}"; do
   name=$(basename "$patch" .patch)
   run=$(sed -n 's/^# run: //p' "$patch" | head -n 1)
   dir=$(sed -n 's/^# in: //p' "$patch" | head -n 1)
@@ -23,8 +30,12 @@ for patch in "$top"/bench/torture/mutants/*.patch; do
   if bash -c "$run" >"$copy/out" 2>&1; then
     echo "LIVED   $name    ($run)"
     lived=$((lived + 1))
-  else
-    printf 'caught  %-28s %s\n' "$name" "$(grep -m1 -E -- '--- FAIL|panic:|DATA RACE' "$copy/out" || tail -n 1 "$copy/out")"
+  elif why=$(grep -m1 -E -- '--- FAIL|panic:|DATA RACE' "$copy/out"); then
+    printf 'caught  %-32s %s\n' "$name" "$why"
+  else # a test that can't run catches nothing
+    echo "BROKEN  $name    ($run)"
+    tail -n 5 "$copy/out"
+    lived=$((lived + 1))
   fi
   cd "$top"
 done

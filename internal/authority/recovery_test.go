@@ -1,0 +1,75 @@
+package authority
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/sdk/license"
+)
+
+// again starts a server on d's database whose data folder is dir.
+func (d *desk) again(t *testing.T, dir string) *desk {
+	t.Helper()
+	other := &desk{clock: d.clock, p: d.p}
+	other.Authority = New(Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Boot: d.clock.boot})
+	t.Cleanup(other.Close)
+	if err := other.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return other
+}
+
+// TestARolledBackDatabaseRenewsAndGrantsNothingNew starts a server whose data
+// folder remembers more of the log than its database.
+func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		g := before.acquire(t, ask("seats", 1))
+		if err := before.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		head := *before.head(testEnv)
+		head.Size += 10
+		dir := t.TempDir()
+		seen := witness{dir: dir}
+		if err := seen.begin(deploymentOf(t, before.Authority), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
+			t.Fatal(err)
+		}
+		d := before.again(t, dir)
+		fenced := func(pool string, n int) {
+			t.Helper()
+			q := ask(pool, n)
+			if g, err := d.Acquire(t.Context(), d.p, q); licensing.CodeOf(err) != licensing.Unavailable {
+				t.Fatalf("after %v a newcomer in %s gets %+v, %v: want unavailable", d.clock.Now().Sub(d.fencedSince(testEnv)), pool, g.Decision, err)
+			}
+		}
+		if again := d.acquire(t, ask("seats", 1)); again.Lease == nil || again.Lease.ID != g.Lease.ID {
+			t.Errorf("who holds asks again: %+v", again.Decision)
+		}
+		// The longest lease of the pool is a borrowed one of a day, with its grace.
+		for n := range int64(25) {
+			fenced("seats", int(100+n))
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce", n)})
+			if err != nil || r.Lease == nil {
+				t.Fatalf("renewal %d: %v %+v", n, err, r.Decision)
+			}
+			d.clock.pass(time.Hour)
+		}
+		d.clock.pass(d.skew - time.Second)
+		fenced("seats", 200)
+		d.clock.pass(time.Second)
+		if g := d.acquire(t, ask("seats", 201)); g.Lease == nil {
+			t.Errorf("after the longest lease has ended: %+v", g.Decision)
+		}
+		fenced("users", 1) // their documents live longer
+		d = d.again(t, dir)
+		fenced("users", 2) // and a restart takes no fence down
+		documents := licensing.DefaultDocuments()
+		d.clock.pass((documents.Life + documents.Grace).Duration())
+		if g := d.acquire(t, ask("users", 3)); g.Lease == nil {
+			t.Errorf("after the longest document has ended: %+v", g.Decision)
+		}
+	})
+}
