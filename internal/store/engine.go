@@ -25,6 +25,8 @@ type Engine struct {
 	Tables string
 	// DDL turns the migrations' text into the engine's.
 	DDL func(string) string
+	// Text turns a statement into the one that the engine prepares. It may be nil.
+	Text func(string) string
 	// Clock is the query for the database's own clock in microseconds; empty
 	// where the database has none but the machine's.
 	Clock string

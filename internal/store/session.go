@@ -15,6 +15,7 @@ const maxStatements = 384
 // A session is used by one goroutine at a time.
 type session struct {
 	conn       *sql.Conn
+	text       func(string) string // of the engine; nil for none
 	statements map[string]*sql.Stmt
 }
 
@@ -23,7 +24,7 @@ func (db *DB) newSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, statements: make(map[string]*sql.Stmt)}, nil
+	return &session{conn: conn, text: db.engine.Text, statements: make(map[string]*sql.Stmt)}, nil
 }
 
 func (s *session) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
@@ -36,7 +37,11 @@ func (s *session) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 			delete(s.statements, t)
 		}
 	}
-	st, err := s.conn.PrepareContext(ctx, text)
+	prepared := text
+	if s.text != nil {
+		prepared = s.text(text)
+	}
+	st, err := s.conn.PrepareContext(ctx, prepared)
 	if err != nil {
 		return nil, err
 	}

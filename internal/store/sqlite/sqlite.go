@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -57,6 +59,7 @@ func engine(release func() error) store.Engine {
 		Begin:         "BEGIN IMMEDIATE",
 		BeginRead:     "BEGIN",
 		Tables:        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'goose%' ORDER BY rowid",
+		Text:          anonymous,
 		Retry:         func(err error) bool { return primary(err) == lib.SQLITE_BUSY },
 		Unique:        unique,
 		Fatal:         fatal,
@@ -101,6 +104,28 @@ func own(ctx context.Context, path string) (release func() error, err error) {
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
 	return conns.Close, nil
+}
+
+// anonymous takes the numbers off parameters that stand in their order. A
+// numbered one is found by its name at each execution, which takes the square
+// of their number: in a statement of hundreds it is most of what binding costs.
+func anonymous(text string) string {
+	var b strings.Builder
+	n := 0
+	for rest := text; ; {
+		before, after, found := strings.Cut(rest, "$")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		n++
+		number := strconv.Itoa(n)
+		rest, found = strings.CutPrefix(after, number)
+		if !found || rest != "" && '0' <= rest[0] && rest[0] <= '9' {
+			return text
+		}
+		b.WriteByte('?')
+	}
 }
 
 // checkpoint moves the write-ahead log into the database as far as readers
