@@ -3,6 +3,7 @@ package license
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 )
 
 // A Type is the typ header of a document: its kind.
@@ -54,7 +55,10 @@ func (s Seq) Compare(t Seq) int {
 }
 
 // MarshalJSON writes [epoch,counter].
-func (s Seq) MarshalJSON() ([]byte, error) { return json.Marshal([2]int64{s.Epoch, s.Counter}) }
+func (s Seq) MarshalJSON() ([]byte, error) {
+	b := strconv.AppendInt(append(make([]byte, 0, 24), '['), s.Epoch, 10)
+	return append(strconv.AppendInt(append(b, ','), s.Counter, 10), ']'), nil
+}
 
 // UnmarshalJSON reads [epoch,counter].
 func (s *Seq) UnmarshalJSON(data []byte) error {

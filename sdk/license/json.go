@@ -36,7 +36,7 @@ func unmarshal(data []byte, dst reflect.Value, limit int) error {
 	if !utf8.Valid(data) {
 		return fault(ErrFormat, "not UTF-8")
 	}
-	d := decoder{data: data}
+	d := decoder{data: data, shared: string(data)}
 	d.space()
 	d.value(dst, 0)
 	d.space()
@@ -49,9 +49,10 @@ func unmarshal(data []byte, dst reflect.Value, limit int) error {
 // A decoder remembers its first error and is at the end from then on, so that
 // no step has to ask whether the one before it went well.
 type decoder struct {
-	data []byte
-	pos  int
-	err  error
+	data   []byte
+	shared string // data again: what is not kept needs no copy of its own
+	pos    int
+	err    error
 }
 
 func (d *decoder) fail(what string) {
@@ -173,7 +174,7 @@ func (d *decoder) member(dst reflect.Value, plan map[string][]int, name string, 
 	item := reflect.New(dst.Type().Elem()).Elem()
 	d.value(item, depth)
 	if d.err == nil {
-		dst.SetMapIndex(reflect.ValueOf(name).Convert(dst.Type().Key()), item)
+		dst.SetMapIndex(reflect.ValueOf(strings.Clone(name)).Convert(dst.Type().Key()), item)
 	}
 }
 
@@ -240,16 +241,16 @@ func (d *decoder) text(dst reflect.Value) {
 	switch {
 	case !dst.IsValid():
 	case dst.Kind() == reflect.String:
-		dst.SetString(s)
+		dst.SetString(strings.Clone(s))
 	case dst.Type() == valueType:
-		dst.Set(reflect.ValueOf(TextValue(s)))
+		dst.Set(reflect.ValueOf(TextValue(strings.Clone(s))))
 	default:
 		d.fail("a text here")
 	}
 }
 
 func (d *decoder) truth(dst reflect.Value) {
-	rest := string(d.data[d.pos:min(d.pos+5, len(d.data))])
+	rest := d.shared[d.pos:min(d.pos+5, len(d.data))]
 	on := strings.HasPrefix(rest, "true")
 	if !on && rest != "false" {
 		d.fail("no value of the profile")
@@ -279,7 +280,7 @@ func (d *decoder) number(dst reflect.Value) {
 	for isDigit(d.peek()) {
 		d.pos++
 	}
-	n, err := strconv.ParseInt(string(d.data[start:d.pos]), 10, 64)
+	n, err := strconv.ParseInt(d.shared[start:d.pos], 10, 64)
 	if err != nil {
 		d.fail("not a whole number")
 		return

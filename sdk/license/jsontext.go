@@ -1,12 +1,14 @@
 package license
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// str decodes a string; the next byte is its opening quote.
+// str decodes a string; the next byte is its opening quote. Who keeps the string
+// clones it.
 func (d *decoder) str() string {
 	if d.err != nil {
 		return ""
@@ -16,7 +18,7 @@ func (d *decoder) str() string {
 	for d.pos < len(d.data) {
 		switch c := d.data[d.pos]; {
 		case c == '"':
-			s := string(d.data[start:d.pos])
+			s := d.shared[start:d.pos]
 			d.pos++
 			return s
 		case c == '\\':
@@ -106,12 +108,21 @@ func lower(c byte) byte {
 
 // names is a set of member names that ignores case.
 type names struct {
-	few  [fewNames]string
-	n    int
-	many map[string]bool
+	few    [fewNames]string
+	n      int
+	traits uint64 // a bit for each trait that a name in the set has
+	many   map[string]bool
 }
 
-const fewNames = 16 // up to here looking at each is faster than a map
+const fewNames = 32 // up to here looking at those with the same trait is faster than a map
+
+// trait is the same for names that differ in case only.
+func trait(name string) uint64 {
+	if name == "" {
+		return 1
+	}
+	return 1 << ((uint(len(name)) + 5*uint(lower(name[0])) + 11*uint(lower(name[len(name)-1]))) % 64)
+}
 
 // add reports whether the name is new.
 func (n *names) add(name string) bool {
@@ -123,11 +134,11 @@ func (n *names) add(name string) bool {
 		n.many[name] = true
 		return true
 	}
-	for _, have := range n.few[:n.n] {
-		if len(have) == len(name) && strings.EqualFold(have, name) {
-			return false
-		}
+	t := trait(name)
+	if n.traits&t != 0 && slices.ContainsFunc(n.few[:n.n], func(have string) bool { return len(have) == len(name) && strings.EqualFold(have, name) }) {
+		return false
 	}
+	n.traits |= t
 	n.few[n.n] = name
 	n.n++
 	if n.n == fewNames {
