@@ -94,7 +94,7 @@ func (w *worker) acquire(ctx context.Context) error {
 		"holder": map[string]string{"kind": "user", "id": fmt.Sprintf("user-%d", w.id)}, "instance": fmt.Sprintf("instance-%d", w.id),
 	})
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the outcome is unknown: the next step asks again
 	}
 	switch a.status {
 	case http.StatusCreated:
@@ -102,8 +102,11 @@ func (w *worker) acquire(ctx context.Context) error {
 			ID         string `json:"id"`
 			Generation int64  `json:"generation"`
 		}
-		if err := a.decode(&g); err != nil || g.ID == "" {
-			return fmt.Errorf("a lease without id: %s (%v)", a.body, err)
+		if err := a.decode(&g); err != nil {
+			return fmt.Errorf("a lease that can't be read: %s: %w", a.body, err)
+		}
+		if g.ID == "" {
+			return fmt.Errorf("a lease without id: %s", a.body)
 		}
 		w.holding = &grant{Lease: g.ID, Generation: g.Generation, acked: time.Now()}
 		w.grants = append(w.grants, w.holding)
@@ -124,7 +127,7 @@ func (w *worker) release(ctx context.Context) error {
 	}
 	a, err := w.s.do(ctx, w.http, http.MethodDelete, fmt.Sprintf("/v1/leases/%s?generation=%d", g.Lease, g.Generation), w.credential, nil)
 	if err != nil {
-		return nil
+		return nil //nolint:nilerr // the outcome is unknown: the next step asks again
 	}
 	switch a.status {
 	case http.StatusOK, http.StatusGone, http.StatusNotFound: // gone: an earlier try had worked
@@ -154,7 +157,7 @@ func (w *worker) record(ctx context.Context, id string) (string, error) {
 		"events": []map[string]any{{"id": id, "meter": "calls", "quantity": 1}},
 	})
 	if err != nil || a.status == http.StatusTooManyRequests {
-		return "", nil
+		return "", nil //nolint:nilerr // the outcome is unknown: the caller records the same event again
 	}
 	var out struct {
 		Results []struct {

@@ -3,6 +3,7 @@ package audit
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -106,7 +107,7 @@ func exportRows(in *bufio.Reader, line exportLine, err error) iter.Seq2[PlacedRo
 				return
 			}
 		}
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			yield(PlacedRow{}, err)
 		}
 	}
@@ -116,15 +117,15 @@ func exportRows(in *bufio.Reader, line exportLine, err error) iter.Seq2[PlacedRo
 // so that verification can name where it stands.
 func readLine(in *bufio.Reader) (exportLine, error) {
 	text, err := in.ReadBytes('\n')
-	if len(text) == 0 && err != nil {
-		if err == io.EOF {
-			return exportLine{}, io.EOF
-		}
+	switch {
+	case err != nil && !errors.Is(err, io.EOF):
 		return exportLine{}, fmt.Errorf("reading log export: %w", err)
+	case len(text) == 0:
+		return exportLine{}, io.EOF
 	}
 	var line exportLine
-	if json.Unmarshal(text, &line) != nil {
-		return exportLine{First: -1}, nil
+	if damage := json.Unmarshal(text, &line); damage != nil {
+		line = exportLine{First: -1}
 	}
 	return line, nil
 }

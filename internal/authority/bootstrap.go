@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -65,10 +66,7 @@ func TokenFile(path string) func(token string) error {
 		}
 		defer os.Remove(f.Name())
 		_, err = f.WriteString(token + "\n")
-		if closed := f.Close(); err == nil {
-			err = closed
-		}
-		if err == nil {
+		if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 			err = os.Rename(f.Name(), path)
 		}
 		if err != nil {

@@ -99,11 +99,11 @@ func answerCipher(p access.Principal) cipher.AEAD {
 	key := access.Hash(string(p.Answers[:]) + p.Once.Route + "\x00" + p.Once.Key)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		panic(err) // a digest is a key of 32 bytes
+		panic(err) //nolint:forbidigo // a digest is a key of 32 bytes
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err) // AES has blocks of 16 bytes
+		panic(err) //nolint:forbidigo // AES has blocks of 16 bytes
 	}
 	return aead
 }

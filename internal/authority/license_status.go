@@ -63,7 +63,7 @@ func (a *Authority) RevokeLicense(ctx context.Context, p access.Principal, id li
 		}); err != nil {
 			return l, nil, err
 		}
-		return l.Revoke(), reasonEvent{req.Reason, req.Fallback}, nil
+		return l.Revoke(), reasonEvent(req), nil
 	})
 }
 

@@ -113,11 +113,11 @@ func TestSequencersOfManyServersPlaceEachEntryOnce(t *testing.T) {
 // somebody who has its password.
 func exposed(t *testing.T, engine string) (*store.DB, *sql.DB) {
 	t.Helper()
-	driver, source := "pgx", ""
+	var driver, source string
 	var db *store.DB
 	var err error
 	if engine == "postgres" {
-		source = storetest.PostgresURL(t)
+		driver, source = "pgx", storetest.PostgresURL(t)
 		db, err = postgres.Open(t.Context(), source)
 	} else {
 		driver, source = "sqlite", filepath.Join(t.TempDir(), "copyhold.db")

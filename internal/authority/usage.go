@@ -157,11 +157,13 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 	case !planned:
 		r.Status = UsageDenied
 		r.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchMeter, Rule: "plan.meters", Reason: "plan " + string(t.Plan) + " has no meter " + e.Meter}
-		return r, m.denyUsage(o, e, r.Decision)
+		m.denyUsage(o, e, r.Decision)
+		return r, nil
 	}
 	if d := t.InForce(at); d.Outcome != license.Allowed {
 		r.Status, r.Decision = UsageDenied, d
-		return r, m.denyUsage(o, e, d)
+		m.denyUsage(o, e, d)
+		return r, nil
 	}
 	tally, err := m.tally(o, e.Meter, meter, at)
 	if err != nil {
@@ -177,7 +179,8 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 				return r, err
 			}
 		}
-		return r, m.denyUsage(o, e, d)
+		m.denyUsage(o, e, d)
+		return r, nil
 	}
 	r.Status = UsageRecorded
 	m.known[key] = true
@@ -334,10 +337,9 @@ type meterEvent struct {
 	Events int64 `json:"events"`
 }
 
-func (m *metering) denyUsage(o *op, e UsageEvent, d license.Decision) error {
+func (m *metering) denyUsage(o *op, e UsageEvent, d license.Decision) {
 	before := o.answer.decision
 	o.answer.decision = d
 	m.deny(o, e.Meter, "")
 	o.answer.decision = before
-	return nil
 }

@@ -70,7 +70,7 @@ func (c *cli) report(err error) int {
 	if p == nil {
 		p = &problem{Detail: err.Error()}
 	}
-	json.NewEncoder(c.program.Stderr).Encode(p)
+	_ = json.NewEncoder(c.program.Stderr).Encode(p) // there is nowhere else to say it
 	return status
 }
 

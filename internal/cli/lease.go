@@ -90,8 +90,8 @@ func (c *cli) printSeat(s answer) error {
 // the error.
 func (c *cli) refusedSeat(err error) error {
 	if d := deniedDecision(err); d != nil && c.asJSON() {
-		if printErr := c.printJSON(map[string]any{"decision": d}); printErr != nil {
-			return printErr
+		if failed := c.printJSON(map[string]any{"decision": d}); failed != nil {
+			return failed
 		}
 		return &exit{status: exitDenied}
 	}

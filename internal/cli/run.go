@@ -76,7 +76,7 @@ func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want 
 	if err := c.awaitSeat(ctx, k); err != nil {
 		return err
 	}
-	command := exec.Command(path)
+	command := exec.Command(path) //nolint:noctx // a running command is never killed
 	command.Args = args
 	command.Stdin, command.Stdout, command.Stderr = c.program.Stdin, c.program.Stdout, c.program.Stderr
 	signals := make(chan os.Signal, 8)
@@ -196,7 +196,7 @@ func (c *cli) startKeeper(want seatRequest) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	process := exec.Command(self)
+	process := exec.Command(self) //nolint:noctx // the keeper outlives this process on purpose
 	process.Args = append([]string{c.program.Args[0], keeperName, string(text)}, c.flagArguments()...)
 	process.Env = c.program.Environ
 	detach(process)

@@ -107,8 +107,11 @@ func (c *cli) secret(flagFile, flag, variable, profileFile, profileName string) 
 func (c *cli) profile() (profile, string, error) {
 	name := cmp.Or(c.flags.profile, c.getenv("COPYHOLD_PROFILE"))
 	file, err := c.profileFile()
-	if err != nil {
+	if err != nil && name == "" {
 		return profile{}, "", nil // a machine account without a home has no profile
+	}
+	if err != nil {
+		return profile{}, "", exitf(exitUsage, "looking for profiles: %w", err)
 	}
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) && name == "" {

@@ -56,14 +56,14 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 		d.Outcome, d.Code, d.Rule = license.Denied, license.CodeTooManyUnits, "pool.capacity"
 		d.Reason = counted(units, "unit") + " asked of a pool that has " + counted(p.Limit(), "unit")
 	case fits && s.Waiting == 0 && s.Held+units > p.Capacity:
-		d = p.granted(d, s, units)
+		d = p.granted(d, units)
 		d.Code, d.Rule = license.CodeOverdraft, "pool.overdraft"
 		after := p.With(s, units, now)
 		if ends := p.OverdraftEnds(after); !ends.IsZero() {
 			d.Next, d.NextAt = "the overdraft ends", ends.Unix()
 		}
 	case fits && s.Waiting == 0:
-		d = p.granted(d, s, units)
+		d = p.granted(d, units)
 	default:
 		d = p.full(d, s, units)
 	}
@@ -71,7 +71,7 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 }
 
 // granted is the decision that allows units.
-func (p Pool) granted(d license.Decision, s Stock, units int64) license.Decision {
+func (p Pool) granted(d license.Decision, units int64) license.Decision {
 	d.Outcome, d.Code, d.Rule = license.Allowed, license.CodeOK, "pool.capacity"
 	d.Held += units
 	d.Reason = counted(d.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held"

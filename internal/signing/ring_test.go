@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	env    licensing.Env = "production"
-	issuer               = "urn:copyhold:01jd0000000000000000000000:production"
+	env    = licensing.Env("production")
+	issuer = "urn:copyhold:01jd0000000000000000000000:production"
 )
 
 var start = time.Date(2026, 11, 22, 3, 0, 0, 123456789, time.UTC)

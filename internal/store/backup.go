@@ -49,9 +49,9 @@ func (tx *Tx) DumpTable(ctx context.Context, table string, emit func(line []byte
 	if err != nil {
 		return err
 	}
+	defer rows.Close()
 	columns, err := rows.Columns()
 	if err != nil {
-		rows.Close()
 		return err
 	}
 	head, err := json.Marshal(columns)
@@ -59,7 +59,6 @@ func (tx *Tx) DumpTable(ctx context.Context, table string, emit func(line []byte
 		err = emit(head)
 	}
 	if err != nil {
-		rows.Close()
 		return err
 	}
 	values, into := make([]any, len(columns)), make([]any, len(columns))

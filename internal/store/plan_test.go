@@ -40,25 +40,36 @@ func TestEveryStatementFindsItsRowsByKey(t *testing.T) {
 		"licenseSeqs": &licenseSeqs,
 	} {
 		for _, text := range []string{m.texts[0], m.texts[4], m.texts[6]} {
-			rows, err := db.Query("EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "$"))...)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			for rows.Next() {
-				var id, parent, unused int
-				var detail string
-				if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-					t.Fatal(err)
-				}
+			for _, detail := range queryPlan(t, db, text) {
 				for _, grows := range []string{"lease", "l", "r", "pool", "p", "ticket", "t", "component", "c", "e", "request"} {
 					if detail == "SCAN "+grows || strings.HasPrefix(detail, "SCAN "+grows+" ") || strings.Contains(detail, "AUTOMATIC") {
 						t.Errorf("%s scans: %s", name, detail)
 					}
 				}
 			}
-			if err := rows.Close(); err != nil {
-				t.Fatal(err)
-			}
 		}
 	}
+}
+
+// queryPlan returns the steps by which SQLite would run a statement.
+func queryPlan(t *testing.T, db *sql.DB, text string) []string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "$"))...)
+	if err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, detail)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return steps
 }

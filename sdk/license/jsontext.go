@@ -16,12 +16,12 @@ func (d *decoder) str() string {
 	d.pos++
 	start := d.pos
 	for d.pos < len(d.data) {
-		switch c := d.data[d.pos]; {
-		case c == '"':
+		switch d.data[d.pos] {
+		case '"':
 			s := d.shared[start:d.pos]
 			d.pos++
 			return s
-		case c == '\\':
+		case '\\':
 			return d.escaped(append([]byte(nil), d.data[start:d.pos]...))
 		}
 		d.plain()

@@ -97,7 +97,7 @@ func own(ctx context.Context, path string) (release func() error, err error) {
 	}
 	conns.SetMaxOpenConns(1)
 	if _, err := conns.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
-		conns.Close()
+		_ = conns.Close() // the failure to lock is what matters
 		if primary(err) == lib.SQLITE_BUSY {
 			return nil, fmt.Errorf("%s is in use by another copyhold process", path)
 		}
