@@ -37,9 +37,12 @@ func (l *Lease) Release(ctx context.Context) error {
 // giveBack tells the server that a lease is released.
 func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	c.mu.Lock()
-	id, generation := l.doc.Lease, l.doc.Generation
+	id, query := l.doc.Lease, url.Values{"generation": {strconv.FormatInt(l.doc.Generation, 10)}}
+	if l.nonce != "" { // a renewal was not answered and may have raised the generation
+		query.Set("nonce", l.nonce)
+	}
 	c.mu.Unlock()
-	path := "/v1/leases/" + url.PathEscape(id) + "?generation=" + strconv.FormatInt(generation, 10)
+	path := "/v1/leases/" + url.PathEscape(id) + "?" + query.Encode()
 	err := c.net.do(ctx, call{
 		method: http.MethodDelete, path: path, attempts: attempts, timeout: attemptTimeout,
 		accept: func(_ context.Context, _ string, a answer) error { return isGone(a, id) },

@@ -79,6 +79,7 @@ func (s *server) leaseRoutes() {
 	}, []parameter{
 		{Name: "id", In: "path", Kind: "string", Doc: "The lease"},
 		{Name: "generation", In: "query", Kind: "integer", Doc: "Of the lease as it was last signed"},
+		{Name: "nonce", In: "query", Kind: "string", Doc: "Of a renewal whose answer was lost: it may have raised the generation"},
 		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
 	}, []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
 	s.leaseBatchRoutes()
@@ -197,7 +198,7 @@ func (b *RenewBody) request(id string) authority.RenewalRequest {
 
 func (s *server) release(c *call, req *http.Request, _ *none) error {
 	query := req.URL.Query()
-	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Force: query.Get("force") == "true"}
+	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true"}
 	if text := query.Get("generation"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

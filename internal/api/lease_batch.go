@@ -28,6 +28,7 @@ type BatchRenew struct {
 type LeaseName struct {
 	ID         string `json:"id"`
 	Generation int64  `json:"generation"`
+	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
 }
 
 // BatchAnswer has an outcome for each request, in their order.
@@ -68,7 +69,7 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 		q.Renew[i] = body.request(r.ID)
 	}
 	for i, r := range in.Release {
-		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation}
+		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
 	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{

@@ -8,6 +8,7 @@ import (
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
 )
 
 // A batch is the requests that share one transaction. It applies them in order
@@ -116,10 +117,35 @@ func (b *batch) loadTerms(ops []*op) (err error) {
 	if b.terms, err = b.a.terms(b.ctx, b.Tx, keys); err != nil {
 		return err
 	}
+	if err := b.firstUses(ops); err != nil {
+		return err
+	}
 	for _, o := range ops {
 		o.answer.terms = b.terms[o.key()]
 		if o.answer.terms == nil && o.answer.err == nil && o.kind != opSweep {
 			o.refuse(licensing.Errorf(licensing.NotFound, "no license %s", o.license))
+		}
+	}
+	return nil
+}
+
+// firstUses starts the terms of licenses that begin with their first use: units
+// of a pool or of a meter are one.
+func (b *batch) firstUses(ops []*op) (err error) {
+	env, actor := b.env, b.actor
+	defer func() { b.env, b.actor = env, actor }()
+	for _, o := range ops {
+		t := b.terms[o.key()]
+		if t == nil || o.answer.err != nil || o.kind != opAcquire && o.kind != opUsage || !t.AwaitsFirstUse() {
+			continue
+		}
+		b.env, b.actor = o.env, o.actor
+		if err := b.begin(b.ctx, o.license); err != nil {
+			return err
+		}
+		// Not through the cache: this version is not committed yet.
+		if b.terms[o.key()], err = b.a.compile(b.ctx, b.Tx, o.key(), license.Seq{}); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -44,11 +44,13 @@ type RenewalRequest struct {
 	For        licensing.Span
 }
 
-// A ReleaseRequest gives a lease back. Force ends it against its holder, and
-// needs no generation.
+// A ReleaseRequest gives a lease back. A holder that lost the answer to a
+// renewal knows the generation before it, and shows the renewal's nonce to be
+// told from a copy. Force ends the lease against its holder, and needs neither.
 type ReleaseRequest struct {
 	Lease      licensing.LeaseID
 	Generation int64
+	Nonce      string
 	Force      bool
 }
 
@@ -216,7 +218,7 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 	}
 	for i, r := range q.Release {
 		o := a.op(p, opRelease)
-		o.release = ReleaseRequest{Lease: r.Lease, Generation: r.Generation}
+		o.release = ReleaseRequest{Lease: r.Lease, Generation: r.Generation, Nonce: r.Nonce}
 		add(o, &out.Release[i], nil)
 	}
 	for i, r := range q.Renew {

@@ -102,6 +102,16 @@ func TestARenewalKeepsTheUnit(t *testing.T) {
 		if counter, _, live := d.held(t, "seats"); counter != 1 || live != 1 {
 			t.Errorf("held %d by %d", counter, live)
 		}
+		d.clock.pass(900*time.Second + time.Hour + d.skew - time.Second)
+		for _, want := range []int64{1, 0} {
+			if err := d.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if counter, _, live := d.held(t, "seats"); counter != want || live != want {
+				t.Errorf("%v after the last renewal held %d by %d, want %d", d.clock.Now(), counter, live, want)
+			}
+			d.clock.pass(time.Second)
+		}
 	})
 }
 
@@ -130,6 +140,39 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 		}
 		if got := renew(3, "third"); got.Code != license.CodeOK {
 			t.Errorf("told twice: %+v", got)
+		}
+	})
+}
+
+func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "lost"}); err != nil {
+			t.Fatal(err)
+		}
+		release := func(generation int64, nonce string) licensing.Code {
+			t.Helper()
+			r, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			if err == nil && !r.FreeAt.Equal(d.clock.Now()) {
+				t.Errorf("free at %v, want now", r.FreeAt)
+			}
+			if err != nil {
+				return licensing.CodeOf(err)
+			}
+			return ""
+		}
+		for _, nonce := range []string{"", "another"} {
+			if code := release(1, nonce); code != licensing.Conflict {
+				t.Errorf("a copy that shows nonce %q: %q, want conflict", nonce, code)
+			}
+		}
+		for range 2 {
+			if code := release(1, "lost"); code != "" {
+				t.Errorf("the holder: %q", code)
+			}
+		}
+		if counter, charged, live := d.held(t, "seats"); counter != 0 || live != 0 {
+			t.Errorf("counter %d, charged %d, live %d; want none", counter, charged, live)
 		}
 	})
 }

@@ -62,7 +62,7 @@ func (b *batch) releaseAll(ops []*op) error {
 				return err
 			}
 		default:
-			if err := b.releaseAgain(o, l); err != nil {
+			if err := b.releaseLeft(o, l); err != nil {
 				return err
 			}
 		}
@@ -131,25 +131,33 @@ func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
 	return nil, nil
 }
 
-// releaseAgain answers a release that found no live lease in its generation.
-func (b *batch) releaseAgain(o *op, l *licensing.Lease) error {
-	switch {
-	case l == nil || l.License != o.license:
+// releaseLeft answers a release whose generation has no live lease.
+func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
+	if l == nil || l.License != o.license {
 		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.release.Lease))
-	case l.Generation != o.release.Generation:
+		return nil
+	}
+	switch l.Standing(licensing.Renewal{Generation: o.release.Generation, Nonce: o.release.Nonce}) {
+	case licensing.RenewsCopy:
 		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is in generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.release.Generation))
-	case !l.Live() && l.EndedBy == licensing.EndForced && l.Charge > 0:
+		return nil
+	case licensing.RenewsAgain, licensing.RenewsNext:
+	}
+	b.touch(l) // a repeated answer is written, too, so that it is replicated
+	switch {
+	case l.Live(): // the answer that told its holder of this generation was lost
+		l.Ended, l.EndedBy, l.Due = b.Now(), licensing.EndReleased, b.Now().Add(licensing.Remembered)
+		o.answer.freeAt = l.Ended
+		return b.giveBack(o, l)
+	case l.EndedBy == licensing.EndForced && l.Charge > 0:
 		// Its holder stops as well: nobody uses the unit any longer.
-		p := b.pools[o.poolKey(l.Pool)]
-		if err := b.uncharge(p, l, 0); err != nil {
+		if err := b.uncharge(b.pools[o.poolKey(l.Pool)], l, 0); err != nil {
 			return err
 		}
 		l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
-		b.touch(l)
 		o.answer.freeAt = b.Now()
-	case !l.Live():
+	default:
 		o.answer.freeAt = l.Ended
-		b.touch(l) // a repeated answer is written, so that it is replicated
 	}
 	return nil
 }

@@ -48,8 +48,8 @@ type Validation struct {
 }
 
 // Validate decides whether p's license allows the program to run, and returns
-// its document. The first validation of a license that starts with its first
-// use starts it; all others write nothing. A denial is no error.
+// its document. A license that starts with its first use is started by it; all
+// other validations write nothing. A denial is no error.
 func (a *Authority) Validate(ctx context.Context, p access.Principal, r ValidateRequest) (Validation, error) {
 	if err := r.check(); err != nil {
 		return Validation{}, err
@@ -59,7 +59,7 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 	if err != nil {
 		return Validation{}, err
 	}
-	if f.terms.Start.IsZero() && r.Product == f.terms.Product && f.terms.Status == licensing.Active {
+	if f.terms.AwaitsFirstUse() && r.Product == f.terms.Product {
 		if f, err = a.firstUse(ctx, p); err != nil {
 			return Validation{}, err
 		}

@@ -226,6 +226,9 @@ func (t Terms) InForce(now time.Time) license.Decision {
 	return t.state(ended, license.StateDenied, "", time.Time{})
 }
 
+// AwaitsFirstUse reports whether the term begins with the next use.
+func (t Terms) AwaitsFirstUse() bool { return t.Start.IsZero() && t.Status == Active }
+
 // afterEnd is the state that the term's end brings.
 func (t Terms) afterEnd() license.State {
 	if t.RenewalGrace > 0 {

@@ -1,0 +1,94 @@
+package authority
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// firstUsed returns a license of ten days that begins with its first use.
+func firstUsed(t *testing.T, d *desk, name string) *desk {
+	t.Helper()
+	plan := testPlan()
+	plan.Name = licensing.PlanName(name)
+	plan.Term = licensing.TermRule{Length: licensing.Length{Days: 10}, Start: licensing.StartFirstUse, Renewal: licensing.RenewAnchored}
+	return &desk{Authority: d.Authority, clock: d.clock, p: d.license(t, plan)}
+}
+
+func TestTheFirstUseStartsALicense(t *testing.T) {
+	uses := map[string]func(t *testing.T, d *desk) error{
+		"validate": func(t *testing.T, d *desk) error {
+			_, err := d.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe"})
+			return err
+		},
+		"acquire": func(t *testing.T, d *desk) error {
+			_, err := d.Acquire(t.Context(), d.p, ask("seats", 1))
+			return err
+		},
+		"usage": func(t *testing.T, d *desk) error {
+			_, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}, "")
+			return err
+		},
+	}
+	each(t, func(t *testing.T, d *desk) {
+		for name, use := range uses {
+			d := firstUsed(t, d, name)
+			if _, err := d.Check(t.Context(), d.p, CheckRequest{Pool: "seats"}); err != nil {
+				t.Fatal(err)
+			}
+			d.clock.pass(time.Hour) // neither time nor a check starts it
+			if err := use(t, d); err != nil {
+				t.Fatal(err)
+			}
+			began := d.clock.Now()
+			d.clock.pass(time.Hour)
+			if err := use(t, d); err != nil {
+				t.Fatal(err)
+			}
+			l, err := d.License(t.Context(), owner(), d.p.License)
+			if err != nil || !l.Start.Equal(began) || !l.End.Equal(began.AddDate(0, 0, 10)) {
+				t.Errorf("%s: from %v to %v, began at %v, %v", name, l.Start, l.End, began, err)
+			}
+			if err := d.Sequence(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			page, err := d.LogEntries(t.Context(), owner(), LogFilter{License: d.p.License, Type: licensing.LicenseStarted}, PageOf{})
+			if err != nil || len(page.Items) != 1 || page.Items[0].Actor != d.p.Actor {
+				t.Errorf("%s: %+v, %v: want one entry of %s", name, page.Items, err, d.p.Actor)
+			}
+			d.clock.pass(10 * 24 * time.Hour)
+			if g := d.acquire(t, ask("seats", 2)); g.Lease != nil {
+				t.Errorf("%s: granted after the end: %+v", name, g.Decision)
+			}
+		}
+	})
+}
+
+func TestALicenseStartsOnceOnTwoServers(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *desk) {
+		a = firstUsed(t, a, "once")
+		b.p = a.p
+		desks := []*desk{a, b}
+		var granted atomic.Int64
+		parallel(16, func(n int) {
+			d := desks[n%2]
+			g, err := d.Acquire(t.Context(), d.p, ask("users", n))
+			if err != nil {
+				t.Error(err)
+			}
+			granted.Add(btoi(g.Lease != nil))
+		})
+		if granted.Load() != 5 {
+			t.Errorf("%d of 5 granted", granted.Load())
+		}
+		if err := a.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		page, err := a.LogEntries(t.Context(), owner(), LogFilter{License: a.p.License, Type: licensing.LicenseStarted}, PageOf{})
+		if err != nil || len(page.Items) != 1 {
+			t.Errorf("%d entries of a start, %v", len(page.Items), err)
+		}
+	})
+}
