@@ -2,6 +2,7 @@ package copyhold
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -69,6 +70,12 @@ type Options struct {
 	Version  string
 	Released time.Time
 
+	// Service and Region say what runs and where, so that the vendor and the customer see
+	// what depends on a lease. When they are empty, the environment is read:
+	// COPYHOLD_SERVICE and COPYHOLD_REGION. They are cut to 200 bytes and decide nothing.
+	Service string
+	Region  string
+
 	// Wait is how long Open waits for the first license when the cache has none: 0 is 8
 	// seconds, negative is not at all.
 	Wait time.Duration
@@ -111,6 +118,8 @@ func (o Options) ready(getenv func(string) string) (Options, error) {
 	if o.Wait == 0 {
 		o.Wait = foregroundTimeout
 	}
+	o.Service = identifier(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
+	o.Region = identifier(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))
 	var err error
 	if o.Key, err = o.findKey(getenv); err != nil {
 		return o, err

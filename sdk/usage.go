@@ -173,8 +173,10 @@ func (c *Client) sendBatch(ctx context.Context, events []Usage) error {
 				return errors.New("the answer does not say what became of the events")
 			}
 			p = c.newProof(request.Nonce)
-			signed, err = p.reply(ctx, from, body.Reply)
-			return err
+			if signed, err = p.reply(ctx, from, body.Reply); err != nil {
+				return err
+			}
+			return body.covered(signed)
 		},
 	})
 	if err != nil {
@@ -185,6 +187,16 @@ func (c *Client) sendBatch(ctx context.Context, events []Usage) error {
 	c.learn(p, signed.Time)
 	for i, r := range body.Results {
 		c.counted(events[i], r)
+	}
+	return nil
+}
+
+// covered refuses a denial that the signed reply, which says the first one, does not know.
+func (a usageAnswer) covered(signed *license.Reply) error {
+	for _, r := range a.Results {
+		if r.Decision.Outcome == license.Denied && signed.Decision.Outcome != license.Denied {
+			return errors.New("the denial of event " + r.ID + " is not signed")
+		}
 	}
 	return nil
 }

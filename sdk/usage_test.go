@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"copyhold.dev/sdk/license"
 )
 
 func (v *vendor) counted() int {
@@ -98,6 +100,29 @@ type discard struct{ header http.Header }
 func (d discard) Header() http.Header         { return d.header }
 func (d discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d discard) WriteHeader(int)             {}
+
+func TestADenialOfUsageIsSigned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		w.set(func() {
+			w.quota, w.forged = &license.Decision{Outcome: license.Denied, Code: license.CodeQuotaSpent}, true
+		})
+		for _, signed := range []bool{false, true} {
+			w.set(func() { w.forged = !signed })
+			if err := c.Record("calls", 1); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(5 * time.Minute)
+			if denied := c.Quota("calls").Outcome == license.Denied; denied != signed {
+				t.Errorf("signed %v: denied %v", signed, denied)
+			}
+		}
+		if n := c.Why().Usage; n != 0 {
+			t.Errorf("%d events still wait", n)
+		}
+	})
+}
 
 func TestUsageThatMakesNoSenseIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

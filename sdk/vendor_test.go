@@ -33,6 +33,7 @@ type vendor struct {
 	capacity int64
 	full     string // what a full pool does: "" denies
 	usage    map[string]Usage
+	forged   bool // somebody between writes the quota's decision into the unsigned part
 	batches  int
 	quota    *license.Decision
 	revoked  []license.Revocation
@@ -332,7 +333,11 @@ func (v *vendor) serveUsage(w http.ResponseWriter, r *http.Request) {
 		}
 		results = append(results, one)
 	}
-	write(w, 200, map[string]any{"results": results, "reply": v.reply(in.Nonce, "", license.Decision{Outcome: license.Allowed, Code: license.CodeOK})})
+	said := license.Decision{Outcome: license.Allowed, Code: license.CodeOK}
+	if v.quota != nil && !v.forged {
+		said = *v.quota
+	}
+	write(w, 200, map[string]any{"results": results, "reply": v.reply(in.Nonce, "", said)})
 }
 
 func (v *vendor) serveStream(w http.ResponseWriter, r *http.Request) {

@@ -118,6 +118,11 @@ func (q AcquireRequest) check() error {
 			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long or has spaces", f.name, maxText).At(f.name)
 		}
 	}
+	for _, f := range []struct{ name, value string }{{"service", q.Asker.Service}, {"version", q.Asker.Version}, {"region", q.Asker.Region}} {
+		if len(f.value) > maxText {
+			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long", f.name, maxText).At(f.name)
+		}
+	}
 	switch {
 	case q.Units < 1 || q.Units > licensing.MaxUnits:
 		return licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")

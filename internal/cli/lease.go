@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -52,7 +53,8 @@ free in time, or no server answered.`,
 		Aliases: []string{"checkout", "activate"},
 		Example: `  copyhold lease acquire --pool seats --holder ann --key-file ./license.key
   copyhold lease acquire --pool seats --holder bob --wait 10m --output json
-  copyhold lease acquire --pool cores --units 8 --holder workload:render-3 --for 8h`,
+  copyhold lease acquire --pool cores --units 8 --holder workload:render-3 --for 8h
+  copyhold lease acquire --pool machines --holder machine:cell-4 --component board=9f2c,drive=77ab`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if want.RequestID == "" {
@@ -61,12 +63,15 @@ free in time, or no server answered.`,
 			if want.Instance == "" {
 				want.Instance = hostName()
 			}
-			want.Holder = want.Holder.orDefault()
+			want = c.completed(want)
 			server, err := c.client(byKey)
 			if err != nil {
 				return err
 			}
 			got, err := server.awaitSeat(cmd.Context(), want)
+			if e := (*exit)(nil); errors.As(err, &e) && got.body != nil && c.asJSON() { // the fallback, or a queue
+				return errors.Join(c.printJSON(got.body), &exit{status: e.status})
+			}
 			if err != nil {
 				return c.refusedSeat(err)
 			}

@@ -47,8 +47,8 @@ started; 127 it was not found.`,
 			if err != nil {
 				return startFailure(err)
 			}
-			want.RequestID, want.Instance, want.Holder = newRequestID(), instanceName(), want.Holder.orDefault()
-			return c.runWithSeat(cmd.Context(), path, args, want)
+			want.RequestID, want.Instance = newRequestID(), instanceName()
+			return c.runWithSeat(cmd.Context(), path, args, c.completed(want))
 		},
 	}
 	c.seatFlags(cmd, &want)

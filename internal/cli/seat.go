@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -30,6 +31,8 @@ type seatRequest struct {
 	Instance  string `json:"instance"`
 	For       int64  `json:"for,omitempty"`
 	Wait      int64  `json:"wait,omitempty"`
+	Service   string `json:"service,omitempty"`
+	Region    string `json:"region,omitempty"`
 }
 
 // A holder is who holds the seat.
@@ -69,15 +72,22 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default you at this machine")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
+	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; repeatable")
+	flags.StringVar(&want.Service, "service", "", "what runs, for those who see the lease (COPYHOLD_SERVICE)")
+	flags.StringVar(&want.Region, "region", "", "where it runs (COPYHOLD_REGION)")
 	required(cmd, "pool")
 }
 
-// orDefault is h, or the person at this machine.
-func (h holder) orDefault() holder {
-	if h.ID == "" {
-		return defaultHolder()
+// completed fills in what the flags left open.
+func (c *cli) completed(want seatRequest) seatRequest {
+	if want.Holder.ID == "" {
+		components := want.Holder.Components
+		want.Holder = defaultHolder()
+		want.Holder.Components = components
 	}
-	return h
+	want.Service = cmp.Or(want.Service, c.getenv("COPYHOLD_SERVICE"))
+	want.Region = cmp.Or(want.Region, c.getenv("COPYHOLD_REGION"))
+	return want
 }
 
 // defaultHolder is the person at this machine.
