@@ -20,17 +20,14 @@ const (
 func (a *Authority) runForget(ctx context.Context) {
 	tick := time.NewTicker(forgetEvery)
 	defer tick.Stop()
-	counted := a.now().Truncate(time.Minute)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		until := a.now().Truncate(time.Minute)
-		err := a.countDenials(ctx, counted, until)
+		err := a.countDenials(ctx)
 		if err == nil {
-			counted = until
 			err = a.forget(ctx)
 		}
 		if ctx.Err() != nil {
@@ -75,37 +72,55 @@ type countEvent struct {
 	Times  int64  `json:"times"`  // after the first of each holder
 }
 
-// countDenials enters one event for each pool, code and minute.
-func (a *Authority) countDenials(ctx context.Context, from, to time.Time) error {
-	return a.update(ctx, "", systemActor, func(c *change) error {
-		rows, err := c.CountedDenials(ctx, from, to)
-		if err != nil {
-			return err
-		}
-		type key struct {
-			store.PoolKey
-			code   string
-			minute int64
-		}
-		var order []key
-		times := map[key]int64{}
-		for _, d := range rows {
-			k := key{d.PoolKey, d.Code, d.Minute.Unix()}
-			if times[k] == 0 {
-				order = append(order, k)
-			}
-			times[k] += d.Times - 1
-		}
-		for _, k := range order {
-			e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, c.Now(), systemActor, countEvent{k.code, k.minute, times[k]})
+// countDenials enters one event for each pool, code and minute that is over. What
+// is entered is noted with the denial in the same transaction, so a restart
+// loses none and two servers enter none twice.
+func (a *Authority) countDenials(ctx context.Context) error {
+	for {
+		n := 0
+		err := a.update(ctx, "", systemActor, func(c *change) error {
+			rows, err := c.UncountedDenials(ctx, c.Now().Truncate(time.Minute), forgetPage)
 			if err != nil {
 				return err
 			}
-			e.License, e.Pool = k.License, k.Name
-			if _, err := c.Record(e); err != nil {
+			if n = len(rows); n == 0 {
+				return nil
+			}
+			if err := c.recordCounts(rows); err != nil {
 				return err
 			}
+			return c.CountDenials(ctx, rows)
+		})
+		if err != nil || n < forgetPage {
+			return err
 		}
-		return nil
-	})
+	}
+}
+
+func (c *change) recordCounts(rows []store.Denial) error {
+	type key struct {
+		store.PoolKey
+		code   string
+		minute int64
+	}
+	var order []key
+	times := map[key]int64{}
+	for _, d := range rows {
+		k := key{d.PoolKey, d.Code, d.Minute.Unix()}
+		if times[k] == 0 {
+			order = append(order, k)
+		}
+		times[k] += d.Times
+	}
+	for _, k := range order {
+		e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, c.Now(), systemActor, countEvent{k.code, k.minute, times[k]})
+		if err != nil {
+			return err
+		}
+		e.License, e.Pool = k.License, k.Name
+		if _, err := c.Record(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }

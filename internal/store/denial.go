@@ -68,11 +68,26 @@ func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensin
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND license = $2 ORDER BY at DESC LIMIT $3`, env, id, limit)
 }
 
-// CountedDenials returns the denials of minutes in [from, to) that were more
-// than one.
-func (tx *Tx) CountedDenials(ctx context.Context, from, to time.Time) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE minute >= $1 AND minute < $2 AND times > 1
-		ORDER BY env, license, pool, code`, micros(from), micros(to))
+// UncountedDenials returns denials of minutes before a time that are not all in
+// the log, locked until the commit, at most limit. Times are those that are missing.
+func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision
+		FROM denial WHERE times > counted AND minute < $1
+		ORDER BY minute, env, license, pool, code, holder LIMIT $2`+tx.lock(), micros(before), limit)
+}
+
+var countDenials = newMany(`UPDATE denial SET counted = denial.counted + v.column7 FROM (VALUES `, 7, "tttttii", `) v
+	WHERE denial.env = v.column1 AND denial.license = v.column2 AND denial.pool = v.column3 AND denial.holder = v.column4
+	AND denial.code = v.column5 AND denial.minute = v.column6`)
+
+// CountDenials notes that so many more Times of each of the denials are in the log.
+func (tx *Tx) CountDenials(ctx context.Context, denials []Denial) error {
+	args := make([]any, 0, 7*len(denials))
+	for _, d := range denials {
+		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Times)
+	}
+	_, err := tx.execMany(ctx, &countDenials, args)
+	return err
 }
 
 func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, error) {

@@ -1,0 +1,109 @@
+package authority
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// TestDenialsAreCountedOnce has two servers count the same denials, and one
+// that starts after they happened.
+func TestDenialsAreCountedOnce(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *desk) {
+		for n := range 5 {
+			a.acquire(t, ask("users", n))
+		}
+		denied := func(times int) {
+			for range times {
+				for n := range 2 {
+					a.acquire(t, ask("users", 10+n))
+				}
+			}
+		}
+		a.clock.pass(time.Minute - time.Duration(a.clock.Now().Second())*time.Second)
+		denied(4) // each holder's first is an entry of its own
+		counted := func(want ...int64) {
+			t.Helper()
+			parallel(4, func(n int) {
+				if err := []*desk{a, b}[n%2].countDenials(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+			if err := a.Sequence(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			page, err := a.LogEntries(t.Context(), owner(), LogFilter{License: a.p.License, Type: licensing.DenialsCounted}, PageOf{})
+			if err != nil || len(page.Items) != len(want) {
+				t.Fatalf("%d entries count denials, want %d: %v", len(page.Items), len(want), err)
+			}
+			for i, e := range page.Items {
+				var c countEvent
+				if err := json.Unmarshal(e.Data, &c); err != nil || c.Times != want[i] || c.Code != "pool_full" {
+					t.Errorf("%s, %v: want %d", e.Data, err, want[i])
+				}
+			}
+		}
+		counted()
+		a.clock.pass(time.Minute)
+		denied(2) // of the next minute
+		counted(6)
+		a.clock.pass(time.Minute)
+		b = b.beside(t, b.db) // has never seen any of it
+		counted(2, 6)
+		counted(2, 6)
+	})
+}
+
+func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.acquire(t, ask("queue", 0))
+		waiting := d.acquire(t, ask("queue", 1))
+		if _, err := d.Withdraw(t.Context(), d.p, waiting.Ticket.ID); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}, ""); err != nil {
+			t.Fatal(err)
+		}
+		d.acquire(t, ask("none", 0)) // denied: no such pool
+		known := func() (ticket, event, denial bool) {
+			t.Helper()
+			if err := d.forget(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			err := d.db.View(t.Context(), func(tx *store.Tx) error {
+				tickets, err := tx.Tickets(t.Context(), []store.TicketKey{{Env: testEnv, ID: waiting.Ticket.ID}})
+				if err != nil {
+					return err
+				}
+				events, err := tx.KnownEvents(t.Context(), []store.EventKey{{Env: testEnv, License: d.p.License, ID: "old"}})
+				if err != nil {
+					return err
+				}
+				denials, err := tx.LicenseDenials(t.Context(), testEnv, d.p.License, 10)
+				ticket, event, denial = len(tickets) > 0, len(events) > 0, len(denials) > 0
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ticket, event, denial
+		}
+		for _, step := range []struct {
+			pass                  time.Duration
+			ticket, event, denial bool
+		}{
+			{licensing.Remembered, true, true, true},
+			{time.Second, false, true, true},
+			{denialsKnown - licensing.Remembered + time.Minute, false, true, false},
+			{usageKnown - denialsKnown, false, false, false},
+		} {
+			d.clock.pass(step.pass)
+			if ticket, event, denial := known(); ticket != step.ticket || event != step.event || denial != step.denial {
+				t.Errorf("after %v more: ticket %v, event %v, denial %v", step.pass, ticket, event, denial)
+			}
+		}
+	})
+}
