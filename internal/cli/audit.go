@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority"
 )
 
 func auditColumns() []column {
@@ -25,12 +26,16 @@ func (c *cli) auditCommand() *cobra.Command {
 	return group("audit", "The tamper-evident record of everything that happened", "  copyhold audit list\n  copyhold audit verify",
 		c.listCommand(listing{
 			use: "list", short: "List entries, the newest first", path: "/v1/audit", as: byToken, columns: auditColumns(),
-			example: "  copyhold audit list --limit 20\n  copyhold audit list --license lic_01jd0000000000000000000000 --type lease.begun",
+			example: `  copyhold audit list --limit 20
+  copyhold audit list --license lic_01jd0000000000000000000000 --type lease.begun
+  copyhold audit list --type license. --since 2026-11-01 --until 2026-12-01`,
 			filters: []filter{
-				{"license", "only about this license"}, {"type", "only of this type, as lease.begun"}, {"customer", "only about this customer"},
+				{"license", "only about this license"}, {"type", "only of this type, as lease.begun; a whole family ends with a dot, as lease."},
+				{"customer", "only about this customer"}, {"since", "not older than this, as 2026-11-22 or 2026-11-22T09:00:00Z"},
+				{"until", "older than this"},
 			},
 		}),
-		c.auditShowCommand(), c.auditExportCommand(), c.auditVerifyCommand(), c.auditProveCommand(),
+		c.auditShowCommand(), c.auditHeadCommand(), c.auditExportCommand(), c.auditVerifyCommand(), c.auditProveCommand(), c.auditEraseCommand(),
 	)
 }
 
@@ -61,6 +66,67 @@ func (c *cli) auditShowCommand() *cobra.Command {
 			return c.printJSON(a.body)
 		},
 	}
+}
+
+func (c *cli) auditHeadCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "head",
+		Short: "Show the log's signed head, or keep it outside for audit verify --head",
+		Long: `Head shows how many entries the log has, its root and the key that signs it. With --to
+it writes the signed head (a C2SP checkpoint) to a file: kept on another machine, it
+shows later that nothing before it was changed or cut off.`,
+		Example: "  copyhold audit head\n  copyhold audit head --to kept-head.txt",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/audit/head"})
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				return c.printRecord(a.body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
+					column{head: "ROOT", path: "root"}, column{head: "KEY", path: "key"})
+			}
+			var head authority.LogHead
+			if err := a.decode(&head); err != nil {
+				return err
+			}
+			return c.done(os.WriteFile(file, []byte(head.Signed), 0o644), "head of %d entries written to %s", head.Size, file)
+		},
+	}
+	cmd.Flags().StringVar(&file, "to", "", "write the signed head to this file")
+	return cmd
+}
+
+func (c *cli) auditEraseCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "erase INDEX",
+		Short: "Take out of an entry what can name a person, and record that",
+		Long: `Erase takes actor, subject, request and data out of an entry for good, and adds an
+entry that says which one, by whom and why. The entry itself, its hash and its proofs
+stay. Backups that were made before still hold what was erased.`,
+		Example: "  copyhold audit erase 42 --reason 'request of 2026-11-20' --yes",
+		Args:    exactly("INDEX"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			index, err := entryIndex(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			if err := c.confirm(yes, "What entry "+index+" says about persons will be gone."); err != nil {
+				return err
+			}
+			_, err = c.do(cmd.Context(), call{
+				as: byToken, method: http.MethodDelete, path: "/v1/audit/" + index + "/payload", query: url.Values{"reason": {reason}},
+			})
+			return c.done(err, "entry %s is erased", index)
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	required(cmd, "reason")
+	return cmd
 }
 
 func (c *cli) auditProveCommand() *cobra.Command {
@@ -131,90 +197,4 @@ func (c *cli) copyLog(ctx context.Context, to io.Writer) error {
 		return fmt.Errorf("reading the log: %w", err)
 	}
 	return nil
-}
-
-func (c *cli) auditVerifyCommand() *cobra.Command {
-	var key string
-	var heads []string
-	cmd := &cobra.Command{
-		Use:   "verify [FILE]",
-		Short: "Check that no entry was changed, dropped, inserted, swapped or cut off",
-		Long: `Verify reads the whole log, from the server or from an export, rebuilds its tree on
-this machine and compares it with the signed head. It names every entry that does
-not fit. A log that was cut off at its end is only noticed against a head that
-somebody kept: give one with --head. Exit status 4: the log was tampered with.`,
-		Example: `  copyhold audit verify
-  copyhold audit verify log.jsonl --head kept-head.txt --key 'example.com/log+7f2a+AbCd'`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usageError(cmd, "unexpected argument %q", args[1])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var in io.ReadCloser
-			var err error
-			if len(args) == 1 {
-				in, err = os.Open(args[0])
-			} else {
-				in, err = c.openLog(cmd.Context())
-			}
-			if err != nil {
-				return err
-			}
-			defer in.Close()
-			return c.verifyLog(in, key, heads)
-		},
-	}
-	cmd.Flags().StringVar(&key, "key", "", "the log's verifier key as you know it; default the one the log names")
-	cmd.Flags().StringArrayVar(&heads, "head", nil, "file with a log head that was kept outside; may be repeated")
-	return cmd
-}
-
-func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) error {
-	log, err := audit.OpenExport(in)
-	if err != nil {
-		return exitf(exitTampered, "%w", err)
-	}
-	if key != "" {
-		log.Key = key
-	}
-	var outside []audit.Head
-	for _, name := range headFiles {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return exitf(exitUsage, "%w", err)
-		}
-		head, err := audit.OpenHead(string(text), log.Key)
-		if err != nil {
-			return exitf(exitTampered, "%s: %w", name, err)
-		}
-		outside = append(outside, head)
-	}
-	report, err := audit.Verify(log, outside...)
-	if err != nil {
-		return err
-	}
-	return c.printReport(report)
-}
-
-func (c *cli) printReport(report audit.Report) error {
-	if c.asJSON() {
-		if err := c.printJSON(report); err != nil {
-			return err
-		}
-	} else {
-		c.printf("%s\n%d entries in %d rows, root %s", report.Origin, report.Size, report.Rows, report.Root)
-		if report.Erased > 0 {
-			c.printf(", %d payloads erased", report.Erased)
-		}
-		c.printf("\n")
-		for _, f := range report.Findings {
-			c.printf("  %s\n", f)
-		}
-	}
-	if !report.Whole() {
-		return exitf(exitTampered, "the log was tampered with")
-	}
-	return c.done(nil, "%s", c.tint("ok"))
 }

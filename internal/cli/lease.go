@@ -35,7 +35,8 @@ func (c *cli) leaseCommand() *cobra.Command {
 			use: "list", short: "List who holds what", path: "/v1/leases", as: byToken, columns: leaseColumns(),
 			example: "  copyhold lease list\n  copyhold lease list --license lic_01jd0000000000000000000000 --pool seats",
 			filters: []filter{
-				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"}, {"holder", "only of this holder"},
+				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"},
+				{"product", "only of this product"}, {"holder", "only of this holder"},
 			},
 		}),
 		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(),

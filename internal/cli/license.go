@@ -63,10 +63,11 @@ func (c *cli) licenseCommand() *cobra.Command {
 		c.licenseIssueCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List licenses", path: "/v1/licenses", as: byToken, columns: licenseColumns(),
-			example: "  copyhold license list\n  copyhold license list --plan studio --status active",
+			example: "  copyhold license list\n  copyhold license list --plan studio --status active --ends-before 2027-01-31",
 			filters: []filter{
 				{"product", "only of this product"}, {"plan", "only of this plan"}, {"customer", "only of this customer"},
-				{"status", "only active, suspended or revoked ones"},
+				{"status", "only active, suspended or revoked ones"}, {"revision", "only of this revision"},
+				{"reference", "only the one with this number of yours"}, {"ends-before", "only those that end before this date"},
 			},
 		}),
 		c.showCommand("LICENSE", "Show a license", "  copyhold license show lic_01jd0000000000000000000000", "/v1/licenses", licenseDetails()...),

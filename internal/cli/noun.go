@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -35,12 +36,42 @@ func (c *cli) ask(ctx context.Context, r call, columns ...column) error {
 type listing struct {
 	use, short, example, path string
 	as                        credential
-	filters                   []filter
+	filters, switches         []filter
 	columns                   []column
 }
 
-// A filter is a flag that becomes a query parameter.
+// A filter is a flag that becomes a query parameter; a switch one that is true.
 type filter struct{ name, usage string }
+
+// isTime says that a filter's value is a time, by the names that all times have.
+func (f filter) isTime() bool {
+	return f.name == "since" || f.name == "until" || strings.HasSuffix(f.name, "-before")
+}
+
+// query reads the filters that were given.
+func (l listing) query(cmd *cobra.Command) (url.Values, error) {
+	query := url.Values{}
+	for _, f := range l.filters {
+		value, _ := cmd.Flags().GetString(f.name)
+		if value == "" {
+			continue
+		}
+		if f.isTime() {
+			when, err := parseTime(value)
+			if err != nil {
+				return nil, usageError(cmd, "--%s: %v", f.name, err)
+			}
+			value = when.UTC().Format(time.RFC3339Nano)
+		}
+		query.Set(strings.ReplaceAll(f.name, "-", "_"), value)
+	}
+	for _, f := range l.switches {
+		if given, _ := cmd.Flags().GetBool(f.name); given {
+			query.Set(f.name, "true")
+		}
+	}
+	return query, nil
+}
 
 func (c *cli) listCommand(l listing) *cobra.Command {
 	var limit int
@@ -50,11 +81,9 @@ func (c *cli) listCommand(l listing) *cobra.Command {
 			if limit < 0 {
 				return usageError(cmd, "--limit is not below zero")
 			}
-			query := url.Values{}
-			for _, f := range l.filters {
-				if value, _ := cmd.Flags().GetString(f.name); value != "" {
-					query.Set(strings.ReplaceAll(f.name, "-", "_"), value)
-				}
+			query, err := l.query(cmd)
+			if err != nil {
+				return err
 			}
 			server, err := c.client(l.as)
 			if err != nil {
@@ -70,6 +99,9 @@ func (c *cli) listCommand(l listing) *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most; 0 shows all")
 	for _, f := range l.filters {
 		cmd.Flags().String(f.name, "", f.usage)
+	}
+	for _, f := range l.switches {
+		cmd.Flags().Bool(f.name, false, f.usage)
 	}
 	return cmd
 }

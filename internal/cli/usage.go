@@ -14,8 +14,9 @@ func (c *cli) usageCommand() *cobra.Command {
 		c.usageRecordCommand(),
 		c.listCommand(listing{
 			use: "show", short: "Show usage of this period, by license and meter", path: "/v1/usage", as: byToken,
-			example: "  copyhold usage show\n  copyhold usage show --license lic_01jd0000000000000000000000",
-			filters: []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
+			example:  "  copyhold usage show\n  copyhold usage show --license lic_01jd0000000000000000000000 --past",
+			filters:  []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
+			switches: []filter{{"past", "all periods that are kept, not only those in course"}},
 			columns: []column{
 				{head: "LICENSE", path: "license"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
 				{head: "UNIT", path: "unit"}, {head: "FROM", path: "period_start"}, {head: "UNTIL", path: "period_end"},
