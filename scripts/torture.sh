@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make torture: the long faults, then the mutants. With a name (kill, power, queue, race, mutants, vectors) only that.
+# make torture: the long faults, then the mutants. With a name (kill, power, disk, queue, race, mutants, vectors) only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -17,6 +17,7 @@ faults() { # name pattern
 
 want kill && faults "killed processes" 'TestKill'
 want power && faults "lost power" 'TestPower'
+want disk && faults "a disk that is full, and one that fails" 'TestFullDisk|TestFailedDisk'
 want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
   echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"

@@ -39,7 +39,8 @@ type worker struct {
 	http       *http.Client
 	random     *rand.Rand
 
-	asked   int // acquires so far; names the request
+	roomy   bool // there are units for all: a denial is an error
+	asked   int  // acquires so far; names the request
 	holding *grant
 	giving  bool // the release of holding was sent and not acknowledged
 
@@ -64,20 +65,23 @@ func work(ctx context.Context, t *testing.T, workers []*worker, acked *atomic.In
 	for _, w := range workers {
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				if err := w.step(ctx); err != nil {
+				done, err := w.step(ctx)
+				if err != nil {
 					t.Error(err)
 					return
 				}
-				acked.Add(1)
+				if done {
+					acked.Add(1)
+				}
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// step does one operation. An error of the network is no error: the outcome is
-// unknown and the step is repeated later.
-func (w *worker) step(ctx context.Context) error {
+// step does one operation and reports whether it was acknowledged. An error of
+// the network is no error: the outcome is unknown and the step is repeated later.
+func (w *worker) step(ctx context.Context) (bool, error) {
 	switch {
 	case w.holding == nil:
 		return w.acquire(ctx)
@@ -88,13 +92,13 @@ func (w *worker) step(ctx context.Context) error {
 	}
 }
 
-func (w *worker) acquire(ctx context.Context) error {
+func (w *worker) acquire(ctx context.Context) (bool, error) {
 	a, err := w.s.do(ctx, w.http, http.MethodPost, "/v1/leases", w.credential, map[string]any{
 		"request_id": fmt.Sprintf("req-%d-%d", w.id, w.asked), "pool": "seats",
 		"holder": map[string]string{"kind": "user", "id": fmt.Sprintf("user-%d", w.id)}, "instance": fmt.Sprintf("instance-%d", w.id),
 	})
 	if err != nil {
-		return nil //nolint:nilerr // the outcome is unknown: the next step asks again
+		return false, nil //nolint:nilerr // the outcome is unknown: the next step asks again
 	}
 	switch a.status {
 	case http.StatusCreated:
@@ -103,51 +107,56 @@ func (w *worker) acquire(ctx context.Context) error {
 			Generation int64  `json:"generation"`
 		}
 		if err := a.decode(&g); err != nil {
-			return fmt.Errorf("a lease that can't be read: %s: %w", a.body, err)
+			return false, fmt.Errorf("a lease that can't be read: %s: %w", a.body, err)
 		}
 		if g.ID == "" {
-			return fmt.Errorf("a lease without id: %s", a.body)
+			return false, fmt.Errorf("a lease without id: %s", a.body)
 		}
 		w.holding = &grant{Lease: g.ID, Generation: g.Generation, acked: time.Now()}
 		w.grants = append(w.grants, w.holding)
 		w.asked++
 	case http.StatusConflict:
+		if w.roomy {
+			return false, fmt.Errorf("denied, and there is room: %s", a.body)
+		}
 		w.asked++
 	case http.StatusTooManyRequests:
+		return false, nil
 	default:
-		return fmt.Errorf("acquire: status %d: %s", a.status, a.body)
+		return false, fmt.Errorf("acquire: status %d: %s", a.status, a.body)
 	}
-	return nil
+	return true, nil
 }
 
-func (w *worker) release(ctx context.Context) error {
+func (w *worker) release(ctx context.Context) (bool, error) {
 	g := w.holding
 	if !w.giving {
 		w.giving, g.released = true, time.Now()
 	}
 	a, err := w.s.do(ctx, w.http, http.MethodDelete, fmt.Sprintf("/v1/leases/%s?generation=%d", g.Lease, g.Generation), w.credential, nil)
 	if err != nil {
-		return nil //nolint:nilerr // the outcome is unknown: the next step asks again
+		return false, nil //nolint:nilerr // the outcome is unknown: the next step asks again
 	}
 	switch a.status {
 	case http.StatusOK, http.StatusGone, http.StatusNotFound: // gone: an earlier try had worked
 		w.holding, w.giving = nil, false
 	case http.StatusTooManyRequests:
+		return false, nil
 	default:
-		return fmt.Errorf("release: status %d: %s", a.status, a.body)
+		return false, fmt.Errorf("release: status %d: %s", a.status, a.body)
 	}
-	return nil
+	return true, nil
 }
 
-func (w *worker) use(ctx context.Context) error {
+func (w *worker) use(ctx context.Context) (bool, error) {
 	id := fmt.Sprintf("event-%d-%d", w.id, w.events)
 	status, err := w.record(ctx, id)
 	if err != nil || status == "" {
-		return err
+		return false, err
 	}
 	w.recorded = append(w.recorded, id)
 	w.events++
-	return nil
+	return true, nil
 }
 
 // record sends a usage event and returns its status, "" when the outcome is

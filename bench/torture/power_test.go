@@ -89,13 +89,19 @@ func everyEventIsThere(t *testing.T, workers []*worker) {
 
 func mount(t *testing.T, image, at string) string {
 	t.Helper()
+	// Without its five-second commit nothing but a sync reaches the device.
+	mountAt(t, at, "-o", "loop,commit=3600", image)
+	return at
+}
+
+// mountAt mounts on a new folder until the test ends.
+func mountAt(t *testing.T, at string, args ...string) {
+	t.Helper()
 	if err := os.Mkdir(at, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Without its five-second commit nothing but a sync reaches the device.
-	run(t, "mount", "-o", "loop,commit=3600", image, at)
+	run(t, "mount", append(args, at)...)
 	t.Cleanup(func() { run(t, "umount", at) })
-	return at
 }
 
 func run(t *testing.T, name string, args ...string) {

@@ -134,6 +134,14 @@ func (s *server) kill() {
 	s.cmd = nil
 }
 
+// ended reports whether the process ended by itself.
+func (s *server) ended() bool {
+	var state syscall.WaitStatus
+	var usage syscall.Rusage
+	pid, err := syscall.Wait4(s.cmd.Process.Pid, &state, syscall.WNOHANG, &usage)
+	return err != nil || pid == s.cmd.Process.Pid
+}
+
 // An answer is what a request brought: a status, or an error when nobody knows
 // what happened.
 type answer struct {

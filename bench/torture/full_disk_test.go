@@ -1,0 +1,212 @@
+package torture
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestFullDiskDeniesNothingAndLosesNothing fills the server's disk under load and
+// makes room again. What can't be stored is not answered as if it were, nobody
+// is denied because of it, and what needs no write goes on.
+func TestFullDiskDeniesNothingAndLosesNothing(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("mounting an image needs root; run the tests as root, or leave this one out with -skip TestFullDisk")
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	dir := t.TempDir()
+	image := filepath.Join(dir, "disk")
+	run(t, "truncate", "-s", "48M", image)
+	run(t, "mkfs.ext4", "-q", "-F", "-m", "0", image)
+	disk := mount(t, image, filepath.Join(dir, "mnt"))
+	s := install(t, filepath.Join(disk, "data"))
+	s.start()
+	defer s.kill()
+	_, credential := s.license(killPlan)
+	workers := crew(s, credential, capacity-4, seed)
+	for _, w := range workers {
+		w.roomy = true
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var acked atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		work(ctx, t, workers, &acked)
+	}()
+	for round := range rounds(1, 5) {
+		<-time.After(500 * time.Millisecond)
+		filler := filepath.Join(disk, "filler")
+		fill(t, filler)
+		refuses(t, s, workers[0], round)
+		validates(t, s, credential)
+		full := acked.Load()
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		if s.ended() { // a failed sync ends the process: one restart decides
+			t.Log("the server ended, and is started again")
+			s.kill()
+			s.start()
+		}
+		goesOn(t, s, &acked, full)
+	}
+	cancel()
+	<-done
+	stillTrue(t, s, workers)
+	everyEventIsThere(t, workers)
+	s.verifyLog()
+	sweep(t, readRecord(t, s.record), grantsOf(workers), capacity)
+	t.Logf("%d operations acknowledged", acked.Load())
+}
+
+// TestFailedDiskEndsTheServer has writes to the disk fail under load: after a
+// failed sync nobody knows what is stored, so the process ends by itself, and a
+// restart decides.
+func TestFailedDiskEndsTheServer(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("mounting an image needs root; run the tests as root, or leave this one out with -skip TestFailedDisk")
+	}
+	dir := t.TempDir()
+	below := filepath.Join(dir, "below")
+	mountAt(t, below, "-t", "tmpfs", "-o", "size=64M", "tmpfs")
+	image, at := filepath.Join(below, "disk"), filepath.Join(dir, "mnt")
+	run(t, "truncate", "-s", "256M", image) // more than there is room for
+	run(t, "mkfs.ext4", "-q", "-F", image)
+	var s *server
+	var workers []*worker
+	t.Run("fails", func(t *testing.T) {
+		s = install(t, filepath.Join(mount(t, image, at), "data"))
+		s.record = filepath.Join(dir, "record")
+		s.start()
+		t.Cleanup(s.kill)
+		_, credential := s.license(killPlan)
+		workers = crew(s, credential, capacity-4, rand.Uint64())
+		ctx, cancel := context.WithCancel(t.Context())
+		var acked atomic.Int64
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			work(ctx, t, workers, &acked)
+		}()
+		<-time.After(500 * time.Millisecond)
+		fill(t, filepath.Join(below, "filler"))
+		limit := time.Now().Add(time.Minute)
+		for !s.ended() {
+			if time.Now().After(limit) {
+				t.Fatalf("the disk fails and the server goes on:\n%s", s.log)
+			}
+			<-time.After(20 * time.Millisecond)
+		}
+		s.kill() // it has ended: this waits for its last words
+		cancel()
+		<-done
+		t.Logf("%d operations acknowledged; the server's last words: %s", acked.Load(), lastLine(s.log.String()))
+	})
+	if t.Failed() {
+		return
+	}
+	if err := os.Remove(filepath.Join(below, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	mountAt(t, at+"-again", "-o", "loop", image)
+	s.t, s.data = t, filepath.Join(at+"-again", "data")
+	s.start()
+	t.Cleanup(s.kill)
+	stillTrue(t, s, workers)
+	everyEventIsThere(t, workers)
+	s.verifyLog()
+	sweep(t, readRecord(t, s.record), grantsOf(workers), capacity)
+}
+
+func lastLine(text string) string {
+	text = strings.TrimSpace(text)
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// fill writes a file until nothing fits on the disk any more.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := make([]byte, 1<<20); len(block) >= 512; {
+		switch _, err := f.Write(block); {
+		case errors.Is(err, syscall.ENOSPC):
+			block = block[:len(block)/2]
+		case err != nil:
+			t.Fatal(err)
+		}
+	}
+	if err := f.Sync(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+}
+
+// refuses waits until usage is not recorded for want of room, and holds the
+// server to saying so: it failed, which is no denial.
+func refuses(t *testing.T, s *server, w *worker, round int) {
+	t.Helper()
+	limit := time.Now().Add(time.Minute)
+	for n := 0; time.Now().Before(limit); n++ {
+		a, err := s.do(t.Context(), w.http, http.MethodPost, "/v1/usage", w.credential, map[string]any{
+			"events": []map[string]any{{"id": fmt.Sprintf("full-%d-%d", round, n), "meter": "calls", "quantity": 1}},
+		})
+		switch {
+		case err == nil && a.status != http.StatusOK && a.status != http.StatusTooManyRequests || strings.Contains(string(a.body), "denied"):
+			t.Fatalf("the disk is full and the answer is %d %s", a.status, a.body)
+		case err != nil && strings.Contains(err.Error(), "denied"):
+			t.Fatalf("the disk is full and the answer is %v", err)
+		case err != nil:
+			t.Logf("with a full disk: %v", err)
+			return
+		}
+	}
+	t.Fatal("the disk is full and the server goes on acknowledging")
+}
+
+// validates holds the server to what needs no write: while it runs, a license's
+// document is signed for whoever asks.
+func validates(t *testing.T, s *server, credential string) {
+	t.Helper()
+	if s.ended() {
+		return // programs go on by the dates of their documents
+	}
+	for n := range 20 {
+		a, err := s.do(t.Context(), http.DefaultClient, http.MethodPost, "/v1/validate", credential, map[string]any{"product": "lathe", "nonce": fmt.Sprint("nonce-of-", n)})
+		if s.ended() {
+			return
+		}
+		if err != nil || a.status != http.StatusOK || !strings.Contains(string(a.body), `"outcome":"allowed"`) {
+			t.Errorf("validating on a full disk: %d %s %v", a.status, a.body, err)
+		}
+	}
+}
+
+// goesOn waits until changes are acknowledged again.
+func goesOn(t *testing.T, s *server, acked *atomic.Int64, since int64) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for acked.Load() <= since+20 {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("there is room again and nothing is acknowledged:\n%s", s.log)
+		}
+	}
+}
