@@ -7,7 +7,7 @@ import "time"
 const clockTolerance = 300
 
 // A clock tells the time that the ladder is read at. Its high-water mark moves with
-// signed time only, so a wrong wall clock is forgotten as soon as it is corrected.
+// signed time only, so a wrong clock is forgotten as soon as it is corrected.
 // The client's lock guards it.
 type clock struct {
 	wall func() time.Time
@@ -40,9 +40,10 @@ func (c *clock) trusted() int64 {
 }
 
 // advance takes a time out of a verified statement. Fresh says that the statement was made
-// just now: it carried our nonce.
+// just now: it carried our nonce. Only such a one can set the mark back, when a server that
+// signed with a wrong clock has been corrected: a copy of an old answer cannot.
 func (c *clock) advance(signed int64, fresh bool) {
-	if signed > c.trusted() {
+	if trusted := c.trusted(); signed > trusted || fresh && signed < trusted-clockTolerance {
 		c.signed, c.at, c.exact = signed, c.boot(), false
 	}
 	c.exact = c.exact || fresh

@@ -106,6 +106,30 @@ func TestAFirstStartWithAWrongClock(t *testing.T) {
 	}
 }
 
+// A server whose clock was wrong does no lasting harm: once it is corrected, so are its
+// programs, with its next answer. (What it signs outside of its keys' dates nobody takes.)
+func TestAServersWrongClockIsForgotten(t *testing.T) {
+	for _, wrong := range wrongClocks() {
+		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := w.options()
+				o.CacheDir = t.TempDir()
+				w.set(func() { w.now = func() time.Time { return time.Now().Add(wrong) } })
+				c := w.open(t, o)
+				_ = c.Close()
+				w.set(func() { w.now = time.Now; w.doc.Seq.Counter++ })
+				c = w.open(t, o)
+				time.Sleep(10 * time.Second)
+				wantState(t, c, license.StateValid)
+				if now := c.clock.read(); now.doubt || now.now > time.Now().Unix()+clockTolerance {
+					t.Errorf("the client's time is %v off", time.Unix(now.now, 0).Sub(time.Now()))
+				}
+			})
+		})
+	}
+}
+
 // Turning the clock back gains nothing, also across a restart.
 func TestTurningTheClockBackGainsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

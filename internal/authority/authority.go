@@ -92,7 +92,7 @@ func New(c Config) *Authority {
 	if c.Boot == nil {
 		c.Boot = bootClock()
 	}
-	a.clock = &clock{boot: c.Boot, skew: a.skew}
+	a.clock = newClock(a.db.Mark(), c.Boot, a.skew)
 	a.db.Judge = a.clock.judge
 	a.commits = commit.New(min(a.db.Writers(), maxCommitters), maxWaiting, a.apply)
 	return a

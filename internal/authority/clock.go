@@ -20,6 +20,11 @@ import (
 // and reclaiming waits for another clockSettle, in which every living holder
 // renews by the new time. A clock that was set back is never taken over while
 // the server runs; time never goes back.
+//
+// What an earlier process last saw is known when a server starts. A wall clock
+// that is before it, or more than clockFar after it, is doubted in the same way:
+// a server is rarely off for so long, and what is signed with a time to come
+// cannot be taken back.
 type clock struct {
 	mu   sync.Mutex
 	boot func() time.Duration
@@ -28,6 +33,7 @@ type clock struct {
 	wall    time.Time     // the last reading that agreed
 	at      time.Duration // on the boot clock
 	set     bool
+	resumed bool          // wall is an earlier process's, and nothing agreed with it yet
 	offset  time.Duration // of the wall clock in doubt
 	since   time.Duration // of that offset, on the boot clock
 	unsure  bool
@@ -38,7 +44,18 @@ const (
 	clockAdopt  = 15 * time.Minute
 	clockSettle = 2 * time.Hour
 	clockEvery  = time.Second
+	clockFar    = 30 * 24 * time.Hour
 )
+
+// newClock returns a clock that goes on from mark, the latest time that an
+// earlier process saw; zero is none.
+func newClock(mark time.Time, boot func() time.Duration, skew time.Duration) *clock {
+	c := &clock{boot: boot, skew: skew}
+	if !mark.IsZero() {
+		c.wall, c.at, c.set, c.resumed = mark, boot(), true, true
+	}
+	return c
+}
 
 // judge returns the time to use for a reading of the wall clock.
 func (c *clock) judge(wall time.Time) time.Time {
@@ -48,13 +65,13 @@ func (c *clock) judge(wall time.Time) time.Time {
 	expected := c.wall.Add(at - c.at)
 	offset := wall.Sub(expected)
 	switch {
-	case !c.set, offset.Abs() <= c.skew/2:
-		c.wall, c.at, c.set, c.unsure = wall, at, true, false
+	case !c.set, offset.Abs() <= c.skew/2, c.resumed && offset > 0 && offset <= clockFar:
+		c.wall, c.at, c.set, c.resumed, c.unsure = wall, at, true, false, false
 		return wall
 	case !c.unsure || (offset-c.offset).Abs() > c.skew/2:
 		c.unsure, c.offset, c.since = true, offset, at
 	case offset > 0 && at-c.since >= clockAdopt:
-		c.wall, c.at, c.unsure = wall, at, false
+		c.wall, c.at, c.resumed, c.unsure = wall, at, false, false
 		c.settled = at + clockSettle
 		return wall
 	}

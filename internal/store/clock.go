@@ -49,9 +49,20 @@ func (tx *Tx) loadMark(ctx context.Context) error {
 	if _, err := tx.row(ctx, `SELECT at FROM clock WHERE env = ''`, nil, &us); err != nil {
 		return err
 	}
-	tx.db.mark.raise(us)
+	// Not the later of it and of this process's clock, which nobody has judged yet.
+	tx.db.mark.latest.Store(us)
 	tx.db.mark.stored.Store(us)
 	return nil
+}
+
+// Mark returns the latest time that a transaction was given, of this or an
+// earlier process; zero when there was none.
+func (db *DB) Mark() time.Time {
+	us := db.mark.latest.Load()
+	if us == 0 {
+		return time.Time{}
+	}
+	return instant(us)
 }
 
 func (tx *Tx) readClock(ctx context.Context) error {
