@@ -25,6 +25,7 @@ func saved(t *testing.T, db *store.DB, recipients ...age.Recipient) (*Authority,
 	if err := note(t.Context(), a, "lic_1", "søren", "x", `quo"te`); err != nil {
 		t.Fatal(err)
 	}
+	sell(t, a)
 	if _, err := a.FeatureKey(t.Context(), owner(), "lathe", "export"); err != nil {
 		t.Fatal(err)
 	}

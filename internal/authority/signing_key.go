@@ -375,12 +375,13 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 	if err := require(p, access.ProductWrite); err != nil {
 		return nil, err
 	}
-	if !p.SeesProduct(product) {
-		return nil, notFound("product", product)
-	}
 	var k licensing.FeatureKey
 	var ok bool
-	err := a.view(ctx, func(tx *store.Tx) (err error) {
+	err := a.view(ctx, func(tx *store.Tx) error {
+		_, err := seenProduct(ctx, tx, p, product)
+		if err != nil {
+			return err
+		}
 		k, ok, err = tx.FeatureKey(ctx, p.Env, product, feature)
 		return err
 	})

@@ -177,9 +177,22 @@ func TestRootLeavesAndComesBackForACeremony(t *testing.T) {
 	})
 }
 
+// sell creates the product lathe.
+func sell(t *testing.T, a *Authority) {
+	t.Helper()
+	lathe := licensing.Product{Name: "lathe", Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}}
+	if _, err := a.CreateProduct(t.Context(), owner(), lathe); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestFeatureKeyIsMadeOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a := ready(t, db, "", nil)
+		if _, err := a.FeatureKey(t.Context(), owner(), "lathe", "export"); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("a key for a product that is not there: %v", err)
+		}
+		sell(t, a)
 		first, err := a.FeatureKey(t.Context(), owner(), "lathe", "export")
 		if err != nil {
 			t.Fatal(err)

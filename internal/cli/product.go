@@ -24,6 +24,7 @@ func (c *cli) productCommand() *cobra.Command {
 		c.showCommand("PRODUCT", "Show a product", "  copyhold product show lathe", "/v1/products", productColumns()...),
 		c.productChangeCommand(),
 		c.deleteCommand("delete", "PRODUCT", "Delete a product that has no plans", "  copyhold product delete lathe", "/v1/products"),
+		c.featureKeyCommand(), c.sealCommand(),
 	)
 }
 

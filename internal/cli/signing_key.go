@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
+	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
 )
 
 func signingKeyColumns() []column {
@@ -17,14 +20,44 @@ func signingKeyColumns() []column {
 
 func (c *cli) signingKeyCommand() *cobra.Command {
 	return group("signing-key", "The keys that sign documents, and the root that signs for them", "  copyhold signing-key list",
-		c.listCommand(listing{
-			use: "list", short: "List signing keys with their three dates", example: "  copyhold signing-key list",
-			path: "/v1/signing-keys", as: byToken, columns: signingKeyColumns(),
-		}),
-		c.signingKeyRotateCommand(), c.signingKeyWithdrawCommand(),
+		c.signingKeyListCommand(), c.signingKeyRotateCommand(), c.signingKeyWithdrawCommand(),
 		group("root", "The offline key that signs key sets", "  copyhold signing-key root show",
-			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand()),
+			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand(), c.rootImportCommand()),
 	)
+}
+
+func (c *cli) signingKeyListCommand() *cobra.Command {
+	var use string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List keys, what they are for and their three dates",
+		Example: "  copyhold signing-key list\n  copyhold signing-key list --use document",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch licensing.KeyUse(use) {
+			case "", licensing.DocumentKey, licensing.RootKey, licensing.LogKey:
+			default:
+				return usageError(cmd, "--use is document, root or log")
+			}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/signing-keys"})
+			if err != nil {
+				return err
+			}
+			var all, chosen page
+			if err := a.decode(&all); err != nil {
+				return err
+			}
+			chosen.Items = []json.RawMessage{}
+			for _, key := range all.Items {
+				if use == "" || string(rawField(key, "use")) == strconv.Quote(use) {
+					chosen.Items = append(chosen.Items, key)
+				}
+			}
+			return c.printList(chosen, signingKeyColumns()...)
+		},
+	}
+	cmd.Flags().StringVar(&use, "use", "", "only keys of this use: document, root or log")
+	return cmd
 }
 
 func (c *cli) signingKeyRotateCommand() *cobra.Command {
@@ -41,98 +74,36 @@ func (c *cli) signingKeyRotateCommand() *cobra.Command {
 
 func (c *cli) signingKeyWithdrawCommand() *cobra.Command {
 	var yes bool
-	var reason string
+	var reason, cutoff string
 	cmd := &cobra.Command{
 		Use:   "withdraw KEY",
-		Short: "Stop trusting a signing key from now on, because it may be known to others",
+		Short: "Stop trusting a signing key, because it may be known to others",
 		Long: `Withdraw publishes a key set in which the key is no longer trusted. Documents that
-it signs from now on are refused everywhere; programs replace the older ones.`,
-		Example: "  copyhold signing-key withdraw nZ0cXmQ3 --reason 'laptop stolen' --yes",
-		Args:    exactly("KEY"),
+it signs from the cutoff on, now if none is named, are refused everywhere; programs
+replace the older ones.`,
+		Example: `  copyhold signing-key withdraw nZ0cXmQ3 --reason 'laptop stolen'
+  copyhold signing-key withdraw nZ0cXmQ3 --cutoff 2026-11-20T18:00:00Z --reason 'laptop stolen' --yes`,
+		Args: exactly("KEY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"reason": reason}
+			if cutoff != "" {
+				when, err := parseTime(cutoff)
+				if err != nil {
+					return usageError(cmd, "--cutoff: %v", err)
+				}
+				body["cutoff"] = when
+			}
 			if err := c.confirm(yes, "Programs will refuse what "+args[0]+" signs."); err != nil {
 				return err
 			}
 			return c.ask(cmd.Context(), call{
 				as: byToken, method: http.MethodPost, path: "/v1/signing-keys/" + url.PathEscape(args[0]) + "/withdraw",
-				body: map[string]string{"reason": reason},
-			}, signingKeyColumns()...)
+				body: body,
+			}, append(signingKeyColumns(), column{head: "WITHDRAWN", path: "withdrawn"})...)
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
-	return cmd
-}
-
-func (c *cli) rootShowCommand() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:     "show",
-		Short:   "Show the root set, or write it to a file for pinning",
-		Example: "  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.settings()
-			if err != nil {
-				return err
-			}
-			r := call{as: anonymous, method: http.MethodGet, path: "/v1/rootset"}
-			if s.environment.value != "" {
-				r.query = url.Values{"env": {s.environment.value}}
-			}
-			a, err := c.do(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			if file == "" {
-				return c.printJSON(a.body)
-			}
-			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "root set written to %s", file)
-		},
-	}
-	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
-	return cmd
-}
-
-func (c *cli) rootExportCommand() *cobra.Command {
-	var file string
-	cmd := &cobra.Command{
-		Use:   "export --to FILE",
-		Short: "Take the root's private part out, for safe-keeping",
-		Long: `Export writes the root's private part to a new file that only you can read. Keep it
-offline, in two places. Whoever has it can sign licenses for ever.`,
-		Example: "  copyhold signing-key root export --to /media/safe/copyhold-root.key",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/export"})
-			if err != nil {
-				return err
-			}
-			return c.done(writeSecret(file, string(a.body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file)
-		},
-	}
-	cmd.Flags().StringVar(&file, "to", "", "new file to write it to")
-	required(cmd, "to")
-	return cmd
-}
-
-func (c *cli) rootRemoveCommand() *cobra.Command {
-	var yes bool
-	cmd := &cobra.Command{
-		Use:   "remove",
-		Short: "Remove the root's private part from the server, after it was exported",
-		Long: `Remove takes the root's private part off the server. Two years of signing keys are
-signed already, so the server goes on by itself; the root is needed again before
-they end.`,
-		Example: "  copyhold signing-key root remove --yes",
-		Args:    exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.confirm(yes, "The server will not be able to sign new key sets."); err != nil {
-				return err
-			}
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/remove"})
-		},
-	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().StringVar(&cutoff, "cutoff", "", "when others may have got it, as 2026-11-20 or 2026-11-20T18:00:00Z; default now")
 	return cmd
 }

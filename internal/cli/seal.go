@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"context"
+	"encoding/base64"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	copyhold "copyhold.dev/sdk"
+)
+
+func (c *cli) featureKeyCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "feature-key PRODUCT FEATURE",
+		Short: "Show the public key that data of a feature is sealed to",
+		Long: `Feature-key prints the X25519 public key of a feature, in base64; it is made when it
+is asked for the first time. The key is no secret: product seal takes it with --key
+where there is no token, as on a build machine.`,
+		Example: "  copyhold product feature-key lathe export\n  copyhold product feature-key lathe export --to export.pub",
+		Args:    exactly("PRODUCT", "FEATURE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := c.askFeatureKey(cmd.Context(), args[0], args[1])
+			if err != nil {
+				return err
+			}
+			var key struct {
+				Public string `json:"public"`
+			}
+			switch err := a.decode(&key); {
+			case err != nil:
+				return err
+			case file != "":
+				return c.done(os.WriteFile(file, []byte(key.Public+"\n"), 0o644), "public key written to %s", file)
+			case c.asJSON():
+				return c.printJSON(a.body)
+			}
+			c.printf("%s\n", key.Public)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	return cmd
+}
+
+func (c *cli) askFeatureKey(ctx context.Context, product, feature string) (answer, error) {
+	path := "/v1/products/" + url.PathEscape(product) + "/features/" + url.PathEscape(feature) + "/key"
+	return c.do(ctx, call{as: byToken, method: http.MethodPost, path: path})
+}
+
+func (c *cli) sealCommand() *cobra.Command {
+	var to, keyFile string
+	cmd := &cobra.Command{
+		Use:   "seal PRODUCT FEATURE FILE",
+		Short: "Encrypt a file that only a license with this feature opens",
+		Long: `Seal encrypts a file (- is standard input) to the key of a feature. A program opens it
+with Unseal of the SDK: the feature's key travels in its license, wrapped to its
+device, so a check that somebody patched out opens nothing. The file is encrypted on
+this machine.`,
+		Example: `  copyhold product seal lathe export export.so --to export.so.sealed
+  copyhold product seal lathe export export.so --key export.pub --to export.so.sealed`,
+		Args: exactly("PRODUCT", "FEATURE", "FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			product, feature := args[0], args[1]
+			key, err := c.featureKey(cmd.Context(), product, feature, keyFile)
+			if err != nil {
+				return err
+			}
+			data, err := c.readAll(args[2])
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			sealed, err := copyhold.Seal(key, product, feature, data)
+			if err != nil {
+				return err
+			}
+			return c.done(os.WriteFile(to, sealed, 0o644), "%s sealed to feature %s of %s: %s", args[2], feature, product, to)
+		},
+	}
+	cmd.Flags().StringVar(&to, "to", "", "file to write")
+	cmd.Flags().StringVar(&keyFile, "key", "", "file with the feature's public key, instead of asking the server")
+	required(cmd, "to")
+	return cmd
+}
+
+// readAll reads a file of any size, or standard input for "-".
+func (c *cli) readAll(name string) ([]byte, error) {
+	if name == "-" {
+		return io.ReadAll(c.program.Stdin)
+	}
+	return os.ReadFile(name)
+}
+
+// featureKey reads a feature's public key from a file, or asks the server.
+func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]byte, error) {
+	if file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, exitf(exitUsage, "%w", err)
+		}
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			return nil, exitf(exitUsage, "%s does not hold a feature's public key: %w", file, err)
+		}
+		return key, nil
+	}
+	a, err := c.askFeatureKey(ctx, product, feature)
+	if err != nil {
+		return nil, err
+	}
+	var key struct {
+		Public []byte `json:"public"`
+	}
+	err = a.decode(&key)
+	return key.Public, err
+}

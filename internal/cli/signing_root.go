@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) rootShowCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:     "show",
+		Short:   "Show the root set, or write it to a file for pinning",
+		Example: "  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := c.settings()
+			if err != nil {
+				return err
+			}
+			r := call{as: anonymous, method: http.MethodGet, path: "/v1/rootset"}
+			if s.environment.value != "" {
+				r.query = url.Values{"env": {s.environment.value}}
+			}
+			a, err := c.do(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			if file == "" {
+				return c.printJSON(a.body)
+			}
+			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "root set written to %s", file)
+		},
+	}
+	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	return cmd
+}
+
+func (c *cli) rootExportCommand() *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use:   "export --to FILE",
+		Short: "Take the root's private part out, for safe-keeping",
+		Long: `Export writes the root's private part to a new file that only you can read. Keep it
+offline, in two places. Whoever has it can sign licenses for ever.`,
+		Example: "  copyhold signing-key root export --to /media/safe/copyhold-root.key",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/export"})
+			if err != nil {
+				return err
+			}
+			return c.done(writeSecret(file, string(a.body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file)
+		},
+	}
+	cmd.Flags().StringVar(&file, "to", "", "new file to write it to")
+	required(cmd, "to")
+	return cmd
+}
+
+func (c *cli) rootRemoveCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "remove",
+		Short: "Remove the root's private part from the server, after it was exported",
+		Long: `Remove takes the root's private part off the server. Two years of signing keys are
+signed already, so the server goes on by itself; the root is needed again before
+they end.`,
+		Example: "  copyhold signing-key root remove --yes",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.confirm(yes, "The server will not be able to sign new key sets."); err != nil {
+				return err
+			}
+			_, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/remove"})
+			return c.done(err, "the root's private part is no longer on the server")
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	return cmd
+}
+
+func (c *cli) rootImportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FILE",
+		Short: "Put an exported root back, so that the server can sign key sets again",
+		Long: `Import puts the private parts of the roots back from a file that export wrote (- is
+standard input). Within ten seconds the server prepares the keys that it is short of; a
+key can be withdrawn. Afterwards remove the root again.`,
+		Example: `  copyhold signing-key root import /media/safe/copyhold-root.key
+  age -d /media/safe/copyhold-root.key.age | copyhold signing-key root import -`,
+		Args: exactly("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := c.readInput(args[0])
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			if !json.Valid(text) {
+				return exitf(exitUsage, "%s does not hold an exported root", args[0])
+			}
+			_, err = c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/import", body: json.RawMessage(text)})
+			return c.done(err, "the root is back: remove it again when the keys are prepared")
+		},
+	}
+}
