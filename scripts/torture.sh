@@ -12,7 +12,7 @@ export COPYHOLD_TORTURE=1 CGO_ENABLED=1
 
 faults() { # name pattern
   echo "== $1"
-  go test -count=1 -timeout 60m -v -run "$2" ./bench/torture/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+  go test -count=1 -timeout 3h -v -run "$2" ./bench/torture/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 
 want kill && faults "killed processes" 'TestKill'
@@ -21,7 +21,7 @@ want disk && faults "a disk that is full, and one that fails" 'TestFullDisk|Test
 want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
   echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"
-  go test -race -count=1 -timeout 60m -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+  go test -race -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 want vectors && {
   echo "== every check of the verifier has a vector"

@@ -2,12 +2,16 @@ package authority
 
 import (
 	"context"
+	"database/sql"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
 	"copyhold.dev/sdk/license"
 )
 
@@ -43,6 +47,91 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 			if released.Load()+renewed.Load() != leases || counter != charged || counter != live || counter != before-released.Load() {
 				t.Fatalf("%d of %d released and %d renewed: %d counted, %d charged, %d live", released.Load(), leases, renewed.Load(), counter, charged, live)
 			}
+		}
+	})
+}
+
+// TestARenewalDoesNotReviveWhatAnotherServerEnded ends a lease on one server
+// while the renewal at the other has begun and waits for the pool.
+func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	a := newDesk(t, connect(t, url))
+	b := a.beside(t, connect(t, url))
+	raw, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	l := a.acquire(t, ask("seats", 1)).Lease
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	renewed := make(chan error, 1)
+	var renew sync.Once
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		pools, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}})
+		if err != nil {
+			return err
+		}
+		renew.Do(func() {
+			go func() {
+				_, err := b.Renew(ctx, b.p, RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce"})
+				renewed <- err
+			}()
+			for waiting := 0; waiting == 0 && err == nil; {
+				err = raw.QueryRowContext(ctx, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		ended, err := tx.Release(ctx, []store.Release{{Env: testEnv, License: a.p.License, Lease: l.ID, Generation: 1}}, tx.Now(), tx.Now().Add(licensing.Remembered))
+		pools[0].Held -= int64(len(ended))
+		pools[0].Leases -= int64(len(ended))
+		return errors.Join(err, tx.PutPools(ctx, []*store.Pool{&pools[0]}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-renewed; err != nil && licensing.CodeOf(err) != licensing.Gone {
+		t.Errorf("renewing: %v", err)
+	}
+	if counter, charged, live := a.held(t, "seats"); counter != live || counter != charged {
+		t.Errorf("counter %d, charged %d, live %d", counter, charged, live)
+	}
+}
+
+// TestWhatIsTakenAwayIsNotGrantedMeanwhile lowers a capacity to what is held on
+// one server while others ask for more at the other.
+func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *desk) {
+		rev, err := licensing.NewRevision(testPlan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for round := range 10 {
+			a.p = a.issue(t, rev)
+			b.p = a.p
+			for n := range 2 {
+				b.acquire(t, ask("seats", n))
+			}
+			var refused atomic.Bool
+			parallel(9, func(n int) {
+				if n > 0 {
+					if _, err := b.Acquire(t.Context(), b.p, ask("seats", 10+n)); err != nil {
+						t.Error(err)
+					}
+					return
+				}
+				_, err := a.ChangeLicense(t.Context(), owner(), a.p.License, ChangeRequest{Capacity: map[string]int64{"seats": 2}, Reason: "fewer"})
+				if err != nil && licensing.CodeOf(err) != licensing.Conflict {
+					t.Error(err)
+				}
+				refused.Store(err != nil)
+			})
+			if counter, _, live := a.held(t, "seats"); !refused.Load() && (counter != 2 || live != 2) {
+				t.Fatalf("round %d: capacity is 2 and %d are held by %d", round, counter, live)
+			}
+			a.clock.pass(time.Second)
 		}
 	})
 }

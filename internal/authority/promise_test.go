@@ -472,3 +472,30 @@ func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
 		t.Error("a clock set back was taken over")
 	}
 }
+
+// TestABatchThatFailsFailsOnlyWhoMadeItFail puts a license that can't be read
+// into one batch with others.
+func TestABatchThatFailsFailsOnlyWhoMadeItFail(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		rev, err := licensing.NewRevision(testPlan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		rev.ID = "rev_none"
+		broken := d.issue(t, rev)
+		parallel(40, func(n int) {
+			if n%4 == 0 {
+				if g, err := d.Acquire(t.Context(), broken, ask("big", n)); err == nil {
+					t.Errorf("a license of no revision: %+v", g.Decision)
+				}
+				return
+			}
+			if g, err := d.Acquire(t.Context(), d.p, ask("big", n)); err != nil || g.Lease == nil {
+				t.Errorf("a neighbour failed: %v %+v", err, g.Decision)
+			}
+		})
+		if counter, charged, live := d.held(t, "big"); counter != 30 || charged != 30 || live != 30 {
+			t.Errorf("counter %d, charged %d, live %d; want 30 each", counter, charged, live)
+		}
+	})
+}

@@ -40,21 +40,24 @@ func servers(t *testing.T, fn func(t *testing.T, a, b *desk)) {
 	})
 	t.Run("postgres", func(t *testing.T) {
 		url := storetest.PostgresURL(t)
-		open := func() *store.DB {
-			db, err := postgres.Open(t.Context(), url)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() {
-				if err := db.Close(); err != nil {
-					t.Error(err)
-				}
-			})
-			return db
-		}
-		a := newDesk(t, open())
-		fn(t, a, a.beside(t, open()))
+		a := newDesk(t, connect(t, url))
+		fn(t, a, a.beside(t, connect(t, url)))
 	})
+}
+
+// connect opens a PostgreSQL database until the test ends.
+func connect(t *testing.T, url string) *store.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
 }
 
 // beside starts another server with the same keys, clock and license.

@@ -26,7 +26,7 @@ var (
 		WHERE lease.env = v.column1 AND lease.id = v.column2 AND lease.license = v.column3 AND +lease.ended_at = 0
 		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
-		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, "l")
+		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR UPDATE OF l")
 	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 

@@ -14,10 +14,11 @@ type LicenseKey struct {
 	ID  licensing.LicenseID
 }
 
-var licenseSeqs = newMany(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUES `, 2, "tt", `) v
-	CROSS JOIN license l WHERE l.env = v.column1 AND l.id = v.column2`)
+var licenseSeqs = newLocking(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUES `, 2, "tt", `) v
+	CROSS JOIN license l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR KEY SHARE OF l")
 
-// LicenseSeqs returns the seq of each of the licenses that exist.
+// LicenseSeqs returns the seq of each of the licenses that exist. In a
+// transaction that writes nobody changes these licenses until the commit.
 func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKey]license.Seq, error) {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {

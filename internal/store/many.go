@@ -32,11 +32,11 @@ func newMany(head string, columns int, casts, tail string) many {
 	return m
 }
 
-// newLocking makes the texts of a SELECT whose rows of table stay locked.
-func newLocking(head string, columns int, casts, tail, table string) many {
+// newLocking makes the texts of a SELECT whose rows stay locked, as lock says.
+func newLocking(head string, columns int, casts, tail, lock string) many {
 	m := newMany(head, columns, casts, tail)
 	for i, t := range m.texts {
-		m.locking[i] = t + " FOR UPDATE OF " + table
+		m.locking[i] = t + lock
 	}
 	return m
 }

@@ -29,7 +29,7 @@ const poolColumns = `p.env, p.license, p.name, p.held, p.leases, p.waiting, p.ti
 var (
 	lockPools = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN pool p WHERE p.env = v.column1 AND p.license = v.column2 AND p.name = v.column3
-		ORDER BY p.env, p.license, p.name`, "p")
+		ORDER BY p.env, p.license, p.name`, " FOR UPDATE OF p")
 	makePools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
 		10, "", ` ON CONFLICT (env, license, name) DO NOTHING`)
 	putPools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,

@@ -18,7 +18,7 @@ var (
 		ended_at = v.column6, ended_by = v.column7 FROM (VALUES `, 7, "ttiitit", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2`)
 	readTickets = newLocking(`SELECT `+ticketColumns+` FROM (VALUES `, 2, "tt", `) v
-		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`, "t")
+		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`, " FOR UPDATE OF t")
 	keepTickets = newMany(`UPDATE ticket SET alive_until = v.column3 FROM (VALUES `, 3, "tti", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2 AND +ticket.ended_at = 0`)
 	forgetTickets = newMany(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
