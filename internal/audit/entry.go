@@ -1,7 +1,6 @@
 package audit
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -100,7 +99,10 @@ type Row struct {
 
 // NewRow returns an empty row; id is unique in its environment and is part of
 // every leaf, so that entries can't be moved between rows.
-func NewRow(id string) *Row { return &Row{id: id, body: []byte{'['}} }
+func NewRow(id string) *Row { return &Row{id: id, body: append(make([]byte, 0, rowSpace), '[')} }
+
+// rowSpace is room for a few entries before a row has to grow.
+const rowSpace = 4 << 10
 
 // Add appends an event and returns its leaf hash. It fails if the event's data
 // is not valid JSON. The subject of an event of type licensing.PayloadErased is
@@ -138,8 +140,14 @@ func (r *Row) Len() int { return len(r.hash) }
 // Licenses returns the licenses that the row's entries are about, each once.
 func (r *Row) Licenses() []licensing.LicenseID { return slices.Clone(r.licenses) }
 
-// Body returns the row as it is stored: a JSON array of entries.
-func (r *Row) Body() []byte { return append(bytes.Clone(r.body), ']') }
+// Body returns the row as it is stored: a JSON array of entries. It holds until
+// the next entry is added.
+func (r *Row) Body() []byte {
+	r.body = append(r.body, ']')
+	body := r.body
+	r.body = body[:len(body)-1]
+	return body
+}
 
 // Leaves returns the leaf hashes of the row's entries, one after the other.
 func (r *Row) Leaves() []byte {
@@ -198,7 +206,9 @@ func encodePayload(e licensing.Event) ([]byte, error) {
 
 func appendLeaf(b []byte, e licensing.Event, row string, n int, digest string) []byte {
 	b = append(b, `{"id":`...)
-	b = appendString(b, row+"/"+strconv.Itoa(n))
+	b = appendString(b, row)
+	b = strconv.AppendInt(append(b[:len(b)-1], '/'), int64(n), 10)
+	b = append(b, '"')
 	b = appendField(b, "env", string(e.Env))
 	b = strconv.AppendInt(append(b, `,"at":`...), e.At.UnixMicro(), 10)
 	b = appendField(b, "type", e.Type)

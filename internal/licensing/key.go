@@ -19,12 +19,23 @@ const (
 // 4 of id, all random.
 func NewKey(id [4]byte, secret [16]byte) (KeyID, string) {
 	digits := encodeDigits(id[:], idDigits) + encodeDigits(secret[:], keyDigits-idDigits-sumDigits)
-	digits += checksum(digits)
-	groups := make([]string, 0, keyDigits/5)
-	for i := 0; i < keyDigits; i += 5 {
-		groups = append(groups, strings.ToUpper(digits[i:i+5]))
+	return canonical(digits + checksum(digits))
+}
+
+// canonical returns the public id and the key that digits are written as.
+func canonical(digits string) (KeyID, string) {
+	b := append(make([]byte, 0, len(keyPrefix)+keyDigits+keyDigits/5), keyPrefix...)
+	for i, c := range []byte(digits) {
+		if i > 0 && i%5 == 0 {
+			b = append(b, '-')
+		}
+		if 'a' <= c && c <= 'z' {
+			c -= 'a' - 'A'
+		}
+		b = append(b, c)
 	}
-	return KeyID(groups[0]), keyPrefix + strings.Join(groups, "-")
+	key := string(b)
+	return KeyID(key[len(keyPrefix):][:idDigits]), key
 }
 
 // ParseKey returns the public id and the canonical form of a key that a person
@@ -40,12 +51,8 @@ func ParseKey(s string) (KeyID, string, error) {
 	if checksum(body) != digits[keyDigits-sumDigits:] {
 		return "", "", Errorf(Invalid, "this license key has a typing mistake: its checksum does not agree")
 	}
-	up := strings.ToUpper(digits)
-	groups := make([]string, 0, keyDigits/5)
-	for i := 0; i < keyDigits; i += 5 {
-		groups = append(groups, up[i:i+5])
-	}
-	return KeyID(groups[0]), keyPrefix + strings.Join(groups, "-"), nil
+	id, key := canonical(digits)
+	return id, key, nil
 }
 
 // foldKey returns the digits of a typed key in canonical form.
@@ -53,20 +60,27 @@ func foldKey(s string) (string, bool) {
 	if len(s) > 128 {
 		return "", false
 	}
-	var b strings.Builder
-	for _, c := range []byte(strings.ToLower(s)) {
+	b := make([]byte, 0, 128)
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
 		switch c {
 		case ' ', '-', '\t', '\r', '\n':
 		case 'o':
-			b.WriteByte('0')
+			b = append(b, '0')
 		case 'i', 'l':
-			b.WriteByte('1')
+			b = append(b, '1')
 		default:
-			b.WriteByte(c)
+			b = append(b, c)
 		}
 	}
-	digits, found := strings.CutPrefix(b.String(), "ch")
-	return digits, found && strings.Trim(digits, crockford) == ""
+	digits, found := strings.CutPrefix(string(b), "ch")
+	for i := range len(digits) {
+		found = found && strings.IndexByte(crockford, digits[i]) >= 0
+	}
+	return digits, found
 }
 
 // encodeDigits returns the first n digits of b, leading zero bits added so
