@@ -169,9 +169,13 @@ func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
 // commit ends tx. What it cannot prove undone it calls unknown.
 func (tx *Tx) commit(ctx context.Context) error {
 	// A caller who leaves must not tear a commit that others may share.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	db := tx.db
+	if db.Shared() { // otherwise there is nobody to wait for
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, commitLimit)
+		defer cancel()
+	}
 	err := tx.session.run(ctx, "COMMIT")
 	switch {
 	case err == nil && tx.writes && db.engine.Replicated != nil:

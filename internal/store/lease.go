@@ -62,7 +62,8 @@ func encodeAsker(a licensing.Asker) (string, error) {
 
 func flag(b bool) int64 { return int64(btoi(b)) }
 
-// InsertLeases stores new leases.
+// InsertLeases stores new leases. The arguments are of the types that drivers
+// know: for others package sql looks at each by reflection, and copies it.
 func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error {
 	args := make([]any, 0, 20*len(leases))
 	for _, l := range leases {
@@ -70,9 +71,9 @@ func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error
 		if err != nil {
 			return err
 		}
-		args = append(args, l.Env, l.ID, l.License, l.Pool, l.Holder, l.Instance, l.Units, l.Charge, l.Generation,
+		args = append(args, string(l.Env), string(l.ID), string(l.License), l.Pool, l.Holder, l.Instance, l.Units, l.Charge, l.Generation,
 			micros(l.Granted), micros(l.Renewed), micros(l.Expires), flag(l.Borrowed), l.Nonce, micros(l.Cloned),
-			micros(l.Ended), l.EndedBy, micros(l.Due), l.Requests, asker)
+			micros(l.Ended), string(l.EndedBy), micros(l.Due), l.Requests, asker)
 	}
 	_, err := tx.execMany(ctx, &insertLeases, args)
 	return err
@@ -87,8 +88,8 @@ func (tx *Tx) PutLeases(ctx context.Context, leases []*licensing.Lease) error {
 		if err != nil {
 			return err
 		}
-		args = append(args, l.Env, l.ID, l.Units, l.Charge, l.Generation, micros(l.Renewed), micros(l.Expires), flag(l.Borrowed),
-			l.Nonce, micros(l.Cloned), micros(l.Ended), l.EndedBy, micros(l.Due), l.Requests, asker)
+		args = append(args, string(l.Env), string(l.ID), l.Units, l.Charge, l.Generation, micros(l.Renewed), micros(l.Expires), flag(l.Borrowed),
+			l.Nonce, micros(l.Cloned), micros(l.Ended), string(l.EndedBy), micros(l.Due), l.Requests, asker)
 	}
 	_, err := tx.execMany(ctx, &putLeases, args)
 	return err
@@ -116,8 +117,9 @@ type Released struct {
 // those: it reads and writes in one statement.
 func (tx *Tx) Release(ctx context.Context, releases []Release, now, forget time.Time) ([]Released, error) {
 	args := make([]any, 0, 7*len(releases))
+	var at, by, due any = micros(now), string(licensing.EndReleased), micros(forget)
 	for _, r := range releases {
-		args = append(args, r.Env, r.Lease, r.License, r.Generation, micros(now), licensing.EndReleased, micros(forget))
+		args = append(args, string(r.Env), string(r.Lease), string(r.License), r.Generation, at, by, due)
 	}
 	out := make([]Released, 0, len(releases))
 	err := tx.queryMany(ctx, &endLeases, args, func(rows *sql.Rows) error {

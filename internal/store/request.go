@@ -50,7 +50,7 @@ var (
 func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
 	args := make([]any, 0, 7*len(asks))
 	for i, a := range asks {
-		args = append(args, i, a.Env, a.License, a.Name, a.Request, a.Holder, a.Instance)
+		args = append(args, int64(i), string(a.Env), string(a.License), a.Name, a.Request, a.Holder, a.Instance)
 	}
 	var found map[int]Known
 	err := tx.queryMany(ctx, &lookUpAsks, args, func(rows *sql.Rows) error {
@@ -79,7 +79,7 @@ func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
 func (tx *Tx) PutRequests(ctx context.Context, requests []Request) error {
 	args := make([]any, 0, 7*len(requests))
 	for _, r := range requests {
-		args = append(args, r.Env, r.License, r.ID, r.Body, r.Lease, r.Ticket, micros(r.At))
+		args = append(args, string(r.Env), string(r.License), r.ID, r.Body, string(r.Lease), string(r.Ticket), micros(r.At))
 	}
 	_, err := tx.execMany(ctx, &putRequests, args)
 	return err
