@@ -25,14 +25,20 @@ func (c *cli) checkCommand() *cobra.Command {
 	var units int64
 	var who holder
 	cmd := &cobra.Command{
-		Use:   "check --feature FEATURE | --pool POOL | --meter METER",
+		Use:   "check [FEATURE | --pool POOL | --meter METER]",
 		Short: "Ask what a license would allow, without taking anything",
 		Long:  "Check asks the server with a license key and changes nothing. Exit status 3: denied.",
-		Example: `  copyhold check --feature export --key-file ./license.key
+		Example: `  copyhold check export --key-file ./license.key
   copyhold check --pool seats --units 2
   copyhold check --meter calls --quantity 100 --output json`,
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 1 && feature == "":
+				feature = args[0]
+			case len(args) > 0:
+				return usageError(cmd, "name one feature")
+			}
 			body := map[string]any{}
 			for member, value := range map[string]string{"feature": feature, "pool": pool, "meter": meter} {
 				if value != "" {
@@ -40,7 +46,7 @@ func (c *cli) checkCommand() *cobra.Command {
 				}
 			}
 			if len(body) != 1 {
-				return usageError(cmd, "name one of --feature, --pool and --meter")
+				return usageError(cmd, "name a feature, a --pool or a --meter, and only one of them")
 			}
 			if pool != "" {
 				body["units"] = units
@@ -55,7 +61,7 @@ func (c *cli) checkCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&feature, "feature", "", "is it on")
+	flags.StringVar(&feature, "feature", "", "is it on; the same as an argument")
 	flags.StringVar(&pool, "pool", "", "are units free")
 	flags.StringVar(&meter, "meter", "", "is quota left")
 	flags.Int64Var(&units, "units", 1, "units of the pool")

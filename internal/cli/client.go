@@ -85,7 +85,7 @@ func (p *problem) Error() string {
 	}
 	switch {
 	case p.Decision != nil:
-		return fmt.Sprintf("denied: %s (%s)", p.Decision.Reason, p.Decision.Code)
+		return "denied: " + denialText(*p.Decision)
 	case p.Code == "":
 		return text
 	}

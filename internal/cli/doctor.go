@@ -38,7 +38,7 @@ Exit status 1: something failed.`,
 				return err
 			}
 			d := &doctor{}
-			d.folder(loaded.Config)
+			d.folder(loaded)
 			d.sealing(c, loaded.Config)
 			if err := c.examineServer(cmd.Context(), d); err != nil {
 				return err
@@ -67,10 +67,10 @@ func (d *doctor) note(check, outcome, format string, args ...any) {
 }
 
 // folder checks the data folder's modes and the space left. No folder is no
-// fault: this machine may run clients only.
-func (d *doctor) folder(settings config.Config) {
+// fault unless one was named: this machine may run clients only.
+func (d *doctor) folder(settings config.Loaded) {
 	info, err := os.Stat(settings.Data)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && settings.Origin("data") == "default" {
 		d.note("data folder", "ok", "%s does not exist yet: no server has run here", settings.Data)
 		return
 	}

@@ -85,11 +85,25 @@ free in time, or no server answered.`,
 	return cmd
 }
 
-func (c *cli) printSeat(s answer) error {
-	return c.printRecord(s.body,
-		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"},
+// printSeat prints what was granted. People also read until when the lease lasts,
+// which is in the signed document.
+func (c *cli) printSeat(a answer) error {
+	if c.asJSON() {
+		return c.printJSON(a.body)
+	}
+	var r record
+	var granted seat
+	if err := errors.Join(readRecord(a.body, &r), a.decode(&granted)); err != nil {
+		return err
+	}
+	if ends := granted.dates().Expires; ends > 0 {
+		r["until"] = timeText(ends) + ", unless it is renewed"
+	}
+	c.printFields(r,
+		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"}, column{head: "UNTIL", path: "until"},
 		column{head: "DECISION", path: "decision.code"}, column{head: "REASON", path: "decision.reason"},
 		column{head: "TICKET", path: "ticket"})
+	return nil
 }
 
 // refusedSeat prints a denial's decision for programs, and leaves the words to

@@ -8,9 +8,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 )
 
@@ -65,8 +68,11 @@ func readPlans(names []string) ([]policy.File, error) {
 func (c *cli) planShowCommand() *cobra.Command {
 	var revision string
 	cmd := &cobra.Command{
-		Use:     "show PLAN",
-		Short:   "Show a plan as it is in force, or one revision of it",
+		Use:   "show PLAN",
+		Short: "Show a plan as it is in force, or one revision of it",
+		Long: `Show prints a plan's file as it was applied and, as comments below it, what its numbers
+amount to: how long a revocation takes to reach everyone, and how long a lost holder
+keeps its units.`,
 		Example: "  copyhold plan show studio\n  copyhold plan show studio --revision 3f9a1c0b7d2e",
 		Args:    exactly("PLAN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -81,16 +87,24 @@ func (c *cli) planShowCommand() *cobra.Command {
 			if c.asJSON() {
 				return c.printJSON(a.body)
 			}
-			var text string
-			if json.Unmarshal(rawField(a.body, "text"), &text) == nil && text != "" {
-				c.printf("%s", text)
-				return nil
+			var plan authority.PlanDetail
+			if err := a.decode(&plan); err != nil {
+				return err
 			}
-			return c.printJSON(a.body)
+			c.printf("%s\n", strings.TrimSuffix(plan.Text, "\n"))
+			c.printBounds("# ", plan.Bounds)
+			return nil
 		},
 	}
 	cmd.Flags().StringVar(&revision, "revision", "", "this revision instead of the one in force")
 	return cmd
+}
+
+// printBounds prints what a plan's numbers amount to.
+func (c *cli) printBounds(indent string, b licensing.Bounds) {
+	for line := range strings.Lines(b.String()) {
+		c.printf("%s%s", indent, line)
+	}
 }
 
 func (c *cli) planDiffCommand() *cobra.Command {

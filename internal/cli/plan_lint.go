@@ -13,7 +13,9 @@ func (c *cli) planLintCommand() *cobra.Command {
 		Use:   "lint FILE...",
 		Short: "Check plan files without a server",
 		Long: `Lint reads plan files and names every fault with its line: what cannot be read, what
-contradicts itself, what a stated bound forbids. A folder stands for the *.yaml in it.
+contradicts itself, what a stated bound forbids; and what each plan's numbers amount to:
+how long a revocation takes at worst, and how long a lost holder keeps its units. A
+folder stands for the *.yaml in it.
 Exit status 1: a plan has errors; warnings alone are no failure.`,
 		Example: "  copyhold plan lint examples/plans\n  copyhold plan lint plans/studio.yaml --kind production --output json",
 		Args:    atLeast("FILE"),
@@ -29,25 +31,42 @@ Exit status 1: a plan has errors; warnings alone are no failure.`,
 			}
 			sources, findings := policy.Read(files)
 			findings = append(findings, policy.Lint(sources, licensing.Kind(kind))...)
-			return c.printLint(findings, len(sources), len(files))
+			return c.printLint(findings, sources, len(files))
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", string(licensing.Production), "environment the plans are for: production, staging or development")
 	return cmd
 }
 
-func (c *cli) printLint(findings []policy.Finding, plans, files int) error {
+func (c *cli) printLint(findings []policy.Finding, plans []policy.Source, files int) error {
 	if c.asJSON() {
-		if err := c.printJSON(map[string]any{"plans": plans, "files": files, "findings": append([]policy.Finding{}, findings...)}); err != nil {
+		if err := c.printJSON(lintReport(findings, plans, files)); err != nil {
 			return err
 		}
 	} else {
 		for _, f := range findings {
 			c.printf("%s\n", f)
 		}
+		for _, s := range plans {
+			c.printf("plan %s\n", s.Plan.Name)
+			c.printBounds("  ", s.Plan.Bounds())
+		}
 	}
 	if policy.HasErrors(findings) {
 		return &exit{status: exitFailed}
 	}
-	return c.done(nil, "%d plans in %d files: %s", plans, files, c.tint("ok"))
+	return c.done(nil, "%d plans in %d files: %s", len(plans), files, c.tint("ok"))
+}
+
+func lintReport(findings []policy.Finding, plans []policy.Source, files int) map[string]any {
+	type bounded struct {
+		Product licensing.ProductName `json:"product"`
+		Plan    licensing.PlanName    `json:"plan"`
+		licensing.Bounds
+	}
+	bounds := make([]bounded, len(plans))
+	for i, s := range plans {
+		bounds[i] = bounded{s.Plan.Product, s.Plan.Name, s.Plan.Bounds()}
+	}
+	return map[string]any{"plans": len(plans), "files": files, "findings": append([]policy.Finding{}, findings...), "bounds": bounds}
 }

@@ -177,7 +177,7 @@ func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error
 		case err != nil && (!isProblem || p.exitStatus() != exitUnavailable):
 			return a, err
 		case want.Wait == 0 && err == nil:
-			return a, errors.Join(exitf(exitUnavailable, "every unit is taken and others queue: --wait waits for one"), c.giveUp(ctx, a))
+			return a, errors.Join(queueFull(a), c.giveUp(ctx, a))
 		case want.Wait == 0:
 			return a, err
 		}
@@ -199,6 +199,15 @@ func (c *client) holding(seconds int64) *client {
 	return &patient
 }
 
+// queueFull says to somebody who does not wait what is taken, and how to wait.
+func queueFull(queued answer) error {
+	d, err := decisionOf(queued.body)
+	if err != nil {
+		return err
+	}
+	return exitf(exitUnavailable, "%s\n  --wait waits in the queue for one", denialText(d))
+}
+
 // giveUp leaves the queue.
 func (c *client) giveUp(ctx context.Context, queued answer) error {
 	var s seat
@@ -218,7 +227,7 @@ func grantedOr(a answer) error {
 	if err != nil {
 		return err
 	}
-	return exitf(exitDenied, "%s (%s)", d.Reason, d.Code)
+	return exitf(exitDenied, "%s", denialText(d))
 }
 
 func (c *client) renewSeat(ctx context.Context, s seat, instance string) (seat, error) {

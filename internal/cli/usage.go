@@ -84,7 +84,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, event map[string]any) error {
 	case err != nil:
 		return err
 	case r.Status == "denied":
-		return exitf(exitDenied, "%s (%s)", r.Decision.Reason, r.Decision.Code)
+		return exitf(exitDenied, "denied: %s", denialText(r.Decision))
 	case r.Status == "invalid":
 		return exitf(exitFailed, "%s (%s)", r.Decision.Reason, r.Decision.Code)
 	}
