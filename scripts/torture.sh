@@ -12,7 +12,7 @@ export COPYHOLD_TORTURE=1 CGO_ENABLED=1
 
 faults() { # name pattern
   echo "== $1"
-  go test -count=1 -timeout 3h -v -run "$2" ./bench/torture/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+  go test -count=1 -timeout 60m -v -run "$2" ./bench/torture/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 
 want kill && faults "killed processes" 'TestKill'

@@ -347,6 +347,34 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 	})
 }
 
+// Whoever lost the answer to a renewal gives the unit back all the same.
+func TestALostRenewalIsGivenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		l := acquire(t, c, AcquireOptions{})
+		var lost atomic.Int32
+		w.between(func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, "/renew") {
+					if lost.Add(1) == 1 {
+						next.ServeHTTP(discard{rw.Header()}, r)
+					}
+					panic(http.ErrAbortHandler)
+				}
+				next.ServeHTTP(rw, r)
+			})
+		})
+		time.Sleep(5*time.Minute + 2*time.Second)
+		if lost.Load() == 0 {
+			t.Fatal("nothing was renewed")
+		}
+		if err := l.Release(t.Context()); err != nil || w.live() != 0 {
+			t.Errorf("releasing: %v; %d are still held", err, w.live())
+		}
+	})
+}
+
 func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

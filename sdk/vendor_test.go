@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -312,6 +313,11 @@ func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 
 func (v *vendor) serveRelease(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
+	generation, _ := strconv.ParseInt(r.URL.Query().Get("generation"), 10, 64)
+	if h := v.leases[id]; h != nil && h.generation != generation && (h.generation != generation+1 || h.nonce != r.URL.Query().Get("nonce")) {
+		write(w, 409, map[string]any{"title": "Conflict", "code": "conflict"})
+		return
+	}
 	delete(v.leases, id)
 	write(w, 200, map[string]any{"id": id, "free_at": v.now().Unix()})
 }
