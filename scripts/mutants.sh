@@ -23,7 +23,7 @@ for patch in "${patches[@]}"; do
   rm -rf "$copy/tree" && mkdir "$copy/tree"
   git ls-files -z | xargs -0 cp --parents -t "$copy/tree" 2>/dev/null
   cd "$copy/tree"
-  git apply --whitespace=nowarn "$patch" 2>"$copy/apply" || { echo "$name: stale, does not apply:"; cat "$copy/apply"; exit 1; }
+  git apply --unidiff-zero --whitespace=nowarn "$patch" 2>"$copy/apply" || { echo "$name: stale, does not apply:"; cat "$copy/apply"; exit 1; }
   cd "${dir:-.}"
   go build ./... >"$copy/build" 2>&1 || { echo "$name: stale, does not build:"; cat "$copy/build"; exit 1; }
   total=$((total + 1))
