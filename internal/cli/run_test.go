@@ -29,6 +29,7 @@ type bench struct {
 	key    string // file
 	pool   string
 	client *client
+	data   string
 }
 
 // startBench serves the demo's example; plan is the license that is used.
@@ -39,7 +40,7 @@ func startBench(t *testing.T, plan, pool string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, server: s, pool: pool, key: filepath.Join(data, "keys", plan+".key")}
+	b := &bench{t: t, server: s, pool: pool, data: data, key: filepath.Join(data, "keys", plan+".key")}
 	t.Cleanup(func() {
 		if b.server != nil {
 			b.stop()
@@ -64,6 +65,16 @@ func (b *bench) stop() {
 		b.t.Error(err)
 	}
 	b.server = nil
+}
+
+// again starts the server anew, at the address it had.
+func (b *bench) again() {
+	b.t.Helper()
+	s, err := startTestServerAt(strings.TrimPrefix(b.client.settings.url.value, "http://"), b.data, demoEnvironments())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.server = s
 }
 
 // held asks the server how many units are held.
@@ -271,6 +282,21 @@ func TestARunningCommandOutlivesTheServer(t *testing.T) {
 	if got := r.status(); got != 5 {
 		t.Errorf("exit status %d: %s", got, r.errs)
 	}
+}
+
+// A seat whose command ended while no server was there is given back as soon as
+// one is: copyhold run has ended by then, its keeper has not.
+func TestASeatIsBackOnceTheServerIs(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	r := b.run(nil, "sh", "-c", untilInputEnds)
+	r.expect("started")
+	b.stop()
+	r.input.Close()
+	if got := r.status(); got != 0 {
+		t.Errorf("exit status %d: %s", got, r.errs)
+	}
+	b.again()
+	b.within(12*time.Second, 0)
 }
 
 func TestUnavailableIsNeverADenial(t *testing.T) {

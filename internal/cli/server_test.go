@@ -25,7 +25,11 @@ type testServer struct {
 
 // startTestServer serves a data folder on a free port.
 func startTestServer(data string, first []licensing.Environment) (*testServer, error) {
-	loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": "127.0.0.1:0", "shutdown": "2s"}})
+	return startTestServerAt("127.0.0.1:0", data, first)
+}
+
+func startTestServerAt(address, data string, first []licensing.Environment) (*testServer, error) {
+	loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": address, "shutdown": "2s"}})
 	if err != nil {
 		return nil, err
 	}
