@@ -21,43 +21,6 @@ func licenseColumns() []column {
 	}
 }
 
-func licenseDetails() []column {
-	return append(licenseColumns(),
-		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
-		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
-		column{head: "EXCEPTIONS", path: "exceptions"}, column{head: "SCHEDULED", path: "scheduled"}, column{head: "KEYS", path: "keys", as: keysText})
-}
-
-// grantsText writes add-ons as they are typed: render-farm, seats-5=2.
-func grantsText(value any) string {
-	return listText(value, func(g map[string]any) string {
-		if n := plain(g["quantity"]); n != "1" && n != "-" {
-			return plain(g["addon"]) + "=" + n
-		}
-		return plain(g["addon"])
-	})
-}
-
-func keysText(value any) string {
-	return listText(value, func(k map[string]any) string { return plain(k["id"]) })
-}
-
-func listText(value any, text func(map[string]any) string) string {
-	items, ok := value.([]any)
-	if !ok {
-		return plain(value)
-	}
-	parts := make([]string, 0, len(items))
-	for _, item := range items {
-		if object, ok := item.(map[string]any); ok {
-			parts = append(parts, text(object))
-		} else {
-			parts = append(parts, plain(item))
-		}
-	}
-	return orDash(strings.Join(parts, ", "))
-}
-
 func (c *cli) licenseCommand() *cobra.Command {
 	return group("license", "Plans granted to customers", "  copyhold license list",
 		c.licenseIssueCommand(),
@@ -70,7 +33,7 @@ func (c *cli) licenseCommand() *cobra.Command {
 				{"reference", "only the one with this number of yours"}, {"ends-before", "only those that end before this date"},
 			},
 		}),
-		c.showCommand("LICENSE", "Show a license", "  copyhold license show lic_01jd0000000000000000000000", "/v1/licenses", licenseDetails()...),
+		c.licenseShowCommand(),
 		c.licenseChangeCommand(), c.licenseExtendCommand(), c.licenseRenewCommand(),
 		c.licenseTurnCommand("suspend", "Stop a license until it is reinstated", "payment overdue"),
 		c.licenseTurnCommand("reinstate", "End a suspension", "paid"),
@@ -95,14 +58,6 @@ func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
 		return err
 	}
 	return c.printLicense(a)
-}
-
-// printLicense prints the license in an answer, which may stand in a member.
-func (c *cli) printLicense(a answer) error {
-	if inner := rawField(a.body, "license"); len(inner) > 0 && inner[0] == '{' && !c.asJSON() {
-		a.body = inner
-	}
-	return c.printRecord(a.body, licenseDetails()...)
 }
 
 func (c *cli) licenseIssueCommand() *cobra.Command {

@@ -14,7 +14,8 @@ import (
 
 // changeFlags are what a change can say on the command line.
 type changeFlags struct {
-	plan, channel, revision, reason, until, below string
+	plan, channel, revision, edition              string
+	reason, until, below                          string
 	follow, atRenewal                             bool
 	addons, remove, features, pools, meters, drop []string
 	capacity                                      []string
@@ -25,7 +26,7 @@ func (c *cli) licenseChangeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "change LICENSE",
 		Short: "Change plan, add-ons, capacity or exceptions, now or at renewal",
-		Long: `Change moves a license to another plan, adds or removes add-ons, sets the units that
+		Long: `Change moves a license to another plan or edition, adds or removes add-ons, sets the units that
 were bought, or grants an exception: a feature's value, a pool's capacity or a meter's
 quota, for a reason and if need be until a date. Where less would be granted than is held, --below says
 whether to refuse, to drain (keep what is held, grant nothing new) or to use the
@@ -47,6 +48,7 @@ overdraft.`,
 	flags.StringVar(&f.plan, "plan", "", "move it to this plan")
 	flags.StringVar(&f.channel, "channel", "", "follow this channel")
 	flags.StringVar(&f.revision, "revision", "", "pin it to this revision")
+	flags.StringVar(&f.edition, "edition", "", "give it this edition of its plan")
 	flags.BoolVar(&f.follow, "follow", false, "unpin it: follow its channel again")
 	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on, as NAME or NAME=QUANTITY; may be repeated")
 	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; may be repeated")
@@ -71,7 +73,7 @@ type changeRequest struct {
 
 func (f changeFlags) request() (changeRequest, error) {
 	c := changeRequest{Reason: f.reason, Change: licensing.Change{
-		Plan: licensing.PlanName(f.plan), Channel: f.channel, Revision: licensing.RevisionID(f.revision), Follow: f.follow,
+		Plan: licensing.PlanName(f.plan), Channel: f.channel, Revision: licensing.RevisionID(f.revision), Follow: f.follow, Edition: f.edition,
 		Remove: f.remove, When: licensing.ChangeNow, Below: licensing.Below(f.below),
 	}}
 	if f.atRenewal {
@@ -98,7 +100,7 @@ func (f changeFlags) request() (changeRequest, error) {
 
 func (f changeFlags) isEmpty() bool {
 	lists := len(f.addons) + len(f.remove) + len(f.features) + len(f.pools) + len(f.meters) + len(f.drop) + len(f.capacity)
-	return lists == 0 && !f.follow && f.plan == "" && f.channel == "" && f.revision == ""
+	return lists == 0 && !f.follow && f.plan == "" && f.channel == "" && f.revision == "" && f.edition == ""
 }
 
 func (f changeFlags) exceptions() ([]licensing.Exception, error) {

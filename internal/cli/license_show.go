@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func licenseDetails() []column {
+	return append(licenseColumns(),
+		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
+		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
+		column{head: "REFERENCE", path: "reference"})
+}
+
+// grantsText writes add-ons as they are typed: render-farm, seats-5=2.
+func grantsText(value any) string {
+	return listText(value, func(g map[string]any) string {
+		if n := plain(g["quantity"]); n != "1" && n != "-" {
+			return plain(g["addon"]) + "=" + n
+		}
+		return plain(g["addon"])
+	})
+}
+
+func listText(value any, text func(map[string]any) string) string {
+	items, ok := value.([]any)
+	if !ok {
+		return plain(value)
+	}
+	parts := make([]string, 0, len(items))
+	for _, item := range items {
+		if object, ok := item.(map[string]any); ok {
+			parts = append(parts, text(object))
+		} else {
+			parts = append(parts, plain(item))
+		}
+	}
+	return orDash(strings.Join(parts, ", "))
+}
+
+func (c *cli) licenseShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show LICENSE", Short: "Show a license, its exceptions, what waits for its renewal, and its keys",
+		Example: "  copyhold license show lic_01jd0000000000000000000000", Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(args[0], "")})
+			if err != nil {
+				return err
+			}
+			return c.printLicense(a)
+		},
+	}
+}
+
+// printLicense prints the license in an answer, which may stand in a member.
+func (c *cli) printLicense(a answer) error {
+	if c.asJSON() {
+		return c.printJSON(a.body)
+	}
+	body := a.body
+	if inner := rawField(body, "license"); len(inner) > 0 && inner[0] == '{' {
+		body = inner
+	}
+	var r record
+	if err := readRecord(body, &r); err != nil {
+		return err
+	}
+	c.printFields(r, licenseDetails()...)
+	for _, e := range objects(r.at("exceptions")) {
+		e["grants"] = exceptionText(e)
+	}
+	c.printSection(r, "exceptions", column{head: "EXCEPTION", path: "id"}, column{head: "GRANTS", path: "grants"},
+		column{head: "UNTIL", path: "until"}, column{head: "REASON", path: "reason"})
+	for _, s := range objects(r.at("scheduled")) {
+		s["change"] = changeText(s)
+	}
+	c.printSection(r, "scheduled", column{head: "AT RENEWAL", path: "change"}, column{head: "BELOW WHAT IS HELD", path: "below"})
+	c.printSection(r, "keys", column{head: "KEY", path: "id"}, column{head: "CREATED", path: "created_at"}, column{head: "ENDS", path: "expires_at"})
+	return nil
+}
+
+// objects are the objects in a list.
+func objects(value any) []map[string]any {
+	items, _ := value.([]any)
+	var all []map[string]any
+	for _, item := range items {
+		if object, ok := item.(map[string]any); ok {
+			all = append(all, object)
+		}
+	}
+	return all
+}
+
+// exceptionText writes what an exception grants, as it is typed: feature
+// farm=true, pool seats=+2.
+func exceptionText(e map[string]any) string {
+	if name, ok := e["feature"].(string); ok {
+		if value, ok := e["value"]; ok {
+			text, _ := json.Marshal(value)
+			return "feature " + name + "=" + strings.Trim(string(text), `"`)
+		}
+		return "feature " + name + " taken away"
+	}
+	adjust := record(e)
+	amount := plain(adjust.at("adjust.amount"))
+	if add, _ := adjust.at("adjust.add").(bool); add && !strings.HasPrefix(amount, "-") {
+		amount = "+" + amount
+	}
+	for _, kind := range []string{"pool", "meter"} {
+		if name, ok := e[kind].(string); ok {
+			return kind + " " + name + "=" + amount
+		}
+	}
+	return "-"
+}
+
+// changeText writes what a change does, without how it treats what is held.
+func changeText(change map[string]any) string {
+	var parts []string
+	for _, name := range sortedKeys(change) {
+		switch name {
+		case "below", "when", "change":
+		case "add":
+			parts = append(parts, "add="+grantsText(change[name]))
+		case "except":
+			for _, e := range objects(change[name]) {
+				parts = append(parts, exceptionText(e))
+			}
+		default:
+			parts = append(parts, name+"="+plain(change[name]))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
