@@ -77,9 +77,7 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 				_, err := b.Renew(ctx, b.p, RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce"})
 				renewed <- err
 			}()
-			for waiting := 0; waiting == 0 && err == nil; {
-				err = raw.QueryRowContext(ctx, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
-			}
+			err = somebodyWaits(ctx, raw)
 		})
 		if err != nil {
 			return err
@@ -100,40 +98,74 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	}
 }
 
+// somebodyWaits returns when a transaction waits for another.
+func somebodyWaits(ctx context.Context, raw *sql.DB) error {
+	for {
+		var waiting int
+		err := raw.QueryRowContext(ctx, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
+		if err != nil || waiting > 0 {
+			return err
+		}
+	}
+}
+
 // TestWhatIsTakenAwayIsNotGrantedMeanwhile lowers a capacity to what is held on
-// one server while others ask for more at the other.
+// one server while an acquire at the other has begun and waits.
 func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
-		rev, err := licensing.NewRevision(testPlan())
+	url := storetest.PostgresURL(t)
+	a := newDesk(t, connect(t, url))
+	b := a.beside(t, connect(t, url))
+	raw, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	for n := range 2 {
+		b.acquire(t, ask("seats", n))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	type outcome struct {
+		Granted
+		err error
+	}
+	granted := make(chan outcome, 1)
+	var begin sync.Once
+	err = a.update(ctx, testEnv, "test", func(c *change) error {
+		l, _, err := c.LockLicense(ctx, testEnv, a.p.License)
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		for round := range 10 {
-			a.p = a.issue(t, rev)
-			b.p = a.p
-			for n := range 2 {
-				b.acquire(t, ask("seats", n))
-			}
-			var refused atomic.Bool
-			parallel(9, func(n int) {
-				if n > 0 {
-					if _, err := b.Acquire(t.Context(), b.p, ask("seats", 10+n)); err != nil {
-						t.Error(err)
-					}
-					return
-				}
-				_, err := a.ChangeLicense(t.Context(), owner(), a.p.License, ChangeRequest{Capacity: map[string]int64{"seats": 2}, Reason: "fewer"})
-				if err != nil && licensing.CodeOf(err) != licensing.Conflict {
-					t.Error(err)
-				}
-				refused.Store(err != nil)
-			})
-			if counter, _, live := a.held(t, "seats"); !refused.Load() && (counter != 2 || live != 2) {
-				t.Fatalf("round %d: capacity is 2 and %d are held by %d", round, counter, live)
-			}
-			a.clock.pass(time.Second)
+		if _, err := c.LockHeld(ctx, testEnv, a.p.License); err != nil {
+			return err
 		}
+		begin.Do(func() {
+			go func() {
+				g, err := b.Acquire(ctx, b.p, ask("seats", 2))
+				granted <- outcome{g, err}
+			}()
+			err = somebodyWaits(ctx, raw)
+		})
+		if err != nil {
+			return err
+		}
+		l, data, err := c.changeLicense(ctx, owner(), l, ChangeRequest{
+			Change: licensing.Change{When: licensing.ChangeNow}, Capacity: map[string]int64{"seats": 2}, Reason: "fewer"})
+		if err != nil {
+			return err
+		}
+		_, err = c.storeLicense(ctx, l, licensing.LicenseChanged, data)
+		return err
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := <-granted; g.err != nil || g.Lease != nil || g.Decision.Capacity != 2 {
+		t.Errorf("a capacity of 2 was just found to be used, and a third got %+v, %v", g.Decision, g.err)
+	}
+	if counter, _, live := a.held(t, "seats"); counter != 2 || live != 2 {
+		t.Errorf("capacity is 2 and %d are held by %d", counter, live)
+	}
 }
 
 // TestAnOfferReachesAWaiterAtAnotherServer frees a unit on one server for who
