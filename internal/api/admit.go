@@ -4,8 +4,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"copyhold.dev/internal/licensing"
 )
@@ -21,6 +24,10 @@ func (s *server) admit(next http.Handler) http.Handler {
 				"this server does not answer to the name in Host; add it to the setting hosts"))
 			return
 		}
+		if !legible(r) {
+			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "path, query and headers are UTF-8 without control characters"))
+			return
+		}
 		if err := origins.Check(r); err != nil {
 			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "a page of another origin may not write here"))
 			return
@@ -29,7 +36,26 @@ func (s *server) admit(next http.Handler) http.Handler {
 	})
 }
 
+// legible reports whether what names things in a request can be a name: neither
+// every database nor every terminal takes the rest.
+func legible(r *http.Request) bool {
+	if !clean(r.URL.Path) || !clean(r.Header.Get("Copyhold-Environment")) || !clean(r.Header.Get("Idempotency-Key")) {
+		return false
+	}
+	query, err := url.QueryUnescape(r.URL.RawQuery)
+	return err == nil && clean(query)
+}
+
+func clean(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+}
+
+// knowsHost reports whether host names this server. Without one it is no
+// browser that asks, and a health check of HTTP/1.0 may.
 func (s *server) knowsHost(host string) bool {
+	if host == "" {
+		return true
+	}
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

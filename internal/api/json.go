@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -16,7 +17,7 @@ import (
 const maxDepth = 16
 
 // decodeStrict decodes data into v: valid UTF-8, no member twice in any case of
-// letters, nothing after the end, bounded depth. Its errors repeat nothing of data.
+// letters, nothing after the end, bounded depth, no control characters but those of lines. Its errors repeat nothing of data.
 func decodeStrict(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the body is not UTF-8")
@@ -40,6 +41,9 @@ func checkValue(d *json.Decoder, depth int) error {
 	if depth++; depth > maxDepth+1 {
 		return errors.New("the body is nested too deeply")
 	}
+	if text, ok := token.(string); ok && !printable(text) {
+		return errControl()
+	}
 	switch token {
 	case json.Delim('{'):
 		return checkMembers(d, depth)
@@ -62,6 +66,9 @@ func checkMembers(d *json.Decoder, depth int) error {
 			return errNotJSON()
 		}
 		name, _ := token.(string)
+		if !printable(name) {
+			return errControl()
+		}
 		if name = strings.ToLower(name); seen[name] {
 			return errors.New("the body names a member twice")
 		}
@@ -72,6 +79,14 @@ func checkMembers(d *json.Decoder, depth int) error {
 	}
 	return closed(d)
 }
+
+// printable reports whether s is text: lines, without what drives a terminal
+// and what one of the databases refuses.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
+}
+
+func errControl() error { return errors.New("the body has control characters") }
 
 func closed(d *json.Decoder) error {
 	if _, err := d.Token(); err != nil {

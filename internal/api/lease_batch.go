@@ -50,11 +50,17 @@ func (s *server) leaseBatchRoutes() {
 	serve(s, route{
 		ID: "batch-leases", Method: http.MethodPost, Path: "/v1/leases/batch", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
 		Summary:     "Acquire, renew and release many leases",
-		Description: "Each request has its own outcome; nothing is held open.",
+		Description: "At most 1,000. Each request has its own outcome; nothing is held open.",
 	}, nil, []answer{{http.StatusOK, "The outcomes", BatchAnswer{}}}, s.batch)
 }
 
+// maxTogether bounds the requests of one batch.
+const maxTogether = 1000
+
 func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
+	if n := len(in.Acquire) + len(in.Renew) + len(in.Release); n > maxTogether {
+		return licensing.Errorf(licensing.TooLarge, "%d requests, at most %d at once", n, maxTogether)
+	}
 	q := authority.LeaseBatch{
 		Acquire: make([]authority.AcquireRequest, len(in.Acquire)),
 		Renew:   make([]authority.RenewalRequest, len(in.Renew)),

@@ -172,8 +172,8 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
 		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
 			Reason: "fewer than " + strconv.Itoa(p.rule.Match.Need) + " components are those of the machine that holds " + string(l.ID)}
-		b.deny(o, p.Name, q.Holder.ID)
-		return b.record(o, l, licensing.ViolationBinding, endEvent{Holder: q.Holder.ID, Instance: q.Instance, By: q.RequestID})
+		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, Instance: q.Instance, By: q.RequestID}})
+		return nil
 	case l.Units != q.Units:
 		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %d units already: release it to take %d", l.Holder, l.ID, l.Units, q.Units))
 		return nil

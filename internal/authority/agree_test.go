@@ -45,7 +45,7 @@ func play(t *testing.T, d *desk, seed uint64) []string {
 			}
 		case 2:
 			if l := leases[name]; l != nil {
-				g, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: l.ID, Generation: l.Generation, Nonce: fmt.Sprint("nonce", step)})
+				g, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: l.ID, Generation: l.Generation, Nonce: fmt.Sprint("nonce-of-", step)})
 				what = fmt.Sprint("renew ", name, " ", licensing.CodeOf(err), g.Decision.Code)
 				if g.Lease != nil {
 					leases[name] = g.Lease

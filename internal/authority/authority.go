@@ -66,6 +66,7 @@ type Authority struct {
 	cache   termsCache
 	commits *commit.Group[*op]
 	waiters waiters
+	denials denials
 
 	sequencing sync.Mutex
 	sequencer  sequencer

@@ -37,6 +37,15 @@ func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckReques
 	if q.Units < 0 || q.Units > licensing.MaxUnits {
 		return Checked{}, licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")
 	}
+	if err := checkNames(text{"feature", q.Feature}, text{"pool", q.Pool}, text{"meter", q.Meter}); err != nil {
+		return Checked{}, err
+	}
+	if err := checkHolder(q.Holder.Kind, q.Holder.ID, q.Holder.Components); err != nil {
+		return Checked{}, err
+	}
+	if err := checkNonce(q.Nonce); err != nil {
+		return Checked{}, err
+	}
 	var c Checked
 	var t *compiled
 	var now time.Time
@@ -56,7 +65,7 @@ func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckReques
 	if err != nil {
 		return Checked{}, err
 	}
-	a.metrics.Decision(string(p.Env), string(t.Product), q.Feature+q.Pool+q.Meter, string(c.Decision.Outcome), c.Decision.Code)
+	a.metrics.Decision(string(p.Env), string(t.Product), measured(t.Features, q.Feature)+measured(t.Pools, q.Pool)+measured(t.Meters, q.Meter), string(c.Decision.Outcome), c.Decision.Code)
 	c.Reply, err = a.reply(&t.Terms, question{nonce: q.Nonce}, c.Decision, now)
 	return c, err
 }
@@ -119,6 +128,9 @@ func (a *Authority) checkMeter(ctx context.Context, tx *store.Tx, t *compiled, q
 	quantity, err := licensing.ParseQuantity(q.Quantity, meter.Scale)
 	if err != nil {
 		return license.Decision{}, err
+	}
+	if quantity < 0 {
+		return license.Decision{}, licensing.Errorf(licensing.Invalid, "a quantity is not below zero").At("quantity")
 	}
 	last, err := tx.UsageTotals(ctx, store.MeterKey{Env: t.Env, License: t.License, Meter: q.Meter}, tx.Now(), 1)
 	if err != nil {

@@ -1,6 +1,8 @@
 package authority
 
 import (
+	"cmp"
+	"sync"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -15,23 +17,70 @@ const shownHolders = 5
 // denied is one "no" of a batch, with all that were the same.
 type denied struct {
 	store.Denial
-	op *op // the first that was denied
+	op        *op // the first that was denied
+	violation *violation
+}
+
+// A violation is what a denial gives away about its holder; it is an entry of
+// its own, as often as its denial is.
+type violation struct {
+	kind  string
+	lease *licensing.Lease
+	data  any
 }
 
 // deny counts the op's decision, once for each holder, reason and minute.
-func (b *batch) deny(o *op, pool, holder string) {
+func (b *batch) deny(o *op, pool, holder string) { b.denyFor(o, pool, holder, nil) }
+
+func (b *batch) denyFor(o *op, pool, holder string, v *violation) {
+	d, minute := o.answer.decision, b.Now().Truncate(time.Minute)
+	if !b.a.denials.tellApart(o.key(), minute, pool+" "+holder+" "+d.Code) {
+		pool, holder, v = cmp.Or(measured(o.answer.terms.Pools, pool), measured(o.answer.terms.Meters, pool)), "", nil
+	}
 	k := o.poolKey(pool)
-	d := o.answer.decision
 	for _, known := range b.denials {
 		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
 			known.Times++
 			return
 		}
 	}
-	b.denials = append(b.denials, &denied{op: o, Denial: store.Denial{
-		PoolKey: k, Holder: holder, Code: d.Code, Minute: b.Now().Truncate(time.Minute),
+	b.denials = append(b.denials, &denied{op: o, violation: v, Denial: store.Denial{
+		PoolKey: k, Holder: holder, Code: d.Code, Minute: minute,
 		Request: o.requestID(), At: b.Now(), Times: 1, Decision: d,
 	}})
+}
+
+// maxDenied is how many denials of one license are told apart in a minute. More
+// are counted for nobody in particular: names cost whoever asks nothing, and
+// what each leaves in the log stays.
+const maxDenied = 200
+
+// denials are those told apart in this minute. Safe for concurrent use.
+type denials struct {
+	mu     sync.Mutex
+	minute time.Time
+	told   map[licenseKey]map[string]bool
+}
+
+// tellApart reports whether a denial gets a row of its own.
+func (d *denials) tellApart(k licenseKey, minute time.Time, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !minute.Equal(d.minute) {
+		d.minute, d.told = minute, make(map[licenseKey]map[string]bool)
+	}
+	told := d.told[k]
+	switch {
+	case told[name]:
+		return true
+	case len(told) >= maxDenied:
+		return false
+	case told == nil:
+		told = make(map[string]bool)
+		d.told[k] = told
+	}
+	told[name] = true
+	return true
 }
 
 func (o *op) requestID() string {
@@ -79,6 +128,11 @@ func (b *batch) storeDenials() error {
 		}
 		if !d.op.answer.entered {
 			d.op.answer.entry, d.op.answer.entered = hash, true
+		}
+		if v := d.violation; v != nil {
+			if err := b.record(d.op, v.lease, v.kind, v.data); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

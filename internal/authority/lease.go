@@ -3,7 +3,6 @@ package authority
 import (
 	"context"
 	"encoding/hex"
-	"strings"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -72,9 +71,6 @@ type Released struct {
 	FreeAt time.Time
 }
 
-// maxText bounds ids that callers choose.
-const maxText = 200
-
 // Acquire grants units, or says why not. A denial is a decision and not an
 // error. An error of code outcome_unknown is to be repeated with the same id.
 func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRequest) (Granted, error) {
@@ -93,11 +89,11 @@ func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRe
 		return a.granted(o, q.Nonce)
 	}
 	k := wakeup{o.env, o.license, q.RequestID}
-	one := a.waiters.join(k)
+	one, woken := a.waiters.join(k)
 	defer a.waiters.leave(k, one)
 	err := a.do(ctx, o)
 	if err == nil && o.answer.queued != nil {
-		if err = a.await(ctx, o, one); err == nil {
+		if err = a.await(ctx, o, one, woken); err == nil {
 			err = o.answer.err
 		}
 	}
@@ -113,29 +109,46 @@ func (q AcquireRequest) check() error {
 			return licensing.Errorf(licensing.Invalid, "%s is missing", f.name).At(f.name)
 		}
 	}
-	for _, f := range []struct{ name, value string }{{"request_id", q.RequestID}, {"holder.id", q.Holder.ID}, {"instance", q.Instance}, {"nonce", q.Nonce}, {"pool", q.Pool}} {
-		if len(f.value) > maxText || strings.ContainsFunc(f.value, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long or has spaces", f.name, maxText).At(f.name)
-		}
+	if err := checkNames(text{"request_id", q.RequestID}, text{"instance", q.Instance}, text{"pool", q.Pool}); err != nil {
+		return err
 	}
-	for _, f := range []struct{ name, value string }{{"service", q.Asker.Service}, {"version", q.Asker.Version}, {"region", q.Asker.Region}} {
-		if len(f.value) > maxText {
-			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long", f.name, maxText).At(f.name)
-		}
+	if err := checkHolder(q.Holder.Kind, q.Holder.ID, q.Holder.Components); err != nil {
+		return err
+	}
+	if err := checkTexts(text{"service", q.Asker.Service}, text{"version", q.Asker.Version}, text{"region", q.Asker.Region}); err != nil {
+		return err
 	}
 	switch {
 	case q.Units < 1 || q.Units > licensing.MaxUnits:
 		return licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")
 	case q.For < 0 || q.Wait < 0:
 		return licensing.Errorf(licensing.Invalid, "a length of time is below zero").At("for")
-	case len(q.Holder.Components) > 32:
-		return licensing.Errorf(licensing.Invalid, "more than 32 components").At("holder.components")
 	}
-	return nil
+	return checkNonce(q.Nonce)
+}
+
+func (r ReleaseRequest) check() error {
+	if err := checkNames(text{"id", string(r.Lease)}); err != nil {
+		return err
+	}
+	return checkNonce(r.Nonce)
+}
+
+func (r RenewalRequest) check() error {
+	if err := checkNames(text{"id", string(r.Lease)}, text{"instance", r.Instance}); err != nil {
+		return err
+	}
+	if r.For < 0 {
+		return licensing.Errorf(licensing.Invalid, "a length of time is below zero").At("for")
+	}
+	return checkNonce(r.Nonce)
 }
 
 // Renew keeps a lease for another while.
 func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequest) (Granted, error) {
+	if err := r.check(); err != nil {
+		return Granted{}, err
+	}
 	o := a.op(p, opRenew)
 	o.renew = r
 	if err := a.do(ctx, o); err != nil {
@@ -152,6 +165,9 @@ func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRe
 	}
 	if p.Kind != access.KindLicense && !r.Force {
 		return Released{}, licensing.Errorf(licensing.Invalid, "only the holder releases a lease; use force").At("force")
+	}
+	if err := r.check(); err != nil {
+		return Released{}, err
 	}
 	o := a.op(p, opRelease)
 	o.release = r
@@ -224,12 +240,12 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 	for i, r := range q.Release {
 		o := a.op(p, opRelease)
 		o.release = ReleaseRequest{Lease: r.Lease, Generation: r.Generation, Nonce: r.Nonce}
-		add(o, &out.Release[i], nil)
+		add(o, &out.Release[i], o.release.check())
 	}
 	for i, r := range q.Renew {
 		o := a.op(p, opRenew)
 		o.renew = r
-		add(o, &out.Renew[i], nil)
+		add(o, &out.Renew[i], r.check())
 	}
 	for i, r := range q.Acquire {
 		o := a.op(p, opAcquire)
@@ -306,18 +322,26 @@ func (a *Authority) granted(o *op, nonce string) (Granted, error) {
 
 func (a *Authority) count(o *op) {
 	an := &o.answer
-	product := ""
-	if an.terms != nil {
-		product = string(an.terms.Product)
-	}
-	pool := o.acquire.Pool
+	product, pool := "", o.acquire.Pool
 	if an.lease != nil {
 		pool = an.lease.Pool
+	}
+	if an.terms != nil {
+		product, pool = string(an.terms.Product), measured(an.terms.Pools, pool)
 	}
 	a.metrics.Decision(string(o.env), product, pool, string(an.decision.Outcome), an.decision.Code)
 	if an.decision.Outcome == license.Denied {
 		a.metrics.Denial(string(o.env), product, pool, an.decision.Code, an.retried)
 	}
+}
+
+// measured is the name that instruments have for one of a plan's things: what a
+// plan does not have is asked for under names without number.
+func measured[T any](planned map[string]T, name string) string {
+	if _, ok := planned[name]; !ok {
+		return ""
+	}
+	return name
 }
 
 func (an *answer) entryText() string {

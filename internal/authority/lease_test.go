@@ -123,7 +123,7 @@ func (d *desk) issue(t testing.TB, rev licensing.Revision) access.Principal {
 
 func ask(pool string, n int) AcquireRequest {
 	s := strconv.Itoa(n)
-	return AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-" + s}
+	return AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-of-" + s}
 }
 
 // machine is ask for a machine with components of its own.

@@ -37,7 +37,7 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 					released.Add(btoi(err == nil))
 					return
 				}
-				_, err := b.Renew(t.Context(), b.p, RenewalRequest{Lease: id, Generation: 1, Nonce: "nonce"})
+				_, err := b.Renew(t.Context(), b.p, RenewalRequest{Lease: id, Generation: 1, Nonce: "nonce-of-1"})
 				if code := licensing.CodeOf(err); err != nil && code != licensing.Gone {
 					t.Errorf("renewing: %v", err)
 				}

@@ -91,7 +91,7 @@ func TestARenewalKeepsTheUnit(t *testing.T) {
 		g := d.acquire(t, ask("seats", 1))
 		for n := range int64(20) {
 			d.clock.pass(10 * time.Minute)
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("n", n)})
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
 			if err != nil || r.Lease == nil || r.Lease.Generation != n+2 || r.Document == "" {
 				t.Fatalf("renewal %d: %v %+v", n, err, r)
 			}
@@ -126,19 +126,19 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 			}
 			return r.Decision
 		}
-		if got := renew(1, "first"); got.Code != license.CodeOK {
+		if got := renew(1, "the-first"); got.Code != license.CodeOK {
 			t.Errorf("first: %+v", got)
 		}
-		if got := renew(1, "first"); got.Code != license.CodeOK {
+		if got := renew(1, "the-first"); got.Code != license.CodeOK {
 			t.Errorf("the same request again, its answer lost: %+v", got)
 		}
-		if got := renew(1, "copy"); got.Outcome != license.Denied || got.Code != license.CodeClone {
+		if got := renew(1, "the-copy"); got.Outcome != license.Denied || got.Code != license.CodeClone {
 			t.Errorf("copy: %+v", got)
 		}
-		if got := renew(2, "second"); got.Outcome != license.Allowed || got.Code != license.CodeClone {
+		if got := renew(2, "the-second"); got.Outcome != license.Allowed || got.Code != license.CodeClone {
 			t.Errorf("the one that goes on is not told: %+v", got)
 		}
-		if got := renew(3, "third"); got.Code != license.CodeOK {
+		if got := renew(3, "the-third"); got.Code != license.CodeOK {
 			t.Errorf("told twice: %+v", got)
 		}
 	})

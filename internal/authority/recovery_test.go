@@ -51,7 +51,7 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 		// The longest lease of the pool is a borrowed one of a day, with its grace.
 		for n := range int64(25) {
 			fenced("seats", int(100+n))
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce", n)})
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
 			if err != nil || r.Lease == nil {
 				t.Fatalf("renewal %d: %v %+v", n, err, r.Decision)
 			}

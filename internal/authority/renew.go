@@ -124,7 +124,8 @@ func (b *batch) renewOne(o *op) error {
 	shown := licensing.Renewal{Generation: r.Generation, Nonce: r.Nonce}
 	switch l.Standing(shown) {
 	case licensing.RenewsCopy:
-		return b.clone(o, l, shown)
+		b.clone(o, l, shown)
+		return nil
 	case licensing.RenewsNext:
 		l.Generation++
 		l.Nonce = r.Nonce
@@ -173,12 +174,12 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 }
 
 // clone refuses the copy and remembers to tell the one that goes on.
-func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) error {
+func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) {
 	l.Cloned = b.Now()
 	b.touch(l)
 	o.answer.decision = l.CloneDenied(shown)
-	b.deny(o, l.Pool, l.Holder)
-	return b.record(o, l, licensing.ViolationClone, cloneEvent{l.Holder, l.Instance, o.renew.Instance, shown.Generation, l.Generation})
+	b.denyFor(o, l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
+		cloneEvent{l.Holder, l.Instance, o.renew.Instance, shown.Generation, l.Generation}})
 }
 
 type cloneEvent struct {

@@ -28,6 +28,9 @@ func (a *Authority) Withdraw(ctx context.Context, p access.Principal, id licensi
 }
 
 func (a *Authority) ticket(ctx context.Context, p access.Principal, id licensing.TicketID, kind opKind) (Queued, error) {
+	if err := checkNames(text{"id", string(id)}); err != nil {
+		return Queued{}, err
+	}
 	o := a.op(p, kind)
 	o.ticket = id
 	if err := a.do(ctx, o); err != nil {

@@ -64,6 +64,9 @@ func (a *Authority) Usage(ctx context.Context, p access.Principal, events []Usag
 	case len(events) > maxEvents:
 		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "%d events, at most %d at once", len(events), maxEvents).At("events")
 	}
+	if err := checkNonce(nonce); err != nil {
+		return UsageReply{}, err
+	}
 	o := a.op(p, opUsage)
 	o.events = events
 	if err := a.do(ctx, o); err != nil {
@@ -73,7 +76,7 @@ func (a *Authority) Usage(ctx context.Context, p access.Principal, events []Usag
 	said := reply.Results[len(reply.Results)-1].Decision
 	for i := len(reply.Results) - 1; i >= 0; i-- {
 		r := reply.Results[i]
-		a.metrics.Decision(string(o.env), string(o.answer.terms.Product), events[i].Meter, string(r.Decision.Outcome), r.Decision.Code)
+		a.metrics.Decision(string(o.env), string(o.answer.terms.Product), measured(o.answer.terms.Meters, events[i].Meter), string(r.Decision.Outcome), r.Decision.Code)
 		if r.Status == UsageDenied {
 			said = r.Decision
 		}
@@ -101,14 +104,19 @@ type tally struct {
 // recordUsage counts usage: which events are new is read in one statement.
 func (b *batch) recordUsage(ops []*op) error {
 	var keys []store.EventKey
+	asked := false
 	for _, o := range ops {
 		if o.kind == opUsage && o.answer.err == nil {
+			asked = true
 			for _, e := range o.events {
+				if !clean(e.ID) {
+					continue // refused below; no database has to see it
+				}
 				keys = append(keys, store.EventKey{Env: o.env, License: o.license, ID: e.ID})
 			}
 		}
 	}
-	if len(keys) == 0 {
+	if !asked {
 		return nil
 	}
 	known, err := b.KnownEvents(b.ctx, keys)
@@ -191,13 +199,22 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 
 // check reads an event's quantity and time; a reason says why it can't be right.
 func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (quantity int64, at time.Time, reason string) {
-	if e.ID == "" || len(e.ID) > maxText {
-		return 0, at, "an event needs an id of at most 200 bytes"
+	if e.ID == "" {
+		return 0, at, "an event needs an id"
+	}
+	if err := checkTexts(text{"id", e.ID}); err != nil {
+		return 0, at, err.Error()
+	}
+	if err := checkNames(text{"meter", e.Meter}); err != nil {
+		return 0, at, err.Error()
 	}
 	if planned {
 		var err error
 		if quantity, err = licensing.ParseQuantity(e.Quantity, meter.Scale); err != nil {
 			return 0, at, err.Error()
+		}
+		if quantity < 0 {
+			return 0, at, "a quantity below zero: what was used stays used, or no quota would bind who holds the key"
 		}
 	}
 	at = e.At

@@ -15,9 +15,7 @@ import (
 
 // Bounds of what one validation can ask about.
 const (
-	maxFeatures   = 64
-	maxHolder     = 256
-	maxComponents = 32
+	maxFeatures = 64
 )
 
 // bindingGrace is how long a holder whose fingerprint no longer matches keeps
@@ -94,7 +92,7 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 
 func (r ValidateRequest) check() error {
 	switch {
-	case r.Product == "" || len(r.Product) > 64:
+	case r.Product == "" || len(r.Product) > 64 || !clean(string(r.Product)):
 		return licensing.Errorf(licensing.Invalid, "product names what asks, in 1 to 64 characters").At("product")
 	case len(r.Features) > maxFeatures:
 		return licensing.Errorf(licensing.Invalid, "ask about at most %d features at once", maxFeatures).At("features")
@@ -104,8 +102,16 @@ func (r ValidateRequest) check() error {
 			return err
 		}
 	}
-	if len(r.Holder) > maxHolder || len(r.Asker.Components) > maxComponents {
-		return licensing.Errorf(licensing.Invalid, "a holder has at most %d characters and %d components", maxHolder, maxComponents).At("holder")
+	if err := checkHolder(r.Asker.Kind, r.Holder, r.Asker.Components); err != nil {
+		return err
+	}
+	if err := checkTexts(text{"version", r.Version}, text{"version", r.Asker.Version}); err != nil {
+		return err
+	}
+	for _, name := range r.Features {
+		if err := checkNames(text{"features", name}); err != nil {
+			return err
+		}
 	}
 	return checkNonce(r.Nonce)
 }

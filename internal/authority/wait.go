@@ -22,15 +22,17 @@ type waiters struct {
 	all map[wakeup]*waiter
 }
 
-// A waiter is one held request. Its channel has room for one wakeup, so none
-// is lost between looking and waiting.
+// A waiter is what is held for one request id. Its channel is closed by a
+// wakeup, which all who sent the request hear, and replaced: who takes the next
+// one before looking loses none.
 type waiter struct {
 	woken  chan struct{}
 	ticket store.TicketKey
 	count  int // requests with the same id wait together
 }
 
-func (w *waiters) join(k wakeup) *waiter {
+// join returns the waiter of a request and the channel of its next wakeup.
+func (w *waiters) join(k wakeup) (*waiter, <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.all == nil {
@@ -38,11 +40,18 @@ func (w *waiters) join(k wakeup) *waiter {
 	}
 	one := w.all[k]
 	if one == nil {
-		one = &waiter{woken: make(chan struct{}, 1)}
+		one = &waiter{woken: make(chan struct{})}
 		w.all[k] = one
 	}
 	one.count++
-	return one
+	return one, one.woken
+}
+
+// next returns the channel of the wakeup after this one.
+func (w *waiters) next(one *waiter) <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return one.woken
 }
 
 func (w *waiters) leave(k wakeup, one *waiter) {
@@ -66,11 +75,10 @@ func (w *waiters) wake(keys []wakeup) {
 	}
 }
 
+// signal wakes all of one; the caller holds the lock.
 func (w *waiter) signal() {
-	select {
-	case w.woken <- struct{}{}:
-	default:
-	}
+	close(w.woken)
+	w.woken = make(chan struct{})
 }
 
 // hold notes which ticket a waiter has.
@@ -106,13 +114,14 @@ func (w *waiters) wakeTickets(changed map[store.TicketKey]bool) {
 
 // await holds an acquire until its place became an offer, and claims it; or
 // until wait or ctx ends, when the place is kept for licensing.TicketLasts.
-func (a *Authority) await(ctx context.Context, o *op, one *waiter) error {
+func (a *Authority) await(ctx context.Context, o *op, one *waiter, woken <-chan struct{}) error {
 	limit := time.NewTimer(o.acquire.Wait.Duration())
 	defer limit.Stop()
 	for {
 		a.waiters.hold(one, store.TicketKey{Env: o.env, ID: o.answer.queued.ID})
 		select {
-		case <-one.woken:
+		case <-woken:
+			woken = a.waiters.next(one)
 		case <-limit.C:
 			return nil
 		case <-ctx.Done():

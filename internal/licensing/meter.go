@@ -114,12 +114,8 @@ func (m Meter) Check() error {
 
 // Consume decides whether quantity can be used on top of total, what has been
 // used in the window, and returns the new total, which is the old one when it
-// cannot. A negative quantity corrects what was recorded and never goes below
-// zero. It is all or nothing: a quantity that does not fit leaves the total.
+// cannot. Quantity is not negative. It is all or nothing: a quantity that does not fit leaves the total.
 func (m Meter) Consume(total, quantity int64, w Window) (license.Decision, int64) {
-	if quantity < 0 {
-		return m.used(max(0, total+quantity), w), max(0, total+quantity)
-	}
 	hard := m.HardLimit()
 	if quantity > hard-min(total, hard) && quantity > 0 {
 		return m.spent(total, quantity, w), total

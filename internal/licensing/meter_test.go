@@ -31,8 +31,6 @@ func TestUsageIsDecidedAsTheMeterSays(t *testing.T) {
 		{"a hard limit below the quota", Meter{Quota: 100, Hard: Limit{Amount: 40}, Full: FullDeny}, 40, 1, license.Denied, license.CodeQuotaSpent, 40},
 		{"no quota at all", Meter{Full: FullDeny}, 0, 1, license.Denied, license.CodeQuotaSpent, 0},
 		{"nothing, of a spent quota", Meter{Quota: 100}, 100, 0, license.Allowed, license.CodeOK, 100},
-		{"a correction", Meter{Quota: 100}, 100, -30, license.Allowed, license.CodeOK, 70},
-		{"a correction of more than was used", Meter{Quota: 100}, 10, -30, license.Allowed, license.CodeOK, 0},
 		{"more than can be counted", Meter{Quota: 100, Overage: true, Full: FullDeny}, 1 << 62, 1<<63 - 1, license.Denied, license.CodeQuotaSpent, 1 << 62},
 		{"after a plan with a smaller quota", Meter{Quota: 100, Full: FullDeny}, 500, 1, license.Denied, license.CodeQuotaSpent, 500},
 	} {

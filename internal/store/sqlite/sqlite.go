@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,15 @@ const (
 // Open opens the database file at path, made when missing, and brings its
 // tables up to date. Only one process at a time can have it open: a second
 // one is refused, since two could each believe to number the log.
+//
+// Whom customers are and what is held stands in it, so nobody but its owner
+// can read a file made here.
 func Open(ctx context.Context, path string) (*store.DB, error) {
+	for _, name := range []string{path, path + ".lock"} {
+		if err := private(name); err != nil {
+			return nil, fmt.Errorf("opening %s: %w", path, err)
+		}
+	}
 	release, err := own(ctx, path)
 	if err != nil {
 		return nil, err
@@ -48,6 +57,16 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 		return nil, errors.Join(err, conns.Close(), release())
 	}
 	return db, nil
+}
+
+// private makes a missing file with mode 0600, which SQLite gives to the files
+// beside it as well.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func engine(release func() error) store.Engine {

@@ -1,6 +1,10 @@
 package sqlite
 
-import "testing"
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
 
 func TestOnlyParametersInOrderLoseTheirNumbers(t *testing.T) {
 	for text, want := range map[string]string{
@@ -14,6 +18,28 @@ func TestOnlyParametersInOrderLoseTheirNumbers(t *testing.T) {
 	} {
 		if got := anonymous(text); got != want {
 			t.Errorf("%s became %s, not %s", text, got, want)
+		}
+	}
+}
+
+// TestNobodyElseReadsTheDatabase also in a folder that others can read.
+func TestNobodyElseReadsTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	db, err := Open(t.Context(), filepath.Join(dir, "copyhold.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s: %v, %v", f.Name(), info.Mode(), err)
 		}
 	}
 }

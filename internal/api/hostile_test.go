@@ -1,0 +1,100 @@
+package api_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+// raw sends a request as it stands and returns the status of the answer.
+func (d *desk) raw(request string) int {
+	d.t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
+	d.check(err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, strings.ReplaceAll(request, "\n", "\r\n"))
+	d.check(err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	d.check(err)
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+// TestWhatIsNoTextReachesNoDatabase: one engine answers it with an error of its own.
+func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := newDesk(t, db, everyModel)
+		for _, bad := range []string{"%00", "%ff", "%0d%0aevil:1", "%C2%9B31m"} {
+			for _, line := range []string{
+				"GET /v1/licenses/" + bad, "GET /v1/leases?holder=" + bad, "GET /v1/tokens/" + bad, "GET /v1/why/" + bad,
+				"GET /v1/customers?reference=" + bad, "DELETE /v1/leases/" + bad + "?force=true", "GET /v1/plans/" + bad,
+			} {
+				if got := d.raw(line + " HTTP/1.1\nHost: localhost\nCopyhold-Environment: production\nAuthorization: Bearer " + d.token + "\n\n"); got != http.StatusBadRequest {
+					t.Errorf("%s: %d", line, got)
+				}
+			}
+			if got := d.raw("GET /v1/tickets/" + bad + " HTTP/1.1\nHost: localhost\nAuthorization: License " + d.key + "\n\n"); got != http.StatusBadRequest {
+				t.Errorf("ticket %s: %d", bad, got)
+			}
+		}
+		for _, header := range []string{"Copyhold-Environment: \xff", "Copyhold-Environment: production\nIdempotency-Key: \xff"} {
+			body := `{"name":"Acme"}`
+			if got := d.raw(fmt.Sprintf("POST /v1/customers HTTP/1.1\nHost: localhost\n%s\nAuthorization: Bearer %s\nContent-Type: application/json\nContent-Length: %d\n\n%s", header, d.token, len(body), body)); got != http.StatusBadRequest {
+				t.Errorf("%q: %d", header, got)
+			}
+		}
+		admin := d.bearer(d.owner, authority.TokenRequest{Role: access.Admin})
+		for _, body := range []members{{"name": "a\x00b"}, {"name": "\x1b[31m"}, {"name": "Acme", "metadata": members{"\x00": "x"}}} {
+			d.as(admin, http.StatusBadRequest, "POST", "/v1/customers", body, nil)
+		}
+	})
+}
+
+// TestAHealthCheckWithoutAHostIsAnswered: balancers speak HTTP/1.0, browsers
+// that were lured here always name a host.
+func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	if got := d.raw("GET /healthz HTTP/1.0\n\n"); got != http.StatusOK {
+		t.Errorf("without a host: %d", got)
+	}
+	if got := d.raw("GET /healthz HTTP/1.1\nHost: evil.example\n\n"); got != http.StatusMisdirectedRequest {
+		t.Errorf("by a foreign name: %d", got)
+	}
+}
+
+// TestABatchIsBounded: an empty request is three bytes, and its answer hundreds.
+func TestABatchIsBounded(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d.want(http.StatusRequestEntityTooLarge, "POST", "/v1/leases/batch", members{"release": slices.Repeat([]members{{}}, 1001)})
+}
+
+// TestNamesThatProgramsInventDoNotGrowTheMetrics: a label costs memory for ever.
+func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	holder := members{"kind": "user", "id": "ann"}
+	d.want(http.StatusOK, "POST", "/v1/check", members{"pool": "invented-pool", "holder": holder})
+	d.want(http.StatusOK, "POST", "/v1/check", members{"feature": "invented-feature"})
+	d.want(http.StatusOK, "POST", "/v1/check", members{"meter": "invented-meter"})
+	d.want(http.StatusConflict, "POST", "/v1/leases", members{"request_id": "r1", "pool": "invented-pool", "holder": holder})
+	d.want(http.StatusOK, "POST", "/v1/usage", members{"events": []members{{"id": "e1", "meter": "invented-meter", "quantity": 1}}})
+	resp, err := http.Get(d.url + "/metrics")
+	d.check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	d.check(err)
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "invented") {
+			t.Error(line)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package authority
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt: one engine would
+// fail the transaction that others share, request ids are kept parted by spaces,
+// and control characters end in terminals.
+func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "\u009b31m", strings.Repeat("a", maxText+1)} {
+			refused := func(what string, err error) {
+				t.Helper()
+				if licensing.CodeOf(err) != licensing.Invalid {
+					t.Errorf("%s %q: %v", what, bad, err)
+				}
+			}
+			for what, change := range map[string]func(*AcquireRequest){
+				"request id":     func(q *AcquireRequest) { q.RequestID = bad },
+				"nonce":          func(q *AcquireRequest) { q.Nonce = bad + "12345678" },
+				"pool":           func(q *AcquireRequest) { q.Pool = bad },
+				"instance":       func(q *AcquireRequest) { q.Instance = bad },
+				"holder":         func(q *AcquireRequest) { q.Holder.ID = bad },
+				"kind":           func(q *AcquireRequest) { q.Holder.Kind = bad },
+				"component":      func(q *AcquireRequest) { q.Holder.Components = map[string]string{bad: "00"} },
+				"component hash": func(q *AcquireRequest) { q.Holder.Components = map[string]string{"disk": bad} },
+			} {
+				q := ask("seats", 2)
+				change(&q)
+				_, err := d.Acquire(t.Context(), d.p, q)
+				refused(what, err)
+				out := d.Batch(t.Context(), d.p, LeaseBatch{Acquire: []AcquireRequest{q}})
+				refused(what+" in a batch", out.Acquire[0].Err)
+			}
+			id := licensing.LeaseID(bad)
+			_, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: id, Generation: 1})
+			refused("renewed lease", err)
+			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: bad + "12345678"})
+			refused("nonce of a renewal", err)
+			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Instance: bad})
+			refused("instance of a renewal", err)
+			_, err = d.Release(t.Context(), d.p, ReleaseRequest{Lease: id, Generation: 1})
+			refused("released lease", err)
+			_, err = d.Ticket(t.Context(), d.p, licensing.TicketID(bad))
+			refused("ticket", err)
+			_, err = d.Check(t.Context(), d.p, CheckRequest{Pool: "seats", Holder: Holder{ID: bad}})
+			refused("holder of a check", err)
+			_, err = d.Check(t.Context(), d.p, CheckRequest{Feature: bad})
+			refused("feature of a check", err)
+			r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}, "")
+			if err != nil || r.Results[0].Status != UsageInvalid {
+				t.Errorf("meter %q: %v, %v", bad, r.Results, err)
+			}
+		}
+		r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}, "")
+		if err != nil || r.Results[0].Status != UsageInvalid {
+			t.Errorf("event id: %v, %v", r.Results, err)
+		}
+		if _, err := d.Acquire(t.Context(), d.p, AcquireRequest{RequestID: "r", Pool: "seats", Holder: Holder{ID: "h"}, Nonce: "short"}); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("a nonce that is none: %v", err)
+		}
+		if _, _, live := d.held(t, "seats"); live != 1 {
+			t.Errorf("%d leases: what was refused was done", live)
+		}
+	})
+}
+
+// entries counts what the log tells of each kind.
+func (d *desk) entries(t *testing.T) map[string]int {
+	t.Helper()
+	kinds := map[string]int{}
+	if err := d.Sequence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := d.db.View(t.Context(), func(tx *store.Tx) error {
+		for row, err := range tx.LogRows(t.Context(), d.p.Env) {
+			if err != nil {
+				return err
+			}
+			for _, kind := range []string{licensing.DenialFirst, licensing.ViolationClone, licensing.ViolationBinding} {
+				kinds[kind] += bytes.Count(row.Body, []byte(`"`+kind+`"`))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kinds
+}
+
+// TestDenialsOfCountlessHoldersAreCountedAndNotKept: names cost nothing, rows
+// and entries of the log stay.
+func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		const asked = maxDenied + 100
+		d.acquire(t, ask("soft", 0))
+		pools := []string{"soft", "no-such-pool-"}
+		for n := range asked {
+			q := ask(pools[n%2], n+1)
+			if n%2 == 1 {
+				q.Pool += strconv.Itoa(n)
+			}
+			if _, err := d.Acquire(t.Context(), d.p, q); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var rows, times int64
+		err := d.db.View(t.Context(), func(tx *store.Tx) error {
+			denials, err := tx.LicenseDenials(t.Context(), d.p.Env, d.p.License, 10*asked)
+			for _, denial := range denials {
+				rows++
+				times += denial.Times
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rows > maxDenied+2 || times != asked {
+			t.Errorf("%d denials in %d rows", times, rows)
+		}
+		if n := d.entries(t)[licensing.DenialFirst]; n > maxDenied+2 {
+			t.Errorf("%d entries in the log", n)
+		}
+	})
+}
+
+// TestAViolationIsToldOnceAMinute however often a copy or another machine tries.
+func TestAViolationIsToldOnceAMinute(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		q := ask("machines", 1)
+		q.Holder.Components = map[string]string{"disk": "aa", "board": "bb", "mac": "cc"}
+		d.acquire(t, q)
+		renew := func(generation int64, nonce string) license.Decision {
+			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Decision
+		}
+		renew(1, "the-first")
+		for n := range 10 {
+			if said := renew(1, "a-copy-"+strconv.Itoa(n)); said.Code != license.CodeClone {
+				t.Errorf("%+v", said)
+			}
+			q.RequestID, q.Holder.Components = "other-"+strconv.Itoa(n), map[string]string{"disk": "dd", "board": "ee", "mac": "ff"}
+			r, err := d.Acquire(t.Context(), d.p, q)
+			if err != nil || r.Decision.Code != license.CodeBindingMismatch {
+				t.Errorf("%+v, %v", r.Decision, err)
+			}
+		}
+		told := d.entries(t)
+		if told[licensing.ViolationClone] != 1 || told[licensing.ViolationBinding] != 1 {
+			t.Errorf("%v", told)
+		}
+	})
+}
+
+// TestAllWhoSentAWaitingRequestHearOfItsLease: who asks again over a connection
+// that was cut must not wait behind the one that is gone.
+func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		first := d.acquire(t, ask("queue", 1))
+		q := ask("queue", 2)
+		q.Wait = 60
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		got := make(chan Granted, 2)
+		for range 2 {
+			go func() {
+				g, err := d.Acquire(ctx, d.p, q)
+				if err != nil {
+					t.Error(err)
+				}
+				got <- g
+			}()
+		}
+		d.awaitSame(t, 2)
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		one, other := <-got, <-got
+		if one.Lease == nil || other.Lease == nil || one.Lease.ID != other.Lease.ID {
+			t.Errorf("%+v and %+v", one, other)
+		}
+	})
+}
+
+// awaitSame returns once n requests of one id wait and have their ticket.
+func (d *desk) awaitSame(t *testing.T, n int) {
+	t.Helper()
+	for {
+		d.waiters.mu.Lock()
+		count := 0
+		for _, one := range d.waiters.all {
+			if one.ticket.ID != "" {
+				count = one.count
+			}
+		}
+		d.waiters.mu.Unlock()
+		if count == n {
+			return
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("nobody waits")
+		}
+	}
+}
+
+// TestWhatWasUsedStaysUsed: who holds the key of a license must not get round its
+// quota by taking usage back.
+func TestWhatWasUsedStaysUsed(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		r, err := d.Usage(t.Context(), d.p, []UsageEvent{
+			{ID: "e1", Meter: "calls", Quantity: "5"}, {ID: "e2", Meter: "calls", Quantity: "-5"}, {ID: "e3", Meter: "calls", Quantity: "1"},
+		}, "")
+		if err != nil || r.Results[1].Status != UsageInvalid || r.Results[2].Status != UsageDenied {
+			t.Errorf("%+v, %v", r.Results, err)
+		}
+		if _, err := d.Check(t.Context(), d.p, CheckRequest{Meter: "calls", Quantity: "-5"}); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("checked: %v", err)
+		}
+	})
+}
