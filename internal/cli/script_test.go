@@ -35,13 +35,15 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"embed":   scriptEmbed,
-			"example": scriptExample,
-			"json":    scriptJSON,
-			"keep":    scriptKeep,
-			"server":  scriptServer,
-			"status":  scriptStatus,
-			"stop":    scriptStop,
+			"embed":         scriptEmbed,
+			"example":       scriptExample,
+			"example-again": scriptExampleAgain,
+			"json":          scriptJSON,
+			"keep":          scriptKeep,
+			"server":        scriptServer,
+			"status":        scriptStatus,
+			"stop":          scriptStop,
+			"stranger":      scriptStranger,
 		},
 	})
 }
@@ -92,6 +94,23 @@ func member(ts *testscript.TestScript, path string) string {
 		}
 	}
 	return plain(value)
+}
+
+// scriptStranger checks a proof of the log with a program that imports the
+// standard library only: stranger FILE.
+func scriptStranger(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: stranger FILE")
+	}
+	var proof struct{ Leaf, Proof, Key string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &proof))
+	entry, text := ts.MkAbs("stranger.entry"), ts.MkAbs("stranger.proof")
+	ts.Check(os.WriteFile(entry, []byte(proof.Leaf), 0o600))
+	ts.Check(os.WriteFile(text, []byte(proof.Proof), 0o600))
+	out, err := exec.Command("go", "run", filepath.Join("..", "audit", "testdata", "prover", "main.go"), "inclusion", proof.Key, entry, text).CombinedOutput()
+	if (err != nil) != neg {
+		ts.Fatalf("%v: %s", err, out)
+	}
 }
 
 // scriptStatus runs a command that has to end with an exit status: status N COMMAND...

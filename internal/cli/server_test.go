@@ -74,6 +74,15 @@ func scriptExample(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(data, "admin.token"))
 }
 
+// scriptExampleAgain starts a server on a folder that was restored from an
+// example's; the tokens that are known stay valid: example-again FOLDER.
+func scriptExampleAgain(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: example-again FOLDER")
+	}
+	serveScript(ts, ts.MkAbs(args[0]), demoEnvironments())
+}
+
 func serveScript(ts *testscript.TestScript, data string, first []licensing.Environment) *testServer {
 	s, err := startTestServer(data, first)
 	ts.Check(err)
