@@ -82,7 +82,7 @@ func (c *cli) explain(body json.RawMessage) error {
 		c.explainPart(r, part.head, part.path)
 	}
 	c.printSection(r, "denials",
-		column{head: "DENIED", path: "at"}, column{head: "POOL", path: "pool"}, column{head: "HOLDER", path: "holder"}, column{head: "TIMES", path: "times"},
+		column{head: "DENIED", path: "at"}, column{head: "OF", path: "pool"}, column{head: "HOLDER", path: "holder"}, column{head: "TIMES", path: "times"},
 		column{head: "REASON", path: "decision.reason"}, column{head: "REQUEST", path: "request_id"})
 	return nil
 }

@@ -39,14 +39,14 @@ func (c *cli) licenseExportCommand() *cobra.Command {
 }
 
 func (c *cli) licenseImportCommand() *cobra.Command {
-	var dry bool
+	var dry, partial bool
 	cmd := &cobra.Command{
 		Use:   "import FILE.csv",
 		Short: "Import keys of another system, so that programs keep theirs",
 		Long: `Import reads a CSV file with a header and issues a license per line whose key is the
 one in the file: key, customer and plan and, if you like, product, channel, revision,
 edition, start, end, reference and payment. A customer is an id or ref:REFERENCE. With
-one bad line nothing is imported; every bad line is named.`,
+one bad line nothing is imported; every bad line is named, and the exit status is 1.`,
 		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv",
 		Args:    exactly("FILE.csv"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -54,11 +54,35 @@ one bad line nothing is imported; every bad line is named.`,
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}
-			return c.ask(cmd.Context(), call{
-				as: byToken, method: http.MethodPost, path: "/v1/licenses/import", body: map[string]any{"csv": string(text), "dry_run": dry},
-			}, column{head: "IMPORTED", path: "imported"}, column{head: "FAILED", path: "failed"})
+			a, err := c.do(cmd.Context(), call{
+				as: byToken, method: http.MethodPost, path: "/v1/licenses/import",
+				body: map[string]any{"csv": string(text), "dry_run": dry, "partial": partial},
+			})
+			if err != nil {
+				return err
+			}
+			return c.printImported(a)
 		},
 	}
+	cmd.Flags().BoolVar(&partial, "partial", false, "import the good lines although there are bad ones")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would happen and change nothing")
 	return cmd
+}
+
+// printImported prints how many lines there were and what is wrong with each bad one.
+func (c *cli) printImported(a answer) error {
+	var r record
+	if err := readRecord(a.body, &r); err != nil {
+		return err
+	}
+	if err := c.printRecord(a.body, column{head: "IMPORTED", path: "imported"}, column{head: "FAILED", path: "failed"}); err != nil {
+		return err
+	}
+	if !c.asJSON() {
+		c.printSection(r, "errors", column{head: "LINE", path: "line"}, column{head: "FAULT", path: "message"})
+	}
+	if plain(r.at("failed")) != "0" {
+		return &exit{status: exitFailed}
+	}
+	return nil
 }
