@@ -147,7 +147,7 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		g := d.acquire(t, ask("seats", 1))
-		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "lost"}); err != nil {
+		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "the-lost-one"}); err != nil {
 			t.Fatal(err)
 		}
 		release := func(generation int64, nonce string) licensing.Code {
@@ -161,13 +161,13 @@ func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
 			}
 			return ""
 		}
-		for _, nonce := range []string{"", "another"} {
+		for _, nonce := range []string{"", "another-nonce"} {
 			if code := release(1, nonce); code != licensing.Conflict {
 				t.Errorf("a copy that shows nonce %q: %q, want conflict", nonce, code)
 			}
 		}
 		for range 2 {
-			if code := release(1, "lost"); code != "" {
+			if code := release(1, "the-lost-one"); code != "" {
 				t.Errorf("the holder: %q", code)
 			}
 		}
