@@ -47,6 +47,9 @@ func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) 
 		work(ctx, t, workers, &acked)
 	}()
 	<-time.After(d)
+	for limit := time.Now().Add(10 * time.Second); acked.Load() == 0 && time.Now().Before(limit); {
+		<-time.After(time.Millisecond)
+	}
 	s.kill()
 	cancel()
 	<-done

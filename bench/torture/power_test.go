@@ -47,6 +47,9 @@ func losePower(t *testing.T, seed uint64) {
 		work(ctx, t, workers, &acked)
 	}()
 	<-time.After(1500 * time.Millisecond)
+	for limit := time.Now().Add(20 * time.Second); acked.Load() < 200 && time.Now().Before(limit); {
+		<-time.After(10 * time.Millisecond)
+	}
 	// Stopped, it can acknowledge nothing while the copy is made; what it has
 	// written and not synced stays in the page cache above the device.
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
