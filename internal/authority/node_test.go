@@ -74,7 +74,7 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 		}
 		renew.Do(func() {
 			go func() {
-				_, err := b.Renew(ctx, b.p, RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce"})
+				_, err := b.Renew(ctx, b.p, RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce-of-1"})
 				renewed <- err
 			}()
 			err = somebodyWaits(ctx, raw)
