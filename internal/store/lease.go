@@ -23,7 +23,7 @@ var (
 	// The plus keeps SQLite from walking the index of live leases instead of
 	// finding each by its key.
 	endLeases = newMany(`UPDATE lease SET ended_at = v.column5, ended_by = v.column6, due = v.column7 FROM (VALUES `, 7, "tttiiti", `) v
-		WHERE lease.env = v.column1 AND lease.id = v.column2 AND lease.license = v.column3 AND +lease.ended_at = 0
+		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND +lease.ended_at = 0
 		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR UPDATE OF l")

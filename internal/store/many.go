@@ -3,21 +3,44 @@ package store
 import (
 	"context"
 	"database/sql"
-	"math/bits"
 	"strconv"
 	"strings"
 )
 
-// maxChunk is the most rows that one statement takes.
-const maxChunk = 64
+// maxChunk is the most rows that one statement takes; up to step rows each
+// number has its own text, and above it each multiple of step.
+const (
+	maxChunk = 64
+	step     = 8
+	sizes    = step + maxChunk/step - 1
+)
 
 // many is the text of one statement over many rows: a VALUES list between a
-// head and a tail, made once for each power of two up to maxChunk. So there
-// are few texts to keep prepared, and few statements for any number of rows.
+// head and a tail, made once for each size. So there are few texts to keep
+// prepared, and two statements do for any number of rows up to maxChunk.
 type many struct {
 	columns int
-	texts   [7]string
-	locking [7]string // where rows are locked, on an engine that locks rows
+	texts   [sizes]string
+	locking [sizes]string // where rows are locked, on an engine that locks rows
+}
+
+// rowsOf is how many rows the text i takes.
+func rowsOf(i int) int {
+	if i < step {
+		return i + 1
+	}
+	return (i - step + 2) * step
+}
+
+// sizeFor is the largest text for at most so many rows.
+func sizeFor(rows int) int {
+	switch {
+	case rows <= step:
+		return rows - 1
+	case rows >= maxChunk:
+		return sizes - 1
+	}
+	return step + rows/step - 2
 }
 
 // newMany makes the texts. A SELECT joins its table with CROSS JOIN, for which
@@ -27,7 +50,7 @@ type many struct {
 func newMany(head string, columns int, casts, tail string) many {
 	m := many{columns: columns}
 	for i := range m.texts {
-		m.texts[i] = head + values(1<<i, columns, casts) + tail
+		m.texts[i] = head + values(rowsOf(i), columns, casts) + tail
 	}
 	return m
 }
@@ -74,9 +97,8 @@ func btoi(b bool) int {
 // chunks calls fn with each text and its span of args, until fn fails.
 func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
 	for len(args) > 0 {
-		rows := min(len(args)/m.columns, maxChunk)
-		i := bits.Len(uint(rows)) - 1
-		n := m.columns << i
+		i := sizeFor(len(args) / m.columns)
+		n := m.columns * rowsOf(i)
 		text := m.texts[i]
 		if locks && m.locking[i] != "" {
 			text = m.locking[i]

@@ -39,7 +39,7 @@ func TestEveryStatementFindsItsRowsByKey(t *testing.T) {
 		"forgetTickets": &forgetTickets, "knownEvents": &knownEvents, "putTotals": &putTotals, "putDenials": &putDenials,
 		"licenseSeqs": &licenseSeqs,
 	} {
-		for _, text := range []string{m.texts[0], m.texts[4], m.texts[6]} {
+		for _, text := range []string{m.texts[0], m.texts[step], m.texts[sizes-1]} {
 			for _, detail := range queryPlan(t, db, text) {
 				for _, grows := range []string{"lease", "l", "r", "pool", "p", "ticket", "t", "component", "c", "e", "request"} {
 					if detail == "SCAN "+grows || strings.HasPrefix(detail, "SCAN "+grows+" ") || strings.Contains(detail, "AUTOMATIC") {

@@ -40,6 +40,13 @@ func Open(ctx context.Context, dsn string) (*store.DB, error) {
 	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	config.OnNotice = notice
 	set(config.RuntimeParams, "application_name", "copyhold")
+	// Statements find rows by their keys, many at once. Planned while a table is
+	// young they would scan it, and the plan is kept while the table grows; planned
+	// anew each time they would cost more to plan than to run.
+	for _, off := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
+		set(config.RuntimeParams, off, "off")
+	}
+	set(config.RuntimeParams, "plan_cache_mode", "force_generic_plan")
 	conns := stdlib.OpenDB(*config)
 	conns.SetMaxOpenConns(writers + readers + 2) // migrating takes two beside the sessions: one holds the lock
 	db, err := store.Open(ctx, conns, engine())

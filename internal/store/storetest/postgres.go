@@ -26,7 +26,7 @@ const template = "copyhold"
 // binary ends in whatever way, and removes what the server kept.
 const watch = `
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync="$3" -c max_connections=300 \
-	-c shared_buffers=64MB -c autovacuum=off >"$2/log" 2>&1 &
+	-c shared_buffers=128MB -c autovacuum="$3" >"$2/log" 2>&1 &
 server=$!
 cat >/dev/null
 kill -INT $server
@@ -51,7 +51,7 @@ func Server() (database string, stop func(), err error) {
 	return c.url(template), func() { _ = errors.Join(c.admin.Close(), c.stdin.Close()) }, nil
 }
 
-// start starts a server with fsync "on" or "off"; off is for tests, which test
+// start starts a server with fsync and autovacuum "on" or "off"; off is for tests, which test
 // no lost power through it.
 func start(fsync string) (*cluster, error) {
 	bin, err := binaries()
