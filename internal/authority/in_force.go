@@ -79,7 +79,9 @@ func (a *Authority) inForce(ctx context.Context, env licensing.Env, id licensing
 	// The load serves all who wait for it, not only the first, who may go away.
 	l.result, l.err = a.loadInForce(context.WithoutCancel(ctx), key, held)
 	m.mu.Lock()
-	delete(m.loading, key)
+	if m.loading[key] == l {
+		delete(m.loading, key)
+	}
 	if l.err == nil && m.epoch.Load() == epoch {
 		m.keep(key, l.result)
 	}
@@ -100,12 +102,14 @@ func (m *licensesInForce) keep(key store.LicenseKey, f *inForce) {
 	m.byKey[key] = f
 }
 
-// forget makes the next request about a license look it up.
+// forget makes the next request about a license look it up, and not wait for a
+// load that began before.
 func (m *licensesInForce) forget(key store.LicenseKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch.Add(1)
 	delete(m.byKey, key)
+	delete(m.loading, key)
 }
 
 // loadInForce reads a license. What was signed about it before stays in use if

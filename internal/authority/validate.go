@@ -61,6 +61,7 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 		if f, err = a.firstUse(ctx, p); err != nil {
 			return Validation{}, err
 		}
+		now = a.db.Latest() // the term may have begun after the first look
 	}
 	b, err := a.bind(ctx, f, r)
 	if err != nil {
@@ -261,6 +262,8 @@ func (a *Authority) firstUse(ctx context.Context, p access.Principal) (*inForce,
 	if err != nil {
 		return nil, err
 	}
+	// Another request may have committed the start and not yet told of it.
+	a.licenses.forget(store.LicenseKey{Env: p.Env, ID: p.License})
 	return a.inForce(ctx, p.Env, p.License, a.db.Latest())
 }
 
