@@ -119,6 +119,24 @@ func (a *Authority) Run(ctx context.Context) {
 	tasks.Wait()
 }
 
+// every runs a background task again and again until ctx ends, and notes how it went.
+func (a *Authority) every(ctx context.Context, period time.Duration, name string, do func(context.Context) error) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := do(ctx)
+		if ctx.Err() != nil {
+			return // what the end of ctx interrupted has not failed
+		}
+		a.task(name, err)
+	}
+}
+
 // Close ends what waits for a transaction and returns once none runs.
 func (a *Authority) Close() { a.commits.Close() }
 

@@ -18,23 +18,12 @@ const (
 // runForget deletes what nobody can ask for any more, and enters in the log
 // how many denials followed the first of each minute.
 func (a *Authority) runForget(ctx context.Context) {
-	tick := time.NewTicker(forgetEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
+	a.every(ctx, forgetEvery, "forget", func(ctx context.Context) error {
+		if err := a.countDenials(ctx); err != nil {
+			return err
 		}
-		err := a.countDenials(ctx)
-		if err == nil {
-			err = a.forget(ctx)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		a.task("forget", err)
-	}
+		return a.forget(ctx)
+	})
 }
 
 // forget deletes a page at a time, so that requests find their turn between.

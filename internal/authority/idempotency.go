@@ -130,18 +130,9 @@ const credentialsEvery = time.Minute
 // runCredentials stores when tokens were used and forgets answers that are kept
 // no longer, until ctx ends.
 func (a *Authority) runCredentials(ctx context.Context) {
-	tick := time.NewTicker(credentialsEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := errors.Join(a.saveTokenUses(ctx), a.forgetAnswers(ctx)); ctx.Err() == nil {
-			a.task("credentials", err)
-		}
-	}
+	a.every(ctx, credentialsEvery, "credentials", func(ctx context.Context) error {
+		return errors.Join(a.saveTokenUses(ctx), a.forgetAnswers(ctx))
+	})
 }
 
 // forgetAnswers removes answers that are kept no longer.

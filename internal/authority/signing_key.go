@@ -178,18 +178,7 @@ func (c *change) noteKey(env licensing.Env, kind, kid string, data any) error {
 // runSigningKeys retires keys whose turn is over, prepares more while a root is
 // here, and learns what other servers did, until ctx ends.
 func (a *Authority) runSigningKeys(ctx context.Context) {
-	tick := time.NewTicker(keysEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if err := a.tendKeys(ctx); ctx.Err() == nil {
-			a.task("signing keys", err)
-		}
-	}
+	a.every(ctx, keysEvery, "signing keys", a.tendKeys)
 }
 
 // tendKeys does what is due with every environment's keys.

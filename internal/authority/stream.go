@@ -159,20 +159,7 @@ func (a *Authority) committed(changes []notable) {
 
 // runChanges tells listeners of what other servers changed, until ctx ends.
 func (a *Authority) runChanges(ctx context.Context) {
-	tick := time.NewTicker(changesEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := a.lookForChanges(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		a.task("changes", err)
-	}
+	a.every(ctx, changesEvery, "changes", a.lookForChanges)
 }
 
 // lookForChanges compares what is stored about the licenses listened to with

@@ -128,20 +128,7 @@ func (b *batch) reclaim(p *pool, l *licensing.Lease) error {
 
 // runSweep reclaims in the background what nobody asks for.
 func (a *Authority) runSweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		err := a.Sweep(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		a.task("sweep", err)
-	}
+	a.every(ctx, sweepEvery, "sweep", a.Sweep)
 }
 
 // Sweep does what is due in all pools now: it reclaims, forgets and moves
