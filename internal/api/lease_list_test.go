@@ -40,6 +40,11 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		if list("holder=bob&pool=seats&license=" + string(d.license)); len(page.Items) != 1 {
 			t.Errorf("bob's leases: %+v", page)
 		}
+		var why authority.Explanation
+		d.as(viewer, http.StatusOK, "GET", "/v1/licenses/"+string(d.license)+"/why", nil, &why)
+		if full := why.Pools["seats"]; len(full.Holders) != 2 || full.Holders[0].Holder != "ann" || full.FreeAt == 0 {
+			t.Errorf("who holds the full pool: %+v", full)
+		}
 		if list("customer=cus_00000000000000000000000000"); len(page.Items) != 0 {
 			t.Errorf("leases of a customer who is none: %+v", page)
 		}

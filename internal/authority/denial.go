@@ -158,17 +158,26 @@ func (b *batch) freeing(p *pool, d *license.Decision, sees bool) error {
 		return err
 	}
 	p.looked = true
+	holders, freeAt := holdings(next)
+	p.freeAt = freeAt
+	if sees {
+		d.Holders = holders
+	}
+	d.FreeAt = unixOf(p.freeAt)
+	return nil
+}
+
+// holdings returns who holds the units of leases that are reclaimed first, and
+// when the first of them is free at the latest.
+func holdings(next []*licensing.Lease) (holders []license.Holding, freeAt time.Time) {
 	for _, l := range next {
 		if l.Charge == 0 {
 			continue
 		}
-		if p.freeAt.IsZero() {
-			p.freeAt = l.Due
+		if freeAt.IsZero() {
+			freeAt = l.Due
 		}
-		if sees {
-			d.Holders = append(d.Holders, l.Holding())
-		}
+		holders = append(holders, l.Holding())
 	}
-	d.FreeAt = unixOf(p.freeAt)
-	return nil
+	return holders, freeAt
 }

@@ -85,13 +85,21 @@ func (e *Explanation) parts(ctx context.Context, tx *store.Tx, t licensing.Terms
 		e.Features[name] = t.Feature(name, tx.Now())
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Pools)) {
-		row, err := tx.Pool(ctx, store.PoolKey{Env: t.Env, License: t.License, Name: name})
+		key := store.PoolKey{Env: t.Env, License: t.License, Name: name}
+		row, err := tx.Pool(ctx, key)
 		if err != nil {
 			return err
 		}
 		d := t.Pools[name].Admit(row.Stock, 1, tx.Now())
 		if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
 			d.Held = row.Held // as it is, not as it would be
+		} else {
+			next, err := tx.NextFree(ctx, key, shownHolders)
+			if err != nil {
+				return err
+			}
+			holders, freeAt := holdings(next)
+			d.Holders, d.FreeAt = holders, unixOf(freeAt)
 		}
 		e.Pools[name] = d
 	}

@@ -81,6 +81,7 @@ func (c *cli) explain(body json.RawMessage) error {
 	for _, part := range []struct{ head, path string }{{"FEATURE", "features"}, {"POOL", "pools"}, {"METER", "meters"}} {
 		c.explainPart(r, part.head, part.path)
 	}
+	c.explainHolders(r)
 	c.printSection(r, "denials",
 		column{head: "DENIED", path: "at"}, column{head: "OF", path: "pool"}, column{head: "HOLDER", path: "holder"}, column{head: "TIMES", path: "times"},
 		column{head: "REASON", path: "decision.reason"}, column{head: "REQUEST", path: "request_id"})
@@ -99,5 +100,26 @@ func (c *cli) explainPart(r record, head, path string) {
 	if len(rows) > 0 {
 		c.printf("\n")
 		c.printTable(rows, column{head: head, path: "name"}, column{head: "OUTCOME", path: "outcome"}, column{head: "REASON", path: "reason"})
+	}
+}
+
+// explainHolders prints who holds the units of the pools that are full.
+func (c *cli) explainHolders(r record) {
+	pools, _ := r.at("pools").(map[string]any)
+	var rows []record
+	for _, name := range sortedKeys(pools) {
+		d, _ := pools[name].(map[string]any)
+		holders, _ := d["holders"].([]any)
+		for _, h := range holders {
+			if held, ok := h.(map[string]any); ok {
+				held["pool"] = name
+				rows = append(rows, held)
+			}
+		}
+	}
+	if len(rows) > 0 {
+		c.printf("\n")
+		c.printTable(rows, column{head: "FULL POOL", path: "pool"}, column{head: "HELD BY", path: "holder"}, column{head: "UNITS", path: "units"},
+			column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE AT THE LATEST", path: "free_at", as: unixTime})
 	}
 }
