@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
@@ -35,6 +36,8 @@ func (d *desk) validateAs(ctx context.Context, client *http.Client, key string) 
 	if err != nil {
 		return 0, nil, err
 	}
+	// Read to its end, so that the connection serves the next request too.
+	_, _ = io.Copy(io.Discard, answer.Body)
 	answer.Body.Close()
 	return answer.StatusCode, answer.Header, nil
 }
