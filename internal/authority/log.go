@@ -82,6 +82,11 @@ func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f LogFil
 			return Page[LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
 		}
 	}
+	if after == "" { // who has just done something expects to see it
+		if err := a.Sequence(ctx); err != nil {
+			return Page[LogEntry]{}, err
+		}
+	}
 	scan := logScan{principal: p, filter: f, before: before, limit: limit}
 	if err := a.view(ctx, func(tx *store.Tx) error { return scan.run(ctx, tx) }); err != nil {
 		return Page[LogEntry]{}, err
