@@ -69,6 +69,25 @@ func (p *process) resident() (int64, error) {
 	return 0, errors.New("no VmRSS in the process's status")
 }
 
+// cpu is the processor time that the process has used, all threads together.
+func (p *process) cpu() (time.Duration, error) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	// utime and stime are fields 14 and 15; the name, field 2, may hold spaces.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	var ticks int64
+	for _, f := range fields[11:13] {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100 on every Linux
+}
+
 // freeAddress is an address of 127.0.0.1 that nobody listens on.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

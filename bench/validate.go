@@ -26,12 +26,12 @@ func measureValidate(ctx context.Context, s settings) ([]row, error) {
 	}
 	defer bare.stop()
 	signed, err := againstBare(ctx, s, "validate with nonce", 0.6, 0, "requests/s",
-		load{m.addr, validateTurn(m.credential, true)}, load{bare.addr, bareTurn("/signed")}, fmt.Sprintf("%d connections, reply of %d bytes.", connections, size))
+		load{m.process, validateTurn(m.credential, true)}, load{bare, bareTurn("/signed")}, fmt.Sprintf("%d connections, reply of %d bytes.", connections, size))
 	if err != nil {
 		return nil, err
 	}
 	plain, err := againstBare(ctx, s, "validate without nonce", 0.6, 0, "requests/s",
-		load{m.addr, validateTurn(m.credential, false)}, load{bare.addr, bareTurn("/plain")}, "the yardstick does the same without the signature.")
+		load{m.process, validateTurn(m.credential, false)}, load{bare, bareTurn("/plain")}, "the yardstick does the same without the signature.")
 	return append(signed, plain...), err
 }
 
