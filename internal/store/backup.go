@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -33,7 +32,7 @@ func (tx *Tx) Tables(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var names []string
-	return names, each(rows, func(rows *sql.Rows) error {
+	return names, each(rows, func(rows Row) error {
 		var name string
 		err := rows.Scan(&name)
 		names = append(names, name)
@@ -65,7 +64,7 @@ func (tx *Tx) DumpTable(ctx context.Context, table string, emit func(line []byte
 	for i := range values {
 		into[i] = &values[i]
 	}
-	return each(rows, func(rows *sql.Rows) error {
+	return each(rows, func(rows Row) error {
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}

@@ -96,18 +96,17 @@ func (tx *Tx) raiseMark(ctx context.Context) error {
 	if now-m.stored.Load() < markEvery.Microseconds() {
 		return nil
 	}
-	var us int64
-	_, err := tx.row(ctx, `
+	return tx.later(ctx, &Statement{Text: `
 		INSERT INTO clock (env, at) VALUES ('', $1)
 		ON CONFLICT (env) DO UPDATE SET at = CASE WHEN excluded.at > clock.at THEN excluded.at ELSE clock.at END
-		RETURNING at`, []any{now}, &us)
-	if err != nil {
+		RETURNING at`, Args: []any{now}, Scan: func(r Row) error {
+		var us int64
+		err := r.Scan(&us)
+		// If the commit fails the next transaction a second later stores it.
+		m.stored.Store(now)
+		m.raise(us)
 		return err
-	}
-	// If the commit fails the next transaction a second later stores it.
-	m.stored.Store(now)
-	m.raise(us)
-	return nil
+	}})
 }
 
 // ReadClock reads the clock as a transaction does, so that Judge hears of it.

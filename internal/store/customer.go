@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"copyhold.dev/internal/licensing"
 )
@@ -61,7 +60,7 @@ func (tx *Tx) CustomerByReference(ctx context.Context, env licensing.Env, refere
 	return only(collect(rows, err, scanCustomer))
 }
 
-func scanCustomer(r *sql.Rows) (c licensing.Customer, err error) {
+func scanCustomer(r Row) (c licensing.Customer, err error) {
 	var metadata string
 	var created int64
 	if err := r.Scan(&c.Env, &c.ID, &c.Name, &c.Email, &c.Reference, &metadata, &created); err != nil {

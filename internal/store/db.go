@@ -141,15 +141,19 @@ func (db *DB) attempt(ctx context.Context, p pool, begin string, fn func(*Tx) er
 		tx.session = nil
 		p.give(s, broken)
 	}()
-	if err := s.run(ctx, begin); err != nil {
+	if err := tx.later(ctx, &Statement{Text: begin}); err != nil {
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
-	if err := tx.body(ctx, fn); err != nil {
-		broken = s.run(context.WithoutCancel(ctx), "ROLLBACK") != nil
+	undone := true
+	if err = tx.body(ctx, fn); err == nil {
+		undone, err = tx.commit(ctx)
+	}
+	broken = err != nil
+	if err != nil && undone {
+		tx.queue = nil
+		broken = s.run(context.WithoutCancel(ctx), &Statement{Text: "ROLLBACK"}) != nil
 		return db.failed(err)
 	}
-	err = tx.commit(ctx)
-	broken = err != nil
 	return err
 }
 
@@ -166,8 +170,9 @@ func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
 	return tx.raiseMark(ctx)
 }
 
-// commit ends tx. What it cannot prove undone it calls unknown.
-func (tx *Tx) commit(ctx context.Context) error {
+// commit ends tx. What it cannot prove undone it calls unknown. It reports
+// whether the transaction is still open, and to be rolled back.
+func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	// A caller who leaves must not tear a commit that others may share.
 	ctx = context.WithoutCancel(ctx)
 	db := tx.db
@@ -176,19 +181,19 @@ func (tx *Tx) commit(ctx context.Context) error {
 		ctx, cancel = context.WithTimeout(ctx, commitLimit)
 		defer cancel()
 	}
-	err := tx.session.run(ctx, "COMMIT")
+	open, err = tx.end(ctx, "COMMIT")
 	switch {
 	case err == nil && tx.writes && db.engine.Replicated != nil:
 		if err := db.engine.Replicated(tx.session.conn); err != nil {
-			return licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
+			return false, licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
 		}
-		return nil
-	case err == nil || !tx.writes:
-		return err
+		return false, nil
+	case err == nil || open || !tx.writes:
+		return open, err
 	case db.engine.Definite(err):
-		return err
+		return false, err
 	default:
-		return db.failed(licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err))
+		return false, db.failed(licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err))
 	}
 }
 

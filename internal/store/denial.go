@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"time"
 
@@ -44,7 +43,7 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision))
 	}
 	first = make(map[int]bool)
-	err = tx.queryMany(ctx, &putDenials, args, func(rows *sql.Rows) error {
+	err = tx.queryMany(ctx, &putDenials, args, func(rows Row) error {
 		var k key
 		var times int64
 		if err := rows.Scan(&k.env, &k.license, &k.pool, &k.holder, &k.code, &times); err != nil {
@@ -86,8 +85,7 @@ func (tx *Tx) CountDenials(ctx context.Context, denials []Denial) error {
 	for _, d := range denials {
 		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Times)
 	}
-	_, err := tx.execMany(ctx, &countDenials, args)
-	return err
+	return tx.putMany(ctx, &countDenials, args)
 }
 
 func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, error) {
@@ -96,7 +94,7 @@ func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, 
 		return nil, err
 	}
 	var denials []Denial
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		var d Denial
 		var minute, at int64
 		var decision string

@@ -25,6 +25,10 @@ type Engine struct {
 	Tables string
 	// DDL turns the migrations' text into the engine's.
 	DDL func(string) string
+	// Send runs statements in order in one round trip. It stops at the first that
+	// is refused and says so by a *Refused; any other error leaves open how many
+	// were run. Nil where each statement is run by itself.
+	Send func(context.Context, *sql.Conn, []*Statement) error
 	// Text turns a statement into the one that the engine prepares. It may be nil.
 	Text func(string) string
 	// Clock is the query for the database's own clock in microseconds; empty

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"copyhold.dev/internal/licensing"
 )
@@ -25,7 +24,7 @@ func (tx *Tx) UpdateEnvironment(ctx context.Context, e licensing.Environment) (b
 // Environments returns all environments by name. There are few of them.
 func (tx *Tx) Environments(ctx context.Context) ([]licensing.Environment, error) {
 	rows, err := tx.query(ctx, `SELECT env, kind, created_at FROM environment ORDER BY env`)
-	return collect(rows, err, func(r *sql.Rows) (e licensing.Environment, err error) {
+	return collect(rows, err, func(r Row) (e licensing.Environment, err error) {
 		var created int64
 		err = r.Scan(&e.Name, &e.Kind, &created)
 		e.Created = instant(created)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -25,7 +24,7 @@ func (tx *Tx) Answer(ctx context.Context, env licensing.Env, token licensing.Tok
 		SELECT env, token, route, key, body, answer, created_at FROM idempotency
 		WHERE env = $1 AND token = $2 AND route = $3 AND key = $4 AND created_at > $5`,
 		env, token, route, key, micros(since))
-	return only(collect(rows, err, func(r *sql.Rows) (a Answer, err error) {
+	return only(collect(rows, err, func(r Row) (a Answer, err error) {
 		var at int64
 		err = r.Scan(&a.Env, &a.Token, &a.Route, &a.Key, &a.Body, &a.Answer, &at)
 		a.At = instant(at)

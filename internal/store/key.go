@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -60,7 +59,7 @@ func (tx *Tx) KeysByDigest(ctx context.Context, digest string) ([]Key, error) {
 	return collect(rows, err, scanKey)
 }
 
-func scanKey(r *sql.Rows) (k Key, err error) {
+func scanKey(r Row) (k Key, err error) {
 	var imported, created, expires int64
 	err = r.Scan(&k.Env, &k.License, &k.ID, &k.Digest, &k.Hint, &imported, &created, &expires)
 	k.Imported, k.CreatedAt, k.ExpiresAt = imported != 0, instant(created), instant(expires)

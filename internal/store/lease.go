@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"strings"
 	"time"
@@ -30,7 +29,7 @@ var (
 	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 
-func scanLease(rows *sql.Rows) (l licensing.Lease, err error) {
+func scanLease(rows Row) (l licensing.Lease, err error) {
 	var granted, renewed, expires, borrowed, cloned, ended, due int64
 	var asker string
 	err = rows.Scan(&l.Env, &l.ID, &l.License, &l.Pool, &l.Holder, &l.Instance, &l.Units, &l.Charge, &l.Generation,
@@ -75,8 +74,7 @@ func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error
 			micros(l.Granted), micros(l.Renewed), micros(l.Expires), flag(l.Borrowed), l.Nonce, micros(l.Cloned),
 			micros(l.Ended), string(l.EndedBy), micros(l.Due), l.Requests, asker)
 	}
-	_, err := tx.execMany(ctx, &insertLeases, args)
-	return err
+	return tx.putMany(ctx, &insertLeases, args)
 }
 
 // PutLeases stores what may change of leases that exist. It writes rows that
@@ -91,8 +89,7 @@ func (tx *Tx) PutLeases(ctx context.Context, leases []*licensing.Lease) error {
 		args = append(args, string(l.Env), string(l.ID), l.Units, l.Charge, l.Generation, micros(l.Renewed), micros(l.Expires), flag(l.Borrowed),
 			l.Nonce, micros(l.Cloned), micros(l.Ended), string(l.EndedBy), micros(l.Due), l.Requests, asker)
 	}
-	_, err := tx.execMany(ctx, &putLeases, args)
-	return err
+	return tx.putMany(ctx, &putLeases, args)
 }
 
 // A Release names a lease by what its holder knows of it.
@@ -122,7 +119,7 @@ func (tx *Tx) Release(ctx context.Context, releases []Release, now, forget time.
 		args = append(args, string(r.Env), string(r.Lease), string(r.License), r.Generation, at, by, due)
 	}
 	out := make([]Released, 0, len(releases))
-	err := tx.queryMany(ctx, &endLeases, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &endLeases, args, func(rows Row) error {
 		var r Released
 		err := rows.Scan(&r.Env, &r.Lease, &r.Pool, &r.Holder, &r.Instance, &r.Charge)
 		out = append(out, r)
@@ -145,7 +142,7 @@ func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) ([]*licensing.Lease, 
 		args = append(args, k.Env, k.ID)
 	}
 	var leases []*licensing.Lease
-	err := tx.queryMany(ctx, &readLeases, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &readLeases, args, func(rows Row) error {
 		l, err := scanLease(rows)
 		leases = append(leases, &l)
 		return err
@@ -227,7 +224,7 @@ func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensin
 		return nil, err
 	}
 	var leases []*licensing.Lease
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		l, err := scanLease(rows)
 		leases = append(leases, &l)
 		return err
@@ -263,14 +260,12 @@ var (
 
 // PutComponents makes a lease findable by the components of its machine.
 func (tx *Tx) PutComponents(ctx context.Context, l *licensing.Lease) error {
-	_, err := tx.execMany(ctx, &insertComponents, componentArgs(l))
-	return err
+	return tx.putMany(ctx, &insertComponents, componentArgs(l))
 }
 
 // DropComponents undoes PutComponents for a lease that ended.
 func (tx *Tx) DropComponents(ctx context.Context, l *licensing.Lease) error {
-	_, err := tx.execMany(ctx, &dropComponents, componentArgs(l))
-	return err
+	return tx.putMany(ctx, &dropComponents, componentArgs(l))
 }
 
 func componentArgs(l *licensing.Lease) []any {
@@ -289,7 +284,7 @@ func (tx *Tx) MatchComponents(ctx context.Context, k PoolKey, components map[str
 	for name, hash := range components {
 		args = append(args, k.Env, k.License, k.Name, name, hash)
 	}
-	err = tx.queryMany(ctx, &matchComponents, args, func(rows *sql.Rows) error {
+	err = tx.queryMany(ctx, &matchComponents, args, func(rows Row) error {
 		var id licensing.LeaseID
 		var n int
 		err := rows.Scan(&id, &n)

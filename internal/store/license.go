@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"strings"
 	"time"
@@ -131,7 +130,7 @@ func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFil
 	rows, err := tx.query(ctx, `
 		SELECT plan, status, CASE WHEN end_at <> 0 AND end_at <= $2 THEN 1 ELSE 0 END AS ended, COUNT(*)
 		FROM license WHERE `+where+` GROUP BY plan, status, ended ORDER BY plan, status, ended`, args...)
-	return collect(rows, err, func(r *sql.Rows) (n LicenseCount, err error) {
+	return collect(rows, err, func(r Row) (n LicenseCount, err error) {
 		var ended int64
 		err = r.Scan(&n.Plan, &n.Status, &ended, &n.Count)
 		n.Ended = ended != 0
@@ -159,7 +158,7 @@ func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilt
 	return collect(rows, err, scanPool)
 }
 
-func scanLicense(r *sql.Rows) (l licensing.License, err error) {
+func scanLicense(r Row) (l licensing.License, err error) {
 	var issued, start, end, maintenance int64
 	var text string
 	if err := r.Scan(&l.Env, &l.ID, &l.Product, &l.Customer, &l.Plan, &l.Revision, &l.Channel, &l.Granted, &l.Status,
@@ -190,7 +189,7 @@ func (tx *Tx) held(ctx context.Context, env licensing.Env, id licensing.LicenseI
 	}
 	rows, err := tx.query(ctx, `
 		SELECT name, held FROM pool WHERE env = $1 AND license = $2 AND held > 0 ORDER BY name`+lock, env, id)
-	pools, err := collect(rows, err, func(r *sql.Rows) (p pool, err error) {
+	pools, err := collect(rows, err, func(r Row) (p pool, err error) {
 		err = r.Scan(&p.name, &p.held)
 		return p, err
 	})

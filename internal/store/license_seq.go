@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -25,7 +24,7 @@ func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKe
 		args = append(args, k.Env, k.ID)
 	}
 	seqs := make(map[LicenseKey]license.Seq, len(keys))
-	err := tx.queryMany(ctx, &licenseSeqs, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &licenseSeqs, args, func(rows Row) error {
 		var k LicenseKey
 		var seq license.Seq
 		err := rows.Scan(&k.Env, &k.ID, &seq.Epoch, &seq.Counter)

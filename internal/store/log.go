@@ -56,8 +56,8 @@ type LogHead struct {
 
 // AppendLog stores a transaction's row; a sequencer gives it its place later.
 func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
-	_, err := tx.exec(ctx, `INSERT INTO log_row (env, id, at, entries, body) VALUES ($1, $2, $3, $4, $5)`,
-		r.Env, r.ID, micros(r.At), r.Entries, string(r.Body))
+	err := tx.later(ctx, &Statement{Text: `INSERT INTO log_row (env, id, at, entries, body) VALUES ($1, $2, $3, $4, $5)`,
+		Args: []any{string(r.Env), r.ID, micros(r.At), int64(r.Entries), string(r.Body)}})
 	if err != nil {
 		return err
 	}
@@ -68,9 +68,8 @@ func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
 		}
 		names.WriteString(string(l))
 	}
-	_, err = tx.exec(ctx, `INSERT INTO log_pending (env, id, leaves, licenses) VALUES ($1, $2, $3, $4)`,
-		r.Env, r.ID, r.Leaves, names.String())
-	return err
+	return tx.later(ctx, &Statement{Text: `INSERT INTO log_pending (env, id, leaves, licenses) VALUES ($1, $2, $3, $4)`,
+		Args: []any{string(r.Env), r.ID, r.Leaves, names.String()}})
 }
 
 // PendingLog returns rows without a place, by environment and id.
@@ -80,7 +79,7 @@ func (tx *Tx) PendingLog(ctx context.Context, limit int) ([]PendingRow, error) {
 		return nil, err
 	}
 	var list []PendingRow
-	return list, each(rows, func(rows *sql.Rows) error {
+	return list, each(rows, func(rows Row) error {
 		var p PendingRow
 		var names string
 		if err := rows.Scan(&p.Env, &p.ID, &p.Leaves, &names); err != nil {
@@ -114,7 +113,7 @@ func (tx *Tx) LogHeads(ctx context.Context) ([]LogHead, error) {
 		return nil, err
 	}
 	var heads []LogHead
-	return heads, each(rows, func(rows *sql.Rows) error {
+	return heads, each(rows, func(rows Row) error {
 		var h LogHead
 		var at int64
 		err := rows.Scan(&h.Env, &h.Size, &h.Signed, &at)
@@ -155,14 +154,13 @@ func (tx *Tx) PlaceLog(ctx context.Context, env licensing.Env, first int64, rows
 		}
 		first += entries
 	}
-	if _, err := tx.execMany(ctx, &placeRows, places); err != nil {
+	if err := tx.putMany(ctx, &placeRows, places); err != nil {
 		return err
 	}
-	if _, err := tx.execMany(ctx, &placeLicense, licenses); err != nil {
+	if err := tx.putMany(ctx, &placeLicense, licenses); err != nil {
 		return err
 	}
-	_, err := tx.execMany(ctx, &unpendRows, pending)
-	return err
+	return tx.putMany(ctx, &unpendRows, pending)
 }
 
 const hashSize = 32
@@ -254,7 +252,7 @@ func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow
 		return nil, err
 	}
 	var list []PlacedRow
-	return list, each(rows, func(rows *sql.Rows) error {
+	return list, each(rows, func(rows Row) error {
 		var r PlacedRow
 		var at int64
 		var body sql.NullString
@@ -288,7 +286,7 @@ func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error)
 		return nil, err
 	}
 	var ids []string
-	return ids, each(rows, func(rows *sql.Rows) error {
+	return ids, each(rows, func(rows Row) error {
 		var id string
 		err := rows.Scan(&id)
 		ids = append(ids, id)

@@ -111,31 +111,50 @@ func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) e
 	return nil
 }
 
+// putMany runs m over rows laid one after another in args, at the latest with
+// the commit.
+func (tx *Tx) putMany(ctx context.Context, m *many, args []any) error {
+	return m.chunks(args, false, func(text string, args []any) error {
+		return tx.later(ctx, &Statement{Text: text, Args: args})
+	})
+}
+
 // execMany runs m over rows laid one after another in args and returns how
 // many rows changed.
 func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64, err error) {
+	var all []*Statement
 	err = m.chunks(args, false, func(text string, args []any) error {
-		n, err := tx.exec(ctx, text, args...)
-		changed += n
-		return err
+		all = append(all, &Statement{Text: text, Args: args})
+		return tx.later(ctx, all[len(all)-1])
 	})
+	if err == nil {
+		err = tx.flush(ctx)
+	}
+	for _, st := range all {
+		changed += st.Changed
+	}
 	return changed, err
 }
 
 // queryMany runs m over rows laid one after another in args and calls scan
 // for each row returned.
-func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(*sql.Rows) error) error {
+func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(Row) error) error {
+	if err := tx.askMany(ctx, m, args, scan); err != nil {
+		return err
+	}
+	return tx.flush(ctx)
+}
+
+// askMany is queryMany whose rows come with the next statement whose outcome
+// is needed.
+func (tx *Tx) askMany(ctx context.Context, m *many, args []any, scan func(Row) error) error {
 	return m.chunks(args, tx.lock() != "", func(text string, args []any) error {
-		rows, err := tx.query(ctx, text, args...)
-		if err != nil {
-			return err
-		}
-		return each(rows, scan)
+		return tx.later(ctx, &Statement{Text: text, Args: args, Scan: scan})
 	})
 }
 
 // each calls scan for each of rows and closes them.
-func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
+func each(rows *sql.Rows, scan func(Row) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {

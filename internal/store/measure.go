@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -23,7 +22,7 @@ func (tx *Tx) PoolSums(ctx context.Context, limit int) ([]PoolSum, error) {
 		SELECT p.env, l.product, p.name, CAST(SUM(p.held) AS BIGINT) AS held, CAST(SUM(p.capacity) AS BIGINT)
 		FROM pool p JOIN license l ON l.env = p.env AND l.id = p.license
 		GROUP BY p.env, l.product, p.name ORDER BY held DESC, p.env, l.product, p.name LIMIT $1`, limit)
-	return collect(rows, err, func(r *sql.Rows) (s PoolSum, err error) {
+	return collect(rows, err, func(r Row) (s PoolSum, err error) {
 		err = r.Scan(&s.Env, &s.Product, &s.Pool, &s.Held, &s.Capacity)
 		return s, err
 	})

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -54,7 +53,7 @@ func (tx *Tx) Plan(ctx context.Context, env licensing.Env, name licensing.PlanNa
 	return only(collect(rows, err, scanPlan))
 }
 
-func scanPlan(r *sql.Rows) (p Plan, err error) {
+func scanPlan(r Row) (p Plan, err error) {
 	var created int64
 	err = r.Scan(&p.Name, &p.Product, &created)
 	p.Created = instant(created)
@@ -88,7 +87,7 @@ func (tx *Tx) Revisions(ctx context.Context, env licensing.Env, plan licensing.P
 	return collect(rows, err, scanRevision)
 }
 
-func scanRevision(r *sql.Rows) (v Revision, err error) {
+func scanRevision(r Row) (v Revision, err error) {
 	var body string
 	var applied int64
 	if err := r.Scan(&v.ID, &body, &v.Source, &applied, &v.AppliedBy); err != nil {
@@ -111,7 +110,7 @@ func (tx *Tx) MoveChannel(ctx context.Context, env licensing.Env, c Channel) err
 func (tx *Tx) Channels(ctx context.Context, env licensing.Env, plan licensing.PlanName) ([]Channel, error) {
 	rows, err := tx.query(ctx, `
 		SELECT plan, name, revision, moved_at FROM channel WHERE env = $1 AND plan = $2 ORDER BY name`, env, plan)
-	return collect(rows, err, func(r *sql.Rows) (c Channel, err error) {
+	return collect(rows, err, func(r Row) (c Channel, err error) {
 		var moved int64
 		err = r.Scan(&c.Plan, &c.Name, &c.Revision, &moved)
 		c.MovedAt = instant(moved)

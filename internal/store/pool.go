@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -68,7 +67,7 @@ func (tx *Tx) lockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
 		args = append(args, k.Env, k.License, k.Name)
 	}
 	pools := make([]Pool, 0, len(keys))
-	err := tx.queryMany(ctx, &lockPools, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &lockPools, args, func(rows Row) error {
 		p, err := scanPool(rows)
 		pools = append(pools, p)
 		return err
@@ -76,7 +75,7 @@ func (tx *Tx) lockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
 	return pools, err
 }
 
-func scanPool(rows *sql.Rows) (p Pool, err error) {
+func scanPool(rows Row) (p Pool, err error) {
 	var over, due int64
 	err = rows.Scan(&p.Env, &p.License, &p.Name, &p.Held, &p.Leases, &p.Waiting, &p.Tickets, &over, &due, &p.Capacity)
 	p.OverSince, p.Due = instant(over), instant(due)
@@ -89,8 +88,7 @@ func (tx *Tx) PutPools(ctx context.Context, pools []*Pool) error {
 	for _, p := range pools {
 		args = append(args, p.Env, p.License, p.Name, p.Held, p.Leases, p.Waiting, p.Tickets, micros(p.OverSince), micros(p.Due), p.Capacity)
 	}
-	_, err := tx.execMany(ctx, &putPools, args)
-	return err
+	return tx.putMany(ctx, &putPools, args)
 }
 
 // Pool returns a pool's counters without locking them; those of a pool never
@@ -101,7 +99,7 @@ func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
 		return Pool{}, err
 	}
 	found := Pool{PoolKey: k}
-	err = each(rows, func(rows *sql.Rows) (err error) {
+	err = each(rows, func(rows Row) (err error) {
 		found, err = scanPool(rows)
 		return err
 	})
@@ -118,7 +116,7 @@ func (tx *Tx) Pools(ctx context.Context, env licensing.Env, license licensing.Li
 		return nil, err
 	}
 	var pools []Pool
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		p, err := scanPool(rows)
 		pools = append(pools, p)
 		return err
@@ -134,7 +132,7 @@ func (tx *Tx) DuePools(ctx context.Context, now time.Time, limit int) ([]PoolKey
 		return nil, err
 	}
 	var keys []PoolKey
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		var k PoolKey
 		err := rows.Scan(&k.Env, &k.License, &k.Name)
 		keys = append(keys, k)

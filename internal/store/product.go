@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 
 	"copyhold.dev/internal/licensing"
 )
@@ -48,7 +47,7 @@ func (tx *Tx) Product(ctx context.Context, env licensing.Env, name licensing.Pro
 	return only(collect(rows, err, scanProduct))
 }
 
-func scanProduct(r *sql.Rows) (p licensing.Product, err error) {
+func scanProduct(r Row) (p licensing.Product, err error) {
 	var created int64
 	err = r.Scan(&p.Env, &p.Name, &p.Title, &p.Owner.Team, &p.Owner.Pager, &p.Owner.Runbook, &p.Salt, &created)
 	p.Created = instant(created)

@@ -53,7 +53,7 @@ func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
 		args = append(args, int64(i), string(a.Env), string(a.License), a.Name, a.Request, a.Holder, a.Instance)
 	}
 	var found map[int]Known
-	err := tx.queryMany(ctx, &lookUpAsks, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &lookUpAsks, args, func(rows Row) error {
 		var i int
 		var body sql.NullInt64
 		var lease, ticket, held sql.NullString
@@ -81,8 +81,7 @@ func (tx *Tx) PutRequests(ctx context.Context, requests []Request) error {
 	for _, r := range requests {
 		args = append(args, string(r.Env), string(r.License), r.ID, r.Body, string(r.Lease), string(r.Ticket), micros(r.At))
 	}
-	_, err := tx.execMany(ctx, &putRequests, args)
-	return err
+	return tx.putMany(ctx, &putRequests, args)
 }
 
 // Requests returns what is remembered under a request id in an environment, of
@@ -93,7 +92,7 @@ func (tx *Tx) Requests(ctx context.Context, env licensing.Env, id string) ([]Req
 		return nil, err
 	}
 	var found []Request
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		var r Request
 		var at int64
 		err := rows.Scan(&r.Env, &r.License, &r.ID, &r.Body, &r.Lease, &r.Ticket, &at)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -42,7 +41,7 @@ func (tx *Tx) Revocations(ctx context.Context, env licensing.Env, now time.Time)
 	rows, err := tx.query(ctx, `
 		SELECT number, subject, at, until, reason, fallback FROM revocation
 		WHERE env = $1 AND (until = 0 OR until > $2) ORDER BY number`, env, micros(now))
-	return collect(rows, err, func(r *sql.Rows) (v Revocation, err error) {
+	return collect(rows, err, func(r Row) (v Revocation, err error) {
 		var at, until, fallback int64
 		err = r.Scan(&v.Number, &v.Subject, &at, &until, &v.Reason, &fallback)
 		v.At, v.Until, v.Fallback = instant(at), instant(until), fallback != 0

@@ -8,7 +8,7 @@ import (
 
 // collect reads all rows with scan and closes them. Err is what the query
 // returned, so that the two can be joined in one call.
-func collect[T any](rows *sql.Rows, err error, scan func(*sql.Rows) (T, error)) ([]T, error) {
+func collect[T any](rows *sql.Rows, err error, scan func(Row) (T, error)) ([]T, error) {
 	if err != nil {
 		return nil, err
 	}

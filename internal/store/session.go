@@ -49,13 +49,12 @@ func (s *session) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-func (s *session) run(ctx context.Context, text string) error {
+func (s *session) query(ctx context.Context, text string, args []any) (*sql.Rows, error) {
 	st, err := s.prepare(ctx, text)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = st.ExecContext(ctx)
-	return err
+	return st.QueryContext(ctx, args...)
 }
 
 func (s *session) close() {

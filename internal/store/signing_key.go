@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -67,7 +66,7 @@ func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
 		return nil, err
 	}
 	var list []Fence
-	return list, each(rows, func(rows *sql.Rows) error {
+	return list, each(rows, func(rows Row) error {
 		var f Fence
 		var since int64
 		err := rows.Scan(&f.Env, &since, &f.Epoch, &f.Reason)
@@ -84,7 +83,7 @@ func (tx *Tx) KeyEnvs(ctx context.Context) ([]licensing.Env, error) {
 		return nil, err
 	}
 	var envs []licensing.Env
-	return envs, each(rows, func(rows *sql.Rows) error {
+	return envs, each(rows, func(rows Row) error {
 		var e licensing.Env
 		err := rows.Scan(&e)
 		envs = append(envs, e)
@@ -99,7 +98,7 @@ func (tx *Tx) LockSigningKeys(ctx context.Context, env licensing.Env) error {
 	if err != nil {
 		return err
 	}
-	return each(rows, func(*sql.Rows) error { return nil })
+	return each(rows, func(Row) error { return nil })
 }
 
 // SigningKeys returns an environment's keys by purpose and number.
@@ -111,7 +110,7 @@ func (tx *Tx) SigningKeys(ctx context.Context, env licensing.Env) ([]licensing.S
 		return nil, err
 	}
 	var list []licensing.SigningKey
-	return list, each(rows, func(rows *sql.Rows) error {
+	return list, each(rows, func(rows Row) error {
 		k := licensing.SigningKey{Env: env}
 		var from, until, trust, retired, withdrawn, exported int64
 		err := rows.Scan(&k.ID, &k.Use, &k.Number, &k.Public, &k.Sealed, &from, &until, &trust, &retired, &withdrawn, &exported)
@@ -175,7 +174,7 @@ func (tx *Tx) FeatureKey(ctx context.Context, env licensing.Env, product licensi
 // FeatureKeys returns the key pairs of a product's features, by feature.
 func (tx *Tx) FeatureKeys(ctx context.Context, env licensing.Env, product licensing.ProductName) ([]licensing.FeatureKey, error) {
 	rows, err := tx.query(ctx, `SELECT feature, public, sealed FROM feature_key WHERE env = $1 AND product = $2 ORDER BY feature`, env, product)
-	return collect(rows, err, func(r *sql.Rows) (licensing.FeatureKey, error) {
+	return collect(rows, err, func(r Row) (licensing.FeatureKey, error) {
 		k := licensing.FeatureKey{Env: env, Product: product}
 		err := r.Scan(&k.Feature, &k.Public, &k.Sealed)
 		return k, err

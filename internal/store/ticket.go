@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -24,7 +23,7 @@ var (
 	forgetTickets = newMany(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 
-func scanTicket(rows *sql.Rows) (t licensing.Ticket, err error) {
+func scanTicket(rows Row) (t licensing.Ticket, err error) {
 	var queued, deadline, alive, offered, ended int64
 	var asker string
 	err = rows.Scan(&t.Env, &t.ID, &t.License, &t.Pool, &t.Place, &t.Holder, &t.Instance, &t.Units, &t.Borrow, &t.Request,
@@ -49,8 +48,7 @@ func (tx *Tx) InsertTickets(ctx context.Context, tickets []*licensing.Ticket) er
 		args = append(args, t.Env, t.ID, t.License, t.Pool, t.Place, t.Holder, t.Instance, t.Units, int64(t.Borrow), t.Request,
 			micros(t.Queued), micros(t.Deadline), micros(t.Alive), micros(t.Offered), t.Lease, micros(t.Ended), t.EndedBy, asker)
 	}
-	_, err := tx.execMany(ctx, &insertTickets, args)
-	return err
+	return tx.putMany(ctx, &insertTickets, args)
 }
 
 // PutTickets stores what may change of places that exist.
@@ -59,8 +57,7 @@ func (tx *Tx) PutTickets(ctx context.Context, tickets []*licensing.Ticket) error
 	for _, t := range tickets {
 		args = append(args, t.Env, t.ID, micros(t.Alive), micros(t.Offered), t.Lease, micros(t.Ended), t.EndedBy)
 	}
-	_, err := tx.execMany(ctx, &putTickets, args)
-	return err
+	return tx.putMany(ctx, &putTickets, args)
 }
 
 // A TicketKey names a place in a queue.
@@ -77,7 +74,7 @@ func (tx *Tx) Tickets(ctx context.Context, keys []TicketKey) ([]*licensing.Ticke
 		args = append(args, k.Env, k.ID)
 	}
 	var tickets []*licensing.Ticket
-	err := tx.queryMany(ctx, &readTickets, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &readTickets, args, func(rows Row) error {
 		t, err := scanTicket(rows)
 		tickets = append(tickets, &t)
 		return err
@@ -106,7 +103,7 @@ func (tx *Tx) Queue(ctx context.Context, k PoolKey, after int64, limit int) ([]*
 		return nil, err
 	}
 	var tickets []*licensing.Ticket
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		t, err := scanTicket(rows)
 		tickets = append(tickets, &t)
 		return err
@@ -127,8 +124,7 @@ func (tx *Tx) KeepTickets(ctx context.Context, keys []TicketKey, until time.Time
 	for _, k := range keys {
 		args = append(args, k.Env, k.ID, micros(until))
 	}
-	_, err := tx.execMany(ctx, &keepTickets, args)
-	return err
+	return tx.putMany(ctx, &keepTickets, args)
 }
 
 // KeepAllTickets keeps every place until a time at least: nobody could ask
@@ -147,7 +143,7 @@ func (tx *Tx) ForgetTickets(ctx context.Context, before time.Time, limit int) (i
 		return 0, err
 	}
 	var tickets, requests []any
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		var env, id, license, request, lease string
 		if err := rows.Scan(&env, &id, &license, &request, &lease); err != nil {
 			return err

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -71,7 +70,7 @@ func (tx *Tx) Token(ctx context.Context, env licensing.Env, id licensing.TokenID
 	return only(collect(rows, err, scanToken))
 }
 
-func scanToken(r *sql.Rows) (t Token, err error) {
+func scanToken(r Row) (t Token, err error) {
 	var created, expires, used int64
 	err = r.Scan(&t.Env, &t.ID, &t.Digest, &t.Name, &t.Role, &t.Product, &t.Customer, &t.CreatedBy,
 		&created, &expires, &used)

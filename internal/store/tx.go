@@ -13,6 +13,7 @@ type Tx struct {
 	session *session
 	writes  bool
 	now     time.Time
+	queue   []*Statement // not sent yet
 }
 
 // Now returns the transaction's time: the database clock's reading when it
@@ -24,41 +25,32 @@ func (tx *Tx) ForUpdate() string { return tx.db.engine.ForUpdate }
 
 // exec runs a statement and returns how many rows it changed.
 func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	st, err := tx.session.prepare(ctx, text)
-	if err != nil {
+	st := &Statement{Text: text, Args: args}
+	if err := tx.later(ctx, st); err != nil {
 		return 0, err
 	}
-	res, err := st.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+	return st.Changed, tx.flush(ctx)
 }
 
 // query runs a statement that returns rows, which the caller closes.
 func (tx *Tx) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
-	st, err := tx.session.prepare(ctx, text)
-	if err != nil {
+	if err := tx.flush(ctx); err != nil {
 		return nil, err
 	}
-	return st.QueryContext(ctx, args...)
+	return tx.session.query(ctx, text, args)
 }
 
 // row runs a statement that returns at most one row and scans it into dest.
 // It reports whether there was one.
-func (tx *Tx) row(ctx context.Context, text string, args []any, dest ...any) (bool, error) {
-	rows, err := tx.query(ctx, text, args...)
+func (tx *Tx) row(ctx context.Context, text string, args []any, dest ...any) (found bool, err error) {
+	err = tx.later(ctx, &Statement{Text: text, Args: args, Scan: func(r Row) error {
+		found = true
+		return r.Scan(dest...)
+	}})
 	if err != nil {
 		return false, err
 	}
-	defer rows.Close()
-	if !rows.Next() {
-		return false, rows.Err()
-	}
-	if err := rows.Scan(dest...); err != nil {
-		return false, err
-	}
-	return true, rows.Close()
+	return found, tx.flush(ctx)
 }
 
 // micros is how times are stored: microseconds of Unix time, 0 for the zero time.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -60,7 +59,7 @@ func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]bo
 		args = append(args, k.Env, k.License, k.ID)
 	}
 	known := map[EventKey]bool{}
-	err := tx.queryMany(ctx, &knownEvents, args, func(rows *sql.Rows) error {
+	err := tx.queryMany(ctx, &knownEvents, args, func(rows Row) error {
 		var k EventKey
 		err := rows.Scan(&k.Env, &k.License, &k.ID)
 		known[k] = true
@@ -75,8 +74,7 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
 	for _, e := range events {
 		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period))
 	}
-	_, err := tx.execMany(ctx, &insertEvents, args)
-	return err
+	return tx.putMany(ctx, &insertEvents, args)
 }
 
 // OpenTotal makes the total of a period in which nothing was used yet, which
@@ -137,7 +135,7 @@ func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTota
 		return nil, err
 	}
 	var totals []UsageTotal
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows Row) error {
 		var t UsageTotal
 		var start, end, soft, hard int64
 		err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard)
@@ -155,8 +153,7 @@ func (tx *Tx) PutTotals(ctx context.Context, totals []*UsageTotal) error {
 	for _, t := range totals {
 		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt))
 	}
-	_, err := tx.execMany(ctx, &putTotals, args)
-	return err
+	return tx.putMany(ctx, &putTotals, args)
 }
 
 // ForgetEvents deletes events recorded before a time, at most limit. Their

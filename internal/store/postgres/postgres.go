@@ -79,9 +79,51 @@ func engine() store.Engine {
 		Unique:     func(err error) bool { return state(err) == "23505" },
 		Fatal:      func(error) bool { return false },
 		Definite:   func(err error) bool { return in(state(err)[:min(2, len(state(err)))], "23", "40") },
+		Send:       send,
 		Replicated: confirmed,
 		Locked:     locked,
 	}
+}
+
+// send puts statements into one pipeline, so that a decision of a dozen
+// statements waits for the server three or four times.
+func send(ctx context.Context, conn *sql.Conn, list []*store.Statement) error {
+	return conn.Raw(func(c any) error {
+		var batch pgx.Batch
+		for _, s := range list {
+			batch.Queue(s.Text, s.Args...)
+		}
+		results := c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch)
+		for i, s := range list {
+			if err := receive(results, s); err != nil {
+				_ = results.Close() // repeats the error
+				if state(err) != "" {
+					return &store.Refused{Index: i, Err: err}
+				}
+				return err
+			}
+		}
+		return results.Close()
+	})
+}
+
+func receive(results pgx.BatchResults, s *store.Statement) error {
+	if s.Scan == nil {
+		tag, err := results.Exec()
+		s.Changed = tag.RowsAffected()
+		return err
+	}
+	rows, err := results.Query()
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := s.Scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 // state returns the server's SQLSTATE, or "" when the error is not the server's.

@@ -1,0 +1,46 @@
+package store_test
+
+import (
+	"testing"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+// TestWhatIsRefusedWithTheCommitIsUndone writes a row whose key is taken, which
+// PostgreSQL hears of together with the COMMIT. That is no unknown outcome.
+func TestWhatIsRefusedWithTheCommitIsUndone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		lease := func(id licensing.LeaseID) []*licensing.Lease {
+			return []*licensing.Lease{{Env: "test", ID: id, License: "lic_a", Pool: "seats", Holder: string(id), Units: 1, Generation: 1}}
+		}
+		put := func(ids ...licensing.LeaseID) error {
+			return db.Update(t.Context(), func(tx *store.Tx) error {
+				for _, id := range ids {
+					if err := tx.InsertLeases(t.Context(), lease(id)); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err := put("lse_1"); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 { // more often than there are sessions that a refusal could have spoilt
+			if err := put("lse_2", "lse_1"); !db.IsUnique(err) || licensing.CodeOf(err) == licensing.OutcomeUnknown {
+				t.Fatalf("a key that is taken: %v", err)
+			}
+		}
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			if _, err := tx.Lease(t.Context(), store.LeaseKey{Env: "test", ID: "lse_2"}); licensing.CodeOf(err) != licensing.NotFound {
+				t.Errorf("what came before the refused row was kept: %v", err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
