@@ -139,18 +139,10 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 
 // holderOf is who holds units of a pool unless the caller says.
 func (c *Client) holderOf(pool string) Holder {
-	doc := c.document.license
-	if doc == nil || doc.Pools[pool].Holder != KindUser {
-		return c.holder
+	if doc := c.document.license; doc != nil {
+		return c.options.holderOf(doc.Pools[pool].Holder, c.holder)
 	}
-	name := c.options.User
-	if name == "" && c.holder.Kind == KindMachine { // many pods and jobs share one account
-		name = accountName()
-	}
-	if name == "" {
-		return c.holder
-	}
-	return Holder{Kind: KindUser, ID: identifier(name)}
+	return c.holder
 }
 
 // claim takes up a lease that an earlier process of this slot left, or returns nil.

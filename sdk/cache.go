@@ -40,14 +40,11 @@ func openCache(dir string) (*cache, error) {
 	if dir == "" {
 		return memory, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return memory, err
-	}
-	id, err := keep(filepath.Join(dir, "instance"), func() ([]byte, error) { return []byte(rand.Text()), nil })
+	id, err := instanceOf(dir)
 	if err != nil {
 		return memory, err
 	}
-	c := &cache{dir: dir, instance: string(id)}
+	c := &cache{dir: dir, instance: id}
 	for c.slot = range maxSlots {
 		err = os.MkdirAll(c.path(), 0o700)
 		if err == nil {
@@ -61,6 +58,15 @@ func openCache(dir string) (*cache, error) {
 		return memory, fmt.Errorf("locking a slot of %s: %w", dir, err)
 	}
 	return c, nil
+}
+
+// instanceOf returns the identity of this copy of dir; both are created when missing.
+func instanceOf(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	id, err := keep(filepath.Join(dir, "instance"), func() ([]byte, error) { return []byte(rand.Text()), nil })
+	return string(id), err
 }
 
 func (c *cache) path(names ...string) string {

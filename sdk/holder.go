@@ -1,6 +1,9 @@
 package copyhold
 
 import (
+	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/user"
 	"regexp"
@@ -116,6 +119,71 @@ func (s system) defaultHolder(instance string) Holder {
 		return Holder{Kind: KindWorkload, ID: identifier(id)}
 	}
 	return Holder{Kind: KindMachine, ID: instance}
+}
+
+// holder says who holds for a program with these options, in pools that do not count
+// people.
+func (s system) holder(o Options, instance string, components map[string]string) Holder {
+	h := s.defaultHolder(instance)
+	if o.Holder != nil {
+		h = *o.Holder
+	}
+	if h.Kind == KindMachine && h.Components == nil {
+		h.Components = components
+	}
+	return h
+}
+
+// holderOf is who holds units of a pool that counts holders of a kind, where h holds in
+// all others.
+func (o Options) holderOf(kind string, h Holder) Holder {
+	if kind != KindUser {
+		return h
+	}
+	name := o.User
+	if name == "" && h.Kind == KindMachine { // many pods and jobs share one account
+		name = accountName()
+	}
+	if name == "" {
+		return h
+	}
+	return Holder{Kind: KindUser, ID: identifier(name)}
+}
+
+// DefaultHolder returns who holds units of a pool that counts holders of a kind
+// (KindMachine, KindUser or KindWorkload), for a program with these options that names
+// nobody. So that other programs on this machine can be the same holder: with the same
+// cache folder they are. Of the options it reads Product, Issuer or else RootSet, CacheDir,
+// Holder, User and Salt. It asks no server, and fails when the cache folder cannot keep the
+// identity of this machine.
+func DefaultHolder(o Options, kind string) (Holder, error) {
+	return defaultHolder(o, kind, realSystem(os.Getenv))
+}
+
+func defaultHolder(o Options, kind string, sys system) (Holder, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	issuer := o.Issuer
+	if issuer == "" {
+		v, _, err := o.verifier()
+		if err != nil {
+			return Holder{}, err
+		}
+		issuer = v.Issuer()
+	}
+	dir, err := o.cacheDir()
+	if err != nil {
+		return Holder{}, err
+	}
+	if dir == "" {
+		return Holder{}, errors.New("copyhold: without a cache folder this machine has no identity that lasts")
+	}
+	instance, err := instanceOf(dir)
+	if err != nil {
+		return Holder{}, fmt.Errorf("copyhold: keeping the identity of this machine: %w", err)
+	}
+	return o.holderOf(kind, sys.holder(o, instance, sys.machine().hashed(o.salt(issuer)))), nil
 }
 
 // accountName is the holder of pools that count people, unless one was named.

@@ -1,7 +1,13 @@
 package copyhold
 
 import (
+	"os"
+	"path/filepath"
+	"reflect"
 	"testing"
+	"time"
+
+	"copyhold.dev/sdk/license"
 )
 
 func TestDefaultHolders(t *testing.T) {
@@ -20,6 +26,40 @@ func TestDefaultHolders(t *testing.T) {
 		s := system{getenv: func(name string) string { return tc.env[name] }}
 		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+// What DefaultHolder says of a machine is what a program on it says.
+func TestOtherProgramsCanHoldAsAClientDoes(t *testing.T) {
+	v := newVendor(t, time.Now)
+	v.doc.Pools = map[string]license.Pool{"people": {Capacity: 1, Holder: KindUser}, "hosts": {Capacity: 1, Holder: KindMachine}}
+	o := v.options()
+	o.Endpoints, o.LicenseFile = nil, filepath.Join(t.TempDir(), "lathe.license")
+	if err := os.WriteFile(o.LicenseFile, v.bundle(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sys := realSystem(func(string) string { return "" })
+	c, err := open(t.Context(), o, sys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, o := range []Options{o, {Product: o.Product, Issuer: v.issuer, CacheDir: o.CacheDir}} {
+		for pool, kind := range map[string]string{"people": KindUser, "hosts": KindMachine} {
+			got, err := defaultHolder(o, kind, sys)
+			if want := c.holderOf(pool); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %+v, %v; the client is %+v", pool, got, err, want)
+			}
+		}
+	}
+	for name, wrong := range map[string]Options{
+		"no cache folder": {Product: o.Product, Issuer: v.issuer, CacheDir: noCache},
+		"nothing to salt": {Product: o.Product, CacheDir: o.CacheDir},
+		"a file":          {Product: o.Product, Issuer: v.issuer, CacheDir: filepath.Join(o.CacheDir, "instance")},
+	} {
+		if got, err := DefaultHolder(wrong, KindMachine); err == nil {
+			t.Errorf("%s: %+v", name, got)
 		}
 	}
 }

@@ -14,17 +14,11 @@ func (c *Client) openCache() {
 		c.log.Warn("the cache folder is not usable: nothing survives a restart", "folder", c.options.CacheDir, "error", err)
 	}
 	c.device = c.deviceKey()
-	c.holder = c.sys.defaultHolder(c.cache.instance)
-	if c.options.Holder != nil {
-		c.holder = *c.options.Holder
-	}
+	c.components = c.sys.machine().hashed(c.options.salt(c.trust.verifier.Issuer()))
+	c.holder = c.sys.holder(c.options, c.cache.instance, c.components)
 	c.instance = c.options.Instance
 	if c.instance == "" {
 		c.instance = c.cache.process()
-	}
-	c.components = c.sys.machine().hashed(c.options.salt(c.trust.verifier.Issuer()))
-	if c.holder.Kind == KindMachine && c.holder.Components == nil {
-		c.holder.Components = c.components
 	}
 	c.openSpool()
 	own, others := c.cache.load()

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"copyhold.dev/sdk/license"
 )
@@ -32,16 +33,30 @@ const (
 	byKey                // a licensed program: Authorization: License
 )
 
-// A client speaks to one server. It keeps no state and is safe for concurrent use.
+// Codes of problems that say to try again.
+const (
+	codeUnavailable = "unavailable"
+	codeUnknown     = "outcome_unknown"
+)
+
+// A client speaks to the servers of one deployment. It is safe for concurrent use.
 type client struct {
 	http     *http.Client
 	settings settings
+	timeout  time.Duration // of one request at one server; 0 is none
 }
 
-// client connects to the server that the settings name; the credential that the
+func newClient(h *http.Client, s settings, timeout time.Duration) *client {
+	plain := *h
+	// A redirect is somebody else's answer, and a secret must not follow it.
+	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client{http: &plain, settings: s, timeout: timeout}
+}
+
+// client connects to the servers that the settings name; the credential that the
 // command needs has to be there.
 func (c *cli) client(as credential) (*client, error) {
-	s, err := c.settings()
+	s, err := c.settings(as)
 	if err != nil {
 		return nil, err
 	}
@@ -51,11 +66,7 @@ func (c *cli) client(as credential) (*client, error) {
 	if as == byKey && s.key.value == "" {
 		return nil, exitf(exitUsage, "no license key: name its file with --key-file or COPYHOLD_LICENSE_KEY_FILE")
 	}
-	h := *c.http
-	h.Timeout = c.flags.timeout
-	// A redirect is somebody else's answer, and a secret must not follow it.
-	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &client{http: &h, settings: s}, nil
+	return newClient(c.http, s, c.flags.timeout), nil
 }
 
 // A problem is an RFC 9457 answer, or what stands for one when no server of
@@ -103,7 +114,7 @@ func (p *problem) exitStatus() int {
 	switch {
 	case p.Decision != nil && p.Decision.Outcome == license.Denied:
 		return exitDenied
-	case p.Code == "unavailable", p.Code == "outcome_unknown", p.Code == "rate_limited", p.Status >= 500:
+	case p.Code == codeUnavailable, p.Code == codeUnknown, p.Code == "rate_limited", p.Status >= 500:
 		return exitUnavailable
 	}
 	return exitFailed
@@ -128,65 +139,95 @@ type call struct {
 	method, path string
 	query        url.Values
 	body         any
+	hold         time.Duration // that the server may hold it before it answers
+	nonce        string        // if set, only a refusal that is signed for it counts
 }
 
 // maxAttempts bounds how often a write is sent whose outcome stays unknown.
 const maxAttempts = 3
 
-// do sends one request. A refusal is a *problem; a failure to get an answer is a
-// *problem with the code unavailable. A write by an administrator carries an
-// Idempotency-Key, so that it may be sent again when its outcome is unknown.
+// do sends one request, to the next server where one is unavailable. A refusal is a
+// *problem; a failure to get an answer is a *problem with the code unavailable. A
+// write by an administrator carries an Idempotency-Key, so that it may be sent again;
+// a program's carries an id of its own.
 func (c *client) do(ctx context.Context, r call) (answer, error) {
-	key := ""
-	if r.as == byToken && r.method != http.MethodGet {
-		key = rand.Text()
-	}
+	key := idempotencyKey(r)
 	for attempt := 1; ; attempt++ {
-		a, err := c.send(ctx, r, key)
+		a, err := anywhere(ctx, c.settings.endpoints, func(base string) (answer, error) { return c.send(ctx, base, r, key) })
 		var p *problem
-		if key == "" || attempt == maxAttempts || !errors.As(err, &p) || p.Code != "outcome_unknown" {
+		if key == "" || attempt == maxAttempts || !errors.As(err, &p) || p.Code != codeUnknown {
 			return a, err
 		}
 	}
 }
 
-func (c *client) send(ctx context.Context, r call, idempotency string) (answer, error) {
-	resp, err := c.exchange(ctx, r, idempotency)
+func idempotencyKey(r call) string {
+	if r.as == byToken && r.method != http.MethodGet {
+		return rand.Text()
+	}
+	return ""
+}
+
+// send asks one server and reads its answer.
+func (c *client) send(ctx context.Context, base string, r call, idempotency string) (answer, error) {
+	within, cancel := c.within(ctx, r)
+	defer cancel()
+	resp, err := c.exchange(within, base, r, idempotency)
 	if err != nil {
-		return answer{}, err
+		return answer{}, c.believe(ctx, base, c.gaveUp(ctx, err), r.nonce)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return answer{}, &problem{Code: "unavailable", Detail: fmt.Sprintf("reading the answer: %v", err)}
+		return answer{}, c.gaveUp(ctx, &problem{Code: codeUnavailable, Detail: fmt.Sprintf("reading the answer: %v", err)})
+	}
+	if r.as == byKey && len(body) > 0 && !json.Valid(body) {
+		return answer{}, stranger(resp)
 	}
 	return answer{status: resp.StatusCode, body: body}, nil
+}
+
+// within bounds how long one server may take.
+func (c *client) within(ctx context.Context, r call) (context.Context, context.CancelFunc) {
+	limit := c.timeout
+	if r.as == byKey && len(c.settings.endpoints.urls) > 1 {
+		limit = min(limit, elsewhereAfter)
+	}
+	if limit == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, limit+r.hold)
+}
+
+// gaveUp is err, unless it came of the caller's own end.
+func (c *client) gaveUp(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	return err
 }
 
 // stream sends one request and returns the answer's body as it comes. Only the
 // context bounds how long that takes.
 func (c *client) stream(ctx context.Context, r call) (io.ReadCloser, error) {
-	patient := *c
-	patient.http = &http.Client{Transport: c.http.Transport, CheckRedirect: c.http.CheckRedirect}
-	resp, err := patient.exchange(ctx, r, "")
+	resp, err := anywhere(ctx, c.settings.endpoints, func(base string) (*http.Response, error) {
+		return c.exchange(ctx, base, r, "")
+	})
 	if err != nil {
-		return nil, err
+		return nil, c.gaveUp(ctx, err)
 	}
 	return resp.Body, nil
 }
 
-// exchange sends one request and returns a successful response.
-func (c *client) exchange(ctx context.Context, r call, idempotency string) (*http.Response, error) {
-	req, err := c.request(ctx, r, idempotency)
+// exchange sends one request to one server and returns a successful response.
+func (c *client) exchange(ctx context.Context, base string, r call, idempotency string) (*http.Response, error) {
+	req, err := c.request(ctx, base, r, idempotency)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		if errors.Is(ctx.Err(), context.Canceled) {
-			return nil, ctx.Err()
-		}
-		return nil, &problem{Code: "unavailable", Detail: err.Error()}
+		return nil, &problem{Code: codeUnavailable, Detail: err.Error()}
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -194,12 +235,12 @@ func (c *client) exchange(ctx context.Context, r call, idempotency string) (*htt
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	if err != nil {
-		return nil, &problem{Code: "unavailable", Detail: fmt.Sprintf("reading the answer: %v", err)}
+		return nil, &problem{Code: codeUnavailable, Detail: fmt.Sprintf("reading the answer: %v", err)}
 	}
 	return nil, refused(resp, body)
 }
 
-func (c *client) request(ctx context.Context, r call, idempotency string) (*http.Request, error) {
+func (c *client) request(ctx context.Context, base string, r call, idempotency string) (*http.Request, error) {
 	var body io.Reader
 	if r.body != nil {
 		text, err := json.Marshal(r.body)
@@ -208,7 +249,7 @@ func (c *client) request(ctx context.Context, r call, idempotency string) (*http
 		}
 		body = bytes.NewReader(text)
 	}
-	target := c.settings.url.value + r.path
+	target := base + r.path
 	if len(r.query) > 0 {
 		target += "?" + r.query.Encode()
 	}
@@ -251,13 +292,18 @@ func refused(resp *http.Response, body []byte) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	p := &problem{}
 	if kind != "application/problem+json" || json.Unmarshal(body, p) != nil || p.Code == "" {
-		return &problem{
-			Status: resp.StatusCode, Code: "unavailable",
-			Detail: "something that is not Copyhold answered " + strconv.Quote(resp.Status),
-		}
+		return stranger(resp)
 	}
 	p.Status = resp.StatusCode
 	return p
+}
+
+// stranger is an answer that no server of ours gave.
+func stranger(resp *http.Response) *problem {
+	return &problem{
+		Status: resp.StatusCode, Code: codeUnavailable,
+		Detail: "something that is not Copyhold answered " + strconv.Quote(resp.Status),
+	}
 }
 
 // page is one part of a list.

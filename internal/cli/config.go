@@ -1,26 +1,49 @@
 package cli
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"copyhold.dev/internal/config"
 )
 
-// serverFlags declares a flag for every setting of the server, and --config. A
-// secret is never an argument: its flag names a file.
-func serverFlags(flags *pflag.FlagSet) {
+// serverFlags declares a flag for every setting of the server, or only for those
+// named, and --config. A secret is never an argument: its flag names a file.
+func serverFlags(flags *pflag.FlagSet, only ...string) {
 	flags.String("config", "", "YAML file with settings (COPYHOLD_CONFIG)")
 	for _, s := range config.Settings() {
-		if s.Secret() {
-			flags.String(s.Flag()+"-file", "", "file that holds: "+s.Usage()+" ("+s.Env()+"_FILE)")
+		if len(only) > 0 && !slices.Contains(only, s.Path) {
 			continue
 		}
-		flags.String(s.Flag(), "", s.Usage()+" ("+s.Env()+")")
+		name, usage := settingFlag(s), s.Usage()+" ("+s.Env()+")"
+		if s.Secret() {
+			usage = "file that holds: " + s.Usage() + " (" + s.Env() + "_FILE)"
+		}
+		flags.String(name, "", usage)
+		_ = flags.SetAnnotation(name, ofServer, nil) // fails only for a flag that does not exist
 	}
 }
 
-// serverConfig loads the server's settings from flags, environment and file.
+// ofServer marks the flags that are settings of the server: --url is also one of those
+// that every command has, and means another thing there.
+const ofServer = "server"
+
+func settingFlag(s config.Setting) string {
+	if s.Secret() {
+		return s.Flag() + "-file"
+	}
+	return s.Flag()
+}
+
+func isOfServer(f *pflag.Flag) bool {
+	_, ok := f.Annotations[ofServer]
+	return ok
+}
+
+// serverConfig loads the server's settings from flags, environment and file: of the
+// environment only those that the command has flags for.
 func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	from := config.Sources{Flags: map[string]string{}}
 	from.File, _ = flags.GetString("config")
@@ -29,11 +52,14 @@ func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	}
 	named := map[string]string{} // variables that a flag stands for
 	for _, s := range config.Settings() {
-		if f := flags.Lookup(s.Flag()); !s.Secret() && f != nil && f.Changed {
-			from.Flags[s.Path] = f.Value.String()
-		}
-		if f := flags.Lookup(s.Flag() + "-file"); s.Secret() && f != nil && f.Changed {
+		f := flags.Lookup(settingFlag(s))
+		switch {
+		case f == nil || !isOfServer(f):
+			named[s.Env()], named[s.Env()+"_FILE"] = "", ""
+		case f.Changed && s.Secret():
 			named[s.Env()], named[s.Env()+"_FILE"] = "", f.Value.String()
+		case f.Changed:
+			from.Flags[s.Path] = f.Value.String()
 		}
 	}
 	from.Getenv = func(name string) string {

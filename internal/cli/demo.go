@@ -74,11 +74,11 @@ func (c *cli) showDemo(ctx context.Context, s *server, data string) error {
 	if err != nil {
 		return fmt.Errorf("reading the owner's token: %w", err)
 	}
-	e := &example{folder: data, client: &client{http: c.http, settings: settings{
-		url:         setting[string]{s.URL(), "demo"},
+	e := &example{folder: data, client: newClient(c.http, settings{
+		endpoints:   &endpoints{urls: []string{s.URL()}},
 		environment: setting[string]{demoEnvironment, "demo"},
 		token:       setting[secret]{secret(strings.TrimSpace(string(owner))), "demo"},
-	}}}
+	}, 0)}
 	if err := e.setUp(ctx); err != nil {
 		return fmt.Errorf("setting the example up: %w", err)
 	}

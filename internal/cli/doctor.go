@@ -40,7 +40,7 @@ Exit status 1: something failed.`,
 			d := &doctor{}
 			d.folder(loaded)
 			d.sealing(c, loaded.Config)
-			if err := c.examineServer(cmd.Context(), d); err != nil {
+			if err := c.examineServers(cmd.Context(), d); err != nil {
 				return err
 			}
 			for _, folder := range folders {
@@ -49,7 +49,7 @@ Exit status 1: something failed.`,
 			return c.printFindings(d)
 		},
 	}
-	serverFlags(cmd.Flags())
+	serverFlags(cmd.Flags(), "data", "sealing.key")
 	return cmd
 }
 
@@ -132,37 +132,45 @@ func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
 	}
 }
 
-// examineServer checks that the server answers, and compares clocks.
-func (c *cli) examineServer(ctx context.Context, d *doctor) error {
-	server, err := c.client(anonymous)
+// examineServers checks that each server answers, and compares clocks.
+func (c *cli) examineServers(ctx context.Context, d *doctor) error {
+	client, err := c.client(anonymous)
 	if err != nil {
 		return err
 	}
+	for _, base := range client.settings.endpoints.urls {
+		d.server(ctx, client, base)
+	}
+	return nil
+}
+
+func (d *doctor) server(ctx context.Context, client *client, base string) {
+	within, cancel := client.within(ctx, call{})
+	defer cancel()
 	began := time.Now()
-	resp, err := server.exchange(ctx, call{method: http.MethodGet, path: "/healthz"}, "")
+	resp, err := client.exchange(within, base, call{method: http.MethodGet, path: "/healthz"}, "")
 	if err != nil {
-		d.note("server", "failed", "%s: %v", server.settings.url.value, err)
-		return nil
+		d.note("server", "failed", "%s: %v", base, err)
+		return
 	}
 	resp.Body.Close()
 	took := time.Since(began)
-	d.note("server", "ok", "%s answers in %s", server.settings.url.value, took.Round(time.Millisecond))
-	if _, err := server.do(ctx, call{method: http.MethodGet, path: "/readyz"}); err != nil {
+	d.note("server", "ok", "%s answers in %s", base, took.Round(time.Millisecond))
+	if _, err := client.send(ctx, base, call{method: http.MethodGet, path: "/readyz"}, ""); err != nil {
 		d.note("server ready", "failed", "%v", err)
 	}
 	theirs, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		d.note("clock", "warning", "the server does not say its time")
-		return nil //nolint:nilerr // what is found is reported, not returned
+		return
 	}
 	// The header has whole seconds and was written at some time during the exchange.
 	apart := began.Add(took / 2).Sub(theirs).Abs()
 	if apart > license.Epsilon*time.Second {
 		d.note("clock", "failed", "this machine and the server are %s apart; licenses need them within %ds", apart.Round(time.Second), license.Epsilon)
-		return nil
+		return
 	}
 	d.note("clock", "ok", "within %s of the server's", max(apart.Round(time.Second), time.Second))
-	return nil
 }
 
 func (c *cli) printFindings(d *doctor) error {

@@ -3,11 +3,12 @@ package cli
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
+	spread "math/rand/v2"
 	"os"
 	"time"
 
@@ -50,6 +51,7 @@ type seatKeeper struct {
 	want   seatRequest
 	out    *json.Encoder
 	seat   seat
+	nonce  string // of the renewal that has no answer yet
 	warned bool
 }
 
@@ -124,7 +126,7 @@ func refusal(err error) news {
 // touches the command.
 func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 	for failures := 0; ; {
-		wait := k.seat.dates().nextRenewal(time.Now(), rand.Float64())
+		wait := k.seat.dates().nextRenewal(time.Now(), spread.Float64())
 		if failures > 0 {
 			wait = min(time.Second<<min(failures, 5), 30*time.Second)
 		}
@@ -145,11 +147,19 @@ func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 
 // renew renews the seat, or takes another if the server no longer knows it.
 func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
-	renewed, err := k.server.renewSeat(ctx, k.seat, k.want.Instance)
+	if k.nonce == "" {
+		k.nonce = rand.Text()
+	}
+	renewed, err := k.server.renewSeat(ctx, k.seat, k.want.Instance, k.nonce)
 	var p *problem
-	if err == nil || !errors.As(err, &p) || (p.Code != "gone" && p.Code != "not_found") {
+	switch {
+	case err == nil:
+		k.nonce = ""
+		return renewed, nil
+	case !errors.As(err, &p) || (p.Code != "gone" && p.Code != "not_found"):
 		return renewed, err
 	}
+	k.nonce = ""
 	k.want.RequestID, k.want.Wait = newRequestID(), 0
 	return k.acquire(ctx)
 }
@@ -188,7 +198,7 @@ func (k *seatKeeper) abandon(ctx context.Context) {
 func (k *seatKeeper) release(ctx context.Context) {
 	ends := time.Unix(k.seat.dates().Expires, 0)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		err := k.server.releaseSeat(ctx, k.seat)
+		err := k.server.releaseSeat(ctx, k.seat, k.nonce)
 		if err == nil || time.Now().After(ends) {
 			k.say(news{Released: true})
 			return

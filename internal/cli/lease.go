@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -126,7 +127,7 @@ func (c *cli) leaseRenewCommand() *cobra.Command {
 		Example: "  copyhold lease renew lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key",
 		Args:    exactly("LEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{"generation": generation}
+			body := map[string]any{"generation": generation, "nonce": rand.Text()}
 			if length > 0 {
 				body["for"] = length
 			}

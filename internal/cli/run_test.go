@@ -35,8 +35,14 @@ type bench struct {
 // startBench serves the demo's example; plan is the license that is used.
 func startBench(t *testing.T, plan, pool string) *bench {
 	t.Helper()
+	return startBenchOn(t, "", plan, pool)
+}
+
+// startBenchOn does so on a database, or on a file of its own.
+func startBenchOn(t *testing.T, database, plan, pool string) *bench {
+	t.Helper()
 	data := t.TempDir()
-	s, err := startTestServer(data, demoEnvironments())
+	s, err := startTestServerOn(database, "127.0.0.1:0", data, demoEnvironments())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,9 +59,9 @@ func startBench(t *testing.T, plan, pool string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.client = &client{http: &http.Client{Timeout: 5 * time.Second}, settings: settings{
-		url: setting[string]{value: s.URL()}, token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
-	}}
+	b.client = newClient(&http.Client{}, settings{
+		endpoints: &endpoints{urls: []string{s.URL()}}, token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
+	}, 5*time.Second)
 	return b
 }
 
@@ -70,7 +76,7 @@ func (b *bench) stop() {
 // again starts the server anew, at the address it had.
 func (b *bench) again() {
 	b.t.Helper()
-	s, err := startTestServerAt(strings.TrimPrefix(b.client.settings.url.value, "http://"), b.data, demoEnvironments())
+	s, err := startTestServerAt(strings.TrimPrefix(b.client.settings.endpoints.urls[0], "http://"), b.data, demoEnvironments())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -138,7 +144,7 @@ func (b *bench) run(flags []string, command ...string) *running {
 	r := &running{t: b.t, cmd: exec.Command(self), errs: &bytes.Buffer{}}
 	url := "http://127.0.0.1:1"
 	if b.server != nil {
-		url = b.server.URL()
+		url = strings.Join(b.client.settings.endpoints.urls, ",")
 	}
 	args := append([]string{"copyhold", "run", "--pool", b.pool, "--url", url, "--key-file", b.key, "--holder", "workload:test"}, flags...)
 	r.cmd.Args = append(append(args, "--"), command...)

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
@@ -69,34 +68,20 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	flags := cmd.Flags()
 	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
 	flags.Int64Var(&want.Units, "units", 1, "units to take")
-	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default you at this machine")
+	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default who a program with the SDK is here: the pod or job, else your account where people are counted, else this machine")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
-	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; repeatable")
+	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; default as the SDK computes them; repeatable")
 	flags.StringVar(&want.Service, "service", "", "what runs, for those who see the lease (COPYHOLD_SERVICE)")
 	flags.StringVar(&want.Region, "region", "", "where it runs (COPYHOLD_REGION)")
 	required(cmd, "pool")
 }
 
-// completed fills in what the flags left open.
+// completed fills in what the flags left open; the holder is left to the license.
 func (c *cli) completed(want seatRequest) seatRequest {
-	if want.Holder.ID == "" {
-		components := want.Holder.Components
-		want.Holder = defaultHolder()
-		want.Holder.Components = components
-	}
 	want.Service = cmp.Or(want.Service, c.getenv("COPYHOLD_SERVICE"))
 	want.Region = cmp.Or(want.Region, c.getenv("COPYHOLD_REGION"))
 	return want
-}
-
-// defaultHolder is the person at this machine.
-func defaultHolder() holder {
-	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
-	}
-	return holder{Kind: "user", ID: name + "@" + hostName()}
 }
 
 func hostName() string {
@@ -126,15 +111,22 @@ type leaseDates struct {
 // dates reads the dates without verifying the document.
 func (s seat) dates() leaseDates {
 	var d leaseDates
-	parts := strings.Split(s.Lease, ".")
+	_ = readClaims(s.Lease, &d) // no dates: renew at the default pace
+	return d
+}
+
+// readClaims reads a signed document without verifying it, for what nothing is
+// believed of.
+func readClaims(compact string, into any) error {
+	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
-		return d
+		return errors.New("it is no signed document")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err == nil {
-		_ = json.Unmarshal(payload, &d) // no dates: renew at the default pace
+	if err != nil {
+		return err
 	}
-	return d
+	return json.Unmarshal(payload, into)
 }
 
 // nextRenewal is how long to wait before renewing: a place in the window that the
@@ -154,8 +146,9 @@ func (d leaseDates) nextRenewal(now time.Time, spread float64) time.Duration {
 // retryPause is how long a waiter pauses before it asks for its place again.
 const retryPause = time.Second
 
-// longestHold bounds how long the server is asked to hold one request, in seconds.
-const longestHold = 300
+// longestHold bounds how long a server is asked to hold one request, in seconds: one
+// that died is noticed soon, and the request id keeps the place in the queue.
+const longestHold = 25
 
 // awaitSeat takes a seat, and waits in the queue for as long as was asked. An
 // outage while waiting is part of the wait: the request id keeps the place. A
@@ -163,13 +156,11 @@ const longestHold = 300
 func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error) {
 	deadline := time.Now().Add(time.Duration(want.Wait) * time.Second)
 	for {
-		want.Nonce = rand.Text()
 		want.Wait = min(int64(time.Until(deadline).Seconds()+1), longestHold)
 		if !time.Now().Before(deadline) {
 			want.Wait = 0
 		}
-		a, err := c.holding(want.Wait).do(ctx, call{as: byKey, method: http.MethodPost, path: "/v1/leases", body: want})
-		err = c.believe(ctx, err, want.Nonce)
+		a, err := c.askForSeat(ctx, want)
 		p, isProblem := asProblem(err)
 		switch {
 		case err == nil && a.status != http.StatusAccepted:
@@ -189,14 +180,23 @@ func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error
 	}
 }
 
-// holding returns a client whose requests may be held that many seconds longer.
-func (c *client) holding(seconds int64) *client {
-	patient := *c
-	patient.http = &http.Client{
-		Transport: c.http.Transport, CheckRedirect: c.http.CheckRedirect,
-		Timeout: c.http.Timeout + time.Duration(seconds)*time.Second,
+// askForSeat sends one acquire, which the server may hold for want.Wait.
+func (c *client) askForSeat(ctx context.Context, want seatRequest) (answer, error) {
+	if want.Holder.ID == "" {
+		components := want.Holder.Components
+		h, err := c.defaultHolder(ctx, want.Pool)
+		if err != nil {
+			return answer{}, err
+		}
+		if want.Holder = h; components != nil {
+			want.Holder.Components = components
+		}
 	}
-	return &patient
+	want.Nonce = rand.Text()
+	return c.do(ctx, call{
+		as: byKey, method: http.MethodPost, path: "/v1/leases", body: want,
+		hold: time.Duration(want.Wait) * time.Second, nonce: want.Nonce,
+	})
 }
 
 // queueFull says to somebody who does not wait what is taken, and how to wait.
@@ -230,10 +230,12 @@ func grantedOr(a answer) error {
 	return exitf(exitDenied, "%s", denialText(d))
 }
 
-func (c *client) renewSeat(ctx context.Context, s seat, instance string) (seat, error) {
+// renewSeat renews a seat. The nonce stays the same until there is an answer, so that
+// the server knows a repetition from a copy.
+func (c *client) renewSeat(ctx context.Context, s seat, instance, nonce string) (seat, error) {
 	a, err := c.do(ctx, call{
 		as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(s.ID) + "/renew",
-		body: map[string]any{"generation": s.Generation, "instance": instance},
+		body: map[string]any{"generation": s.Generation, "instance": instance, "nonce": nonce},
 	})
 	if err != nil {
 		return s, err
@@ -242,11 +244,13 @@ func (c *client) renewSeat(ctx context.Context, s seat, instance string) (seat, 
 	return renewed, a.decode(&renewed)
 }
 
-func (c *client) releaseSeat(ctx context.Context, s seat) error {
-	_, err := c.do(ctx, call{
-		as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(s.ID),
-		query: url.Values{"generation": {strconv.FormatInt(s.Generation, 10)}},
-	})
+// releaseSeat gives a seat back; nonce is that of a renewal without an answer, or "".
+func (c *client) releaseSeat(ctx context.Context, s seat, nonce string) error {
+	query := url.Values{"generation": {strconv.FormatInt(s.Generation, 10)}}
+	if nonce != "" {
+		query.Set("nonce", nonce)
+	}
+	_, err := c.do(ctx, call{as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(s.ID), query: query})
 	var p *problem
 	if errors.As(err, &p) && (p.Code == "not_found" || p.Code == "gone") {
 		return nil // it is back already

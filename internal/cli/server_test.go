@@ -29,7 +29,20 @@ func startTestServer(data string, first []licensing.Environment) (*testServer, e
 }
 
 func startTestServerAt(address, data string, first []licensing.Environment) (*testServer, error) {
-	loaded, err := config.Load(config.Sources{Flags: map[string]string{"data": data, "listen": address, "shutdown": "2s"}})
+	return startTestServerOn("", address, data, first)
+}
+
+// startTestServerOn serves a database, or the file in the data folder.
+func startTestServerOn(database, address, data string, first []licensing.Environment) (*testServer, error) {
+	loaded, err := config.Load(config.Sources{
+		Flags: map[string]string{"data": data, "listen": address, "shutdown": "2s"},
+		Getenv: func(name string) string {
+			if name == "COPYHOLD_DATABASE" {
+				return database
+			}
+			return ""
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -111,9 +124,9 @@ func setUpExample(ctx context.Context, data, url string) error {
 	if err != nil {
 		return err
 	}
-	e := &example{folder: data, client: &client{http: &http.Client{}, settings: settings{
-		url: setting[string]{value: url}, environment: setting[string]{value: demoEnvironment},
+	e := &example{folder: data, client: newClient(&http.Client{}, settings{
+		endpoints: &endpoints{urls: []string{url}}, environment: setting[string]{value: demoEnvironment},
 		token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
-	}}}
+	}, 0)}
 	return e.setUp(ctx)
 }

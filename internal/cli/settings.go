@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,9 +32,10 @@ type setting[T ~string] struct {
 
 // settings are what a client command needs to know about its server.
 type settings struct {
-	url, environment setting[string]
-	rootSet          setting[string] // file with the pinned root set, if there is one
-	token, key       setting[secret]
+	endpoints   *endpoints
+	environment setting[string]
+	rootSet     setting[string] // file with the pinned root set, if there is one
+	token, key  setting[secret] // only the one that the command needs
 }
 
 // A profile is a named set of settings in the profile file.
@@ -47,23 +47,23 @@ type profile struct {
 	RootSetFile    string `yaml:"root_set_file"`
 }
 
-// settings resolves every value: a flag wins over the environment, the
-// environment over the profile, the profile over what is built in.
-func (c *cli) settings() (settings, error) {
+// settings resolves every value that a command needs who asks in this way: a flag wins
+// over the environment, the environment over the profile, the profile over what is
+// built in.
+func (c *cli) settings(as credential) (settings, error) {
 	p, file, err := c.profile()
 	if err != nil {
 		return settings{}, err
 	}
 	var s settings
-	s.url = first(
+	s.endpoints, err = parseEndpoints(first(
 		setting[string]{c.flags.url, "--url"},
 		setting[string]{c.getenv("COPYHOLD_URL"), "COPYHOLD_URL"},
 		setting[string]{p.URL, file},
-		setting[string]{defaultURL, "default"})
-	if u, err := url.Parse(s.url.value); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return s, exitf(exitUsage, "%s: %q is not an http or https address", s.url.source, s.url.value)
+		setting[string]{defaultURL, "default"}))
+	if err != nil {
+		return s, err
 	}
-	s.url.value = strings.TrimRight(s.url.value, "/")
 	s.environment = first(
 		setting[string]{c.flags.environment, "--environment"},
 		setting[string]{c.getenv("COPYHOLD_ENVIRONMENT"), "COPYHOLD_ENVIRONMENT"},
@@ -72,10 +72,13 @@ func (c *cli) settings() (settings, error) {
 		setting[string]{c.flags.rootSet, "--root-set"},
 		setting[string]{c.getenv("COPYHOLD_ROOT_SET_FILE"), "COPYHOLD_ROOT_SET_FILE"},
 		setting[string]{p.RootSetFile, file})
-	if s.token, err = c.secret(c.flags.tokenFile, "--token-file", "COPYHOLD_TOKEN", p.TokenFile, file); err != nil {
-		return s, err
+	switch as {
+	case byToken:
+		s.token, err = c.secret(c.flags.tokenFile, "--token-file", "COPYHOLD_TOKEN", p.TokenFile, file)
+	case byKey:
+		s.key, err = c.secret(c.flags.keyFile, "--key-file", "COPYHOLD_LICENSE_KEY", p.LicenseKeyFile, file)
+	case anonymous:
 	}
-	s.key, err = c.secret(c.flags.keyFile, "--key-file", "COPYHOLD_LICENSE_KEY", p.LicenseKeyFile, file)
 	return s, err
 }
 

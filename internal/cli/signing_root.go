@@ -17,7 +17,7 @@ func (c *cli) rootShowCommand() *cobra.Command {
 		Example: "  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.settings()
+			s, err := c.settings(anonymous)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,7 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 					return usageError(cmd, "--at is a time as 2006-01-02T15:04:05Z")
 				}
 			}
-			s, err := c.settings()
+			s, err := c.settings(anonymous)
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/user"
+
+	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/license"
+)
+
+// defaultHolder is who holds units of a pool when nobody is named: the same that a
+// program with the SDK is on this machine. Product, salt and whom the pool counts are
+// read from the license's document, which decides nothing here and is not verified.
+func (c *client) defaultHolder(ctx context.Context, pool string) (holder, error) {
+	doc, err := c.ownLicense(ctx)
+	if p, ok := asProblem(err); ok && p.exitStatus() != exitUnavailable {
+		return localUser(), nil // what the license refuses, it refuses signed when units are asked for
+	}
+	if err != nil {
+		return holder{}, err
+	}
+	if len(doc.Audience) == 0 {
+		return localUser(), nil
+	}
+	h, err := copyhold.DefaultHolder(copyhold.Options{Product: doc.Audience[0], Issuer: doc.Issuer}, doc.Pools[pool].Holder)
+	if err != nil {
+		return holder{}, exitf(exitFailed, "finding out who holds: %w\n  --holder names somebody", err)
+	}
+	return holder(h), nil
+}
+
+// ownLicense reads the document of the license that the key belongs to.
+func (c *client) ownLicense(ctx context.Context) (doc license.License, err error) {
+	a, err := c.do(ctx, call{as: byKey, method: http.MethodGet, path: "/v1/license"})
+	if err != nil {
+		return doc, err
+	}
+	var body struct {
+		License string `json:"license"`
+	}
+	if err := a.decode(&body); err != nil {
+		return doc, err
+	}
+	if err := readClaims(body.License, &doc); err != nil {
+		return doc, &problem{Code: codeUnavailable, Detail: fmt.Sprintf("reading the license: %v", err)}
+	}
+	return doc, nil
+}
+
+// localUser is the person at this machine.
+func localUser() holder {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	return holder{Kind: copyhold.KindUser, ID: name + "@" + hostName()}
+}

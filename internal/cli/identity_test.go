@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	copyhold "copyhold.dev/sdk"
+)
+
+const ownMachines = `
+product: lathe
+plan: studio
+term: {length: 1y}
+pools:
+  named:   {holder: machine, capacity: 2, lease: none, full: deny}
+  matched: {holder: machine, capacity: 2, lease: none, match: {need: 1, of: 5}, full: deny}
+  people:  {holder: user, capacity: 2, lease: none, full: deny}
+documents: {life: 7d, refresh: 1d, stale: 2d, grace: 14d, fallback: 30d}
+`
+
+// The command line and a program with the SDK are one holder on one machine: by the
+// identity that the cache folder keeps, by the fingerprint, and by the account.
+func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
+	for _, name := range []string{"KUBERNETES_SERVICE_HOST", "CI_JOB_ID", "GITHUB_RUN_ID", "BUILDKITE_JOB_ID"} {
+		t.Setenv(name, "") // a pod or job would hold instead, in both
+	}
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+	t.Setenv("LocalAppData", filepath.Join(home, "cache"))
+	s := newShop(t)
+	s.apply(t, ownMachines, "all")
+	cache, err := os.UserCacheDir()
+	must(t, err)
+	program := s.program(t, copyhold.Options{CacheDir: filepath.Join(cache, "copyhold", "lathe")}, nil)
+	key := filepath.Join(t.TempDir(), "license.key")
+	must(t, os.WriteFile(key, []byte(s.key), 0o600))
+	shell := commandLine{"http://" + s.address, key}
+	acquire := func(pool string) string {
+		t.Helper()
+		status, got := shell.run(t, "lease", "acquire", "--pool", pool)
+		if status != 0 {
+			t.Fatalf("%s: exit status %d: %s", pool, status, got)
+		}
+		return readHeld(t, got).id
+	}
+	for _, pool := range []string{"named", "matched", "people"} {
+		held := s.acquire(t, program, pool, copyhold.AcquireOptions{})
+		if got := acquire(pool); got != held.ID() {
+			t.Errorf("%s: the SDK holds %s, the command line %s", pool, held.ID(), got)
+		}
+	}
+	first := acquire("matched")
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "another"))
+	t.Setenv("LocalAppData", filepath.Join(home, "another"))
+	t.Setenv("HOME", filepath.Join(home, "another"))
+	if got := acquire("matched"); got != first {
+		t.Errorf("without its cache folder the machine is another: %s, not %s", got, first)
+	}
+}
