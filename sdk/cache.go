@@ -126,7 +126,7 @@ func keep(path string, create func() ([]byte, error)) ([]byte, error) {
 type state struct {
 	Generation  uint64        `json:"generation"`
 	Clock       clockRecord   `json:"clock"`
-	RootSet     []string      `json:"rootset,omitempty"`
+	RootSets    [][]string    `json:"rootsets,omitempty"`
 	KeySet      []string      `json:"keyset,omitempty"`
 	License     string        `json:"license,omitempty"`
 	Chain       []string      `json:"chain,omitempty"`

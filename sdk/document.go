@@ -3,6 +3,7 @@ package copyhold
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"copyhold.dev/sdk/license"
 )
@@ -95,11 +96,14 @@ func (c *Client) takeFile(b license.Bundle, now int64) error {
 	if held := c.document.license; held != nil && c.net != nil && held.Subject != doc.Subject {
 		return nil
 	}
-	if v.KeySet().Number > c.trust.verifier.KeySet().Number {
-		c.trust.verifier, c.trust.keySet = v, b.KeySet
-		if len(b.RootSet) > 0 {
-			c.trust.rootSet = b.RootSet
+	if newer(v, c.trust.verifier) {
+		if v.RootSet().Number > c.trust.verifier.RootSet().Number {
+			c.trust.rootSets = append(slices.Clip(c.trust.rootSets), b.RootSets()...)
 		}
+		if v.KeySet().Number != c.trust.verifier.KeySet().Number {
+			c.trust.keySet = b.KeySet
+		}
+		c.trust.verifier = v
 	}
 	if err := c.hold(doc, b.Doc); err != nil && !errors.Is(err, license.ErrSeq) {
 		return err

@@ -37,7 +37,7 @@ type Options struct {
 	Product string
 
 	// RootSet is what the program trusts: the environment's root set as `copyhold
-	// signing-key root export` or GET /v1/rootset gives it. Embed it in the program; what
+	// signing-key root show --to` or GET /v1/rootset gives it. Embed it in the program; what
 	// is read from a file at run time can be replaced there.
 	RootSet []byte
 
@@ -181,24 +181,24 @@ func (o Options) salt(issuer string) []byte {
 
 // verifier trusts the root set, which is a list of compact JWS: as JSON, as the member
 // rootset of an object, or one a line.
-func (o Options) verifier() (*license.Verifier, []string, error) {
+func (o Options) verifier() (*license.Verifier, error) {
 	list, err := parseRootSet(o.RootSet)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	issuer := o.Issuer
 	if issuer == "" {
 		pinned, err := license.NewAuditor(list)
 		if err != nil {
-			return nil, nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+			return nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
 		}
 		issuer = pinned.Issuer()
 	}
 	v, err := license.NewVerifier(issuer, o.Product, list)
 	if err != nil {
-		return nil, nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+		return nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
 	}
-	return v, list, nil
+	return v, nil
 }
 
 func parseRootSet(data []byte) (list []string, err error) {

@@ -11,7 +11,7 @@ import (
 // persist keeps what the next process needs. It has no time of the wall clock in it.
 func (c *Client) persist() {
 	s := state{
-		Clock: c.clock.record(c.sys.bootID), RootSet: c.trust.rootSet, KeySet: c.trust.keySet,
+		Clock: c.clock.record(c.sys.bootID), RootSets: c.trust.rootSets, KeySet: c.trust.keySet,
 		License: c.document.compact, Revocations: c.trust.revoked, Refusal: c.trust.no, Mismatch: c.document.mismatch,
 	}
 	for _, l := range c.leases {
@@ -32,9 +32,12 @@ func (c *Client) persist() {
 // out since is for the ladder to say.
 func (c *Client) restore(s state) {
 	c.clock.restore(s.Clock, c.sys.bootID)
-	v := c.trust.verifier
-	if next, err := v.WithRootSet(s.RootSet, s.Clock.Signed); err == nil {
-		v, c.trust.rootSet = next, s.RootSet
+	v, err := c.trust.verifier.WithRootSets(s.RootSets, s.Clock.Signed)
+	if err != nil {
+		c.log.Warn("a root set in the cache is not believed", "error", err)
+	}
+	if v != c.trust.verifier {
+		c.trust.rootSets = s.RootSets
 	}
 	if next, err := v.WithKeySet(s.KeySet, s.Clock.Signed); err == nil {
 		v, c.trust.keySet = next, s.KeySet

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
 	"copyhold.dev/sdk/license"
@@ -16,7 +18,7 @@ import (
 // trust is what was verified, beside the license itself. The client's lock guards it.
 type trust struct {
 	verifier    *license.Verifier
-	rootSet     []string
+	rootSets    [][]string // those since the pinned one, oldest first
 	keySet      []string
 	revocations *license.Revocations
 	revoked     string // the list, compact
@@ -112,22 +114,16 @@ func needsSets(err error) bool {
 
 // fetch takes up a newer key set, and the root set where the key set needs one.
 func (p *proof) fetch(ctx context.Context, from string, now int64) error {
-	keys, err := p.list(ctx, from, "keyset")
+	keys, err := p.list(ctx, from, "keyset", "")
 	if err != nil {
 		return err
 	}
 	next, err := p.sets.verifier.WithKeySet(keys, now)
-	if errors.Is(err, license.ErrThreshold) || errors.Is(err, license.ErrExpired) {
-		roots, rootErr := p.list(ctx, from, "rootset")
-		if rootErr != nil {
+	for errors.Is(err, license.ErrThreshold) || errors.Is(err, license.ErrExpired) {
+		if rootErr := p.followRoot(ctx, from, now); rootErr != nil {
 			return errors.Join(err, rootErr)
 		}
-		moved, rootErr := p.sets.verifier.WithRootSet(roots, now)
-		if rootErr != nil {
-			return errors.Join(err, rootErr)
-		}
-		p.sets.verifier, p.sets.rootSet = moved, roots
-		next, err = moved.WithKeySet(keys, now)
+		next, err = p.sets.verifier.WithKeySet(keys, now)
 	}
 	if errors.Is(err, license.ErrRollback) {
 		return nil // it is older than the one in force
@@ -139,10 +135,28 @@ func (p *proof) fetch(ctx context.Context, from string, now int64) error {
 	return nil
 }
 
+// followRoot takes up the root set after the one in force: each vouches for the next.
+func (p *proof) followRoot(ctx context.Context, from string, now int64) error {
+	v := p.sets.verifier
+	list, err := p.list(ctx, from, "rootset", "&number="+strconv.FormatInt(v.RootSet().Number+1, 10))
+	if err != nil {
+		return err
+	}
+	next, err := v.WithRootSet(list, now)
+	if err != nil {
+		return fmt.Errorf("trusting the next root set: %w", err)
+	}
+	if next == v {
+		return errors.New("the endpoint has no later root set")
+	}
+	p.sets.verifier, p.sets.rootSets = next, append(slices.Clip(p.sets.rootSets), list)
+	return nil
+}
+
 // list asks an endpoint for a signed set: a list of compact JWS, bare or as the member
 // that is named as the set.
-func (p *proof) list(ctx context.Context, from, set string) ([]string, error) {
-	path := issuerPath("/v1/"+set, p.sets.verifier)
+func (p *proof) list(ctx context.Context, from, set, query string) ([]string, error) {
+	path := issuerPath("/v1/"+set, p.sets.verifier) + query
 	a, err := p.client.net.send(ctx, from, call{method: http.MethodGet, path: path}, nil)
 	if err != nil {
 		return nil, err
@@ -172,11 +186,19 @@ func (c *Client) newProof(nonce string) *proof {
 
 // learn keeps what a proof took up, and the time of a fresh reply.
 func (c *Client) learn(p *proof, signed int64) {
-	if p.sets.verifier.RootSet().Number > c.trust.verifier.RootSet().Number ||
-		p.sets.verifier.KeySet().Number > c.trust.verifier.KeySet().Number {
-		c.trust.verifier, c.trust.rootSet, c.trust.keySet = p.sets.verifier, p.sets.rootSet, p.sets.keySet
+	if newer(p.sets.verifier, c.trust.verifier) {
+		c.trust.verifier, c.trust.rootSets, c.trust.keySet = p.sets.verifier, p.sets.rootSets, p.sets.keySet
 	}
 	c.clock.advance(signed, true)
 	c.doubt.since = c.sys.boot()
 	c.contact = contact{at: signed}
+}
+
+// newer reports whether v trusts later sets than held. The root set goes first: a key
+// set counts within its own.
+func newer(v, held *license.Verifier) bool {
+	if v.RootSet().Number != held.RootSet().Number {
+		return v.RootSet().Number > held.RootSet().Number
+	}
+	return v.KeySet().Number > held.KeySet().Number
 }

@@ -2,8 +2,8 @@ package license
 
 import (
 	"bytes"
-	"errors"
 	"reflect"
+	"slices"
 )
 
 // MaxBundle is the most bytes of a license file, in JSON or as armour.
@@ -12,11 +12,20 @@ const MaxBundle = 1 << 20
 // A Bundle is a license file: a document with what it takes to verify it from a
 // pinned root set, and nothing secret.
 type Bundle struct {
-	V       int      `json:"v"`               // 1
-	Doc     string   `json:"doc"`             // the document, compact JWS
-	Chain   []string `json:"chain,omitempty"` // edge certificates, its signer's first
-	KeySet  []string `json:"keyset"`
-	RootSet []string `json:"rootset,omitempty"` // when newer than the pinned one
+	V       int        `json:"v"`               // 1
+	Doc     string     `json:"doc"`             // the document, compact JWS
+	Chain   []string   `json:"chain,omitempty"` // edge certificates, its signer's first
+	KeySet  []string   `json:"keyset"`
+	RootSet []string   `json:"rootset,omitempty"` // when newer than the pinned one
+	Earlier [][]string `json:"earlier,omitempty"` // the root sets between, oldest first
+}
+
+// RootSets returns the root sets of the file, oldest first.
+func (b Bundle) RootSets() [][]string {
+	if len(b.RootSet) == 0 {
+		return nil
+	}
+	return append(slices.Clone(b.Earlier), b.RootSet)
 }
 
 // EncodeBundle returns the license file as JSON.
@@ -57,8 +66,10 @@ func (b Bundle) check() error {
 	if len(b.KeySet) == 0 || len(b.KeySet) > maxSignatures {
 		return fault(ErrFormat, "%d signatures of the key set", len(b.KeySet))
 	}
-	if len(b.RootSet) > maxSignatures {
-		return fault(ErrFormat, "%d signatures of the root set", len(b.RootSet))
+	for _, list := range b.RootSets() {
+		if len(list) > maxSignatures {
+			return fault(ErrFormat, "%d signatures of a root set", len(list))
+		}
 	}
 	return nil
 }
@@ -66,19 +77,12 @@ func (b Bundle) check() error {
 // WithBundle trusts the root set and key set of a license file where they are
 // newer than those in force; older ones are passed over, since a file may be old.
 func (v *Verifier) WithBundle(b Bundle, now int64) (*Verifier, error) {
-	w := v
-	if len(b.RootSet) > 0 {
-		next, err := v.WithRootSet(b.RootSet, now)
-		if err != nil && !errors.Is(err, ErrRollback) {
-			return nil, err
-		}
-		if err == nil {
-			w = next
-		}
+	w, err := v.WithRootSets(b.RootSets(), now)
+	if err != nil {
+		return nil, err
 	}
-	next, err := w.WithKeySet(b.KeySet, now)
-	if errors.Is(err, ErrRollback) {
+	if w.set.Number > 0 && numberOf(b.KeySet) <= w.set.Number {
 		return w, nil
 	}
-	return next, err
+	return w.WithKeySet(b.KeySet, now)
 }

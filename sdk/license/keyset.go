@@ -8,7 +8,8 @@ import (
 // A KeySet is the signed list of keys in force, from sign_from to trust_until.
 type KeySet struct {
 	Claims
-	Number int64 `json:"number"` // higher replaces lower
+	Number int64 `json:"number"`         // higher replaces lower
+	Root   int64 `json:"root,omitempty"` // number of the root set that signed it
 	Keys   []Key `json:"keys"`
 }
 
@@ -117,6 +118,24 @@ func (s signers) enough(k int, c Claims) error {
 		}
 	}
 	return nil
+}
+
+// numberOf reads which set a list claims to be, to pass over what is older: the
+// keys that signed it may be gone. It is 0 for what isn't a set.
+func numberOf(list []string) int64 {
+	text, err := sharedPayload(list)
+	if err != nil {
+		return 0
+	}
+	payload, err := decode64(text)
+	if err != nil {
+		return 0
+	}
+	var set struct {
+		Number int64 `json:"number"`
+	}
+	_ = Unmarshal(payload, &set)
+	return set.Number
 }
 
 // sharedPayload returns the second part that all compact documents have in common.

@@ -141,6 +141,23 @@ func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 	return &w, nil
 }
 
+// WithRootSets follows root sets that replace one another, the oldest first. Those
+// that are not newer than the one in force are passed over. With an error it
+// returns what it came to before.
+func (v *Verifier) WithRootSets(sets [][]string, now int64) (*Verifier, error) {
+	for _, list := range sets {
+		if numberOf(list) <= v.root.Number {
+			continue
+		}
+		next, err := v.WithRootSet(list, now)
+		if err != nil {
+			return v, err
+		}
+		v = next
+	}
+	return v, nil
+}
+
 // WithKeySet trusts a key set signed by the root set in force. The one in force
 // again costs no verification. An expired one is taken, but no new document
 // under it.
@@ -165,6 +182,9 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 	}
 	if err := by.enough(v.root.K, set.Claims); err != nil {
 		return nil, err
+	}
+	if set.Root > v.root.Number { // a root that stays has signed it, but another may have been dropped
+		return nil, fault(ErrThreshold, "root set %d is needed, held %d", set.Root, v.root.Number)
 	}
 	if set.IssuedAt >= v.root.Expires {
 		return nil, fault(ErrExpired, "root set")

@@ -137,6 +137,9 @@ func (w *world) acceptSets() {
 	w.ok(Vector{Name: "key set with a stranger's signature", Op: "keyset", Why: "signatures of other roots don't count and don't harm",
 		List: signAll(license.TypeKeySet, w.keySet(3), w.root4, w.root2, w.root3)})
 	w.ok(Vector{Name: "key set again", Op: "keyset", Why: "the one in force", List: w.trust["main"].KeySet})
+	named := w.small(3)
+	named.Root = 1
+	w.ok(Vector{Name: "key set names its root set", Op: "keyset", Why: "the one in force", List: signAll(license.TypeKeySet, named, w.root1, w.root2)})
 	w.ok(Vector{Name: "key set jumps", Op: "keyset", Why: "numbers may be left out", List: signAll(license.TypeKeySet, w.small(99), w.root1, w.root2)})
 	w.ok(Vector{Name: "key set expired", Op: "keyset", Why: "taken, but no new document under it", Trust: "pinned", List: w.trust["expired"].KeySet})
 	w.ok(Vector{Name: "root set next", Op: "rootset", Why: "old and new threshold", List: w.rotation()})

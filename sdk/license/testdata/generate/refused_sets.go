@@ -106,6 +106,7 @@ func (w *world) refuseSets() {
 	list("Format", "data after the end", "strict JSON", []string{w.root1.as(license.TypeKeySet, text(three)+"{}"), w.root2.as(license.TypeKeySet, text(three)+"{}")})
 	list("Rollback", "older", "number 1 after 2", signAll(license.TypeKeySet, w.small(1), w.root1, w.root2))
 	list("Rollback", "another of the same number", "number 2 after 2", signAll(license.TypeKeySet, w.small(2), w.root1, w.root2))
+	w.noSet("Threshold", "of a later root set", "the keys that sign may have been dropped there", func(s *license.KeySet) { s.Root = 2 })
 	w.noSet("Format", "number 0", "counted from 1", func(s *license.KeySet) { s.Number = 0 })
 	w.no("Format", Vector{Name: "key set: number negative", Op: "keyset", Why: "counted from 1", Trust: "pinned", List: signAll(license.TypeKeySet, w.small(-1), w.root1, w.root2)})
 	w.noSet("Format", "no keys", "nothing could be verified", func(s *license.KeySet) { s.Keys = []license.Key{} })
