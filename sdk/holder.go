@@ -166,7 +166,7 @@ func defaultHolder(o Options, kind string, sys system) (Holder, error) {
 	}
 	issuer := o.Issuer
 	if issuer == "" {
-		v, _, err := o.verifier()
+		v, err := o.verifier()
 		if err != nil {
 			return Holder{}, err
 		}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/storetest"
 )
 
@@ -77,6 +79,26 @@ func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
 	if withdrawn.State != "withdrawn" {
 		t.Errorf("%+v", withdrawn)
 	}
+	var ceremony signing.RootCeremony
+	d.as(owner, http.StatusUnprocessableEntity, "POST", root+"new", members{"keep": []string{"nobody"}}, nil)
+	d.as(owner, http.StatusOK, "POST", root+"new", members{"roots": 1, "threshold": 1}, &ceremony)
+	ceremony, fresh, err := ceremony.MakeRoots(0)
+	d.check(err)
+	text, err := json.Marshal(private)
+	d.check(err)
+	for _, roots := range []signing.Secret{fresh, signing.NewSecret(string(text))} {
+		d.as(owner, http.StatusUnprocessableEntity, "POST", root+"install", members{"rootset": append([]string{"a.b.c"}, ceremony.RootSet...), "keyset": append([]string{"a.b.c"}, ceremony.KeySet...)}, nil)
+		ceremony, _, err = ceremony.Sign(roots)
+		d.check(err)
+	}
+	var installed authority.InstalledRootSet
+	d.as(owner, http.StatusOK, "POST", root+"install", members{"rootset": ceremony.RootSet, "keyset": ceremony.KeySet}, &installed)
+	if installed.Number != 2 || len(installed.Gone) != 2 || len(installed.Roots) != 1 {
+		t.Errorf("%+v", installed)
+	}
+	d.as("", http.StatusOK, "GET", "/v1/rootset?number=2", nil, nil)
+	d.as("", http.StatusNotFound, "GET", "/v1/rootset?number=3", nil, nil)
+	d.as("", http.StatusUnprocessableEntity, "GET", "/v1/rootset?number=x", nil, nil)
 	var feature struct{ Public []byte }
 	d.as(owner, http.StatusOK, "POST", "/v1/products/lathe/features/export/key", nil, &feature)
 	if len(feature.Public) != 32 {

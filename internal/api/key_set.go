@@ -38,30 +38,40 @@ type JWKSAnswer struct {
 
 // keySetRoutes registers what everybody may fetch: public keys and revocations.
 func (s *server) keySetRoutes() {
-	s.publish("keyset", "/v1/keyset", "The key set in force", KeySetAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
+	s.publish("keyset", "/v1/keyset", "The key set in force", KeySetAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
 		return KeySetAnswer{s.Authority.KeySet(env)}, nil
 	})
-	s.publish("rootset", "/v1/rootset", "The root set in force, for pinning", RootSetAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
-		return RootSetAnswer{s.Authority.RootSet(env)}, nil
+	numbered := parameter{Name: "number", In: "query", Kind: "integer", Doc: "The root set of this number; each is signed by the roots before it. Without it the one in force"}
+	s.publish("rootset", "/v1/rootset", "The root set in force, for pinning", RootSetAnswer{}, []parameter{numbered}, func(req *http.Request, env licensing.Env) (any, error) {
+		text := req.URL.Query().Get("number")
+		if text == "" {
+			return RootSetAnswer{s.Authority.RootSet(env)}, nil
+		}
+		number, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, licensing.Errorf(licensing.Invalid, "number is a whole number").At("number")
+		}
+		set, err := s.Authority.RootSetNumbered(env, number)
+		return RootSetAnswer{set}, err
 	})
-	s.publish("revocations", "/v1/revocations", "The signed list of revocations", RevocationsAnswer{}, func(req *http.Request, env licensing.Env) (any, error) {
+	s.publish("revocations", "/v1/revocations", "The signed list of revocations", RevocationsAnswer{}, nil, func(req *http.Request, env licensing.Env) (any, error) {
 		list, err := s.Authority.Revocations(req.Context(), env)
 		return RevocationsAnswer{list.Compact, list.Number}, err
 	})
-	s.publish("jwks", "/.well-known/jwks.json", "The public keys for stock JOSE libraries", JWKSAnswer{}, func(_ *http.Request, env licensing.Env) (any, error) {
+	s.publish("jwks", "/.well-known/jwks.json", "The public keys for stock JOSE libraries", JWKSAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
 		return JWKSAnswer{s.Authority.JWKS(env)}, nil
 	})
 }
 
 // publish registers a public document of an environment. It can be cached, and
 // is not sent again to who has it.
-func (s *server) publish(id, path, summary string, body any, make func(req *http.Request, env licensing.Env) (any, error)) {
+func (s *server) publish(id, path, summary string, body any, more []parameter, make func(req *http.Request, env licensing.Env) (any, error)) {
 	serve(s, route{ID: id, Method: http.MethodGet, Path: path, Tag: "trust", Permission: access.Public, Class: renew, Summary: summary},
-		[]parameter{
+		append([]parameter{
 			{Name: "issuer", In: "query", Kind: "string", Doc: "The environment, by the issuer of its documents"},
 			{Name: "env", In: "query", Kind: "string", Doc: "The environment, by its name; without either, production or the only one"},
 			{Name: "If-None-Match", In: "header", Kind: "string", Doc: "The ETag of what you have"},
-		},
+		}, more...),
 		[]answer{{http.StatusOK, summary, body}, {http.StatusNotModified, "You have it", nil}},
 		func(c *call, req *http.Request, _ *none) error {
 			query := req.URL.Query()

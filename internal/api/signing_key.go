@@ -65,6 +65,7 @@ func (s *server) signingKeyRoutes() {
 			return answered(FeatureKeyAnswer{public}, err)
 		})
 	s.rootRoutes()
+	s.rootSetRoutes()
 }
 
 func (s *server) rootRoutes() {
@@ -91,6 +92,30 @@ func (s *server) rootRoutes() {
 				return nil, err
 			}
 			return done(s.Authority.ImportRoot(ctx, p, text))
+		})
+}
+
+// RootSetRequest holds the sets that a ceremony signed.
+type RootSetRequest struct {
+	RootSet []string `json:"rootset" minItems:"1" maxItems:"16" doc:"Compact JWS over one payload"`
+	KeySet  []string `json:"keyset" minItems:"1" maxItems:"16" doc:"Compact JWS over one payload"`
+}
+
+// rootSetRoutes are the first and the last step of a new root set; those
+// between need no server.
+func (s *server) rootSetRoutes() {
+	const tag, path = "signing-key", "/v1/signing-keys/root"
+	handle(s, route{ID: "propose-root-set", Method: http.MethodPost, Path: path + "/new", Tag: tag, Permission: access.RootWrite,
+		Summary:     "Begin a new root set, with two years of new signing keys",
+		Description: "The answer is a file to make roots for and to sign offline. A proposal before it cannot be installed any more."},
+		func(ctx context.Context, p access.Principal, in *struct{ Body signing.RootChoice }) (*reply[signing.RootCeremony], error) {
+			return answered(s.Authority.ProposeRootSet(ctx, p, in.Body))
+		})
+	handle(s, route{ID: "install-root-set", Method: http.MethodPost, Path: path + "/install", Tag: tag, Permission: access.RootWrite,
+		Summary:     "Take a new root set into force, signed by enough of the roots before and of its own",
+		Description: "Programs that trust the root set before follow by themselves."},
+		func(ctx context.Context, p access.Principal, in *struct{ Body RootSetRequest }) (*reply[authority.InstalledRootSet], error) {
+			return answered(s.Authority.InstallRootSet(ctx, p, in.Body.RootSet, in.Body.KeySet))
 		})
 }
 

@@ -47,7 +47,7 @@ func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id li
 		if err != nil {
 			return err
 		}
-		file = license.Bundle{Doc: compact, KeySet: a.ring.KeySet(p.Env), RootSet: a.ring.RootSet(p.Env)}
+		file = license.Bundle{Doc: compact, KeySet: a.ring.KeySet(p.Env), RootSet: a.ring.RootSet(p.Env), Earlier: a.ring.EarlierRootSets(p.Env)}
 		return c.note(licensing.LicenseExported, aboutLicense(l), exportEvent{doc.ID, doc.Expires})
 	})
 	return file, err

@@ -90,15 +90,28 @@ func material(ctx context.Context, tx *store.Tx, env licensing.Env) (m signing.M
 		return m, err
 	}
 	m.Issuer, m.Epoch = fmt.Sprintf("urn:copyhold:%s:%s", d.ID, env), d.Epoch
-	if m.Keys, err = tx.SigningKeys(ctx, env); err != nil {
+	keys, err := tx.SigningKeys(ctx, env)
+	if err != nil {
 		return m, err
 	}
-	if len(m.Keys) == 0 {
+	for _, k := range keys {
+		if k.Use == licensing.ProposedKey {
+			m.Proposed = append(m.Proposed, k)
+		} else {
+			m.Keys = append(m.Keys, k)
+		}
+	}
+	roots, err := tx.SignedSets(ctx, env, licensing.RootSet)
+	if err != nil {
+		return m, err
+	}
+	if len(m.Keys) == 0 || len(roots) == 0 {
 		return m, licensing.Errorf(licensing.NotFound, "environment %s has no signing keys", env)
 	}
-	if m.RootSet, _, err = tx.SignedSet(ctx, env, licensing.RootSet); err != nil {
-		return m, err
+	for _, s := range roots[:len(roots)-1] {
+		m.Earlier = append(m.Earlier, s.Documents)
 	}
+	m.RootSet = roots[len(roots)-1]
 	m.KeySet, _, err = tx.SignedSet(ctx, env, licensing.KeySet)
 	return m, err
 }
@@ -127,6 +140,16 @@ func (a *Authority) changeKeys(ctx context.Context, p access.Principal, fn func(
 
 // putKeys stores what differs between two materials and records new keys and sets.
 func (c *change) putKeys(ctx context.Context, was, m signing.Material) error {
+	if !reflect.DeepEqual(was.Proposed, m.Proposed) {
+		if err := c.DropProposedKeys(ctx, m.Env); err != nil {
+			return err
+		}
+		for _, k := range m.Proposed {
+			if err := c.PutSigningKey(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
 	for i, k := range m.Keys {
 		if i < len(was.Keys) && reflect.DeepEqual(was.Keys[i], k) {
 			continue

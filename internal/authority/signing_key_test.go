@@ -203,3 +203,94 @@ func TestFeatureKeyIsMadeOnce(t *testing.T) {
 		}
 	})
 }
+
+// install goes through a ceremony on the server's root, and returns the new one.
+func install(t *testing.T, a *Authority, old signing.Secret, want signing.RootChoice) (signing.RootCeremony, signing.Secret) {
+	t.Helper()
+	c, err := a.ProposeRootSet(t.Context(), owner(), want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, fresh, err := c.MakeRoots(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []signing.Secret{old, fresh} {
+		if c, _, err = c.Sign(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.InstallRootSet(t.Context(), owner(), c.RootSet, c.KeySet); err != nil {
+		t.Fatal(err)
+	}
+	return c, fresh
+}
+
+func TestANewRootSetIsInstalledOnEveryServer(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := t.Context()
+		a := ready(t, db, "", nil)
+		old, err := a.ExportRoot(ctx, owner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := a.RemoveRoot(ctx, owner()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.ProposeRootSet(ctx, owner(), signing.RootChoice{}); err != nil { // abandoned
+			t.Fatal(err)
+		}
+		first, fresh := install(t, a, old, signing.RootChoice{Roots: 1})
+		for what, sets := range map[string][2][]string{"again": {first.RootSet, first.KeySet}, "the first": {first.From, first.KeySet}} {
+			if _, err := a.InstallRootSet(ctx, owner(), sets[0], sets[1]); licensing.CodeOf(err) != licensing.Conflict && licensing.CodeOf(err) != licensing.Invalid {
+				t.Errorf("installed %s: %v", what, err)
+			}
+		}
+		if err := a.ImportRoot(ctx, owner(), old); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("a root that is gone came back: %v", err)
+		}
+		install(t, a, fresh, signing.RootChoice{Roots: 2, Threshold: 2})
+
+		again := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing())})
+		if err := again.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		v, err := license.NewVerifier(a.ring.Issuer(testEnv), "lathe", first.From)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for number := int64(2); number <= 3; number++ {
+			set, err := again.RootSetNumbered(testEnv, number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, err = v.WithRootSet(set, again.now().Unix()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := again.RootSetNumbered(testEnv, 4); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("root set 4: %v", err)
+		}
+		if v, err = v.WithKeySet(again.KeySet(testEnv), again.now().Unix()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := again.RotateSigningKey(ctx, owner()); err != nil {
+			t.Fatal(err)
+		}
+		compact, now, err := signed(ctx, again, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Revocations(compact, now.Unix()); err != nil {
+			t.Error(err)
+		}
+		entries, err := again.LogEntries(ctx, owner(), LogFilter{Type: "root_set."}, PageOf{})
+		count := map[string]int{}
+		for _, e := range entries.Items {
+			count[e.Type]++
+		}
+		if err != nil || count[licensing.RootSetProposed] != 3 || count[licensing.RootSetInstalled] != 2 {
+			t.Errorf("%v, %v", count, err)
+		}
+	})
+}

@@ -135,6 +135,9 @@ func (c *cli) done(err error, format string, args ...any) error {
 	return err
 }
 
+// note prints a line for people, one of several.
+func (c *cli) note(format string, args ...any) { _ = c.done(nil, format, args...) }
+
 // patch holds the members that a change names: flags that were not given are
 // left as they are.
 func patch(cmd *cobra.Command, members map[string]string) map[string]any {

@@ -22,7 +22,8 @@ func (c *cli) signingKeyCommand() *cobra.Command {
 	return group("signing-key", "The keys that sign documents, and the root that signs for them", "  copyhold signing-key list",
 		c.signingKeyListCommand(), c.signingKeyRotateCommand(), c.signingKeyWithdrawCommand(),
 		group("root", "The offline key that signs key sets", "  copyhold signing-key root show",
-			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand(), c.rootImportCommand()),
+			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand(), c.rootImportCommand(),
+			c.rootNewCommand(), c.rootMakeCommand(), c.rootSignCommand(), c.rootInstallCommand()),
 	)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"time"
@@ -99,5 +100,5 @@ func writeSecret(file, text string) error {
 		f.Close()
 		return err
 	}
-	return f.Close()
+	return errors.Join(f.Sync(), f.Close())
 }

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -39,24 +41,53 @@ func (c *client) verifyReply(ctx context.Context, base, pinned string, p *proble
 	if err != nil {
 		return err
 	}
-	a, err := c.send(ctx, base, call{as: anonymous, method: http.MethodGet, path: "/v1/keyset", query: url.Values{"issuer": {trusted.Issuer()}}}, "")
-	if err != nil {
-		return err
-	}
-	var set struct {
-		KeySet []string `json:"keyset"`
-	}
-	if err := a.decode(&set); err != nil {
+	if trusted, err = c.follow(ctx, base, trusted); err != nil {
 		return err
 	}
 	now := time.Now().Unix()
-	if trusted, err = trusted.WithKeySet(set.KeySet, now); err != nil {
-		return err
-	}
 	reply, err := trusted.Reply(p.Reply, nonce, now)
 	if err != nil {
 		return err
 	}
 	p.Decision = &reply.Decision
 	return nil
+}
+
+// follow takes up the key set in force, and the root sets up to the one that it
+// was signed under.
+func (c *client) follow(ctx context.Context, base string, v *license.Verifier) (*license.Verifier, error) {
+	now := time.Now().Unix()
+	keys, err := c.signedSet(ctx, base, v, "keyset", 0)
+	if err != nil {
+		return nil, err
+	}
+	next, err := v.WithKeySet(keys, now)
+	for errors.Is(err, license.ErrThreshold) || errors.Is(err, license.ErrExpired) {
+		roots, rootErr := c.signedSet(ctx, base, v, "rootset", v.RootSet().Number+1)
+		if rootErr != nil {
+			return nil, errors.Join(err, rootErr)
+		}
+		later, rootErr := v.WithRootSet(roots, now)
+		if rootErr != nil || later == v {
+			return nil, errors.Join(err, rootErr)
+		}
+		v = later
+		next, err = v.WithKeySet(keys, now)
+	}
+	return next, err
+}
+
+// signedSet asks the server for a set; number 0 is the one in force.
+func (c *client) signedSet(ctx context.Context, base string, v *license.Verifier, set string, number int64) ([]string, error) {
+	query := url.Values{"issuer": {v.Issuer()}}
+	if number > 0 {
+		query.Set("number", strconv.FormatInt(number, 10))
+	}
+	a, err := c.send(ctx, base, call{as: anonymous, method: http.MethodGet, path: "/v1/" + set, query: query}, "")
+	if err != nil {
+		return nil, err
+	}
+	var members map[string][]string
+	err = a.decode(&members)
+	return members[set], err
 }

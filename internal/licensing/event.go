@@ -86,6 +86,8 @@ const (
 	SigningKeyRotated   = "signing_key.rotated"
 	SigningKeyWithdrawn = "signing_key.withdrawn"
 	RootSetCreated      = "root_set.created"
+	RootSetProposed     = "root_set.proposed"
+	RootSetInstalled    = "root_set.installed"
 	RootSetExported     = "root_set.exported"
 	RootSetRemoved      = "root_set.removed"
 	RootSetImported     = "root_set.imported"

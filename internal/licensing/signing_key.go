@@ -10,6 +10,7 @@ const (
 	RootKey     KeyUse = "root"     // root sets and key sets
 	DocumentKey KeyUse = "document" // everything a program is told
 	LogKey      KeyUse = "log"      // heads of the log
+	ProposedKey KeyUse = "proposed" // nothing yet: a document key that waits for a new root set
 )
 
 // A SigningKey is a signing key of an environment as it is stored. The private

@@ -17,8 +17,12 @@ const (
 	// prepared is how many document keys a ceremony leaves: eight turns are two
 	// years, the others are there to rotate early without the root.
 	prepared = 12
-	// enough is what is left when a root that is present prepares more.
-	enough = 8 * Turn
+	// enoughTurns are two years: what a root that is present keeps prepared, and
+	// what a new root set brings.
+	enoughTurns = 8
+	enough      = enoughTurns * Turn
+	// most document keys wait at a time: a key set is a document, and has a size.
+	most = 3 * prepared
 	// DocumentLife bounds what a document key signs: an exported license lasts to
 	// the end of its term, but no longer than this after its key stopped signing.
 	DocumentLife = 10 * year
@@ -54,12 +58,15 @@ func types(use licensing.KeyUse) []license.Type {
 
 // Material is everything an environment's ring is made of.
 type Material struct {
-	Env     licensing.Env
-	Issuer  string // URI
-	Epoch   int64  // the database's generation
-	Keys    []licensing.SigningKey
-	RootSet licensing.SignedSet
-	KeySet  licensing.SignedSet
+	Env    licensing.Env
+	Issuer string // URI
+	Epoch  int64  // the database's generation
+	Keys   []licensing.SigningKey
+	// Proposed are document keys that wait for a new root set.
+	Proposed []licensing.SigningKey
+	RootSet  licensing.SignedSet
+	Earlier  [][]string // the root sets before, oldest first
+	KeySet   licensing.SignedSet
 }
 
 // Create makes the material of a new environment: an active root and a cold
@@ -211,10 +218,33 @@ func (m Material) LogKey() (ed25519.PublicKey, error) {
 	return nil, licensing.Errorf(licensing.NotFound, "environment %s has no log key", m.Env)
 }
 
+// rootSet returns the root set in force.
+func (m Material) rootSet() (license.RootSet, error) {
+	v, err := license.NewAuditor(m.RootSet.Documents)
+	if err != nil {
+		return license.RootSet{}, fmt.Errorf("the root set in force: %w", err)
+	}
+	return v.RootSet(), nil
+}
+
+// threshold is how many roots sign a set.
+func (m Material) threshold() int {
+	set, err := m.rootSet()
+	if err != nil {
+		return 1 // of the first root set, which is not signed yet
+	}
+	return set.K
+}
+
+// hasRoot reports whether as many roots are here as sign a set.
 func (m Material) hasRoot() bool {
-	return slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool {
-		return k.Use == licensing.RootKey && k.Present()
-	})
+	here := 0
+	for _, k := range m.Keys {
+		if k.Use == licensing.RootKey && k.Present() && k.RetiredAt.IsZero() {
+			here++
+		}
+	}
+	return here > 0 && here >= m.threshold()
 }
 
 func (m *Material) add(use licensing.KeyUse, sealing *SealingKey, from, until, trust time.Time) error {
@@ -256,36 +286,52 @@ func (m Material) ceremony(sealing *SealingKey, now time.Time) *ceremony {
 // its own turn, so that a stolen old key is of no use.
 func (c *ceremony) prepare() error {
 	if !c.hasRoot() {
-		return licensing.Errorf(licensing.Conflict, "the private part of a root is needed and is not here: import it first")
+		return licensing.Errorf(licensing.Conflict, "the private parts of %d roots are needed and are not here: import them first", c.threshold())
 	}
-	waiting, until, hasLog := 0, c.now, false
-	for _, k := range c.Keys {
-		if !k.MaySign(c.now) || !k.Present() {
-			continue
-		}
-		hasLog = hasLog || k.Use == licensing.LogKey
-		if k.Use == licensing.DocumentKey {
-			waiting++
-			if k.SignUntil.After(until) {
-				until = k.SignUntil
-			}
-		}
+	if err := c.addTurns(0); err != nil {
+		return err
 	}
-	for ; waiting < prepared; waiting++ {
-		until = until.Add(Turn)
-		if err := c.add(licensing.DocumentKey, c.sealing, c.now.Add(-early), until, until.Add(DocumentLife)); err != nil {
-			return err
-		}
-	}
-	if hasLog {
+	if slices.ContainsFunc(c.Keys, func(k licensing.SigningKey) bool {
+		return k.Use == licensing.LogKey && k.MaySign(c.now) && k.Present()
+	}) {
 		return nil
 	}
 	return c.add(licensing.LogKey, c.sealing, c.now.Add(-early), c.now.Add(rootLife), c.now.Add(rootTrust))
 }
 
-// signKeySet signs the next key set: every key that a document may still name.
+// addTurns adds the document keys that are missing, or at least so many, while
+// there is room for them.
+func (c *ceremony) addTurns(atLeast int) error {
+	waiting, until := 0, c.now
+	for _, k := range c.Keys {
+		if k.Use != licensing.DocumentKey || !k.MaySign(c.now) || !k.Present() {
+			continue
+		}
+		waiting++
+		if k.SignUntil.After(until) {
+			until = k.SignUntil
+		}
+	}
+	for n := min(max(prepared-waiting, atLeast), most-waiting); n > 0; n-- {
+		until = until.Add(Turn)
+		if err := c.add(licensing.DocumentKey, c.sealing, c.now.Add(-early), until, until.Add(DocumentLife)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signKeySet signs the next key set.
 func (c *ceremony) signKeySet() error {
-	set := license.KeySet{Claims: c.claims("keyset"), Number: c.KeySet.Number + 1}
+	set := c.keySet()
+	var err error
+	c.KeySet, err = c.sign(license.TypeKeySet, set, licensing.KeySet, set.Number, set.Expires)
+	return err
+}
+
+// keySet is the next key set: every key that a document may still name.
+func (c *ceremony) keySet() license.KeySet {
+	set := license.KeySet{Claims: c.claims("keyset"), Number: c.KeySet.Number + 1, Root: c.RootSet.Number}
 	for _, k := range c.Keys {
 		if k.Use == licensing.RootKey || k.TrustUntil.Before(c.now) {
 			continue
@@ -296,9 +342,7 @@ func (c *ceremony) signKeySet() error {
 		}
 	}
 	set.ID, set.Seq.Counter = fmt.Sprintf("keyset-%d", set.Number), set.Number
-	var err error
-	c.KeySet, err = c.sign(license.TypeKeySet, set, licensing.KeySet, set.Number, set.Expires)
-	return err
+	return set
 }
 
 func (c *ceremony) signRootSet() error {
@@ -322,10 +366,12 @@ func (c *ceremony) claims(subject string) license.Claims {
 	}
 }
 
-// sign has the first root that is present sign a set.
+// sign has as many roots sign a set as it takes.
 func (c *ceremony) sign(t license.Type, claims any, kind licensing.SetKind, number, expires int64) (licensing.SignedSet, error) {
+	var documents []string
+	need := c.threshold()
 	for _, k := range c.Keys {
-		if k.Use != licensing.RootKey || !k.Present() || !k.MaySign(c.now) {
+		if k.Use != licensing.RootKey || !k.Present() || !k.MaySign(c.now) || len(documents) == need {
 			continue
 		}
 		private, err := open(k, c.sealing)
@@ -336,11 +382,16 @@ func (c *ceremony) sign(t license.Type, claims any, kind licensing.SetKind, numb
 		if err != nil {
 			return licensing.SignedSet{}, fmt.Errorf("signing the %s: %w", kind, err)
 		}
-		return licensing.SignedSet{
-			Env: c.Env, Kind: kind, Number: number, ExpiresAt: time.Unix(expires, 0).UTC(), Documents: []string{compact},
-		}, nil
+		documents = append(documents, compact)
 	}
-	return licensing.SignedSet{}, licensing.Errorf(licensing.Conflict, "no root may sign a %s now", kind)
+	if len(documents) < need {
+		return licensing.SignedSet{}, licensing.Errorf(licensing.Conflict, "%d of the %d roots that sign a %s may do it now", len(documents), need, kind)
+	}
+	return signedSet(c.Env, kind, number, expires, documents), nil
+}
+
+func signedSet(env licensing.Env, kind licensing.SetKind, number, expires int64, documents []string) licensing.SignedSet {
+	return licensing.SignedSet{Env: env, Kind: kind, Number: number, ExpiresAt: time.Unix(expires, 0).UTC(), Documents: documents}
 }
 
 // entry is a key as sets list it.

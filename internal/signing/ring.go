@@ -202,6 +202,34 @@ func (r *Ring) RootSet(env licensing.Env) []string {
 	return nil
 }
 
+// RootSetNumbered returns a root set by its number, nil if there is none. Each
+// is signed by the roots before it, so that programs can follow.
+func (r *Ring) RootSetNumbered(env licensing.Env, number int64) []string {
+	k, err := r.keys(env)
+	if err != nil {
+		return nil
+	}
+	m := k.material
+	first := m.RootSet.Number - int64(len(m.Earlier))
+	switch {
+	case number == m.RootSet.Number:
+		return m.RootSet.Documents
+	case number < first || number > m.RootSet.Number:
+		return nil
+	}
+	return m.Earlier[number-first]
+}
+
+// EarlierRootSets returns the root sets between the first, which programs have
+// when they trust no later one, and the one in force, oldest first.
+func (r *Ring) EarlierRootSets(env licensing.Env) [][]string {
+	k, err := r.keys(env)
+	if err != nil || len(k.material.Earlier) < 2 {
+		return nil
+	}
+	return k.material.Earlier[1:]
+}
+
 // LogKey returns the public part of the log's key and a function that signs
 // with it.
 func (r *Ring) LogKey(env licensing.Env) (ed25519.PublicKey, func([]byte) []byte, error) {

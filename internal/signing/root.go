@@ -47,31 +47,46 @@ func ExportRoot(m Material, sealing *SealingKey, now time.Time) (Secret, Materia
 	if len(file.Keys) == 0 {
 		return Secret{}, m, licensing.Errorf(licensing.NotFound, "the private part of the root is not here")
 	}
-	text, err := json.MarshalIndent(file, "", "  ")
-	if err != nil {
-		return Secret{}, m, err
+	text, err := file.text()
+	return text, m, err
+}
+
+func (f rootFile) text() (Secret, error) {
+	text, err := json.MarshalIndent(f, "", "  ")
+	return Secret{append(text, '\n')}, err
+}
+
+// readRootFile reads private parts of roots of an issuer. Invalid if there are none.
+func readRootFile(text Secret, issuer string) (rootFile, error) {
+	var file rootFile
+	if err := json.Unmarshal(text.text, &file); err != nil || file.Kind != rootKind || len(file.Keys) == 0 {
+		return file, licensing.Errorf(licensing.Invalid, "this is not an exported root")
 	}
-	return Secret{append(text, '\n')}, m, nil
+	if file.Issuer != issuer {
+		return file, licensing.Errorf(licensing.Invalid, "this root is of %s, not of %s", file.Issuer, issuer)
+	}
+	for _, r := range file.Keys {
+		if len(r.D) != ed25519.SeedSize {
+			return file, licensing.Errorf(licensing.Invalid, "root %s has no private part", r.Kid)
+		}
+	}
+	return file, nil
 }
 
 // ImportRoot puts private parts that ExportRoot returned back in place. Invalid
 // if the text is of another environment or holds no root of it.
 func ImportRoot(m Material, text Secret, sealing *SealingKey) (Material, error) {
-	var file rootFile
-	if err := json.Unmarshal(text.text, &file); err != nil || file.Kind != rootKind {
-		return Material{}, licensing.Errorf(licensing.Invalid, "this is not an exported root")
-	}
-	if file.Issuer != m.Issuer {
-		return Material{}, licensing.Errorf(licensing.Invalid, "this root is of %s, not of %s", file.Issuer, m.Issuer)
+	file, err := readRootFile(text, m.Issuer)
+	if err != nil {
+		return Material{}, err
 	}
 	m.Keys = slices.Clone(m.Keys)
 	found := false
 	for _, r := range file.Keys {
-		if len(r.D) != ed25519.SeedSize {
-			return Material{}, licensing.Errorf(licensing.Invalid, "root %s has no private part", r.Kid)
-		}
 		id := license.Thumbprint(ed25519.NewKeyFromSeed(r.D).Public().(ed25519.PublicKey))
-		i := slices.IndexFunc(m.Keys, func(k licensing.SigningKey) bool { return k.Use == licensing.RootKey && k.ID == id })
+		i := slices.IndexFunc(m.Keys, func(k licensing.SigningKey) bool {
+			return k.Use == licensing.RootKey && k.ID == id && k.RetiredAt.IsZero()
+		})
 		if i < 0 {
 			continue
 		}
@@ -82,7 +97,7 @@ func ImportRoot(m Material, text Secret, sealing *SealingKey) (Material, error) 
 		m.Keys[i].Sealed, found = sealed, true
 	}
 	if !found {
-		return Material{}, licensing.Errorf(licensing.Invalid, "none of these keys is a root of %s", m.Issuer)
+		return Material{}, licensing.Errorf(licensing.Invalid, "none of these keys is in the root set of %s", m.Issuer)
 	}
 	return m, nil
 }

@@ -121,17 +121,42 @@ func (tx *Tx) SigningKeys(ctx context.Context, env licensing.Env) ([]licensing.S
 	})
 }
 
-// PutSigningKey stores a key or what can change of it: where its private part
-// is, and when it was retired, withdrawn and exported.
+// PutSigningKey stores a key or what can change of it: whether it is still
+// proposed, where its private part is, and when it was retired, withdrawn and
+// exported.
 func (tx *Tx) PutSigningKey(ctx context.Context, k licensing.SigningKey) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO signing_key (env, id, purpose, number, public, sealed, sign_from, sign_until, trust_until, retired_at, withdrawn_at, exported_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-		ON CONFLICT (env, id) DO UPDATE SET sealed = excluded.sealed, retired_at = excluded.retired_at,
+		ON CONFLICT (env, id) DO UPDATE SET purpose = excluded.purpose, sealed = excluded.sealed, retired_at = excluded.retired_at,
 			withdrawn_at = excluded.withdrawn_at, exported_at = excluded.exported_at`,
 		k.Env, k.ID, k.Use, k.Number, k.Public, k.Sealed, micros(k.SignFrom), micros(k.SignUntil), micros(k.TrustUntil),
 		micros(k.RetiredAt), micros(k.WithdrawnAt), micros(k.ExportedAt))
 	return err
+}
+
+// DropProposedKeys deletes the keys that wait for a new root set.
+func (tx *Tx) DropProposedKeys(ctx context.Context, env licensing.Env) error {
+	_, err := tx.exec(ctx, `DELETE FROM signing_key WHERE env = $1 AND purpose = $2`, env, licensing.ProposedKey)
+	return err
+}
+
+// SignedSets returns every set of a kind, oldest first; the last is in force.
+func (tx *Tx) SignedSets(ctx context.Context, env licensing.Env, kind licensing.SetKind) ([]licensing.SignedSet, error) {
+	rows, err := tx.query(ctx, `SELECT number, expires_at, documents FROM signed_set WHERE env = $1 AND kind = $2 ORDER BY number`, env, kind)
+	return collect(rows, err, func(r Row) (licensing.SignedSet, error) {
+		s := licensing.SignedSet{Env: env, Kind: kind}
+		var expires int64
+		var documents string
+		if err := r.Scan(&s.Number, &expires, &documents); err != nil {
+			return s, err
+		}
+		s.ExpiresAt = instant(expires)
+		if err := json.Unmarshal([]byte(documents), &s.Documents); err != nil {
+			return s, fmt.Errorf("reading the %s of %s: %w", kind, env, err)
+		}
+		return s, nil
+	})
 }
 
 // SignedSet returns the set in force, false if there is none.

@@ -76,7 +76,7 @@ CREATE TABLE fence (
 CREATE TABLE signing_key (
     env          TEXT   NOT NULL,
     id           TEXT   NOT NULL, -- RFC 7638 thumbprint
-    purpose      TEXT   NOT NULL, -- root, document, log
+    purpose      TEXT   NOT NULL, -- root, document, log, proposed
     number       BIGINT NOT NULL,
     public       BLOB   NOT NULL,
     sealed       TEXT   NOT NULL, -- private part, empty when it is elsewhere

@@ -126,7 +126,7 @@ func (w *world) refuseShapes() {
 
 func manyNames() string {
 	var names []string
-	for i := range 30 {
+	for i := range 60 {
 		names = append(names, `"m`+string(rune('0'+i/10))+string(rune('0'+i%10))+`":1`)
 	}
 	return strings.Join(names, ",")
