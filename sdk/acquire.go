@@ -32,12 +32,9 @@ type acquireRequest struct {
 	Pool      string `json:"pool"`
 	Units     int64  `json:"units"`
 	Holder    Holder `json:"holder"`
-	Instance  string `json:"instance"`
 	For       int64  `json:"for,omitempty"`
 	Wait      int64  `json:"wait,omitempty"`
-	Service   string `json:"service,omitempty"`
-	Version   string `json:"version,omitempty"`
-	Region    string `json:"region,omitempty"`
+	caller
 }
 
 // Acquire takes units of a pool, for each call others, except that a holder has only one
@@ -203,8 +200,7 @@ func tooLong(pool string, queued *license.Reply) error {
 func (l *Lease) acquire(nonce string) acquireRequest {
 	return acquireRequest{
 		RequestID: l.request, Nonce: nonce, Pool: l.pool, Units: l.units, Holder: l.holder,
-		Instance: l.instance, For: int64(l.borrowed / time.Second),
-		Service: l.client.options.Service, Version: l.client.options.Version, Region: l.client.options.Region,
+		For: int64(l.borrowed / time.Second), caller: l.client.caller(l.instance),
 	}
 }
 

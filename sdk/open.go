@@ -16,7 +16,7 @@ func (c *Client) openCache() {
 	c.device = c.deviceKey()
 	c.components = c.sys.machine().hashed(c.options.salt(c.trust.verifier.Issuer()))
 	c.holder = c.sys.holder(c.options, c.cache.instance, c.components)
-	c.instance = c.options.Instance
+	c.instance = identifier(c.options.Instance)
 	if c.instance == "" {
 		c.instance = c.cache.process()
 	}

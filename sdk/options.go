@@ -66,13 +66,14 @@ type Options struct {
 	Instance string
 
 	// Version and Released describe this build. A license with maintenance covers builds
-	// released before its maintenance ends.
+	// released before its maintenance ends. Version is cut to 200 bytes.
 	Version  string
 	Released time.Time
 
-	// Service and Region say what runs and where, so that the vendor and the customer see
-	// what depends on a lease. When they are empty, the environment is read:
-	// COPYHOLD_SERVICE and COPYHOLD_REGION. They are cut to 200 bytes and decide nothing.
+	// Service and Region say what runs and where. Every request carries them with Version
+	// and Instance, so that the vendor and the customer see what depends on a license. When
+	// they are empty, the environment is read: COPYHOLD_SERVICE and COPYHOLD_REGION. They
+	// are cut to 200 bytes and decide nothing.
 	Service string
 	Region  string
 
@@ -119,6 +120,7 @@ func (o Options) ready(getenv func(string) string) (Options, error) {
 		o.Wait = foregroundTimeout
 	}
 	o.Service = identifier(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
+	o.Version = identifier(o.Version)
 	o.Region = identifier(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))
 	var err error
 	if o.Key, err = o.findKey(getenv); err != nil {

@@ -37,7 +37,8 @@ func (l *Lease) Release(ctx context.Context) error {
 // giveBack tells the server that a lease is released.
 func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	c.mu.Lock()
-	id, query := l.doc.Lease, url.Values{"generation": {strconv.FormatInt(l.doc.Generation, 10)}}
+	id, query := l.doc.Lease, c.caller(l.instance).query()
+	query.Set("generation", strconv.FormatInt(l.doc.Generation, 10))
 	if l.nonce != "" { // a renewal was not answered and may have raised the generation
 		query.Set("nonce", l.nonce)
 	}

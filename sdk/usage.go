@@ -112,6 +112,7 @@ func (c *Client) planFlush() {
 type usageRequest struct {
 	Events []Usage `json:"events"`
 	Nonce  string  `json:"nonce"`
+	caller
 }
 
 type usageAnswer struct {
@@ -161,7 +162,7 @@ func (c *Client) usageFloor() time.Duration {
 }
 
 func (c *Client) sendBatch(ctx context.Context, events []Usage) error {
-	request := usageRequest{Events: events, Nonce: rand.Text()}
+	request := usageRequest{Events: events, Nonce: rand.Text(), caller: c.caller(c.instance)}
 	var body usageAnswer
 	var signed *license.Reply
 	var p *proof

@@ -24,8 +24,8 @@ type validateRequest struct {
 	Nonce     string `json:"nonce"`
 	Holder    Holder `json:"holder"`
 	DeviceKey string `json:"device_key,omitempty"`
-	Version   string `json:"version,omitempty"`
 	Released  int64  `json:"released,omitempty"`
+	caller
 }
 
 // A validateAnswer is believed where a signature in it is verified.
@@ -87,7 +87,7 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) {
 func (c *Client) validate(ctx context.Context, attempts int) (got validated, err error) {
 	nonce := rand.Text()
 	request := validateRequest{
-		Product: c.options.Product, Nonce: nonce, Holder: c.holder, Version: c.options.Version,
+		Product: c.options.Product, Nonce: nonce, Holder: c.holder, caller: c.caller(c.instance),
 	}
 	if c.options.Sealed {
 		request.DeviceKey = c.devicePublic()

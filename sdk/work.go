@@ -116,9 +116,9 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 
 type renewRequest struct {
 	Generation int64  `json:"generation"`
-	Instance   string `json:"instance,omitempty"`
 	Nonce      string `json:"nonce"`
 	For        int64  `json:"for,omitempty"`
+	caller
 }
 
 // errNoLease is that a server answered, unsigned, that it knows no such lease.
@@ -132,7 +132,7 @@ func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
 		l.nonce = rand.Text()
 		c.persist()
 	}
-	request := renewRequest{Generation: l.doc.Generation, Instance: l.doc.Instance, Nonce: l.nonce, For: int64(l.borrowed / time.Second)}
+	request := renewRequest{Generation: l.doc.Generation, Nonce: l.nonce, For: int64(l.borrowed / time.Second), caller: c.caller(l.instance)}
 	id := l.doc.Lease
 	c.mu.Unlock()
 	missing := false

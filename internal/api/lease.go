@@ -23,20 +23,17 @@ type AcquireBody struct {
 	Pool      string     `json:"pool"`
 	Units     int64      `json:"units,omitempty" doc:"1 when left out"`
 	Holder    HolderBody `json:"holder"`
-	Instance  string     `json:"instance,omitempty" doc:"Which running copy of the holder"`
 	For       int64      `json:"for,omitempty" doc:"How long, in seconds, for borrowing; the pool's own length when left out"`
 	Wait      int64      `json:"wait,omitempty" doc:"How long to hold the request while others have the units, in seconds, at most 300"`
-	Service   string     `json:"service,omitempty" doc:"What asks, for the vendor's eyes"`
-	Version   string     `json:"version,omitempty" doc:"Its version"`
-	Region    string     `json:"region,omitempty" doc:"Where it runs"`
+	CallerBody
 }
 
 // RenewBody keeps a lease.
 type RenewBody struct {
 	Generation int64  `json:"generation" doc:"Of the lease as it was last signed"`
-	Instance   string `json:"instance,omitempty"`
 	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
 	For        int64  `json:"for,omitempty" doc:"How long, in seconds; the pool's own length when left out"`
+	CallerBody
 }
 
 // LeaseAnswer is what became of an acquire or a renewal. With 201 and 200 the
@@ -76,12 +73,12 @@ func (s *server) leaseRoutes() {
 		ID: "release-lease", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tag: "lease", Permission: access.LicenseKey, Or: access.LeaseFree, Class: release,
 		Summary:     "Give a lease back",
 		Description: "A program names the generation. With `force`, and a token that may free leases, somebody else's lease is ended; what was signed lives on until `free_at`.",
-	}, []parameter{
+	}, append(callerParameters(), []parameter{
 		{Name: "id", In: "path", Kind: "string", Doc: "The lease"},
 		{Name: "generation", In: "query", Kind: "integer", Doc: "Of the lease as it was last signed"},
 		{Name: "nonce", In: "query", Kind: "string", Doc: "Of a renewal whose answer was lost: it may have raised the generation"},
 		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
-	}, []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
+	}...), []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
 	s.leaseBatchRoutes()
 	s.ticketRoutes()
 }
@@ -110,7 +107,7 @@ func (b *AcquireBody) request() authority.AcquireRequest {
 	return authority.AcquireRequest{
 		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: b.Holder.holder(), Instance: b.Instance,
 		For: licensing.Span(b.For), Wait: licensing.Span(b.Wait),
-		Asker: licensing.Asker{Service: b.Service, Version: b.Version, Region: b.Region},
+		Caller: b.caller(),
 	}
 }
 
@@ -192,13 +189,14 @@ func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
 }
 
 func (b *RenewBody) request(id string) authority.RenewalRequest {
-	return authority.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation, Instance: b.Instance,
-		Nonce: b.Nonce, For: licensing.Span(b.For)}
+	return authority.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
+		Nonce: b.Nonce, For: licensing.Span(b.For), Caller: b.caller()}
 }
 
 func (s *server) release(c *call, req *http.Request, _ *none) error {
 	query := req.URL.Query()
-	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true"}
+	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true",
+		Caller: callerIn(query)}
 	if text := query.Get("generation"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

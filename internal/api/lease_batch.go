@@ -13,15 +13,13 @@ type BatchBody struct {
 	Acquire []AcquireBody `json:"acquire,omitempty"`
 	Renew   []BatchRenew  `json:"renew,omitempty"`
 	Release []LeaseName   `json:"release,omitempty"`
+	CallerBody
 }
 
 // BatchRenew keeps one lease of a batch.
 type BatchRenew struct {
-	ID         string `json:"id"`
-	Generation int64  `json:"generation"`
-	Instance   string `json:"instance,omitempty"`
-	Nonce      string `json:"nonce,omitempty"`
-	For        int64  `json:"for,omitempty"`
+	ID string `json:"id"`
+	RenewBody
 }
 
 // LeaseName is a lease as its holder knows it.
@@ -29,6 +27,7 @@ type LeaseName struct {
 	ID         string `json:"id"`
 	Generation int64  `json:"generation"`
 	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
+	CallerBody
 }
 
 // BatchAnswer has an outcome for each request, in their order.
@@ -50,7 +49,7 @@ func (s *server) leaseBatchRoutes() {
 	serve(s, route{
 		ID: "batch-leases", Method: http.MethodPost, Path: "/v1/leases/batch", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
 		Summary:     "Acquire, renew and release many leases",
-		Description: "At most 1,000. Each request has its own outcome; nothing is held open.",
+		Description: "At most 1,000. Each request has its own outcome; nothing is held open. What the batch says of the caller counts for each request that does not say it itself.",
 	}, nil, []answer{{http.StatusOK, "The outcomes", BatchAnswer{}}}, s.batch)
 }
 
@@ -66,16 +65,18 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 		Renew:   make([]authority.RenewalRequest, len(in.Renew)),
 		Release: make([]authority.ReleaseRequest, len(in.Release)),
 	}
+	all := in.caller()
 	for i := range in.Acquire {
 		q.Acquire[i] = in.Acquire[i].request()
+		q.Acquire[i].Caller = q.Acquire[i].Caller.After(all)
 		q.Acquire[i].Wait = 0
 	}
 	for i, r := range in.Renew {
-		body := RenewBody{r.Generation, r.Instance, r.Nonce, r.For}
-		q.Renew[i] = body.request(r.ID)
+		q.Renew[i] = r.request(r.ID)
+		q.Renew[i].Caller = q.Renew[i].Caller.After(all)
 	}
 	for i, r := range in.Release {
-		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce}
+		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Caller: r.caller().After(all)}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
 	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{

@@ -19,7 +19,8 @@ const licenseTag, licensesPath = "license", "/v1/licenses"
 // LicenseDetail is a license with its keys, which show no secret.
 type LicenseDetail struct {
 	licensing.License
-	Keys []authority.LicenseKey `json:"keys" nullable:"false"`
+	Keys     []authority.LicenseKey  `json:"keys" nullable:"false"`
+	Programs []authority.SeenProgram `json:"programs,omitempty" doc:"What has validated the license at the server that answers since it started, the latest first."`
 }
 
 // IssueBatchBody asks for many licenses.
@@ -104,8 +105,12 @@ func (s *server) licenseListRoutes() {
 			if err != nil {
 				return nil, err
 			}
+			programs, err := s.Authority.Programs(ctx, p, in.ID)
+			if err != nil {
+				return nil, err
+			}
 			keys, err := s.Authority.Keys(ctx, p, in.ID)
-			return answered(LicenseDetail{l, keys}, err)
+			return answered(LicenseDetail{l, keys, programs}, err)
 		})
 	handle(s, route{ID: "explain-license", Method: http.MethodGet, Path: licensesPath + "/{id}/why", Tag: licenseTag, Permission: access.Explain, Summary: "Say what is decided about a license now, and why"},
 		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[authority.Explanation], error) {

@@ -17,6 +17,7 @@ import (
 type UsageBody struct {
 	Events []UsageEvent `json:"events" doc:"1 to 1,000"`
 	Nonce  string       `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
+	CallerBody
 }
 
 // UsageEvent is consumption that is recorded once, however often it is sent.
@@ -91,7 +92,7 @@ func (s *server) usageRoutes() {
 				}
 				events[i] = authority.UsageEvent{ID: e.ID, Meter: e.Meter, Quantity: quantity(e.Quantity), At: at}
 			}
-			done, err := s.Authority.Usage(req.Context(), c.principal, events, in.Nonce)
+			done, err := s.Authority.Usage(req.Context(), c.principal, authority.UsageRequest{Events: events, Nonce: in.Nonce, Caller: in.caller()})
 			if err != nil {
 				return err
 			}

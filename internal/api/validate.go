@@ -23,9 +23,9 @@ type ValidateBody struct {
 	Nonce     string     `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
 	Holder    HolderBody `json:"holder,omitzero" doc:"Where the program runs"`
 	DeviceKey string     `json:"device_key,omitempty" doc:"X25519 public key, base64url: keys of features are wrapped for it"`
-	Version   string     `json:"version,omitempty" doc:"The program's version"`
 	Released  int64      `json:"released,omitempty" doc:"When the build was released, Unix seconds; held against the end of maintenance"`
 	Features  []string   `json:"features,omitempty" doc:"Features that each have to be in force"`
+	CallerBody
 }
 
 // ValidateAnswer is what the license allows. Believe the signed parts.
@@ -61,7 +61,8 @@ func (b *ValidateBody) request() authority.ValidateRequest {
 	r := authority.ValidateRequest{
 		Product: licensing.ProductName(b.Product), Nonce: b.Nonce, DeviceKey: b.DeviceKey, Features: b.Features,
 		Holder: b.Holder.ID,
-		Asker:  licensing.Asker{Kind: b.Holder.Kind, Components: b.Holder.Components, Version: b.Version},
+		Asker:  licensing.Asker{Kind: b.Holder.Kind, Components: b.Holder.Components},
+		Caller: b.caller(),
 	}
 	if b.Released > 0 {
 		r.Released = time.Unix(b.Released, 0).UTC()

@@ -172,7 +172,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
 		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
 			Reason: "fewer than " + strconv.Itoa(p.rule.Match.Need) + " components are those of the machine that holds " + string(l.ID)}
-		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, Instance: q.Instance, By: q.RequestID}})
+		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
 		return nil
 	case l.Units != q.Units:
 		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %d units already: release it to take %d", l.Holder, l.ID, l.Units, q.Units))
@@ -272,7 +272,7 @@ func (b *batch) decide(o *op, p *pool) error {
 	if err != nil || d.Code != license.CodeOverdraft {
 		return err
 	}
-	return b.note(p, licensing.LeaseHeldOver, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires)})
+	return b.note(p, licensing.LeaseHeldOver, beganAs(l))
 }
 
 // lend makes a lease that the pool counts with charge.
@@ -302,18 +302,19 @@ func (b *batch) lend(o *op, p *pool, charge int64) (*licensing.Lease, error) {
 	if d.Borrowed {
 		kind = licensing.LeaseBorrowed
 	}
-	return l, b.record(o, l, kind, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires),
-		Service: q.Asker.Service, Version: q.Asker.Version, Region: q.Asker.Region})
+	return l, b.record(o, l, kind, beganAs(l))
 }
 
 type beginEvent struct {
-	Holder   string `json:"holder"`
-	Instance string `json:"instance,omitempty"`
-	Units    int64  `json:"units"`
-	Expires  int64  `json:"expires,omitempty"` // unix seconds
-	Service  string `json:"service,omitempty"`
-	Version  string `json:"version,omitempty"`
-	Region   string `json:"region,omitempty"`
+	Holder  string `json:"holder"`
+	Units   int64  `json:"units"`
+	Expires int64  `json:"expires,omitempty"` // unix seconds
+	licensing.Caller
+}
+
+// beganAs says what l is at its beginning, and what it serves.
+func beganAs(l *licensing.Lease) beginEvent {
+	return beginEvent{Holder: l.Holder, Units: l.Units, Expires: unixOf(l.Expires), Caller: l.Caller()}
 }
 
 // remember keeps the request, so that asking again gives the same.
@@ -345,7 +346,5 @@ func (q AcquireRequest) body() int64 {
 }
 
 func (q AcquireRequest) asker() licensing.Asker {
-	a := q.Asker
-	a.Kind, a.Components, a.Device = q.Holder.Kind, q.Holder.Components, q.Holder.Device
-	return a
+	return licensing.Asker{Kind: q.Holder.Kind, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(q.Instance)}
 }

@@ -57,7 +57,7 @@ func play(t *testing.T, d *desk, seed uint64) []string {
 				what = fmt.Sprint("release ", name, " ", licensing.CodeOf(err), r.FreeAt.IsZero())
 			}
 		case 4:
-			r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: fmt.Sprint("e", random.IntN(20)), Meter: "calls", Quantity: fmt.Sprint(1 + random.IntN(2))}}, "")
+			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: fmt.Sprint("e", random.IntN(20)), Meter: "calls", Quantity: fmt.Sprint(1 + random.IntN(2))}}})
 			what = fmt.Sprint("usage ", licensing.CodeOf(err), r.Results)
 		case 5:
 			d.clock.pass(time.Duration(random.IntN(900)) * time.Second)

@@ -77,6 +77,7 @@ type Authority struct {
 	licenses    *licensesInForce
 	revocations *revocationLists
 	streams     *streams
+	seen        *sightings
 }
 
 // New returns an authority over a database. Start makes it ready.
@@ -89,6 +90,7 @@ func New(c Config) *Authority {
 	a.published.Store(&map[licensing.Env]*license.Head{})
 	a.fences.Store(&map[licensing.Env]time.Time{})
 	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
+	a.seen = newSightings()
 	a.skew = cmp.Or(c.Skew, DefaultSkew)
 	if c.Boot == nil {
 		c.Boot = bootClock()

@@ -46,7 +46,7 @@ func (b *batch) denyFor(o *op, pool, holder string, v *violation) {
 	}
 	b.denials = append(b.denials, &denied{op: o, violation: v, Denial: store.Denial{
 		PoolKey: k, Holder: holder, Code: d.Code, Minute: minute,
-		Request: o.requestID(), At: b.Now(), Times: 1, Decision: d,
+		Request: o.requestID(), At: b.Now(), Times: 1, Decision: d, Caller: o.by,
 	}})
 }
 
@@ -114,7 +114,7 @@ func (b *batch) storeDenials() error {
 		if !first[i] {
 			continue
 		}
-		e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity})
+		e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity, d.Caller})
 		if err != nil {
 			return err
 		}
@@ -144,6 +144,7 @@ type denialEvent struct {
 	Rule     string `json:"rule"`
 	Held     int64  `json:"held"`
 	Capacity int64  `json:"capacity"`
+	licensing.Caller
 }
 
 // freeing adds to a decision when a unit will be free at the latest, and for

@@ -28,7 +28,7 @@ func TestTheFirstUseStartsALicense(t *testing.T) {
 			return err
 		},
 		"usage": func(t *testing.T, d *desk) error {
-			_, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}, "")
+			_, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}})
 			return err
 		},
 	}

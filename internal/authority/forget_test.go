@@ -64,7 +64,7 @@ func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
 		if _, err := d.Withdraw(t.Context(), d.p, waiting.Ticket.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}, ""); err != nil {
+		if _, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}}); err != nil {
 			t.Fatal(err)
 		}
 		d.acquire(t, ask("none", 0)) // denied: no such pool

@@ -42,6 +42,17 @@ func checkTexts(texts ...text) error {
 	return nil
 }
 
+// checkCaller refuses what can't say who calls.
+func checkCaller(c licensing.Caller) error {
+	if c == (licensing.Caller{}) {
+		return nil
+	}
+	if err := checkNames(text{"instance", c.Instance}); err != nil {
+		return err
+	}
+	return checkTexts(text{"service", c.Service}, text{"version", c.Version}, text{"region", c.Region})
+}
+
 func clean(s string) bool {
 	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

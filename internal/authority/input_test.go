@@ -48,7 +48,7 @@ func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 			refused("renewed lease", err)
 			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: bad + "12345678"})
 			refused("nonce of a renewal", err)
-			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Instance: bad})
+			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Caller: licensing.Caller{Instance: bad}})
 			refused("instance of a renewal", err)
 			_, err = d.Release(t.Context(), d.p, ReleaseRequest{Lease: id, Generation: 1})
 			refused("released lease", err)
@@ -58,12 +58,12 @@ func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 			refused("holder of a check", err)
 			_, err = d.Check(t.Context(), d.p, CheckRequest{Feature: bad})
 			refused("feature of a check", err)
-			r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}, "")
+			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}})
 			if err != nil || r.Results[0].Status != UsageInvalid {
 				t.Errorf("meter %q: %v, %v", bad, r.Results, err)
 			}
 		}
-		r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}, "")
+		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}})
 		if err != nil || r.Results[0].Status != UsageInvalid {
 			t.Errorf("event id: %v, %v", r.Results, err)
 		}
@@ -226,9 +226,9 @@ func (d *desk) awaitSame(t *testing.T, n int) {
 // quota by taking usage back.
 func TestWhatWasUsedStaysUsed(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		r, err := d.Usage(t.Context(), d.p, []UsageEvent{
+		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{
 			{ID: "e1", Meter: "calls", Quantity: "5"}, {ID: "e2", Meter: "calls", Quantity: "-5"}, {ID: "e3", Meter: "calls", Quantity: "1"},
-		}, "")
+		}})
 		if err != nil || r.Results[1].Status != UsageInvalid || r.Results[2].Status != UsageDenied {
 			t.Errorf("%+v, %v", r.Results, err)
 		}

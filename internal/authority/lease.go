@@ -27,10 +27,10 @@ type AcquireRequest struct {
 	Pool      string
 	Units     int64 // 0 is 1
 	Holder    Holder
-	Instance  string
+	Instance  string         // which of the holder's instances holds
 	For       licensing.Span // how long, 0 for the pool's own
 	Wait      licensing.Span // how long to hold the request while others have the units
-	Asker     licensing.Asker
+	Caller    licensing.Caller
 }
 
 // A RenewalRequest keeps a lease for another while. Nonce tells a request that
@@ -38,9 +38,9 @@ type AcquireRequest struct {
 type RenewalRequest struct {
 	Lease      licensing.LeaseID
 	Generation int64
-	Instance   string
 	Nonce      string
 	For        licensing.Span
+	Caller     licensing.Caller
 }
 
 // A ReleaseRequest gives a lease back. A holder that lost the answer to a
@@ -51,6 +51,7 @@ type ReleaseRequest struct {
 	Generation int64
 	Nonce      string
 	Force      bool
+	Caller     licensing.Caller
 }
 
 // Granted is what became of an acquire or a renewal. Lease is nil and Document
@@ -80,7 +81,7 @@ func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRe
 	if err := q.check(); err != nil {
 		return Granted{}, err
 	}
-	o := a.op(p, opAcquire)
+	o := a.op(p, opAcquire, q.Caller)
 	o.acquire = q
 	if q.Wait <= 0 {
 		if err := a.do(ctx, o); err != nil {
@@ -115,7 +116,7 @@ func (q AcquireRequest) check() error {
 	if err := checkHolder(q.Holder.Kind, q.Holder.ID, q.Holder.Components); err != nil {
 		return err
 	}
-	if err := checkTexts(text{"service", q.Asker.Service}, text{"version", q.Asker.Version}, text{"region", q.Asker.Region}); err != nil {
+	if err := checkCaller(q.Caller); err != nil {
 		return err
 	}
 	switch {
@@ -131,11 +132,17 @@ func (r ReleaseRequest) check() error {
 	if err := checkNames(text{"id", string(r.Lease)}); err != nil {
 		return err
 	}
+	if err := checkCaller(r.Caller); err != nil {
+		return err
+	}
 	return checkNonce(r.Nonce)
 }
 
 func (r RenewalRequest) check() error {
-	if err := checkNames(text{"id", string(r.Lease)}, text{"instance", r.Instance}); err != nil {
+	if err := checkNames(text{"id", string(r.Lease)}); err != nil {
+		return err
+	}
+	if err := checkCaller(r.Caller); err != nil {
 		return err
 	}
 	if r.For < 0 {
@@ -149,7 +156,7 @@ func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequ
 	if err := r.check(); err != nil {
 		return Granted{}, err
 	}
-	o := a.op(p, opRenew)
+	o := a.op(p, opRenew, r.Caller)
 	o.renew = r
 	if err := a.do(ctx, o); err != nil {
 		return Granted{}, err
@@ -169,7 +176,7 @@ func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRe
 	if err := r.check(); err != nil {
 		return Released{}, err
 	}
-	o := a.op(p, opRelease)
+	o := a.op(p, opRelease, r.Caller)
 	o.release = r
 	if err := a.mayRelease(ctx, p, o); err != nil {
 		return Released{}, err
@@ -238,17 +245,18 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 		}
 	}
 	for i, r := range q.Release {
-		o := a.op(p, opRelease)
-		o.release = ReleaseRequest{Lease: r.Lease, Generation: r.Generation, Nonce: r.Nonce}
+		o := a.op(p, opRelease, r.Caller)
+		o.release = r
+		o.release.Force = false
 		add(o, &out.Release[i], o.release.check())
 	}
 	for i, r := range q.Renew {
-		o := a.op(p, opRenew)
+		o := a.op(p, opRenew, r.Caller)
 		o.renew = r
 		add(o, &out.Renew[i], r.check())
 	}
 	for i, r := range q.Acquire {
-		o := a.op(p, opAcquire)
+		o := a.op(p, opAcquire, r.Caller)
 		r.Units = max(r.Units, btoi(r.Units == 0))
 		o.acquire = r
 		add(o, &out.Acquire[i], r.check())
@@ -286,8 +294,8 @@ func (a *Authority) outcome(o *op, to *LeaseOutcome, err error) {
 	}
 }
 
-func (a *Authority) op(p access.Principal, kind opKind) *op {
-	return &op{kind: kind, env: p.Env, license: p.License, actor: p.Actor, sees: p.Kind != access.KindLicense}
+func (a *Authority) op(p access.Principal, kind opKind, by licensing.Caller) *op {
+	return &op{kind: kind, env: p.Env, license: p.License, actor: p.Actor, by: by, sees: p.Kind != access.KindLicense}
 }
 
 // do runs o in the next transaction.

@@ -15,7 +15,6 @@ type HeldLease struct {
 	License    licensing.LicenseID `json:"license"`
 	Pool       string              `json:"pool"`
 	Holder     HeldBy              `json:"holder"`
-	Instance   string              `json:"instance,omitempty"`
 	Units      int64               `json:"units"`
 	Generation int64               `json:"generation"`
 	Begun      time.Time           `json:"begun"`
@@ -23,9 +22,7 @@ type HeldLease struct {
 	Ends       time.Time           `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
 	FreeAt     time.Time           `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
 	Borrowed   bool                `json:"borrowed,omitempty"`
-	Service    string              `json:"service,omitempty"`
-	Version    string              `json:"version,omitempty"`
-	Region     string              `json:"region,omitempty"`
+	licensing.Caller
 }
 
 // HeldBy names a holder.
@@ -67,8 +64,8 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 
 func heldLease(l *licensing.Lease) HeldLease {
 	return HeldLease{
-		ID: l.ID, License: l.License, Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder}, Instance: l.Instance, Units: l.Units,
+		ID: l.ID, License: l.License, Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder}, Units: l.Units,
 		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
-		Service: l.Asker.Service, Version: l.Asker.Version, Region: l.Asker.Region,
+		Caller: l.Caller(),
 	}
 }

@@ -273,7 +273,7 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 					leases[n] = g.Lease.ID
 					return
 				}
-				r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: newID("event", a.clock.Now().Truncate(time.Second)), Meter: "big", Quantity: "1"}, {ID: "same-" + ask("", round).RequestID, Meter: "big", Quantity: "1"}}, "")
+				r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: newID("event", a.clock.Now().Truncate(time.Second)), Meter: "big", Quantity: "1"}, {ID: "same-" + ask("", round).RequestID, Meter: "big", Quantity: "1"}}})
 				if err != nil {
 					t.Errorf("recording: %v", err)
 					return

@@ -18,6 +18,7 @@ type op struct {
 	env     licensing.Env
 	license licensing.LicenseID // empty when only the lease names it
 	actor   string
+	by      licensing.Caller
 	sees    bool // may know who holds
 
 	acquire AcquireRequest

@@ -395,7 +395,7 @@ func TestUsageCountsOnce(t *testing.T) {
 			for _, id := range ids {
 				events = append(events, UsageEvent{ID: id, Meter: "calls", Quantity: "2"})
 			}
-			r, err := d.Usage(t.Context(), d.p, events, "nonce-12345")
+			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: events, Nonce: "nonce-12345"})
 			if err != nil || r.Reply == "" {
 				t.Fatal(err, r)
 			}

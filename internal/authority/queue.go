@@ -87,7 +87,7 @@ func (b *batch) endTicket(p *pool, t *licensing.Ticket, how licensing.TicketEndi
 }
 
 func (b *batch) noteTicket(p *pool, t *licensing.Ticket, kind string) error {
-	e, err := licensing.NewEvent(kind, t.Env, b.Now(), systemActor, ticketEvent{t.Holder, t.Instance, t.Units, string(t.EndedBy)})
+	e, err := licensing.NewEvent(kind, t.Env, b.Now(), systemActor, ticketEvent{t.Holder, t.Units, string(t.EndedBy), t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})})
 	if err != nil {
 		return err
 	}
@@ -100,10 +100,10 @@ func (b *batch) noteTicket(p *pool, t *licensing.Ticket, kind string) error {
 }
 
 type ticketEvent struct {
-	Holder   string `json:"holder"`
-	Instance string `json:"instance,omitempty"`
-	Units    int64  `json:"units"`
-	By       string `json:"by,omitempty"`
+	Holder string `json:"holder"`
+	Units  int64  `json:"units"`
+	By     string `json:"by,omitempty"`
+	licensing.Caller
 }
 
 // moveQueue ends places that are over and offers what is free, strictly in

@@ -126,7 +126,7 @@ func raceUsage(t *testing.T, round int, desks ...*desk) {
 	var recorded atomic.Int64
 	parallel(64, func(n int) {
 		d := desks[n%len(desks)]
-		r, err := d.Usage(t.Context(), d.p, []UsageEvent{{ID: fmt.Sprint("event-", n/2), Meter: "calls", Quantity: "1"}}, "")
+		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: fmt.Sprint("event-", n/2), Meter: "calls", Quantity: "1"}}})
 		if err != nil {
 			t.Errorf("recording: %v", err)
 			return

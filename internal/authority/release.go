@@ -86,14 +86,14 @@ func (b *batch) giveBack(o *op, l *licensing.Lease) error {
 			return err
 		}
 	}
-	return b.record(o, l, licensing.LeaseEnded, endEvent{Holder: l.Holder, Instance: l.Instance, By: string(l.EndedBy)})
+	return b.record(o, l, licensing.LeaseEnded, endEvent{Holder: l.Holder, By: string(l.EndedBy), Caller: o.by.After(licensing.Caller{Instance: l.Instance})})
 }
 
 type endEvent struct {
-	Holder   string `json:"holder"`
-	Instance string `json:"instance,omitempty"`
-	By       string `json:"by"`
-	FreeAt   int64  `json:"free_at,omitempty"` // unix seconds
+	Holder string `json:"holder"`
+	By     string `json:"by"`
+	FreeAt int64  `json:"free_at,omitempty"` // unix seconds
+	licensing.Caller
 }
 
 // uncharge gives back what l is charged with, or has another instance of the
@@ -188,7 +188,7 @@ func (b *batch) force(o *op, l *licensing.Lease) error {
 	if err := b.DropComponents(b.ctx, l); err != nil {
 		return err
 	}
-	return b.record(o, l, licensing.LeaseForced, endEvent{l.Holder, l.Instance, string(l.EndedBy), unixOf(l.Due)})
+	return b.record(o, l, licensing.LeaseForced, endEvent{Holder: l.Holder, By: string(l.EndedBy), FreeAt: unixOf(l.Due), Caller: l.Caller()})
 }
 
 // record adds an event about a lease and keeps its entry for the answer.

@@ -156,6 +156,7 @@ func (b *batch) mayRenew(o *op, p *pool) license.Decision {
 func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span) error {
 	d := o.answer.terms.LeaseDates(p.rule, asked, b.Now())
 	l.Renewed = b.Now()
+	l.Asker.Caller = o.by.Of(l.Instance).After(l.Asker.Caller)
 	if d.Expires.After(l.Expires) {
 		l.Expires = d.Expires
 	}
@@ -170,7 +171,7 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	if !borrowed {
 		return nil
 	}
-	return b.record(o, l, licensing.LeaseBorrowed, beginEvent{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Expires: unixOf(l.Expires)})
+	return b.record(o, l, licensing.LeaseBorrowed, beganAs(l))
 }
 
 // clone refuses the copy and remembers to tell the one that goes on.
@@ -179,7 +180,7 @@ func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) {
 	b.touch(l)
 	o.answer.decision = l.CloneDenied(shown)
 	b.denyFor(o, l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
-		cloneEvent{l.Holder, l.Instance, o.renew.Instance, shown.Generation, l.Generation}})
+		cloneEvent{l.Holder, l.Instance, o.by.Instance, shown.Generation, l.Generation, o.by.Of(o.by.Instance)}})
 }
 
 type cloneEvent struct {
@@ -188,4 +189,5 @@ type cloneEvent struct {
 	By       string `json:"by,omitempty"` // the instance that came second
 	Shown    int64  `json:"shown"`
 	InForce  int64  `json:"in_force"`
+	licensing.Caller
 }

@@ -114,7 +114,7 @@ func (b *batch) reclaim(p *pool, l *licensing.Lease) error {
 			return err
 		}
 	}
-	e, err := licensing.NewEvent(licensing.LeaseReclaimed, l.Env, b.Now(), systemActor, endEvent{Holder: l.Holder, Instance: l.Instance, By: string(l.EndedBy)})
+	e, err := licensing.NewEvent(licensing.LeaseReclaimed, l.Env, b.Now(), systemActor, endEvent{Holder: l.Holder, By: string(l.EndedBy), Caller: l.Caller()})
 	if err != nil {
 		return err
 	}

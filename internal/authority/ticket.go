@@ -31,7 +31,7 @@ func (a *Authority) ticket(ctx context.Context, p access.Principal, id licensing
 	if err := checkNames(text{"id", string(id)}); err != nil {
 		return Queued{}, err
 	}
-	o := a.op(p, kind)
+	o := a.op(p, kind, licensing.Caller{})
 	o.ticket = id
 	if err := a.do(ctx, o); err != nil {
 		return Queued{}, err

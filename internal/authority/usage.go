@@ -21,6 +21,13 @@ const (
 	maxEvents = 1000
 )
 
+// A UsageRequest is events of one program. With a nonce its answer is signed.
+type UsageRequest struct {
+	Events []UsageEvent
+	Nonce  string
+	Caller licensing.Caller
+}
+
 // A UsageEvent is units of a meter consumed. Its ID makes it count once,
 // however often it is sent.
 type UsageEvent struct {
@@ -57,17 +64,21 @@ type UsageReply struct {
 }
 
 // Usage records consumption. Each event has its own outcome.
-func (a *Authority) Usage(ctx context.Context, p access.Principal, events []UsageEvent, nonce string) (UsageReply, error) {
+func (a *Authority) Usage(ctx context.Context, p access.Principal, q UsageRequest) (UsageReply, error) {
+	events, nonce := q.Events, q.Nonce
 	switch {
 	case len(events) == 0:
 		return UsageReply{}, licensing.Errorf(licensing.Invalid, "no events").At("events")
 	case len(events) > maxEvents:
 		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "%d events, at most %d at once", len(events), maxEvents).At("events")
 	}
+	if err := checkCaller(q.Caller); err != nil {
+		return UsageReply{}, err
+	}
 	if err := checkNonce(nonce); err != nil {
 		return UsageReply{}, err
 	}
-	o := a.op(p, opUsage)
+	o := a.op(p, opUsage, q.Caller)
 	o.events = events
 	if err := a.do(ctx, o); err != nil {
 		return UsageReply{}, err
@@ -98,7 +109,31 @@ type tally struct {
 	meter   licensing.Meter
 	changed bool
 	added   int64 // in this batch
+	by      []recorder
 	ops     []*op
+}
+
+// A recorder is what a program recorded of a meter in one batch.
+type recorder struct {
+	licensing.Caller
+	Added  int64 `json:"added"`
+	Events int64 `json:"events"`
+}
+
+// credit counts what an event added for the program that recorded it.
+func (t *tally) credit(by licensing.Caller, added int64) {
+	if by == (licensing.Caller{}) {
+		return
+	}
+	t.Caller = by
+	for i := range t.by {
+		if t.by[i].Caller == by {
+			t.by[i].Added += added
+			t.by[i].Events++
+			return
+		}
+	}
+	t.by = append(t.by, recorder{by, added, 1})
 }
 
 // recordUsage counts usage: which events are new is read in one statement.
@@ -291,6 +326,7 @@ func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Win
 func (m *metering) add(o *op, t *tally, total int64) error {
 	was := t.Used
 	t.added += total - was
+	t.credit(o.by, total-was)
 	t.Used = total
 	t.Events++
 	t.changed = true
@@ -335,7 +371,7 @@ func (m *metering) flush() error {
 
 // noteMeter records an event about a meter's total, which becomes o's entry.
 func (m *metering) noteMeter(o *op, t *tally, kind string) error {
-	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.actor, meterEvent{t.Window.Start.Unix(), unixOf(t.Window.End), t.Used, t.added, t.Events})
+	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.actor, meterEvent{t.Window.Start.Unix(), unixOf(t.Window.End), t.Used, t.added, t.Events, t.by})
 	if err != nil {
 		return err
 	}
@@ -352,6 +388,8 @@ type meterEvent struct {
 	Used   int64 `json:"used"`  // in the period, at the meter's scale
 	Added  int64 `json:"added"` // with this entry
 	Events int64 `json:"events"`
+	// By is what recorded Added, as far as it said.
+	By []recorder `json:"by,omitempty"`
 }
 
 func (m *metering) denyUsage(o *op, e UsageEvent, d license.Decision) {

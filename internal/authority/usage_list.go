@@ -23,6 +23,7 @@ type UsedMeter struct {
 	PeriodStart time.Time           `json:"period_start"`
 	PeriodEnd   time.Time           `json:"period_end,omitzero" doc:"Absent when the period has no end."`
 	SpentAt     time.Time           `json:"spent_at,omitzero" doc:"When the quota was spent."`
+	Last        licensing.Caller    `json:"last,omitzero" doc:"What recorded last, as it said of itself."`
 }
 
 // UsageFilter selects usage; empty fields select all. Past includes the periods
@@ -85,7 +86,7 @@ func licensesOf(totals []store.UsageTotal) []licenseKey {
 }
 
 func usedMeter(t store.UsageTotal, terms *compiled) UsedMeter {
-	u := UsedMeter{License: t.License, Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt}
+	u := UsedMeter{License: t.License, Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
 	scale := 0
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {

@@ -127,7 +127,7 @@ func (d *desk) at(t *testing.T, text string) {
 // uses records one unit and returns the decision's code.
 func (d *desk) uses(t *testing.T, p access.Principal, meter string, at time.Time) string {
 	t.Helper()
-	r, err := d.Usage(t.Context(), p, []UsageEvent{{ID: newID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}, "")
+	r, err := d.Usage(t.Context(), p, UsageRequest{Events: []UsageEvent{{ID: newID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}})
 	if err != nil {
 		t.Fatal(err)
 	}

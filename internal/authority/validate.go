@@ -32,7 +32,7 @@ type ValidateRequest struct {
 	DeviceKey string          // X25519 public key, base64url: features' keys are wrapped for it
 	Released  time.Time       // when the program's build was released
 	Features  []string        // each has to be in force
-	Version   string          // of the program
+	Caller    licensing.Caller
 }
 
 // A Validation is the answer: the decision, the license document, and with a
@@ -63,6 +63,7 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 		}
 		now = a.db.Latest() // the term may have begun after the first look
 	}
+	a.seen.note(store.LicenseKey{Env: p.Env, ID: p.License}, r.Caller, now)
 	b, err := a.bind(ctx, f, r)
 	if err != nil {
 		return Validation{}, err
@@ -106,7 +107,7 @@ func (r ValidateRequest) check() error {
 	if err := checkHolder(r.Asker.Kind, r.Holder, r.Asker.Components); err != nil {
 		return err
 	}
-	if err := checkTexts(text{"version", r.Version}, text{"version", r.Asker.Version}); err != nil {
+	if err := checkCaller(r.Caller); err != nil {
 		return err
 	}
 	for _, name := range r.Features {

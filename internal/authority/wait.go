@@ -127,7 +127,7 @@ func (a *Authority) await(ctx context.Context, o *op, one *waiter, woken <-chan 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		again := &op{kind: opAcquire, env: o.env, license: o.license, actor: o.actor, sees: o.sees, acquire: o.acquire}
+		again := &op{kind: opAcquire, env: o.env, license: o.license, actor: o.actor, by: o.by, sees: o.sees, acquire: o.acquire}
 		if err := a.commits.Do(ctx, again.kind.class(), again.part(), again); err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ type ExplainedDenial struct {
 	At       time.Time           `json:"at"`
 	Times    int64               `json:"times" doc:"In that minute, retries included."`
 	Decision license.Decision    `json:"decision"`
+	licensing.Caller
 }
 
 // recentDenials is how many denials an explanation of a license shows.
@@ -124,7 +125,7 @@ func explained(denials []store.Denial) []ExplainedDenial {
 	all := make([]ExplainedDenial, len(denials))
 	for i, d := range denials {
 		all[i] = ExplainedDenial{
-			Request: d.Request, License: d.License, Pool: d.Name, Holder: d.Holder, At: d.At, Times: d.Times, Decision: d.Decision,
+			Request: d.Request, License: d.License, Pool: d.Name, Holder: d.Holder, At: d.At, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 		}
 	}
 	return all
@@ -142,6 +143,7 @@ type ExplainedRequest struct {
 	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
 	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
 	Decision license.Decision    `json:"decision"`
+	licensing.Caller
 }
 
 // ExplainRequest says what was decided on a request, by its id. Denials are
@@ -173,7 +175,7 @@ func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, requ
 				return err
 			} else if err == nil {
 				e = ExplainedRequest{
-					Request: request, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision,
+					Request: request, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 				}
 				return nil
 			}
@@ -199,7 +201,7 @@ func explainGrant(ctx context.Context, tx *store.Tx, r store.Request) (Explained
 		return e, err
 	}
 	l := leases[0]
-	e.Pool, e.Holder = l.Pool, l.Holder
+	e.Pool, e.Holder, e.Caller = l.Pool, l.Holder, l.Caller()
 	e.Decision.Holders = []license.Holding{l.Holding()}
 	if !l.Live() {
 		e.Decision.Reason = "a lease was granted, and has been " + string(l.EndedBy) + " since"

@@ -103,17 +103,17 @@ func TestLostAnswersAreFoundAtTheNextServer(t *testing.T) {
 			endpoints: &endpoints{urls: []string{first, "http://" + s.address}}, key: setting[secret]{value: secret(s.key)},
 		}, 10*time.Second)
 	}
-	want := seatRequest{RequestID: newRequestID(), Pool: "seats", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, Instance: "here"}
+	want := seatRequest{RequestID: newRequestID(), Pool: "seats", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, caller: caller{Instance: "here"}}
 	a, err := ask().awaitSeat(t.Context(), want)
 	must(t, err)
 	var got seat
 	must(t, a.decode(&got))
-	renewed, err := ask().renewSeat(t.Context(), got, "here", "a-nonce-of-one-renewal")
+	renewed, err := ask().renewSeat(t.Context(), got, "a-nonce-of-one-renewal", want.caller)
 	must(t, err)
 	if renewed.ID != got.ID || renewed.Generation != got.Generation+1 {
 		t.Errorf("renewed to generation %d of %s", renewed.Generation, renewed.ID)
 	}
-	must(t, ask().releaseSeat(t.Context(), renewed, ""))
+	must(t, ask().releaseSeat(t.Context(), renewed, "", want.caller))
 	a, err = ask().do(t.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/usage", body: map[string]any{
 		"events": []any{map[string]any{"id": "one", "meter": "calls", "quantity": 1}},
 	}})
@@ -135,7 +135,7 @@ func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
 	}
 	deaf := lossy(t, "http://"+s.address, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/renew") })
 	k := &seatKeeper{server: direct(deaf), out: json.NewEncoder(io.Discard), want: seatRequest{
-		RequestID: newRequestID(), Pool: "line", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, Instance: "here",
+		RequestID: newRequestID(), Pool: "line", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, caller: caller{Instance: "here"},
 	}}
 	var err error
 	k.seat, err = k.acquire(t.Context())
@@ -144,7 +144,7 @@ func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
 		t.Fatal("the renewal was answered")
 	}
 	k.release(t.Context())
-	other := seatRequest{RequestID: newRequestID(), Pool: "line", Units: 1, Holder: holder{Kind: "user", ID: "bob"}, Instance: "there"}
+	other := seatRequest{RequestID: newRequestID(), Pool: "line", Units: 1, Holder: holder{Kind: "user", ID: "bob"}, caller: caller{Instance: "there"}}
 	if _, err := direct("http://"+s.address).awaitSeat(t.Context(), other); err != nil {
 		t.Errorf("the only unit was not given back: %v", err)
 	}

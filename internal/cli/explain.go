@@ -74,6 +74,7 @@ func (c *cli) explain(body json.RawMessage) error {
 	c.printFields(r, append([]column{
 		{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer"}, {head: "PLAN", path: "plan"}, {head: "REQUEST", path: "request_id"},
 		{head: "AT", path: "at"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText}, {head: "TIMES", path: "times"},
+		{head: "SERVICE", path: "service"}, {head: "VERSION", path: "version"}, {head: "INSTANCE", path: "instance"}, {head: "REGION", path: "region"},
 	}, decisionColumns("decision.")...)...)
 	c.printSection(r, "decision.holders",
 		column{head: "HOLDER", path: "holder"}, column{head: "INSTANCE", path: "instance"}, column{head: "UNITS", path: "units"},
@@ -84,7 +85,8 @@ func (c *cli) explain(body json.RawMessage) error {
 	c.explainHolders(r)
 	c.printSection(r, "denials",
 		column{head: "DENIED", path: "at"}, column{head: "OF", path: "pool"}, column{head: "HOLDER", path: "holder"}, column{head: "TIMES", path: "times"},
-		column{head: "REASON", path: "decision.reason"}, column{head: "REQUEST", path: "request_id"})
+		column{head: "REASON", path: "decision.reason"}, column{head: "REQUEST", path: "request_id"},
+		column{head: "SERVICE", path: "service", rare: true}, column{head: "VERSION", path: "version", rare: true}, column{head: "REGION", path: "region", rare: true})
 	return nil
 }
 

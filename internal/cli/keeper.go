@@ -150,7 +150,7 @@ func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
 	if k.nonce == "" {
 		k.nonce = rand.Text()
 	}
-	renewed, err := k.server.renewSeat(ctx, k.seat, k.want.Instance, k.nonce)
+	renewed, err := k.server.renewSeat(ctx, k.seat, k.nonce, k.want.caller)
 	var p *problem
 	switch {
 	case err == nil:
@@ -198,7 +198,7 @@ func (k *seatKeeper) abandon(ctx context.Context) {
 func (k *seatKeeper) release(ctx context.Context) {
 	ends := time.Unix(k.seat.dates().Expires, 0)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		err := k.server.releaseSeat(ctx, k.seat, k.nonce)
+		err := k.server.releaseSeat(ctx, k.seat, k.nonce, k.want.caller)
 		if err == nil || time.Now().After(ends) {
 			k.say(news{Released: true})
 			return

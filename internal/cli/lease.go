@@ -18,6 +18,7 @@ func leaseColumns() []column {
 		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText},
 		{head: "INSTANCE", path: "instance"}, {head: "UNITS", path: "units"}, {head: "GENERATION", path: "generation"},
 		{head: "SINCE", path: "begun"}, {head: "ENDS", path: "ends"},
+		{head: "SERVICE", path: "service", rare: true}, {head: "VERSION", path: "version", rare: true}, {head: "REGION", path: "region", rare: true},
 	}
 }
 
@@ -120,26 +121,24 @@ func (c *cli) refusedSeat(err error) error {
 }
 
 func (c *cli) leaseRenewCommand() *cobra.Command {
-	var generation, length int64
+	var r renewal
 	cmd := &cobra.Command{
 		Use:     "renew LEASE",
 		Short:   "Keep a lease, with the license key it was taken with",
 		Example: "  copyhold lease renew lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key",
 		Args:    exactly("LEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{"generation": generation, "nonce": rand.Text()}
-			if length > 0 {
-				body["for"] = length
-			}
-			a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(args[0]) + "/renew", body: body})
+			r.Nonce, r.caller = rand.Text(), c.caller(r.caller)
+			a, err := c.do(cmd.Context(), r.call(args[0]))
 			if err != nil {
 				return c.refusedSeat(err)
 			}
 			return c.printSeat(a)
 		},
 	}
-	cmd.Flags().Int64Var(&generation, "generation", 1, "the lease's generation, as acquire printed it")
-	secondsVar(cmd.Flags(), &length, "for", "keep it this long (borrow), as in 8h")
+	cmd.Flags().Int64Var(&r.Generation, "generation", 1, "the lease's generation, as acquire printed it")
+	secondsVar(cmd.Flags(), &r.For, "for", "keep it this long (borrow), as in 8h")
+	r.flags(cmd.Flags())
 	return cmd
 }
 
@@ -161,7 +160,8 @@ what was signed stays valid for its holder until it ends.`,
 			if force {
 				r.as, r.query = byToken, url.Values{"force": {"true"}}
 			} else {
-				r.query = url.Values{"generation": {strconv.FormatInt(generation, 10)}}
+				r.query = c.caller(caller{}).query()
+				r.query.Set("generation", strconv.FormatInt(generation, 10))
 			}
 			return c.ask(cmd.Context(), r, column{head: "LEASE", path: "id"}, column{head: "FREE AT", path: "free_at", as: unixTime})
 		},

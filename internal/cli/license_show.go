@@ -79,6 +79,8 @@ func (c *cli) printLicense(a answer) error {
 	}
 	c.printSection(r, "scheduled", column{head: "AT RENEWAL", path: "change"}, column{head: "BELOW WHAT IS HELD", path: "below"})
 	c.printSection(r, "keys", column{head: "KEY", path: "id"}, column{head: "CREATED", path: "created_at"}, column{head: "ENDS", path: "expires_at"})
+	c.printSection(r, "programs", column{head: "SEEN", path: "at"}, column{head: "SERVICE", path: "service"}, column{head: "VERSION", path: "version"},
+		column{head: "REGION", path: "region"}, column{head: "INSTANCE", path: "instance"})
 	return nil
 }
 

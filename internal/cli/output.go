@@ -14,10 +14,12 @@ import (
 )
 
 // A column is one field of a record: its heading, its place (members joined by
-// dots), and how to write it if not plainly.
+// dots), and how to write it if not plainly. A rare one is left out of tables in
+// which no row has it.
 type column struct {
 	head, path string
 	as         func(any) string
+	rare       bool
 }
 
 // A record is one JSON object, with numbers as they were written.
@@ -188,6 +190,9 @@ func (c *cli) printTable(rows []record, columns ...column) {
 		fmt.Fprintln(c.program.Stderr, "none")
 		return
 	}
+	columns = slices.DeleteFunc(slices.Clone(columns), func(col column) bool {
+		return col.rare && !slices.ContainsFunc(rows, func(r record) bool { return r.at(col.path) != nil })
+	})
 	cells := make([][]string, len(rows))
 	widths := make([]int, len(columns))
 	for i, col := range columns {

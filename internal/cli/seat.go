@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"copyhold.dev/sdk/license"
 )
@@ -27,11 +28,42 @@ type seatRequest struct {
 	Pool      string `json:"pool"`
 	Units     int64  `json:"units"`
 	Holder    holder `json:"holder"`
-	Instance  string `json:"instance"`
 	For       int64  `json:"for,omitempty"`
 	Wait      int64  `json:"wait,omitempty"`
-	Service   string `json:"service,omitempty"`
-	Region    string `json:"region,omitempty"`
+	caller
+}
+
+// A caller is what a request says of the program that it is made for.
+type caller struct {
+	Service  string `json:"service,omitempty"`
+	Version  string `json:"version,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Region   string `json:"region,omitempty"`
+}
+
+// flags declares what a program can say of itself, its instance apart.
+func (by *caller) flags(flags *pflag.FlagSet) {
+	flags.StringVar(&by.Service, "service", "", "what runs, for those who look what depends on what (COPYHOLD_SERVICE)")
+	flags.StringVar(&by.Version, "program-version", "", "its version")
+	flags.StringVar(&by.Region, "region", "", "where it runs (COPYHOLD_REGION)")
+}
+
+// caller returns by with what flags left out taken from the environment.
+func (c *cli) caller(by caller) caller {
+	by.Service = cmp.Or(by.Service, c.getenv("COPYHOLD_SERVICE"))
+	by.Region = cmp.Or(by.Region, c.getenv("COPYHOLD_REGION"))
+	return by
+}
+
+// query is by for a request without a body.
+func (by caller) query() url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{"service": by.Service, "version": by.Version, "instance": by.Instance, "region": by.Region} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
 }
 
 // A holder is who holds the seat.
@@ -72,15 +104,13 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
 	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; default as the SDK computes them; repeatable")
-	flags.StringVar(&want.Service, "service", "", "what runs, for those who see the lease (COPYHOLD_SERVICE)")
-	flags.StringVar(&want.Region, "region", "", "where it runs (COPYHOLD_REGION)")
+	want.caller.flags(flags)
 	required(cmd, "pool")
 }
 
 // completed fills in what the flags left open; the holder is left to the license.
 func (c *cli) completed(want seatRequest) seatRequest {
-	want.Service = cmp.Or(want.Service, c.getenv("COPYHOLD_SERVICE"))
-	want.Region = cmp.Or(want.Region, c.getenv("COPYHOLD_REGION"))
+	want.caller = c.caller(want.caller)
 	return want
 }
 
@@ -230,13 +260,23 @@ func grantedOr(a answer) error {
 	return exitf(exitDenied, "%s", denialText(d))
 }
 
+// A renewal keeps a seat.
+type renewal struct {
+	Generation int64  `json:"generation"`
+	Nonce      string `json:"nonce"`
+	For        int64  `json:"for,omitempty"`
+	caller
+}
+
+// call is the request that r is, for a lease.
+func (r renewal) call(id string) call {
+	return call{as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(id) + "/renew", body: r}
+}
+
 // renewSeat renews a seat. The nonce stays the same until there is an answer, so that
 // the server knows a repetition from a copy.
-func (c *client) renewSeat(ctx context.Context, s seat, instance, nonce string) (seat, error) {
-	a, err := c.do(ctx, call{
-		as: byKey, method: http.MethodPost, path: "/v1/leases/" + url.PathEscape(s.ID) + "/renew",
-		body: map[string]any{"generation": s.Generation, "instance": instance, "nonce": nonce},
-	})
+func (c *client) renewSeat(ctx context.Context, s seat, nonce string, by caller) (seat, error) {
+	a, err := c.do(ctx, renewal{Generation: s.Generation, Nonce: nonce, caller: by}.call(s.ID))
 	if err != nil {
 		return s, err
 	}
@@ -245,8 +285,9 @@ func (c *client) renewSeat(ctx context.Context, s seat, instance, nonce string) 
 }
 
 // releaseSeat gives a seat back; nonce is that of a renewal without an answer, or "".
-func (c *client) releaseSeat(ctx context.Context, s seat, nonce string) error {
-	query := url.Values{"generation": {strconv.FormatInt(s.Generation, 10)}}
+func (c *client) releaseSeat(ctx context.Context, s seat, nonce string, by caller) error {
+	query := by.query()
+	query.Set("generation", strconv.FormatInt(s.Generation, 10))
 	if nonce != "" {
 		query.Set("nonce", nonce)
 	}

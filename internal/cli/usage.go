@@ -20,6 +20,8 @@ func (c *cli) usageCommand() *cobra.Command {
 			columns: []column{
 				{head: "LICENSE", path: "license"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
 				{head: "UNIT", path: "unit"}, {head: "FROM", path: "period_start"}, {head: "UNTIL", path: "period_end"},
+				{head: "LAST SERVICE", path: "last.service", rare: true}, {head: "VERSION", path: "last.version", rare: true},
+				{head: "INSTANCE", path: "last.instance", rare: true}, {head: "REGION", path: "last.region", rare: true},
 			},
 		}),
 	)
@@ -27,6 +29,7 @@ func (c *cli) usageCommand() *cobra.Command {
 
 func (c *cli) usageRecordCommand() *cobra.Command {
 	var id, at string
+	var by caller
 	cmd := &cobra.Command{
 		Use:   "record METER QUANTITY",
 		Short: "Record usage, with a license key",
@@ -47,18 +50,21 @@ its --id, is not counted twice. Exit status 3: the quota denies it.`,
 				}
 				event["at"] = when.Unix()
 			}
-			return c.recordUsage(cmd, event)
+			return c.recordUsage(cmd, c.caller(by), event)
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "the event's own name; default a new one")
 	cmd.Flags().StringVar(&at, "at", "", "when it happened; default now")
+	by.flags(cmd.Flags())
 	return cmd
 }
 
-func (c *cli) recordUsage(cmd *cobra.Command, event map[string]any) error {
-	a, err := c.do(cmd.Context(), call{
-		as: byKey, method: http.MethodPost, path: "/v1/usage", body: map[string]any{"events": []any{event}},
-	})
+func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) error {
+	body := struct {
+		Events []any `json:"events"`
+		caller
+	}{[]any{event}, by}
+	a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/usage", body: body})
 	if err != nil {
 		return err
 	}

@@ -38,14 +38,12 @@ type Asker struct {
 	Kind       string            `json:"kind,omitempty"`       // of holder
 	Components map[string]string `json:"components,omitempty"` // name to hash
 	Device     string            `json:"device,omitempty"`     // thumbprint of its key
-	Service    string            `json:"service,omitempty"`
-	Version    string            `json:"version,omitempty"`
-	Region     string            `json:"region,omitempty"`
+	Caller                       // as last said; the instance only where the lease has none
 }
 
 // IsZero reports whether nothing was said of the asker.
 func (a Asker) IsZero() bool {
-	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Service == "" && a.Version == "" && a.Region == ""
+	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{}
 }
 
 // An Ending says how a lease ended.
@@ -64,6 +62,9 @@ const Remembered = 24 * time.Hour
 
 // Live reports whether l has not ended.
 func (l Lease) Live() bool { return l.Ended.IsZero() }
+
+// Caller says what l serves, as its holder last said.
+func (l Lease) Caller() Caller { return l.Asker.Caller.After(Caller{Instance: l.Instance}) }
 
 // Holding says what l holds.
 func (l Lease) Holding() license.Holding {

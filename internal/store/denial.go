@@ -20,11 +20,12 @@ type Denial struct {
 	At       time.Time
 	Times    int64
 	Decision license.Decision
+	Caller   licensing.Caller // of the first
 }
 
-const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision`
+const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller`
 
-var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 10, "",
+var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 11, "",
 	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times
 	RETURNING env, license, pool, holder, code, times`)
 
@@ -32,15 +33,19 @@ var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 10, "
 // are the first of their minute, by index.
 func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
 	type key struct{ env, license, pool, holder, code string }
-	args := make([]any, 0, 10*len(denials))
+	args := make([]any, 0, 11*len(denials))
 	index := make(map[key]int, len(denials))
 	for i, d := range denials {
 		decision, err := json.Marshal(d.Decision)
 		if err != nil {
 			return nil, err
 		}
+		caller, err := encodeCaller(d.Caller)
+		if err != nil {
+			return nil, err
+		}
 		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code}] = i
-		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision))
+		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller)
 	}
 	first = make(map[int]bool)
 	err = tx.queryMany(ctx, &putDenials, args, func(rows Row) error {
@@ -70,7 +75,7 @@ func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensin
 // UncountedDenials returns denials of minutes before a time that are not all in
 // the log, locked until the commit, at most limit. Times are those that are missing.
 func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision
+	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller
 		FROM denial WHERE times > counted AND minute < $1
 		ORDER BY minute, env, license, pool, code, holder LIMIT $2`+tx.lock(), micros(before), limit)
 }
@@ -97,12 +102,15 @@ func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, 
 	err = each(rows, func(rows Row) error {
 		var d Denial
 		var minute, at int64
-		var decision string
-		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision); err != nil {
+		var decision, caller string
+		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision, &caller); err != nil {
 			return err
 		}
 		d.Minute, d.At = instant(minute), instant(at)
-		err := json.Unmarshal([]byte(decision), &d.Decision)
+		if err := json.Unmarshal([]byte(decision), &d.Decision); err != nil {
+			return err
+		}
+		d.Caller, err = decodeCaller(caller)
 		denials = append(denials, d)
 		return err
 	})

@@ -59,6 +59,22 @@ func encodeAsker(a licensing.Asker) (string, error) {
 	return string(b), err
 }
 
+// encodeCaller writes nothing for a caller that said nothing of itself.
+func encodeCaller(c licensing.Caller) (string, error) {
+	if c == (licensing.Caller{}) {
+		return "", nil
+	}
+	b, err := json.Marshal(c)
+	return string(b), err
+}
+
+func decodeCaller(s string) (c licensing.Caller, err error) {
+	if s != "" {
+		err = json.Unmarshal([]byte(s), &c)
+	}
+	return c, err
+}
+
 func flag(b bool) int64 { return int64(btoi(b)) }
 
 // InsertLeases stores new leases. The arguments are of the types that drivers

@@ -32,17 +32,18 @@ type UsageTotal struct {
 	Window licensing.Window
 	Used   int64
 	Events int64
-	SoftAt time.Time // when the soft limit was reached
-	HardAt time.Time // when the quota was spent
+	SoftAt time.Time        // when the soft limit was reached
+	HardAt time.Time        // when the quota was spent
+	Caller licensing.Caller // what recorded last
 }
 
 var (
 	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
 	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period) VALUES `, 8, "", ``)
-	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at) VALUES `, 9, "",
+	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller) VALUES `, 10, "",
 		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
-		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at`)
+		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller`)
 )
 
 // An EventKey names a usage event.
@@ -80,12 +81,12 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
 // OpenTotal makes the total of a period in which nothing was used yet, which
 // stays locked until the commit. It reports false when there is one by now.
 func (tx *Tx) OpenTotal(ctx context.Context, t UsageTotal) (bool, error) {
-	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0)
+	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, '')
 		ON CONFLICT (env, license, meter, period) DO NOTHING`, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End))
 	return n > 0, err
 }
 
-const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at`
+const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller`
 
 // UsageTotals returns the totals of a meter whose periods begin at or before a
 // time, the latest first, at most limit, and locks them until the commit.
@@ -138,9 +139,13 @@ func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTota
 	err = each(rows, func(rows Row) error {
 		var t UsageTotal
 		var start, end, soft, hard int64
-		err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard)
+		var caller string
+		if err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard, &caller); err != nil {
+			return err
+		}
 		t.Window = licensing.Window{Start: instant(start), End: instant(end)}
 		t.SoftAt, t.HardAt = instant(soft), instant(hard)
+		t.Caller, err = decodeCaller(caller)
 		totals = append(totals, t)
 		return err
 	})
@@ -149,9 +154,13 @@ func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTota
 
 // PutTotals stores totals.
 func (tx *Tx) PutTotals(ctx context.Context, totals []*UsageTotal) error {
-	args := make([]any, 0, 9*len(totals))
+	args := make([]any, 0, 10*len(totals))
 	for _, t := range totals {
-		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt))
+		caller, err := encodeCaller(t.Caller)
+		if err != nil {
+			return err
+		}
+		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt), caller)
 	}
 	return tx.putMany(ctx, &putTotals, args)
 }

@@ -120,6 +120,7 @@ CREATE TABLE usage_total (
     events  BIGINT NOT NULL,
     soft_at BIGINT NOT NULL, -- when the soft limit was reached
     hard_at BIGINT NOT NULL, -- when the quota was spent
+    caller  TEXT   NOT NULL, -- what recorded last, as JSON
     PRIMARY KEY (env, license, meter, period)
 ) WITHOUT ROWID;
 
@@ -135,6 +136,7 @@ CREATE TABLE denial (
     at       BIGINT NOT NULL, -- of the first
     times    BIGINT NOT NULL,
     decision TEXT   NOT NULL, -- of the first, as JSON
+    caller   TEXT   NOT NULL, -- what asked first, as JSON
     PRIMARY KEY (env, license, pool, holder, code, minute)
 ) WITHOUT ROWID;
 CREATE INDEX denial_request ON denial (env, license, request, at);

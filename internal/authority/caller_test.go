@@ -1,0 +1,157 @@
+package authority
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+func mill(version string) licensing.Caller {
+	return licensing.Caller{Service: "mill", Version: version, Instance: "pod-1", Region: "eu"}
+}
+
+// logged returns what the entries of a type add, the first first.
+func (d *desk) logged(t *testing.T, kind string, into any) {
+	t.Helper()
+	if err := d.Sequence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p, err := d.LogEntries(t.Context(), access.System(testEnv, "test"), LogFilter{Type: kind}, PageOf{Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(p.Items)
+	data := make([]string, len(p.Items))
+	for i, e := range p.Items {
+		data[i] = string(e.Data)
+	}
+	if err := json.Unmarshal([]byte("["+strings.Join(data, ",")+"]"), into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhatCallsIsKnown: lease, usage, denial and log keep what a request says
+// of its program, and a renewal brings the lease up to date.
+func TestWhatCallsIsKnown(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		vendor := access.System(testEnv, "test")
+		listed := func(pool string) licensing.Caller {
+			t.Helper()
+			p, err := d.Leases(t.Context(), vendor, store.LeaseFilter{Pool: pool}, PageOf{Limit: 10})
+			if err != nil || len(p.Items) != 1 {
+				t.Fatalf("%+v, %v", p.Items, err)
+			}
+			return p.Items[0].Caller
+		}
+		q := ask("seats", 1)
+		q.Instance, q.Caller = "pod-1", mill("1.0")
+		g := d.acquire(t, q)
+		if got := listed("seats"); got != mill("1.0") {
+			t.Errorf("acquired by %+v", got)
+		}
+		renew := func(by licensing.Caller) {
+			t.Helper()
+			var err error
+			if g, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: by}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		renew(licensing.Caller{Version: "1.1", Instance: "pod-1"})
+		renew(licensing.Caller{})
+		if got := listed("seats"); got != mill("1.1") {
+			t.Errorf("renewed by %+v: what is not said stays", got)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: mill("1.2")}); err != nil {
+			t.Fatal(err)
+		}
+		for kind, version := range map[string]string{licensing.LeaseBegun: "1.0", licensing.LeaseEnded: "1.2"} {
+			var entries []licensing.Caller
+			if d.logged(t, kind, &entries); len(entries) != 1 || entries[0] != mill(version) {
+				t.Errorf("%s tells of %+v", kind, entries)
+			}
+		}
+
+		q = ask("users", 1) // its lease has no instance
+		q.Caller = mill("1.0")
+		d.acquire(t, q)
+		if got := listed("users"); got != mill("1.0") {
+			t.Errorf("an activation by %+v", got)
+		}
+
+		q = ask("no-such-pool", 1)
+		q.Caller = mill("1.0")
+		d.acquire(t, q)
+		why, err := d.ExplainRequest(t.Context(), vendor, q.RequestID)
+		if err != nil || why.Caller != mill("1.0") {
+			t.Errorf("denied was %+v, %v", why.Caller, err)
+		}
+		var denied []licensing.Caller
+		if d.logged(t, licensing.DenialFirst, &denied); len(denied) != 1 || denied[0] != mill("1.0") {
+			t.Errorf("denied in the log: %+v", denied)
+		}
+	})
+}
+
+// TestUsageKeepsWhatRecordedIt: entries tell who added how much, the total who
+// was the last, and events take no more room than before.
+func TestUsageKeepsWhatRecordedIt(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		var ops []*op
+		for n, version := range []string{"1.0", "1.1", "1.0", ""} {
+			by := mill(version)
+			if version == "" {
+				by = licensing.Caller{}
+			}
+			o := d.op(d.p, opUsage, by)
+			o.events = []UsageEvent{{ID: fmt.Sprint("e", n), Meter: "big", Quantity: fmt.Sprint(n + 1)}}
+			ops = append(ops, o)
+		}
+		if err := d.apply(ops); err != nil {
+			t.Fatal(err)
+		}
+		var entries []meterEvent
+		d.logged(t, licensing.UsageRecorded, &entries)
+		want := []recorder{{mill("1.0"), 4, 2}, {mill("1.1"), 2, 1}}
+		if len(entries) != 1 || entries[0].Added != 10 || !slices.Equal(entries[0].By, want) {
+			t.Errorf("%+v, want %+v", entries, want)
+		}
+		p, err := d.ListUsage(t.Context(), access.System(testEnv, "test"), UsageFilter{Meter: "big"}, PageOf{Limit: 10})
+		if err != nil || len(p.Items) != 1 || p.Items[0].Last != mill("1.0") {
+			t.Errorf("%+v, %v", p.Items, err)
+		}
+	})
+}
+
+// TestProgramsThatValidateAreSeen: without a write, and within bounds.
+func TestProgramsThatValidateAreSeen(t *testing.T) {
+	s := newSightings()
+	at := time.Unix(1_800_000_000, 0)
+	k := store.LicenseKey{Env: testEnv, ID: "lic_1"}
+	s.note(k, licensing.Caller{}, at)
+	for n := range 3 * maxSeen {
+		by := mill(fmt.Sprint(n % (2 * maxSeen)))
+		by.Instance = fmt.Sprint("pod-", n)
+		s.note(k, by, at.Add(time.Duration(n)*time.Second))
+	}
+	seen := s.of(k)
+	if len(seen) != maxSeen || seen[0].Instance != fmt.Sprint("pod-", 3*maxSeen-1) || !seen[maxSeen-1].At.After(at.Add(2*maxSeen*time.Second-time.Second)) {
+		t.Errorf("%d seen, from %+v to %+v", len(seen), seen[0], seen[len(seen)-1])
+	}
+	for n := range 2 * maxSeenAll {
+		s.note(store.LicenseKey{Env: testEnv, ID: licensing.LicenseID(fmt.Sprint("lic_", n))}, mill("1"), at)
+	}
+	counted := 0
+	for _, of := range s.all {
+		counted += len(of)
+	}
+	if counted != s.count || counted > maxSeenAll {
+		t.Errorf("%d seen, counted as %d, at most %d", counted, s.count, maxSeenAll)
+	}
+}
