@@ -2,6 +2,7 @@ package license
 
 import (
 	"bytes"
+	"crypto/ecdh"
 	"errors"
 	"testing"
 )
@@ -80,4 +81,43 @@ func x25519(t *testing.T) (pub, priv []byte) {
 		t.Fatal(err)
 	}
 	return pub, priv
+}
+
+// A sealVector is sealed data with a license and a device, as testdata/vectors/README.md
+// says.
+type sealVector struct {
+	Name, Error, Thumbprint, Product, Feature string
+	License                                   *License
+	Device, Sealed, Opened                    []byte
+	FeatureKey                                []byte `json:"feature_key"`
+}
+
+func TestSealVectorsHold(t *testing.T) {
+	var all []sealVector
+	readJSON(t, "seal", &all)
+	if len(all) < 10 {
+		t.Errorf("only %d vectors", len(all))
+	}
+	for _, v := range all {
+		opened, key, err := v.open()
+		want := sentinels[v.Error]
+		if !errors.Is(err, want) || want == nil && v.Error != "" {
+			t.Errorf("%s: %v, want %q", v.Name, err, v.Error)
+		}
+		if err == nil && (!bytes.Equal(opened, v.Opened) || !bytes.Equal(key, v.FeatureKey)) {
+			t.Errorf("%s: opened %q with %x", v.Name, opened, key)
+		}
+		device, err := ecdh.X25519().NewPrivateKey(v.Device)
+		if err != nil || DeviceThumbprint(device.PublicKey().Bytes()) != v.Thumbprint {
+			t.Errorf("%s: the device is not %s: %v", v.Name, v.Thumbprint, err)
+		}
+	}
+}
+
+func (v sealVector) open() (opened, key []byte, err error) {
+	if key, err = v.License.FeatureKey(v.Feature, v.Device); err != nil {
+		return nil, nil, err
+	}
+	opened, err = OpenFeature(key, v.Product, v.Feature, v.Sealed)
+	return opened, key, err
 }

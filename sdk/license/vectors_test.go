@@ -46,15 +46,20 @@ type vectors struct {
 func readVectors(t testing.TB) (v vectors) {
 	t.Helper()
 	for name, to := range map[string]any{"trust": &v.trust, "accepted": &v.accepted, "refused": &v.refused} {
-		text, err := os.ReadFile(filepath.Join("testdata", "vectors", name+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(text, to); err != nil {
-			t.Fatal(err)
-		}
+		readJSON(t, name, to)
 	}
 	return v
+}
+
+func readJSON(t testing.TB, name string, to any) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", "vectors", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, to); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // sentinels are the names that vectors give the errors.
@@ -63,7 +68,7 @@ var sentinels = map[string]error{
 	"Signature": ErrSignature, "Version": ErrVersion, "Must": ErrMust, "Issuer": ErrIssuer, "Audience": ErrAudience, "Subject": ErrSubject,
 	"Dates": ErrDates, "NotYet": ErrNotYet, "Expired": ErrExpired, "KeyDates": ErrKeyDates, "Withdrawn": ErrWithdrawn,
 	"KeySetExpired": ErrKeySetExpired, "Threshold": ErrThreshold, "Rollback": ErrRollback, "Seq": ErrSeq, "Chain": ErrChain,
-	"Nonce": ErrNonce, "Document": ErrDocument,
+	"Nonce": ErrNonce, "Document": ErrDocument, "Binding": ErrBinding, "Seal": ErrSeal,
 }
 
 // complaint says what is wrong with the outcome of a vector, "" if nothing is.

@@ -56,7 +56,9 @@ func main() {
 		}
 		seen[v.Name] = true
 	}
-	for name, content := range map[string]any{"trust.json": w.trust, "accepted.json": w.accepted, "refused.json": w.refused} {
+	for name, content := range map[string]any{
+		"trust.json": w.trust, "accepted.json": w.accepted, "refused.json": w.refused, "ladder.json": ladders(), "seal.json": seals(),
+	} {
 		if err := write(filepath.Join(folder, name), content); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
