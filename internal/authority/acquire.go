@@ -16,55 +16,63 @@ import (
 // maxRequests bounds how many request ids of one lease are remembered.
 const maxRequests = 64
 
+// mayAsk reports whether a newcomer can be granted anything at all; if not, it
+// leaves the decision.
+func (b *batch) mayAsk(o *op) bool {
+	if d := o.answer.terms.InForce(b.Now()); d.Outcome != license.Allowed {
+		o.answer.decision = d
+		return false
+	}
+	rule, planned := o.answer.terms.Pools[o.acquire.Pool]
+	if !planned {
+		o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
+		return false
+	}
+	if rule.Endless() {
+		o.acquire.Instance = "" // the holder has it, whatever instance asks
+	}
+	return true
+}
+
+// identity is what an acquire is known by.
+func (o *op) identity() store.Ask {
+	return store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.acquire.Instance}
+}
+
 // admitAll decides about newcomers, in the order they came.
 func (b *batch) admitAll(ops []*op) error {
-	var asks []store.Ask
-	var askers []*op
+	if err := b.readKnown(ops); err != nil {
+		return err
+	}
 	for _, o := range ops {
 		if o.kind != opAcquire || o.answer.err != nil {
 			continue
 		}
-		if d := o.answer.terms.InForce(b.Now()); d.Outcome != license.Allowed {
-			o.answer.decision = d
+		if o.answer.decision.Outcome != "" {
 			b.deny(o, o.acquire.Pool, o.acquire.Holder.ID)
 			continue
 		}
-		rule, planned := o.answer.terms.Pools[o.acquire.Pool]
-		if !planned {
-			o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
-			b.deny(o, o.acquire.Pool, o.acquire.Holder.ID)
-			continue
-		}
-		if rule.Endless() {
-			o.acquire.Instance = "" // the holder has it, whatever instance asks
-		}
-		asks = append(asks, store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.acquire.Instance})
-		askers = append(askers, o)
-	}
-	if len(asks) == 0 {
-		return nil
-	}
-	known, err := b.LookUp(b.ctx, asks)
-	if err != nil {
-		return err
-	}
-	if err := b.readKnown(asks, known); err != nil {
-		return err
-	}
-	for i, o := range askers {
-		if err := b.admit(o, asks[i], b.learned(asks[i], known[i])); err != nil {
+		ask := o.identity()
+		if err := b.admit(o, ask, b.learned(ask, b.known[o.ask])); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readKnown loads the leases that asks found.
-func (b *batch) readKnown(asks []store.Ask, known map[int]store.Known) error {
+// readKnown loads the leases that the look-up of newcomers found.
+func (b *batch) readKnown(ops []*op) error {
+	if len(b.known) == 0 {
+		return nil
+	}
 	var keys []store.LeaseKey
-	for i, k := range known {
+	for _, o := range ops {
+		if o.kind != opAcquire || o.answer.err != nil || o.answer.decision.Outcome != "" {
+			continue
+		}
+		k := b.known[o.ask]
 		for _, id := range []licensing.LeaseID{k.Request.Lease, k.Lease} {
-			key := store.LeaseKey{Env: asks[i].Env, ID: id}
+			key := store.LeaseKey{Env: o.env, ID: id}
 			if id != "" && !slices.Contains(keys, key) {
 				keys = append(keys, key)
 			}

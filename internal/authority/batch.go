@@ -20,7 +20,10 @@ type batch struct {
 	a   *Authority
 	ctx context.Context
 
+	asked  []licenseKey // whose seqs were asked for before anything else
+	seqs   map[store.LicenseKey]license.Seq
 	terms  map[licenseKey]*compiled
+	known  map[int]store.Known // of the ops whose ask is such an index
 	pools  map[store.PoolKey]*pool
 	order  []*pool
 	leases map[store.LeaseKey]*licensing.Lease // loaded or made here
@@ -56,9 +59,20 @@ func (a *Authority) apply(ops []*op) error {
 	began := a.now()
 	var wake []wakeup
 	var err error
+	asked := make([]licenseKey, 0, 4)
+	for _, o := range ops {
+		if o.license != "" && !slices.Contains(asked, o.key()) {
+			asked = append(asked, o.key())
+		}
+	}
+	seqs := make(map[store.LicenseKey]license.Seq, len(asked))
+	ask := func(tx *store.Tx) error {
+		clear(seqs)
+		return tx.AskLicenseSeqs(ctx, storeKeys(asked), seqs)
+	}
 	for range maxClashes {
-		err = a.update(ctx, "", systemActor, func(c *change) error {
-			b := &batch{change: c, a: a, ctx: ctx}
+		err = a.updateAsking(ctx, "", systemActor, ask, func(c *change) error {
+			b := &batch{change: c, a: a, ctx: ctx, asked: asked, seqs: seqs}
 			err := b.run(ops)
 			wake = b.wake
 			return err
@@ -108,14 +122,17 @@ func (b *batch) identify(ops []*op) error {
 }
 
 func (b *batch) loadTerms(ops []*op) (err error) {
-	keys := make([]licenseKey, 0, 4)
-	for _, o := range ops {
-		if o.answer.err == nil && !slices.Contains(keys, o.key()) {
-			keys = append(keys, o.key())
-		}
-	}
-	if b.terms, err = b.a.terms(b.ctx, b.Tx, keys); err != nil {
+	if b.terms, err = b.a.termsOf(b.ctx, b.Tx, b.asked, b.seqs); err != nil {
 		return err
+	}
+	for _, o := range ops { // whose license identify found
+		if o.answer.err == nil && !slices.Contains(b.asked, o.key()) {
+			found, err := b.a.terms(b.ctx, b.Tx, []licenseKey{o.key()})
+			if err != nil {
+				return err
+			}
+			b.terms[o.key()] = found[o.key()]
+		}
 	}
 	if err := b.firstUses(ops); err != nil {
 		return err
@@ -151,7 +168,8 @@ func (b *batch) firstUses(ops []*op) (err error) {
 	return nil
 }
 
-// loadPools locks the pools that ops concern, in the order of their keys.
+// loadPools locks the pools that ops concern, in the order of their keys, and
+// looks up what is known of newcomers.
 func (b *batch) loadPools(ops []*op) error {
 	b.pools = make(map[store.PoolKey]*pool, 4)
 	keys := make([]store.PoolKey, 0, 4)
@@ -161,18 +179,25 @@ func (b *batch) loadPools(ops []*op) error {
 			keys = append(keys, k)
 		}
 	}
+	var asks []store.Ask
 	for _, o := range ops {
-		if o.answer.err == nil {
-			add(b.concerns(o))
+		if o.answer.err != nil {
+			continue
+		}
+		add(b.concerns(o))
+		if o.kind == opAcquire && b.mayAsk(o) {
+			o.ask = len(asks)
+			asks = append(asks, o.identity())
 		}
 	}
 	slices.SortFunc(keys, func(x, y store.PoolKey) int {
 		return cmp.Or(cmp.Compare(x.Env, y.Env), cmp.Compare(x.License, y.License), cmp.Compare(x.Name, y.Name))
 	})
-	rows, err := b.LockPools(b.ctx, keys)
+	rows, known, err := b.LockPools(b.ctx, keys, asks)
 	if err != nil {
 		return err
 	}
+	b.known = known
 	for _, row := range rows {
 		p := &pool{Pool: row, terms: b.terms[licenseKey{row.Env, row.License}]}
 		if p.terms != nil {

@@ -33,8 +33,13 @@ type logRow struct {
 // one row of env's log before the commit. fn may be called again from the
 // start when another transaction was in the way.
 func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
+	return a.updateAsking(ctx, env, actor, nil, fn)
+}
+
+// updateAsking is update with questions that can be asked at once.
+func (a *Authority) updateAsking(ctx context.Context, env licensing.Env, actor string, ask func(*store.Tx) error, fn func(*change) error) error {
 	var c *change
-	err := a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.db.UpdateAsking(ctx, ask, func(tx *store.Tx) error {
 		c = &change{Tx: tx, ring: a.ring, env: env, actor: actor}
 		if err := fn(c); err != nil {
 			return err

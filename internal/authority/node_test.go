@@ -68,7 +68,7 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	renewed := make(chan error, 1)
 	var renew sync.Once
 	err = a.db.Update(ctx, func(tx *store.Tx) error {
-		pools, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}})
+		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
 		if err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ type op struct {
 	ticket  licensing.TicketID
 	events  []UsageEvent
 	pool    store.PoolKey // to sweep
+	ask     int           // of an acquire that is decided, where the batch knows it by
 
 	answer answer
 }

@@ -52,14 +52,23 @@ func (c *termsCache) put(k licenseKey, t *compiled) {
 // terms returns the terms in force of the licenses, as they are in tx. A
 // license that does not exist is absent.
 func (a *Authority) terms(ctx context.Context, tx *store.Tx, keys []licenseKey) (map[licenseKey]*compiled, error) {
+	seqs, err := tx.LicenseSeqs(ctx, storeKeys(keys))
+	if err != nil {
+		return nil, err
+	}
+	return a.termsOf(ctx, tx, keys, seqs)
+}
+
+func storeKeys(keys []licenseKey) []store.LicenseKey {
 	ids := make([]store.LicenseKey, len(keys))
 	for i, k := range keys {
 		ids[i] = store.LicenseKey{Env: k.env, ID: k.id}
 	}
-	seqs, err := tx.LicenseSeqs(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
+	return ids
+}
+
+// termsOf returns the terms of the licenses' versions that tx has read.
+func (a *Authority) termsOf(ctx context.Context, tx *store.Tx, keys []licenseKey, seqs map[store.LicenseKey]license.Seq) (map[licenseKey]*compiled, error) {
 	all := make(map[licenseKey]*compiled, len(keys))
 	for _, k := range keys {
 		seq, exists := seqs[store.LicenseKey{Env: k.env, ID: k.id}]
@@ -68,6 +77,7 @@ func (a *Authority) terms(ctx context.Context, tx *store.Tx, keys []licenseKey) 
 		}
 		t := a.cache.get(k, seq, tx.Now())
 		if t == nil {
+			var err error
 			if t, err = a.compile(ctx, tx, k, seq); err != nil {
 				return nil, err
 			}

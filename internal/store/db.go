@@ -107,8 +107,15 @@ func (db *DB) FatalErr() error {
 // was in the way. An error of code outcome_unknown says that the change may
 // have been committed; unavailable, that it was not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
+	return db.UpdateAsking(ctx, nil, fn)
+}
+
+// UpdateAsking is Update for a transaction that knows its first questions: ask
+// puts them with methods named Ask, and fn finds the answers. They share their
+// way to the database with the reading of the clock, so ask has no Now.
+func (db *DB) UpdateAsking(ctx context.Context, ask, fn func(*Tx) error) error {
 	for try := 1; ; try++ {
-		err := db.attempt(ctx, db.writers, db.engine.Begin, fn)
+		err := db.attempt(ctx, db.writers, db.engine.Begin, ask, fn)
 		if err == nil || try == maxTries || !db.engine.Retry(err) {
 			return err
 		}
@@ -124,10 +131,10 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 
 // View runs fn on one snapshot that nobody changes meanwhile.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.attempt(ctx, db.readers, db.engine.BeginRead, fn)
+	return db.attempt(ctx, db.readers, db.engine.BeginRead, nil, fn)
 }
 
-func (db *DB) attempt(ctx context.Context, p pool, begin string, fn func(*Tx) error) (err error) {
+func (db *DB) attempt(ctx context.Context, p pool, begin string, ask, fn func(*Tx) error) (err error) {
 	if cause := db.FatalErr(); cause != nil {
 		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is stopping: %w", cause)
 	}
@@ -145,7 +152,7 @@ func (db *DB) attempt(ctx context.Context, p pool, begin string, fn func(*Tx) er
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
 	undone := true
-	if err = tx.body(ctx, fn); err == nil {
+	if err = tx.body(ctx, ask, fn); err == nil {
 		undone, err = tx.commit(ctx)
 	}
 	broken = err != nil
@@ -157,9 +164,19 @@ func (db *DB) attempt(ctx context.Context, p pool, begin string, fn func(*Tx) er
 	return err
 }
 
-func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
+func (tx *Tx) body(ctx context.Context, ask, fn func(*Tx) error) error {
+	if ask != nil {
+		if err := ask(tx); err != nil {
+			return err
+		}
+	}
 	if err := tx.readClock(ctx); err != nil {
 		return licensing.Errorf(licensing.Unavailable, "reading the clock: %w", err)
+	}
+	if ask != nil { // a clock that was set does not come from the database
+		if err := tx.flush(ctx); err != nil {
+			return err
+		}
 	}
 	if err := fn(tx); err != nil {
 		return err

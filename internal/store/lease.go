@@ -155,7 +155,7 @@ type LeaseKey struct {
 func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) ([]*licensing.Lease, error) {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
-		args = append(args, k.Env, k.ID)
+		args = append(args, string(k.Env), string(k.ID))
 	}
 	var leases []*licensing.Lease
 	err := tx.queryMany(ctx, &readLeases, args, func(rows Row) error {

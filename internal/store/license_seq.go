@@ -19,17 +19,25 @@ var licenseSeqs = newLocking(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUE
 // LicenseSeqs returns the seq of each of the licenses that exist. In a
 // transaction that writes nobody changes these licenses until the commit.
 func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKey]license.Seq, error) {
+	seqs := make(map[LicenseKey]license.Seq, len(keys))
+	if err := tx.AskLicenseSeqs(ctx, keys, seqs); err != nil {
+		return nil, err
+	}
+	return seqs, tx.flush(ctx)
+}
+
+// AskLicenseSeqs is LicenseSeqs whose answer is in seqs once tx has done
+// anything else.
+func (tx *Tx) AskLicenseSeqs(ctx context.Context, keys []LicenseKey, seqs map[LicenseKey]license.Seq) error {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
-		args = append(args, k.Env, k.ID)
+		args = append(args, string(k.Env), string(k.ID))
 	}
-	seqs := make(map[LicenseKey]license.Seq, len(keys))
-	err := tx.queryMany(ctx, &licenseSeqs, args, func(rows Row) error {
+	return tx.askMany(ctx, &licenseSeqs, args, func(r Row) error {
 		var k LicenseKey
 		var seq license.Seq
-		err := rows.Scan(&k.Env, &k.ID, &seq.Epoch, &seq.Counter)
+		err := r.Scan(&k.Env, &k.ID, &seq.Epoch, &seq.Counter)
 		seqs[k] = seq
 		return err
 	})
-	return seqs, err
 }

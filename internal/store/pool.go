@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -39,40 +40,47 @@ var (
 // LockPools returns the pools with these keys, in their order, and keeps
 // others from changing them until the commit. A pool is made when missing.
 // Keys must be sorted and each there once, so that two transactions never wait
-// for each other.
-func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
-	pools, err := tx.lockPools(ctx, keys)
-	if err != nil || len(pools) == len(keys) {
-		return pools, err
-	}
-	have := make(map[PoolKey]bool, len(pools))
-	for _, p := range pools {
-		have[p.PoolKey] = true
-	}
-	var args []any
-	for _, k := range keys {
-		if !have[k] {
-			args = append(args, k.Env, k.License, k.Name, 0, 0, 0, 0, 0, 0, 0)
+// for each other. It also returns what is known of asks once the pools are
+// locked, by their index; asks that are new in every way are absent.
+func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask) ([]Pool, map[int]Known, error) {
+	for {
+		pools := make([]Pool, 0, len(keys))
+		if err := tx.askPools(ctx, keys, &pools); err != nil {
+			return nil, nil, err
+		}
+		known := make(map[int]Known)
+		if err := tx.lookUp(ctx, asks, known); err != nil {
+			return nil, nil, err
+		}
+		if err := tx.flush(ctx); err != nil || len(pools) == len(keys) {
+			return pools, known, err
+		}
+		if err := tx.makeMissing(ctx, keys, pools); err != nil {
+			return nil, nil, err
 		}
 	}
-	if _, err := tx.execMany(ctx, &makePools, args); err != nil {
-		return nil, err
-	}
-	return tx.lockPools(ctx, keys)
 }
 
-func (tx *Tx) lockPools(ctx context.Context, keys []PoolKey) ([]Pool, error) {
+func (tx *Tx) makeMissing(ctx context.Context, keys []PoolKey, have []Pool) error {
+	var args []any
+	for _, k := range keys {
+		if !slices.ContainsFunc(have, func(p Pool) bool { return p.PoolKey == k }) {
+			args = append(args, string(k.Env), string(k.License), k.Name, 0, 0, 0, 0, 0, 0, 0)
+		}
+	}
+	return tx.putMany(ctx, &makePools, args)
+}
+
+func (tx *Tx) askPools(ctx context.Context, keys []PoolKey, into *[]Pool) error {
 	args := make([]any, 0, 3*len(keys))
 	for _, k := range keys {
-		args = append(args, k.Env, k.License, k.Name)
+		args = append(args, string(k.Env), string(k.License), k.Name)
 	}
-	pools := make([]Pool, 0, len(keys))
-	err := tx.queryMany(ctx, &lockPools, args, func(rows Row) error {
-		p, err := scanPool(rows)
-		pools = append(pools, p)
+	return tx.askMany(ctx, &lockPools, args, func(r Row) error {
+		p, err := scanPool(r)
+		*into = append(*into, p)
 		return err
 	})
-	return pools, err
 }
 
 func scanPool(rows Row) (p Pool, err error) {

@@ -45,15 +45,12 @@ var (
 	forgetRequests = newMany(`DELETE FROM request WHERE (env, license, id) IN (VALUES `, 3, "ttt", `)`)
 )
 
-// LookUp finds what is known of each ask, by its index; asks that are new in
-// every way are absent.
-func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
+func (tx *Tx) lookUp(ctx context.Context, asks []Ask, found map[int]Known) error {
 	args := make([]any, 0, 7*len(asks))
 	for i, a := range asks {
 		args = append(args, int64(i), string(a.Env), string(a.License), a.Name, a.Request, a.Holder, a.Instance)
 	}
-	var found map[int]Known
-	err := tx.queryMany(ctx, &lookUpAsks, args, func(rows Row) error {
+	return tx.askMany(ctx, &lookUpAsks, args, func(rows Row) error {
 		var i int
 		var body sql.NullInt64
 		var lease, ticket, held sql.NullString
@@ -66,13 +63,9 @@ func (tx *Tx) LookUp(ctx context.Context, asks []Ask) (map[int]Known, error) {
 			k.Request = Request{Env: a.Env, License: a.License, ID: a.Request, Body: body.Int64,
 				Lease: licensing.LeaseID(lease.String), Ticket: licensing.TicketID(ticket.String)}
 		}
-		if found == nil {
-			found = make(map[int]Known)
-		}
 		found[i] = k
 		return nil
 	})
-	return found, err
 }
 
 // PutRequests remembers requests and what they led to.
