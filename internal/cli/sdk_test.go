@@ -50,6 +50,7 @@ documents: {refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s}
 type shop struct {
 	*authority.Authority
 	owner   access.Principal
+	token   string // of the owner
 	license licensing.LicenseID
 	key     string
 	root    []byte
@@ -70,7 +71,10 @@ func newShop(t *testing.T) *shop {
 	s.Authority = authority.New(authority.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments})
 	t.Cleanup(s.Authority.Close)
 	must(t, s.Start(t.Context()))
-	_, err = s.Bootstrap(t.Context(), []licensing.Environment{{Name: "production", Kind: licensing.Production}}, func(string) error { return nil })
+	_, err = s.Bootstrap(t.Context(), []licensing.Environment{{Name: "production", Kind: licensing.Production}}, func(token string) error {
+		s.token = token
+		return nil
+	})
 	must(t, err)
 	_, err = s.CreateProduct(t.Context(), s.owner, licensing.Product{Name: "lathe", Title: "Lathe",
 		Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}})
@@ -308,22 +312,5 @@ func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 		if c.State() != license.StateValid || !c.Enabled("export") {
 			t.Errorf("%s:\n%s", name, c.Why())
 		}
-	}
-}
-
-// Data that the vendor seals for a feature opens with a license that grants it.
-func TestSDKOpensSealedData(t *testing.T) {
-	t.Parallel()
-	s := newShop(t)
-	key, err := s.FeatureKey(t.Context(), s.owner, "lathe", "export")
-	must(t, err)
-	sealed, err := copyhold.Seal(key, "lathe", "export", []byte("weights"))
-	must(t, err)
-	c := s.program(t, copyhold.Options{Sealed: true}, nil)
-	if got, err := c.Unseal("export", sealed); err != nil || string(got) != "weights" {
-		t.Errorf("%q, %v\n%s", got, err, c.Why())
-	}
-	if _, err := s.program(t, copyhold.Options{}, nil).Unseal("export", sealed); err == nil {
-		t.Error("opened without the feature's key")
 	}
 }
