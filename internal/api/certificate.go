@@ -28,7 +28,7 @@ type certificateFiles struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	changed time.Time // of the files as they were read
+	written [2]time.Time // certificate and key, as they were read
 	looked  time.Time
 }
 
@@ -37,13 +37,20 @@ func (c *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	defer c.mu.Unlock()
 	if time.Since(c.looked) > certificateEvery {
 		c.looked = time.Now()
-		if at, err := c.modified(); err == nil && !at.Equal(c.changed) {
-			if err := c.read(); err != nil {
-				c.log.Error("the new certificate cannot be used; the one before stays", "error", err)
-			}
+		if err := c.readChanged(); err != nil {
+			c.log.Error("the new certificate cannot be used; the one before stays", "error", err)
 		}
 	}
 	return c.current, nil
+}
+
+// readChanged loads the pair if one of the files is another than the one that was read;
+// the caller holds the lock.
+func (c *certificateFiles) readChanged() error {
+	if at, err := c.modified(); err != nil || at == c.written {
+		return err
+	}
+	return c.read()
 }
 
 // read loads the pair; the caller holds the lock, or is alone.
@@ -56,21 +63,18 @@ func (c *certificateFiles) read() error {
 	if err != nil {
 		return err
 	}
-	c.current, c.changed = &pair, at
+	c.current, c.written = &pair, at
 	return nil
 }
 
-// modified returns when the later of the two files was written.
-func (c *certificateFiles) modified() (time.Time, error) {
-	var last time.Time
-	for _, name := range []string{c.certificate, c.key} {
+// modified returns when each of the files was written.
+func (c *certificateFiles) modified() (at [2]time.Time, err error) {
+	for i, name := range []string{c.certificate, c.key} {
 		info, err := os.Stat(name)
 		if err != nil {
-			return last, err
+			return at, err
 		}
-		if info.ModTime().After(last) {
-			last = info.ModTime()
-		}
+		at[i] = info.ModTime()
 	}
-	return last, nil
+	return at, nil
 }

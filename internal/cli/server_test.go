@@ -34,8 +34,12 @@ func startTestServerAt(address, data string, first []licensing.Environment) (*te
 
 // startTestServerOn serves a database, or the file in the data folder.
 func startTestServerOn(database, address, data string, first []licensing.Environment) (*testServer, error) {
+	return startTestServerWith(database, map[string]string{"data": data, "listen": address, "shutdown": "2s"}, first)
+}
+
+func startTestServerWith(database string, settings map[string]string, first []licensing.Environment) (*testServer, error) {
 	loaded, err := config.Load(config.Sources{
-		Flags: map[string]string{"data": data, "listen": address, "shutdown": "2s"},
+		Flags: settings,
 		Getenv: func(name string) string {
 			if name == "COPYHOLD_DATABASE" {
 				return database

@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	copyhold "copyhold.dev/sdk"
+)
+
+// certificateFiles writes a certificate for 127.0.0.1 with its key, and returns who trusts it.
+func certificateFiles(t *testing.T) (certificate, key string, trusting *x509.CertPool) {
+	t.Helper()
+	lender := httptest.NewTLSServer(nil)
+	defer lender.Close()
+	pair := lender.TLS.Certificates[0]
+	private, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	must(t, err)
+	folder := t.TempDir()
+	certificate, key = filepath.Join(folder, "tls.crt"), filepath.Join(folder, "tls.key")
+	must(t, os.WriteFile(certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}), 0o600))
+	must(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	trusting = x509.NewCertPool()
+	trusting.AddCert(lender.Certificate())
+	return certificate, key, trusting
+}
+
+// A server with a certificate speaks TLS 1.2 or later and nothing else, to the command
+// line and to the SDK; who does not trust it finds it unavailable, which denies nothing.
+func TestServingWithACertificate(t *testing.T) {
+	t.Parallel()
+	certificate, key, trusting := certificateFiles(t)
+	data := t.TempDir()
+	s, err := startTestServerWith("", map[string]string{
+		"data": data, "listen": "127.0.0.1:0", "shutdown": "2s", "tls.certificate": certificate, "tls.key": key,
+	}, demoEnvironments())
+	must(t, err)
+	t.Cleanup(func() { must(t, s.close()) })
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusting}, ForceAttemptHTTP2: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	trusts := &http.Client{Transport: transport}
+	token, err := os.ReadFile(filepath.Join(data, ownerTokenFile))
+	must(t, err)
+	e := &example{folder: data, client: newClient(trusts, settings{
+		endpoints: &endpoints{urls: []string{s.URL()}}, environment: setting[string]{value: demoEnvironment},
+		token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
+	}, 0)}
+	must(t, e.setUp(t.Context()))
+
+	root, err := os.ReadFile(filepath.Join(data, "root-set.json"))
+	must(t, err)
+	open := func(with *http.Client) *copyhold.Client {
+		c, err := copyhold.Open(t.Context(), copyhold.Options{
+			Endpoints: []string{s.URL()}, KeyFile: filepath.Join(data, "keys", "studio.key"), Product: "lathe", RootSet: root,
+			CacheDir: t.TempDir(), HTTPClient: with,
+		})
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	if c := open(trusts); !c.Enabled("export") {
+		t.Errorf("over TLS:\n%s", c.Why())
+	}
+	if _, err := open(nil).Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsUnavailable(err) || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("a certificate that nobody trusts: %v", err)
+	}
+	distrusted(t, s.URL(), filepath.Join(data, "keys", "studio.key"))
+	refusals(t, s.URL(), trusting)
+}
+
+// distrusted asks from the command line, which trusts what the system does.
+func distrusted(t *testing.T, url, key string) {
+	t.Helper()
+	var errs bytes.Buffer
+	status := Main(Program{
+		Args: []string{"copyhold", "check", "export", "--url", url, "--key-file", key}, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs,
+	})
+	if status != exitUnavailable || !strings.Contains(errs.String(), "certificate") {
+		t.Errorf("exit status %d: %s", status, &errs)
+	}
+}
+
+// refusals are how nobody gets in: old TLS, and none.
+func refusals(t *testing.T, url string, trusting *x509.CertPool) {
+	t.Helper()
+	address := strings.TrimPrefix(url, "https://")
+	old, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusting, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	if err == nil {
+		_ = old.Close()
+		t.Error("TLS 1.1 is spoken")
+	}
+	res, err := http.Get("http://" + address + "/healthz")
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	if res.StatusCode < http.StatusBadRequest {
+		t.Errorf("without TLS it answers %s", res.Status)
+	}
+}
