@@ -169,6 +169,32 @@ func TestOnlyJSONIsRead(t *testing.T) {
 	}
 }
 
+func TestACompressedBodyIsRefusedAsSuch(t *testing.T) {
+	s := frame(t, io.Discard)
+	addEcho(s)
+	for coding, want := range map[string]int{"gzip": 415, "br": 415, "identity": 200} {
+		for _, path := range []string{"/v1/echo", "/v1/program"} {
+			r := request(t, "POST", path, `{"text":"a"}`)
+			r.Header.Set("Content-Encoding", coding)
+			w, _ := do(t, s, r)
+			if w.Code != want || want == 415 && w.Header().Get("Accept-Encoding") != "identity" {
+				t.Errorf("%s as %s: %d %v", path, coding, w.Code, w.Header())
+			}
+		}
+	}
+}
+
+func TestNullIsRefusedInWords(t *testing.T) {
+	s := frame(t, io.Discard)
+	addEcho(s)
+	for _, path := range []string{"/v1/echo", "/v1/program"} {
+		w, _ := do(t, s, request(t, "POST", path, `{"text":null}`))
+		if w.Code != 400 && w.Code != 422 || !strings.Contains(w.Body.String(), "null") || !strings.Contains(w.Body.String(), "leave out what has no value") {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
 func TestANameThatIsNotTheServersIsRefused(t *testing.T) {
 	s := frame(t, io.Discard)
 	s.Hosts = []string{"licenses.example.com"}

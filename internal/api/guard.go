@@ -45,13 +45,17 @@ func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 	})
 }
 
-// admitBody refuses a body that is not JSON or announces to be too large.
+// admitBody refuses a body that is not JSON, is compressed, or announces to be too large.
 func (s *server) admitBody(c *call, req *http.Request) *Problem {
 	if req.ContentLength > c.route.Body {
 		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation takes")
 	}
 	if req.ContentLength == 0 || req.Method == http.MethodGet || req.Method == http.MethodHead {
 		return nil
+	}
+	if coding := req.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
+		c.Header().Set("Accept-Encoding", "identity")
+		return newProblem(c, http.StatusUnsupportedMediaType, licensing.Invalid, "send the body as it is, without Content-Encoding")
 	}
 	kind := req.Header.Get("Content-Type")
 	if kind == "application/json" {

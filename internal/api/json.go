@@ -118,6 +118,8 @@ func harmless(e *huma.ErrorDetail) string {
 	switch {
 	case e.Message == "unexpected property":
 		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has a member that is not known"
+	case e.Value == nil && strings.HasPrefix(e.Message, "expected "):
+		return e.Location + " is null: leave out what has no value"
 	case strings.HasPrefix(e.Message, "expected "), strings.HasPrefix(e.Message, "required "), e.Location == "body":
 		return e.Location + ": " + e.Message
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -110,7 +111,7 @@ func (s *server) decode(c *call, req *http.Request, in any) *Problem {
 		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation takes")
 	}
 	if err := license.Unmarshal(buf.Bytes(), in); err != nil {
-		return newProblem(c, http.StatusBadRequest, licensing.Invalid, "reading the body: "+err.Error())
+		return newProblem(c, http.StatusBadRequest, licensing.Invalid, "reading the body: "+strings.TrimPrefix(err.Error(), "license: "))
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ func ProveInclusion(signed string, index int64, read ReadTile) (Inclusion, error
 		return Inclusion{}, err
 	}
 	if index < 0 || index >= h.Size {
-		return Inclusion{}, fmt.Errorf("the log has %d entries, none at %d", h.Size, index)
+		return Inclusion{}, fmt.Errorf("the log of size %d has no entry %d", h.Size, index)
 	}
 	proof, err := tlog.ProveRecord(h.Size, index, hashes(h, read))
 	if err != nil {

@@ -179,11 +179,11 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	switch {
 	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
 		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
-			Reason: "fewer than " + strconv.Itoa(p.rule.Match.Need) + " components are those of the machine that holds " + string(l.ID)}
+			Reason: "the machine that holds " + string(l.ID) + " agrees in fewer than " + licensing.Counted(p.rule.Match.Need, "component")}
 		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
 		return nil
 	case l.Units != q.Units:
-		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %d units already: release it to take %d", l.Holder, l.ID, l.Units, q.Units))
+		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %s already: release it to take %d", l.Holder, l.ID, licensing.Counted(l.Units, "unit"), q.Units))
 		return nil
 	}
 	l.Generation++
@@ -222,7 +222,7 @@ func (b *batch) grant(o *op, p *pool) error {
 	}
 	if p.rule.Match.Need > len(q.Holder.Components) {
 		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
-			Reason: "the pool knows machines by " + strconv.Itoa(p.rule.Match.Need) + " components; " + strconv.Itoa(len(q.Holder.Components)) + " were shown"}
+			Reason: "the pool knows machines by " + licensing.Counted(p.rule.Match.Need, "component") + " and was shown " + strconv.Itoa(len(q.Holder.Components))}
 		b.deny(o, p.Name, q.Holder.ID)
 		return nil
 	}

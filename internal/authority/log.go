@@ -292,7 +292,7 @@ func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal,
 			to = head.Size
 		}
 		if from < 0 || from > to || to > head.Size {
-			return licensing.Errorf(licensing.Invalid, "the log has %d entries: choose 0 <= from <= to <= %d", head.Size, head.Size)
+			return licensing.Errorf(licensing.Invalid, "the log has %s: choose 0 <= from <= to <= %d", licensing.Counted(head.Size, "entry"), head.Size)
 		}
 		text, read := head.Signed, tileReader(ctx, tx, p.Env)
 		if to < head.Size {

@@ -85,7 +85,7 @@ func (c *change) behind(ctx context.Context, d store.Deployment, seen testimony)
 			return nil, err
 		}
 		if stored.Size < h.Size {
-			found[env] = fmt.Sprintf("the log has %d entries and had %d", stored.Size, h.Size)
+			found[env] = fmt.Sprintf("the log has %s and had %d", licensing.Counted(stored.Size, "entry"), h.Size)
 			continue
 		}
 		tree, err := audit.LoadTree(h.Size, tileReader(ctx, c.Tx, env))

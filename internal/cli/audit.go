@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
 )
 
 func auditColumns() []column {
@@ -91,7 +92,7 @@ shows later that nothing before it was changed or cut off.`,
 			if err := a.decode(&head); err != nil {
 				return err
 			}
-			return c.done(os.WriteFile(file, []byte(head.Signed), 0o644), "head of %d entries written to %s", head.Size, file)
+			return c.done(os.WriteFile(file, []byte(head.Signed), 0o644), "head of %s written to %s", licensing.Counted(head.Size, "entry"), file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "to", "", "write the signed head to this file")

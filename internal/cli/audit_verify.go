@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
 )
 
 func (c *cli) auditVerifyCommand() *cobra.Command {
@@ -80,7 +81,7 @@ func (c *cli) printReport(report audit.Report) error {
 			return err
 		}
 	} else {
-		c.printf("%s\n%d entries in %d rows, root %s", report.Origin, report.Size, report.Rows, report.Root)
+		c.printf("%s\n%s in %s, root %s", report.Origin, licensing.Counted(report.Size, "entry"), licensing.Counted(report.Rows, "row"), report.Root)
 		if report.Erased > 0 {
 			c.printf(", %d erased", report.Erased)
 		}

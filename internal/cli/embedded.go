@@ -73,6 +73,6 @@ func (d *doctor) secrets(folder string) {
 	case err != nil:
 		d.note("secrets", "failed", "searching %s: %v", folder, err)
 	case found == 0:
-		d.note("secrets", "ok", "none in %d files below %s", files, folder)
+		d.note("secrets", "ok", "none in %s below %s", licensing.Counted(files, "file"), folder)
 	}
 }

@@ -55,7 +55,7 @@ func (c *cli) printLint(findings []policy.Finding, plans []policy.Source, files 
 	if policy.HasErrors(findings) {
 		return &exit{status: exitFailed}
 	}
-	return c.done(nil, "%d plans in %d files: %s", len(plans), files, c.tint("ok"))
+	return c.done(nil, "%s in %s: %s", licensing.Counted(len(plans), "plan"), licensing.Counted(files, "file"), c.tint("ok"))
 }
 
 func lintReport(findings []policy.Finding, plans []policy.Source, files int) map[string]any {

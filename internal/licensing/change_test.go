@@ -22,7 +22,7 @@ func TestAChangeSaysWhoGainsAndWhoLoses(t *testing.T) {
 	e := Compare(before, mustCompile(t, rev, changed, now), map[string]int64{"seats": 4}, now)
 	want := map[string]Trend{
 		"feature export: gone, was true": Loss, "feature farm: new, true": Gain, "pool seats capacity: 5 → 10": Gain, "pool seats overdraft: 1 → 2": Gain,
-		"meter calls quota: 1000 call per month → 500 call per month": Loss, "meter calls hard: 1500 call → 750 call": Loss,
+		"meter calls quota: 1000 calls per month → 500 calls per month": Loss, "meter calls hard: 1500 calls → 750 calls": Loss,
 	}
 	for _, d := range e.Changes {
 		if want[d.String()] != d.Trend {
@@ -61,8 +61,8 @@ func TestComparingNamesEverythingThatTwoPlansDifferIn(t *testing.T) {
 	for _, want := range []string{
 		"plan: studio → big (change)", "term end: 2027-01-01T00:00:00Z → never (gain)", "renewal grace: 3d → 5d (gain)",
 		"feature max_layers: 50 → 10 (loss)", "fallback export: false → true (gain)", "pool seats: gone, was 5 units (loss)",
-		"pool machines: new, 3 units (gain)", "meter calls quota: 1000 call per month → 99999 call per day (change)",
-		"meter calls hard: 1500 call → no limit (gain)", "meter calls anchor: calendar in Europe/Berlin → license in UTC (change)",
+		"pool machines: new, 3 units (gain)", "meter calls quota: 1000 calls per month → 99999 calls per day (change)",
+		"meter calls hard: 1500 calls → no limit (gain)", "meter calls anchor: calendar in Europe/Berlin → license in UTC (change)",
 		"meter calls full: fallback → deny (change)", "documents life: 7d → 3d (loss)",
 	} {
 		if !strings.Contains(got, want) {

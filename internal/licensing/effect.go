@@ -161,7 +161,7 @@ func (c *comparison) pools(before, after map[string]Pool) {
 		to, has := after[name]
 		what := "pool " + name
 		if !had || !has {
-			c.presence(what, had, fmt.Sprintf("%d units", from.Capacity), fmt.Sprintf("%d units", to.Capacity))
+			c.presence(what, had, Counted(from.Capacity, "unit"), Counted(to.Capacity, "unit"))
 			continue
 		}
 		numbers(c, what+" capacity", from.Capacity, to.Capacity)

@@ -1,7 +1,6 @@
 package licensing
 
 import (
-	"strconv"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -182,13 +181,4 @@ func (p Pool) SameMachine(l Lease, components map[string]string) bool {
 	}
 	b := license.Binding{Need: p.Match.Need, Components: l.Asker.Components}
 	return b.Matches(components)
-}
-
-// counted writes n with a noun.
-func counted(n int64, noun string) string {
-	s := strconv.FormatInt(n, 10) + " " + noun
-	if n != 1 && noun != "more" {
-		s += "s"
-	}
-	return s
 }

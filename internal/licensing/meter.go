@@ -164,7 +164,7 @@ func (m Meter) until(d license.Decision, w Window) license.Decision {
 }
 
 // amount writes n with the unit.
-func (m Meter) amount(n int64) string { return FormatQuantity(n, m.Scale) + " " + m.Unit }
+func (m Meter) amount(n int64) string { return measured(FormatQuantity(n, m.Scale), m.Unit) }
 
 // MaxQuantity is the largest amount a document can carry: JSON numbers are
 // exact up to 2^53-1 in every language.

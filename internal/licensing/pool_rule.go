@@ -1,6 +1,7 @@
 package licensing
 
 import (
+	"strconv"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -54,7 +55,7 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 	switch {
 	case units > p.Limit():
 		d.Outcome, d.Code, d.Rule = license.Denied, license.CodeTooManyUnits, "pool.capacity"
-		d.Reason = counted(units, "unit") + " asked of a pool that has " + counted(p.Limit(), "unit")
+		d.Reason = Counted(units, "unit") + " asked of a pool that has " + Counted(p.Limit(), "unit")
 	case fits && s.Waiting == 0 && s.Held+units > p.Capacity:
 		d = p.granted(d, units)
 		d.Code, d.Rule = license.CodeOverdraft, "pool.overdraft"
@@ -74,16 +75,16 @@ func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
 func (p Pool) granted(d license.Decision, units int64) license.Decision {
 	d.Outcome, d.Code, d.Rule = license.Allowed, license.CodeOK, "pool.capacity"
 	d.Held += units
-	d.Reason = counted(d.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held"
+	d.Reason = Counted(d.Held, "unit") + " of " + Counted(p.Capacity, "unit") + " held"
 	return d
 }
 
 // full is the decision of a pool without room.
 func (p Pool) full(d license.Decision, s Stock, units int64) license.Decision {
 	d.Outcome, d.Code, d.Rule = license.Denied, license.CodePoolFull, "pool.full"
-	d.Reason = counted(s.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held, " + counted(units, "more") + " asked"
+	d.Reason = Counted(s.Held, "unit") + " of " + Counted(p.Capacity, "unit") + " held, " + strconv.FormatInt(units, 10) + " more asked"
 	if s.Waiting > 0 {
-		d.Reason = counted(s.Waiting, "other") + " wait before; " + d.Reason
+		d.Reason = "after " + Counted(s.Waiting, "other") + " in the queue; " + d.Reason
 	}
 	switch {
 	case p.Full == FullFallback:

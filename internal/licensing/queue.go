@@ -88,10 +88,10 @@ func (t Ticket) Decision(p Pool, s Stock) license.Decision {
 	case !t.Live():
 		d.Code, d.Reason = license.CodePoolFull, "the place in the queue has ended: "+string(t.EndedBy)
 	case !t.Offered.IsZero():
-		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, counted(t.Units, "unit")+" kept until claimed"
+		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, Counted(t.Units, "unit")+" kept until claimed"
 		d.Next, d.NextAt = "the offer ends", t.Offered.Unix()
 	default:
-		d.Reason = counted(s.Held, "unit") + " of " + counted(p.Capacity, "unit") + " held; " + counted(s.Waiting, "ticket") + " waiting"
+		d.Reason = Counted(s.Held, "unit") + " of " + Counted(p.Capacity, "unit") + " held; " + Counted(s.Waiting, "ticket") + " waiting"
 		d.Next, d.NextAt = "waiting ends", t.Deadline.Unix()
 	}
 	return d

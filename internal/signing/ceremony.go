@@ -286,7 +286,7 @@ func (m Material) ceremony(sealing *SealingKey, now time.Time) *ceremony {
 // its own turn, so that a stolen old key is of no use.
 func (c *ceremony) prepare() error {
 	if !c.hasRoot() {
-		return licensing.Errorf(licensing.Conflict, "the private parts of %d roots are needed and are not here: import them first", c.threshold())
+		return licensing.Errorf(licensing.Conflict, "the private part of %s is needed and not here: import it first", licensing.Counted(c.threshold(), "root"))
 	}
 	if err := c.addTurns(0); err != nil {
 		return err

@@ -120,6 +120,8 @@ func (d *decoder) value(dst reflect.Value, depth int) {
 		d.truth(dst)
 	case c == '-' || isDigit(c):
 		d.number(dst)
+	case c == 'n':
+		d.fail("there is no null: leave out what has no value")
 	default:
 		d.fail("no value of the profile")
 	}
