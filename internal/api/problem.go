@@ -16,7 +16,7 @@ import (
 
 const problemType = "application/problem+json"
 
-// statuses is the one map from codes to HTTP statuses.
+// statusOf is the one map from codes to HTTP statuses.
 func statusOf(code licensing.Code) int {
 	switch code {
 	case licensing.Invalid:

@@ -11,13 +11,7 @@ import (
 // addons reads add-ons. Meters gives the scales of the quantities; shared
 // add-ons know none and have whole quantities.
 func (r *reader) addons(o *object, meters map[string]licensing.Meter) map[string]licensing.Addon {
-	var all map[string]licensing.Addon
-	o.each("addons", "add-on", func(name string, n *yaml.Node, path string) {
-		a := r.object(n, path)
-		if a == nil {
-			return
-		}
-		var addon licensing.Addon
+	return objects(o, "addons", "add-on", func(a *object) (addon licensing.Addon) {
 		a.each("features", "feature", func(name string, n *yaml.Node, path string) {
 			f := licensing.AddonFeature{Value: r.value(n, path)}
 			_, f.Add = f.Value.Int()
@@ -31,9 +25,8 @@ func (r *reader) addons(o *object, meters map[string]licensing.Meter) map[string
 			put(&addon.Meters, name, r.adjustment(n, path, meters[name].Scale))
 		})
 		a.done()
-		put(&all, name, addon)
+		return addon
 	})
-	return all
 }
 
 // signed reports whether a number is written with a plus: it is added.

@@ -3,20 +3,8 @@ package policy
 import (
 	"strings"
 
-	yaml "go.yaml.in/yaml/v4"
-
 	"copyhold.dev/internal/licensing"
 )
-
-func (r *reader) meters(o *object) map[string]licensing.Meter {
-	var all map[string]licensing.Meter
-	o.each("meters", "meter", func(name string, n *yaml.Node, path string) {
-		if m := r.object(n, path); m != nil {
-			put(&all, name, r.meter(m))
-		}
-	})
-	return all
-}
 
 func (r *reader) meter(o *object) licensing.Meter {
 	m := licensing.Meter{Unit: o.text("unit", ""), Scale: int(o.whole("scale"))}
@@ -42,15 +30,11 @@ func (r *reader) meter(o *object) licensing.Meter {
 		return s == "allow", nil
 	})
 	m.Full = licensing.Full(o.text("full", string(licensing.FullDeny)))
-	for field, why := range map[string]string{
+	o.needs(map[string]string{
 		"unit":  "say what is counted, such as call",
 		"quota": "say how much a period includes",
 		"per":   "say how long a period is: hour, day, month, year or term",
-	} {
-		if o.fields[field] == nil {
-			o.missing(field, why)
-		}
-	}
+	})
 	o.done()
 	r.check(o, m.Check())
 	return m

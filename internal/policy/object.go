@@ -190,6 +190,26 @@ func parseDate(s string) (time.Time, error) {
 	return time.Time{}, licensing.Errorf(licensing.Invalid, "%q is not a date such as 2027-01-31 or 2027-01-31T12:00:00Z", s)
 }
 
+// needs records which of the fields that have to be given are not, and why they are wanted.
+func (o *object) needs(fields map[string]string) {
+	for name, why := range fields {
+		if o.fields[name] == nil {
+			o.missing(name, why)
+		}
+	}
+}
+
+// objects reads a mapping of objects whose names the author chooses, nil when there is none.
+func objects[T any](o *object, name, what string, read func(*object) T) map[string]T {
+	var all map[string]T
+	o.each(name, what, func(key string, n *yaml.Node, path string) {
+		if inner := o.r.object(n, path); inner != nil {
+			put(&all, key, read(inner))
+		}
+	})
+	return all
+}
+
 // each calls f for every entry of a mapping whose keys the author chooses.
 func (o *object) each(name, what string, f func(key string, n *yaml.Node, path string)) {
 	n := o.take(name)

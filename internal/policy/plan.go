@@ -10,7 +10,7 @@ import (
 // sharedPlan reads a document that holds what all plans of a product share.
 func (r *reader) sharedPlan(o *object) licensing.Plan {
 	p := licensing.Plan{Product: licensing.ProductName(r.named(o, "product"))}
-	p.Editions = r.editions(o)
+	p.Editions = objects(o, "editions", "edition", r.edition)
 	p.Addons = r.addons(o, nil)
 	if o.fields["editions"] == nil && o.fields["addons"] == nil {
 		o.missing("plan", "name the plan; a document without one shares editions or addons")
@@ -34,9 +34,9 @@ func (r *reader) readPlan(o *object) licensing.Plan {
 	p.Term = r.term(o)
 	p.Features = r.features(o, "features")
 	p.Fallback = r.fallback(o)
-	p.Editions = r.editions(o)
-	p.Pools = r.pools(o)
-	p.Meters = r.meters(o)
+	p.Editions = objects(o, "editions", "edition", r.edition)
+	p.Pools = objects(o, "pools", "pool", r.pool)
+	p.Meters = objects(o, "meters", "meter", r.meter)
 	p.Addons = r.addons(o, p.Meters)
 	p.Documents = r.documents(o, p.Term.Trial)
 	p.RevocationBound = o.span("revocation_bound", 0)
@@ -122,15 +122,10 @@ func (r *reader) documents(o *object, trial bool) licensing.Documents {
 	return d
 }
 
-func (r *reader) editions(o *object) map[string]licensing.Edition {
-	var all map[string]licensing.Edition
-	o.each("editions", "edition", func(name string, n *yaml.Node, path string) {
-		if e := r.object(n, path); e != nil {
-			put(&all, name, licensing.Edition{Features: r.features(e, "features")})
-			e.done()
-		}
-	})
-	return all
+func (r *reader) edition(o *object) licensing.Edition {
+	e := licensing.Edition{Features: r.features(o, "features")}
+	o.done()
+	return e
 }
 
 func (r *reader) features(o *object, field string) map[string]licensing.FeatureRule {

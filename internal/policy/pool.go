@@ -3,20 +3,8 @@ package policy
 import (
 	"strings"
 
-	yaml "go.yaml.in/yaml/v4"
-
 	"copyhold.dev/internal/licensing"
 )
-
-func (r *reader) pools(o *object) map[string]licensing.Pool {
-	var all map[string]licensing.Pool
-	o.each("pools", "pool", func(name string, n *yaml.Node, path string) {
-		if p := r.object(n, path); p != nil {
-			put(&all, name, r.pool(p))
-		}
-	})
-	return all
-}
 
 func (r *reader) pool(o *object) licensing.Pool {
 	p := licensing.Pool{Holder: o.text("holder", ""), Capacity: o.whole("capacity")}
@@ -45,15 +33,11 @@ func (r *reader) pool(o *object) licensing.Pool {
 		p.Match = licensing.Match{Need: int(m.whole("need")), Of: int(m.whole("of"))}
 		m.done()
 	}
-	for field, why := range map[string]string{
+	o.needs(map[string]string{
 		"holder":   "say who holds: machine, user, workload or another name",
 		"capacity": "say how many units there are",
 		"lease":    "say how long a lease lasts without renewal, or none",
-	} {
-		if o.fields[field] == nil {
-			o.missing(field, why)
-		}
-	}
+	})
 	o.done()
 	r.check(o, p.Check())
 	return p
