@@ -42,11 +42,15 @@ func (c *clock) trusted() int64 {
 // advance takes a time out of a verified statement. Fresh says that the statement was made
 // just now: it carried our nonce. Only such a one can set the mark back, when a server that
 // signed with a wrong clock has been corrected: a copy of an old answer cannot.
-func (c *clock) advance(signed int64, fresh bool) {
-	if trusted := c.trusted(); signed > trusted || fresh && signed < trusted-clockTolerance {
+// It reports whether that happened.
+func (c *clock) advance(signed int64, fresh bool) (back bool) {
+	trusted := c.trusted()
+	back = fresh && signed < trusted-clockTolerance
+	if signed > trusted || back {
 		c.signed, c.at, c.exact = signed, c.boot(), false
 	}
 	c.exact = c.exact || fresh
+	return back
 }
 
 // best returns the time to stamp what happens now with: signed time plus the time since,

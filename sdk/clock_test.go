@@ -182,6 +182,28 @@ func TestSleepIsTime(t *testing.T) {
 	}
 }
 
+// A server whose clock was ahead is right again: what was held names dates that are
+// far off now, so all of it is asked for anew.
+func TestATimeThatIsTakenBackRenewsEverything(t *testing.T) {
+	boot := time.Hour
+	c := &Client{sys: system{boot: func() time.Duration { return boot }}}
+	c.clock = clock{wall: func() time.Time { return time.Unix(1000, 0) }, boot: c.sys.boot}
+	l := &Lease{}
+	c.leases = append(c.leases, l)
+	if c.clock.advance(1_000_000, true) {
+		t.Error("a later time takes nothing back")
+	}
+	c.refresh.between([2]int64{1_000_100, 1_000_200})
+	l.renew.between([2]int64{1_000_100, 1_000_200})
+	if c.clock.advance(2000, false) || !c.clock.advance(2000, true) {
+		t.Fatal("only a fresh answer takes time back")
+	}
+	c.renewAll()
+	if now := c.clock.read().now; !c.refresh.due(now, boot) || !l.renew.due(now, boot) {
+		t.Error("nothing is asked for until the wrong time comes")
+	}
+}
+
 func TestTheWallClockIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

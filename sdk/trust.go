@@ -189,9 +189,21 @@ func (c *Client) learn(p *proof, signed int64) {
 	if newer(p.sets.verifier, c.trust.verifier) {
 		c.trust.verifier, c.trust.rootSets, c.trust.keySet = p.sets.verifier, p.sets.rootSets, p.sets.keySet
 	}
-	c.clock.advance(signed, true)
+	if c.clock.advance(signed, true) {
+		c.renewAll()
+	}
 	c.doubt.since = c.sys.boot()
 	c.contact = contact{at: signed}
+}
+
+// renewAll asks for everything anew: what is held was signed with a time that was
+// wrong, and says to ask again when that time comes.
+func (c *Client) renewAll() {
+	boot := c.sys.boot()
+	c.refresh.hasten(boot)
+	for _, l := range c.leases {
+		l.renew.hasten(boot)
+	}
 }
 
 // newer reports whether v trusts later sets than held. The root set goes first: a key

@@ -332,8 +332,11 @@ func (b *batch) remember(o *op, id licensing.LeaseID) {
 
 // fenced reports whether leases of p may be in use that the database forgot.
 func (b *batch) fenced(p *pool) bool {
-	since := b.a.fencedSince(p.Env)
-	return !since.IsZero() && b.Now().Before(p.rule.Fence(p.terms.Documents, since, b.a.skew))
+	f := (*b.a.fences.Load())[p.Env]
+	if f.Since.IsZero() || f.Ending && p.rule.Endless() {
+		return false
+	}
+	return b.Now().Before(p.rule.Fence(p.terms.Documents, f.Since, b.a.skew))
 }
 
 func (b *batch) newID(prefix string) string {

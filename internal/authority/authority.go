@@ -71,7 +71,7 @@ type Authority struct {
 	sequencing sync.Mutex
 	sequencer  sequencer
 	published  atomic.Pointer[map[licensing.Env]*license.Head]
-	fences     atomic.Pointer[map[licensing.Env]time.Time]
+	fences     atomic.Pointer[map[licensing.Env]store.Fence]
 	loading    sync.Mutex // held by who loads keys into the ring
 
 	licenses    *licensesInForce
@@ -88,7 +88,7 @@ func New(c Config) *Authority {
 	a := &Authority{db: c.DB, ring: c.Ring, log: c.Log, metrics: c.Metrics, now: c.Now, witness: witness{dir: c.Dir}, auth: newAuthentication()}
 	a.sequencer = sequencer{a, map[licensing.Env]audit.Tree{}}
 	a.published.Store(&map[licensing.Env]*license.Head{})
-	a.fences.Store(&map[licensing.Env]time.Time{})
+	a.fences.Store(&map[licensing.Env]store.Fence{})
 	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
 	a.seen = newSightings()
 	a.skew = cmp.Or(c.Skew, DefaultSkew)

@@ -78,6 +78,13 @@ func (c *clock) judge(wall time.Time) time.Time {
 	return expected
 }
 
+// restart has the clock believe its next reading, as at the first start.
+func (c *clock) restart() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set, c.resumed, c.unsure, c.settled = false, false, false, 0
+}
+
 // doubt reports whether nothing may be reclaimed.
 func (c *clock) doubt() bool {
 	c.mu.Lock()

@@ -152,12 +152,14 @@ func (b *batch) mayRenew(o *op, p *pool) license.Decision {
 }
 
 // prolong gives l new dates. Reclaiming never comes before the end of any
-// document that was signed for it.
+// document that was signed for it, unless the holder just gave up one from a
+// time that the clock was set back from.
 func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span) error {
 	d := o.answer.terms.LeaseDates(p.rule, asked, b.Now())
+	ahead := l.Renewed.After(b.Now())
 	l.Renewed = b.Now()
 	l.Asker.Caller = o.by.Of(l.Instance).After(l.Asker.Caller)
-	if d.Expires.After(l.Expires) {
+	if ahead || d.Expires.After(l.Expires) {
 		l.Expires = d.Expires
 	}
 	borrowed := d.Borrowed && !l.Borrowed

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"maps"
 	"time"
 
 	"copyhold.dev/internal/audit"
@@ -140,7 +139,7 @@ type epochEvent struct {
 // loadFences reads since when each environment's record may be behind. A fence
 // that a restore left begins now, at the first start after it.
 func (a *Authority) loadFences(ctx context.Context) error {
-	fences := map[licensing.Env]time.Time{}
+	fences := map[licensing.Env]store.Fence{}
 	err := a.update(ctx, "", systemActor, func(c *change) error {
 		clear(fences)
 		list, err := c.Fences(ctx)
@@ -154,7 +153,7 @@ func (a *Authority) loadFences(ctx context.Context) error {
 					return err
 				}
 			}
-			fences[f.Env] = f.Since
+			fences[f.Env] = f
 		}
 		return nil
 	})
@@ -168,10 +167,7 @@ func (a *Authority) loadFences(ctx context.Context) error {
 // fencedSince returns since when the environment's record of leases may be
 // older than what holders were told, zero if it never was. A pool grants to
 // newcomers again when the longest lease it could have given before has ended.
-func (a *Authority) fencedSince(env licensing.Env) time.Time { return (*a.fences.Load())[env] }
-
-// Fences returns the environments that were fenced, with the time it began.
-func (a *Authority) Fences() map[licensing.Env]time.Time { return maps.Clone(*a.fences.Load()) }
+func (a *Authority) fencedSince(env licensing.Env) time.Time { return (*a.fences.Load())[env].Since }
 
 // tileReader reads an environment's tiles in a transaction.
 func tileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {

@@ -94,6 +94,7 @@ const (
 	KeySetSigned        = "key_set.signed"
 
 	PayloadErased  = "payload.erased"
+	ClockSetBack   = "clock.set_back"
 	EpochRaised    = "epoch.raised" // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"
 	BackupRestored = "backup.restored"

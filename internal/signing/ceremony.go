@@ -122,7 +122,7 @@ func Prepare(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 func Rotate(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
 	i, next := m.active(now)
-	if next < 0 || m.Short(now) && m.hasRoot() {
+	if next < 0 || m.Short(now) && m.RootPresent() {
 		more, err := Prepare(m, sealing, now)
 		if err != nil {
 			return Material{}, err
@@ -137,7 +137,7 @@ func Rotate(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 
 // Due reports whether Tend has something to do.
 func (m Material) Due(now time.Time) bool {
-	return m.Short(now) && m.hasRoot() || slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool { return over(k, now) })
+	return m.Short(now) && m.RootPresent() || slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool { return over(k, now) })
 }
 
 // Tend destroys the private parts of document keys whose turn is over and, if a
@@ -149,7 +149,7 @@ func (m Material) Tend(sealing *SealingKey, now time.Time) (Material, error) {
 			m.Keys[i].RetiredAt, m.Keys[i].Sealed = k.SignUntil, ""
 		}
 	}
-	if m.Short(now) && m.hasRoot() {
+	if m.Short(now) && m.RootPresent() {
 		return Prepare(m, sealing, now)
 	}
 	return m, nil
@@ -236,8 +236,8 @@ func (m Material) threshold() int {
 	return set.K
 }
 
-// hasRoot reports whether as many roots are here as sign a set.
-func (m Material) hasRoot() bool {
+// RootPresent reports whether as many roots are here as sign a set.
+func (m Material) RootPresent() bool {
 	here := 0
 	for _, k := range m.Keys {
 		if k.Use == licensing.RootKey && k.Present() && k.RetiredAt.IsZero() {
@@ -285,7 +285,7 @@ func (m Material) ceremony(sealing *SealingKey, now time.Time) *ceremony {
 // sign from now on, so that a rotation can come early; each stops at the end of
 // its own turn, so that a stolen old key is of no use.
 func (c *ceremony) prepare() error {
-	if !c.hasRoot() {
+	if !c.RootPresent() {
 		return licensing.Errorf(licensing.Conflict, "the private part of %s is needed and not here: import it first", licensing.Counted(c.threshold(), "root"))
 	}
 	if err := c.addTurns(0); err != nil {

@@ -15,6 +15,7 @@ const markEvery = time.Second
 type mark struct {
 	latest atomic.Int64
 	stored atomic.Int64
+	back   atomic.Int64 // how often it had been set back when it was read
 }
 
 // raise moves the mark to us when that is later and returns the mark.
@@ -45,10 +46,11 @@ func (db *DB) Latest() time.Time {
 }
 
 func (tx *Tx) loadMark(ctx context.Context) error {
-	var us int64
-	if _, err := tx.row(ctx, `SELECT at FROM clock WHERE env = ''`, nil, &us); err != nil {
+	var us, back int64
+	if _, err := tx.row(ctx, `SELECT at, back FROM clock WHERE env = ''`, nil, &us, &back); err != nil {
 		return err
 	}
+	tx.db.mark.back.Store(back)
 	// Not the later of it and of this process's clock, which nobody has judged yet.
 	tx.db.mark.latest.Store(us)
 	tx.db.mark.stored.Store(us)
@@ -97,11 +99,14 @@ func (tx *Tx) raiseMark(ctx context.Context) error {
 		return nil
 	}
 	return tx.later(ctx, &Statement{Text: `
-		INSERT INTO clock (env, at) VALUES ('', $1)
-		ON CONFLICT (env) DO UPDATE SET at = CASE WHEN excluded.at > clock.at THEN excluded.at ELSE clock.at END
-		RETURNING at`, Args: []any{now}, Scan: func(r Row) error {
-		var us int64
-		err := r.Scan(&us)
+		INSERT INTO clock (env, at, back) VALUES ('', $1, $2)
+		ON CONFLICT (env) DO UPDATE SET at = CASE WHEN excluded.at > clock.at AND clock.back = excluded.back THEN excluded.at ELSE clock.at END
+		RETURNING at, back`, Args: []any{now, m.back.Load()}, Scan: func(r Row) error {
+		var us, back int64
+		err := r.Scan(&us, &back)
+		if err == nil && back != m.back.Load() {
+			return tx.db.superseded()
+		}
 		// If the commit fails the next transaction a second later stores it.
 		m.stored.Store(now)
 		m.raise(us)

@@ -5,6 +5,7 @@
 CREATE TABLE clock (
     env TEXT   NOT NULL, -- empty: the mark of the whole database
     at  BIGINT NOT NULL, -- no transaction is given an earlier time
+    back BIGINT NOT NULL, -- how often it was set back
     PRIMARY KEY (env)
 ) WITHOUT ROWID;
 

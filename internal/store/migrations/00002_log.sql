@@ -70,6 +70,7 @@ CREATE TABLE fence (
     since  BIGINT NOT NULL, -- 0: from the next start on
     epoch  BIGINT NOT NULL,
     reason TEXT   NOT NULL,
+    ending BIGINT NOT NULL, -- 1 when only leases that have an end can be missing
     PRIMARY KEY (env)
 ) WITHOUT ROWID;
 

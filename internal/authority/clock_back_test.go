@@ -1,0 +1,241 @@
+package authority
+
+import (
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// aheadDesk is a desk whose database clock runs ahead of the test's clock, and
+// was adopted.
+func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
+	t.Helper()
+	d.db.Now = func() time.Time { return d.clock.Now().Add(ahead) }
+	for _, wait := range []time.Duration{0, clockAdopt, clockSettle} {
+		d.clock.pass(wait)
+		if err := d.db.Update(t.Context(), func(*store.Tx) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := d.db.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || d.Authority.clock.doubt() {
+		t.Fatalf("the clock that runs ahead is not adopted: %v", got)
+	}
+}
+
+// corrected sets the clock right and back, and returns the server that starts then.
+func (d *desk) corrected(t *testing.T) (*desk, ClockSetBack) {
+	t.Helper()
+	d.db.Now = d.clock.Now
+	config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+	set, err := SetClockBack(t.Context(), config, "ntp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.beside(t, d.db), set
+}
+
+func TestSettingTheClockBackOversellsNothing(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		far := ask("seats", 1) // borrowed before, on a machine far away
+		far.For = 86400
+		borrowed := d.acquire(t, far)
+		d.clock.pass(time.Minute)
+		aheadDesk(t, d, 2*24*time.Hour)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if held, _, _ := d.held(t, "seats"); held != 0 {
+			t.Fatalf("%d are held, want the borrowed one reclaimed", held)
+		}
+		later := d.acquire(t, ask("seats", 2))
+		gone := d.acquire(t, ask("seats", 3))
+		user := d.acquire(t, ask("users", 1))
+		d.clock.pass(time.Minute)
+		began := firstUsed(t, d, "trial")
+		if _, err := began.Validate(t.Context(), began.p, ValidateRequest{Product: "lathe"}); err != nil {
+			t.Fatal(err)
+		}
+
+		now := d.clock.Now()
+		d, set := d.corrected(t)
+		if set.Fenced || set.Ahead != 3 || set.Epoch != 2 || len(set.Licenses) != 1 || set.Licenses[0] != began.p.License {
+			t.Errorf("%+v", set)
+		}
+		if held, _, live := d.held(t, "seats"); held != 3 || live != 2 {
+			t.Errorf("%d are held by %d live leases, want the borrowed one held again", held, live)
+		}
+		granted := 0
+		for n := range 5 {
+			g, err := d.Acquire(t.Context(), d.p, ask("seats", 10+n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if g.Lease != nil {
+				granted++
+			}
+		}
+		if granted != 2 {
+			t.Errorf("%d were granted beside 3 in use of 5", granted)
+		}
+
+		// Who is there renews, and its unit ends when its new document does.
+		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: later.Lease.ID, Generation: 1, Nonce: "nonce-of-later"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := license.NewVerifier(d.ring.Issuer(testEnv), "lathe", d.ring.RootSet(testEnv))
+		if err == nil {
+			v, err = v.WithKeySet(d.ring.KeySet(testEnv), now.Unix())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		was, err := v.Lease(later.Document, later.Lease.Granted.Unix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, err := v.Lease(r.Document, now.Unix())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := is.MayReplace(was); err != nil || is.Expires > now.Unix()+5000 || !r.Lease.Due.Before(now.Add(2*time.Hour)) {
+			t.Errorf("it ends at %d, the unit is free at %v: %v", is.Expires, r.Lease.Due, err)
+		}
+		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: user.Lease.ID, Generation: 1, Nonce: "nonce-of-user"}); err != nil {
+			t.Errorf("a lease without end: %v", err)
+		}
+
+		// Who is not there may use its document until the time that it names.
+		d.clock.pass(2 * time.Hour)
+		if held, _, _ := d.sweptHeld(t, "seats"); held != 2 {
+			t.Errorf("two hours later %d are held, want the borrowed one and the one of a holder who is gone", held)
+		}
+		d.clock.pass(borrowed.Lease.Due.Sub(d.clock.Now()))
+		if held, _, _ := d.sweptHeld(t, "seats"); held != 1 {
+			t.Errorf("after the end of the borrowed one %d are held", held)
+		}
+		d.clock.pass(gone.Lease.Due.Sub(d.clock.Now()))
+		if held, _, _ := d.sweptHeld(t, "seats"); held != 0 {
+			t.Errorf("after the end of all %d are held", held)
+		}
+	})
+}
+
+func (d *desk) sweptHeld(t *testing.T, pool string) (counter, summed, live int64) {
+	t.Helper()
+	if err := d.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d.held(t, pool)
+}
+
+func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		aheadDesk(t, d, 30*24*time.Hour)
+		if err := note(t.Context(), d.Authority, d.p.License, "lse_x"); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.pass(3 * 24 * time.Hour)
+		if err := note(t.Context(), d.Authority, d.p.License, "lse_y"); err != nil {
+			t.Fatal(err)
+		}
+		d, set := d.corrected(t)
+		if !set.Fenced {
+			t.Fatalf("%+v", set)
+		}
+		if _, err := d.Acquire(t.Context(), d.p, ask("seats", 1)); licensing.CodeOf(err) != licensing.Unavailable {
+			t.Errorf("a newcomer gets a seat: %v", err)
+		}
+		if g := d.acquire(t, ask("users", 1)); g.Lease == nil { // nothing of these can be forgotten
+			t.Errorf("%+v", g.Decision)
+		}
+		d.clock.pass(26 * time.Hour)
+		if g := d.acquire(t, ask("seats", 1)); g.Lease == nil {
+			t.Errorf("after all could have ended: %+v", g.Decision)
+		}
+	})
+}
+
+func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+		if _, err := SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("set back without need: %v", err)
+		}
+		if _, err := SetClockBack(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("set back without a reason: %v", err)
+		}
+		aheadDesk(t, d, 400*24*time.Hour)
+		for range 3 {
+			if _, err := d.Acquire(t.Context(), d.p, ask("queue", 1)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Acquire(t.Context(), d.p, ask("none", 2)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.RevokeLicense(t.Context(), access.System(testEnv, "test"), d.p.License, RevokeRequest{Reason: "fraud"}); err != nil {
+			t.Fatal(err)
+		}
+		d, set := d.corrected(t)
+		if got := d.db.Latest(); got.After(d.clock.Now()) || set.To.After(d.clock.Now()) {
+			t.Errorf("it is %v, want %v", got, d.clock.Now())
+		}
+		err := d.view(t.Context(), func(tx *store.Tx) error {
+			list, err := tx.Revocations(t.Context(), testEnv, tx.Now())
+			if err != nil || len(list) != 1 || list[0].At.After(tx.Now()) {
+				t.Errorf("revocations %+v, %v", list, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := d.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe"}); err != nil || v.Decision.Code != license.CodeRevoked {
+			t.Errorf("%+v, %v", v.Decision, err)
+		}
+		report, err := d.VerifyLog(t.Context(), owner())
+		if err != nil || !report.Whole() {
+			t.Errorf("the log: %+v, %v", report.Findings, err)
+		}
+		for _, kind := range []string{licensing.ClockSetBack, licensing.EpochRaised, licensing.DenialsCounted} {
+			if list, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: kind}, PageOf{}); err != nil || len(list.Items) != 1 {
+				t.Errorf("%d entries of %s, %v", len(list.Items), kind, err)
+			}
+		}
+		if _, err := SetClockBack(t.Context(), Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}, "again"); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("set back twice: %v", err)
+		}
+	})
+}
+
+// A server that was not stopped before ends itself with its next write, and
+// does not bring the wrong time back.
+func TestAServerThatRunsOnAfterTheClockWasSetBackEnds(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	d := newDesk(t, connect(t, url))
+	aheadDesk(t, d, 24*time.Hour)
+	tool := connect(t, url)
+	tool.Now = d.clock.Now
+	config := Config{DB: tool, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+	if _, err := SetClockBack(t.Context(), config, "ntp"); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.pass(2 * time.Second)
+	_ = d.db.Update(t.Context(), func(*store.Tx) error { return nil })
+	select {
+	case <-d.db.Fatal():
+	default:
+		t.Error("it goes on")
+	}
+	again := connect(t, url)
+	if got := again.Mark(); got.After(d.clock.Now()) {
+		t.Errorf("the mark is %v", got)
+	}
+}

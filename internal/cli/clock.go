@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+)
+
+func (c *cli) clockCommand() *cobra.Command {
+	return group("clock", "The server's time, and how to correct it after a wrong clock", "  copyhold clock show --data /var/lib/copyhold",
+		c.clockShowCommand(), c.clockSetBackCommand())
+}
+
+func (c *cli) clockShowCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show",
+		Short: "Compare the time that a database has seen with the clock",
+		Long: `Show opens the database that the settings name and prints the latest time that a
+server had and what the clock says. A server's time never goes back: if it lies ahead,
+a server had adopted a clock that was wrong. An embedded database opens for one process
+at a time: stop the server first.`,
+		Example: "  copyhold clock show --data /var/lib/copyhold",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withDatabase(cmd, func(db *store.DB, _ config.Config, _ *signing.SealingKey) error {
+				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				if err != nil {
+					return err
+				}
+				ahead := max(mark.Sub(wall).Round(time.Second), 0)
+				if c.asJSON() {
+					return c.printJSON(map[string]any{"record": mark.UTC(), "clock": wall.UTC(), "ahead_seconds": int64(ahead / time.Second)})
+				}
+				c.printFields(record{"record": mark.UTC().Format(time.RFC3339), "clock": wall.UTC().Format(time.RFC3339), "ahead": ahead.String()},
+					column{head: "RECORD", path: "record"}, column{head: "CLOCK", path: "clock"}, column{head: "AHEAD", path: "ahead"})
+				return nil
+			})
+		},
+	}
+	serverFlags(cmd.Flags(), "data", "database", "sealing.key")
+	return cmd
+}
+
+func (c *cli) clockSetBackCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "set-back --reason TEXT",
+		Short: "Go on from what the clock says, after a server adopted one that ran ahead",
+		Long: `Set-back is for a server whose clock ran ahead for so long that it was believed, and
+is right again. Stop every server on the database first, and take a backup. What was
+signed stays as good as it was: units stay with their holders until they renew, release
+or their documents end; nothing is granted twice. A new epoch begins, so that what is
+signed from now on replaces what was signed with the wrong time. It is recorded in the
+log of every environment. See docs/clock.md.`,
+		Example: "  copyhold clock set-back --data /var/lib/copyhold --reason 'the RTC battery was empty'",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withDatabase(cmd, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
+				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				if err != nil {
+					return err
+				}
+				question := fmt.Sprintf("The record is at %s, the clock says %s. Set it back by %s.",
+					mark.UTC().Format(time.RFC3339), wall.UTC().Format(time.RFC3339), mark.Sub(wall).Round(time.Second))
+				if mark.After(wall) {
+					if err := c.confirm(yes, question); err != nil {
+						return err
+					}
+				}
+				set, err := authority.SetClockBack(cmd.Context(), authority.Config{
+					DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log),
+				}, reason)
+				if err != nil {
+					return err
+				}
+				return c.printSetBack(set)
+			})
+		},
+	}
+	serverFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	required(cmd, "reason")
+	return cmd
+}
+
+// withDatabase runs fn on the database that the settings name, which has to be there.
+func (c *cli) withDatabase(cmd *cobra.Command, fn func(*store.DB, config.Config, *signing.SealingKey) error) error {
+	loaded, err := c.serverConfig(cmd.Flags())
+	if err != nil {
+		return err
+	}
+	sealing, err := c.sealingSource(loaded.Config).Load(false)
+	if err != nil {
+		return exitf(exitUsage, "%w", err)
+	}
+	if !loaded.Postgres() {
+		path := loaded.Database.Reveal()
+		if path == "" {
+			path = filepath.Join(loaded.Data, databaseFile)
+		}
+		if _, err := os.Stat(path); err != nil {
+			return exitf(exitUsage, "%w", err)
+		}
+	}
+	db, err := openDatabase(cmd.Context(), loaded.Config)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(db, loaded.Config, sealing), db.Close())
+}
+
+func (c *cli) printSetBack(set authority.ClockSetBack) error {
+	if c.asJSON() {
+		return c.printJSON(set)
+	}
+	c.printf("set back from %s to %s; epoch %d begins\n", set.From.UTC().Format(time.RFC3339), set.To.UTC().Format(time.RFC3339), set.Epoch)
+	if set.Ahead > 0 {
+		c.printf("%d leases were signed with the wrong time: their units stay with them until they are renewed, released or end\n", set.Ahead)
+	}
+	if set.Fenced {
+		c.printf("newcomers wait until what may be in use has ended: copyhold status shows since when\n")
+	}
+	for _, id := range set.Licenses {
+		c.printf("the term of %s began by the wrong time, and begins at the right one now\n", id)
+	}
+	return c.done(nil, "start the servers")
+}
