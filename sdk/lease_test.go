@@ -385,3 +385,36 @@ func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
 		}
 	})
 }
+
+// A restored server has lost the lease. It is told by the signed document, which no
+// ordinary renewal carries.
+func TestALeaseThatTheServerLostIsShown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		l, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := l.ID()
+		time.Sleep(20 * time.Minute)
+		renewals := w.count("POST /v1/leases/{id}/renew")
+		w.set(w.forget)
+		time.Sleep(20 * time.Minute)
+		if l.ID() != id || l.State() != license.StateValid {
+			t.Errorf("the lease is %s now, and %s", l.ID(), l.State())
+		}
+		if n := w.count("POST /v1/leases/{id}/renew"); n < 2*renewals+1 || n > 2*renewals+2 || w.count("POST /v1/leases") != 1 {
+			t.Errorf("%d renewals before, %d after: one of them twice", renewals, n-renewals)
+		}
+		w.set(w.forget)
+		if err := l.Release(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() {
+			if len(w.lost) != 0 {
+				t.Error("what was lost was not given back")
+			}
+		})
+	})
+}

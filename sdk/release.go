@@ -42,12 +42,25 @@ func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	if l.nonce != "" { // a renewal was not answered and may have raised the generation
 		query.Set("nonce", l.nonce)
 	}
+	compact := l.compact
 	c.mu.Unlock()
-	path := "/v1/leases/" + url.PathEscape(id) + "?" + query.Encode()
-	err := c.net.do(ctx, call{
-		method: http.MethodDelete, path: path, attempts: attempts, timeout: attemptTimeout,
-		accept: func(_ context.Context, _ string, a answer) error { return isGone(a, id) },
-	})
+	path, unknown := "/v1/leases/"+url.PathEscape(id)+"?", false
+	release := func() error {
+		return c.net.do(ctx, call{
+			method: http.MethodDelete, path: path + query.Encode(), attempts: attempts, timeout: attemptTimeout,
+			accept: func(_ context.Context, _ string, a answer) (err error) {
+				unknown, err = isGone(a, id)
+				return err
+			},
+		})
+	}
+	err := release()
+	if err == nil && unknown { // a restored server knows by the document what to give back
+		query.Set("lease", compact)
+		if refused := release(); refused != nil {
+			c.log.Debug("giving a lease back that the server does not know", "pool", l.pool, "error", refused)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
@@ -62,14 +75,15 @@ func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 
 // isGone reads the answer to a release. Believing a false one loses nothing: the server
 // takes the units back at the lease's end.
-func isGone(a answer, id string) error {
+// Unknown says that the server has another generation of it, or none.
+func isGone(a answer, id string) (unknown bool, err error) {
 	var body struct{ ID, Code string }
 	if json.Unmarshal(a.body, &body) != nil {
-		return errors.New("the answer is not JSON of this interface")
+		return false, errors.New("the answer is not JSON of this interface")
 	}
-	gone := body.Code == "not_found" || body.Code == "gone" || body.Code == "conflict"
-	if a.status == http.StatusOK && body.ID == id || gone {
-		return nil
+	unknown = body.Code == "not_found" || body.Code == "conflict"
+	if a.status == http.StatusOK && body.ID == id || body.Code == "gone" || unknown {
+		return unknown, nil
 	}
-	return errors.New("the lease was not released")
+	return false, errors.New("the lease was not released")
 }

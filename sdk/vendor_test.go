@@ -30,6 +30,8 @@ type vendor struct {
 	doc      license.License // what documents say, dates and claims apart
 	denial   *license.Decision
 	leases   map[string]*held
+	lost     map[string]*held  // what was known before a restore
+	signed   map[string]string // the last document of each lease
 	requests map[string]string
 	capacity int64
 	full     string // what a full pool does: "" denies
@@ -69,7 +71,7 @@ func newVendor(t testing.TB, now func() time.Time) *vendor {
 			Fallback: map[string]license.Feature{"layers": {Value: license.IntValue(5)}},
 			Pools:    map[string]license.Pool{"seats": {Capacity: 2, Holder: KindMachine}},
 		},
-		leases: map[string]*held{}, requests: map[string]string{}, capacity: 2, usage: map[string]Usage{}, calls: map[string]int{},
+		leases: map[string]*held{}, signed: map[string]string{}, requests: map[string]string{}, capacity: 2, usage: map[string]Usage{}, calls: map[string]int{},
 	}
 	_, v.root, _ = ed25519.GenerateKey(nil)
 	_, v.key, _ = ed25519.GenerateKey(nil)
@@ -241,7 +243,8 @@ func (v *vendor) lease(h *held, nonce string) string {
 		Generation: h.generation, Nonce: nonce,
 		Dates: license.Dates{Refresh: [2]int64{now + 300, now + 300}, Stale: now + 600, Due: now + 900, Degraded: now + 75*60},
 	}
-	return v.sign(license.TypeLease, l, v.key)
+	v.signed[h.id] = v.sign(license.TypeLease, l, v.key)
+	return v.signed[h.id]
 }
 
 func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
@@ -292,7 +295,7 @@ func (v *vendor) serveFull(w http.ResponseWriter, in acquireRequest) {
 func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 	var in renewRequest
 	read(r, &in)
-	h := v.leases[r.PathValue("id")]
+	h := v.back(r.PathValue("id"), in.Lease)
 	if h == nil {
 		write(w, 404, map[string]any{"title": "Not Found", "code": "not_found"})
 		return
@@ -311,14 +314,34 @@ func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 	write(w, 200, map[string]any{"lease": v.lease(h, in.Nonce)})
 }
 
+// back returns a lease, one that a restore has lost if its document is shown.
+func (v *vendor) back(id, shown string) *held {
+	if v.leases[id] == nil && v.lost[id] != nil && shown == v.signed[id] {
+		v.leases[id] = v.lost[id]
+	}
+	return v.leases[id]
+}
+
+// forget loses every lease, as a restore does, and what is free.
+func (v *vendor) forget() {
+	v.lost, v.leases, v.capacity = v.leases, map[string]*held{}, 0
+	clear(v.requests)
+}
+
 func (v *vendor) serveRelease(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	generation, _ := strconv.ParseInt(r.URL.Query().Get("generation"), 10, 64)
-	if h := v.leases[id]; h != nil && h.generation != generation && (h.generation != generation+1 || h.nonce != r.URL.Query().Get("nonce")) {
+	h := v.back(id, r.URL.Query().Get("lease"))
+	if h == nil && v.lost != nil {
+		write(w, 404, map[string]any{"title": "Not Found", "code": "not_found"})
+		return
+	}
+	if h != nil && h.generation != generation && (h.generation != generation+1 || h.nonce != r.URL.Query().Get("nonce")) {
 		write(w, 409, map[string]any{"title": "Conflict", "code": "conflict"})
 		return
 	}
 	delete(v.leases, id)
+	delete(v.lost, id)
 	write(w, 200, map[string]any{"id": id, "free_at": v.now().Unix()})
 }
 

@@ -105,10 +105,16 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 		}
 		return
 	}
-	got, err := c.renewal(within, l)
-	if err != nil {
-		if again, retry := c.reclaim(within, l, err); retry == nil {
-			got, err = again, nil
+	got, err := c.renewal(within, l, false)
+	for _, again := range []func() (grant, error){
+		func() (grant, error) { return c.renewal(within, l, true) },
+		func() (grant, error) { return c.reacquire(within, l) },
+	} {
+		if !errors.Is(err, errNoLease) {
+			break
+		}
+		if other, retry := again(); retry == nil {
+			got, err = other, nil
 		}
 	}
 	c.renewed(within, l, got, err)
@@ -118,13 +124,16 @@ type renewRequest struct {
 	Generation int64  `json:"generation"`
 	Nonce      string `json:"nonce"`
 	For        int64  `json:"for,omitempty"`
+	Lease      string `json:"lease,omitempty"`
 	caller
 }
 
 // errNoLease is that a server answered, unsigned, that it knows no such lease.
 var errNoLease = errors.New("the server does not know the lease")
 
-func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
+// renewal asks for another while. With show it presents the signed lease: a server that
+// was restored from before it was granted, or renewed, takes it back.
+func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, err error) {
 	c.mu.Lock()
 	if l.nonce == "" {
 		// By the nonce the server tells a repeated question from a copy of this lease, so it
@@ -133,6 +142,9 @@ func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
 		c.persist()
 	}
 	request := renewRequest{Generation: l.doc.Generation, Nonce: l.nonce, For: int64(l.borrowed / time.Second), caller: c.caller(l.instance)}
+	if show {
+		request.Lease = l.compact
+	}
 	id := l.doc.Lease
 	c.mu.Unlock()
 	missing := false
@@ -153,12 +165,9 @@ func (c *Client) renewal(ctx context.Context, l *Lease) (got grant, err error) {
 	return got, err
 }
 
-// reclaim asks for the units anew when an unsigned answer says that the lease is gone, as
+// reacquire asks for the units anew when an unsigned answer says that the lease is gone, as
 // after an outage that outlasted it. The lease that is held counts by its dates meanwhile.
-func (c *Client) reclaim(ctx context.Context, l *Lease, why error) (grant, error) {
-	if !errors.Is(why, errNoLease) {
-		return grant{}, why
-	}
+func (c *Client) reacquire(ctx context.Context, l *Lease) (grant, error) {
 	c.mu.Lock()
 	l.request = rand.Text()
 	request := l.acquire(rand.Text())

@@ -33,6 +33,7 @@ type RenewBody struct {
 	Generation int64  `json:"generation" doc:"Of the lease as it was last signed"`
 	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
 	For        int64  `json:"for,omitempty" doc:"How long, in seconds; the pool's own length when left out"`
+	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or gone, for the server may have lost what it knew"`
 	CallerBody
 }
 
@@ -77,6 +78,7 @@ func (s *server) leaseRoutes() {
 		{Name: "id", In: "path", Kind: "string", Doc: "The lease"},
 		{Name: "generation", In: "query", Kind: "integer", Doc: "Of the lease as it was last signed"},
 		{Name: "nonce", In: "query", Kind: "string", Doc: "Of a renewal whose answer was lost: it may have raised the generation"},
+		{Name: "lease", In: "query", Kind: "string", Doc: "The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"},
 		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
 	}...), []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
 	s.leaseBatchRoutes()
@@ -190,13 +192,13 @@ func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
 
 func (b *RenewBody) request(id string) authority.RenewalRequest {
 	return authority.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
-		Nonce: b.Nonce, For: licensing.Span(b.For), Caller: b.caller()}
+		Nonce: b.Nonce, For: licensing.Span(b.For), Document: b.Lease, Caller: b.caller()}
 }
 
 func (s *server) release(c *call, req *http.Request, _ *none) error {
 	query := req.URL.Query()
 	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true",
-		Caller: callerIn(query)}
+		Document: query.Get("lease"), Caller: callerIn(query)}
 	if text := query.Get("generation"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {

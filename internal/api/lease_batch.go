@@ -27,6 +27,7 @@ type LeaseName struct {
 	ID         string `json:"id"`
 	Generation int64  `json:"generation"`
 	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
+	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"`
 	CallerBody
 }
 
@@ -76,7 +77,7 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 		q.Renew[i].Caller = q.Renew[i].Caller.After(all)
 	}
 	for i, r := range in.Release {
-		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Caller: r.caller().After(all)}
+		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: r.caller().After(all)}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
 	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{

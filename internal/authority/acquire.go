@@ -115,10 +115,15 @@ func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
 			return err
 		}
 	}
-	if l != nil && l.Live() {
-		return b.resume(o, p, l)
+	if l == nil || !l.Live() {
+		return b.grant(o, p)
 	}
-	return b.grant(o, p)
+	// It may have been released, and its unit given to another.
+	if b.fenced(p) && !b.proven(l) || b.overdue(p, l) {
+		o.refuse(refusedByFence())
+		return nil
+	}
+	return b.resume(o, p, l)
 }
 
 // repeat answers a request that was answered before. It reports false when
@@ -138,6 +143,9 @@ func (b *batch) repeat(o *op, p *pool, r store.Request) (bool, error) {
 	case !l.Live():
 		b.touch(l) // a repeated answer is written, so that it is replicated
 		o.refuse(licensing.Errorf(licensing.Gone, "request %s led to lease %s, which ended (%s): use a new request id", r.ID, l.ID, l.EndedBy))
+		return true, nil
+	case b.overdue(p, l):
+		o.refuse(refusedByFence())
 		return true, nil
 	}
 	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
@@ -232,7 +240,7 @@ func (b *batch) grant(o *op, p *pool) error {
 			return err
 		}
 		for _, other := range others {
-			if other.Live() && other.Units == q.Units {
+			if other.Live() && other.Units == q.Units && (b.proven(other) || !b.fenced(p)) {
 				o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: p.Held, Capacity: p.Capacity}
 				_, err := b.lend(o, p, 0)
 				return err
@@ -240,7 +248,7 @@ func (b *batch) grant(o *op, p *pool) error {
 		}
 	}
 	if b.fenced(p) {
-		o.refuse(licensing.Errorf(licensing.Unavailable, "the server may have lost leases it gave: until all of them have ended it only renews"))
+		o.refuse(refusedByFence())
 		return nil
 	}
 	return b.decide(o, p)
@@ -328,6 +336,11 @@ func beganAs(l *licensing.Lease) beginEvent {
 // remember keeps the request, so that asking again gives the same.
 func (b *batch) remember(o *op, id licensing.LeaseID) {
 	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: o.acquire.RequestID, Body: o.acquire.body(), Lease: id, At: b.Now()})
+}
+
+// refusedByFence tells those who show no signed lease to wait.
+func refusedByFence() error {
+	return licensing.Errorf(licensing.Unavailable, "the server may have lost leases it gave: until all of them have ended it grants nothing new")
 }
 
 // fenced reports whether leases of p may be in use that the database forgot.

@@ -153,7 +153,7 @@ func (b *batch) firstUses(ops []*op) (err error) {
 	defer func() { b.env, b.actor = env, actor }()
 	for _, o := range ops {
 		t := b.terms[o.key()]
-		if t == nil || o.answer.err != nil || o.kind != opAcquire && o.kind != opUsage || !t.AwaitsFirstUse() {
+		if t == nil || o.answer.err != nil || o.kind != opAcquire && o.kind != opUsage && o.shown == nil || !t.AwaitsFirstUse() {
 			continue
 		}
 		b.env, b.actor = o.env, o.actor
@@ -227,6 +227,9 @@ func (b *batch) concerns(o *op) store.PoolKey {
 	case opRelease, opRenew:
 		if o.answer.lease != nil {
 			return o.poolKey(o.answer.lease.Pool)
+		}
+		if o.shown != nil {
+			return b.lost(o)
 		}
 	case opTicket, opWithdraw:
 		if o.answer.queued != nil {

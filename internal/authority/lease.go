@@ -40,7 +40,10 @@ type RenewalRequest struct {
 	Generation int64
 	Nonce      string
 	For        licensing.Span
-	Caller     licensing.Caller
+	// Document is the lease's last document, shown when the record may have lost
+	// it. It counts only after a loss.
+	Document string
+	Caller   licensing.Caller
 }
 
 // A ReleaseRequest gives a lease back. A holder that lost the answer to a
@@ -51,6 +54,7 @@ type ReleaseRequest struct {
 	Generation int64
 	Nonce      string
 	Force      bool
+	Document   string // as of a renewal
 	Caller     licensing.Caller
 }
 
@@ -153,11 +157,10 @@ func (r RenewalRequest) check() error {
 
 // Renew keeps a lease for another while.
 func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequest) (Granted, error) {
-	if err := r.check(); err != nil {
+	o, err := a.renewal(p, r)
+	if err != nil {
 		return Granted{}, err
 	}
-	o := a.op(p, opRenew, r.Caller)
-	o.renew = r
 	if err := a.do(ctx, o); err != nil {
 		return Granted{}, err
 	}
@@ -173,11 +176,10 @@ func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRe
 	if p.Kind != access.KindLicense && !r.Force {
 		return Released{}, licensing.Errorf(licensing.Invalid, "only the holder releases a lease; use force").At("force")
 	}
-	if err := r.check(); err != nil {
+	o, err := a.ending(p, r)
+	if err != nil {
 		return Released{}, err
 	}
-	o := a.op(p, opRelease, r.Caller)
-	o.release = r
 	if err := a.mayRelease(ctx, p, o); err != nil {
 		return Released{}, err
 	}
@@ -185,6 +187,24 @@ func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRe
 		return Released{}, err
 	}
 	return Released{ID: r.Lease, FreeAt: o.answer.freeAt}, nil
+}
+
+func (a *Authority) renewal(p access.Principal, r RenewalRequest) (*op, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	o := a.op(p, opRenew, r.Caller)
+	o.renew = r
+	return o, a.believe(o, r.Document, r.Lease, r.Generation)
+}
+
+func (a *Authority) ending(p access.Principal, r ReleaseRequest) (*op, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	o := a.op(p, opRelease, r.Caller)
+	o.release = r
+	return o, a.believe(o, r.Document, r.Lease, r.Generation)
 }
 
 // mayRelease lets nobody end a lease that they may not see.
@@ -245,15 +265,13 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 		}
 	}
 	for i, r := range q.Release {
-		o := a.op(p, opRelease, r.Caller)
-		o.release = r
-		o.release.Force = false
-		add(o, &out.Release[i], o.release.check())
+		r.Force = false
+		o, err := a.ending(p, r)
+		add(o, &out.Release[i], err)
 	}
 	for i, r := range q.Renew {
-		o := a.op(p, opRenew, r.Caller)
-		o.renew = r
-		add(o, &out.Renew[i], r.check())
+		o, err := a.renewal(p, r)
+		add(o, &out.Renew[i], err)
 	}
 	for i, r := range q.Acquire {
 		o := a.op(p, opAcquire, r.Caller)

@@ -24,6 +24,7 @@ type op struct {
 	acquire AcquireRequest
 	renew   RenewalRequest
 	release ReleaseRequest
+	shown   *license.Lease // the lease's document, verified, when the record may have lost it
 	ticket  licensing.TicketID
 	events  []UsageEvent
 	pool    store.PoolKey // to sweep

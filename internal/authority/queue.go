@@ -158,7 +158,7 @@ func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, er
 	case !t.Offered.IsZero():
 		p.due(t.Offered)
 		return blocked, nil
-	case blocked || !p.rule.Fits(p.Stock, t.Units, b.Now()):
+	case blocked || b.fenced(p) || !p.rule.Fits(p.Stock, t.Units, b.Now()):
 		p.due(t.Alive)
 		p.due(t.Deadline)
 		return true, nil
@@ -223,6 +223,9 @@ func (b *batch) again(o *op, p *pool, id licensing.TicketID) (bool, error) {
 	switch {
 	case !t.Live():
 		return false, nil
+	case !t.Offered.IsZero() && b.fenced(p): // it may have been claimed, and lapsed, since
+		o.refuse(refusedByFence())
+		return true, nil
 	case !t.Offered.IsZero():
 		return true, b.claim(o, p, t)
 	}

@@ -46,7 +46,7 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 			}
 		}
 		if again := d.acquire(t, ask("seats", 1)); again.Lease == nil || again.Lease.ID != g.Lease.ID {
-			t.Errorf("who holds asks again: %+v", again.Decision)
+			t.Errorf("whose answer was lost asks again: %+v", again.Decision)
 		}
 		// The longest lease of the pool is a borrowed one of a day, with its grace.
 		for n := range int64(25) {

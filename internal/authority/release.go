@@ -78,9 +78,12 @@ func (b *batch) giveBack(o *op, l *licensing.Lease) error {
 	}
 	p.due(l.Due)
 	if p.rule.Match.Need > 0 {
-		whole, err := b.Lease(b.ctx, store.LeaseKey{Env: l.Env, ID: l.ID})
-		if err != nil {
-			return err
+		whole := *l
+		if whole.Asker.IsZero() { // it was ended without being read
+			var err error
+			if whole, err = b.Lease(b.ctx, store.LeaseKey{Env: l.Env, ID: l.ID}); err != nil {
+				return err
+			}
 		}
 		if err := b.DropComponents(b.ctx, &whole); err != nil {
 			return err
@@ -133,6 +136,12 @@ func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
 
 // releaseLeft answers a release whose generation has no live lease.
 func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
+	if o.shown != nil { // it ends as what it was, so that its document gives nothing back
+		var err error
+		if l, err = b.takeBack(o, l); err != nil {
+			return err
+		}
+	}
 	if l == nil || l.License != o.license {
 		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.release.Lease))
 		return nil
@@ -147,6 +156,9 @@ func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
 	switch {
 	case l.Live(): // the answer that told its holder of this generation was lost
 		l.Ended, l.EndedBy, l.Due = b.Now(), licensing.EndReleased, b.Now().Add(licensing.Remembered)
+		if end := l.Expires.Add(b.a.skew); o.shown != nil && end.After(l.Due) {
+			l.Due = end // known for as long as its document could be shown
+		}
 		o.answer.freeAt = l.Ended
 		return b.giveBack(o, l)
 	case l.EndedBy == licensing.EndForced && l.Charge > 0:

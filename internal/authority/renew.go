@@ -107,6 +107,12 @@ func (b *batch) renewAll(ops []*op) error {
 
 func (b *batch) renewOne(o *op) error {
 	l, r := o.answer.lease, o.renew
+	if o.shown != nil {
+		var err error
+		if l, err = b.takeBack(o, l); err != nil || o.answer.decision.Outcome != "" {
+			return err
+		}
+	}
 	if l == nil {
 		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", r.Lease))
 		return nil
@@ -119,6 +125,10 @@ func (b *batch) renewOne(o *op) error {
 	if d := b.mayRenew(o, p); d.Outcome != license.Allowed {
 		o.answer.decision = d
 		b.deny(o, l.Pool, l.Holder)
+		return nil
+	}
+	if refusal := b.doubt(p, l, r.Generation); refusal != nil {
+		o.refuse(refusal)
 		return nil
 	}
 	shown := licensing.Renewal{Generation: r.Generation, Nonce: r.Nonce}
@@ -159,6 +169,9 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	ahead := l.Renewed.After(b.Now())
 	l.Renewed = b.Now()
 	l.Asker.Caller = o.by.Of(l.Instance).After(l.Asker.Caller)
+	if l.Asker.Presented {
+		d = b.within(o, p, l, d)
+	}
 	if ahead || d.Expires.After(l.Expires) {
 		l.Expires = d.Expires
 	}

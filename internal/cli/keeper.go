@@ -151,12 +151,11 @@ func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
 		k.nonce = rand.Text()
 	}
 	renewed, err := k.server.renewSeat(ctx, k.seat, k.nonce, k.want.caller)
-	var p *problem
 	switch {
 	case err == nil:
 		k.nonce = ""
 		return renewed, nil
-	case !errors.As(err, &p) || (p.Code != "gone" && p.Code != "not_found"):
+	case !hasCode(err, "gone", "not_found"):
 		return renewed, err
 	}
 	k.nonce = ""

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -265,6 +266,7 @@ type renewal struct {
 	Generation int64  `json:"generation"`
 	Nonce      string `json:"nonce"`
 	For        int64  `json:"for,omitempty"`
+	Lease      string `json:"lease,omitempty"`
 	caller
 }
 
@@ -274,14 +276,28 @@ func (r renewal) call(id string) call {
 }
 
 // renewSeat renews a seat. The nonce stays the same until there is an answer, so that
-// the server knows a repetition from a copy.
+// the server knows a repetition from a copy. A server that does not know the seat is
+// shown its signed lease: it may have been restored.
 func (c *client) renewSeat(ctx context.Context, s seat, nonce string, by caller) (seat, error) {
-	a, err := c.do(ctx, renewal{Generation: s.Generation, Nonce: nonce, caller: by}.call(s.ID))
+	r := renewal{Generation: s.Generation, Nonce: nonce, caller: by}
+	a, err := c.do(ctx, r.call(s.ID))
+	if hasCode(err, "not_found", "gone") && s.Lease != "" {
+		r.Lease = s.Lease
+		if shown, refused := c.do(ctx, r.call(s.ID)); refused == nil {
+			a, err = shown, nil
+		}
+	}
 	if err != nil {
 		return s, err
 	}
 	renewed := s
 	return renewed, a.decode(&renewed)
+}
+
+// hasCode reports whether a server answered with one of the codes.
+func hasCode(err error, codes ...string) bool {
+	var p *problem
+	return errors.As(err, &p) && slices.Contains(codes, p.Code)
 }
 
 // releaseSeat gives a seat back; nonce is that of a renewal without an answer, or "".
@@ -291,9 +307,15 @@ func (c *client) releaseSeat(ctx context.Context, s seat, nonce string, by calle
 	if nonce != "" {
 		query.Set("nonce", nonce)
 	}
-	_, err := c.do(ctx, call{as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(s.ID), query: query})
-	var p *problem
-	if errors.As(err, &p) && (p.Code == "not_found" || p.Code == "gone") {
+	r := call{as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(s.ID), query: query}
+	_, err := c.do(ctx, r)
+	if hasCode(err, "not_found", "conflict") && s.Lease != "" {
+		query.Set("lease", s.Lease)
+		if _, refused := c.do(ctx, r); refused == nil {
+			return nil
+		}
+	}
+	if hasCode(err, "not_found", "gone") {
 		return nil // it is back already
 	}
 	if err != nil {

@@ -60,6 +60,7 @@ const (
 	LeaseEnded     = "lease.ended"
 	LeaseReclaimed = "lease.reclaimed"
 	LeaseForced    = "lease.forced"
+	LeasePresented = "lease.presented" // put back from its document: the record had lost it
 	LeaseBorrowed  = "lease.borrowed"
 	LeaseHeldOver  = "lease.held_over" // above the capacity, by overdraft or after a change
 	TicketQueued   = "ticket.queued"

@@ -38,11 +38,14 @@ type Asker struct {
 	Components map[string]string `json:"components,omitempty"` // name to hash
 	Device     string            `json:"device,omitempty"`     // thumbprint of its key
 	Caller                       // as last said; the instance only where the lease has none
+	// Presented is that the lease was put back from its document when the pool
+	// had no room for it: it is not extended before there is.
+	Presented bool `json:"presented,omitempty"`
 }
 
 // IsZero reports whether nothing was said of the asker.
 func (a Asker) IsZero() bool {
-	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{}
+	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented
 }
 
 // An Ending says how a lease ended.
@@ -111,6 +114,20 @@ func (t Terms) LeaseDates(p Pool, asked Span, now time.Time) LeaseDates {
 	return d
 }
 
+// Until returns d with no date of full function after end: units that were
+// promised until then, and are not promised for longer.
+func (d LeaseDates) Until(end time.Time) LeaseDates {
+	if !end.Before(d.Expires) {
+		return d
+	}
+	last, fallback := end.Unix(), d.Dates.Degraded-d.Expires.Unix()
+	for _, at := range []*int64{&d.Dates.Refresh[0], &d.Dates.Refresh[1], &d.Dates.Stale, &d.Dates.Due} {
+		*at = min(*at, last)
+	}
+	d.Expires, d.Dates.Degraded, d.Ends = end, last+fallback, true
+	return d
+}
+
 // Due returns when the unit of a lease with these dates is reclaimed, never
 // before every clock within skew has seen the lease expire; zero without end.
 func (d LeaseDates) Due(skew time.Duration) time.Time {
@@ -163,9 +180,34 @@ func (l Lease) Standing(r Renewal) Standing {
 	return RenewsCopy
 }
 
+// Behind reports whether a signed document of l is newer than what is known of
+// it, as after a loss. What was ended by force has ended.
+func (l Lease) Behind(doc *license.Lease) bool {
+	return doc.Generation > l.Generation && l.EndedBy != EndForced
+}
+
+// Adopt brings l up to its document, live until the document's end at least.
+func (l *Lease) Adopt(doc *license.Lease, skew time.Duration) {
+	l.Generation, l.Nonce = doc.Generation, doc.Nonce
+	l.Ended, l.EndedBy = time.Time{}, ""
+	if at := time.Unix(doc.IssuedAt, 0); at.After(l.Renewed) {
+		l.Renewed = at
+	}
+	if end := time.Unix(doc.Expires, 0); end.After(l.Expires) {
+		l.Expires = end
+	}
+	l.Due = l.Expires.Add(skew)
+}
+
 // CloneDenied is the decision for the copy that came second.
 func (l Lease) CloneDenied(r Renewal) license.Decision {
 	return deny(license.CodeClone, "lease.generation", "generation %d was shown, but another copy has renewed lease %s to generation %d", r.Generation, l.ID, l.Generation)
+}
+
+// HeldBy is the decision for who shows a document of a lease that l has taken the
+// place of: both are of one instance of a holder.
+func (l Lease) HeldBy(doc *license.Lease) license.Decision {
+	return deny(license.CodeClone, "lease.presented", "lease %s is shown, but the same instance of the holder has taken lease %s since", doc.Lease, l.ID)
 }
 
 // KeptDespiteClone is the decision for the one that goes on when a copy was seen.

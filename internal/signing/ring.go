@@ -29,6 +29,7 @@ type keys struct {
 	material Material
 	document []signer // by number
 	log      signer
+	verifier func() (*license.Verifier, error)
 }
 
 type signer struct {
@@ -52,6 +53,13 @@ func (r *Ring) Sealing() *SealingKey { return r.sealing }
 // Who signs meanwhile signs with either.
 func (r *Ring) Load(m Material) error {
 	k := &keys{material: m}
+	k.verifier = sync.OnceValues(func() (*license.Verifier, error) {
+		v, err := license.NewAuditor(m.RootSet.Documents)
+		if err != nil {
+			return nil, err
+		}
+		return v.WithKeySet(m.KeySet.Documents, 0) // its own date is in it
+	})
 	for _, key := range m.Keys {
 		if !key.Present() || !key.RetiredAt.IsZero() || key.Use == licensing.RootKey {
 			continue
@@ -184,6 +192,16 @@ func (r *Ring) KeySet(env licensing.Env) []string {
 		return k.material.KeySet.Documents
 	}
 	return nil
+}
+
+// Verifier returns what believes this environment's own documents: those that
+// programs would believe, too, under the root set and the key set in force.
+func (r *Ring) Verifier(env licensing.Env) (*license.Verifier, error) {
+	k, err := r.keys(env)
+	if err != nil {
+		return nil, err
+	}
+	return k.verifier()
 }
 
 // KeySetNumber returns the number of the key set in force.

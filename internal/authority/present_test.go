@@ -1,0 +1,433 @@
+package authority
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// backup returns the desk's database as it is now.
+func (d *desk) backup(t *testing.T) []byte {
+	t.Helper()
+	var archive bytes.Buffer
+	if _, err := d.Backup(t.Context(), access.System(testEnv, "test"), &archive); err != nil {
+		t.Fatal(err)
+	}
+	return archive.Bytes()
+}
+
+// rolledBack starts a server on a database of the same engine that is as it was
+// when the archive was written. Dir is the data folder.
+func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
+	t.Helper()
+	db := storetest.SQLite
+	if d.db.Shared() {
+		db = storetest.Postgres
+	}
+	to := db(t)
+	to.Now = d.clock.Now
+	c := Config{DB: to, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Boot: d.clock.boot}
+	if _, err := Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
+		t.Fatal(err)
+	}
+	c.Ring = signing.NewRing(d.ring.Sealing())
+	other := &desk{Authority: New(c), clock: d.clock, p: d.p}
+	t.Cleanup(other.Close)
+	if err := other.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d.clock.pass(time.Second)
+	return other
+}
+
+// keep renews what was granted, and with show presents its document.
+func (d *desk) keep(t *testing.T, g Granted, nonce string, show bool) (Granted, error) {
+	t.Helper()
+	r := RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: nonce}
+	if show {
+		r.Document = g.Document
+	}
+	return d.Renew(t.Context(), d.p, r)
+}
+
+// kept is keep that has to succeed.
+func (d *desk) kept(t *testing.T, g Granted, nonce string) Granted {
+	t.Helper()
+	again, err := d.keep(t, g, nonce, true)
+	if err != nil || again.Lease == nil || again.Lease.ID != g.Lease.ID || again.Lease.Generation != g.Lease.Generation+1 {
+		t.Fatalf("kept as %+v: %+v, %v", again.Lease, again.Decision, err)
+	}
+	return again
+}
+
+func (d *desk) wantError(t *testing.T, code licensing.Code, err error) {
+	t.Helper()
+	if licensing.CodeOf(err) != code {
+		t.Errorf("%v, want %s", err, code)
+	}
+}
+
+// TestHoldersTakeTheirLeasesBack restores a backup that is older than leases
+// and renewals: their holders go on, nobody new is served before the fence falls.
+func TestHoldersTakeTheirLeasesBack(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		known, machineAt := before.acquire(t, ask("seats", 1)), machine(1)
+		archive := before.backup(t)
+		known = before.kept(t, known, "nonce-0001")
+		known = before.kept(t, known, "nonce-0002")
+		fresh := before.acquire(t, ask("seats", 2))
+		released := before.acquire(t, ask("seats", 3))
+		activated := before.acquire(t, machineAt)
+		d := before.rolledBack(t, archive, t.TempDir())
+
+		for _, g := range []Granted{known, fresh, activated} {
+			_, err := d.keep(t, g, "nonce-0003", false)
+			d.wantError(t, licensing.NotFound, err)
+		}
+		anew := ask("seats", 1)
+		anew.RequestID = "request-anew"
+		_, err := d.Acquire(t.Context(), d.p, anew)
+		d.wantError(t, licensing.Unavailable, err) // it may have been released, for all that is known
+		_, err = d.Acquire(t.Context(), d.p, ask("seats", 4))
+		d.wantError(t, licensing.Unavailable, err)
+
+		again := d.kept(t, fresh, "nonce-0004")
+		known = d.kept(t, known, "nonce-0005")
+		if l := d.acquire(t, anew).Lease; l == nil || l.ID != known.Lease.ID { // now it is in use for certain
+			t.Errorf("who has renewed asks anew: %+v", l)
+		} else {
+			known.Lease.Generation, known.Document = l.Generation, ""
+		}
+		activated = d.kept(t, activated, "nonce-0006")
+		if same, err := d.keep(t, fresh, "nonce-0004", true); err != nil || same.Lease.Generation != again.Lease.Generation {
+			t.Errorf("its answer was lost: %+v, %v", same.Decision, err)
+		}
+		if copied, err := d.keep(t, fresh, "nonce-of-a-copy", true); err != nil || copied.Decision.Code != license.CodeClone {
+			t.Errorf("a copy of the cache shows the same document: %+v, %v", copied.Decision, err)
+		}
+		if counter, charged, live := d.held(t, "seats"); counter != 2 || charged != 2 || live != 2 {
+			t.Errorf("%d held, %d charged by %d leases", counter, charged, live)
+		}
+		if l := d.acquire(t, machineAt).Lease; l.ID != activated.Lease.ID {
+			t.Errorf("the machine is not known by its components: %s", l.ID)
+		}
+
+		gone := ReleaseRequest{Lease: released.Lease.ID, Generation: released.Lease.Generation}
+		_, err = d.Release(t.Context(), d.p, gone)
+		d.wantError(t, licensing.NotFound, err)
+		gone.Document = released.Document
+		for range 2 {
+			if freed, err := d.Release(t.Context(), d.p, gone); err != nil || freed.FreeAt.After(d.clock.Now()) {
+				t.Errorf("released with its document: %+v, %v", freed, err)
+			}
+		}
+		_, err = d.keep(t, released, "nonce-0007", true)
+		d.wantError(t, licensing.Gone, err)
+
+		var events []presentedEvent
+		if d.logged(t, licensing.LeasePresented, &events); len(events) != 4 || events[0].Document == "" || events[0].Epoch != 1 || events[0].Beyond {
+			t.Errorf("%+v", events)
+		}
+		for d.clock.pass(0); d.clock.Now().Before(d.fencedSince(testEnv).Add(26 * time.Hour)); d.clock.pass(time.Hour) {
+			known = d.kept(t, known, "nonce-of-"+fmt.Sprint(known.Lease.Generation))
+		}
+		if g := d.acquire(t, ask("seats", 5)); g.Lease == nil {
+			t.Errorf("after the fence: %+v", g.Decision)
+		}
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err = d.keep(t, fresh, "nonce-0008", true)
+		d.wantError(t, licensing.Gone, err)
+	})
+}
+
+// TestOnlyTheDocumentOfTheLeaseIsBelieved: another license's, another lease's,
+// another server's, and none without a fence.
+func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		archive := before.backup(t)
+		one, two := before.acquire(t, ask("seats", 1)), before.acquire(t, ask("seats", 2))
+		d := before.rolledBack(t, archive, t.TempDir())
+		for name, r := range map[string]RenewalRequest{
+			"another lease's":      {Lease: one.Lease.ID, Generation: 1, Document: two.Document},
+			"another generation's": {Lease: one.Lease.ID, Generation: 2, Document: one.Document},
+			"a changed one":        {Lease: one.Lease.ID, Generation: 1, Document: one.Document[:len(one.Document)-4] + "AAAA"},
+			"none":                 {Lease: one.Lease.ID, Generation: 1, Document: "document"},
+		} {
+			if _, err := d.Renew(t.Context(), d.p, r); licensing.CodeOf(err) != licensing.Invalid {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		other := d.p
+		other.License = "lic_other"
+		_, err := d.Renew(t.Context(), other, RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: one.Document})
+		d.wantError(t, licensing.Invalid, err)
+		if _, err := before.Renew(t.Context(), d.p, RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: "document"}); err != nil {
+			t.Errorf("without a fence nobody looks at it: %v", err)
+		}
+	})
+}
+
+// TestWhatFindsNoRoomIsKeptToItsEnd: the record has a lease that was released
+// since, and its unit went to another. Both are in the pool now; the second is
+// not extended before the first has ended.
+func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		first := before.acquire(t, ask("queue", 1))
+		archive := before.backup(t)
+		before.clock.pass(10 * time.Minute)
+		if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		second := before.acquire(t, ask("queue", 2))
+		d := before.rolledBack(t, archive, t.TempDir())
+		ends := second.Lease.Expires
+		d.clock.pass(time.Minute)
+		second = d.kept(t, second, "nonce-0001")
+		if counter, _, live := d.held(t, "queue"); counter != 2 || live != 2 || !second.Lease.Expires.Equal(ends) || second.Decision.NextAt != ends.Unix() {
+			t.Errorf("%d held by %d leases; the one put back ends at %v, and ended at %v: %+v", counter, live, second.Lease.Expires, ends, second.Decision)
+		}
+		d.clock.pass(4 * time.Minute)
+		if second = d.kept(t, second, "nonce-0002"); !second.Lease.Expires.Equal(ends) {
+			t.Errorf("extended to %v while the pool holds 2 of 1", second.Lease.Expires)
+		}
+		d.clock.pass(first.Lease.Expires.Add(d.skew).Sub(d.clock.Now()))
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if second = d.kept(t, second, "nonce-0003"); !second.Lease.Expires.After(ends) {
+			t.Errorf("not extended once there is room: %v", second.Lease.Expires)
+		}
+		for n, again := 0, first; n < 2; n++ { // who released shows the old document all the same
+			_, err := d.keep(t, again, "nonce-0004", true)
+			d.wantError(t, licensing.Gone, err)
+		}
+	})
+}
+
+// TestNobodySharesWhatMayBeOver: another instance of a holder shares its unit
+// once that is known to be in use.
+func TestNobodySharesWhatMayBeOver(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		g := before.acquire(t, ask("shared", 1))
+		d := before.rolledBack(t, before.backup(t), t.TempDir())
+		other := ask("shared", 2)
+		other.Holder = ask("shared", 1).Holder
+		_, err := d.Acquire(t.Context(), d.p, other)
+		d.wantError(t, licensing.Unavailable, err)
+		d.kept(t, g, "nonce-0001")
+		if shared := d.acquire(t, other); shared.Lease == nil || shared.Lease.Charge != 0 {
+			t.Errorf("after a renewal: %+v", shared.Decision)
+		}
+	})
+}
+
+// TestTheQueueWaitsForTheFence: no place becomes an offer, and no offer a lease.
+func TestTheQueueWaitsForTheFence(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		g := before.acquire(t, ask("queue", 1))
+		before.acquire(t, ask("queue", 2))
+		before.acquire(t, ask("queue", 3))
+		if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		archive := before.backup(t)
+		got := before.acquire(t, ask("queue", 2)) // claims its offer
+		d := before.rolledBack(t, archive, t.TempDir())
+		_, err := d.Acquire(t.Context(), d.p, ask("queue", 2))
+		d.wantError(t, licensing.Unavailable, err)
+		for range 3 {
+			d.clock.pass(15 * time.Second)
+			if q := d.acquire(t, ask("queue", 3)); q.Ticket == nil || !q.Ticket.Offered.IsZero() {
+				t.Fatalf("the next in the queue: %+v", q)
+			}
+		}
+		got = d.kept(t, got, "nonce-0001")
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: got.Lease.ID, Generation: got.Lease.Generation}); err != nil {
+			t.Fatal(err)
+		}
+		for until := d.fencedSince(testEnv).Add(17*time.Minute + d.skew); d.clock.Now().Before(until); d.clock.pass(20 * time.Second) {
+			if q := d.acquire(t, ask("queue", 3)); q.Ticket == nil && d.clock.Now().Before(until.Add(-time.Minute)) {
+				t.Fatalf("granted behind the fence: %+v", q)
+			}
+		}
+		if q := d.acquire(t, ask("queue", 3)); q.Lease == nil {
+			t.Errorf("after the fence: %+v", q)
+		}
+	})
+}
+
+// A tenant is an honest holder: it uses its unit while its document allows, and
+// renews until it releases.
+type tenant struct {
+	ask   AcquireRequest
+	has   Granted
+	until time.Time
+	round int
+}
+
+func (h *tenant) holds(now time.Time) bool { return h.has.Lease != nil && now.Before(h.until) }
+
+func (h *tenant) take(g Granted) {
+	if h.has = g; g.Lease != nil {
+		h.until = g.Lease.Expires
+	}
+}
+
+// TestNoRollbackOversells rolls the database back to random moments while
+// honest holders come, renew, lose answers and go: what they use at once is
+// never more than the pool has, and who shows a document in force keeps it.
+func TestNoRollbackOversells(t *testing.T) {
+	for _, pool := range []string{"queue", "over", "shared", "users"} {
+		t.Run(pool, func(t *testing.T) {
+			each(t, func(t *testing.T, d *desk) {
+				seed := rand.Uint64()
+				t.Logf("seed %d", seed)
+				(&street{desk: d, t: t, pool: pool, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1))}).run()
+			})
+		})
+	}
+}
+
+// A street is tenants of one pool.
+type street struct {
+	*desk
+	t        *testing.T
+	pool     string
+	dir      string
+	random   *rand.Rand
+	archives [][]byte
+	tenants  []*tenant
+}
+
+func (s *street) run() {
+	rule := testPlan().Pools[s.pool]
+	for n := range 2*int(rule.Limit()) + 1 {
+		q := ask(s.pool, n)
+		if s.pool == "shared" {
+			q.Holder.ID = fmt.Sprint("holder-", n/2)
+		}
+		s.tenants = append(s.tenants, &tenant{ask: q})
+	}
+	s.archives = append(s.archives, s.backup(s.t))
+	rollbacks := 4
+	if s.db.Shared() {
+		rollbacks = 1 // making a database takes its time
+	}
+	for range rollbacks {
+		for range 40 {
+			s.step()
+		}
+		archive := s.archives[s.random.IntN(len(s.archives))]
+		s.desk = s.rolledBack(s.t, archive, s.dir)
+		s.settle()
+		s.archives = append(s.archives, s.backup(s.t))
+	}
+	s.clock.pass(rule.Fence(testPlan().Documents, s.fencedSince(testEnv), s.skew).Sub(s.clock.Now()))
+	if err := s.Sweep(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.check()
+	if counter, _, _ := s.held(s.t, s.pool); counter > rule.Limit() {
+		s.t.Errorf("%d held of %d when the fence has fallen", counter, rule.Limit())
+	}
+}
+
+// settle lets every tenant renew after a rollback, some sooner than others.
+func (s *street) settle() {
+	for _, n := range s.random.Perm(len(s.tenants)) {
+		if h := s.tenants[n]; h.holds(s.clock.Now()) && s.random.IntN(4) > 0 {
+			s.renew(h)
+			s.check()
+		}
+	}
+}
+
+func (s *street) step() {
+	h := s.tenants[s.random.IntN(len(s.tenants))]
+	switch k := s.random.IntN(20); {
+	case k == 0:
+		s.archives = append(s.archives, s.backup(s.t))
+	case k < 4:
+		s.clock.pass(time.Duration(s.random.Int64N(int64(4 * time.Minute))))
+	case h.holds(s.clock.Now()) && k < 10:
+		s.release(h)
+	case h.holds(s.clock.Now()):
+		s.renew(h)
+	default:
+		s.enter(h)
+	}
+	s.check()
+}
+
+func (s *street) enter(h *tenant) {
+	h.round++
+	q := h.ask
+	q.RequestID = fmt.Sprint(q.RequestID, "-", h.round, "-", s.random.Uint64())
+	g, err := s.Acquire(s.t.Context(), s.p, q)
+	switch {
+	case licensing.CodeOf(err) == licensing.Unavailable:
+	case err != nil:
+		s.t.Fatalf("%s enters: %v", q.Holder.ID, err)
+	case g.Ticket != nil:
+		if _, err := s.Withdraw(s.t.Context(), s.p, g.Ticket.ID); err != nil {
+			s.t.Fatal(err)
+		}
+	default:
+		h.take(g)
+	}
+}
+
+func (s *street) renew(h *tenant) {
+	h.round++
+	nonce := fmt.Sprintf("nonce-%06d-%d", h.round, s.random.Uint64())
+	tries := 1
+	if s.random.IntN(5) == 0 {
+		tries = 2 // the first answer is lost
+	}
+	for range tries {
+		g, err := s.keep(s.t, h.has, nonce, false)
+		if c := licensing.CodeOf(err); err != nil && (c == licensing.NotFound || c == licensing.Gone) {
+			g, err = s.keep(s.t, h.has, nonce, true)
+		}
+		if err != nil || g.Decision.Outcome != license.Allowed {
+			s.t.Fatalf("%s shows a document in force until %v at %v, and is told %+v, %v", h.ask.Holder.ID, h.until, s.clock.Now(), g.Decision, err)
+		}
+		if tries--; tries == 0 {
+			h.take(g)
+		}
+	}
+}
+
+func (s *street) release(h *tenant) {
+	r := ReleaseRequest{Lease: h.has.Lease.ID, Generation: h.has.Lease.Generation, Document: h.has.Document}
+	if _, err := s.Release(s.t.Context(), s.p, r); err != nil {
+		s.t.Fatalf("%s releases: %v", h.ask.Holder.ID, err)
+	}
+	h.has = Granted{}
+}
+
+// check holds what is in use against what the pool has.
+func (s *street) check() {
+	s.t.Helper()
+	used, sharing := int64(0), map[string]bool{}
+	for _, h := range s.tenants {
+		if !h.holds(s.clock.Now()) || sharing[h.ask.Holder.ID] {
+			continue
+		}
+		used++
+		sharing[h.ask.Holder.ID] = s.pool == "shared"
+	}
+	if limit := testPlan().Pools[s.pool].Limit(); used > limit {
+		s.t.Fatalf("%d units of %d are in use", used, limit)
+	}
+}
