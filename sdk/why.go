@@ -139,7 +139,7 @@ func (e Explanation) String() string {
 		line("failure", "%s", e.Failure)
 	}
 	if e.Usage > 0 {
-		line("usage", "%d of the events recorded are not sent yet", e.Usage)
+		line("usage", "recorded and not sent yet: %d", e.Usage)
 	}
 	return b.String()
 }

@@ -98,8 +98,12 @@ func (c *cli) printSeat(a answer) error {
 	if err := errors.Join(readRecord(a.body, &r), a.decode(&granted)); err != nil {
 		return err
 	}
-	if ends := granted.dates().Expires; ends > 0 {
-		r["until"] = timeText(ends) + ", unless it is renewed"
+	switch dates := granted.dates(); {
+	case dates.Expires == 0:
+	case dates.Instance == "": // a lease without end belongs to the holder, whatever instance runs
+		r["until"] = "it is released; the signed copy lasts until " + timeText(dates.Expires)
+	default:
+		r["until"] = timeText(dates.Expires) + ", unless it is renewed"
 	}
 	c.printFields(r,
 		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"}, column{head: "UNTIL", path: "until"},

@@ -21,7 +21,7 @@ func (c *cli) confirm(yes bool, question string) error {
 		return nil
 	}
 	if err != nil {
-		return exitf(exitUsage, "reading the answer: %w", err)
+		return exitf(exitUsage, "nobody answers (%w): repeat with --yes to do it", err)
 	}
 	return exitf(exitFailed, "nothing was done")
 }

@@ -74,7 +74,7 @@ type holder struct {
 	Components map[string]string `json:"components,omitempty"`
 }
 
-// UnmarshalFlag reads KIND:ID, or an ID whose kind is user.
+// Set reads KIND:ID, or an ID whose kind is user.
 func (h *holder) Set(text string) error {
 	kind, id, found := strings.Cut(text, ":")
 	if !found {
@@ -135,8 +135,9 @@ type seat struct {
 // leaseDates are the dates in a lease document that tell when to renew. They
 // pace renewals only; nothing is believed because of them.
 type leaseDates struct {
-	Refresh [2]int64 `json:"refresh"`
-	Expires int64    `json:"exp"`
+	Refresh  [2]int64 `json:"refresh"`
+	Expires  int64    `json:"exp"`
+	Instance string   `json:"instance"`
 }
 
 // dates reads the dates without verifying the document.
