@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -78,6 +80,30 @@ func (s *server) auditRoutes() {
 			return done(s.Authority.EraseLogPayload(ctx, p, in.Index, in.Reason))
 		})
 	s.logRoute()
+	s.reconcileRoute()
+}
+
+// reconcileRoute compares rows with the log, which takes as long as reading all of both.
+func (s *server) reconcileRoute() {
+	r := route{
+		ID: "reconcile-log", Method: http.MethodGet, Path: "/v1/audit/reconciliation", Tag: "audit", Permission: access.AuditRead, Held: true,
+		Summary:     "Hold leases and licenses against the log",
+		Description: "Of one moment: each live lease has an entry that begins it and none that ends it, each such entry has its lease, and each license is as its last change left it. Renewals are not logged, so dates of leases are not compared. It can take minutes for a large log.",
+	}
+	s.declare(r)
+	op := s.operation(r)
+	schema := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[audit.Reconciliation](), true, "Reconciliation")
+	op.Responses["200"] = &huma.Response{Description: "What was compared, and what does not agree", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	s.huma.OpenAPI().AddOperation(&op)
+	s.mux.Handle(r.pattern(), s.guard(s.declared[r.pattern()], func(w http.ResponseWriter, req *http.Request) {
+		s.pour(w, req, "application/json", func(c *call) error {
+			result, err := s.Authority.ReconcileLog(req.Context(), c.principal)
+			if err != nil {
+				return err
+			}
+			return json.NewEncoder(c).Encode(result)
+		})
+	}))
 }
 
 // logRoute registers the whole log as a stream of lines.

@@ -18,6 +18,11 @@ func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
 	owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
 	d.check(d.authority.Sequence(t.Context()))
+	var rows audit.Reconciliation
+	d.as(owner, http.StatusOK, "GET", "/v1/audit/reconciliation", nil, &rows)
+	if rows.Licenses != 1 || !rows.Agrees() {
+		t.Errorf("%+v", rows)
+	}
 	var page struct{ Items []struct{ Index int64 } }
 	d.as(owner, http.StatusOK, "GET", "/v1/audit?limit=3", nil, &page)
 	if len(page.Items) != 3 {

@@ -39,6 +39,9 @@ type Backup struct {
 	BackupHead
 	Chunks []BackupChunk   `json:"chunks"`
 	Heads  []BackupLogHead `json:"heads"`
+	// Mismatches are what restoring found in its rows that the log does not bear
+	// out, by environment. They are no reason to be without them.
+	Mismatches map[licensing.Env][]audit.Mismatch `json:"mismatches,omitempty"`
 }
 
 // BackupHead is what has to be known before the tables are read.

@@ -210,9 +210,7 @@ func (c *change) beginAgain(ctx context.Context, set ClockSetBack) (moved []lice
 		if err := c.UpdateLicense(ctx, l); err != nil {
 			return nil, err
 		}
-		about := aboutLicense(l)
-		about.Env = k.Env
-		if err := c.note(licensing.LicenseStarted, about, startedEvent{l.Start, l.End}); err != nil {
+		if err := c.noteLicense(licensing.LicenseStarted, l, startedEvent{l.Start, l.End}); err != nil {
 			return nil, err
 		}
 		moved = append(moved, l.ID)

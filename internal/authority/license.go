@@ -103,7 +103,7 @@ func (i *issuing) issue(ctx context.Context, req IssueRequest) (Issued, error) {
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{License: l, Key: key}, i.note(licensing.LicenseIssued, aboutLicense(l), l)
+	return Issued{License: l, Key: key}, i.noteLicense(licensing.LicenseIssued, l, l)
 }
 
 // grant stores the license that req asks for, without a key.
@@ -308,5 +308,5 @@ func (c *change) storeLicense(ctx context.Context, l licensing.License, kind str
 	if err := c.UpdateLicense(ctx, l); err != nil {
 		return l, err
 	}
-	return l, c.note(kind, aboutLicense(l), data)
+	return l, c.noteLicense(kind, l, data)
 }

@@ -168,7 +168,7 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (acces
 	if err := i.insertKey(ctx, l, key, digest); err != nil {
 		return digest, err
 	}
-	return digest, i.note(licensing.LicenseImported, aboutLicense(l), l)
+	return digest, i.noteLicense(licensing.LicenseImported, l, l)
 }
 
 func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {

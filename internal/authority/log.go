@@ -325,11 +325,8 @@ func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writ
 
 // wholeLog runs fn on one snapshot of the log, for those who may see all of it.
 func (a *Authority) wholeLog(ctx context.Context, p access.Principal, fn func(audit.Log) error) error {
-	if err := require(p, access.AuditRead); err != nil {
+	if err := requireWholeLog(p); err != nil {
 		return err
-	}
-	if p.Customer != "" || p.Product != "" {
-		return licensing.Errorf(licensing.Forbidden, "the whole log is for those who may see every customer and product")
 	}
 	if err := a.Sequence(ctx); err != nil {
 		return err
@@ -345,6 +342,16 @@ func (a *Authority) wholeLog(ctx context.Context, p access.Principal, fn func(au
 		}
 		return fn(audit.Log{Key: head.Key, Head: head.Signed, Tile: tileReader(ctx, tx, p.Env), Strays: strays, Rows: placedRows(ctx, tx, p.Env)})
 	})
+}
+
+func requireWholeLog(p access.Principal) error {
+	if err := require(p, access.AuditRead); err != nil {
+		return err
+	}
+	if p.Customer != "" || p.Product != "" {
+		return licensing.Errorf(licensing.Forbidden, "the whole log is for those who may see every customer and product")
+	}
+	return nil
 }
 
 func placedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(audit.PlacedRow, error) bool) {

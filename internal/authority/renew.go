@@ -186,7 +186,13 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	if !borrowed {
 		return nil
 	}
-	return b.record(o, l, licensing.LeaseBorrowed, beganAs(l))
+	return b.record(o, l, licensing.LeaseBorrowed, prolongEvent{beganAs(l), true})
+}
+
+// A prolongEvent says of a lease in force that it was borrowed.
+type prolongEvent struct {
+	beginEvent
+	Renewed bool `json:"renewed"`
 }
 
 // clone refuses the copy and remembers to tell the one that goes on.

@@ -82,6 +82,16 @@ func (c *change) restore(ctx context.Context, in *backupReader, epoch int64) (Ba
 		if err := verifyRestored(ctx, c.Tx, b, env); err != nil {
 			return Backup{}, err
 		}
+		rows, err := reconcile(ctx, c.Tx, env)
+		if err != nil {
+			return Backup{}, err
+		}
+		if !rows.Agrees() {
+			if b.Mismatches == nil {
+				b.Mismatches = map[licensing.Env][]audit.Mismatch{}
+			}
+			b.Mismatches[env] = rows.Mismatches
+		}
 		reasons[env] = "restored from a backup of " + b.At.UTC().Format("2006-01-02T15:04:05Z")
 	}
 	if err := c.fence(ctx, licensing.BackupRestored, b.Epoch, epoch, reasons); err != nil {

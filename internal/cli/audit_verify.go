@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"io"
+	"net/http"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -19,7 +23,14 @@ func (c *cli) auditVerifyCommand() *cobra.Command {
 		Long: `Verify reads the whole log, from the server or from an export, rebuilds its tree on
 this machine and compares it with the signed head. It names every entry that does
 not fit. A log that was cut off at its end is only noticed against a head that
-somebody kept: give one with --head. Exit status 4: the log was tampered with.`,
+somebody kept: give one with --head.
+
+Of a server it also holds the rows against the log: every live lease has an entry
+that begins it and none that ends it, every such entry has its lease, and every license
+is as its last change left it. Each mismatch names the row and the entry. An export
+holds no rows; restore compares those of a backup.
+
+Exit status 4: the log was tampered with, or the rows were.`,
 		Example: `  copyhold audit verify
   copyhold audit verify log.jsonl --head kept-head.txt --key 'example.com/log+7f2a+AbCd'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -40,7 +51,17 @@ somebody kept: give one with --head. Exit status 4: the log was tampered with.`,
 				return err
 			}
 			defer in.Close()
-			return c.verifyLog(in, key, heads)
+			log, err := c.verifyLog(in, key, heads)
+			if err != nil {
+				return err
+			}
+			verified := verifiedLog{Report: log}
+			if len(args) == 0 {
+				if verified.Rows, err = c.reconcile(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			return c.printVerifiedLog(verified)
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the log's verifier key as you know it; default the one the log names")
@@ -48,10 +69,10 @@ somebody kept: give one with --head. Exit status 4: the log was tampered with.`,
 	return cmd
 }
 
-func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) error {
+func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) (audit.Report, error) {
 	log, err := audit.OpenExport(in)
 	if err != nil {
-		return exitf(exitTampered, "%w", err)
+		return audit.Report{}, exitf(exitTampered, "%w", err)
 	}
 	if key != "" {
 		log.Key = key
@@ -60,38 +81,77 @@ func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) error {
 	for _, name := range headFiles {
 		text, err := os.ReadFile(name)
 		if err != nil {
-			return exitf(exitUsage, "%w", err)
+			return audit.Report{}, exitf(exitUsage, "%w", err)
 		}
 		head, err := audit.OpenHead(string(text), log.Key)
 		if err != nil {
-			return exitf(exitTampered, "%s: %w", name, err)
+			return audit.Report{}, exitf(exitTampered, "%s: %w", name, err)
 		}
 		outside = append(outside, head)
 	}
-	report, err := audit.Verify(log, outside...)
-	if err != nil {
-		return err
-	}
-	return c.printReport(report)
+	return audit.Verify(log, outside...)
 }
 
-func (c *cli) printReport(report audit.Report) error {
+// A verifiedLog is what was found in a log, and in the rows beside it if there were any.
+type verifiedLog struct {
+	audit.Report
+	Rows *audit.Reconciliation `json:"reconciliation,omitempty"`
+}
+
+// reconcile asks the server to hold its rows against its log.
+func (c *cli) reconcile(ctx context.Context) (*audit.Reconciliation, error) {
+	server, err := c.client(byToken)
+	if err != nil {
+		return nil, err
+	}
+	in, err := server.stream(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/audit/reconciliation"})
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	var rows audit.Reconciliation
+	if err := json.NewDecoder(in).Decode(&rows); err != nil {
+		return nil, fmt.Errorf("reading the reconciliation: %w", err)
+	}
+	return &rows, nil
+}
+
+func (c *cli) printVerifiedLog(v verifiedLog) error {
 	if c.asJSON() {
-		if err := c.printJSON(report); err != nil {
+		if err := c.printJSON(v); err != nil {
 			return err
 		}
 	} else {
-		c.printf("%s\n%s in %s, root %s", report.Origin, licensing.Counted(report.Size, "entry"), licensing.Counted(report.Rows, "row"), report.Root)
-		if report.Erased > 0 {
-			c.printf(", %d erased", report.Erased)
+		c.printf("%s\n%s in %s, root %s", v.Origin, licensing.Counted(v.Size, "entry"), licensing.Counted(v.Report.Rows, "row"), v.Root)
+		if v.Erased > 0 {
+			c.printf(", %d erased", v.Erased)
 		}
 		c.printf("\n")
-		for _, f := range report.Findings {
+		for _, f := range v.Findings {
 			c.printf("  %s\n", f)
 		}
+		c.printReconciliation(v.Rows)
 	}
-	if !report.Whole() {
+	switch {
+	case !v.Whole():
 		return exitf(exitTampered, "the log was tampered with")
+	case v.Rows != nil && !v.Rows.Agrees():
+		return exitf(exitTampered, "rows are not as the log says")
 	}
 	return c.done(nil, "%s", c.tint("ok"))
+}
+
+// printReconciliation says what was compared; nil is nothing.
+func (c *cli) printReconciliation(r *audit.Reconciliation) {
+	if r == nil {
+		return
+	}
+	c.printf("%s and %s held against %s", licensing.Counted(r.Leases, "live lease"), licensing.Counted(r.Licenses, "license"), licensing.Counted(r.Entries, "entry"))
+	if r.Unknown > 0 {
+		c.printf(", %d not: what they would be held against was erased", r.Unknown)
+	}
+	c.printf("\n")
+	for _, m := range r.Mismatches {
+		c.printf("  %s\n", m)
+	}
 }

@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -182,5 +184,13 @@ func (c *cli) printBackup(b authority.Backup) error {
 	},
 		column{head: "DEPLOYMENT", path: "deployment"}, column{head: "TAKEN", path: "at"}, column{head: "FROM", path: "engine"},
 		column{head: "ROWS", path: "rows"}, column{head: "SIZE", path: "size"})
+	for _, env := range slices.Sorted(maps.Keys(b.Mismatches)) {
+		for _, m := range b.Mismatches[env] {
+			c.printf("  %s: %s\n", env, m)
+		}
+	}
+	if len(b.Mismatches) > 0 {
+		return c.done(nil, "%s: rows in it are not as its log says", c.tint("warning"))
+	}
 	return c.done(nil, "%s", c.tint("ok"))
 }

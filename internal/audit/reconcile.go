@@ -1,0 +1,402 @@
+package audit
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"strconv"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// Rows is what is stored beside the log, of the same moment. Each sequence can
+// be read again from its start.
+type Rows struct {
+	Log      iter.Seq2[PlacedRow, error] // in order; rows that wait for their place come last, First below zero
+	Leases   iter.Seq2[licensing.Lease, error]
+	Licenses iter.Seq2[licensing.License, error]
+	Count    int64                            // of leases and licenses, about
+	Entry    func(index int64) (Entry, error) // an entry again, to name it
+	// Ended returns what became of a lease that is not live, "" if there is no row.
+	Ended func(licensing.LeaseID) (string, error)
+	// Hash is a keyed hash: nobody may know beforehand which texts share a value.
+	Hash func(string) uint64
+}
+
+// A Mismatch is a row that the log does not bear out, or an entry that no row does.
+type Mismatch struct {
+	Row   string `json:"row,omitempty"` // id of a lease or license
+	Entry int64  `json:"entry"`         // index; -1 none, or one that waits for its place
+	What  string `json:"what"`
+}
+
+// String names the row and the entry.
+func (m Mismatch) String() string {
+	switch {
+	case m.Entry < 0:
+		return m.Row + ": " + m.What
+	case m.Row == "":
+		return "entry " + strconv.FormatInt(m.Entry, 10) + ": " + m.What
+	}
+	return m.Row + ", entry " + strconv.FormatInt(m.Entry, 10) + ": " + m.What
+}
+
+// A Reconciliation says what was compared, and what does not agree.
+type Reconciliation struct {
+	Entries    int64      `json:"entries"`    // read
+	Leases     int64      `json:"leases"`     // live rows, each held against the entry that begins it
+	Licenses   int64      `json:"licenses"`   // rows, each held against its last change
+	Unknown    int64      `json:"unknown"`    // rows whose entries were erased or say too little
+	Mismatches []Mismatch `json:"mismatches"` // at most 100
+}
+
+// Agrees reports whether nothing was found.
+func (r Reconciliation) Agrees() bool { return len(r.Mismatches) == 0 }
+
+// passKeys bounds how many leases and licenses one pass over the log follows, at
+// about a hundred bytes each.
+const passKeys = 1_000_000
+
+// Reconcile compares rows with the log that explains them: each live lease with
+// an entry that begins it and none that ends it, each such entry with a row, and
+// each license with how its last change left it. What the log does not hold, as
+// renewals, is not compared. An error means that reading failed.
+func Reconcile(r Rows) (Reconciliation, error) {
+	passes := uint64(r.Count/passKeys) + 1
+	total := Reconciliation{Mismatches: []Mismatch{}}
+	for pass := range passes {
+		c := &reconciler{rows: r, pass: pass, passes: passes, result: &total,
+			leases: map[uint64]begun{}, licenses: map[uint64]stood{}, erased: map[uint64]bool{}}
+		total.Entries = 0
+		if err := c.run(); err != nil {
+			return Reconciliation{}, err
+		}
+	}
+	return total, nil
+}
+
+// begun is a lease that the log has begun and not ended.
+type begun struct {
+	index int64
+	what  uint64 // hash of what a row can be held against
+	ended bool   // the other way round: two servers' entries can change places
+}
+
+// stood is how the last change left a license, by its seq: in the log two changes
+// of one moment can change places.
+type stood struct {
+	index          int64
+	epoch, counter int64
+	what           uint64 // hash of its digest
+	unknown        bool   // an entry does not say how it left the license
+}
+
+type reconciler struct {
+	rows         Rows
+	pass, passes uint64
+	result       *Reconciliation
+	leases       map[uint64]begun
+	licenses     map[uint64]stood
+	erased       map[uint64]bool // pools of licenses with entries about leases that name none any more
+}
+
+func (c *reconciler) run() error {
+	for row, err := range c.rows.Log {
+		if err != nil {
+			return fmt.Errorf("reading log rows: %w", err)
+		}
+		if err := c.row(row); err != nil {
+			return err
+		}
+	}
+	if err := c.compareLeases(); err != nil {
+		return err
+	}
+	if err := c.unrowed(); err != nil {
+		return err
+	}
+	return c.compareLicenses()
+}
+
+func (c *reconciler) find(m Mismatch) {
+	if len(c.result.Mismatches) < maxFindings {
+		c.result.Mismatches = append(c.result.Mismatches, m)
+	}
+}
+
+// mine reports whether this pass follows what has a key.
+func (c *reconciler) mine(key uint64) bool { return key%c.passes == c.pass }
+
+// row follows the entries of a row; verification names one that is damaged.
+func (c *reconciler) row(row PlacedRow) error {
+	entries, err := ReadRow(row.Body)
+	if err != nil {
+		return nil //nolint:nilerr // Verify finds it
+	}
+	for i, e := range entries {
+		index := row.First + int64(i)
+		if row.First < 0 {
+			index = -1
+		}
+		leaf, err := e.Fields()
+		if err != nil {
+			continue
+		}
+		c.result.Entries++
+		switch kind := kindOf(leaf.Type); kind {
+		case leaseBegins, leaseEnds:
+			c.lease(kind, index, leaf, e)
+		case licenseStands:
+			c.license(index, leaf, e)
+		}
+	}
+	return nil
+}
+
+type entryKind int
+
+const (
+	other entryKind = iota
+	leaseBegins
+	leaseEnds
+	licenseStands
+)
+
+func kindOf(name string) entryKind {
+	switch name {
+	case licensing.LeaseBegun, licensing.LeaseBorrowed:
+		return leaseBegins
+	case licensing.LeaseEnded, licensing.LeaseReclaimed, licensing.LeaseForced:
+		return leaseEnds
+	case licensing.LicenseIssued, licensing.LicenseImported, licensing.LicenseStarted, licensing.LicenseChanged, licensing.LicenseScheduled,
+		licensing.LicenseMoved, licensing.LicenseExtended, licensing.LicenseRenewed, licensing.LicenseSuspended, licensing.LicenseReinstated,
+		licensing.LicenseRevoked, licensing.LicenseTransferred:
+		return licenseStands
+	}
+	return other
+}
+
+func (c *reconciler) poolKey(license, pool string) uint64 {
+	return c.rows.Hash(license + "\x00" + pool)
+}
+
+// standing is what row and entry both say of a lease.
+func (c *reconciler) standing(license, pool, holder string, units int64) uint64 {
+	return c.rows.Hash(license + "\x00" + pool + "\x00" + holder + "\x00" + strconv.FormatInt(units, 10))
+}
+
+type leaseData struct {
+	Holder  string `json:"holder"`
+	Units   int64  `json:"units"`
+	Renewed bool   `json:"renewed"` // not its beginning: it was borrowed later
+}
+
+func (c *reconciler) lease(kind entryKind, index int64, leaf Leaf, e Entry) {
+	var p Payload
+	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil || p.Subject == "" {
+		c.erased[c.poolKey(leaf.License, leaf.Pool)] = true
+		return
+	}
+	key := c.rows.Hash(p.Subject)
+	if !c.mine(key) {
+		return
+	}
+	var d leaseData
+	if kind == leaseBegins && (json.Unmarshal(p.Data, &d) != nil || d.Renewed) {
+		return
+	}
+	was, known := c.leases[key]
+	switch {
+	case kind == leaseEnds && known && !was.ended, kind == leaseBegins && known && was.ended:
+		delete(c.leases, key)
+	case kind == leaseEnds:
+		c.leases[key] = begun{index: index, ended: true}
+	case !known:
+		c.leases[key] = begun{index: index, what: c.standing(leaf.License, leaf.Pool, d.Holder, d.Units)}
+	}
+}
+
+func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
+	key := c.rows.Hash(leaf.License)
+	if !c.mine(key) {
+		return
+	}
+	s, known := c.licenses[key]
+	stand, ok := standOf(e)
+	switch {
+	case !ok:
+		s.unknown = true
+	case !known || s.what == 0 || stand.After(s.epoch, s.counter):
+		s.index, s.epoch, s.counter, s.what = index, stand.Seq.Epoch, stand.Seq.Counter, c.rows.Hash(stand.Digest)
+	}
+	c.licenses[key] = s
+}
+
+// standOf reads how an entry left a license.
+func standOf(e Entry) (licensing.Stand, bool) {
+	var p Payload
+	var d struct {
+		Stands *licensing.Stand `json:"stands"`
+	}
+	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil || json.Unmarshal(p.Data, &d) != nil || d.Stands == nil {
+		return licensing.Stand{}, false
+	}
+	return *d.Stands, true
+}
+
+// compareLeases holds each live row against the entry that begins it.
+func (c *reconciler) compareLeases() error {
+	for l, err := range c.rows.Leases {
+		if err != nil {
+			return fmt.Errorf("reading leases: %w", err)
+		}
+		key := c.rows.Hash(string(l.ID))
+		if !c.mine(key) {
+			continue
+		}
+		b, known := c.leases[key]
+		known = known && !b.ended
+		if known {
+			delete(c.leases, key)
+		}
+		switch {
+		case known && b.what == c.standing(string(l.License), l.Pool, l.Holder, l.Units):
+			c.result.Leases++
+		case c.erased[c.poolKey(string(l.License), l.Pool)]:
+			c.result.Unknown++
+		case known:
+			c.result.Leases++
+			c.find(Mismatch{string(l.ID), b.index, "the row says " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", the entry " + c.entryText(b.index)})
+		default:
+			c.result.Leases++
+			c.find(Mismatch{string(l.ID), -1, "a live lease that no entry begins, or one that an entry has ended"})
+		}
+	}
+	return nil
+}
+
+func leaseText(license, pool, holder string, units int64) string {
+	return fmt.Sprintf("%d of %s of %s for %s", units, pool, license, holder)
+}
+
+// entryText says what an entry that begins a lease says of it.
+func (c *reconciler) entryText(index int64) string {
+	leaf, _, d, ok := c.begins(index)
+	if !ok {
+		return "something else"
+	}
+	return leaseText(leaf.License, leaf.Pool, d.Holder, d.Units)
+}
+
+// begins reads an entry about a lease again; false where it waits for its place.
+func (c *reconciler) begins(index int64) (leaf Leaf, p Payload, d leaseData, ok bool) {
+	if index < 0 {
+		return leaf, p, d, false
+	}
+	e, err := c.rows.Entry(index)
+	if err == nil {
+		leaf, err = e.Fields()
+	}
+	if err == nil {
+		err = json.Unmarshal(e.Payload, &p)
+	}
+	if err == nil {
+		err = json.Unmarshal(p.Data, &d)
+	}
+	return leaf, p, d, err == nil
+}
+
+// unrowed names what the log has begun and no live row is left of.
+func (c *reconciler) unrowed() error {
+	for _, b := range c.leases {
+		if len(c.result.Mismatches) >= maxFindings {
+			return nil
+		}
+		leaf, p, _, ok := c.begins(b.index)
+		if ok && c.erased[c.poolKey(leaf.License, leaf.Pool)] {
+			c.result.Unknown++
+			continue
+		}
+		m := Mismatch{Row: p.Subject, Entry: b.index}
+		switch {
+		case !ok:
+			m.What = "an entry that waits for its place begins a lease that has no live row"
+		case b.ended:
+			m.What = "the entry ends a lease that none begins"
+		default:
+			was, err := c.rows.Ended(licensing.LeaseID(p.Subject))
+			if err != nil {
+				return err
+			}
+			if m.What = "the entry begins a lease, none ends it, and there is no row of it"; was != "" {
+				m.What = "the entry begins a lease and none ends it, but its row says: " + was
+			}
+		}
+		c.find(m)
+	}
+	return nil
+}
+
+// compareLicenses holds each license against how its last change left it.
+func (c *reconciler) compareLicenses() error {
+	for l, err := range c.rows.Licenses {
+		if err != nil {
+			return fmt.Errorf("reading licenses: %w", err)
+		}
+		key := c.rows.Hash(string(l.ID))
+		if !c.mine(key) {
+			continue
+		}
+		s, known := c.licenses[key]
+		delete(c.licenses, key)
+		if !known {
+			c.result.Licenses++
+			c.find(Mismatch{string(l.ID), -1, "a license that no entry issues"})
+			continue
+		}
+		stand, err := l.Stand()
+		if err != nil {
+			return err
+		}
+		if s.what == 0 || s.unknown && stand.After(s.epoch, s.counter) {
+			c.result.Unknown++
+			continue
+		}
+		c.result.Licenses++
+		if s.what != c.rows.Hash(stand.Digest) {
+			c.find(Mismatch{string(l.ID), s.index, c.licenseText(stand, s.index)})
+		}
+	}
+	for _, s := range c.licenses {
+		if s.what == 0 {
+			c.result.Unknown++
+			continue
+		}
+		id := ""
+		if s.index >= 0 {
+			if e, err := c.rows.Entry(s.index); err == nil {
+				if leaf, err := e.Fields(); err == nil {
+					id = leaf.License
+				}
+			}
+		}
+		c.find(Mismatch{id, s.index, "the entry is of a license that has no row"})
+	}
+	return nil
+}
+
+// licenseText says how a row differs from what the last change left.
+func (c *reconciler) licenseText(now licensing.Stand, index int64) string {
+	if index >= 0 {
+		if e, err := c.rows.Entry(index); err == nil {
+			left, _ := standOf(e)
+			switch {
+			case left.Status != now.Status:
+				return fmt.Sprintf("the row says %s, the entry left it %s", now.Status, left.Status)
+			case left.Revision != now.Revision:
+				return fmt.Sprintf("the row is granted by revision %s, the entry left it with %s", now.Revision, left.Revision)
+			}
+		}
+	}
+	return "the row's dates, add-ons, exceptions or owner are not as the entry left them"
+}

@@ -1,0 +1,128 @@
+package authority
+
+import (
+	"strings"
+	"testing"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+func reconciled(t *testing.T, d *desk) audit.Reconciliation {
+	t.Helper()
+	r, err := d.ReconcileLog(t.Context(), owner())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// agrees fails unless nothing is found.
+func (d *desk) agrees(t *testing.T, leases int64) {
+	t.Helper()
+	if r := reconciled(t, d); !r.Agrees() || r.Leases != leases || r.Licenses != 1 || r.Unknown != 0 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+// one fails unless exactly one mismatch is found, which names the row and says what.
+func (d *desk) one(t *testing.T, row, what string) audit.Mismatch {
+	t.Helper()
+	r := reconciled(t, d)
+	if len(r.Mismatches) != 1 || r.Mismatches[0].Row != row || !strings.Contains(r.Mismatches[0].What, what) {
+		t.Fatalf("found %v, want one of %s: %s", r.Mismatches, row, what)
+	}
+	return r.Mismatches[0]
+}
+
+func TestRowsAreReconciledWithTheLog(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, other *store.DB) {
+		db, raw := exposed(t, other.Engine())
+		tamper := func(t *testing.T, text string, args ...any) { // beside the server
+			t.Helper()
+			if _, err := raw.ExecContext(t.Context(), text, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d := newDesk(t, db)
+		// The desk's license has no entry that issues it.
+		d.one(t, string(d.p.License), "no entry issues")
+		p := access.System(testEnv, "test")
+		sell(t, d.Authority)
+		if _, err := d.SuspendLicense(t.Context(), p, d.p.License, "unpaid"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.ReinstateLicense(t.Context(), p, d.p.License, "paid"); err != nil {
+			t.Fatal(err)
+		}
+		first, second := d.acquire(t, ask("seats", 1)), d.acquire(t, ask("seats", 2))
+		d.acquire(t, machine(1))
+		gone := d.acquire(t, ask("seats", 3))
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: gone.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: first.Lease.ID, Generation: 1, Nonce: "nonce-of-first", For: 86400}); err != nil {
+			t.Fatal(err)
+		}
+		d.agrees(t, 3) // some wait for their place
+		if err := d.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		d.agrees(t, 3)
+
+		id := string(second.Lease.ID)
+		tamper(t, `UPDATE lease SET units = 4 WHERE id = $1`, id)
+		if m := d.one(t, id, "the row says 4 of seats"); m.Entry < 0 || !strings.Contains(m.What, "the entry 1 of seats") {
+			t.Errorf("%+v", m)
+		}
+		tamper(t, `UPDATE lease SET units = 1, holder = 'mallory' WHERE id = $1`, id)
+		d.one(t, id, "mallory")
+		tamper(t, `UPDATE lease SET holder = 'holder-2' WHERE id = $1`, id)
+		d.agrees(t, 3)
+
+		copied := "lse_inserted"
+		tamper(t, `INSERT INTO lease (env, id, license, pool, holder, instance, units, charge, generation, granted_at, renewed_at, expires_at,
+			borrowed, nonce, cloned_at, ended_at, ended_by, due, requests, asker)
+			SELECT env, CAST($1 AS TEXT), license, pool, holder, 'other', units, charge, generation, granted_at, renewed_at, expires_at,
+			borrowed, nonce, cloned_at, ended_at, ended_by, due, requests, asker FROM lease WHERE id = $2`, copied, id)
+		d.one(t, copied, "no entry begins")
+		tamper(t, `DELETE FROM lease WHERE id = $1`, copied)
+
+		tamper(t, `UPDATE lease SET ended_at = granted_at, ended_by = 'released' WHERE id = $1`, id)
+		d.one(t, id, "its row says: released")
+		tamper(t, `UPDATE lease SET ended_at = 0, ended_by = '' WHERE id = $1`, string(gone.Lease.ID))
+		if r := reconciled(t, d); len(r.Mismatches) != 2 {
+			t.Errorf("%v", r.Mismatches)
+		}
+		tamper(t, `DELETE FROM lease WHERE id = $1 OR id = $2`, id, string(gone.Lease.ID))
+		if m := d.one(t, id, "there is no row of it"); m.Entry < 0 {
+			t.Errorf("%+v", m)
+		}
+
+		// Who erases what names a person makes the comparison impossible, not wrong.
+		entries, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: licensing.LeaseBegun}, PageOf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries.Items {
+			if e.Subject == id {
+				if err := d.EraseLogPayload(t.Context(), owner(), e.Index, "asked for"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if r := reconciled(t, d); !r.Agrees() || r.Leases+r.Unknown != 2 {
+			t.Errorf("%+v", r)
+		}
+
+		tamper(t, `UPDATE license SET status = 'suspended' WHERE id = $1`, string(d.p.License))
+		if m := d.one(t, string(d.p.License), "the row says suspended, the entry left it active"); m.Entry < 0 {
+			t.Errorf("%+v", m)
+		}
+		tamper(t, `UPDATE license SET status = 'active', end_at = 1 WHERE id = $1`, string(d.p.License))
+		d.one(t, string(d.p.License), "the row's dates")
+	})
+}
