@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -171,6 +172,24 @@ func TestAPageInBetweenIsNoAnswer(t *testing.T) {
 				t.Errorf("%d: exit status %d, not %d: %s", status, got, want, &errs)
 			}
 		}
+	}
+}
+
+// A server that takes a connection and says nothing holds nobody up where there is another.
+func TestASilentServerIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	var errs bytes.Buffer
+	status := Main(Program{
+		Args:  []string{"copyhold", "check", "export", "--timeout", "10m"},
+		Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs,
+		Environ: []string{"COPYHOLD_LICENSE_KEY=" + s.key, "COPYHOLD_URL=http://" + silent.Addr().String() + ",http://" + s.address},
+	})
+	if status != 0 {
+		t.Errorf("exit status %d: %s", status, &errs)
 	}
 }
 

@@ -30,7 +30,8 @@ func (c *cli) runCommand() *cobra.Command {
 back within 2 seconds of its end, however it ended: also when the command or
 copyhold run itself is killed with SIGKILL. Signals are passed on to the command.
 A command that has started is never stopped by licensing: if the server is away
-or the seat is lost, it runs on and a warning is printed.
+or the seat is lost, it runs on and a warning is printed. Of several servers
+(--url A,B) any that answers renews the seat.
 
 Exit status: the command's own, or before it has started: 3 the license denies it;
 75 no server answered or --wait ran out, try again; 126 the command cannot be
