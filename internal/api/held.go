@@ -1,10 +1,46 @@
 package api
 
 import (
+	"context"
+	"net/http"
 	"sync"
+	"time"
 
+	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
 )
+
+// ended returns why the key of a request that is held counts no more, nil while it does
+// or nobody can say.
+func (s *server) ended(req *http.Request) error {
+	_, err := s.Authority.Authenticate(req.Context(), req.Header.Get("Authorization"), licensing.Env(req.Header.Get("Copyhold-Environment")), func() error { return nil })
+	if licensing.CodeOf(err) == licensing.Unauthenticated {
+		return err
+	}
+	return nil
+}
+
+// watch ends a request that is held once its key has ended. It returns when ctx ends.
+func (s *server) watch(ctx context.Context, req *http.Request, listener *authority.Listener, end context.CancelCauseFunc) {
+	look := time.NewTicker(pingEvery) // a key may end by a date
+	defer look.Stop()
+	for {
+		if err := s.ended(req); err != nil {
+			end(err)
+			return
+		}
+		for changed := false; !changed; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+				changed = true
+			case <-listener.Wake():
+				changed = listener.Take()&authority.KeysChanged != 0
+			}
+		}
+	}
+}
 
 // held bounds the requests that are held open, streams and waiting acquires:
 // all together, and so that one license leaves room for the others.

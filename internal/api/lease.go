@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -99,6 +100,9 @@ func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
 		ctx = held
 	}
 	g, err := s.Authority.Acquire(ctx, c.principal, in.request())
+	if cause := context.Cause(ctx); err != nil && licensing.CodeOf(cause) == licensing.Unauthenticated {
+		err = cause // the key ended while the request was held
+	}
 	if err != nil {
 		return err
 	}
@@ -118,7 +122,7 @@ func (b HolderBody) holder() authority.Holder {
 }
 
 // hold takes a request that waits out of what counts as work, and gives it a
-// context that ends when the server stops.
+// context that ends when the server stops, or the license key has ended.
 func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.Context, func(), error) {
 	leave, ok := s.held.enter(c.principal.License)
 	if !ok {
@@ -133,9 +137,16 @@ func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.C
 			return nil, nil, err
 		}
 	}
-	ctx, cancel := context.WithCancel(req.Context())
-	unhook := context.AfterFunc(s.stopping, cancel)
-	return ctx, func() { unhook(); cancel(); leave() }, nil
+	listener, err := s.Authority.Listen(req.Context(), c.principal)
+	if err != nil {
+		leave()
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	unhook := context.AfterFunc(s.stopping, func() { cancel(context.Canceled) })
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watch(ctx, req, listener, cancel) })
+	return ctx, func() { unhook(); cancel(nil); watching.Wait(); listener.Close(); leave() }, nil
 }
 
 // granted answers what became of an acquire or a renewal.
@@ -173,6 +184,9 @@ func (s *server) denied(c *call, d license.Decision, reply string) *Problem {
 	case license.Denied:
 		p := newProblem(c, http.StatusConflict, licensing.Conflict, d.Reason)
 		p.Type, p.Decision, p.Reply = "urn:copyhold:decision:"+d.Code, &d, reply
+		if d.Code == license.CodeQueueFull {
+			p.retryAfter = jittered(licensing.TicketLasts)
+		}
 		return p
 	case license.Unavailable:
 		p := newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, d.Reason)

@@ -84,10 +84,13 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 	for err == nil {
 		select {
 		case <-listener.Wake():
-			err = e.notices(listener.Take())
+			n := listener.Take()
+			if n&authority.KeysChanged != 0 && s.ended(req) != nil {
+				return
+			}
+			err = e.notices(n)
 		case <-ping.C:
-			// The key may have ended meanwhile.
-			if _, problem := s.authenticate(c, req); problem != nil && problem.Status == http.StatusUnauthorized {
+			if s.ended(req) != nil { // it may end by a date
 				return
 			}
 			err = e.send("ping")

@@ -397,6 +397,65 @@ func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {
 	}
 }
 
+// TestADeletedKeyEndsWhatItHolds: streams and waiting acquires, at once.
+func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
+	keys, err := d.authority.Keys(t.Context(), d.owner, d.license)
+	d.check(err)
+	other, err := d.authority.RotateKey(t.Context(), d.owner, d.license, authority.KeyRequest{Keep: true})
+	d.check(err)
+	heard := d.listen(t.Context())
+	<-heard
+	waited := make(chan outcome, 2)
+	wait := func(request, key string) {
+		o, err := d.send(t.Context(), "POST", "/v1/leases", members{"request_id": request, "pool": "line", "holder": user(request), "instance": "b", "wait": 300}, "License "+key)
+		if err != nil {
+			o.body = []byte(err.Error())
+		}
+		waited <- o
+	}
+	go wait("bob", d.key)
+	d.until(func() bool { return d.waiting("line") > 0 })
+	d.check(d.authority.DeleteKey(t.Context(), d.owner, d.license, keys[0].ID))
+	begun := time.Now()
+	if o := <-waited; o.status != http.StatusUnauthorized {
+		t.Errorf("the waiter was told %d %s", o.status, o.body)
+	}
+	for range heard { // until it is closed
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("ended %v after the key", took)
+	}
+	d.key = other.Text
+	go wait("cleo", d.key)
+	d.until(func() bool { return d.waiting("line") > 0 })
+	_, err = d.authority.SuspendLicense(t.Context(), d.owner, d.license, "")
+	d.check(err)
+	if o := <-waited; o.status != http.StatusConflict || !strings.Contains(string(o.body), license.CodeSuspended) {
+		t.Errorf("the waiter of a license that was suspended was told %d %s", o.status, o.body)
+	}
+}
+
+// TestAFullQueueSaysWhenToComeBack: a denial with a code of its own.
+func TestAFullQueueSaysWhenToComeBack(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), strings.Replace(everyModel, "full: queue", "full: queue, queue: {max: 2}", 1))
+	for n, want := range []int{http.StatusCreated, http.StatusAccepted, http.StatusAccepted, http.StatusConflict} {
+		o := d.ask("POST", "/v1/leases", members{"request_id": fmt.Sprint(n), "nonce": nonce, "pool": "line", "holder": user(fmt.Sprint(n)), "instance": "a"})
+		if o.status != want {
+			t.Fatalf("%d: %d %s", n, o.status, o.body)
+		}
+		if want != http.StatusConflict {
+			continue
+		}
+		var a answered
+		o.decode(t, &a)
+		if r := d.reply(a.Reply); r.Decision.Code != license.CodeQueueFull || o.header.Get("Retry-After") == "" {
+			t.Errorf("%+v, after %q", r.Decision, o.header.Get("Retry-After"))
+		}
+	}
+}
+
 func TestProgramsOfANewerVersionAreServed(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "something_new": members{"a": 1}})

@@ -47,7 +47,8 @@ type pool struct {
 	cleared bool // all that was due is done
 	moved   bool // the queue is as far as it can be
 	freeAt  time.Time
-	looked  bool // freeAt is known
+	holders []license.Holding
+	looked  bool // freeAt and holders are known
 }
 
 // maxClashes is how often a batch is tried that other servers' batches forestall.

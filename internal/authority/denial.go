@@ -2,6 +2,7 @@ package authority
 
 import (
 	"cmp"
+	"context"
 	"sync"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 
 // shownHolders is how many holders a denial names, those first whose units
 // are free first.
-const shownHolders = 5
+const shownHolders = 10
 
 // denied is one "no" of a batch, with all that were the same.
 type denied struct {
@@ -147,25 +148,30 @@ type denialEvent struct {
 	licensing.Caller
 }
 
-// freeing adds to a decision when a unit will be free at the latest, and for
-// those who may know who holds.
+// freeing adds to a decision when a unit will be free at the latest, and who
+// holds: for those who may know, and for programs where the plan says so.
 func (b *batch) freeing(p *pool, d *license.Decision, sees bool) error {
-	if p.looked && !sees {
-		d.FreeAt = unixOf(p.freeAt)
-		return nil
+	if !p.looked {
+		next, err := holding(b.ctx, b.Tx, p.PoolKey, p.rule)
+		if err != nil {
+			return err
+		}
+		p.looked = true
+		p.holders, p.freeAt = holdings(next)
 	}
-	next, err := b.NextFree(b.ctx, p.PoolKey, shownHolders)
-	if err != nil {
-		return err
-	}
-	p.looked = true
-	holders, freeAt := holdings(next)
-	p.freeAt = freeAt
-	if sees {
-		d.Holders = holders
+	if sees || p.rule.ShowHolders {
+		d.Holders = p.holders
 	}
 	d.FreeAt = unixOf(p.freeAt)
 	return nil
+}
+
+// holding returns the leases that are named where a pool is full.
+func holding(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool) ([]*licensing.Lease, error) {
+	if rule.Endless() {
+		return tx.EndlessLeases(ctx, k, shownHolders)
+	}
+	return tx.NextFree(ctx, k, shownHolders)
 }
 
 // holdings returns who holds the units of leases that are reclaimed first, and

@@ -27,6 +27,7 @@ const (
 	LicenseChanged Notice = 1 << iota
 	RevocationsChanged
 	KeySetChanged
+	KeysChanged // of the license: who listens may have to stop
 )
 
 // A Listener learns that something about one license has changed. Notices that
@@ -52,6 +53,7 @@ func (l *Listener) Close() {
 	if len(l.streams.byKey[l.key]) == 0 {
 		delete(l.streams.byKey, l.key)
 		delete(l.streams.seqs, l.key)
+		delete(l.streams.marks, l.key)
 	}
 }
 
@@ -68,13 +70,14 @@ type streams struct {
 	mu    sync.Mutex
 	byKey map[store.LicenseKey]map[*Listener]bool
 	seqs  map[store.LicenseKey]license.Seq // as last told
+	marks map[store.LicenseKey]store.KeysMark
 	sets  map[licensing.Env]setNumbers
 }
 
 type setNumbers struct{ keySet, revocations int64 }
 
 func newStreams() *streams {
-	return &streams{byKey: map[store.LicenseKey]map[*Listener]bool{}, seqs: map[store.LicenseKey]license.Seq{}, sets: map[licensing.Env]setNumbers{}}
+	return &streams{byKey: map[store.LicenseKey]map[*Listener]bool{}, seqs: map[store.LicenseKey]license.Seq{}, marks: map[store.LicenseKey]store.KeysMark{}, sets: map[licensing.Env]setNumbers{}}
 }
 
 // Listen returns a listener for changes of p's license, of the key set and of
@@ -135,6 +138,8 @@ func noticeOf(kind string) Notice {
 	switch noun, _, _ := strings.Cut(kind, "."); noun {
 	case "license", "exception":
 		return LicenseChanged
+	case "key":
+		return KeysChanged
 	case "signing_key", "root_set":
 		return KeySetChanged
 	}
@@ -147,11 +152,16 @@ func (a *Authority) committed(changes []notable) {
 		if c.notice&LicenseChanged != 0 {
 			a.licenses.forget(store.LicenseKey{Env: c.env, ID: c.license})
 			a.streams.tell(c.env, c.license, LicenseChanged)
+			a.waiters.wakeLicense(c.env, c.license)
+		}
+		if c.notice&KeysChanged != 0 {
+			a.auth.forget(string(c.license))
+			a.streams.tell(c.env, c.license, KeysChanged)
 		}
 		if c.notice&RevocationsChanged != 0 {
 			a.revocations.forget(c.env)
 		}
-		if all := c.notice &^ LicenseChanged; all != 0 {
+		if all := c.notice &^ (LicenseChanged | KeysChanged); all != 0 {
 			a.streams.tell(c.env, "", all)
 		}
 	}
@@ -170,10 +180,16 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 		return nil
 	}
 	var seqs map[store.LicenseKey]license.Seq
+	var marks map[store.LicenseKey]store.KeysMark
 	sets := map[licensing.Env]setNumbers{}
 	err := a.view(ctx, func(tx *store.Tx) (err error) {
 		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
 			return err
+		}
+		if a.db.Shared() { // what this server does to keys it tells at once
+			if marks, err = tx.KeysMarks(ctx, keys); err != nil {
+				return err
+			}
 		}
 		for _, key := range keys {
 			if _, done := sets[key.Env]; done {
@@ -193,6 +209,11 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 	for _, key := range a.streams.differ(seqs) {
 		a.licenses.forget(key)
 		a.streams.tell(key.Env, key.ID, LicenseChanged)
+		a.waiters.wakeLicense(key.Env, key.ID)
+	}
+	for _, key := range a.streams.rekeyed(marks) {
+		a.auth.forget(string(key.ID))
+		a.streams.tell(key.Env, key.ID, KeysChanged)
 	}
 	for env, now := range sets {
 		if n := a.streams.compare(env, now); n != 0 {
@@ -221,6 +242,23 @@ func (s *streams) differ(seqs map[store.LicenseKey]license.Seq) []store.LicenseK
 			changed = append(changed, key)
 		}
 		s.seqs[key] = seq
+	}
+	return changed
+}
+
+// rekeyed returns the licenses whose keys are not those last seen, and notes them.
+func (s *streams) rekeyed(marks map[store.LicenseKey]store.KeysMark) []store.LicenseKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var changed []store.LicenseKey
+	for key, mark := range marks {
+		if s.byKey[key] == nil {
+			continue
+		}
+		if was, seen := s.marks[key]; seen && was != mark {
+			changed = append(changed, key)
+		}
+		s.marks[key] = mark
 	}
 	return changed
 }

@@ -75,6 +75,17 @@ func (w *waiters) wake(keys []wakeup) {
 	}
 }
 
+// wakeLicense wakes all who wait for a license that has changed.
+func (w *waiters) wakeLicense(env licensing.Env, id licensing.LicenseID) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k, one := range w.all {
+		if k.env == env && k.license == id {
+			one.signal()
+		}
+	}
+}
+
 // signal wakes all of one; the caller holds the lock.
 func (w *waiter) signal() {
 	close(w.woken)

@@ -95,7 +95,7 @@ func (e *Explanation) parts(ctx context.Context, tx *store.Tx, t licensing.Terms
 		if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
 			d.Held = row.Held // as it is, not as it would be
 		} else {
-			next, err := tx.NextFree(ctx, key, shownHolders)
+			next, err := holding(ctx, tx, key, t.Pools[name])
 			if err != nil {
 				return err
 			}

@@ -48,6 +48,7 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"an overdraft below zero":                pool(func(p *Pool) { p.Overdraft = Overdraft{Units: -1} }),
 		"full: overdraft without one":            pool(func(p *Pool) { p.Full = FullOverdraft }),
 		"a queue's bounds without a queue":       pool(func(p *Pool) { p.Queue = Queue{Wait: 1} }),
+		"a queue of too many":                    pool(func(p *Pool) { p.Full, p.Queue = FullQueue, Queue{Max: MaxQueue + 1} }),
 		"a queue of less than nobody":            pool(func(p *Pool) { p.Full, p.Queue = FullQueue, Queue{Max: -1} }),
 		"a match of more than there is":          pool(func(p *Pool) { p.Match = Match{Need: 6, Of: 5} }),
 		"a match of none":                        pool(func(p *Pool) { p.Match = Match{Of: 5} }),

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -171,6 +172,7 @@ func (c *comparison) pools(before, after map[string]Pool) {
 		c.text(what+" lease", from.Lease.String(), to.Lease.String())
 		c.text(what+" holder", from.Holder, to.Holder)
 		c.text(what+" share", string(from.Share), string(to.Share))
+		c.text(what+" show_holders", strconv.FormatBool(from.ShowHolders), strconv.FormatBool(to.ShowHolders))
 		c.text(what+" full", string(from.Full), string(to.Full))
 	}
 }

@@ -23,6 +23,8 @@ type Pool struct {
 	Queue Queue `json:"queue,omitzero"`
 	// Match is how many of a machine's components must agree.
 	Match Match `json:"match,omitzero"`
+	// ShowHolders tells a program that is denied who holds.
+	ShowHolders bool `json:"show_holders,omitempty"`
 }
 
 // An Overdraft is units beyond a pool's capacity: a count, or a percentage of
@@ -64,11 +66,18 @@ const (
 	FullOverdraft Full = "overdraft" // units beyond the capacity, then a denial
 )
 
-// A Queue bounds waiting for a pool. Zero values mean no bound.
+// A Queue bounds waiting for a pool.
 type Queue struct {
-	Wait Span  `json:"wait,omitempty"` // the longest anybody may wait
-	Max  int64 `json:"max,omitempty"`  // the most who may wait at once
+	Wait Span  `json:"wait,omitempty"` // the longest anybody may wait, 0 is MaxWait
+	Max  int64 `json:"max,omitempty"`  // the most who may wait at once, 0 is DefaultQueue
 }
+
+// The most who may wait for a pool at once: where the plan does not say, and
+// where it does.
+const (
+	DefaultQueue = 10_000
+	MaxQueue     = 100_000
+)
 
 // A Match is how many of a machine's components must agree for it to be the
 // same machine. The zero Match asks for exact equality of the holder's id.
@@ -104,8 +113,8 @@ func (p Pool) Check() error {
 		return Errorf(Invalid, "full: overdraft needs an overdraft").At("full")
 	case p.Full != FullQueue && p.Queue != Queue{}:
 		return Errorf(Invalid, "queue bounds need full: queue").At("queue")
-	case p.Queue.Max < 0:
-		return Errorf(Invalid, "queue max %d is below zero", p.Queue.Max).At("queue")
+	case p.Queue.Max < 0 || p.Queue.Max > MaxQueue:
+		return Errorf(Invalid, "queue max %d is not between 0 and %d", p.Queue.Max, MaxQueue).At("queue")
 	case p.Match.Need < 0 || p.Match.Need > p.Match.Of || p.Match.Need == 0 && p.Match.Of != 0 || p.Match.Of > 32:
 		return Errorf(Invalid, "match needs 1 to %d of at most 32 components", p.Match.Of).At("match")
 	}

@@ -1,6 +1,7 @@
 package licensing
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 
@@ -90,10 +91,11 @@ func (p Pool) full(d license.Decision, s Stock, units int64) license.Decision {
 	case p.Full == FullFallback:
 		d.Outcome, d.Code = license.Allowed, license.CodeFallback
 		d.Reason += "; the fallback features hold"
-	case p.Full == FullQueue && (p.Queue.Max == 0 || s.Waiting < p.Queue.Max):
+	case p.Full == FullQueue && s.Waiting < cmp.Or(p.Queue.Max, DefaultQueue):
 		d.Code, d.Next = license.CodeQueued, "an offer, in order"
 	case p.Full == FullQueue:
-		d.Reason += "; the queue is full as well"
+		d.Code = license.CodeQueueFull
+		d.Reason += "; the queue has no place either"
 	}
 	return d
 }

@@ -73,6 +73,21 @@ func TestNobodyOvertakesThoseWhoWait(t *testing.T) {
 	}
 }
 
+func TestAQueueIsBounded(t *testing.T) {
+	p := Pool{Holder: "user", Capacity: 5, Lease: 900, Full: FullQueue}
+	for _, most := range []int64{0, 3} {
+		p.Queue.Max = most
+		if most == 0 {
+			most = DefaultQueue
+		}
+		for waiting, code := range map[int64]string{most - 1: license.CodeQueued, most: license.CodeQueueFull} {
+			if d := p.Admit(Stock{Held: 5, Waiting: waiting}, 1, time.Time{}); d.Code != code || d.Outcome != license.Denied {
+				t.Errorf("%d wait of %d: %+v", waiting, most, d)
+			}
+		}
+	}
+}
+
 // TestLeaseDatesFollowOneAnother draws pools and terms.
 func TestLeaseDatesFollowOneAnother(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -29,6 +29,7 @@ func (r *reader) pool(o *object) licensing.Pool {
 		p.Queue = licensing.Queue{Wait: q.span("wait", 0), Max: q.whole("max")}
 		q.done()
 	}
+	p.ShowHolders = o.flag("show_holders", false)
 	if m := r.open(o, "match"); m != nil {
 		p.Match = licensing.Match{Need: int(m.whole("need")), Of: int(m.whole("of"))}
 		m.done()

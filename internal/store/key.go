@@ -53,6 +53,30 @@ func (tx *Tx) Keys(ctx context.Context, env licensing.Env, license licensing.Lic
 	return collect(rows, err, scanKey)
 }
 
+// A KeysMark changes with the keys of a license.
+type KeysMark struct{ keys, created, expires int64 }
+
+var keysMarks = newMany(`SELECT k.env, k.license, COUNT(*), MAX(k.created_at), CAST(SUM(k.expires_at) AS BIGINT) FROM (VALUES `, 2, "tt", `) v
+	CROSS JOIN license_key k WHERE k.env = v.column1 AND k.license = v.column2 GROUP BY k.env, k.license`)
+
+// KeysMarks returns the marks of the licenses; the zero mark for one without keys.
+func (tx *Tx) KeysMarks(ctx context.Context, keys []LicenseKey) (map[LicenseKey]KeysMark, error) {
+	marks := make(map[LicenseKey]KeysMark, len(keys))
+	args := make([]any, 0, 2*len(keys))
+	for _, k := range keys {
+		marks[k] = KeysMark{}
+		args = append(args, string(k.Env), string(k.ID))
+	}
+	err := tx.queryMany(ctx, &keysMarks, args, func(r Row) error {
+		var k LicenseKey
+		var m KeysMark
+		err := r.Scan(&k.Env, &k.ID, &m.keys, &m.created, &m.expires)
+		marks[k] = m
+		return err
+	})
+	return marks, err
+}
+
 // KeysByDigest returns the keys with digest in any environment: at most one in each.
 func (tx *Tx) KeysByDigest(ctx context.Context, digest string) ([]Key, error) {
 	rows, err := tx.query(ctx, `SELECT `+keyColumns+` FROM license_key WHERE digest = $1 ORDER BY env`, digest)

@@ -202,8 +202,15 @@ func (tx *Tx) NextDue(ctx context.Context, k PoolKey) (time.Time, error) {
 	return instant(due), err
 }
 
-// NextFree returns the live leases of a pool that are reclaimed first, those
-// without end last, at most limit.
+// EndlessLeases returns live leases of a pool whose leases have no end, by
+// holder, at most limit.
+func (tx *Tx) EndlessLeases(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.ended_at = 0
+		ORDER BY l.holder, l.instance LIMIT $4`, k.Env, k.License, k.Name, limit)
+}
+
+// NextFree returns the live leases of a pool that are reclaimed first, at most limit.
 func (tx *Tx) NextFree(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND l.ended_at = 0

@@ -23,6 +23,7 @@ const (
 	CodeQueued          = "queued"
 	CodeOffered         = "offered"
 	CodePoolFull        = "pool_full"
+	CodeQueueFull       = "queue_full"
 	CodeQuotaSpent      = "quota_spent"
 	CodeNoSuchPool      = "no_such_pool"
 	CodeNoSuchMeter     = "no_such_meter"

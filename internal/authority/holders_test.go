@@ -1,0 +1,93 @@
+package authority
+
+import (
+	"strings"
+	"testing"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// TestADenialNamesHoldersWhereThePlanSaysSo: programs hear who holds only then,
+// and of ten at most; the signed form says the same.
+func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		plan := testPlan()
+		plan.Name = "open"
+		for name, rule := range map[string]licensing.Pool{"seats": plan.Pools["seats"], "users": plan.Pools["users"], "hidden": plan.Pools["seats"]} {
+			rule.Capacity, rule.ShowHolders = 12, name != "hidden"
+			plan.Pools[name] = rule
+		}
+		d.p = d.license(t, plan)
+		for _, pool := range []string{"seats", "users", "hidden"} {
+			for n := range 12 {
+				d.acquire(t, ask(pool, n))
+			}
+			g := d.acquire(t, ask(pool, 12))
+			named := len(g.Decision.Holders)
+			if want := map[string]int{"seats": shownHolders, "users": shownHolders}[pool]; named != want || g.Decision.Code != license.CodePoolFull {
+				t.Errorf("%s: %d holders are named, want %d: %+v", pool, named, want, g.Decision)
+			}
+			v, err := d.ring.Verifier(testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := v.Reply(g.Reply, ask(pool, 12).Nonce, d.clock.Now().Unix())
+			if err != nil || len(r.Decision.Holders) != named {
+				t.Errorf("%s: signed is %+v, %v", pool, r, err)
+			}
+			for _, h := range g.Decision.Holders {
+				if !strings.HasPrefix(h.Holder, "holder-") || h.Since == 0 || (h.FreeAt == 0) != (pool == "users") {
+					t.Errorf("%s: %+v", pool, h)
+				}
+			}
+			if (g.Decision.FreeAt == 0) != (pool == "users") {
+				t.Errorf("%s: free at %d", pool, g.Decision.FreeAt)
+			}
+		}
+	})
+}
+
+// TestAServerHearsThatAnotherDeletedAKey: who listens there is told to look.
+func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *desk) {
+		if !b.db.Shared() {
+			return // whoever changes keys is this process, and tells at once
+		}
+		k := store.Key{Env: testEnv, License: a.p.License, ID: "key_1", Digest: "00", CreatedAt: a.clock.Now()}
+		change := func(fn func(tx *store.Tx) error) {
+			t.Helper()
+			if err := a.db.Update(t.Context(), fn); err != nil {
+				t.Fatal(err)
+			}
+		}
+		change(func(tx *store.Tx) error { _, err := tx.InsertKey(t.Context(), k); return err })
+		listener, err := b.Listen(t.Context(), b.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		look := func() Notice {
+			t.Helper()
+			if err := b.lookForChanges(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return listener.Take()
+		}
+		if n := look(); n != 0 {
+			t.Errorf("told of %b before anything changed", n)
+		}
+		change(func(tx *store.Tx) error { return tx.EndKeys(t.Context(), testEnv, k.License, "", a.clock.Now()) })
+		if n := look(); n != KeysChanged {
+			t.Errorf("told of %b when a key was given an end", n)
+		}
+		change(func(tx *store.Tx) error { _, err := tx.DeleteKey(t.Context(), testEnv, k.License, k.ID); return err })
+		if n := look(); n != KeysChanged {
+			t.Errorf("told of %b when the last key was deleted", n)
+		}
+		if n := look(); n != 0 {
+			t.Errorf("told of %b again", n)
+		}
+	})
+}
