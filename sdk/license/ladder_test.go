@@ -5,12 +5,6 @@ import (
 	"testing"
 )
 
-const (
-	minute = 60
-	hour   = 60 * minute
-	day    = 24 * hour
-)
-
 // ladderLicense has its dates at 100, 200, 300, 400 and 500, issued at 10.
 func ladderLicense(edit func(*License)) *License {
 	l := &License{
@@ -85,12 +79,12 @@ func TestLadderVectorsHold(t *testing.T) {
 
 func (v ladderVector) hold(t *testing.T) {
 	t.Helper()
-	standing := v.Lease.Standing
-	err := error(nil)
+	var standing func(Facts, int64) Standing
+	var err error
 	if v.License != nil {
 		standing, err = v.License.Standing, v.License.check()
 	} else {
-		err = v.Lease.check()
+		standing, err = v.Lease.Standing, v.Lease.check()
 	}
 	if err != nil {
 		t.Errorf("it is no document: %v", err)
