@@ -76,6 +76,11 @@ func (a *Authority) apply(ops []*op) error {
 			b := &batch{change: c, a: a, ctx: ctx, asked: asked, seqs: seqs}
 			err := b.run(ops)
 			wake = b.wake
+			if err == nil {
+				for _, o := range ops {
+					o.foretell()
+				}
+			}
 			return err
 		})
 		// Another server stored the same event or request first: now it is known.

@@ -88,10 +88,7 @@ func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRe
 	o := a.op(p, opAcquire, q.Caller)
 	o.acquire = q
 	if q.Wait <= 0 {
-		if err := a.do(ctx, o); err != nil {
-			return Granted{}, err
-		}
-		return a.granted(o, q.Nonce)
+		return a.grant(ctx, o, q.Nonce)
 	}
 	k := wakeup{o.env, o.license, q.RequestID}
 	one, woken := a.waiters.join(k)
@@ -105,7 +102,7 @@ func (a *Authority) Acquire(ctx context.Context, p access.Principal, q AcquireRe
 	if err != nil {
 		return Granted{}, err
 	}
-	return a.granted(o, q.Nonce)
+	return a.granted(o, q.Nonce, nil)
 }
 
 func (q AcquireRequest) check() error {
@@ -161,10 +158,7 @@ func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequ
 	if err != nil {
 		return Granted{}, err
 	}
-	if err := a.do(ctx, o); err != nil {
-		return Granted{}, err
-	}
-	return a.granted(o, r.Nonce)
+	return a.grant(ctx, o, r.Nonce)
 }
 
 // Release gives units back. Doing it again says the same. Force needs a
@@ -306,9 +300,9 @@ func (a *Authority) outcome(o *op, to *LeaseOutcome, err error) {
 	case o.kind == opRelease:
 		to.Released = Released{ID: o.release.Lease, FreeAt: o.answer.freeAt}
 	case o.kind == opRenew:
-		to.Granted, to.Err = a.granted(o, o.renew.Nonce)
+		to.Granted, to.Err = a.granted(o, o.renew.Nonce, nil)
 	default:
-		to.Granted, to.Err = a.granted(o, o.acquire.Nonce)
+		to.Granted, to.Err = a.granted(o, o.acquire.Nonce, nil)
 	}
 }
 
@@ -324,18 +318,51 @@ func (a *Authority) do(ctx context.Context, o *op) error {
 	return o.answer.err
 }
 
-// granted signs what was decided. It runs after the commit, in the requester's
-// own goroutine: a batch does not wait for signatures.
-func (a *Authority) granted(o *op, nonce string) (Granted, error) {
+// A draft is a lease's document that was signed while its batch committed. It
+// is worth nothing, and shown to nobody, until the commit is durable.
+type draft struct {
+	lease    *licensing.Lease
+	document string
+	err      error
+}
+
+// grant runs o in the next transaction and signs what was decided in the
+// requester's own goroutine: a batch does not wait for signatures, and a
+// signature does not wait for the disk.
+func (a *Authority) grant(ctx context.Context, o *op, nonce string) (Granted, error) {
+	var d *draft
+	o.ready = make(chan struct{}, 1)
+	err := a.commits.DoMeanwhile(ctx, o.kind.class(), o.part(), o, o.ready, func() {
+		d = &draft{lease: o.early.lease}
+		d.document, d.err = a.signLease(o.env, o.early, nonce)
+	})
+	if err == nil {
+		err = o.answer.err
+	}
+	if err != nil {
+		return Granted{}, err
+	}
+	return a.granted(o, nonce, d)
+}
+
+// granted says what was decided, signed. It runs after the commit. A batch that
+// was tried again has decided anew, and a draft of before counts no more.
+func (a *Authority) granted(o *op, nonce string, d *draft) (Granted, error) {
 	an := &o.answer
 	a.count(o)
 	g := Granted{Decision: an.decision, Ticket: an.queued}
 	if an.decision.Outcome == license.Allowed && an.lease != nil && an.queued == nil {
-		doc, err := a.signLease(o, nonce)
-		if err != nil {
-			return Granted{}, err
+		if d == nil || d.lease != an.lease {
+			d = &draft{}
+			d.document, d.err = a.signLease(o.env, an, nonce)
 		}
-		g.Lease, g.Document = an.lease, doc
+		if d.err == nil {
+			d.err = a.ring.Record(d.document)
+		}
+		if d.err != nil {
+			return Granted{}, d.err
+		}
+		g.Lease, g.Document = an.lease, d.document
 		return g, nil
 	}
 	if nonce == "" {
@@ -377,20 +404,21 @@ func (an *answer) entryText() string {
 	return hex.EncodeToString(an.entry[:])
 }
 
-// signLease signs the document of the lease that o was given.
-func (a *Authority) signLease(o *op, nonce string) (string, error) {
-	an, l := &o.answer, o.answer.lease
+// signLease signs the document of the lease that an gives. Who hands it out
+// records it.
+func (a *Authority) signLease(env licensing.Env, an *answer, nonce string) (string, error) {
+	l := an.lease
 	doc := license.Lease{
 		Claims: license.Claims{
-			Issuer: a.ring.Issuer(o.env), Audience: []string{string(an.terms.Product)}, Subject: string(an.terms.License),
+			Issuer: a.ring.Issuer(env), Audience: []string{string(an.terms.Product)}, Subject: string(an.terms.License),
 			IssuedAt: an.dates.Issued.Unix(), NotBefore: an.dates.Issued.Unix(), Expires: an.dates.Expires.Unix(),
 			ID: documentID(an.dates.Issued), Version: license.Version, Seq: license.Seq{Epoch: a.epoch.Load(), Counter: l.Generation},
 		},
 		Dates: an.dates.Dates,
 		Lease: string(l.ID), Pool: l.Pool, Units: l.Units, Holder: l.Holder, Instance: l.Instance, Generation: l.Generation,
-		Entry: an.entryText(), Head: a.head(o.env), Nonce: nonce,
+		Entry: an.entryText(), Head: a.head(env), Nonce: nonce,
 	}
-	if until := a.ring.TrustUntil(o.env, an.dates.Issued); !until.IsZero() {
+	if until := a.ring.TrustUntil(env, an.dates.Issued); !until.IsZero() {
 		clip(&doc, until.Unix())
 	}
 	if l.Asker.Components != nil || l.Asker.Device != "" {
@@ -399,7 +427,7 @@ func (a *Authority) signLease(o *op, nonce string) (string, error) {
 			doc.Binding.Need = min(rule.Match.Need, len(l.Asker.Components))
 		}
 	}
-	return a.ring.Sign(o.env, license.TypeLease, doc, an.dates.Issued)
+	return a.ring.Draft(env, license.TypeLease, doc, an.dates.Issued)
 }
 
 // clip cuts a document's dates to the last one that its key may sign.

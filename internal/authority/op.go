@@ -31,6 +31,23 @@ type op struct {
 	ask     int           // of an acquire that is decided, where the batch knows it by
 
 	answer answer
+
+	// ready is told when the op is decided and not yet committed; early is a
+	// copy of the answer as it was then. Nil for who has nothing to do with it.
+	ready chan struct{}
+	early *answer
+}
+
+// foretell lets the requester prepare its answer while the batch commits. A
+// batch that is tried again does not tell it twice.
+func (o *op) foretell() {
+	an := &o.answer
+	if o.ready == nil || o.early != nil || an.err != nil || an.lease == nil || an.decision.Outcome != license.Allowed {
+		return
+	}
+	early := o.answer
+	o.early = &early
+	o.ready <- struct{}{}
 }
 
 // An answer is what became of an op.

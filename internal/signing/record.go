@@ -12,8 +12,8 @@ type record struct {
 }
 
 // RecordTo has each document that the ring signs from now on written to w, a
-// line each, before Sign returns it: a record beside the database to hold
-// against the log. What can't be recorded is not signed.
+// line each, before it is handed out: a record beside the database to hold
+// against the log. What can't be recorded is not handed out.
 func (r *Ring) RecordTo(w io.Writer) { r.record.Store(&record{w: w}) }
 
 func (c *record) add(compact string) error {

@@ -114,6 +114,19 @@ func (k *keys) active(now time.Time) *signer {
 // Sign signs a document with the key whose turn it is at now, which is the
 // document's iat. Unavailable if no key may sign then.
 func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time) (string, error) {
+	compact, err := r.Draft(env, t, claims, now)
+	if err == nil {
+		err = r.Record(compact)
+	}
+	if err != nil {
+		return "", err
+	}
+	return compact, nil
+}
+
+// Draft is Sign for a document that may never be handed out. Who hands it out
+// calls Record first.
+func (r *Ring) Draft(env licensing.Env, t license.Type, claims any, now time.Time) (string, error) {
 	k, err := r.keys(env)
 	if err != nil {
 		return "", err
@@ -126,12 +139,17 @@ func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time
 	if err != nil {
 		return "", fmt.Errorf("signing a %s: %w", t, err)
 	}
+	return compact, nil
+}
+
+// Record writes a document that is about to be handed out where RecordTo said.
+func (r *Ring) Record(compact string) error {
 	if c := r.record.Load(); c != nil {
 		if err := c.add(compact); err != nil {
-			return "", fmt.Errorf("recording a %s: %w", t, err)
+			return fmt.Errorf("recording a document: %w", err)
 		}
 	}
-	return compact, nil
+	return nil
 }
 
 // TrustUntil returns the last date that a document signed at now may have, and

@@ -86,9 +86,23 @@ func (g *Group[T]) Close() {
 // item is surely not applied and Do returns ctx's error; after that Do waits,
 // so the outcome is known.
 func (g *Group[T]) Do(ctx context.Context, class Class, part uint64, item T) error {
+	return g.DoMeanwhile(ctx, class, part, item, nil, nil)
+}
+
+// DoMeanwhile is Do for a caller with something to do while the transaction
+// commits: meanwhile is called in Do's goroutine, at most once, when apply has
+// sent on ready, which has room for it.
+func (g *Group[T]) DoMeanwhile(ctx context.Context, class Class, part uint64, item T, ready <-chan struct{}, meanwhile func()) error {
 	e := &entry[T]{item: item, done: make(chan error, 1)}
 	if err := g.add(class, part, e); err != nil {
 		return err
+	}
+	select {
+	case err := <-e.done:
+		return err
+	case <-ready:
+		meanwhile()
+	case <-ctx.Done():
 	}
 	return e.wait(ctx)
 }

@@ -28,8 +28,11 @@ const (
 	// checkpointPages is the size of the write-ahead log, in pages, at which a
 	// commit would move it into the database by itself. The maintenance task
 	// does it before, off the path of requests.
-	checkpointPages = 16 << 10
-	maintainEvery   = time.Second
+	checkpointPages = 8 << 10
+	// pageSize, in bytes, is that of files made here. A commit writes each page
+	// that it touched, and a row of the log is several of SQLite's default.
+	pageSize      = 8 << 10
+	maintainEvery = time.Second
 )
 
 // Open opens the database file at path, made when missing, and brings its
@@ -93,6 +96,7 @@ func dsn(path string) string {
 	q := url.Values{}
 	for _, p := range []string{
 		"busy_timeout(5000)",
+		fmt.Sprintf("page_size(%d)", pageSize),
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"temp_store(MEMORY)",
