@@ -58,44 +58,30 @@ func (c *client) do(method, path, authorization string, body []byte) (int, []byt
 	return c.response()
 }
 
+// response reads one answer. It looks for the one header that it needs.
 func (c *client) response() (int, []byte, error) {
-	line, err := c.r.ReadSlice('\n')
+	head, err := c.head()
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(line) < 12 {
-		return 0, nil, fmt.Errorf("short status line %q", line)
+	if len(head) < 12 {
+		return 0, nil, fmt.Errorf("short status line %q", head)
 	}
-	status, err := strconv.Atoi(string(line[9:12]))
+	status, err := strconv.Atoi(string(head[9:12]))
 	if err != nil {
 		return 0, nil, err
 	}
-	length, chunked := -1, false
-	for {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil {
-			return 0, nil, err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		name, value, _ := bytes.Cut(line, []byte(": "))
-		switch {
-		case bytes.EqualFold(name, []byte("Content-Length")):
-			length, err = strconv.Atoi(string(value))
-			if err != nil {
-				return 0, nil, err
-			}
-		case bytes.EqualFold(name, []byte("Transfer-Encoding")):
-			chunked = true
-		}
-	}
-	if status == http.StatusNoContent {
-		return status, nil, nil
-	}
-	if chunked || length < 0 {
+	_, rest, found := bytes.Cut(head, []byte("\r\nContent-Length: "))
+	number, _, _ := bytes.Cut(rest, []byte("\r\n"))
+	length, err := strconv.Atoi(string(number))
+	if !found && status != http.StatusNoContent {
 		return status, nil, errors.New("a response without Content-Length: the load client reads none")
+	}
+	if found && err != nil {
+		return 0, nil, err
+	}
+	if _, err := c.r.Discard(len(head) + len("\r\n\r\n")); err != nil {
+		return 0, nil, err
 	}
 	if cap(c.body) < length {
 		c.body = make([]byte, length)
@@ -103,6 +89,19 @@ func (c *client) response() (int, []byte, error) {
 	c.body = c.body[:length]
 	_, err = io.ReadFull(c.r, c.body)
 	return status, c.body, err
+}
+
+// head returns status line and headers, which stay in the buffer.
+func (c *client) head() ([]byte, error) {
+	for want := 1; ; want = c.r.Buffered() + 1 {
+		if _, err := c.r.Peek(want); err != nil {
+			return nil, err
+		}
+		seen, _ := c.r.Peek(c.r.Buffered())
+		if end := bytes.Index(seen, []byte("\r\n\r\n")); end >= 0 {
+			return seen[:end], nil
+		}
+	}
 }
 
 // An outcome is what a run of load saw.

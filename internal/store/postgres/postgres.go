@@ -47,6 +47,7 @@ func Open(ctx context.Context, dsn string) (*store.DB, error) {
 		set(config.RuntimeParams, off, "off")
 	}
 	set(config.RuntimeParams, "plan_cache_mode", "force_generic_plan")
+	set(config.RuntimeParams, "jit", "off")
 	conns := stdlib.OpenDB(*config)
 	conns.SetMaxOpenConns(writers + readers + 2) // migrating takes two beside the sessions: one holds the lock
 	db, err := store.Open(ctx, conns, engine())
