@@ -50,6 +50,7 @@ type settings struct {
 	only    string
 	fill    int
 	dataDir string
+	profile string
 	log     io.Writer
 }
 
@@ -75,6 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&s.binary, "binary", "bin/copyhold", "the program to measure")
 	flags.IntVar(&s.pairs, "pairs", 7, "interleaved pairs for each figure, 7 or more to quote one")
 	flags.DurationVar(&s.span, "span", 2*time.Second, "length of one measurement")
+	flags.StringVar(&s.profile, "profile", "", "where the measured servers write a CPU profile, the last one's stays")
 	flags.StringVar(&s.out, "out", "bench.json", "where the figures go")
 	flags.StringVar(&s.only, "only", "", "a part of a figure's name: measure only those")
 	flags.IntVar(&s.fill, "fill", 1_000_000, "held seats of the large pool")

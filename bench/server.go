@@ -41,6 +41,9 @@ func (s settings) serve(ctx context.Context, database string, seats int) (*measu
 	}
 	m := &measured{dir: dir}
 	args := []string{"serve", "--data", dir, "--listen", addr, "--limits-per-license", "1000000", "--log-level", "warn"}
+	if s.profile != "" {
+		args = append(args, "--cpu-profile", s.profile)
+	}
 	if database != "" {
 		file := filepath.Join(dir, "database")
 		if err := os.WriteFile(file, []byte(database), 0o600); err != nil {

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +22,7 @@ import (
 )
 
 func (c *cli) serveCommand() *cobra.Command {
+	var profile string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the license server",
@@ -37,6 +40,11 @@ copyhold config.`,
 				return err
 			}
 			c.collectLess()
+			stop, err := profileTo(profile)
+			if err != nil {
+				return err
+			}
+			defer stop()
 			log := c.logger(loaded.Log)
 			s, err := c.startServer(cmd.Context(), loaded.Config, log, authority.FirstEnvironments())
 			if err != nil {
@@ -46,7 +54,27 @@ copyhold config.`,
 		},
 	}
 	serverFlags(cmd.Flags())
+	cmd.Flags().StringVar(&profile, "cpu-profile", "", "where to write a CPU profile of the server, for go tool pprof; it is complete once the server has stopped")
 	return cmd
+}
+
+// profileTo begins a CPU profile in a file, which stop completes. An empty name
+// is none.
+func profileTo(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("writing a CPU profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(fmt.Errorf("writing a CPU profile: %w", err), f.Close())
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		_ = f.Close() // what was lost is the profile's end
+	}, nil
 }
 
 // gcPercent is how far the heap grows over what is live before it is collected.
