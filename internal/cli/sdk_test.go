@@ -54,6 +54,7 @@ type shop struct {
 	license licensing.LicenseID
 	key     string
 	root    []byte
+	sealing *signing.SealingKey
 	address string
 	handler http.Handler
 	server  atomic.Pointer[http.Server]
@@ -67,7 +68,7 @@ func newShop(t *testing.T) *shop {
 	sealing, err := signing.NewSealingKey()
 	must(t, err)
 	log, instruments := slog.New(slog.DiscardHandler), metrics.New(time.Now)
-	s := &shop{owner: access.System("production", "test")}
+	s := &shop{owner: access.System("production", "test"), sealing: sealing}
 	s.Authority = authority.New(authority.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments})
 	t.Cleanup(s.Authority.Close)
 	must(t, s.Start(t.Context()))

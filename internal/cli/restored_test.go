@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bytes"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/sqlite"
+	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/license"
+)
+
+// restore puts a server on a restored backup in the place of the one that ran.
+func (s *shop) restore(t *testing.T, archive []byte) {
+	t.Helper()
+	s.down()
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "copyhold.db"))
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	log, instruments := slog.New(slog.DiscardHandler), metrics.New(time.Now)
+	config := authority.Config{DB: db, Ring: signing.NewRing(s.sealing), Log: log, Metrics: instruments, Dir: t.TempDir()}
+	_, err = authority.Restore(t.Context(), config, bytes.NewReader(archive))
+	must(t, err)
+	s.Authority = authority.New(config)
+	t.Cleanup(s.Authority.Close)
+	must(t, s.Start(t.Context()))
+	s.handler, err = api.New(api.Config{Authority: s.Authority, Metrics: instruments, Log: log, Now: time.Now, Version: "test"})
+	must(t, err)
+	s.up(t)
+}
+
+// TestASeatSurvivesARestore restores a backup that is older than the seat: the
+// program's next renewal puts it back, and a newcomer hears that the server is
+// not certain, which is no denial.
+func TestASeatSurvivesARestore(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	var archive bytes.Buffer
+	_, err := s.Backup(t.Context(), s.owner, &archive)
+	must(t, err)
+	cache := t.TempDir()
+	borrow := copyhold.AcquireOptions{For: time.Hour}
+	first := s.program(t, copyhold.Options{CacheDir: cache, Service: "mill"}, nil)
+	held, err := first.Acquire(t.Context(), "seats", borrow)
+	must(t, err)
+	must(t, first.Close()) // borrowed: it keeps its seat
+
+	s.restore(t, archive.Bytes())
+	again := s.program(t, copyhold.Options{CacheDir: cache, Service: "mill"}, nil)
+	lease, err := again.Acquire(t.Context(), "seats", borrow) // from the cache; it is renewed at once
+	must(t, err)
+	if lease.ID() != held.ID() {
+		t.Fatalf("%s in place of %s", lease.ID(), held.ID())
+	}
+	var back []authority.HeldLease
+	for end := time.Now().Add(30 * time.Second); len(back) == 0; {
+		found, err := s.Leases(t.Context(), s.owner, store.LeaseFilter{Pool: "seats"}, authority.PageOf{Limit: 10})
+		must(t, err)
+		if back = found.Items; time.Now().After(end) {
+			t.Fatal("the lease did not come back within half a minute")
+		}
+	}
+	if back[0].ID != licensing.LeaseID(held.ID()) || back[0].Service != "mill" || lease.State() != license.StateValid {
+		t.Errorf("%+v, and the program's is %s", back[0], lease.State())
+	}
+	newcomer := s.program(t, copyhold.Options{}, nil)
+	if _, err := newcomer.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsUnavailable(err) || copyhold.IsDenied(err) {
+		t.Errorf("a newcomer is told %v", err)
+	}
+}
