@@ -67,6 +67,7 @@ type Authority struct {
 	commits *commit.Group[*op]
 	waiters waiters
 	denials denials
+	repeats repeats
 
 	sequencing sync.Mutex
 	sequencer  sequencer

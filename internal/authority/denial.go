@@ -42,6 +42,9 @@ func (b *batch) denyFor(o *op, pool, holder string, v *violation) {
 	for _, known := range b.denials {
 		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
 			known.Times++
+			if id := o.requestID(); id != "" {
+				known.Repeat(id)
+			}
 			return
 		}
 	}

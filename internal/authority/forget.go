@@ -19,11 +19,15 @@ const (
 // how many denials followed the first of each minute.
 func (a *Authority) runForget(ctx context.Context) {
 	a.every(ctx, forgetEvery, "forget", func(ctx context.Context) error {
+		if err := a.storeRepeats(ctx); err != nil {
+			return err
+		}
 		if err := a.countDenials(ctx); err != nil {
 			return err
 		}
 		return a.forget(ctx)
 	})
+	a.task("forget", a.storeRepeats(context.WithoutCancel(ctx))) // what was counted since is not lost
 }
 
 // forget deletes a page at a time, so that requests find their turn between.

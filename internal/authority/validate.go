@@ -46,8 +46,9 @@ type Validation struct {
 }
 
 // Validate decides whether p's license allows the program to run, and returns
-// its document. A license that starts with its first use is started by it; all
-// other validations write nothing. A denial is no error.
+// its document. A license that starts with its first use is started by it, and the
+// first denials of a minute are recorded; all other validations write nothing. A
+// denial is no error.
 func (a *Authority) Validate(ctx context.Context, p access.Principal, r ValidateRequest) (Validation, error) {
 	if err := r.check(); err != nil {
 		return Validation{}, err
@@ -88,6 +89,9 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 		}
 	}
 	a.metrics.Decision(string(p.Env), string(f.terms.Product), "", string(v.Decision.Outcome), v.Decision.Code)
+	if b.mismatch || v.Decision.Outcome == license.Denied {
+		q.entry = a.noteValidation(ctx, p, f, r, b, v.Decision, now)
+	}
 	v.Reply, err = a.reply(&f.terms, q, v.Decision, now)
 	return v, err
 }

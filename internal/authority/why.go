@@ -142,12 +142,18 @@ type ExplainedRequest struct {
 	Lease    licensing.LeaseID   `json:"lease,omitempty"`
 	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
 	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
+	Repeated bool                `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
 	Decision license.Decision    `json:"decision"`
 	licensing.Caller
 }
 
-// ExplainRequest says what was decided on a request, by its id. Denials are
-// kept by their first request of each minute; a grant for a day after its lease.
+// repeatsKnown is how long the ids of repeated denials are looked for.
+const repeatsKnown = 24 * time.Hour
+
+// ExplainRequest says what was decided on a request, by its id; of a validation
+// by its nonce. A grant is known for a day after its lease; a denial for 30
+// days if it was the first of its holder, reason and minute, and for a day if it was
+// among the last dozen or so that followed.
 func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, request string) (ExplainedRequest, error) {
 	var e ExplainedRequest
 	if err := require(p, access.Explain); err != nil {
@@ -170,17 +176,24 @@ func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, requ
 		if err != nil {
 			return err
 		}
+		first := len(denials)
+		if first == 0 {
+			if denials, err = tx.RepeatedDenials(ctx, p.Env, request, tx.Now().Add(-repeatsKnown)); err != nil {
+				return err
+			}
+		}
 		for _, d := range denials {
 			if _, err := seenLicense(ctx, tx, p, d.License); unlessNotFound(err) != nil {
 				return err
 			} else if err == nil {
 				e = ExplainedRequest{
 					Request: request, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
+					Repeated: first == 0,
 				}
 				return nil
 			}
 		}
-		return notFound("request", strings.ToValidUTF8(request, "?"))
+		return licensing.Errorf(licensing.NotFound, "no request %s is known: a grant is for a day after its lease; a denial for 30 days if it was the first of its holder, reason and minute, and for a day among the last dozen after it", strings.ToValidUTF8(request, "?"))
 	})
 	return e, err
 }

@@ -73,7 +73,7 @@ func (c *cli) explain(body json.RawMessage) error {
 	}
 	c.printFields(r, append([]column{
 		{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer"}, {head: "PLAN", path: "plan"}, {head: "REQUEST", path: "request_id"},
-		{head: "AT", path: "at"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText}, {head: "TIMES", path: "times"},
+		{head: "AT", path: "at"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText}, {head: "TIMES", path: "times"}, {head: "REPEATED", path: "repeated"},
 		{head: "SERVICE", path: "service"}, {head: "VERSION", path: "version"}, {head: "INSTANCE", path: "instance"}, {head: "REGION", path: "region"},
 	}, decisionColumns("decision.")...)...)
 	c.printSection(r, "decision.holders",

@@ -13,7 +13,12 @@ func (c *cli) whyCommand() *cobra.Command {
 		Use:   "why LICENSE|REQUEST-ID",
 		Short: "Explain a license's standing, or the decision on one request",
 		Long: `Why says what was decided and by which rule, what happens next and when; of a
-denial also who holds the units and when one will be free.`,
+denial also who holds the units and when one will be free. A validation is named by its
+nonce.
+
+A grant is known for a day after its lease. Of denials of one holder for one reason in
+one minute the first is known for 30 days. The others are counted: the ids of the last
+dozen or so are known for a day, with the time and decision of the first.`,
 		Example: `  copyhold why lic_01jd0000000000000000000000
   copyhold why req_FZ5RA2J3YXW6W5VXSG3JXJWB4K --output json`,
 		Args: exactly("LICENSE or REQUEST-ID"),

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strconv"
+	"strings"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -17,23 +19,36 @@ type Denial struct {
 	Code     string
 	Minute   time.Time
 	Request  string
+	Later    string // ids of requests after it, the latest first, by spaces
 	At       time.Time
 	Times    int64
 	Decision license.Decision
 	Caller   licensing.Caller // of the first
 }
 
-const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller`
+const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller, later`
 
-var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 11, "",
-	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times
+// maxLater is how many bytes of the ids of repeated requests are kept: about a dozen.
+const maxLater = 400
+
+// Repeat notes the id of a request that was denied after the first.
+func (d *Denial) Repeat(request string) {
+	d.Later = request + " " + d.Later
+	if len(d.Later) > maxLater {
+		d.Later = d.Later[:strings.LastIndexByte(d.Later[:maxLater], ' ')+1]
+	}
+}
+
+var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 12, "",
+	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times,
+	later = SUBSTR(excluded.later || excluded.request || ' ' || denial.later, 1, `+strconv.Itoa(maxLater)+`)
 	RETURNING env, license, pool, holder, code, times`)
 
 // PutDenials counts denials, each key there once, and returns which of them
 // are the first of their minute, by index.
 func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
 	type key struct{ env, license, pool, holder, code string }
-	args := make([]any, 0, 11*len(denials))
+	args := make([]any, 0, 12*len(denials))
 	index := make(map[key]int, len(denials))
 	for i, d := range denials {
 		decision, err := json.Marshal(d.Decision)
@@ -45,7 +60,7 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 			return nil, err
 		}
 		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code}] = i
-		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller)
+		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller, d.Later)
 	}
 	first = make(map[int]bool)
 	err = tx.queryMany(ctx, &putDenials, args, func(rows Row) error {
@@ -67,6 +82,22 @@ func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 ORDER BY at DESC LIMIT 10`, env, request)
 }
 
+// RepeatedDenials returns the denials since a time that a request repeated, of
+// those whose ids are kept, the latest first. It looks at all of them.
+func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request string, since time.Time) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
+		WHERE minute >= $1 AND env = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
+		ORDER BY at DESC LIMIT 10`, micros(since), env, request)
+}
+
+// DenialKnown reports whether a denial of d's key is stored.
+func (tx *Tx) DenialKnown(ctx context.Context, d Denial) (bool, error) {
+	var one int64
+	return tx.row(ctx, `SELECT 1 FROM denial
+		WHERE env = $1 AND license = $2 AND pool = $3 AND holder = $4 AND code = $5 AND minute = $6`,
+		[]any{d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute)}, &one)
+}
+
 // LicenseDenials returns a license's latest denials, at most limit.
 func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensing.LicenseID, limit int) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND license = $2 ORDER BY at DESC LIMIT $3`, env, id, limit)
@@ -75,7 +106,7 @@ func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensin
 // UncountedDenials returns denials of minutes before a time that are not all in
 // the log, locked until the commit, at most limit. Times are those that are missing.
 func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller
+	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller, later
 		FROM denial WHERE times > counted AND minute < $1
 		ORDER BY minute, env, license, pool, code, holder LIMIT $2`+tx.lock(), micros(before), limit)
 }
@@ -103,7 +134,7 @@ func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, 
 		var d Denial
 		var minute, at int64
 		var decision, caller string
-		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision, &caller); err != nil {
+		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision, &caller, &d.Later); err != nil {
 			return err
 		}
 		d.Minute, d.At = instant(minute), instant(at)

@@ -138,6 +138,7 @@ CREATE TABLE denial (
     times    BIGINT NOT NULL,
     decision TEXT   NOT NULL, -- of the first, as JSON
     caller   TEXT   NOT NULL, -- what asked first, as JSON
+    later    TEXT   NOT NULL, -- the latest requests after it, by spaces
     PRIMARY KEY (env, license, pool, holder, code, minute)
 ) WITHOUT ROWID;
 CREATE INDEX denial_request ON denial (env, license, request, at);
