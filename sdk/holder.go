@@ -154,13 +154,16 @@ func (o Options) holderOf(kind string, h Holder) Holder {
 // (KindMachine, KindUser or KindWorkload), for a program with these options that names
 // nobody. So that other programs on this machine can be the same holder: with the same
 // cache folder they are. Of the options it reads Product, Issuer or else RootSet, CacheDir,
-// Holder, User and Salt. It asks no server, and fails when the cache folder cannot keep the
-// identity of this machine.
+// Holder, User and Salt. It asks no server, and fails when this machine would hold and the
+// cache folder cannot keep its identity.
 func DefaultHolder(o Options, kind string) (Holder, error) {
 	return defaultHolder(o, kind, realSystem(os.Getenv))
 }
 
 func defaultHolder(o Options, kind string, sys system) (Holder, error) {
+	if h := o.holderOf(kind, sys.holder(o, "", nil)); h.Kind != KindMachine {
+		return h, nil // a pod, a job or a person: no machine is asked
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -56,11 +56,14 @@ func TestOtherProgramsCanHoldAsAClientDoes(t *testing.T) {
 	for name, wrong := range map[string]Options{
 		"no cache folder": {Product: o.Product, Issuer: v.issuer, CacheDir: noCache},
 		"nothing to salt": {Product: o.Product, CacheDir: o.CacheDir},
-		"a file":          {Product: o.Product, Issuer: v.issuer, CacheDir: filepath.Join(o.CacheDir, "instance")},
+		"a file instead":  {Product: o.Product, Issuer: v.issuer, CacheDir: filepath.Join(o.CacheDir, "instance")},
 	} {
 		if got, err := DefaultHolder(wrong, KindMachine); err == nil {
 			t.Errorf("%s: %+v", name, got)
 		}
+	}
+	if got, err := DefaultHolder(Options{Product: o.Product, CacheDir: noCache, User: "ann"}, KindUser); err != nil || got.ID != "ann" {
+		t.Errorf("a person needs no cache folder: %+v, %v", got, err)
 	}
 }
 

@@ -120,15 +120,20 @@ type commandLine struct{ url, keyFile string }
 
 func (f commandLine) run(t *testing.T, args ...string) (status int, members map[string]json.RawMessage) {
 	t.Helper()
-	var out, errs bytes.Buffer
-	status = Main(Program{
-		Args: append(append([]string{"copyhold"}, args...), "--output", "json"), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
-		Environ: []string{"COPYHOLD_URL=" + f.url, "COPYHOLD_LICENSE_KEY_FILE=" + f.keyFile, "COPYHOLD_SERVICE=render", "COPYHOLD_REGION=eu"},
-	})
-	if err := json.Unmarshal(out.Bytes(), &members); err != nil {
-		t.Fatalf("copyhold %s: exit status %d: %s%s", strings.Join(args, " "), status, &out, &errs)
+	status, out, errs := f.try(args...)
+	if err := json.Unmarshal(out, &members); err != nil {
+		t.Fatalf("copyhold %s: exit status %d: %s%s", strings.Join(args, " "), status, out, errs)
 	}
 	return status, members
+}
+
+func (f commandLine) try(args ...string) (status int, out, errs []byte) {
+	var stdout, stderr bytes.Buffer
+	status = Main(Program{
+		Args: append(append([]string{"copyhold"}, args...), "--output", "json"), Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr,
+		Environ: []string{"COPYHOLD_URL=" + f.url, "COPYHOLD_LICENSE_KEY_FILE=" + f.keyFile, "COPYHOLD_SERVICE=render", "COPYHOLD_REGION=eu"},
+	})
+	return status, stdout.Bytes(), stderr.Bytes()
 }
 
 // decided holds the exit status to the decision.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,6 +17,7 @@ pools:
   named:   {holder: machine, capacity: 2, lease: none, full: deny}
   matched: {holder: machine, capacity: 2, lease: none, match: {need: 1, of: 5}, full: deny}
   people:  {holder: user, capacity: 2, lease: none, full: deny}
+  line:    {holder: workload, capacity: 2, lease: 2m, full: deny}
 documents: {life: 7d, refresh: 1d, stale: 2d, grace: 14d, fallback: 30d}
 `
 
@@ -51,6 +53,16 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 			t.Errorf("%s: the SDK holds %s, the command line %s", pool, held.ID(), got)
 		}
 	}
+	t.Setenv("XDG_CACHE_HOME", "relative") // refused: there is no folder that lasts
+	t.Setenv("LocalAppData", "")
+	t.Setenv("HOME", "")
+	acquire("line") // holds nobody's machine
+	if status, _, errs := shell.try("lease", "acquire", "--pool", "named"); status != exitFailed || !bytes.Contains(errs, []byte("--holder")) {
+		t.Errorf("a machine without an identity: exit status %d: %s", status, errs)
+	}
+	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "cache"))
+	t.Setenv("LocalAppData", filepath.Join(home, "cache"))
+	t.Setenv("HOME", home)
 	first := acquire("matched")
 	t.Setenv("XDG_CACHE_HOME", filepath.Join(home, "another"))
 	t.Setenv("LocalAppData", filepath.Join(home, "another"))
