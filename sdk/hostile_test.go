@@ -188,6 +188,7 @@ func TestAnOlderLicenseDoesNotReplaceANewer(t *testing.T) {
 		w := newWorld(t)
 		w.set(func() { w.counter = 1000 }) // however often the client asks, the older ones stay below
 		c := w.open(t, w.options())
+		time.Sleep(time.Minute) // it asks once more when its stream is open
 		newer := c.License().Seq
 		w.set(func() { w.counter = 0; w.doc.Features = nil })
 		w.announce("license")
