@@ -103,6 +103,14 @@ func (d *decoder) another(end byte) bool {
 	return true
 }
 
+// notAValue says what is wrong where no value of the profile begins.
+func notAValue(c byte) string {
+	if c == 'n' {
+		return "there is no null: leave out what has no value"
+	}
+	return "no value of the profile"
+}
+
 // value decodes the next value; the zero dst checks it and lets it go.
 func (d *decoder) value(dst reflect.Value, depth int) {
 	if dst.IsValid() && dst.Kind() == reflect.Pointer {
@@ -120,10 +128,8 @@ func (d *decoder) value(dst reflect.Value, depth int) {
 		d.truth(dst)
 	case c == '-' || isDigit(c):
 		d.number(dst)
-	case c == 'n':
-		d.fail("there is no null: leave out what has no value")
 	default:
-		d.fail("no value of the profile")
+		d.fail(notAValue(c))
 	}
 }
 

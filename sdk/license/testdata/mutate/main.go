@@ -25,7 +25,7 @@ var files = []string{"armour.go", "bundle.go", "chain.go", "claims.go", "json.go
 
 // elsewhere are functions in these files that verify nothing.
 var elsewhere = map[string]bool{
-	"Sign": true, "SignAlg": true, "encode": true, "EncodeBundle": true, "Peek": true, "UnmarshalJSON": true,
+	"Sign": true, "SignAlg": true, "encode": true, "encodeClaims": true, "EncodeBundle": true, "Peek": true, "UnmarshalJSON": true,
 	"Matches": true, "covers": true, "overlap": true,
 }
 
