@@ -136,6 +136,11 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		if d.logged(t, licensing.LeasePresented, &events); len(events) != 4 || events[0].Document == "" || events[0].Epoch != 1 || events[0].Beyond {
 			t.Errorf("%+v", events)
 		}
+		for _, m := range reconciled(t, d).Mismatches {
+			if m.Row != string(d.p.License) { // the desk's license has no entry that issues it
+				t.Errorf("the rows of what was taken back and the log: %+v", m)
+			}
+		}
 		for d.clock.pass(0); d.clock.Now().Before(d.fencedSince(testEnv).Add(26 * time.Hour)); d.clock.pass(time.Hour) {
 			known = d.kept(t, known, "nonce-of-"+fmt.Sprint(known.Lease.Generation))
 		}

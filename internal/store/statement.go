@@ -72,7 +72,7 @@ func (s *session) run(ctx context.Context, st *Statement) error {
 		}
 		return each(rows, st.Scan)
 	}
-	prepared, err := s.prepare(ctx, st.Text)
+	prepared, err := s.prepare(ctx, st.Text) //nolint:sqlclosecheck // the session keeps it
 	if err != nil {
 		return err
 	}
