@@ -5,6 +5,7 @@ package commit
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +31,9 @@ var share = [classes]int{Release: 100, Renew: 90, Usage: 80, Acquire: 70, Admini
 
 // maxBatch bounds a transaction, so that one does not hold up the next for long.
 const maxBatch = 256
+
+// idleTurns is how many turns of the scheduler bring nobody before a batch goes.
+const idleTurns = 3
 
 // A Group shares transactions between requests. It is safe for concurrent use.
 type Group[T any] struct {
@@ -163,6 +167,26 @@ func (w *worker[T]) signal() {
 	}
 }
 
+// gather lets requests join that have arrived and only wait for a processor. It
+// waits for none that has not arrived: where nothing else can run, it returns at
+// once. A transaction costs the same for one request as for ten, so without this a
+// busy server would spend itself on small ones.
+func (w *worker[T]) gather() {
+	for count, idle := 0, 0; idle < idleTurns; {
+		w.mu.Lock()
+		was := count
+		count = w.count
+		w.mu.Unlock()
+		if count == 0 || count >= maxBatch {
+			return
+		}
+		if count <= was {
+			idle++
+		}
+		runtime.Gosched()
+	}
+}
+
 // take returns the next batch: it never waits for company.
 func (w *worker[T]) take() (batch []*entry[T], closed bool) {
 	w.mu.Lock()
@@ -187,6 +211,7 @@ func (w *worker[T]) take() (batch []*entry[T], closed bool) {
 func (g *Group[T]) run(w *worker[T]) {
 	items := make([]T, 0, maxBatch)
 	for {
+		w.gather()
 		batch, closed := w.take()
 		switch {
 		case len(batch) == 0 && closed:
