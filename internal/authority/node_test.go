@@ -98,6 +98,54 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	}
 }
 
+// TestTheLastUnitIsNotGrantedTwice takes what is left of a pool on one server
+// while an acquire at the other has begun.
+func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	a := newDesk(t, connect(t, url))
+	b := a.beside(t, connect(t, url))
+	raw, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	a.acquire(t, ask("seats", 1)) // the pool's row exists
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var code string
+	answered := make(chan error, 1)
+	var acquire sync.Once
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
+		if err != nil {
+			return err
+		}
+		acquire.Do(func() {
+			waits, stop := context.WithCancel(ctx)
+			go func() {
+				defer stop() // whoever does not wait has answered too early
+				g, err := b.Acquire(ctx, b.p, ask("seats", 2))
+				code = g.Decision.Code
+				answered <- err
+			}()
+			if err = somebodyWaits(waits, raw); errors.Is(err, context.Canceled) {
+				err = errors.New("an acquire was answered while another server decided about its pool")
+			}
+		})
+		if err != nil {
+			return err
+		}
+		pools[0].Held, pools[0].Leases = 5, 5
+		return tx.PutPools(ctx, []*store.Pool{&pools[0]})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil || code != license.CodePoolFull {
+		t.Errorf("a pool that another server has filled: %s, %v", code, err)
+	}
+}
+
 // somebodyWaits returns when a transaction waits for another.
 func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 	for {
