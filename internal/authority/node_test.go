@@ -146,6 +146,57 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	}
 }
 
+// TestAPeriodThatAnotherServerBeganIsCountedOn begins a period on one server
+// and spends its quota, while the first event at the other has begun.
+func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	a := newDesk(t, connect(t, url))
+	b := a.beside(t, connect(t, url))
+	raw, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var status UsageStatus
+	answered := make(chan error, 1)
+	var record sync.Once
+	k := licenseKey{testEnv, a.p.License}
+	err = a.db.Update(ctx, func(tx *store.Tx) error {
+		terms, err := a.terms(ctx, tx, []licenseKey{k})
+		if err != nil {
+			return err
+		}
+		w, _ := terms[k].Window("calls", licensing.Window{}, tx.Now())
+		total := store.UsageTotal{MeterKey: store.MeterKey{Env: k.env, License: k.id, Meter: "calls"}, Window: w}
+		if made, err := tx.OpenTotal(ctx, total); err != nil || !made {
+			return errors.Join(err, errors.New("the period has begun"))
+		}
+		record.Do(func() {
+			go func() {
+				r, err := b.Usage(ctx, b.p, UsageRequest{Events: []UsageEvent{{ID: "event", Meter: "calls", Quantity: "1"}}})
+				if err == nil {
+					status = r.Results[0].Status
+				}
+				answered <- err
+			}()
+			err = somebodyWaits(ctx, raw)
+		})
+		if err != nil {
+			return err
+		}
+		total.Used, total.Events = 5, 5
+		return tx.PutTotals(ctx, []*store.UsageTotal{&total})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-answered; err != nil || status != UsageDenied {
+		t.Errorf("a quota that another server has spent: %s, %v", status, err)
+	}
+}
+
 // somebodyWaits returns when a transaction waits for another.
 func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 	for {
