@@ -54,20 +54,13 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 // TestARenewalDoesNotReviveWhatAnotherServerEnded ends a lease on one server
 // while the renewal at the other has begun and waits for the pool.
 func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
-	url := storetest.PostgresURL(t)
-	a := newDesk(t, connect(t, url))
-	b := a.beside(t, connect(t, url))
-	raw, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
+	a, b, raw := twoServers(t)
 	l := a.acquire(t, ask("seats", 1)).Lease
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	renewed := make(chan error, 1)
 	var renew sync.Once
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
 		if err != nil {
 			return err
@@ -101,21 +94,14 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 // TestTheLastUnitIsNotGrantedTwice takes what is left of a pool on one server
 // while an acquire at the other has begun.
 func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
-	url := storetest.PostgresURL(t)
-	a := newDesk(t, connect(t, url))
-	b := a.beside(t, connect(t, url))
-	raw, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
+	a, b, raw := twoServers(t)
 	a.acquire(t, ask("seats", 1)) // the pool's row exists
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var code string
 	answered := make(chan error, 1)
 	var acquire sync.Once
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
 		if err != nil {
 			return err
@@ -149,21 +135,14 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 // TestAPeriodThatAnotherServerBeganIsCountedOn begins a period on one server
 // and spends its quota, while the first event at the other has begun.
 func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
-	url := storetest.PostgresURL(t)
-	a := newDesk(t, connect(t, url))
-	b := a.beside(t, connect(t, url))
-	raw, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
+	a, b, raw := twoServers(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var status UsageStatus
 	answered := make(chan error, 1)
 	var record sync.Once
 	k := licenseKey{testEnv, a.p.License}
-	err = a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.db.Update(ctx, func(tx *store.Tx) error {
 		terms, err := a.terms(ctx, tx, []licenseKey{k})
 		if err != nil {
 			return err
@@ -197,6 +176,20 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	}
 }
 
+// twoServers returns two on one PostgreSQL, and a connection beside them.
+func twoServers(t *testing.T) (a, b *desk, raw *sql.DB) {
+	t.Helper()
+	url := storetest.PostgresURL(t)
+	a = newDesk(t, connect(t, url))
+	b = a.beside(t, connect(t, url))
+	raw, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { raw.Close() })
+	return a, b, raw
+}
+
 // somebodyWaits returns when a transaction waits for another.
 func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 	for {
@@ -211,14 +204,7 @@ func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 // TestWhatIsTakenAwayIsNotGrantedMeanwhile lowers a capacity to what is held on
 // one server while an acquire at the other has begun and waits.
 func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
-	url := storetest.PostgresURL(t)
-	a := newDesk(t, connect(t, url))
-	b := a.beside(t, connect(t, url))
-	raw, err := sql.Open("pgx", url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
+	a, b, raw := twoServers(t)
 	for n := range 2 {
 		b.acquire(t, ask("seats", n))
 	}
@@ -230,7 +216,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 	}
 	granted := make(chan outcome, 1)
 	var begin sync.Once
-	err = a.update(ctx, testEnv, "test", func(c *change) error {
+	err := a.update(ctx, testEnv, "test", func(c *change) error {
 		l, _, err := c.LockLicense(ctx, testEnv, a.p.License)
 		if err != nil {
 			return err
