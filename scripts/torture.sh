@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make torture: the long faults, then the mutants. With a name (kill, power, disk, queue, race, mutants, vectors) only that.
+# make torture: the long faults, then the mutants. With a name (kill, power, disk, queue, race, rollback, mutants, vectors) only that.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -22,6 +22,10 @@ want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
   echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"
   go test -race -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+}
+want rollback && {
+  echo "== rollbacks to random moments, both engines"
+  go test -count=1 -timeout 1h -run '^TestNoRollbackOversells' ./internal/authority/
 }
 want vectors && {
   echo "== every check of the verifier has a vector"

@@ -118,8 +118,13 @@ func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
 	if l == nil || !l.Live() {
 		return b.grant(o, p)
 	}
-	// It may have been released, and its unit given to another.
-	if b.fenced(p) && !b.proven(l) || b.overdue(p, l) {
+	late, err := b.overdue(p, l)
+	switch {
+	case err != nil:
+		return err
+	case late && !l.Live():
+		return b.grant(o, p)
+	case late, b.fenced(p) && !b.proven(l): // it may have been released, and its unit given to another
 		o.refuse(refusedByFence())
 		return nil
 	}
@@ -137,14 +142,18 @@ func (b *batch) repeat(o *op, p *pool, r store.Request) (bool, error) {
 		return b.again(o, p, r.Ticket)
 	}
 	l := b.leases[store.LeaseKey{Env: o.env, ID: r.Lease}]
-	switch {
-	case l == nil:
+	if l == nil {
 		return false, nil
+	}
+	late, err := b.overdue(p, l)
+	switch {
+	case err != nil:
+		return true, err
 	case !l.Live():
 		b.touch(l) // a repeated answer is written, so that it is replicated
 		o.refuse(licensing.Errorf(licensing.Gone, "request %s led to lease %s, which ended (%s): use a new request id", r.ID, l.ID, l.EndedBy))
 		return true, nil
-	case b.overdue(p, l):
+	case late:
 		o.refuse(refusedByFence())
 		return true, nil
 	}
@@ -239,12 +248,12 @@ func (b *batch) grant(o *op, p *pool) error {
 		if err != nil {
 			return err
 		}
-		for _, other := range others {
-			if other.Live() && other.Units == q.Units && (b.proven(other) || !b.fenced(p)) {
-				o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: p.Held, Capacity: p.Capacity}
-				_, err := b.lend(o, p, 0)
-				return err
-			}
+		if with, err := b.sharing(p, others, q.Units); err != nil {
+			return err
+		} else if with != nil {
+			o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: p.Held, Capacity: p.Capacity}
+			_, err := b.lend(o, p, 0, with)
+			return err
 		}
 	}
 	if b.fenced(p) {
@@ -252,6 +261,24 @@ func (b *batch) grant(o *op, p *pool) error {
 		return nil
 	}
 	return b.decide(o, p)
+}
+
+// sharing returns the lease of a holder that another instance of it shares, one
+// that is there by right if there is one; nil if none is in use for certain.
+func (b *batch) sharing(p *pool, of []*licensing.Lease, units int64) (with *licensing.Lease, err error) {
+	for _, l := range of {
+		late, err := b.overdue(p, l)
+		if err != nil {
+			return nil, err
+		}
+		if late || !l.Live() || l.Units != units || b.fenced(p) && !b.proven(l) {
+			continue
+		}
+		if with == nil || !l.Asker.Presented {
+			with = l
+		}
+	}
+	return with, nil
 }
 
 // decide asks the rule, after making room where something is due.
@@ -284,15 +311,16 @@ func (b *batch) decide(o *op, p *pool) error {
 		return nil
 	}
 	o.answer.decision = d
-	l, err := b.lend(o, p, q.Units)
+	l, err := b.lend(o, p, q.Units, nil)
 	if err != nil || d.Code != license.CodeOverdraft {
 		return err
 	}
 	return b.note(p, licensing.LeaseHeldOver, beganAs(l))
 }
 
-// lend makes a lease that the pool counts with charge.
-func (b *batch) lend(o *op, p *pool, charge int64) (*licensing.Lease, error) {
+// lend makes a lease that the pool counts with charge. It ends no later than
+// what the lease that it shares the units with was promised.
+func (b *batch) lend(o *op, p *pool, charge int64, with *licensing.Lease) (*licensing.Lease, error) {
 	q := o.acquire
 	d := o.answer.terms.LeaseDates(p.rule, q.For, b.Now())
 	l := &licensing.Lease{
@@ -300,6 +328,11 @@ func (b *batch) lend(o *op, p *pool, charge int64) (*licensing.Lease, error) {
 		Holder: q.Holder.ID, Instance: q.Instance, Units: q.Units, Charge: charge, Generation: 1,
 		Granted: b.Now(), Renewed: b.Now(), Expires: d.Expires, Borrowed: d.Borrowed, Nonce: q.Nonce,
 		Due: d.Due(b.a.skew), Requests: q.RequestID, Asker: q.asker(),
+	}
+	if with != nil && with.Asker.Presented {
+		l.Asker.Presented, l.Expires = true, with.Expires
+		d = b.within(o, p, l, d)
+		l.Expires, l.Due = d.Expires, d.Due(b.a.skew)
 	}
 	if err := b.take(p, charge, 1); err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
+	"sync/atomic"
 	"time"
 
 	"copyhold.dev/internal/audit"
@@ -102,13 +104,25 @@ func newID(prefix string, now time.Time) string {
 	return licensing.NewID(prefix, now, random)
 }
 
+// rowsMade counts the ids of log rows.
+var rowsMade atomic.Uint32
+
+// rowID returns the id of a log row, after those that this process has made in
+// the same millisecond: rows take their places in the order of their ids.
+func rowID(now time.Time) string {
+	var random [10]byte
+	rand.Read(random[:])
+	binary.BigEndian.PutUint32(random[:], rowsMade.Add(1))
+	return licensing.NewID("row", now, random)
+}
+
 func (c *change) row(env licensing.Env) *audit.Row {
 	for _, r := range c.rows {
 		if r.env == env {
 			return r.row
 		}
 	}
-	r := audit.NewRow(newID("row", c.Now()))
+	r := audit.NewRow(rowID(c.Now()))
 	c.rows = append(c.rows, logRow{env, r})
 	return r
 }

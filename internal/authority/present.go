@@ -2,6 +2,7 @@ package authority
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -121,7 +122,9 @@ func (b *batch) supersede(o *op, p *pool) (denied bool, err error) {
 		if err := b.reclaim(p, other); err != nil {
 			return false, err
 		}
-		b.touch(other)
+		if err := b.PutLeases(b.ctx, []*licensing.Lease{other}); err != nil { // before the one that is shown is live
+			return false, err
+		}
 	}
 	return false, nil
 }
@@ -142,7 +145,9 @@ func (b *batch) putBack(o *op, p *pool, l *licensing.Lease) error {
 		return err
 	}
 	p.due(l.Due)
-	l.Asker.Presented = !p.rule.Fits(p.Stock, 0, b.Now())
+	if l.Asker.Presented, err = b.beyond(p, l); err != nil {
+		return err
+	}
 	if !l.Asker.Presented && p.rule.Endless() {
 		l.Due = time.Time{}
 	}
@@ -169,22 +174,52 @@ func (b *batch) chargeOf(p *pool, l *licensing.Lease) (int64, error) {
 	return l.Units, err
 }
 
-// doubt returns why a renewal has to wait for the lease's document, or is too
-// late: after a loss a generation from the future is no copy's.
-func (b *batch) doubt(p *pool, l *licensing.Lease, generation int64) error {
-	switch {
-	case generation > l.Generation && b.fenced(p):
-		return licensing.Errorf(licensing.NotFound, "lease %s is known in generation %d only, not %d: show its document", l.ID, l.Generation, generation)
-	case b.overdue(p, l):
-		return licensing.Errorf(licensing.Gone, "lease %s was put back beyond the capacity of its pool, and its end has come", l.ID)
+// beyond reports whether there is no room for a lease that is put back: the pool
+// holds more than it may, and no other instance of the holder is there by right.
+func (b *batch) beyond(p *pool, l *licensing.Lease) (bool, error) {
+	if p.rule.Fits(p.Stock, 0, b.Now()) {
+		return false, nil
 	}
-	return nil
+	if l.Charge > 0 {
+		return true, nil
+	}
+	others, err := b.holderLeases(p, l.Holder)
+	return !slices.ContainsFunc(others, func(other *licensing.Lease) bool {
+		return other.ID != l.ID && other.Live() && other.Units == l.Units && !other.Asker.Presented
+	}), err
 }
 
-// overdue reports whether the end has come of a lease that was put back where
-// there was no room, and still there is none.
-func (b *batch) overdue(p *pool, l *licensing.Lease) bool {
-	return l.Asker.Presented && !b.Now().Before(l.Expires) && !p.rule.Fits(p.Stock, 0, b.Now())
+// doubt refuses a renewal that has to show the lease's document, or is too late.
+// After a loss another generation than the recorded one is no copy's for
+// certain: it may be of a course of things that was lost.
+func (b *batch) doubt(o *op, p *pool, l *licensing.Lease, shown licensing.Renewal) (refused bool, err error) {
+	another := shown.Generation > l.Generation || o.shown == nil && !b.proven(l) && l.Standing(shown) == licensing.RenewsCopy
+	if another && b.fenced(p) {
+		o.refuse(licensing.Errorf(licensing.NotFound, "lease %s is known in generation %d, not %d: show its document", l.ID, l.Generation, shown.Generation))
+		return true, nil
+	}
+	late, err := b.overdue(p, l)
+	if late {
+		o.refuse(licensing.Errorf(licensing.Gone, "the end of lease %s has come, and its pool holds more than its capacity", l.ID))
+	}
+	return late, err
+}
+
+// overdue reports whether the end of a lease has come that has no room in its
+// pool: one that was put back beyond the capacity, or whose units are due and
+// reclaimed now.
+func (b *batch) overdue(p *pool, l *licensing.Lease) (bool, error) {
+	ends := l.Due
+	if l.Asker.Presented {
+		ends = l.Expires
+	}
+	if ends.IsZero() || b.Now().Before(ends) || p.rule.Fits(p.Stock, 0, b.Now()) {
+		return false, nil
+	}
+	if err := b.clear(p); err != nil {
+		return false, err
+	}
+	return !l.Live() || !p.rule.Fits(p.Stock, 0, b.Now()), nil
 }
 
 // within returns the dates d of a lease that was put back where there was no

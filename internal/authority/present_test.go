@@ -237,6 +237,66 @@ func TestNobodySharesWhatMayBeOver(t *testing.T) {
 	})
 }
 
+// TestSharedUnitsEndWithTheirPromise: who shares units that were put back where
+// there was no room has them no longer than those were promised.
+func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		first, second := before.acquire(t, ask("shared", 1)), before.acquire(t, ask("shared", 2))
+		archive := before.backup(t)
+		for _, g := range []Granted{first, second} {
+			if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before.clock.pass(10 * time.Minute)
+		third := before.acquire(t, ask("shared", 3))
+		d := before.rolledBack(t, archive, t.TempDir())
+		third = d.kept(t, third, "nonce-0001")
+		d.clock.pass(time.Minute)
+		other := ask("shared", 4)
+		other.Holder = ask("shared", 3).Holder
+		shared := d.acquire(t, other)
+		if l := shared.Lease; l == nil || l.Charge != 0 || !l.Expires.Equal(third.Lease.Expires) || shared.Decision.NextAt != third.Lease.Expires.Unix() {
+			t.Fatalf("shares what ends at %v: %+v, %+v", third.Lease.Expires, l, shared.Decision)
+		}
+		d.clock.pass(first.Lease.Expires.Add(d.skew).Sub(d.clock.Now()))
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if again := d.kept(t, shared, "nonce-0002"); !again.Lease.Expires.After(third.Lease.Expires) {
+			t.Errorf("not extended once there is room: %v", again.Lease.Expires)
+		}
+	})
+}
+
+// TestALaterDocumentOfALowerGeneration: a holder that lost its cache between two
+// rollbacks has fewer renewals behind it than the record, and is no copy.
+func TestALaterDocumentOfALowerGeneration(t *testing.T) {
+	each(t, func(t *testing.T, before *desk) {
+		g, dir := before.acquire(t, ask("seats", 1)), t.TempDir()
+		first := before.backup(t)
+		g = before.kept(t, before.kept(t, g, "nonce-0001"), "nonce-0002")
+		second := before.backup(t)
+		d := before.rolledBack(t, first, dir)
+		d.clock.pass(testPlan().Pools["seats"].Fence(testPlan().Documents, d.fencedSince(testEnv), d.skew).Sub(d.clock.Now()))
+		anew := ask("seats", 1)
+		anew.RequestID = "request-anew"
+		again := d.acquire(t, anew)
+		if again.Lease == nil || again.Lease.ID != g.Lease.ID || again.Lease.Generation >= g.Lease.Generation {
+			t.Fatalf("asked anew behind %+v: %+v", g.Lease, again.Lease)
+		}
+		d = d.rolledBack(t, second, dir)
+		_, err := d.keep(t, again, "nonce-0003", false)
+		d.wantError(t, licensing.NotFound, err)
+		shown := again
+		again = d.kept(t, shown, "nonce-0003")
+		if copied, err := d.keep(t, shown, "nonce-of-a-copy", true); err != nil || copied.Decision.Code != license.CodeClone {
+			t.Errorf("a copy of the cache shows the same document: %+v, %v", copied.Decision, err)
+		}
+		d.kept(t, again, "nonce-0004")
+	})
+}
+
 // TestTheQueueWaitsForTheFence: no place becomes an offer, and no offer a lease.
 func TestTheQueueWaitsForTheFence(t *testing.T) {
 	each(t, func(t *testing.T, before *desk) {
@@ -291,18 +351,28 @@ func (h *tenant) take(g Granted) {
 
 // TestNoRollbackOversells rolls the database back to random moments while
 // honest holders come, renew, lose answers and go: what they use at once is
-// never more than the pool has, and who shows a document in force keeps it.
+// never more than the pool has, and who shows a document in force keeps it. On
+// a rough street they also lose their caches, and leases are ended by force.
 func TestNoRollbackOversells(t *testing.T) {
+	type course struct {
+		seed  uint64
+		rough bool
+	}
+	streets := []course{{seed: 6065045318560907124}, {seed: 7071161191288067111}, {seed: 12921248426372511606}, {seed: 1, rough: true}, {seed: 2, rough: true}}
+	if os.Getenv("COPYHOLD_TORTURE") != "" {
+		for range 50 {
+			streets = append(streets, course{rand.Uint64(), true})
+		}
+	}
 	for _, pool := range []string{"queue", "over", "shared", "users"} {
 		t.Run(pool, func(t *testing.T) {
-			each(t, func(t *testing.T, d *desk) {
-				seed := uint64(1)
-				if os.Getenv("COPYHOLD_TORTURE") != "" {
-					seed = rand.Uint64()
-				}
-				t.Logf("seed %d", seed)
-				(&street{desk: d, t: t, pool: pool, dir: t.TempDir(), random: rand.New(rand.NewPCG(seed, 1))}).run()
-			})
+			for _, st := range streets {
+				t.Run(fmt.Sprintf("seed=%d,rough=%t", st.seed, st.rough), func(t *testing.T) {
+					each(t, func(t *testing.T, d *desk) {
+						(&street{desk: d, t: t, forced: map[licensing.LeaseID]bool{}, pool: pool, rough: st.rough, dir: t.TempDir(), random: rand.New(rand.NewPCG(st.seed, 1))}).run()
+					})
+				})
+			}
 		})
 	}
 }
@@ -312,10 +382,12 @@ type street struct {
 	*desk
 	t        *testing.T
 	pool     string
+	rough    bool
 	dir      string
 	random   *rand.Rand
 	archives [][]byte
 	tenants  []*tenant
+	forced   map[licensing.LeaseID]bool // ended by force once: a rollback may undo that, and another redo it
 }
 
 func (s *street) run() {
@@ -349,6 +421,11 @@ func (s *street) run() {
 	if counter, _, _ := s.held(s.t, s.pool); counter > rule.Limit() {
 		s.t.Errorf("%d held of %d when the fence has fallen", counter, rule.Limit())
 	}
+	for _, m := range reconciled(s.t, s.desk).Mismatches {
+		if m.Row != string(s.p.License) { // the desk's license has no entry that issues it
+			s.t.Errorf("the rows and the log: %+v", m)
+		}
+	}
 }
 
 // settle lets every tenant renew after a rollback, some sooner than others.
@@ -363,6 +440,18 @@ func (s *street) settle() {
 
 func (s *street) step() {
 	h := s.tenants[s.random.IntN(len(s.tenants))]
+	if s.rough {
+		switch s.random.IntN(25) {
+		case 0:
+			h.has = Granted{} // it fails, and its cache is lost
+		case 1:
+			s.force(h)
+		case 2:
+			if err := s.Sweep(s.t.Context()); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
 	switch k := s.random.IntN(20); {
 	case k == 0:
 		s.archives = append(s.archives, s.backup(s.t))
@@ -408,6 +497,9 @@ func (s *street) renew(h *tenant) {
 		if c := licensing.CodeOf(err); err != nil && (c == licensing.NotFound || c == licensing.Gone) {
 			g, err = s.keep(s.t, h.has, nonce, true)
 		}
+		if licensing.CodeOf(err) == licensing.Gone && s.forced[h.has.Lease.ID] {
+			return
+		}
 		if err != nil || g.Decision.Outcome != license.Allowed {
 			s.t.Fatalf("%s shows a document in force until %v at %v, and is told %+v, %v", h.ask.Holder.ID, h.until, s.clock.Now(), g.Decision, err)
 		}
@@ -425,6 +517,23 @@ func (s *street) release(h *tenant) {
 	h.has = Granted{}
 }
 
+// force ends what a tenant has, if the record knows it. The tenant goes on while
+// its document allows.
+func (s *street) force(h *tenant) {
+	if !h.holds(s.clock.Now()) {
+		return
+	}
+	admin := access.System(testEnv, "test")
+	admin.License = s.p.License
+	_, err := s.Release(s.t.Context(), admin, ReleaseRequest{Lease: h.has.Lease.ID, Force: true})
+	if err != nil && licensing.CodeOf(err) != licensing.NotFound {
+		s.t.Fatal(err)
+	}
+	if err == nil {
+		s.forced[h.has.Lease.ID] = true
+	}
+}
+
 // check holds what is in use against what the pool has.
 func (s *street) check() {
 	s.t.Helper()
@@ -438,5 +547,8 @@ func (s *street) check() {
 	}
 	if limit := testPlan().Pools[s.pool].Limit(); used > limit {
 		s.t.Fatalf("%d units of %d are in use", used, limit)
+	}
+	if counter, charged, _ := s.held(s.t, s.pool); counter != charged {
+		s.t.Fatalf("%d held, %d charged", counter, charged)
 	}
 }

@@ -197,7 +197,7 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 	if err := b.take(p, -t.Units, 0); err != nil {
 		return err
 	}
-	l, err := b.lend(o, p, t.Units)
+	l, err := b.lend(o, p, t.Units, nil)
 	if err != nil {
 		return err
 	}

@@ -120,18 +120,33 @@ func (b *batch) uncharge(p *pool, l *licensing.Lease, leases int64) error {
 	return b.free(p, charge, leases)
 }
 
-// heir returns another live lease of the same holder.
-func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
+// heir returns the lease that carries on what l is charged with: another of the
+// same holder that shares it and may still be used. Nil if there is none, or
+// another carries units for all of them.
+func (b *batch) heir(p *pool, l *licensing.Lease) (heir *licensing.Lease, err error) {
 	others, err := b.holderLeases(p, l.Holder)
 	if err != nil {
 		return nil, err
 	}
+	forced, err := b.ForcedLeases(b.ctx, p.PoolKey, l.Holder)
+	if err != nil {
+		return nil, err
+	}
+	for _, other := range forced {
+		others = append(others, b.adopt(other))
+	}
 	for _, other := range others {
-		if other.ID != l.ID && other.Live() {
-			return other, nil
+		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(b.Now(), b.a.skew) {
+			continue
+		}
+		if other.Charge > 0 {
+			return nil, nil
+		}
+		if heir == nil || !heir.Live() {
+			heir = other
 		}
 	}
-	return nil, nil
+	return heir, nil
 }
 
 // releaseLeft answers a release whose generation has no live lease.
@@ -146,7 +161,11 @@ func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
 		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.release.Lease))
 		return nil
 	}
-	switch l.Standing(licensing.Renewal{Generation: o.release.Generation, Nonce: o.release.Nonce}) {
+	standing := l.Standing(licensing.Renewal{Generation: o.release.Generation, Nonce: o.release.Nonce})
+	if o.shown != nil && l.EndedBy == licensing.EndForced && o.shown.Generation > l.Generation {
+		standing = licensing.RenewsNext // renewed in a course of things that was lost
+	}
+	switch standing {
 	case licensing.RenewsCopy:
 		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is in generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.release.Generation))
 		return nil
@@ -161,11 +180,12 @@ func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
 		}
 		o.answer.freeAt = l.Ended
 		return b.giveBack(o, l)
-	case l.EndedBy == licensing.EndForced && l.Charge > 0:
+	case l.MayUse(b.Now(), b.a.skew):
 		// Its holder stops as well: nobody uses the unit any longer.
 		if err := b.uncharge(b.pools[o.poolKey(l.Pool)], l, 0); err != nil {
 			return err
 		}
+		l.EndedBy = licensing.EndReleased
 		l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
 		o.answer.freeAt = b.Now()
 	default:

@@ -127,11 +127,10 @@ func (b *batch) renewOne(o *op) error {
 		b.deny(o, l.Pool, l.Holder)
 		return nil
 	}
-	if refusal := b.doubt(p, l, r.Generation); refusal != nil {
-		o.refuse(refusal)
-		return nil
-	}
 	shown := licensing.Renewal{Generation: r.Generation, Nonce: r.Nonce}
+	if refused, err := b.doubt(o, p, l, shown); refused || err != nil {
+		return err
+	}
 	switch l.Standing(shown) {
 	case licensing.RenewsCopy:
 		b.clone(o, l, shown)

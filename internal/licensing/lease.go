@@ -65,6 +65,12 @@ const Remembered = 24 * time.Hour
 // Live reports whether l has not ended.
 func (l Lease) Live() bool { return l.Ended.IsZero() }
 
+// MayUse reports whether the holder of l may use its units at now: l has not
+// ended, or was ended by force and its document lives on.
+func (l Lease) MayUse(now time.Time, skew time.Duration) bool {
+	return l.Live() || l.EndedBy == EndForced && now.Before(l.Expires.Add(skew))
+}
+
 // Caller says what l serves, as its holder last said.
 func (l Lease) Caller() Caller { return l.Asker.Caller.After(Caller{Instance: l.Instance}) }
 
@@ -181,9 +187,12 @@ func (l Lease) Standing(r Renewal) Standing {
 }
 
 // Behind reports whether a signed document of l is newer than what is known of
-// it, as after a loss. What was ended by force has ended.
+// it, as after a loss: by its generation, or by its time, for what is known may
+// be of a later generation in an earlier course of things, that a loss undid.
+// What was ended by force has ended.
 func (l Lease) Behind(doc *license.Lease) bool {
-	return doc.Generation > l.Generation && l.EndedBy != EndForced
+	changed := max(unix(l.Renewed), unix(l.Ended))
+	return (doc.Generation > l.Generation || doc.IssuedAt > changed) && l.EndedBy != EndForced
 }
 
 // Adopt brings l up to its document, live until the document's end at least.

@@ -185,6 +185,14 @@ func (tx *Tx) HolderLeases(ctx context.Context, k PoolKey, holder string) ([]*li
 		ORDER BY l.instance`, k.Env, k.License, k.Name, holder)
 }
 
+// ForcedLeases returns a holder's leases of a pool that were ended by force and
+// are still known.
+func (tx *Tx) ForcedLeases(ctx context.Context, k PoolKey, holder string) ([]*licensing.Lease, error) {
+	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.holder = $4 AND l.ended_by = 'forced'
+		ORDER BY l.id`, k.Env, k.License, k.Name, holder)
+}
+
 // DueLeases returns leases of a pool whose time has come at now, the earliest
 // first, at most limit.
 func (tx *Tx) DueLeases(ctx context.Context, k PoolKey, now time.Time, limit int) ([]*licensing.Lease, error) {

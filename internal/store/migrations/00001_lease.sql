@@ -50,6 +50,7 @@ CREATE TABLE lease (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX lease_holder ON lease (env, license, pool, holder, instance) WHERE ended_at = 0;
 CREATE INDEX lease_due ON lease (env, license, pool, due) WHERE due > 0;
+CREATE INDEX lease_forced ON lease (env, license, pool, holder) WHERE ended_by = 'forced';
 
 -- The components of machines that hold, for matching n of m.
 CREATE TABLE component (
