@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
 // Rows is what is stored beside the log, of the same moment. Each sequence can
@@ -28,6 +30,8 @@ type Mismatch struct {
 	Row   string `json:"row,omitempty"` // id of a lease or license
 	Entry int64  `json:"entry"`         // index; -1 none, or one that waits for its place
 	What  string `json:"what"`
+	// Fields are the members of a license that differ, as far as the entry says them.
+	Fields []licensing.Deviation `json:"fields,omitempty"`
 }
 
 // String names the row and the entry.
@@ -85,10 +89,12 @@ type begun struct {
 // stood is how the last change left a license, by its seq: in the log two changes
 // of one moment can change places.
 type stood struct {
-	index          int64
-	epoch, counter int64
-	what           uint64 // hash of its digest
-	unknown        bool   // an entry does not say how it left the license
+	index   int64
+	seq     license.Seq
+	what    uint64          // hash of how it was left
+	digest  bool            // of which the entry, of an earlier version, holds a digest only
+	unknown bool            // an entry does not say how it left the license
+	waiting licensing.Stand // what can't be read again, without an index
 }
 
 type reconciler struct {
@@ -219,26 +225,48 @@ func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
 		return
 	}
 	s, known := c.licenses[key]
-	stand, ok := standOf(e)
-	switch {
+	stand, ok := standOf(leaf.Type, e)
+	switch seq := stand.Seq(); {
 	case !ok:
 		s.unknown = true
-	case !known || s.what == 0 || stand.After(s.epoch, s.counter):
-		s.index, s.epoch, s.counter, s.what = index, stand.Seq.Epoch, stand.Seq.Counter, c.rows.Hash(stand.Digest)
+	case !known || s.what == 0 || seq.Compare(s.seq) > 0:
+		s = stood{index: index, seq: seq, unknown: s.unknown}
+		if digest := stand.Digest(); digest != "" {
+			s.what, s.digest = c.rows.Hash(digest), true
+		} else {
+			s.what = c.hash(stand)
+		}
+		if index < 0 {
+			s.waiting = stand
+		}
 	}
 	c.licenses[key] = s
 }
 
-// standOf reads how an entry left a license.
-func standOf(e Entry) (licensing.Stand, bool) {
+func (c *reconciler) hash(s licensing.Stand) uint64 {
+	text, _ := json.Marshal(s) // members that were decoded encode
+	return c.rows.Hash(string(text))
+}
+
+// standOf reads how an entry left a license. One that begins it is the license.
+func standOf(kind string, e Entry) (licensing.Stand, bool) {
 	var p Payload
+	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil {
+		return nil, false
+	}
+	if kind == licensing.LicenseIssued || kind == licensing.LicenseImported {
+		var l licensing.License
+		if json.Unmarshal(p.Data, &l) != nil {
+			return nil, false
+		}
+		s, err := l.Stand()
+		return s, err == nil
+	}
 	var d struct {
-		Stands *licensing.Stand `json:"stands"`
+		Stands licensing.Stand `json:"stands"`
 	}
-	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil || json.Unmarshal(p.Data, &d) != nil || d.Stands == nil {
-		return licensing.Stand{}, false
-	}
-	return *d.Stands, true
+	err := json.Unmarshal(p.Data, &d)
+	return d.Stands, err == nil && d.Stands != nil
 }
 
 // compareLeases holds each live row against the entry that begins it.
@@ -263,10 +291,10 @@ func (c *reconciler) compareLeases() error {
 			c.result.Unknown++
 		case known:
 			c.result.Leases++
-			c.find(Mismatch{string(l.ID), b.index, "the row says " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", the entry " + c.entryText(b.index)})
+			c.find(Mismatch{Row: string(l.ID), Entry: b.index, What: "the row says " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", the entry " + c.entryText(b.index)})
 		default:
 			c.result.Leases++
-			c.find(Mismatch{string(l.ID), -1, "a live lease that no entry begins, or one that an entry has ended"})
+			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a live lease that no entry begins, or one that an entry has ended"})
 		}
 	}
 	return nil
@@ -348,20 +376,28 @@ func (c *reconciler) compareLicenses() error {
 		delete(c.licenses, key)
 		if !known {
 			c.result.Licenses++
-			c.find(Mismatch{string(l.ID), -1, "a license that no entry issues"})
+			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a license that no entry issues"})
 			continue
 		}
 		stand, err := l.Stand()
 		if err != nil {
 			return err
 		}
-		if s.what == 0 || s.unknown && stand.After(s.epoch, s.counter) {
+		if s.what == 0 || s.unknown && stand.Seq().Compare(s.seq) > 0 {
 			c.result.Unknown++
 			continue
 		}
 		c.result.Licenses++
-		if s.what != c.rows.Hash(stand.Digest) {
-			c.find(Mismatch{string(l.ID), s.index, c.licenseText(stand, s.index)})
+		is := c.hash(stand)
+		if s.digest {
+			text, err := l.Digest()
+			if err != nil {
+				return err
+			}
+			is = c.rows.Hash(text)
+		}
+		if s.what != is {
+			c.find(c.differs(l, stand, s))
 		}
 	}
 	for _, s := range c.licenses {
@@ -377,23 +413,44 @@ func (c *reconciler) compareLicenses() error {
 				}
 			}
 		}
-		c.find(Mismatch{id, s.index, "the entry is of a license that has no row"})
+		c.find(Mismatch{Row: id, Entry: s.index, What: "the entry is of a license that has no row"})
 	}
 	return nil
 }
 
-// licenseText says how a row differs from what the last change left.
-func (c *reconciler) licenseText(now licensing.Stand, index int64) string {
-	if index >= 0 {
-		if e, err := c.rows.Entry(index); err == nil {
-			left, _ := standOf(e)
-			switch {
-			case left.Status != now.Status:
-				return fmt.Sprintf("the row says %s, the entry left it %s", now.Status, left.Status)
-			case left.Revision != now.Revision:
-				return fmt.Sprintf("the row is granted by revision %s, the entry left it with %s", now.Revision, left.Revision)
+// differs says in what a row is not as the last change left it.
+func (c *reconciler) differs(l licensing.License, row licensing.Stand, s stood) Mismatch {
+	m := Mismatch{Row: string(l.ID), Entry: s.index}
+	left, ok := s.waiting, s.waiting != nil
+	if !ok {
+		if e, err := c.rows.Entry(s.index); err == nil {
+			if leaf, err := e.Fields(); err == nil {
+				left, ok = standOf(leaf.Type, e)
 			}
 		}
 	}
-	return "the row's dates, add-ons, exceptions or owner are not as the entry left them"
+	switch {
+	case !ok:
+		m.What = "the row is not as the entry left it"
+	case s.digest: // with the few members that earlier versions entered
+		entered := licensing.Stand{"status": left["status"], "granted": left["revision"]}
+		m.Fields = licensing.Stand{"status": row["status"], "granted": row["granted"]}.Against(entered)
+		if len(m.Fields) == 0 {
+			m.What = "the row's dates, add-ons, exceptions or owner are not as the entry left them"
+		}
+	default:
+		m.Fields = row.Against(left)
+	}
+	if m.What == "" {
+		m.What = said(m.Fields)
+	}
+	return m
+}
+
+func said(all []licensing.Deviation) string {
+	texts := make([]string, len(all))
+	for i, d := range all {
+		texts[i] = d.String()
+	}
+	return strings.Join(texts, "; ")
 }

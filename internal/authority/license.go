@@ -103,7 +103,7 @@ func (i *issuing) issue(ctx context.Context, req IssueRequest) (Issued, error) {
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{License: l, Key: key}, i.noteLicense(licensing.LicenseIssued, l, l)
+	return Issued{License: l, Key: key}, i.noteIssued(licensing.LicenseIssued, l)
 }
 
 // grant stores the license that req asks for, without a key.

@@ -168,7 +168,7 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (acces
 	if err := i.insertKey(ctx, l, key, digest); err != nil {
 		return digest, err
 	}
-	return digest, i.noteLicense(licensing.LicenseImported, l, l)
+	return digest, i.noteIssued(licensing.LicenseImported, l)
 }
 
 func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {

@@ -102,6 +102,14 @@ func everyRow(ctx context.Context, tx *store.Tx, env licensing.Env) iter.Seq2[au
 	}
 }
 
+// noteIssued records a new license: the entry is what it says, and what its row
+// is held against.
+func (c *change) noteIssued(kind string, l licensing.License) error {
+	about := aboutLicense(l)
+	about.Env = l.Env
+	return c.note(kind, about, l)
+}
+
 // noteLicense records a change of l with how it leaves l, to hold the row against.
 func (c *change) noteLicense(kind string, l licensing.License, data any) error {
 	stand, err := l.Stand()

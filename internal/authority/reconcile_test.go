@@ -1,8 +1,10 @@
 package authority
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
@@ -119,10 +121,119 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		}
 
 		tamper(t, `UPDATE license SET status = 'suspended' WHERE id = $1`, string(d.p.License))
-		if m := d.one(t, string(d.p.License), "the row says suspended, the entry left it active"); m.Entry < 0 {
+		if m := d.one(t, string(d.p.License), "status: the row says suspended, the entry left it active"); m.Entry < 0 {
 			t.Errorf("%+v", m)
 		}
-		tamper(t, `UPDATE license SET status = 'active', end_at = 1 WHERE id = $1`, string(d.p.License))
-		d.one(t, string(d.p.License), "the row's dates")
 	})
+}
+
+// TestAnAlteredLicenseIsNamedByItsFields: with both values where the log holds
+// them, whether the entry has its place yet or not.
+func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, other *store.DB) {
+		db, raw := exposed(t, other.Engine())
+		s := openShop(t, db)
+		l := s.issue().License
+		tamper := func(set string, args ...any) {
+			t.Helper()
+			if _, err := raw.ExecContext(t.Context(), `UPDATE license SET `+set+` WHERE id = $1`, append([]any{string(l.ID)}, args...)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		finds := func(want ...licensing.Deviation) string {
+			t.Helper()
+			r, err := s.ReconcileLog(t.Context(), owner())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(want) == 0 {
+				if !r.Agrees() || r.Licenses != 1 || r.Unknown != 0 {
+					t.Fatalf("%+v", r)
+				}
+				return ""
+			}
+			if len(r.Mismatches) != 1 || r.Mismatches[0].Row != string(l.ID) || !slices.Equal(r.Mismatches[0].Fields, want) {
+				t.Fatalf("%+v, want %+v", r.Mismatches, want)
+			}
+			return r.Mismatches[0].String()
+		}
+		end := func(at time.Time) string { return at.UTC().Format(time.RFC3339Nano) }
+
+		finds()
+		tamper(`plan = 'other', end_at = $2`, l.Start.UnixMicro())
+		changed := []licensing.Deviation{{Field: "end", Row: end(l.Start), Entry: end(l.End)}, {Field: "plan", Row: "other", Entry: "studio"}}
+		finds(changed...)
+		s.place()
+		if said := finds(changed...); !strings.Contains(said, ", entry ") || !strings.Contains(said, "; plan: the row says other, the entry left it studio") {
+			t.Error(said)
+		}
+		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
+		finds()
+
+		// What can be long or name people is entered as a digest.
+		metadata := map[string]string{"buyer": "Ada"}
+		except := licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 9}, Reason: strings.Repeat("long ", 60)}}}
+		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
+			t.Fatal(err)
+		}
+		finds()
+		var body string
+		if err := raw.QueryRowContext(t.Context(), `SELECT body FROM license WHERE id = $1`, string(l.ID)).Scan(&body); err != nil {
+			t.Fatal(err)
+		}
+		tamper(`reference = 'R1', body = $2`, strings.NewReplacer("Ada", "Eve", "long", "wide").Replace(body))
+		changed = []licensing.Deviation{{Field: "exceptions"}, {Field: "metadata"}, {Field: "reference", Row: "R1"}}
+		finds(changed...)
+		s.place()
+		said := finds(changed...)
+		for _, part := range []string{"exceptions: the row is not as the entry left it", "reference: the row says R1, the entry left it nothing"} {
+			if !strings.Contains(said, part) {
+				t.Errorf("%q lacks %q", said, part)
+			}
+		}
+		if strings.Contains(said, "Eve") || strings.Contains(said, "Ada") {
+			t.Error(said)
+		}
+		tamper(`reference = '', body = $2`, body)
+		finds()
+
+		// Entries of earlier versions hold a digest of the whole row and little else.
+		l, err := s.License(t.Context(), s.p, l.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.update(t.Context(), testEnv, "test", func(c *change) error {
+			l.Seq.Counter++
+			if err := c.UpdateLicense(t.Context(), l); err != nil {
+				return err
+			}
+			digest, err := l.Digest()
+			if err != nil {
+				return err
+			}
+			return c.note(licensing.LicenseRenewed, aboutLicense(l), map[string]any{"stands": map[string]any{
+				"seq": l.Seq, "status": l.Status, "revision": l.Granted, "digest": digest}})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		finds()
+		s.place()
+		finds()
+		tamper(`status = 'suspended'`)
+		finds(licensing.Deviation{Field: "status", Row: "suspended", Entry: "active"})
+		tamper(`status = 'active', end_at = 1`)
+		r, err := s.ReconcileLog(t.Context(), owner())
+		if err != nil || len(r.Mismatches) != 1 || !strings.Contains(r.Mismatches[0].What, "the row's dates") {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// place gives the rows that wait their place in the log.
+func (s *shop) place() {
+	s.t.Helper()
+	if err := s.Sequence(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 }

@@ -27,8 +27,9 @@ somebody kept: give one with --head.
 
 Of a server it also holds the rows against the log: every live lease has an entry
 that begins it and none that ends it, every such entry has its lease, and every license
-is as its last change left it. Each mismatch names the row and the entry. An export
-holds no rows; restore compares those of a backup.
+is as its last change left it. Each mismatch names the row and the entry, and of a
+license each field that differs, with both values. An export holds no rows; restore
+compares those of a backup.
 
 Exit status 4: the log was tampered with, or the rows were.`,
 		Example: `  copyhold audit verify

@@ -1,47 +1,141 @@
 package licensing
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 
 	"copyhold.dev/sdk/license"
 )
 
-// A Stand is how a change left a license, as the log keeps it: enough to notice
-// that its row was changed since, and how if that is plain.
-type Stand struct {
-	Seq      license.Seq `json:"seq"`
-	Status   Status      `json:"status"`
-	Revision RevisionID  `json:"revision"`
-	Digest   string      `json:"digest"` // base64url SHA-256 of all that the row says
-}
+// maxStood is how many bytes of a member a Stand holds; of a longer one, a digest.
+const maxStood = 256
+
+// stoodDigest begins the text of a member that a Stand holds a digest of.
+const stoodDigest = "sha256:"
+
+// A Stand is how a change left a license, as the log keeps it: the members of
+// its row, to notice that the row was changed since, and in what. Long members
+// and metadata, which may name people, are digests, so that entries stay small
+// and erasing one is enough.
+type Stand map[string]json.RawMessage
 
 // Stand returns how l stands. It is the same before l is stored and after it is
 // read: times count in microseconds, and what is empty is absent.
 func (l License) Stand() (Stand, error) {
-	s := Stand{Seq: l.Seq, Status: l.Status, Revision: l.Granted}
+	text, err := l.row()
+	if err != nil {
+		return nil, err
+	}
+	var s Stand
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, Errorf(Internal, "encoding license %s: %w", l.ID, err)
+	}
+	delete(s, "environment") // every entry says of which license it is
+	delete(s, "id")
+	for name, value := range s {
+		if name == "metadata" || len(value) > maxStood {
+			s[name] = json.RawMessage(`"` + stoodDigest + digest(value) + `"`)
+		}
+	}
+	return s, nil
+}
+
+// Digest is the base64url SHA-256 of all that the row of l says, which entries
+// of earlier versions have in place of the members.
+func (l License) Digest() (string, error) {
+	text, err := l.row()
+	return digest(text), err
+}
+
+func digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// row is the text of l as it comes out of its row.
+func (l License) row() ([]byte, error) {
 	for _, t := range []*time.Time{&l.Issued, &l.Start, &l.End, &l.Maintenance} {
 		*t = t.UTC().Truncate(time.Microsecond)
 	}
 	text, err := json.Marshal(l)
+	var again License
+	if err == nil {
+		err = json.Unmarshal(text, &again)
+	}
+	if err == nil {
+		text, err = json.Marshal(again)
+	}
 	if err != nil {
-		return s, Errorf(Internal, "encoding license %s: %w", l.ID, err)
+		return nil, Errorf(Internal, "encoding license %s: %w", l.ID, err)
 	}
-	var again License // as it comes out of its row
-	if err := json.Unmarshal(text, &again); err != nil {
-		return s, Errorf(Internal, "encoding license %s: %w", l.ID, err)
-	}
-	if text, err = json.Marshal(again); err != nil {
-		return s, Errorf(Internal, "encoding license %s: %w", l.ID, err)
-	}
-	sum := sha256.Sum256(text)
-	s.Digest = base64.RawURLEncoding.EncodeToString(sum[:])
-	return s, nil
+	return text, nil
 }
 
-// After reports whether s is of a later change than one with a seq of these parts.
-func (s Stand) After(epoch, counter int64) bool {
-	return s.Seq.Compare(license.Seq{Epoch: epoch, Counter: counter}) > 0
+// Digest is what an entry of an earlier version holds instead of the members, or "".
+func (s Stand) Digest() (text string) {
+	_ = json.Unmarshal(s["digest"], &text)
+	return text
+}
+
+// Seq orders the changes of a license; zero where s has none.
+func (s Stand) Seq() (seq license.Seq) {
+	_ = json.Unmarshal(s["seq"], &seq)
+	return seq
+}
+
+// A Deviation is a member of a license's row that is not as the log says. Row
+// and Entry are empty where there is none, and both where the log holds a digest.
+type Deviation struct {
+	Field string `json:"field"`
+	Row   string `json:"row,omitempty"`
+	Entry string `json:"entry,omitempty"`
+}
+
+// Against returns in which members s, of a row, differs from an entry's, by name.
+func (s Stand) Against(entry Stand) []Deviation {
+	all := maps.Clone(s)
+	maps.Copy(all, entry)
+	var found []Deviation
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if row, left := s[name], entry[name]; !bytes.Equal(row, left) {
+			d := Deviation{Field: name}
+			if !digested(row) && !digested(left) {
+				d.Row, d.Entry = stoodText(row), stoodText(left)
+			}
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+func digested(value json.RawMessage) bool {
+	return bytes.HasPrefix(value, []byte(`"`+stoodDigest))
+}
+
+// stoodText is a member as people read it.
+func stoodText(value json.RawMessage) string {
+	var text string
+	if json.Unmarshal(value, &text) == nil {
+		return text
+	}
+	return string(value)
+}
+
+// String says both values, as far as they are known.
+func (d Deviation) String() string {
+	if d.Row == "" && d.Entry == "" {
+		return d.Field + ": the row is not as the entry left it"
+	}
+	said := func(s string) string {
+		if s == "" {
+			return "nothing"
+		}
+		return s
+	}
+	return d.Field + ": the row says " + said(d.Row) + ", the entry left it " + said(d.Entry)
 }
