@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/sdk/license"
 )
 
 // Rows is what is stored beside the log, of the same moment. Each sequence can
@@ -89,12 +88,12 @@ type begun struct {
 // stood is how the last change left a license, by its seq: in the log two changes
 // of one moment can change places.
 type stood struct {
-	index   int64
-	seq     license.Seq
-	what    uint64          // hash of how it was left
-	digest  bool            // of which the entry, of an earlier version, holds a digest only
-	unknown bool            // an entry does not say how it left the license
-	waiting licensing.Stand // what can't be read again, without an index
+	index          int64
+	epoch, counter int64
+	what           uint64          // hash of how it was left
+	digest         bool            // of which the entry, of an earlier version, holds a digest only
+	unknown        bool            // an entry does not say how it left the license
+	waiting        licensing.Stand // what can't be read again, without an index
 }
 
 type reconciler struct {
@@ -226,11 +225,12 @@ func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
 	}
 	s, known := c.licenses[key]
 	stand, ok := standOf(leaf.Type, e)
-	switch seq := stand.Seq(); {
+	switch {
 	case !ok:
 		s.unknown = true
-	case !known || s.what == 0 || seq.Compare(s.seq) > 0:
-		s = stood{index: index, seq: seq, unknown: s.unknown}
+	case !known || s.what == 0 || stand.After(s.epoch, s.counter):
+		seq := stand.Seq()
+		s = stood{index: index, epoch: seq.Epoch, counter: seq.Counter, unknown: s.unknown}
 		if digest := stand.Digest(); digest != "" {
 			s.what, s.digest = c.rows.Hash(digest), true
 		} else {
@@ -383,7 +383,7 @@ func (c *reconciler) compareLicenses() error {
 		if err != nil {
 			return err
 		}
-		if s.what == 0 || s.unknown && stand.Seq().Compare(s.seq) > 0 {
+		if s.what == 0 || s.unknown && stand.After(s.epoch, s.counter) {
 			c.result.Unknown++
 			continue
 		}

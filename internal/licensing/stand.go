@@ -88,6 +88,11 @@ func (s Stand) Seq() (seq license.Seq) {
 	return seq
 }
 
+// After reports whether s is of a later change than one with a seq of these parts.
+func (s Stand) After(epoch, counter int64) bool {
+	return s.Seq().Compare(license.Seq{Epoch: epoch, Counter: counter}) > 0
+}
+
 // A Deviation is a member of a license's row that is not as the log says. Row
 // and Entry are empty where there is none, and both where the log holds a digest.
 type Deviation struct {
