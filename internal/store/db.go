@@ -31,8 +31,8 @@ type DB struct {
 
 	engine  Engine
 	sql     *sql.DB
-	writers pool
-	readers pool
+	writers *pool
+	readers *pool
 	mark    mark
 
 	fatal     chan struct{}
@@ -70,13 +70,8 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 func (db *DB) Close() error {
 	db.stop()
 	db.tasks.Wait()
-	for _, p := range []pool{db.writers, db.readers} {
-		for range cap(p) {
-			if s := <-p; s != nil {
-				s.close()
-			}
-		}
-	}
+	db.writers.close()
+	db.readers.close()
 	err := db.sql.Close()
 	if db.engine.Close != nil {
 		err = errors.Join(err, db.engine.Close())
@@ -134,7 +129,7 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.attempt(ctx, db.readers, db.engine.BeginRead, nil, fn)
 }
 
-func (db *DB) attempt(ctx context.Context, p pool, begin string, ask, fn func(*Tx) error) (err error) {
+func (db *DB) attempt(ctx context.Context, p *pool, begin string, ask, fn func(*Tx) error) (err error) {
 	if cause := db.FatalErr(); cause != nil {
 		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is stopping: %w", cause)
 	}
@@ -148,7 +143,13 @@ func (db *DB) attempt(ctx context.Context, p pool, begin string, ask, fn func(*T
 		tx.session = nil
 		p.give(s, broken)
 	}()
-	if err := tx.later(ctx, &Statement{Text: begin}); err != nil {
+	if text := s.replan(db.engine, time.Now()); text != "" {
+		_, err = tx.exec(ctx, text)
+	}
+	if err == nil {
+		err = tx.later(ctx, &Statement{Text: begin})
+	}
+	if err != nil {
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
 	undone := true

@@ -31,6 +31,9 @@ type Engine struct {
 	Send func(context.Context, *sql.Conn, []*Statement) error
 	// Text turns a statement into the one that the engine prepares. It may be nil.
 	Text func(string) string
+	// Replan makes a session plan its statements anew, for tables as they are now.
+	// Empty where plans do not depend on that.
+	Replan string
 	// Clock is the query for the database's own clock in microseconds; empty
 	// where the database has none but the machine's.
 	Clock string

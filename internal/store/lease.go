@@ -19,10 +19,10 @@ var (
 		expires_at = v.column7, borrowed = v.column8, nonce = v.column9, cloned_at = v.column10, ended_at = v.column11,
 		ended_by = v.column12, due = v.column13, requests = v.column14, asker = v.column15 FROM (VALUES `, 15, "ttiiiiiitiititt", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2`)
-	// The plus keeps SQLite from walking the index of live leases instead of
-	// finding each by its key.
+	// What is compared with zero is of the list: a condition on the lease alone
+	// would let an engine walk all live leases instead of finding each by its key.
 	endLeases = newMany(`UPDATE lease SET ended_at = v.column5, ended_by = v.column6, due = v.column7 FROM (VALUES `, 7, "tttiiti", `) v
-		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND +lease.ended_at = 0
+		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND lease.ended_at = 0 * v.column4
 		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR UPDATE OF l")

@@ -2,11 +2,23 @@ package store
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	_ "modernc.org/sqlite"
 )
+
+// growing are the statements over tables that grow with what is held.
+var growing = map[string]*many{
+	"lockPools": &lockPools, "putPools": &putPools, "insertLeases": &insertLeases, "putLeases": &putLeases,
+	"endLeases": &endLeases, "readLeases": &readLeases, "forgetLeases": &forgetLeases, "lookUpAsks": &lookUpAsks,
+	"putRequests": &putRequests, "forgetRequests": &forgetRequests, "matchComponents": &matchComponents,
+	"dropComponents": &dropComponents, "putTickets": &putTickets, "readTickets": &readTickets, "keepTickets": &keepTickets,
+	"forgetTickets": &forgetTickets, "knownEvents": &knownEvents, "putTotals": &putTotals, "putDenials": &putDenials,
+	"licenseSeqs": &licenseSeqs,
+}
 
 // TestEveryStatementFindsItsRowsByKey keeps the embedded engine from scanning a
 // table that grows: the cost of a batch must not depend on what is held.
@@ -31,14 +43,7 @@ func TestEveryStatementFindsItsRowsByKey(t *testing.T) {
 			t.Fatalf("%s: %v", e.Name(), err)
 		}
 	}
-	for name, m := range map[string]*many{
-		"lockPools": &lockPools, "putPools": &putPools, "insertLeases": &insertLeases, "putLeases": &putLeases,
-		"endLeases": &endLeases, "readLeases": &readLeases, "forgetLeases": &forgetLeases, "lookUpAsks": &lookUpAsks,
-		"putRequests": &putRequests, "forgetRequests": &forgetRequests, "matchComponents": &matchComponents,
-		"dropComponents": &dropComponents, "putTickets": &putTickets, "readTickets": &readTickets, "keepTickets": &keepTickets,
-		"forgetTickets": &forgetTickets, "knownEvents": &knownEvents, "putTotals": &putTotals, "putDenials": &putDenials,
-		"licenseSeqs": &licenseSeqs,
-	} {
+	for name, m := range growing {
 		for _, text := range []string{m.texts[0], m.texts[step], m.texts[sizes-1]} {
 			for _, detail := range queryPlan(t, db, text) {
 				for _, grows := range []string{"lease", "l", "r", "pool", "p", "ticket", "t", "component", "c", "e", "request"} {
@@ -72,4 +77,22 @@ func queryPlan(t *testing.T, db *sql.DB, text string) []string {
 		t.Fatal(err)
 	}
 	return steps
+}
+
+// TestPlansAreMadeAnewWhileTablesGrow: soon at first, then ever more rarely.
+func TestPlansAreMadeAnewWhileTablesGrow(t *testing.T) {
+	start := time.Unix(1_800_000_000, 0)
+	s, e := &session{planned: start, every: replanFirst}, Engine{Replan: "PLAN"}
+	var at []int
+	for after := range 2000 {
+		if s.replan(e, start.Add(time.Duration(after)*time.Second)) != "" {
+			at = append(at, after)
+		}
+	}
+	if want := []int{1, 3, 7, 15, 31, 63, 127, 255, 511, 811, 1111, 1411, 1711}; !slices.Equal(at, want) {
+		t.Errorf("planned anew after %v seconds, want %v", at, want)
+	}
+	if s.replan(Engine{}, start.Add(time.Hour)) != "" {
+		t.Error("planned anew on an engine that does not need it")
+	}
 }

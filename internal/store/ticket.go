@@ -19,7 +19,7 @@ var (
 	readTickets = newLocking(`SELECT `+ticketColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`, " FOR UPDATE OF t")
 	keepTickets = newMany(`UPDATE ticket SET alive_until = v.column3 FROM (VALUES `, 3, "tti", `) v
-		WHERE ticket.env = v.column1 AND ticket.id = v.column2 AND +ticket.ended_at = 0`)
+		WHERE ticket.env = v.column1 AND ticket.id = v.column2 AND ticket.ended_at = 0 * v.column3`)
 	forgetTickets = newMany(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 

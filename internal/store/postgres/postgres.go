@@ -41,9 +41,9 @@ func Open(ctx context.Context, dsn string) (*store.DB, error) {
 	config.OnNotice = notice
 	set(config.RuntimeParams, "application_name", "copyhold")
 	// Statements find rows by their keys, many at once. Planned while a table is
-	// young they would scan it, and the plan is kept while the table grows; planned
-	// anew each time they would cost more to plan than to run.
-	for _, off := range []string{"enable_seqscan", "enable_hashjoin", "enable_mergejoin"} {
+	// young they would scan it; planned anew each time they would cost more to plan
+	// than to run. A bitmap scan does not mark the index entries that are dead.
+	for _, off := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_material"} {
 		set(config.RuntimeParams, off, "off")
 	}
 	set(config.RuntimeParams, "plan_cache_mode", "force_generic_plan")
@@ -80,6 +80,7 @@ func engine() store.Engine {
 		Unique:     func(err error) bool { return state(err) == "23505" },
 		Fatal:      func(error) bool { return false },
 		Definite:   func(err error) bool { return in(state(err)[:min(2, len(state(err)))], "23", "40") },
+		Replan:     "DISCARD PLANS",
 		Send:       send,
 		Replicated: confirmed,
 		Locked:     locked,

@@ -1,0 +1,42 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// Growing returns the statements over tables that grow, for three numbers of rows.
+func Growing() map[string][]string {
+	texts := map[string][]string{}
+	for name, m := range growing {
+		texts[name] = []string{m.texts[0], m.texts[step], m.texts[sizes-1]}
+	}
+	return texts
+}
+
+// PostgresPlan returns the lines of the plan that PostgreSQL makes of a text now.
+func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, err error) {
+	params := 0
+	for strings.Contains(text, fmt.Sprintf("$%d", params+1)) {
+		params++
+	}
+	nulls := strings.TrimSuffix(strings.Repeat("NULL,", params), ",")
+	for _, q := range []string{"PREPARE planned AS " + text, "EXPLAIN EXECUTE planned(" + nulls + ")", "DEALLOCATE planned"} {
+		rows, err := tx.session.conn.QueryContext(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return nil, err
+			}
+			lines = append(lines, line)
+		}
+		if err := rows.Close(); err != nil {
+			return nil, err
+		}
+	}
+	return lines, nil
+}
