@@ -17,7 +17,6 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 )
 
@@ -224,16 +223,6 @@ func (w *backupWriter) member(name string, data []byte) error {
 		return fmt.Errorf("writing the backup: %w", err)
 	}
 	return nil
-}
-
-// CheckBackup reads a whole archive and checks its manifest, without a database.
-// Identities open it beside the sealing key.
-func CheckBackup(r io.Reader, sealing *signing.SealingKey, identities ...age.Identity) (Backup, error) {
-	in, err := openBackup(r, sealing, identities)
-	if err != nil {
-		return Backup{}, err
-	}
-	return in.read(func(BackupChunk, []byte) error { return nil })
 }
 
 // logHead returns the log head of an environment, its signature verified.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,8 +18,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/sqlite"
 )
 
 func (c *cli) backupCommand() *cobra.Command {
@@ -74,11 +78,17 @@ func (c *cli) restoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
 		Short: "Fill an empty data folder or database from a backup",
-		Long: `Restore checks a backup whole (its manifest, its seal and the log in it) and fills an
-empty database with it, of either engine. The server must not run. The sealing key of
-the server that was backed up has to be in place: in sealing.key in the data folder,
-in COPYHOLD_SEALING_KEY, or as systemd credential. With --check nothing is written.
-Exit status 4: the backup is damaged or was changed.`,
+		Long: `Restore checks a backup whole (its manifest, its seal and the log in it), fills an
+empty database with it, of either engine, and names the rows in it that are not as its
+log says. The server must not run. The sealing key of the server that was backed up
+has to be in place: in sealing.key in the data folder, in COPYHOLD_SEALING_KEY, or as
+systemd credential.
+
+With --check the same is done in a database in a folder of its own under TMPDIR, which
+is removed afterwards and needs as much room as the database had.
+
+Exit status 4: the backup is damaged or was changed; with --check also: rows in it are
+not as its log says.`,
 		Example: `  copyhold restore copyhold-2026-11-22.backup --data /var/lib/copyhold
   copyhold restore copyhold-2026-11-22.backup --check`,
 		Args: exactly("FILE"),
@@ -99,7 +109,7 @@ Exit status 4: the backup is damaged or was changed.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&check, "check", false, "only check the backup")
+	cmd.Flags().BoolVar(&check, "check", false, "only check the backup, and hold its rows against its log")
 	cmd.Flags().StringArrayVar(&identities, "identity", nil, "file with an age identity that opens it, if the sealing key does not; may be repeated")
 	return cmd
 }
@@ -120,20 +130,27 @@ func readIdentities(files []string) ([]age.Identity, error) {
 	return all, nil
 }
 
-func (c *cli) checkBackup(cmd *cobra.Command, in io.Reader, identities []age.Identity) error {
+// checkBackup restores into a database that is thrown away: nothing less shows
+// that the real one could be restored.
+func (c *cli) checkBackup(cmd *cobra.Command, in io.Reader, identities []age.Identity) (err error) {
 	loaded, err := c.serverConfig(cmd.Flags())
 	if err != nil {
 		return err
 	}
-	sealing, err := c.sealingSource(loaded.Config).Load(false)
+	dir, err := os.MkdirTemp("", "copyhold-check-")
 	if err != nil {
-		return exitf(exitUsage, "%w", err)
+		return err
 	}
-	b, err := authority.CheckBackup(in, sealing, identities...)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	b, err := c.restoreInto(cmd.Context(), loaded.Config, dir, in, identities,
+		func() (*store.DB, error) { return sqlite.Open(cmd.Context(), filepath.Join(dir, databaseFile)) })
 	if err != nil {
-		return damagedBackup(err)
+		return err
 	}
-	return c.printBackup(b)
+	if err := c.printBackup(b); err != nil || len(b.Mismatches) == 0 {
+		return err
+	}
+	return exitf(exitTampered, "rows are not as the log says")
 }
 
 func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identity) error {
@@ -141,24 +158,36 @@ func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identit
 	if err != nil {
 		return err
 	}
-	sealing, err := c.sealingSource(loaded.Config).Load(false)
-	if err != nil {
-		return exitf(exitUsage, "%w", err)
-	}
-	if err := os.MkdirAll(filepath.Clean(loaded.Data), 0o700); err != nil {
-		return err
-	}
-	db, err := openDatabase(cmd.Context(), loaded.Config)
+	b, err := c.restoreInto(cmd.Context(), loaded.Config, loaded.Data, in, identities,
+		func() (*store.DB, error) { return openDatabase(cmd.Context(), loaded.Config) })
 	if err != nil {
 		return err
-	}
-	b, err := authority.Restore(cmd.Context(), authority.Config{
-		DB: db, Ring: signing.NewRing(sealing), Dir: loaded.Data, Log: c.logger(loaded.Log),
-	}, in, identities...)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return damagedBackup(err)
 	}
 	return c.printBackup(b)
+}
+
+// restoreInto restores into the empty database that open opens, and notes in dir
+// what its servers have to know.
+func (c *cli) restoreInto(ctx context.Context, settings config.Config, dir string, in io.Reader, identities []age.Identity,
+	open func() (*store.DB, error)) (authority.Backup, error) {
+	sealing, err := c.sealingSource(settings).Load(false)
+	if err != nil {
+		return authority.Backup{}, exitf(exitUsage, "%w", err)
+	}
+	if err := os.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
+		return authority.Backup{}, err
+	}
+	db, err := open()
+	if err != nil {
+		return authority.Backup{}, err
+	}
+	b, err := authority.Restore(ctx, authority.Config{
+		DB: db, Ring: signing.NewRing(sealing), Dir: dir, Log: c.logger(settings.Log),
+	}, in, identities...)
+	if err = errors.Join(err, db.Close()); err != nil {
+		return authority.Backup{}, damagedBackup(err)
+	}
+	return b, nil
 }
 
 // damagedBackup tells apart a backup that cannot be believed from a place that

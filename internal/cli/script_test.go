@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"status":        scriptStatus,
 			"stop":          scriptStop,
 			"stranger":      scriptStranger,
+			"tamper":        scriptTamper,
 		},
 	})
 }

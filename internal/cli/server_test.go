@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,6 +114,17 @@ func serveScript(ts *testscript.TestScript, data string, first []licensing.Envir
 	})
 	ts.Setenv("COPYHOLD_URL", s.URL())
 	return s
+}
+
+// scriptTamper changes a server's database beside it: tamper FOLDER STATEMENT.
+func scriptTamper(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: tamper FOLDER STATEMENT")
+	}
+	db, err := sql.Open("sqlite", filepath.Join(ts.MkAbs(args[0]), databaseFile))
+	ts.Check(err)
+	_, err = db.Exec(args[1])
+	ts.Check(errors.Join(err, db.Close()))
 }
 
 // scriptStop stops the script's server.
