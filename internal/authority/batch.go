@@ -54,11 +54,13 @@ type pool struct {
 // maxClashes is how often a batch is tried that other servers' batches forestall.
 const maxClashes = 3
 
-// apply decides and stores ops in one transaction.
-func (a *Authority) apply(ops []*op) error {
+// apply decides and stores ops in one transaction. If that is committed and not
+// on the disk yet, it returns what waits for it.
+func (a *Authority) apply(ops []*op) (func() error, error) {
 	ctx := context.Background() // one requester who leaves must not stop the others
-	began := a.now()
+	began, count := a.now(), len(ops)
 	var wake []wakeup
+	var settle func() error
 	var err error
 	asked := make([]licenseKey, 0, 4)
 	for _, o := range ops {
@@ -72,7 +74,7 @@ func (a *Authority) apply(ops []*op) error {
 		return tx.AskLicenseSeqs(ctx, storeKeys(asked), seqs)
 	}
 	for range maxClashes {
-		err = a.updateAsking(ctx, "", systemActor, ask, func(c *change) error {
+		settle, err = a.updateEarly(ctx, ask, func(c *change) error {
 			b := &batch{change: c, a: a, ctx: ctx, asked: asked, seqs: seqs}
 			err := b.run(ops)
 			wake = b.wake
@@ -88,11 +90,17 @@ func (a *Authority) apply(ops []*op) error {
 			break
 		}
 	}
-	a.metrics.Commit(a.now().Sub(began), len(ops), err)
-	if err == nil {
-		a.waiters.wake(wake)
+	ended := func(err error) error {
+		a.metrics.Commit(a.now().Sub(began), count, err)
+		if err == nil {
+			a.waiters.wake(wake)
+		}
+		return err
 	}
-	return err
+	if err != nil || settle == nil {
+		return nil, ended(err)
+	}
+	return func() error { return ended(settle()) }, nil
 }
 
 func (b *batch) run(ops []*op) error {

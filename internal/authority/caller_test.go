@@ -113,7 +113,7 @@ func TestUsageKeepsWhatRecordedIt(t *testing.T) {
 			o.events = []UsageEvent{{ID: fmt.Sprint("e", n), Meter: "big", Quantity: fmt.Sprint(n + 1)}}
 			ops = append(ops, o)
 		}
-		if err := d.apply(ops); err != nil {
+		if _, err := d.apply(ops); err != nil {
 			t.Fatal(err)
 		}
 		var entries []meterEvent

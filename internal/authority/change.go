@@ -35,23 +35,37 @@ type logRow struct {
 // one row of env's log before the commit. fn may be called again from the
 // start when another transaction was in the way.
 func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
-	return a.updateAsking(ctx, env, actor, nil, fn)
+	var c *change
+	err := a.db.Update(ctx, a.changing(ctx, env, actor, &c, fn))
+	a.changed(c, err)
+	return err
 }
 
-// updateAsking is update with questions that can be asked at once.
-func (a *Authority) updateAsking(ctx context.Context, env licensing.Env, actor string, ask func(*store.Tx) error, fn func(*change) error) error {
+// updateEarly is update of the whole database that may return before the change
+// is on the disk, as store.DB.UpdateEarly does.
+func (a *Authority) updateEarly(ctx context.Context, ask func(*store.Tx) error, fn func(*change) error) (settle func() error, err error) {
 	var c *change
-	err := a.db.UpdateAsking(ctx, ask, func(tx *store.Tx) error {
-		c = &change{Tx: tx, ring: a.ring, env: env, actor: actor}
-		if err := fn(c); err != nil {
+	settle, err = a.db.UpdateEarly(ctx, ask, a.changing(ctx, "", systemActor, &c, fn))
+	a.changed(c, err)
+	return settle, err
+}
+
+// changing is fn as a transaction, whose last change is left in c.
+func (a *Authority) changing(ctx context.Context, env licensing.Env, actor string, c **change, fn func(*change) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		*c = &change{Tx: tx, ring: a.ring, env: env, actor: actor}
+		if err := fn(*c); err != nil {
 			return err
 		}
-		return c.close(ctx)
-	})
+		return (*c).close(ctx)
+	}
+}
+
+// changed tells those who follow licenses of a change that may have been done.
+func (a *Authority) changed(c *change, err error) {
 	if c != nil && (err == nil || licensing.CodeOf(err) == licensing.OutcomeUnknown) {
 		a.committed(c.told)
 	}
-	return err
 }
 
 // view runs fn on one snapshot.

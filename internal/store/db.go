@@ -30,6 +30,7 @@ type DB struct {
 	Judge func(time.Time) time.Time
 
 	engine  Engine
+	settler settler
 	sql     *sql.DB
 	writers *pool
 	readers *pool
@@ -52,6 +53,7 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 		readers: newPool(engine.Readers),
 		fatal:   make(chan struct{}),
 	}
+	db.settler.once = db.settleOnce
 	if err := db.migrate(ctx); err != nil {
 		return nil, fmt.Errorf("migrating the %s database: %w", engine.Name, err)
 	}
@@ -102,15 +104,28 @@ func (db *DB) FatalErr() error {
 // was in the way. An error of code outcome_unknown says that the change may
 // have been committed; unavailable, that it was not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return db.UpdateAsking(ctx, nil, fn)
+	return db.update(ctx, false, nil, fn)
 }
 
-// UpdateAsking is Update for a transaction that knows its first questions: ask
-// puts them with methods named Ask, and fn finds the answers. They share their
-// way to the database with the reading of the clock, so ask has no Now.
-func (db *DB) UpdateAsking(ctx context.Context, ask, fn func(*Tx) error) error {
+// UpdateEarly is Update that may return before what it wrote is on the disk:
+// then settle, which is nil otherwise, waits until it is, and nobody may be
+// told of it before. Others see it and build on it at once; what they commit is
+// on the disk after it. Settle's error says that the change may be lost, by
+// code outcome_unknown.
+//
+// Its transaction knows its first questions: ask, which may be nil, puts them
+// with methods named Ask, and fn finds the answers. They share their way to the
+// database with the reading of the clock, so ask has no Now.
+func (db *DB) UpdateEarly(ctx context.Context, ask, fn func(*Tx) error) (settle func() error, err error) {
+	if err := db.update(ctx, true, ask, fn); err != nil || db.engine.Early == "" {
+		return nil, err
+	}
+	return db.settler.settle, nil
+}
+
+func (db *DB) update(ctx context.Context, early bool, ask, fn func(*Tx) error) error {
 	for try := 1; ; try++ {
-		err := db.attempt(ctx, db.writers, db.engine.Begin, ask, fn)
+		err := db.attempt(ctx, db.writers, transaction{begin: db.engine.Begin, writes: true, early: early && db.engine.Early != "", ask: ask, fn: fn})
 		if err == nil || try == maxTries || !db.engine.Retry(err) {
 			return err
 		}
@@ -126,10 +141,17 @@ func (db *DB) UpdateAsking(ctx context.Context, ask, fn func(*Tx) error) error {
 
 // View runs fn on one snapshot that nobody changes meanwhile.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
-	return db.attempt(ctx, db.readers, db.engine.BeginRead, nil, fn)
+	return db.attempt(ctx, db.readers, transaction{begin: db.engine.BeginRead, fn: fn})
 }
 
-func (db *DB) attempt(ctx context.Context, p *pool, begin string, ask, fn func(*Tx) error) (err error) {
+// A transaction is what one attempt does.
+type transaction struct {
+	begin         string
+	writes, early bool
+	ask, fn       func(*Tx) error
+}
+
+func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	if cause := db.FatalErr(); cause != nil {
 		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is stopping: %w", cause)
 	}
@@ -137,7 +159,7 @@ func (db *DB) attempt(ctx context.Context, p *pool, begin string, ask, fn func(*
 	if err != nil {
 		return licensing.Errorf(licensing.Unavailable, "connecting to the database: %w", err)
 	}
-	tx := &Tx{db: db, session: s, writes: begin == db.engine.Begin}
+	tx := &Tx{db: db, session: s, writes: t.writes, early: t.early}
 	broken := true // unless the end is reached, as after a panic in fn
 	defer func() {
 		tx.session = nil
@@ -147,13 +169,16 @@ func (db *DB) attempt(ctx context.Context, p *pool, begin string, ask, fn func(*
 		_, err = tx.exec(ctx, text)
 	}
 	if err == nil {
-		err = tx.later(ctx, &Statement{Text: begin})
+		err = tx.later(ctx, &Statement{Text: t.begin})
+	}
+	if err == nil && t.early {
+		err = tx.later(ctx, &Statement{Text: db.engine.Early})
 	}
 	if err != nil {
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
 	undone := true
-	if err = tx.body(ctx, ask, fn); err == nil {
+	if err = tx.body(ctx, t.ask, t.fn); err == nil {
 		undone, err = tx.commit(ctx)
 	}
 	broken = err != nil
@@ -201,11 +226,8 @@ func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	}
 	open, err = tx.end(ctx, "COMMIT")
 	switch {
-	case err == nil && tx.writes && db.engine.Replicated != nil:
-		if err := db.engine.Replicated(tx.session.conn); err != nil {
-			return false, licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
-		}
-		return false, nil
+	case err == nil && tx.writes && !tx.early:
+		return false, db.replicated(tx.session)
 	case err == nil || open || !tx.writes:
 		return open, err
 	case db.engine.Definite(err):
@@ -213,6 +235,17 @@ func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	default:
 		return false, db.failed(licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err))
 	}
+}
+
+// replicated says that what a session just committed stands here alone.
+func (db *DB) replicated(s *session) error {
+	if db.engine.Replicated == nil {
+		return nil
+	}
+	if err := db.engine.Replicated(s.conn); err != nil {
+		return licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
+	}
+	return nil
 }
 
 // failed notes an error after which the storage can't be trusted.

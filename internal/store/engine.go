@@ -31,6 +31,10 @@ type Engine struct {
 	Send func(context.Context, *sql.Conn, []*Statement) error
 	// Text turns a statement into the one that the engine prepares. It may be nil.
 	Text func(string) string
+	// Early, run in a transaction, lets its COMMIT return, and others see what it
+	// wrote, before that is on the disk. Settle, run by itself, returns once all
+	// that was committed before it is. Both are empty where COMMIT waits for the disk.
+	Early, Settle string
 	// Replan makes a session plan its statements anew, for tables as they are now.
 	// Empty where plans do not depend on that.
 	Replan string
@@ -48,7 +52,7 @@ type Engine struct {
 	// Definite reports whether an error of COMMIT says that nothing was
 	// committed. Any other error of COMMIT leaves the outcome unknown.
 	Definite func(error) bool
-	// Replicated is asked after each COMMIT; its error means that the commit
+	// Replicated is asked after each COMMIT that waits for the disk; its error means that the commit
 	// stands here but was not confirmed elsewhere. It may be nil.
 	Replicated func(*sql.Conn) error
 	// Locked runs fn while no other process migrates. It may be nil.

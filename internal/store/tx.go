@@ -12,6 +12,7 @@ type Tx struct {
 	db      *DB
 	session *session
 	writes  bool
+	early   bool // its COMMIT does not wait for the disk
 	now     time.Time
 	queue   []*Statement // not sent yet
 }

@@ -32,12 +32,15 @@ var share = [classes]int{Release: 100, Renew: 90, Usage: 80, Acquire: 70, Admini
 // maxBatch bounds a transaction, so that one does not hold up the next for long.
 const maxBatch = 256
 
+// maxSettling bounds the batches of a worker that wait for the disk.
+const maxSettling = 8
+
 // idleTurns is how many turns of the scheduler bring nobody before a batch goes.
 const idleTurns = 3
 
 // A Group shares transactions between requests. It is safe for concurrent use.
 type Group[T any] struct {
-	apply   func([]T) error
+	apply   func([]T) (settle func() error, err error)
 	limit   int
 	workers []*worker[T]
 	ended   sync.WaitGroup
@@ -50,6 +53,7 @@ type worker[T any] struct {
 	count   int
 	closed  bool
 	wake    chan struct{}
+	settles chan struct{} // one for each batch that waits for the disk
 }
 
 type entry[T any] struct {
@@ -61,11 +65,13 @@ type entry[T any] struct {
 // New starts a group with n workers, each of which runs one apply at a time.
 // At most limit requests wait for each. Apply runs a transaction and says its
 // error; what it finds out about each item it keeps in the item. A batch that
-// fails surely undone is tried again item by item.
-func New[T any](n, limit int, apply func([]T) error) *Group[T] {
+// fails surely undone is tried again item by item. Apply may return before the
+// transaction is durable, with a function that waits until it is: meanwhile the
+// next batch is applied.
+func New[T any](n, limit int, apply func([]T) (settle func() error, err error)) *Group[T] {
 	g := &Group[T]{apply: apply, limit: limit}
 	for range n {
-		w := &worker[T]{wake: make(chan struct{}, 1)}
+		w := &worker[T]{wake: make(chan struct{}, 1), settles: make(chan struct{}, maxSettling)}
 		g.workers = append(g.workers, w)
 		g.ended.Go(func() { g.run(w) })
 	}
@@ -229,24 +235,42 @@ func (g *Group[T]) run(w *worker[T]) {
 		for _, e := range batch {
 			items = append(items, e.item)
 		}
-		g.commit(batch, items)
+		g.commit(w, batch, items)
 		clear(items)
 	}
 }
 
 // commit applies a batch, or after a failure each item by itself: one bad
 // request must not fail its neighbours.
-func (g *Group[T]) commit(batch []*entry[T], items []T) {
-	err := g.apply(items)
-	if err == nil || len(batch) == 1 || !undone(err) {
+func (g *Group[T]) commit(w *worker[T], batch []*entry[T], items []T) {
+	settle, err := g.apply(items)
+	switch {
+	case err != nil && len(batch) > 1 && undone(err):
+		for i := range batch {
+			settle, err := g.apply(items[i : i+1])
+			g.answer(w, batch[i:i+1], settle, err)
+		}
+	default:
+		g.answer(w, batch, settle, err)
+	}
+}
+
+// answer tells the outcome of a batch once it is durable.
+func (g *Group[T]) answer(w *worker[T], batch []*entry[T], settle func() error, err error) {
+	if settle == nil {
 		for _, e := range batch {
 			e.done <- err
 		}
 		return
 	}
-	for i, e := range batch {
-		e.done <- g.apply(items[i : i+1])
-	}
+	w.settles <- struct{}{}
+	g.ended.Go(func() {
+		err := settle()
+		for _, e := range batch {
+			e.done <- err
+		}
+		<-w.settles
+	})
 }
 
 // undone reports whether a second try can make sense and can do no harm.

@@ -17,13 +17,13 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		bad := errors.New("bad")
 		var batches [][]int
-		g := New(1, 100, func(items []int) error {
+		g := New(1, 100, func(items []int) (func() error, error) {
 			batches = append(batches, slices.Clone(items))
 			time.Sleep(time.Millisecond)
 			if slices.Contains(items, 3) {
-				return bad
+				return nil, bad
 			}
-			return nil
+			return nil, nil
 		})
 		var all sync.WaitGroup
 		for n := range 6 {
@@ -49,10 +49,10 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		g := New(1, 100, func(items []int) error {
+		g := New(1, 100, func(items []int) (func() error, error) {
 			calls++
 			time.Sleep(time.Millisecond)
-			return licensing.Errorf(licensing.OutcomeUnknown, "unknown")
+			return nil, licensing.Errorf(licensing.OutcomeUnknown, "unknown")
 		})
 		defer g.Close()
 		var all sync.WaitGroup
@@ -76,10 +76,10 @@ func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
 func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var order []Class
-		g := New(1, 10, func(items []Class) error {
+		g := New(1, 10, func(items []Class) (func() error, error) {
 			order = append(order, items...)
 			time.Sleep(time.Second)
-			return nil
+			return nil, nil
 		})
 		go g.Do(t.Context(), Acquire, 0, Acquire) // runs while the others gather
 		synctest.Wait()
@@ -111,10 +111,10 @@ func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
 func TestWhoLeavesBeforeTheTransactionIsNotApplied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var applied []int
-		g := New(1, 10, func(items []int) error {
+		g := New(1, 10, func(items []int) (func() error, error) {
 			applied = append(applied, items...)
 			time.Sleep(time.Second)
-			return nil
+			return nil, nil
 		})
 		go g.Do(t.Context(), Acquire, 0, 1)
 		synctest.Wait()
@@ -126,6 +126,52 @@ func TestWhoLeavesBeforeTheTransactionIsNotApplied(t *testing.T) {
 		g.Close()
 		if !slices.Equal(applied, []int{1}) {
 			t.Errorf("applied %v, want only 1", applied)
+		}
+	})
+}
+
+// TestNobodyIsAnsweredBeforeTheDisk: the next batch is applied while the last
+// one waits for the disk, and each hears what became of its own.
+func TestNobodyIsAnsweredBeforeTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("lost")
+		var applied []int
+		g := New(1, 100, func(items []int) (func() error, error) {
+			applied = append(applied, items...)
+			first := items[0]
+			return func() error {
+				time.Sleep(time.Duration(first) * time.Minute)
+				if first == 2 {
+					return lost
+				}
+				return nil
+			}, nil
+		})
+		answers := make(map[int]time.Duration)
+		errs := make(map[int]error)
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		start := time.Now()
+		for n := 3; n > 0; n-- {
+			all.Go(func() {
+				err := g.Do(t.Context(), Acquire, 0, n)
+				mu.Lock()
+				answers[n], errs[n] = time.Since(start), err
+				mu.Unlock()
+			})
+			synctest.Wait()
+		}
+		if !slices.Equal(applied, []int{3, 2, 1}) || len(answers) != 0 {
+			t.Errorf("applied %v, answered %v before anything was on the disk", applied, answers)
+		}
+		closed := make(chan struct{})
+		go func() { g.Close(); close(closed) }()
+		all.Wait()
+		<-closed
+		for n := 1; n <= 3; n++ {
+			if answers[n] != time.Duration(n)*time.Minute || (n == 2) != errors.Is(errs[n], lost) {
+				t.Errorf("%d was answered after %v: %v", n, answers[n], errs[n])
+			}
 		}
 	})
 }

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"context"
+	"sync"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A settler waits for the disk for those who committed without: one wait serves
+// all who came before it began. It is safe for concurrent use.
+type settler struct {
+	once    func() error // waits once
+	mu      sync.Mutex
+	next    *settling
+	running bool
+}
+
+// A settling is one wait.
+type settling struct {
+	done chan struct{}
+	err  error // set before done is closed
+}
+
+// settle returns when all that was committed before the call is on the disk.
+func (s *settler) settle() error {
+	s.mu.Lock()
+	if s.next == nil {
+		s.next = &settling{done: make(chan struct{})}
+	}
+	mine := s.next
+	if !s.running {
+		s.running = true
+		go s.run()
+	}
+	s.mu.Unlock()
+	<-mine.done
+	return mine.err
+}
+
+func (s *settler) run() {
+	for {
+		s.mu.Lock()
+		now := s.next
+		s.next, s.running = nil, now != nil
+		s.mu.Unlock()
+		if now == nil {
+			return
+		}
+		now.err = s.once()
+		close(now.done)
+	}
+}
+
+// settleOnce waits until all that is committed is on the disk, here and where
+// commits are replicated to.
+func (db *DB) settleOnce() (err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	defer cancel()
+	s, err := db.take(ctx, db.writers)
+	if err == nil {
+		if err = db.engine.Send(ctx, s.conn, []*Statement{{Text: db.engine.Settle, Scan: func(Row) error { return nil }}}); err == nil {
+			err = db.replicated(s)
+		}
+		db.writers.give(s, err != nil)
+	}
+	if err != nil && licensing.CodeOf(err) != licensing.OutcomeUnknown {
+		err = licensing.Errorf(licensing.OutcomeUnknown, "the commit may be lost; ask again with the same id: %w", err)
+	}
+	return err
+}
