@@ -64,7 +64,7 @@ func (c *cli) report(err error) int {
 		return exitFailed
 	}
 	if c.flags.output != "json" {
-		fmt.Fprintf(c.program.Stderr, "copyhold: %v\n", err)
+		c.sayf("copyhold: %v", err)
 		return status
 	}
 	if p == nil {

@@ -138,7 +138,7 @@ func (c *cli) printNewKey(a answer, file string) error {
 		if err := writeSecret(file, key); err != nil {
 			return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
 		}
-		fmt.Fprintf(c.program.Stderr, "license key written to %s\n", file)
+		c.sayf("license key written to %s", file)
 	}
 	if rawField(a.body, "license") == nil {
 		return nil

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // A column is one field of a record: its heading, its place (members joined by
@@ -60,9 +59,9 @@ func (r record) at(path string) any {
 func (c column) cell(r record) string {
 	value := r.at(c.path)
 	if c.as != nil && value != nil {
-		return c.as(value)
+		return oneLine(c.as(value))
 	}
-	return plain(value)
+	return oneLine(plain(value))
 }
 
 // plain writes a JSON value for people: no quotes, no braces, "-" for nothing.
@@ -139,7 +138,7 @@ func (c *cli) printJSON(v any) error {
 
 // printf writes a line for people.
 func (c *cli) printf(format string, args ...any) {
-	fmt.Fprintf(c.program.Stdout, format, args...)
+	fmt.Fprint(c.program.Stdout, legible(fmt.Sprintf(format, args...)))
 }
 
 // printList writes a list: its JSON, or a table.
@@ -153,7 +152,7 @@ func (c *cli) printList(p page, columns ...column) error {
 	}
 	c.printTable(rows, columns...)
 	if p.Next != "" {
-		fmt.Fprintf(c.program.Stderr, "the first %d; --limit 0 shows all\n", len(rows))
+		c.sayf("the first %d; --limit 0 shows all", len(rows))
 	}
 	return nil
 }
@@ -172,22 +171,22 @@ func (c *cli) printRecord(text json.RawMessage, columns ...column) error {
 }
 
 func (c *cli) printFields(r record, columns ...column) {
-	width := 0
+	widest := 0
 	for _, col := range columns {
 		if r.at(col.path) != nil {
-			width = max(width, utf8.RuneCountInString(col.head))
+			widest = max(widest, width(col.head))
 		}
 	}
 	for _, col := range columns {
 		if r.at(col.path) != nil {
-			c.printf("%s  %s\n", c.dim(pad(col.head, width)), c.tint(col.cell(r)))
+			c.printf("%s  %s\n", c.dim(pad(col.head, widest)), c.tint(col.cell(r)))
 		}
 	}
 }
 
 func (c *cli) printTable(rows []record, columns ...column) {
 	if len(rows) == 0 {
-		fmt.Fprintln(c.program.Stderr, "none")
+		c.sayf("none")
 		return
 	}
 	columns = slices.DeleteFunc(slices.Clone(columns), func(col column) bool {
@@ -196,13 +195,13 @@ func (c *cli) printTable(rows []record, columns ...column) {
 	cells := make([][]string, len(rows))
 	widths := make([]int, len(columns))
 	for i, col := range columns {
-		widths[i] = utf8.RuneCountInString(col.head)
+		widths[i] = width(col.head)
 	}
 	for n, row := range rows {
 		cells[n] = make([]string, len(columns))
 		for i, col := range columns {
 			cells[n][i] = col.cell(row)
-			widths[i] = max(widths[i], utf8.RuneCountInString(cells[n][i]))
+			widths[i] = max(widths[i], width(cells[n][i]))
 		}
 	}
 	line := func(paint func(string) string, cell func(int) string) {
@@ -220,8 +219,8 @@ func (c *cli) printTable(rows []record, columns ...column) {
 	}
 }
 
-func pad(text string, width int) string {
-	return text + strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text)))
+func pad(text string, columns int) string {
+	return text + strings.Repeat(" ", max(0, columns-width(text)))
 }
 
 // tints are the words whose colour saves a look.

@@ -15,7 +15,7 @@ func (c *cli) confirm(yes bool, question string) error {
 	if !isTerminal(c.program.Stdin) {
 		return exitf(exitUsage, "%s Repeat with --yes to do it", question)
 	}
-	fmt.Fprintf(c.program.Stderr, "%s [y/N] ", question)
+	fmt.Fprintf(c.program.Stderr, "%s [y/N] ", legible(question))
 	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
 	if answer := strings.ToLower(strings.TrimSpace(text)); answer == "y" || answer == "yes" {
 		return nil

@@ -137,7 +137,7 @@ func (c *cli) awaitSeat(ctx context.Context, k *keeper) error {
 
 func (c *cli) warnOf(n news) {
 	if n.Message != "" {
-		fmt.Fprintf(c.program.Stderr, "copyhold: %s\n", n.Message)
+		c.sayf("copyhold: %s", n.Message)
 	}
 }
 
@@ -147,12 +147,12 @@ func (c *cli) replaceKeeper(dead *keeper, want seatRequest, pid int) *keeper {
 	dead.end()
 	want.Wait = 0
 	if dead.settled || dead.successor >= maxSuccessors {
-		fmt.Fprintln(c.program.Stderr, "copyhold: the seat is no longer renewed, the command runs on")
+		c.sayf("copyhold: the seat is no longer renewed, the command runs on")
 		return &keeper{settled: dead.settled} // a nil channel brings no news
 	}
 	k, err := c.startKeeper(want)
 	if err != nil {
-		fmt.Fprintf(c.program.Stderr, "copyhold: the seat is no longer renewed, the command runs on: %v\n", err)
+		c.sayf("copyhold: the seat is no longer renewed, the command runs on: %v", err)
 		return &keeper{}
 	}
 	k.successor = dead.successor + 1
