@@ -318,6 +318,34 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 	})
 }
 
+// TestATokenShownAsALicenseKeyIsNobody holds that the memory of good and bad
+// secrets knows as what each was shown.
+func TestATokenShownAsALicenseKeyIsNobody(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		created, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: "ci", Role: access.Viewer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		isNobody := func(token string) {
+			t.Helper()
+			if p, err := s.Authenticate(t.Context(), "License "+token, "", free); licensing.CodeOf(err) != licensing.Unauthenticated {
+				t.Errorf("a token shown as a license key is %+v (%v)", p, err)
+			}
+		}
+		isKnown := func(token string) {
+			t.Helper()
+			if p, err := s.Authenticate(t.Context(), "Bearer "+token, testEnv, free); err != nil || p.Kind != access.KindToken {
+				t.Errorf("a token is %+v (%v)", p, err)
+			}
+		}
+		isKnown(s.token)
+		isNobody(s.token)
+		isNobody(created.Text)
+		isKnown(created.Text)
+	})
+}
+
 // TestOfManyWritesUnderOneKeyOneIsDone races a write with itself.
 func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {

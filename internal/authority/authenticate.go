@@ -51,7 +51,7 @@ func (a *Authority) authenticateToken(ctx context.Context, text string, before f
 	if err != nil {
 		return access.Principal{}, err
 	}
-	p, err := a.auth.once(proof{digest: access.Hash(text)}, a.now(), before, func() (identity, error) {
+	p, err := a.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, a.now(), before, func() (identity, error) {
 		return a.loadToken(ctx, env, id, text)
 	})
 	if err == nil {
@@ -93,7 +93,7 @@ func (a *Authority) authenticateKey(ctx context.Context, text string, env licens
 	if err != nil {
 		return access.Principal{}, err
 	}
-	return a.auth.once(proof{digest: digest, env: env}, a.now(), before, func() (identity, error) {
+	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.now(), before, func() (identity, error) {
 		return a.loadKey(ctx, digest, env)
 	})
 }
@@ -155,9 +155,10 @@ func chooseKey(keys []store.Key, env licensing.Env) (store.Key, bool) {
 	return store.Key{}, false
 }
 
-// A proof is what a caller showed: the digest of a secret and, with a license
-// key, the environment named with it. No secret is kept.
+// A proof is what a caller showed: the digest of a secret, as what it was shown
+// and, with a license key, the environment named with it. No secret is kept.
 type proof struct {
+	kind   access.Kind
 	digest access.Digest
 	env    licensing.Env
 }
@@ -284,13 +285,13 @@ func (m *authentication) forget(owner string) {
 	delete(m.owned, owner)
 }
 
-// expect makes a secret that was unknown be looked up again: it is a new one's.
+// expect makes a license key that was unknown be looked up again: it is a new one's.
 func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch++
-	delete(m.unknown, proof{digest: digest})
-	delete(m.unknown, proof{digest: digest, env: env})
+	delete(m.unknown, proof{kind: access.KindLicense, digest: digest})
+	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
 }
 
 // use notes that a token was used, at most once in tokenUseEvery.
