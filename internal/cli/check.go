@@ -64,7 +64,7 @@ func (c *cli) checkCommand() *cobra.Command {
 	flags.StringVar(&feature, "feature", "", "is it on; the same as an argument")
 	flags.StringVar(&pool, "pool", "", "are units free")
 	flags.StringVar(&meter, "meter", "", "is quota left")
-	flags.Int64Var(&units, "units", 1, "units of the pool")
+	unitsVar(flags, &units, "units of the pool")
 	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter")
 	flags.Var(&who, "holder", "who asks: KIND:ID, or ID for a user")
 	return cmd

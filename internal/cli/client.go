@@ -66,6 +66,12 @@ func (c *cli) client(as credential) (*client, error) {
 	if as == byKey && s.key.value == "" {
 		return nil, exitf(exitUsage, "no license key: name its file with --key-file or COPYHOLD_LICENSE_KEY_FILE")
 	}
+	if as == byToken && !strings.HasPrefix(string(s.token.value), tokenBegins) {
+		return nil, exitf(exitUsage, "%s holds no token: it begins with %s", s.token.source, tokenBegins)
+	}
+	if as == byKey && strings.HasPrefix(string(s.key.value), tokenBegins) {
+		return nil, exitf(exitUsage, "%s holds a token, not a license key", s.key.source)
+	}
 	return newClient(c.http, s, c.flags.timeout), nil
 }
 
@@ -142,6 +148,9 @@ type call struct {
 	hold         time.Duration // that the server may hold it before it answers
 	nonce        string        // if set, only a refusal that is signed for it counts
 }
+
+// tokenBegins is how every token begins, and no license key.
+const tokenBegins = "cht_"
 
 // maxAttempts bounds how often a write is sent whose outcome stays unknown.
 const maxAttempts = 3

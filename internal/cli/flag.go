@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -36,6 +37,27 @@ func (s *seconds) Type() string { return "length" }
 
 func secondsVar(flags *pflag.FlagSet, into *int64, name, usage string) {
 	flags.Var((*seconds)(into), name, usage)
+}
+
+// units is a flag that holds how many units are asked for.
+type units int64
+
+func (u *units) Set(text string) error {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 {
+		return errors.New("units are whole numbers from 1")
+	}
+	*u = units(n)
+	return nil
+}
+
+func (u *units) String() string { return strconv.FormatInt(int64(*u), 10) }
+
+func (u *units) Type() string { return "int" }
+
+func unitsVar(flags *pflag.FlagSet, into *int64, usage string) {
+	*into = 1
+	flags.Var((*units)(into), "units", usage)
 }
 
 // required marks a flag without which a command cannot run.

@@ -100,7 +100,7 @@ func (h *holder) Type() string { return "holder" }
 func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	flags := cmd.Flags()
 	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
-	flags.Int64Var(&want.Units, "units", 1, "units to take")
+	unitsVar(flags, &want.Units, "units to take")
 	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default who a program with the SDK is here: the pod or job, else your account where people are counted, else this machine")
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")

@@ -72,6 +72,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 		Results []struct {
 			Status   string           `json:"status"`
 			Decision license.Decision `json:"decision"`
+			Reason   string           `json:"reason"`
 		} `json:"results"`
 	}
 	if err := a.decode(&results); err != nil {
@@ -92,7 +93,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 	case r.Status == "denied":
 		return exitf(exitDenied, "denied: %s", denialText(r.Decision))
 	case r.Status == "invalid":
-		return exitf(exitFailed, "%s (%s)", r.Decision.Reason, r.Decision.Code)
+		return exitf(exitFailed, "%s (%s)", r.Reason, r.Status)
 	}
 	return nil
 }
