@@ -295,6 +295,14 @@ func TestLicenseFiles(t *testing.T) {
 	}
 }
 
+func TestALicenseFileIsNoRootSet(t *testing.T) {
+	w := newVendor(t, time.Now)
+	file, _ := json.Marshal(license.Bundle{V: 1, Doc: w.license(), KeySet: w.keys, RootSet: w.roots})
+	if _, err := (Options{Product: "lathe", RootSet: file}).verifier(); err == nil {
+		t.Error("a file that vouches for itself is pinned")
+	}
+}
+
 func TestAnotherMachinesFileEndsAfterItsGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

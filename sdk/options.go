@@ -213,9 +213,12 @@ func parseRootSet(data []byte) (list []string, err error) {
 	case data[0] == '{':
 		var object struct {
 			RootSet []string `json:"rootset"`
+			License string   `json:"doc"`
 		}
 		err = json.Unmarshal(data, &object)
-		list = object.RootSet
+		if list = object.RootSet; object.License != "" {
+			return nil, errors.New("copyhold: the root set is a license file, which proves nothing about itself")
+		}
 	default:
 		list = strings.Fields(string(data))
 	}

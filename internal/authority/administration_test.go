@@ -222,6 +222,23 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 	})
 }
 
+// TestEachFaultOfAnImportIsAtItsLine counts as an editor does: empty lines and lines
+// within quotes, too.
+func TestEachFaultOfAnImportIsAtItsLine(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		file := "key,customer,plan,reference\n\nshort,ref:C7,studio,line 3\n\"two\nlines of it\",ref:C7,studio,line 4\n\n\nOLD-KEY-0001-ABCD,ref:C8,studio,line 8\n"
+		got, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: file})
+		lines := []int{}
+		for _, fault := range got.Errors {
+			lines = append(lines, fault.Line)
+		}
+		if err != nil || !slices.Equal(lines, []int{3, 4, 8}) {
+			t.Errorf("faults at %v, want 3, 4 and 8: %+v (%v)", lines, got, err)
+		}
+	})
+}
+
 // free lets every credential be looked up.
 func free() error { return nil }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
@@ -62,8 +63,8 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 	done, err := once(ctx, a, p, req, func(c *change) (Imported, error) {
 		undone, digests = Imported{Errors: []ImportError{}}, digests[:0]
 		i := issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]bool{}}
-		for n, line := range lines {
-			digest, err := i.importLine(ctx, line)
+		for _, line := range lines {
+			digest, err := i.importLine(ctx, line.fields)
 			switch {
 			case err == nil:
 				undone.Imported++
@@ -71,7 +72,7 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
 				return undone, err
 			default:
-				undone.fail(n+2, err)
+				undone.fail(line.number, err)
 			}
 		}
 		if req.DryRun || undone.Failed > 0 && !req.Partial {
@@ -98,8 +99,15 @@ func (i *Imported) fail(line int, err error) {
 	}
 }
 
-// readImport returns the lines of a CSV file by column.
-func readImport(text string) ([]map[string]string, error) {
+// An importLine is one record of the file: where it begins, the header being line 1,
+// and its fields by column.
+type importLine struct {
+	number int
+	fields map[string]string
+}
+
+// readImport returns the records of a CSV file. Empty lines are none.
+func readImport(text string) ([]importLine, error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	r.TrimLeadingSpace = true
 	header, err := r.Read()
@@ -118,7 +126,7 @@ func readImport(text string) ([]map[string]string, error) {
 			return nil, licensing.Errorf(licensing.Invalid, "the column %s is missing", name).At("csv")
 		}
 	}
-	var lines []map[string]string
+	var lines []importLine
 	for {
 		fields, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -130,9 +138,10 @@ func readImport(text string) ([]map[string]string, error) {
 		if len(lines) == MaxImport {
 			return nil, licensing.Errorf(licensing.TooLarge, "the file has more than %d lines: import it in parts", MaxImport).At("csv")
 		}
-		line := make(map[string]string, len(header))
+		line := importLine{fields: make(map[string]string, len(header))}
+		line.number, _ = r.FieldPos(0)
 		for n, name := range header {
-			line[name] = strings.TrimSpace(fields[n])
+			line.fields[name] = strings.TrimSpace(fields[n])
 		}
 		lines = append(lines, line)
 	}
@@ -141,8 +150,8 @@ func readImport(text string) ([]map[string]string, error) {
 // importLine issues the license of a line. It stores nothing when it fails.
 func (i *issuing) importLine(ctx context.Context, line map[string]string) (access.Digest, error) {
 	digest, err := keyDigest(line["key"])
-	if err != nil || len(line["key"]) < 8 {
-		return digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, or a mistyped key of Copyhold", maxForeignKey)
+	if err != nil || len(line["key"]) < 8 || strings.ContainsFunc(line["key"], unicode.IsControl) {
+		return digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has control characters, or is a mistyped key of Copyhold", maxForeignKey)
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {

@@ -72,7 +72,8 @@ func (c *cli) readInput(name string) ([]byte, error) {
 }
 
 // readRootSet reads a root set as the server publishes it: a list of compact
-// documents, or an object that holds one.
+// documents, or an object that holds one. A license file may hold one too, which
+// would vouch for itself.
 func readRootSet(name string) ([]string, error) {
 	text, err := os.ReadFile(name)
 	if err != nil {
@@ -80,6 +81,7 @@ func readRootSet(name string) ([]string, error) {
 	}
 	var set struct {
 		Documents []string `json:"rootset"`
+		License   string   `json:"doc"`
 	}
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
 		err = json.Unmarshal(text, &set.Documents)
@@ -88,6 +90,9 @@ func readRootSet(name string) ([]string, error) {
 	}
 	if err != nil || len(set.Documents) == 0 {
 		return nil, exitf(exitUsage, "%s does not hold a root set", name)
+	}
+	if set.License != "" {
+		return nil, exitf(exitUsage, "%s is a license file, which proves nothing about itself: pin what copyhold signing-key root show --to FILE wrote", name)
 	}
 	return set.Documents, nil
 }
