@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -166,12 +164,13 @@ func (c *cli) auditExportCommand() *cobra.Command {
 		Example: "  copyhold audit export --to log.jsonl",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+			in, err := c.openLog(cmd.Context())
 			if err != nil {
 				return err
 			}
-			err = c.copyLog(cmd.Context(), out)
-			return c.done(errors.Join(err, out.Close()), "log written to %s", file)
+			defer in.Close()
+			_, err = writeWhole(file, in)
+			return c.done(err, "log written to %s", file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "to", "", "file to write it to")
@@ -186,16 +185,4 @@ func (c *cli) openLog(ctx context.Context) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return server.stream(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/audit/rows"})
-}
-
-func (c *cli) copyLog(ctx context.Context, to io.Writer) error {
-	in, err := c.openLog(ctx)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	if _, err := io.Copy(to, in); err != nil {
-		return fmt.Errorf("reading the log: %w", err)
-	}
-	return nil
 }

@@ -41,6 +41,9 @@ opens for nobody.`,
 			if err != nil {
 				return err
 			}
+			if _, err := os.Lstat(file); err == nil {
+				return fmt.Errorf("%s exists: a backup replaces none", file)
+			}
 			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/backup"})
 			if err != nil {
 				return err
@@ -55,10 +58,10 @@ opens for nobody.`,
 	return cmd
 }
 
-// writeWhole writes a new file and syncs it; a file that could not be written
-// whole is not left behind.
+// writeWhole writes a file, which has its name only when it is whole and on the disk:
+// what a full disk or a kill cuts off replaces nothing.
 func writeWhole(name string, from io.Reader) (int64, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".partial-*") // 0600
 	if err != nil {
 		return 0, err
 	}
@@ -66,8 +69,11 @@ func writeWhole(name string, from io.Reader) (int64, error) {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return size, errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(name))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		return size, errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
 	}
 	return size, nil
 }
