@@ -24,6 +24,10 @@ func (s *server) admit(next http.Handler) http.Handler {
 				"this server does not answer to the name in Host; add it to the setting hosts"))
 			return
 		}
+		if !single(r.Header) {
+			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "a header that says who asks, or which request it is, stands there twice"))
+			return
+		}
 		if !legible(r) {
 			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "path, query and headers are UTF-8 without control characters"))
 			return
@@ -34,6 +38,12 @@ func (s *server) admit(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// single reports whether what tells who asks, and what is asked, is said once: of two,
+// what stands in front of this server may have checked the other.
+func single(h http.Header) bool {
+	return len(h["Authorization"]) <= 1 && len(h["Copyhold-Environment"]) <= 1 && len(h["Idempotency-Key"]) <= 1
 }
 
 // legible reports whether what names things in a request can be a name: neither

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 )
 
@@ -49,7 +50,14 @@ func (s *server) healthRoutes() {
 	op := s.operation(r)
 	op.Responses["200"] = textResponse("Metrics")
 	s.huma.OpenAPI().AddOperation(&op)
-	s.mux.Handle(r.pattern(), s.guard(r, MetricsHandler(s.Metrics).ServeHTTP))
+	all := MetricsHandler(s.Metrics)
+	s.mux.Handle(r.pattern(), s.guard(r, func(w http.ResponseWriter, req *http.Request) {
+		if c := callOf(req.Context()); c.principal.Customer != "" || c.principal.Product != "" {
+			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "the metrics are for those who may see every customer and product"))
+			return
+		}
+		all.ServeHTTP(w, req)
+	}))
 }
 
 func (s *server) causes(req *http.Request) []string {

@@ -87,14 +87,34 @@ func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 	d.want(http.StatusOK, "POST", "/v1/check", members{"meter": "invented-meter"})
 	d.want(http.StatusConflict, "POST", "/v1/leases", members{"request_id": "r1", "pool": "invented-pool", "holder": holder})
 	d.want(http.StatusOK, "POST", "/v1/usage", members{"events": []members{{"id": "e1", "meter": "invented-meter", "quantity": 1}}})
-	resp, err := http.Get(d.url + "/metrics")
-	d.check(err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	d.check(err)
-	for line := range strings.Lines(string(text)) {
-		if strings.Contains(line, "invented") {
+	d.want(http.StatusOK, "POST", "/v1/usage", members{"events": []members{{"id": "e2", "meter": "calls", "quantity": "nonsense"}}})
+	text := string(d.as(d.bearer(d.owner, authority.TokenRequest{Role: access.Viewer}), http.StatusOK, "GET", "/metrics", nil, nil).body)
+	if !strings.Contains(text, `code="no_such_pool"`) || !strings.Contains(text, `code="invalid"`) {
+		t.Error("the metrics do not count what was asked")
+	}
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "invented") || strings.Contains(line, `outcome=""`) {
 			t.Error(line)
+		}
+	}
+}
+
+// TestTheMetricsOfAllAreNotForATokenOfOne: they name pools and plans of every product.
+func TestTheMetricsOfAllAreNotForATokenOfOne(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d.as(d.bearer(d.owner, authority.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
+}
+
+// TestWhoAsksIsSaidOnce: a proxy may check another header than the server.
+func TestWhoAsksIsSaidOnce(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	for _, twice := range []string{
+		"Authorization: License " + d.key + "\nAuthorization: License " + d.key,
+		"Authorization: Bearer " + d.token + "\nCopyhold-Environment: production\nCopyhold-Environment: staging",
+		"Authorization: Bearer " + d.token + "\nCopyhold-Environment: production\nIdempotency-Key: a\nIdempotency-Key: b",
+	} {
+		if got := d.raw("GET /v1/keyset?env=production HTTP/1.1\nHost: localhost\n" + twice + "\n\n"); got != http.StatusBadRequest {
+			t.Errorf("%s: %d", twice, got)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func keyDigest(text string) (access.Digest, error) {
 	if _, canonical, err := licensing.ParseKey(text); err == nil {
 		return licensing.HashKey(canonical), nil
 	} else if strings.HasPrefix(strings.ToUpper(text), "CH-") || len(text) > maxForeignKey {
-		return access.Digest{}, licensing.Errorf(licensing.Unauthenticated, "this is not a license key: %w", err)
+		return access.Digest{}, licensing.Errorf(licensing.Unauthenticated, "%w", err)
 	}
 	return licensing.HashKey(text), nil
 }

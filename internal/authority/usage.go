@@ -63,6 +63,15 @@ type UsageReply struct {
 	Reply   string
 }
 
+// decision is what is counted and signed of r. Of an invalid event it is a denial, or
+// the program would send the event for ever.
+func (r UsageResult) decision() license.Decision {
+	if r.Status == UsageInvalid {
+		return license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: r.Reason}
+	}
+	return r.Decision
+}
+
 // Usage records consumption. Each event has its own outcome.
 func (a *Authority) Usage(ctx context.Context, p access.Principal, q UsageRequest) (UsageReply, error) {
 	events, nonce := q.Events, q.Nonce
@@ -84,19 +93,17 @@ func (a *Authority) Usage(ctx context.Context, p access.Principal, q UsageReques
 		return UsageReply{}, err
 	}
 	reply := UsageReply{Results: o.answer.usage}
-	said := reply.Results[len(reply.Results)-1].Decision
+	said := reply.Results[len(reply.Results)-1].decision()
 	for i := len(reply.Results) - 1; i >= 0; i-- {
 		r := reply.Results[i]
-		a.metrics.Decision(string(o.env), string(o.answer.terms.Product), measured(o.answer.terms.Meters, events[i].Meter), string(r.Decision.Outcome), r.Decision.Code)
+		d := r.decision()
+		a.metrics.Decision(string(o.env), string(o.answer.terms.Product), measured(o.answer.terms.Meters, events[i].Meter), string(d.Outcome), d.Code)
 		if r.Status == UsageDenied {
-			said = r.Decision
+			said = d
 		}
 	}
 	if nonce == "" {
 		return reply, nil
-	}
-	if said.Outcome == "" { // signed too, or the program would send the event for ever
-		said = license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: reply.Results[len(reply.Results)-1].Reason}
 	}
 	var err error
 	reply.Reply, err = a.reply(&o.answer.terms.Terms, question{nonce: nonce, entry: o.answer.entryText()}, said, o.answer.now)
