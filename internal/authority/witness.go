@@ -47,7 +47,7 @@ func (w *witness) load() (testimony, error) {
 		return testimony{}, fmt.Errorf("reading the witness: %w", err)
 	}
 	if err := json.Unmarshal(text, &w.last); err != nil {
-		return testimony{}, fmt.Errorf("reading %s: %w", filepath.Join(w.dir, WitnessName), err)
+		return testimony{}, fmt.Errorf("%s is damaged (%w): remove it if you know that the database is not an older copy", filepath.Join(w.dir, WitnessName), err)
 	}
 	return w.last, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -39,30 +40,52 @@ func (d *deployment) Close() error {
 }
 
 // openDeployment opens what the settings name, and makes what is missing: the
-// data folder, the sealing key, the database.
+// data folder, the database, and for a new one the sealing key.
 func (c *cli) openDeployment(ctx context.Context, settings config.Config, log *slog.Logger) (*deployment, error) {
 	if err := os.MkdirAll(settings.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	sealing, err := c.sealingSource(settings).Load(true)
+	db, err := openDatabase(ctx, settings)
 	if err != nil {
 		return nil, err
 	}
-	d := &deployment{instruments: metrics.New(time.Now)}
+	d := &deployment{db: db, instruments: metrics.New(time.Now)}
+	if err := c.unseal(ctx, d, settings, log); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// unseal gives d its authority. A sealing key is made only for a database that has
+// nothing sealed: another would open nothing, and look like the right one.
+func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config, log *slog.Logger) error {
+	begun := false
+	err := d.db.View(ctx, func(tx *store.Tx) (err error) {
+		_, begun, err = tx.Deployment(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	source := c.sealingSource(settings)
+	sealing, err := source.Load(!begun)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the database was sealed with a key that is not there: put your copy of it in %s, or name it with COPYHOLD_SEALING_KEY_FILE", source.File)
+	}
+	if err != nil {
+		return err
+	}
 	ring := signing.NewRing(sealing)
 	if settings.Record != "" {
 		if d.record, err = os.OpenFile(settings.Record, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
-			return nil, fmt.Errorf("opening the record of what is signed: %w", err)
+			return fmt.Errorf("opening the record of what is signed: %w", err)
 		}
 		ring.RecordTo(d.record)
-	}
-	if d.db, err = openDatabase(ctx, settings); err != nil {
-		return nil, err
 	}
 	d.authority = authority.New(authority.Config{
 		DB: d.db, Ring: ring, Dir: settings.Data, Log: log, Metrics: d.instruments,
 	})
-	return d, nil
+	return nil
 }
 
 // openDatabase opens PostgreSQL by URL, or SQLite by path.

@@ -87,6 +87,9 @@ func (k *SealingKey) Open(sealed string) ([]byte, error) {
 		return nil, fmt.Errorf("opening a sealed key: %w", err)
 	}
 	r, err := age.Decrypt(bytes.NewReader(data), k.identity)
+	if other := (*age.NoIdentityMatchError)(nil); errors.As(err, &other) {
+		return nil, errors.New("it was sealed with another sealing key than the one that is there: put that one in its place")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a sealed key: %w", err)
 	}

@@ -57,15 +57,15 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 	}
 	db, err := store.Open(ctx, conns, engine(release))
 	if err != nil {
-		return nil, errors.Join(err, conns.Close(), release())
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), conns.Close(), release())
 	}
 	return db, nil
 }
 
 // private makes a missing file with mode 0600, which SQLite gives to the files
-// beside it as well.
+// beside it as well. One that can't be written is told here, by its name.
 func private(path string) error {
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
