@@ -80,7 +80,7 @@ func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) (audit.Rep
 	}
 	var outside []audit.Head
 	for _, name := range headFiles {
-		text, err := os.ReadFile(name)
+		text, err := readFile(name, maxSmallFile)
 		if err != nil {
 			return audit.Report{}, exitf(exitUsage, "%w", err)
 		}

@@ -123,7 +123,7 @@ not as its log says.`,
 func readIdentities(files []string) ([]age.Identity, error) {
 	var all []age.Identity
 	for _, file := range files {
-		text, err := os.ReadFile(file)
+		text, err := readFile(file, maxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}

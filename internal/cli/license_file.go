@@ -50,7 +50,7 @@ one bad line nothing is imported; every bad line is named, and the exit status i
 		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv",
 		Args:    exactly("FILE.csv"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := os.ReadFile(args[0])
+			text, err := readFile(args[0], maxImport)
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}

@@ -55,7 +55,7 @@ func readPlans(names []string) ([]policy.File, error) {
 			}
 		}
 		for _, path := range found {
-			text, err := os.ReadFile(path)
+			text, err := readFile(path, policy.MaxFile)
 			if err != nil {
 				return nil, exitf(exitUsage, "%w", err)
 			}

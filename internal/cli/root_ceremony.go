@@ -129,7 +129,7 @@ wrote. It asks no server. Compare the keys with those of the others who sign.`,
 			if err != nil {
 				return err
 			}
-			text, err := os.ReadFile(file)
+			text, err := readFile(file, maxSmallFile)
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}
@@ -208,7 +208,7 @@ that root show gives.`,
 }
 
 func (c *cli) readCeremony(name string) (signing.RootCeremony, error) {
-	text, err := os.ReadFile(name)
+	text, err := readFile(name, maxSmallFile)
 	if err != nil {
 		return signing.RootCeremony{}, exitf(exitUsage, "%w", err)
 	}

@@ -99,7 +99,7 @@ func (c *cli) readAll(name string) ([]byte, error) {
 // featureKey reads a feature's public key from a file, or asks the server.
 func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]byte, error) {
 	if file != "" {
-		text, err := os.ReadFile(file)
+		text, err := readFile(file, maxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}

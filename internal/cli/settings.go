@@ -95,7 +95,7 @@ func (c *cli) secret(flagFile, flag, variable, profileFile, profileName string) 
 	if file.value == "" {
 		return setting[secret]{}, nil
 	}
-	text, err := os.ReadFile(file.value)
+	text, err := readFile(file.value, maxSmallFile)
 	if err != nil {
 		return setting[secret]{}, exitf(exitUsage, "reading the secret that %s names: %w", file.source, err)
 	}
@@ -116,7 +116,7 @@ func (c *cli) profile() (profile, string, error) {
 	if err != nil {
 		return profile{}, "", exitf(exitUsage, "looking for profiles: %w", err)
 	}
-	text, err := os.ReadFile(file)
+	text, err := readFile(file, maxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) && name == "" {
 		return profile{}, file, nil
 	}

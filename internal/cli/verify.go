@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -63,19 +61,11 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 	return cmd
 }
 
-// readInput reads a file, or standard input for "-".
-func (c *cli) readInput(name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(io.LimitReader(c.program.Stdin, license.MaxBundle+1))
-	}
-	return os.ReadFile(name)
-}
-
 // readRootSet reads a root set as the server publishes it: a list of compact
 // documents, or an object that holds one. A license file may hold one too, which
 // would vouch for itself.
 func readRootSet(name string) ([]string, error) {
-	text, err := os.ReadFile(name)
+	text, err := readFile(name, maxSmallFile)
 	if err != nil {
 		return nil, err
 	}

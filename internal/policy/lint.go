@@ -239,6 +239,10 @@ func (l *linter) meters() {
 			l.wrong("overage-never", path+".hard", "overage is allowed, but the hard limit %s is not above the quota %s",
 				licensing.FormatQuantity(m.HardLimit(), m.Scale), licensing.FormatQuantity(m.Quota, m.Scale))
 		}
+		if !m.Overage && m.HardLimit() < m.Quota {
+			l.warn("quota-unreachable", path+".hard", "the hard limit %s ends use before the quota %s",
+				licensing.FormatQuantity(m.HardLimit(), m.Scale), licensing.FormatQuantity(m.Quota, m.Scale))
+		}
 		if !m.Overage && !m.Hard.IsZero() && m.HardLimit() == m.Quota && m.Hard != (licensing.Limit{Percent: 100}) && m.Hard != (licensing.Limit{Amount: m.Quota}) {
 			l.warn("hard-unreachable", path+".hard", "without overage: allow nothing beyond the quota can be used")
 		}

@@ -53,6 +53,7 @@ func TestLintNamesWhatAPlanCannotKeep(t *testing.T) {
 		{"overage-endless", "meters.calls.overage", SevWarning, plain + "meters: {calls: {unit: call, quota: 1, per: day, overage: allow}}\n"},
 		{"overage-never", "meters.calls.hard", SevError, plain + "meters: {calls: {unit: call, quota: 10, per: day, overage: allow, hard: 100%}}\n"},
 		{"hard-unreachable", "meters.calls.hard", SevWarning, plain + "meters: {calls: {unit: call, quota: 10, per: day, hard: 150%}}\n"},
+		{"quota-unreachable", "meters.calls.hard", SevWarning, plain + "meters: {calls: {unit: call, quota: 10, per: day, hard: 5}}\n"},
 		{"revocation-bound", "revocation_bound", SevError, plain + "revocation_bound: 20d\n"},
 		{"revocation-bound", "revocation_bound", SevError, plain + "pools: {seats: {holder: user, capacity: 1, lease: 1m, borrow: 60d}}\nrevocation_bound: 30d\n"},
 		{"short-documents", "documents.life", SevWarning, plain + "documents: {life: 20s}\n"},
