@@ -8,12 +8,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 )
 
-const maxSlots = 4096
+const (
+	maxSlots = 4096
+	maxState = 64 << 20 // bytes of a slot's file
+	maxKept  = 128      // bytes of the instance and of the device's key
+)
 
 var errLocked = errors.New("another process holds it")
 
@@ -66,7 +71,37 @@ func instanceOf(dir string) (string, error) {
 		return "", err
 	}
 	id, err := keep(filepath.Join(dir, "instance"), func() ([]byte, error) { return []byte(rand.Text()), nil })
+	if err == nil && bytes.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		err = errors.New("the file instance does not hold an id") // no server would take it
+	}
 	return string(id), err
+}
+
+// readRegular reads a file of the folder. Whoever else may write there could have put a
+// link, a pipe that never answers, or a file without end in its place.
+func readRegular(path string, limit int64) ([]byte, error) {
+	if err := checkRegular(path); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
+	}
+	return data, err
+}
+
+// checkRegular refuses what is there and not a file.
+func checkRegular(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", path)
+	}
+	return err
 }
 
 func (c *cache) path(names ...string) string {
@@ -92,7 +127,7 @@ func (c *cache) close() {
 // keep returns what the file holds, and creates it when it is missing: of several
 // processes that do so at once, all get the same.
 func keep(path string, create func() ([]byte, error)) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := readRegular(path, maxKept)
 	if err == nil && len(data) > 0 {
 		return data, nil
 	}
@@ -112,7 +147,7 @@ func keep(path string, create func() ([]byte, error)) ([]byte, error) {
 		return nil, err
 	}
 	if err := os.Link(temporary.Name(), path); err != nil {
-		if there, readErr := os.ReadFile(path); readErr == nil && len(there) > 0 {
+		if there, readErr := readRegular(path, maxKept); readErr == nil && len(there) > 0 {
 			return there, nil
 		}
 		if err := os.Rename(temporary.Name(), path); err != nil { // a file system without links
@@ -148,7 +183,11 @@ func (c *cache) save(s state) error {
 	}
 	sum := sha256.Sum256(body)
 	content := append(append([]byte(hex.EncodeToString(sum[:])), '\n'), body...)
-	f, err := os.OpenFile(c.path("state."+strconv.FormatUint(s.Generation%2, 10)), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	path := c.path("state." + strconv.FormatUint(s.Generation%2, 10))
+	if err := checkRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
@@ -182,7 +221,7 @@ func (c *cache) load() (own state, others []state) {
 
 func readSlot(dir string) (newest state) {
 	for _, name := range []string{"state.0", "state.1"} {
-		content, err := os.ReadFile(filepath.Join(dir, name))
+		content, err := readRegular(filepath.Join(dir, name), maxState)
 		if err != nil {
 			continue
 		}

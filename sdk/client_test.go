@@ -2,6 +2,7 @@ package copyhold
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -239,5 +240,54 @@ func TestNilsAnswer(t *testing.T) {
 	}
 	if _, err := c.Unseal("x", nil); !IsUnavailable(err) {
 		t.Error(err)
+	}
+}
+
+// TestAHostileCacheFolderTakesNothing: whoever else may write in the folder gets neither
+// another file overwritten, nor the program to hang, nor a license taken away.
+func TestAHostileCacheFolderTakesNothing(t *testing.T) {
+	link := func(t *testing.T, target, name string) {
+		t.Helper()
+		if err := errors.Join(os.RemoveAll(name), os.MkdirAll(filepath.Dir(name), 0o700), os.Symlink(target, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, prepare := range map[string]func(t *testing.T, dir, victim string){
+		"state elsewhere": func(t *testing.T, dir, victim string) {
+			link(t, victim, filepath.Join(dir, "slot-0", "state.0"))
+			link(t, victim, filepath.Join(dir, "slot-0", "state.1"))
+		},
+		"state of others without end": func(t *testing.T, dir, _ string) { link(t, "/dev/zero", filepath.Join(dir, "slot-7", "state.0")) },
+		"instance without end":        func(t *testing.T, dir, _ string) { link(t, "/dev/zero", filepath.Join(dir, "instance")) },
+		"instance that is none": func(t *testing.T, dir, _ string) {
+			if err := os.WriteFile(filepath.Join(dir, "instance"), []byte("two\nlines"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"device key elsewhere": func(t *testing.T, dir, victim string) { link(t, victim, filepath.Join(dir, "device.key")) },
+		"usage elsewhere": func(t *testing.T, dir, victim string) {
+			link(t, victim, filepath.Join(dir, "slot-0", "usage", "0000000000000001.jsonl"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			victim := writeFile(t, []byte("precious"))
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				o := w.options()
+				o.Sealed = true
+				prepare(t, o.CacheDir, victim)
+				c := w.start1(t, o)
+				wantState(t, c, license.StateValid)
+				acquire(t, c, AcquireOptions{})
+				acquire(t, c, AcquireOptions{})
+				if err := c.Record("calls", 1); err != nil {
+					t.Error(err)
+				}
+				_ = c.Close()
+			})
+			if content, err := os.ReadFile(victim); err != nil || string(content) != "precious" {
+				t.Errorf("another file was changed: %q (%v)", content, err)
+			}
+		})
 	}
 }

@@ -61,6 +61,9 @@ func openSpool(dir string, limit int64) (s *spool, lost int, err error) {
 	}
 	sort.Strings(names)
 	for _, name := range names {
+		if err := checkRegular(name); err != nil {
+			return nil, 0, err
+		}
 		seg, torn, err := scanSegment(name)
 		if err != nil {
 			return nil, 0, err
