@@ -105,7 +105,7 @@ func TestLostAnswersAreFoundAtTheNextServer(t *testing.T) {
 		}, 10*time.Second)
 	}
 	want := seatRequest{RequestID: newRequestID(), Pool: "seats", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, caller: caller{Instance: "here"}}
-	a, err := ask().awaitSeat(t.Context(), want)
+	a, err := ask().awaitSeat(t.Context(), want, func(string) {})
 	must(t, err)
 	var got seat
 	must(t, a.decode(&got))
@@ -146,7 +146,7 @@ func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
 	}
 	k.release(t.Context())
 	other := seatRequest{RequestID: newRequestID(), Pool: "line", Units: 1, Holder: holder{Kind: "user", ID: "bob"}, caller: caller{Instance: "there"}}
-	if _, err := direct("http://"+s.address).awaitSeat(t.Context(), other); err != nil {
+	if _, err := direct("http://"+s.address).awaitSeat(t.Context(), other, func(string) {}); err != nil {
 		t.Errorf("the only unit was not given back: %v", err)
 	}
 }

@@ -172,7 +172,7 @@ func (k *seatKeeper) warn(err error) {
 }
 
 func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
-	a, err := k.server.awaitSeat(ctx, k.want)
+	a, err := k.server.awaitSeat(ctx, k.want, func(text string) { k.say(news{Message: text}) })
 	if err != nil {
 		return seat{}, err
 	}

@@ -71,7 +71,11 @@ free in time, or no server answered.`,
 			if err != nil {
 				return err
 			}
-			got, err := server.awaitSeat(cmd.Context(), want)
+			got, err := server.awaitSeat(cmd.Context(), want, func(text string) {
+				if !c.asJSON() {
+					c.sayf("copyhold: %s", text)
+				}
+			})
 			if e := (*exit)(nil); errors.As(err, &e) && got.body != nil && c.asJSON() { // the fallback, or a queue
 				return errors.Join(c.printJSON(got.body), &exit{status: e.status})
 			}

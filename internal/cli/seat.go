@@ -184,10 +184,12 @@ const longestHold = 25
 
 // awaitSeat takes a seat, and waits in the queue for as long as was asked. An
 // outage while waiting is part of the wait: the request id keeps the place. A
-// place that nobody waits for any more is given up.
-func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error) {
-	deadline := time.Now().Add(time.Duration(want.Wait) * time.Second)
-	for {
+// place that nobody waits for any more is given up. Say is told what is waited for,
+// each time that it is something else.
+func (c *client) awaitSeat(ctx context.Context, want seatRequest, say func(string)) (answer, error) {
+	waited := time.Duration(want.Wait) * time.Second
+	deadline := time.Now().Add(waited)
+	for told := ""; ; {
 		want.Wait = min(int64(time.Until(deadline).Seconds()+1), longestHold)
 		if !time.Now().Before(deadline) {
 			want.Wait = 0
@@ -200,9 +202,13 @@ func (c *client) awaitSeat(ctx context.Context, want seatRequest) (answer, error
 		case err != nil && (!isProblem || p.exitStatus() != exitUnavailable):
 			return a, err
 		case want.Wait == 0 && err == nil:
-			return a, errors.Join(queueFull(a), c.giveUp(ctx, a))
+			return a, errors.Join(queueFull(a, waited), c.giveUp(ctx, a))
 		case want.Wait == 0:
 			return a, err
+		}
+		if code, words := waitsFor(a, err); code != told {
+			told = code
+			say("waiting for a seat: " + words)
 		}
 		select {
 		case <-ctx.Done():
@@ -231,11 +237,27 @@ func (c *client) askForSeat(ctx context.Context, want seatRequest) (answer, erro
 	})
 }
 
-// queueFull says to somebody who does not wait what is taken, and how to wait.
-func queueFull(queued answer) error {
+// waitsFor says why there is no seat yet, in a code and in words.
+func waitsFor(a answer, err error) (code, words string) {
+	if p, ok := asProblem(err); ok {
+		return p.Code, p.Error()
+	}
+	d, err := decisionOf(a.body)
+	if err != nil {
+		return "", err.Error()
+	}
+	return d.Code, d.Reason
+}
+
+// queueFull says to somebody who does not wait what is taken and how to wait, and to
+// who has waited that it was in vain.
+func queueFull(queued answer, waited time.Duration) error {
 	d, err := decisionOf(queued.body)
 	if err != nil {
 		return err
+	}
+	if waited > 0 {
+		return exitf(exitUnavailable, "no seat became free in %s: %s", waited, d.Reason)
 	}
 	return exitf(exitUnavailable, "%s\n  --wait waits in the queue for one", denialText(d))
 }
