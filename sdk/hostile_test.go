@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"copyhold.dev/sdk/license"
 )
@@ -293,6 +294,21 @@ func TestLicenseFiles(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestWhatAServerSaysDrivesNoTerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.between(constant(403, "application/problem+json", `{"title":"no","detail":"\u001b[2J\u009b\r\nINFO licensed\u202e"}`))
+		c := w.open(t, w.options())
+		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
+		if err == nil || !strings.Contains(err.Error(), "licensed") {
+			t.Fatalf("the reason is not told: %v", err)
+		}
+		if text := err.Error(); strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' }) {
+			t.Errorf("%q", text)
+		}
+	})
 }
 
 func TestALicenseFileIsNoRootSet(t *testing.T) {

@@ -245,7 +245,7 @@ func (t *transport) send(ctx context.Context, base string, c call, body []byte) 
 func (a answer) problem() string {
 	var p struct{ Title, Detail string }
 	if json.Unmarshal(a.body, &p) == nil && p.Title+p.Detail != "" {
-		return fmt.Sprintf(" (status %d, unsigned: %.200s)", a.status, strings.TrimSpace(p.Title+" "+p.Detail))
+		return fmt.Sprintf(" (status %d, unsigned: %.200q)", a.status, strings.TrimSpace(p.Title+" "+p.Detail))
 	}
 	return fmt.Sprintf(" (status %d)", a.status)
 }
