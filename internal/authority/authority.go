@@ -69,6 +69,8 @@ type Authority struct {
 	denials denials
 	repeats repeats
 
+	troubles troubles
+
 	sequencing sync.Mutex
 	sequencer  sequencer
 	published  atomic.Pointer[map[licensing.Env]*license.Head]
@@ -142,11 +144,3 @@ func (a *Authority) every(ctx context.Context, period time.Duration, name string
 
 // Close ends what waits for a transaction and returns once none runs.
 func (a *Authority) Close() { a.commits.Close() }
-
-// task notes how a run of a background task went.
-func (a *Authority) task(name string, err error) {
-	a.metrics.Task(name, err)
-	if err != nil && a.log != nil {
-		a.log.Error("background task failed", "task", name, "error", err)
-	}
-}
