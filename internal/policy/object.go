@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -76,6 +77,8 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 			r.fault(key, join(path, key.Value), "duplicate-field", "is given twice")
 		case value.Kind == yaml.AliasNode || value.Anchor != "" || key.Anchor != "":
 			r.fault(value, join(path, key.Value), "alias", "anchors and aliases are not used in plan files: write it out")
+		case strings.ContainsFunc(value.Value, drives):
+			r.fault(value, join(path, key.Value), "bad-value", "has control characters, which neither documents nor terminals take")
 		default:
 			o.fields[key.Value] = value
 			o.keys = append(o.keys, key)
@@ -84,6 +87,9 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 	}
 	return o
 }
+
+// drives reports whether r is a control character and no end of a line.
+func drives(r rune) bool { return unicode.IsControl(r) && r != '\n' }
 
 // take returns a field's node, nil when it is absent.
 func (o *object) take(name string) *yaml.Node {

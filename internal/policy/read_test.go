@@ -161,6 +161,8 @@ func TestFaultsNameTheirPlaceAndCode(t *testing.T) {
 		{"\tproduct: a", "1:1 yaml"},
 		{"- a\n", "1:1 wrong-type  a list"},
 		{"", "1:1 empty"},
+		{"product: a\nplan: b\nterm: {length: 1y}\nname: \"b\\e[2J\"\n", "4:7 bad-value name"},
+		{"product: a\nplan: b\nterm: {length: 1y}\nfeatures: {theme: \"a\\0b\"}\n", "4:19 bad-value features.theme"},
 		{strings.Repeat("#", MaxFile+1), "1:1 too-large"},
 	} {
 		sources, findings := Read([]File{{Name: "p.yaml", Text: c.text}})
