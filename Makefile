@@ -39,7 +39,8 @@ profile: ## measure the server's work anew for the build
 	$(GO) build -pgo=off -trimpath -o $(BIN) ./cmd/copyhold
 	$(GO) run ./bench -only hot-sqlite -pairs 3 -out /dev/null -profile bin/hot.pgo
 	$(GO) run ./bench -only validate -pairs 3 -out /dev/null -profile bin/validate.pgo
-	$(GO) tool pprof -proto bin/hot.pgo bin/validate.pgo | gzip -dc | perl -0pe 's{\Q$(CURDIR)\E}{"." x length($$&)}ge' | gzip -9n > $(PROFILE)
+	$(GO) run ./bench -only hot-postgres -pairs 3 -out /dev/null -profile bin/postgres.pgo
+	$(GO) tool pprof -proto bin/hot.pgo bin/postgres.pgo bin/validate.pgo | gzip -dc | perl -0pe 's{\Q$(CURDIR)\E}{"." x length($$&)}ge' | gzip -9n > $(PROFILE)
 
 vectors: ## write the known-answer vectors of the document format anew
 	cd sdk && GOWORK=off $(GO) run ./license/testdata/generate

@@ -28,6 +28,10 @@ func (b *batch) mayAsk(o *op) bool {
 		o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
 		return false
 	}
+	if !o.judged {
+		o.judged, o.instance = true, o.acquire.Instance
+	}
+	o.acquire.Instance = o.instance
 	if rule.Endless() {
 		o.acquire.Instance = "" // the holder has it, whatever instance asks
 	}

@@ -1,7 +1,6 @@
 package authority
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -20,8 +19,13 @@ type batch struct {
 	a   *Authority
 	ctx context.Context
 
-	asked  []licenseKey // whose seqs were asked for before anything else
+	asked  []licenseKey // of the ops that name their license
 	seqs   map[store.LicenseKey]license.Seq
+	ended  []store.Released         // by the first round
+	read   []*licensing.Lease       // by the first round: those to renew
+	guess  map[licenseKey]*compiled // the terms that its questions about newcomers went by
+	locked []store.Pool             // by the first round
+	also   *[]store.PoolKey         // to lock with the first round, as an earlier try learned
 	terms  map[licenseKey]*compiled
 	known  map[int]store.Known // of the ops whose ask is such an index
 	pools  map[store.PoolKey]*pool
@@ -68,14 +72,10 @@ func (a *Authority) apply(ops []*op) (func() error, error) {
 			asked = append(asked, o.key())
 		}
 	}
-	seqs := make(map[store.LicenseKey]license.Seq, len(asked))
-	ask := func(tx *store.Tx) error {
-		clear(seqs)
-		return tx.AskLicenseSeqs(ctx, storeKeys(asked), seqs)
-	}
+	var also []store.PoolKey
 	for range maxClashes {
-		settle, err = a.updateEarly(ctx, ask, func(c *change) error {
-			b := &batch{change: c, a: a, ctx: ctx, asked: asked, seqs: seqs}
+		settle, err = a.updateEarly(ctx, func(c *change) error {
+			b := &batch{change: c, a: a, ctx: ctx, asked: asked, also: &also}
 			err := b.run(ops)
 			wake = b.wake
 			if err == nil {
@@ -107,13 +107,73 @@ func (b *batch) run(ops []*op) error {
 	for _, o := range ops {
 		o.answer = answer{now: b.Now()}
 	}
-	steps := []func([]*op) error{b.identify, b.loadTerms, b.endReleased, b.loadLeases, b.loadPools, b.releaseAll, b.renewAll, b.recordUsage, b.attendQueues, b.sweepAll, b.admitAll}
+	steps := []func([]*op) error{b.ask, b.identify, b.loadTerms, b.endReleased, b.loadLeases, b.loadPools, b.releaseAll, b.renewAll, b.recordUsage, b.attendQueues, b.sweepAll, b.admitAll}
 	for _, step := range steps {
 		if err := step(ops); err != nil {
 			return err
 		}
 	}
 	return b.flush()
+}
+
+// ask puts the questions that the requests themselves raise in one round, and
+// ends the leases that their holders give back.
+func (b *batch) ask(ops []*op) error {
+	b.seqs = make(map[store.LicenseKey]license.Seq, len(b.asked))
+	if err := b.AskLicenseSeqs(b.ctx, storeKeys(b.asked), b.seqs); err != nil {
+		return err
+	}
+	var releases []store.Release
+	var renewed []store.LeaseKey
+	for _, o := range ops {
+		switch {
+		case o.kind == opRelease && !o.release.Force:
+			releases = append(releases, store.Release{Env: o.env, License: o.license, Lease: o.release.Lease, Generation: o.release.Generation})
+		case o.kind == opRenew:
+			renewed = append(renewed, store.LeaseKey{Env: o.env, ID: o.renew.Lease})
+		}
+	}
+	if err := b.AskRelease(b.ctx, releases, b.Now(), b.Now().Add(licensing.Remembered), &b.ended); err != nil {
+		return err
+	}
+	if err := b.AskLeases(b.ctx, renewed, &b.read); err != nil {
+		return err
+	}
+	if err := b.askNewcomers(ops); err != nil {
+		return err
+	}
+	return b.Flush(b.ctx)
+}
+
+// askNewcomers locks the pools of newcomers and looks them up, going by the
+// terms last known of their licenses.
+func (b *batch) askNewcomers(ops []*op) error {
+	b.guess = make(map[licenseKey]*compiled, len(b.asked))
+	for _, k := range b.asked {
+		if b.guess[k] = b.a.cache.last(k, b.Now()); b.guess[k] == nil {
+			b.guess = nil
+			return nil
+		}
+	}
+	keys := slices.Clone(*b.also)
+	var asks []store.Ask
+	for _, o := range ops {
+		if o.kind != opAcquire {
+			continue
+		}
+		o.answer.terms = b.guess[o.key()]
+		if o.answer.terms == nil || !b.mayAsk(o) {
+			continue
+		}
+		o.ask = len(asks)
+		asks = append(asks, o.identity())
+		if k := o.poolKey(o.acquire.Pool); !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, store.PoolKey.Compare)
+	b.known = make(map[int]store.Known)
+	return b.AskPools(b.ctx, keys, &b.locked, asks, b.known)
 }
 
 // identify finds the license of ops that name only a lease or a ticket.
@@ -182,46 +242,68 @@ func (b *batch) firstUses(ops []*op) (err error) {
 	return nil
 }
 
-// loadPools locks the pools that ops concern, in the order of their keys, and
-// looks up what is known of newcomers.
+// loadPools locks the pools that ops concern and the first round did not, and
+// looks up what is known of newcomers if that went by other terms.
 func (b *batch) loadPools(ops []*op) error {
-	b.pools = make(map[store.PoolKey]*pool, 4)
-	keys := make([]store.PoolKey, 0, 4)
-	add := func(k store.PoolKey) {
-		if _, have := b.pools[k]; !have && k.Name != "" {
-			b.pools[k] = nil
-			keys = append(keys, k)
-		}
+	right := b.guess != nil
+	for k, t := range b.guess {
+		right = right && b.terms[k] == t
 	}
+	b.pools = make(map[store.PoolKey]*pool, 4)
+	for _, row := range b.locked {
+		b.adoptPool(row)
+	}
+	var keys []store.PoolKey
 	var asks []store.Ask
 	for _, o := range ops {
 		if o.answer.err != nil {
 			continue
 		}
-		add(b.concerns(o))
-		if o.kind == opAcquire && b.mayAsk(o) {
+		if k := b.concerns(o); k.Name != "" && b.pools[k] == nil && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+		if o.kind != opAcquire || right {
+			continue
+		}
+		o.answer.decision = license.Decision{}
+		if b.mayAsk(o) {
 			o.ask = len(asks)
 			asks = append(asks, o.identity())
 		}
 	}
-	slices.SortFunc(keys, func(x, y store.PoolKey) int {
-		return cmp.Or(cmp.Compare(x.Env, y.Env), cmp.Compare(x.License, y.License), cmp.Compare(x.Name, y.Name))
-	})
-	rows, known, err := b.LockPools(b.ctx, keys, asks)
+	if len(keys) == 0 && right {
+		return nil
+	}
+	slices.SortFunc(keys, store.PoolKey.Compare)
+	// Two servers that lock in different orders would wait for each other. What
+	// comes before a pool that is locked already is not waited for: if another
+	// has it, the next try locks it with the first round.
+	wait := !slices.ContainsFunc(b.locked, func(p store.Pool) bool { return len(keys) > 0 && keys[0].Compare(p.PoolKey) < 0 })
+	if !wait {
+		*b.also = append(*b.also, keys...)
+	}
+	rows, known, err := b.LockPools(b.ctx, keys, asks, wait)
 	if err != nil {
 		return err
 	}
-	b.known = known
+	if !right {
+		b.known = known
+	}
 	for _, row := range rows {
-		p := &pool{Pool: row, terms: b.terms[licenseKey{row.Env, row.License}]}
-		if p.terms != nil {
-			p.rule, p.planned = p.terms.Pools[row.Name]
-		}
-		p.judge(b.Now())
-		b.pools[row.PoolKey] = p
-		b.order = append(b.order, p)
+		b.adoptPool(row)
 	}
 	return nil
+}
+
+// adoptPool judges a pool that was just locked by its license's terms.
+func (b *batch) adoptPool(row store.Pool) {
+	p := &pool{Pool: row, terms: b.terms[licenseKey{row.Env, row.License}]}
+	if p.terms != nil {
+		p.rule, p.planned = p.terms.Pools[row.Name]
+	}
+	p.judge(b.Now())
+	b.pools[row.PoolKey] = p
+	b.order = append(b.order, p)
 }
 
 // judge takes over a capacity that changed since the row was written.

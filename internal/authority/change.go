@@ -43,9 +43,9 @@ func (a *Authority) update(ctx context.Context, env licensing.Env, actor string,
 
 // updateEarly is update of the whole database that may return before the change
 // is on the disk, as store.DB.UpdateEarly does.
-func (a *Authority) updateEarly(ctx context.Context, ask func(*store.Tx) error, fn func(*change) error) (settle func() error, err error) {
+func (a *Authority) updateEarly(ctx context.Context, fn func(*change) error) (settle func() error, err error) {
 	var c *change
-	settle, err = a.db.UpdateEarly(ctx, ask, a.changing(ctx, "", systemActor, &c, fn))
+	settle, err = a.db.UpdateEarly(ctx, a.changing(ctx, "", systemActor, &c, fn))
 	a.changed(c, err)
 	return settle, err
 }

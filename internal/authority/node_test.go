@@ -61,7 +61,7 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	renewed := make(chan error, 1)
 	var renew sync.Once
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
-		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
+		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil, true)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,9 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		ended, err := tx.Release(ctx, []store.Release{{Env: testEnv, License: a.p.License, Lease: l.ID, Generation: 1}}, tx.Now(), tx.Now().Add(licensing.Remembered))
+		var ended []store.Released
+		err = tx.AskRelease(ctx, []store.Release{{Env: testEnv, License: a.p.License, Lease: l.ID, Generation: 1}}, tx.Now(), tx.Now().Add(licensing.Remembered), &ended)
+		err = errors.Join(err, tx.Flush(ctx))
 		pools[0].Held -= int64(len(ended))
 		pools[0].Leases -= int64(len(ended))
 		return errors.Join(err, tx.PutPools(ctx, []*store.Pool{&pools[0]}))
@@ -91,6 +93,53 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	}
 }
 
+// TestTwoServersLockPoolsInOneOrder: a batch learns of a pool that comes before
+// one it has locked, while another server has that pool and comes for the other.
+// Neither waits for what the other waits for.
+func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
+	a, b, raw := twoServers(t)
+	held := a.acquire(t, ask("over", 1))
+	a.acquire(t, ask("seats", 1))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	pool := func(name string) []store.PoolKey {
+		return []store.PoolKey{{Env: testEnv, License: a.p.License, Name: name}}
+	}
+	done := make(chan LeaseOutcomes, 1)
+	tries := 0
+	err := b.db.Update(ctx, func(tx *store.Tx) error {
+		tries++
+		if _, _, err := tx.LockPools(ctx, pool("over"), nil, true); err != nil {
+			return err
+		}
+		if tries == 1 {
+			go func() {
+				done <- a.Batch(ctx, a.p, LeaseBatch{
+					Release: []ReleaseRequest{{Lease: held.Lease.ID, Generation: 1}},
+					Acquire: []AcquireRequest{ask("seats", 2)},
+				})
+			}()
+			if err := somebodyWaits(ctx, raw); err != nil {
+				return err
+			}
+		}
+		_, _, err := tx.LockPools(ctx, pool("seats"), nil, true)
+		return err
+	})
+	if err != nil || tries != 1 {
+		t.Errorf("the other server's transaction: %v, after %d tries", err, tries)
+	}
+	out := <-done
+	if out.Release[0].Err != nil || out.Acquire[0].Err != nil || out.Acquire[0].Granted.Lease == nil {
+		t.Errorf("%+v", out)
+	}
+	for _, name := range []string{"over", "seats"} {
+		if counter, charged, _ := a.held(t, name); counter != charged {
+			t.Errorf("%s: %d held, %d charged", name, counter, charged)
+		}
+	}
+}
+
 // TestTheLastUnitIsNotGrantedTwice takes what is left of a pool on one server
 // while an acquire at the other has begun.
 func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
@@ -102,7 +151,7 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	answered := make(chan error, 1)
 	var acquire sync.Once
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
-		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil)
+		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil, true)
 		if err != nil {
 			return err
 		}

@@ -7,23 +7,13 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// endReleased ends the leases that their holders give back, in one statement
-// that reads and writes. What it does not find live in that generation is left
-// to be looked at one by one.
+// endReleased tells the ops whose leases the first round ended. What it did not
+// find live in that generation is left to be looked at one by one.
 func (b *batch) endReleased(ops []*op) error {
-	var releases []store.Release
-	for _, o := range ops {
-		if o.kind == opRelease && o.answer.err == nil && !o.release.Force {
-			releases = append(releases, store.Release{Env: o.env, License: o.license, Lease: o.release.Lease, Generation: o.release.Generation})
-		}
-	}
-	if len(releases) == 0 {
+	if len(b.ended) == 0 {
 		return nil
 	}
-	done, err := b.Release(b.ctx, releases, b.Now(), b.Now().Add(licensing.Remembered))
-	if err != nil {
-		return err
-	}
+	done := b.ended
 	ended := make(map[store.LeaseKey]*store.Released, len(done))
 	for i := range done {
 		ended[store.LeaseKey{Env: done[i].Env, ID: done[i].Lease}] = &done[i]

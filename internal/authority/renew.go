@@ -6,10 +6,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// loadLeases reads the leases that ops name and endReleased did not end, and
-// the tickets.
+// loadLeases reads the leases that ops name and the first round neither ended
+// nor read, and the tickets.
 func (b *batch) loadLeases(ops []*op) error {
 	b.leases = make(map[store.LeaseKey]*licensing.Lease)
+	for _, l := range b.read {
+		b.adopt(l)
+	}
 	var leases []store.LeaseKey
 	var tickets []store.TicketKey
 	for _, o := range ops {
@@ -17,8 +20,6 @@ func (b *batch) loadLeases(ops []*op) error {
 			continue
 		}
 		switch o.kind {
-		case opRenew:
-			leases = append(leases, store.LeaseKey{Env: o.env, ID: o.renew.Lease})
 		case opRelease:
 			if o.answer.lease == nil {
 				leases = append(leases, store.LeaseKey{Env: o.env, ID: o.release.Lease})

@@ -32,9 +32,17 @@ type termsCache struct {
 }
 
 func (c *termsCache) get(k licenseKey, seq license.Seq, now time.Time) *compiled {
+	if t := c.last(k, now); t != nil && t.seq == seq {
+		return t
+	}
+	return nil
+}
+
+// last returns the terms of the version last seen, which may not be in force any more.
+func (c *termsCache) last(k licenseKey, now time.Time) *compiled {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if t := c.all[k]; t != nil && t.seq == seq && (t.Until.IsZero() || now.Before(t.Until)) {
+	if t := c.all[k]; t != nil && (t.Until.IsZero() || now.Before(t.Until)) {
 		return t
 	}
 	return nil

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 )
@@ -79,16 +80,58 @@ func (tx *Tx) readClock(ctx context.Context) error {
 	return nil
 }
 
+// A reading is what the database's clock showed, and when it was asked.
+type reading struct {
+	shown time.Time
+	asked time.Time // by this process's clock, with its monotonic part
+}
+
+// How long a reading tells the time, and how far it may then be off.
+const (
+	readingLasts = 10 * time.Second
+	readingOff   = 250 * time.Millisecond
+)
+
+// errClockMoved has a transaction done again that took a time which was not the
+// database's.
+var errClockMoved = errors.New("the database's clock has moved")
+
+// clock returns the database's time. After a reading it goes by that one and by
+// the time that has passed, so as not to wait, and asks again along with what
+// the transaction asks first: if it was wrong the transaction is done again.
 func (tx *Tx) clock(ctx context.Context) (time.Time, error) {
+	db := tx.db
 	switch {
-	case tx.db.Now != nil:
-		return tx.db.Now(), nil
-	case tx.db.engine.Clock == "":
+	case db.Now != nil:
+		return db.Now(), nil
+	case db.engine.Clock == "":
 		return time.Now(), nil
 	}
-	var us int64
-	_, err := tx.row(ctx, tx.db.engine.Clock, nil, &us)
-	return instant(us), err
+	asked, last := time.Now(), db.reading.Load()
+	known := last != nil && asked.Sub(last.asked) < readingLasts
+	var now time.Time
+	if known {
+		now = last.shown.Add(asked.Sub(last.asked))
+	}
+	err := tx.later(ctx, &Statement{Text: db.engine.Clock, Scan: func(r Row) error {
+		var us int64
+		if err := r.Scan(&us); err != nil {
+			return err
+		}
+		shown := instant(us)
+		db.reading.Store(&reading{shown, asked})
+		if known && tx.writes && shown.Sub(now).Abs() > readingOff {
+			return errClockMoved
+		}
+		if !known {
+			now = shown
+		}
+		return nil
+	}})
+	if err == nil && !known {
+		err = tx.flush(ctx)
+	}
+	return now, err
 }
 
 // raiseMark stores the transaction's time when the stored mark is markEvery

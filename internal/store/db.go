@@ -35,6 +35,7 @@ type DB struct {
 	writers *pool
 	readers *pool
 	mark    mark
+	reading atomic.Pointer[reading] // of the database's clock, the last one
 
 	fatal     chan struct{}
 	fatalOnce sync.Once
@@ -104,7 +105,7 @@ func (db *DB) FatalErr() error {
 // was in the way. An error of code outcome_unknown says that the change may
 // have been committed; unavailable, that it was not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return db.update(ctx, false, nil, fn)
+	return db.update(ctx, false, fn)
 }
 
 // UpdateEarly is Update that may return before what it wrote is on the disk:
@@ -112,21 +113,17 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 // told of it before. Others see it and build on it at once; what they commit is
 // on the disk after it. Settle's error says that the change may be lost, by
 // code outcome_unknown.
-//
-// Its transaction knows its first questions: ask, which may be nil, puts them
-// with methods named Ask, and fn finds the answers. They share their way to the
-// database with the reading of the clock, so ask has no Now.
-func (db *DB) UpdateEarly(ctx context.Context, ask, fn func(*Tx) error) (settle func() error, err error) {
-	if err := db.update(ctx, true, ask, fn); err != nil || db.engine.Early == "" {
+func (db *DB) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle func() error, err error) {
+	if err := db.update(ctx, true, fn); err != nil || db.engine.Early == "" {
 		return nil, err
 	}
 	return db.settler.settle, nil
 }
 
-func (db *DB) update(ctx context.Context, early bool, ask, fn func(*Tx) error) error {
+func (db *DB) update(ctx context.Context, early bool, fn func(*Tx) error) error {
 	for try := 1; ; try++ {
-		err := db.attempt(ctx, db.writers, transaction{begin: db.engine.Begin, writes: true, early: early && db.engine.Early != "", ask: ask, fn: fn})
-		if err == nil || try == maxTries || !db.engine.Retry(err) {
+		err := db.attempt(ctx, db.writers, transaction{begin: db.engine.Begin, writes: true, early: early && db.engine.Early != "", fn: fn})
+		if err == nil || try == maxTries || !db.engine.Retry(err) && !errors.Is(err, errClockMoved) {
 			return err
 		}
 		wait := time.NewTimer(time.Duration(rand.Int64N(int64(try) * int64(2*time.Millisecond))))
@@ -148,7 +145,7 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 type transaction struct {
 	begin         string
 	writes, early bool
-	ask, fn       func(*Tx) error
+	fn            func(*Tx) error
 }
 
 func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
@@ -178,7 +175,7 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
 	undone := true
-	if err = tx.body(ctx, t.ask, t.fn); err == nil {
+	if err = tx.body(ctx, t.fn); err == nil {
 		undone, err = tx.commit(ctx)
 	}
 	broken = err != nil
@@ -190,19 +187,9 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	return err
 }
 
-func (tx *Tx) body(ctx context.Context, ask, fn func(*Tx) error) error {
-	if ask != nil {
-		if err := ask(tx); err != nil {
-			return err
-		}
-	}
+func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
 	if err := tx.readClock(ctx); err != nil {
 		return licensing.Errorf(licensing.Unavailable, "reading the clock: %w", err)
-	}
-	if ask != nil { // a clock that was set does not come from the database
-		if err := tx.flush(ctx); err != nil {
-			return err
-		}
 	}
 	if err := fn(tx); err != nil {
 		return err

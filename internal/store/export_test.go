@@ -40,3 +40,9 @@ func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, er
 	}
 	return lines, nil
 }
+
+// SetClock has the database's clock read by another query.
+func (db *DB) SetClock(query string) { db.engine.Clock = query }
+
+// Clock is the query by which the database's clock is read.
+func (db *DB) Clock() string { return db.engine.Clock }

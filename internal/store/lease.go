@@ -126,22 +126,20 @@ type Released struct {
 	Charge   int64
 }
 
-// Release ends the leases that are live in the generation named, and returns
-// those: it reads and writes in one statement.
-func (tx *Tx) Release(ctx context.Context, releases []Release, now, forget time.Time) ([]Released, error) {
+// AskRelease ends the leases that are live in the generation named, and adds
+// those to ended: it reads and writes in one statement, at the latest with Flush.
+func (tx *Tx) AskRelease(ctx context.Context, releases []Release, now, forget time.Time, ended *[]Released) error {
 	args := make([]any, 0, 7*len(releases))
 	var at, by, due any = micros(now), string(licensing.EndReleased), micros(forget)
 	for _, r := range releases {
 		args = append(args, string(r.Env), string(r.Lease), string(r.License), r.Generation, at, by, due)
 	}
-	out := make([]Released, 0, len(releases))
-	err := tx.queryMany(ctx, &endLeases, args, func(rows Row) error {
+	return tx.askMany(ctx, &endLeases, args, func(rows Row) error {
 		var r Released
 		err := rows.Scan(&r.Env, &r.Lease, &r.Pool, &r.Holder, &r.Instance, &r.Charge)
-		out = append(out, r)
+		*ended = append(*ended, r)
 		return err
 	})
-	return out, err
 }
 
 // A LeaseKey names a lease.
@@ -152,18 +150,24 @@ type LeaseKey struct {
 
 // Leases returns the leases with these keys that are still known, in no order.
 // In a transaction that writes they stay locked until the commit.
-func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) ([]*licensing.Lease, error) {
+func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) (leases []*licensing.Lease, err error) {
+	if err := tx.AskLeases(ctx, keys, &leases); err != nil {
+		return nil, err
+	}
+	return leases, tx.flush(ctx)
+}
+
+// AskLeases is Leases with the answer after Flush.
+func (tx *Tx) AskLeases(ctx context.Context, keys []LeaseKey, leases *[]*licensing.Lease) error {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		args = append(args, string(k.Env), string(k.ID))
 	}
-	var leases []*licensing.Lease
-	err := tx.queryMany(ctx, &readLeases, args, func(rows Row) error {
+	return tx.askMany(ctx, &readLeases, args, func(rows Row) error {
 		l, err := scanLease(rows)
-		leases = append(leases, &l)
+		*leases = append(*leases, &l)
 		return err
 	})
-	return leases, err
 }
 
 // Lease returns one lease; not_found when it was never given or is forgotten.

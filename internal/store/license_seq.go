@@ -26,8 +26,7 @@ func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKe
 	return seqs, tx.flush(ctx)
 }
 
-// AskLicenseSeqs is LicenseSeqs whose answer is in seqs once tx has done
-// anything else.
+// AskLicenseSeqs is LicenseSeqs whose answer is in seqs after Flush.
 func (tx *Tx) AskLicenseSeqs(ctx context.Context, keys []LicenseKey, seqs map[LicenseKey]license.Seq) error {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {

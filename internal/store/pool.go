@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -15,6 +16,11 @@ type PoolKey struct {
 	Name    string
 }
 
+// Compare orders keys as transactions lock their pools.
+func (k PoolKey) Compare(other PoolKey) int {
+	return cmp.Or(cmp.Compare(k.Env, other.Env), cmp.Compare(k.License, other.License), cmp.Compare(k.Name, other.Name))
+}
+
 // A Pool is a pool's counters. Due is a time before which nothing in the pool
 // has to be done, zero when nothing ever has; Capacity is what was last compiled.
 type Pool struct {
@@ -26,10 +32,13 @@ type Pool struct {
 
 const poolColumns = `p.env, p.license, p.name, p.held, p.leases, p.waiting, p.tickets, p.over_since, p.due, p.capacity`
 
+const thesePools = `) v
+	CROSS JOIN pool p WHERE p.env = v.column1 AND p.license = v.column2 AND p.name = v.column3
+	ORDER BY p.env, p.license, p.name`
+
 var (
-	lockPools = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", `) v
-		CROSS JOIN pool p WHERE p.env = v.column1 AND p.license = v.column2 AND p.name = v.column3
-		ORDER BY p.env, p.license, p.name`, " FOR UPDATE OF p")
+	lockPools = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", thesePools, " FOR UPDATE OF p")
+	tryPools  = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", thesePools, " FOR UPDATE OF p NOWAIT")
 	makePools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
 		10, "", ` ON CONFLICT (env, license, name) DO NOTHING`)
 	putPools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
@@ -40,16 +49,18 @@ var (
 // LockPools returns the pools with these keys, in their order, and keeps
 // others from changing them until the commit. A pool is made when missing.
 // Keys must be sorted and each there once, so that two transactions never wait
-// for each other. It also returns what is known of asks once the pools are
-// locked, by their index; asks that are new in every way are absent.
-func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask) ([]Pool, map[int]Known, error) {
+// for each other; without wait, one that another has makes tx be tried again. It also
+// returns what is known of asks once the pools are locked, by their index; asks
+// that are new in every way are absent.
+func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask, wait bool) ([]Pool, map[int]Known, error) {
+	m := &lockPools
+	if !wait {
+		m = &tryPools
+	}
 	for {
 		pools := make([]Pool, 0, len(keys))
-		if err := tx.askPools(ctx, keys, &pools); err != nil {
-			return nil, nil, err
-		}
 		known := make(map[int]Known)
-		if err := tx.lookUp(ctx, asks, known); err != nil {
+		if err := tx.askPools(ctx, m, keys, &pools, asks, known); err != nil {
 			return nil, nil, err
 		}
 		if err := tx.flush(ctx); err != nil || len(pools) == len(keys) {
@@ -61,6 +72,27 @@ func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask) ([]Pool
 	}
 }
 
+// AskPools is LockPools of the pools that exist, with the answers after Flush.
+func (tx *Tx) AskPools(ctx context.Context, keys []PoolKey, pools *[]Pool, asks []Ask, known map[int]Known) error {
+	return tx.askPools(ctx, &lockPools, keys, pools, asks, known)
+}
+
+func (tx *Tx) askPools(ctx context.Context, m *many, keys []PoolKey, into *[]Pool, asks []Ask, known map[int]Known) error {
+	args := make([]any, 0, 3*len(keys))
+	for _, k := range keys {
+		args = append(args, string(k.Env), string(k.License), k.Name)
+	}
+	err := tx.askMany(ctx, m, args, func(r Row) error {
+		p, err := scanPool(r)
+		*into = append(*into, p)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return tx.lookUp(ctx, asks, known)
+}
+
 func (tx *Tx) makeMissing(ctx context.Context, keys []PoolKey, have []Pool) error {
 	var args []any
 	for _, k := range keys {
@@ -69,18 +101,6 @@ func (tx *Tx) makeMissing(ctx context.Context, keys []PoolKey, have []Pool) erro
 		}
 	}
 	return tx.putMany(ctx, &makePools, args)
-}
-
-func (tx *Tx) askPools(ctx context.Context, keys []PoolKey, into *[]Pool) error {
-	args := make([]any, 0, 3*len(keys))
-	for _, k := range keys {
-		args = append(args, string(k.Env), string(k.License), k.Name)
-	}
-	return tx.askMany(ctx, &lockPools, args, func(r Row) error {
-		p, err := scanPool(r)
-		*into = append(*into, p)
-		return err
-	})
 }
 
 func scanPool(rows Row) (p Pool, err error) {

@@ -39,7 +39,7 @@ func TestWhatIsSettledOutlivesACrashOfPostgres(t *testing.T) {
 			all.Go(func() {
 				for i := 0; !crashed.Load(); i++ {
 					k := store.LeaseKey{Env: "test", ID: licensing.LeaseID(fmt.Sprintf("lse_%d_%d_%d", round, n, i))}
-					settle, err := db.UpdateEarly(t.Context(), nil, func(tx *store.Tx) error {
+					settle, err := db.UpdateEarly(t.Context(), func(tx *store.Tx) error {
 						return tx.InsertLeases(t.Context(), []*licensing.Lease{{Env: k.Env, ID: k.ID, License: "lic_a", Pool: "seats", Holder: string(k.ID), Units: 1, Generation: 1}})
 					})
 					if err != nil {

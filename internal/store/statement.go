@@ -40,6 +40,9 @@ func (tx *Tx) later(ctx context.Context, st *Statement) error {
 	return nil
 }
 
+// Flush waits for the answers to what was asked with methods named Ask.
+func (tx *Tx) Flush(ctx context.Context) error { return tx.flush(ctx) }
+
 // flush runs what was left for later.
 func (tx *Tx) flush(ctx context.Context) error {
 	if len(tx.queue) == 0 {

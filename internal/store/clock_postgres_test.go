@@ -1,0 +1,42 @@
+package store_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+// TestATransactionHasTheDatabasesTime: it goes by the last reading and does not
+// wait for another, and is done again where that was wrong.
+func TestATransactionHasTheDatabasesTime(t *testing.T) {
+	db := storetest.Postgres(t)
+	clock := db.Clock()
+	now := func() (at time.Time, tries int) {
+		t.Helper()
+		err := db.Update(t.Context(), func(tx *store.Tx) error {
+			tries++
+			at = tx.Now()
+			_, err := tx.Pool(t.Context(), store.PoolKey{}) // the clock's answer comes along
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at, tries
+	}
+	first, _ := now()
+	second, _ := now()
+	if !second.After(first) {
+		t.Errorf("%v, and then %v", first, second)
+	}
+	db.SetClock(strings.Replace(clock, "* 1000000", "* 1000000 + 3600000000", 1)) // a failover to a machine an hour ahead
+	if ahead, tries := now(); ahead.Sub(second) < time.Hour || ahead.Sub(second) > time.Hour+time.Minute || tries != 2 {
+		t.Errorf("the database's clock went on by an hour, the transaction's by %v in %d tries", ahead.Sub(second), tries)
+	}
+	if again, tries := now(); again.Sub(second) < time.Hour || tries != 1 {
+		t.Errorf("after that by %v, in %d tries", again.Sub(second), tries)
+	}
+}
