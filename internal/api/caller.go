@@ -11,7 +11,7 @@ import (
 type CallerBody struct {
 	Service  string `json:"service,omitempty" maxLength:"200" doc:"What asks, for those who look what depends on what"`
 	Version  string `json:"version,omitempty" maxLength:"200" doc:"The program's version"`
-	Instance string `json:"instance,omitempty" maxLength:"200" doc:"Which running copy: of the holder, where a lease is acquired"`
+	Instance string `json:"instance,omitempty" maxLength:"200" doc:"Which running copy: of the holder, where a lease is acquired or checked"`
 	Region   string `json:"region,omitempty" maxLength:"200" doc:"Where it runs"`
 }
 

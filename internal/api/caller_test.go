@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,6 +31,7 @@ func TestEveryRequestSaysWhatCalls(t *testing.T) {
 		d.want(200, "POST", "/v1/leases/batch", said(members{"acquire": []any{lease("big", "bob"), own}}))
 		d.want(200, "POST", "/v1/usage", said(members{"events": []any{members{"id": "e1", "meter": "calls", "quantity": 1}}}))
 		d.want(200, "POST", "/v1/validate", said(members{"product": "lathe"}))
+		d.want(200, "POST", "/v1/check", members{"pool": "seats", "service": "saw", "instance": "pod-2"})
 
 		type caller struct{ Service, Version, Instance, Region string }
 		var leases struct {
@@ -56,15 +58,15 @@ func TestEveryRequestSaysWhatCalls(t *testing.T) {
 			t.Errorf("usage: %+v", used.Items)
 		}
 		var detail struct{ Programs []caller }
-		if d.as(viewer, 200, "GET", "/v1/licenses/"+string(d.license), nil, &detail); len(detail.Programs) != 1 || detail.Programs[0] != want["bob"] {
-			t.Errorf("validated by %+v", detail.Programs)
+		if d.as(viewer, 200, "GET", "/v1/licenses/"+string(d.license), nil, &detail); len(detail.Programs) != 2 || !slices.Contains(detail.Programs, want["bob"]) || !slices.Contains(detail.Programs, caller{Service: "saw", Instance: "pod-2"}) {
+			t.Errorf("validated and checked by %+v", detail.Programs)
 		}
 		d.want(200, "DELETE", "/v1/leases/"+a.ID+"?generation=2&service=mill&version=4.4&instance=pod-1&region=eu", nil)
 
 		for _, field := range []string{"service", "version", "instance", "region"} {
 			long := strings.Repeat("x", 201)
 			for path, body := range map[string]members{
-				"/v1/validate": {"product": "lathe"}, "/v1/leases": lease("seats", "dan"), "/v1/leases/x/renew": {"generation": 1},
+				"/v1/validate": {"product": "lathe"}, "/v1/check": {"pool": "seats"}, "/v1/leases": lease("seats", "dan"), "/v1/leases/x/renew": {"generation": 1},
 				"/v1/usage": {"events": []any{members{"id": "e2", "meter": "calls", "quantity": 1}}},
 			} {
 				body[field] = long

@@ -17,6 +17,7 @@ type CheckBody struct {
 	Quantity license.Value `json:"quantity,omitzero" doc:"Of the meter, 1 when left out: a decimal as \"1.25\", or a whole number"`
 	Holder   HolderBody    `json:"holder,omitzero" doc:"Who would hold"`
 	Nonce    string        `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
+	CallerBody
 }
 
 // CheckAnswer is what would be decided now.
@@ -29,12 +30,12 @@ type CheckAnswer struct {
 func (s *server) checkRoutes() {
 	serve(s, route{
 		ID: "check", Method: http.MethodPost, Path: "/v1/check", Tag: "license", Permission: access.LicenseKey, Class: acquire,
-		Summary: "What would be decided?", Description: "Changes nothing. A denial is a decision with status 200.",
+		Summary: "What would be decided?", Description: "Changes nothing. A denial is a decision with status 200. An instance is one of the holder. What an acquire would be refused with is an error: 503 where the server can't be certain after a restore, 409 where the holder has another number of units.",
 	}, nil, []answer{{http.StatusOK, "The decision", CheckAnswer{}}},
 		func(c *call, req *http.Request, in *CheckBody) error {
 			checked, err := s.Authority.Check(req.Context(), c.principal, authority.CheckRequest{
 				Feature: in.Feature, Pool: in.Pool, Meter: in.Meter, Units: in.Units, Quantity: quantity(in.Quantity),
-				Holder: in.Holder.holder(), Nonce: in.Nonce,
+				Holder: in.Holder.holder(), Nonce: in.Nonce, Caller: in.caller(),
 			})
 			if err != nil {
 				return err

@@ -20,7 +20,7 @@ const licenseTag, licensesPath = "license", "/v1/licenses"
 type LicenseDetail struct {
 	licensing.License
 	Keys     []authority.LicenseKey  `json:"keys" nullable:"false"`
-	Programs []authority.SeenProgram `json:"programs,omitempty" doc:"What has validated the license at the server that answers since it started, the latest first."`
+	Programs []authority.SeenProgram `json:"programs,omitempty" doc:"What has validated or checked the license at the server that answers since it started, the latest first."`
 }
 
 // IssueBatchBody asks for many licenses.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -204,7 +205,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
 		return nil
 	case l.Units != q.Units:
-		o.refuse(licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %s already: release it to take %d", l.Holder, l.ID, licensing.Counted(l.Units, "unit"), q.Units))
+		o.refuse(holdsOther(l, q.Units))
 		return nil
 	}
 	l.Generation++
@@ -220,7 +221,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 		}
 	}
 	b.remember(o, l.ID)
-	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder", Reason: "held already", Held: p.Held, Capacity: p.Capacity}
+	o.answer.decision = hasUnits(p.Stock, p.Capacity)
 	return b.prolong(o, p, l, q.For)
 }
 
@@ -255,7 +256,7 @@ func (b *batch) grant(o *op, p *pool) error {
 		if with, err := b.sharing(p, others, q.Units); err != nil {
 			return err
 		} else if with != nil {
-			o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: p.Held, Capacity: p.Capacity}
+			o.answer.decision = sharesUnits(p.Stock, p.Capacity)
 			_, err := b.lend(o, p, 0, with)
 			return err
 		}
@@ -375,6 +376,21 @@ func (b *batch) remember(o *op, id licensing.LeaseID) {
 	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: o.acquire.RequestID, Body: o.acquire.body(), Lease: id, At: b.Now()})
 }
 
+// hasUnits allows what a holder has already.
+func hasUnits(s licensing.Stock, capacity int64) license.Decision {
+	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder", Reason: "held already", Held: s.Held, Capacity: capacity}
+}
+
+// sharesUnits allows what another instance of the holder has.
+func sharesUnits(s licensing.Stock, capacity int64) license.Decision {
+	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: s.Held, Capacity: capacity}
+}
+
+// holdsOther refuses a holder that asks for another number of units than it has.
+func holdsOther(l *licensing.Lease, units int64) error {
+	return licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %s already: release it to take %d", l.Holder, l.ID, licensing.Counted(l.Units, "unit"), units)
+}
+
 // refusedByFence tells those who show no signed lease to wait.
 func refusedByFence() error {
 	return licensing.Errorf(licensing.Unavailable, "the server may have lost leases it gave: until all of them have ended it grants nothing new")
@@ -382,11 +398,17 @@ func refusedByFence() error {
 
 // fenced reports whether leases of p may be in use that the database forgot.
 func (b *batch) fenced(p *pool) bool {
-	f := (*b.a.fences.Load())[p.Env]
-	if f.Since.IsZero() || f.Ending && p.rule.Endless() {
+	return b.a.fenced(p.Env, &p.rule, p.terms.Documents, b.Now())
+}
+
+// fenced reports whether at now leases of a pool may be in use that the database
+// forgot.
+func (a *Authority) fenced(env licensing.Env, rule *licensing.Pool, documents licensing.Documents, now time.Time) bool {
+	f := (*a.fences.Load())[env]
+	if f.Since.IsZero() || f.Ending && rule.Endless() {
 		return false
 	}
-	return b.Now().Before(p.rule.Fence(p.terms.Documents, f.Since, b.a.skew))
+	return now.Before(rule.Fence(documents, f.Since, a.skew))
 }
 
 func (b *batch) newID(prefix string) string {

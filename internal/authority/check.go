@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -20,6 +21,7 @@ type CheckRequest struct {
 	Quantity string // of a meter, empty is 1
 	Holder   Holder // of a pool: who holds already is not asked again
 	Nonce    string
+	Caller   licensing.Caller // its Instance is that of Holder
 }
 
 // Checked is a decision that changed nothing. Reply is it signed, when the
@@ -29,7 +31,8 @@ type Checked struct {
 	Reply    string
 }
 
-// Check says what would be decided now, and changes nothing.
+// Check says what would be decided now, and changes nothing. What an acquire
+// would be refused with, as Unavailable behind a fence, is its error too.
 func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckRequest) (Checked, error) {
 	if named := btoi(q.Feature != "") + btoi(q.Pool != "") + btoi(q.Meter != ""); named != 1 {
 		return Checked{}, licensing.Errorf(licensing.Invalid, "name one of feature, pool and meter")
@@ -43,9 +46,13 @@ func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckReques
 	if err := checkHolder(q.Holder.Kind, q.Holder.ID, q.Holder.Components); err != nil {
 		return Checked{}, err
 	}
+	if err := checkCaller(q.Caller); err != nil {
+		return Checked{}, err
+	}
 	if err := checkNonce(q.Nonce); err != nil {
 		return Checked{}, err
 	}
+	a.seen.note(store.LicenseKey{Env: p.Env, ID: p.License}, q.Caller, a.db.Latest())
 	var c Checked
 	var t *compiled
 	var now time.Time
@@ -93,28 +100,89 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 	if err != nil {
 		return license.Decision{}, err
 	}
+	stock, units := row.Stock, max(q.Units, 1)
+	fenced := a.fenced(t.Env, &rule, t.Documents, tx.Now())
 	if q.Holder.ID != "" {
 		held, err := tx.HolderLeases(ctx, k, q.Holder.ID)
 		if err != nil {
 			return license.Decision{}, err
 		}
-		if len(held) > 0 && (rule.Endless() || rule.Share == licensing.ShareHolder) {
-			return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder", Reason: "held already", Held: row.Held, Capacity: rule.Capacity}, nil
+		held = slices.DeleteFunc(held, func(l *licensing.Lease) bool { return late(&rule, stock, l, tx.Now()) })
+		if d, err := a.checkHeld(&rule, stock, held, q, fenced); err != nil || d.Outcome != "" {
+			return d, err
 		}
 	}
-	stock, units := row.Stock, max(q.Units, 1)
-	d := rule.Admit(stock, units, tx.Now())
-	if d.Code == license.CodeOK || row.Due.IsZero() || row.Due.After(tx.Now()) {
+	if d := rule.CheckAsk(units, 0); d.Outcome != license.Allowed {
 		return d, nil
 	}
-	due, err := tx.DueLeases(ctx, k, tx.Now(), duePage)
-	if err != nil {
+	if fenced {
+		return license.Decision{}, refusedByFence()
+	}
+	d := rule.Admit(stock, units, tx.Now())
+	if d.Code == license.CodeOK || row.Due.IsZero() || row.Due.After(tx.Now()) || a.clock.doubt() {
+		return d, nil
+	}
+	if stock, err = a.cleared(ctx, tx, k, &rule, stock); err != nil {
 		return d, err
 	}
+	return rule.Admit(stock, units, tx.Now()), nil
+}
+
+// cleared returns the stock of a pool as an acquire finds it, which reclaims what
+// is due first.
+func (a *Authority) cleared(ctx context.Context, tx *store.Tx, k store.PoolKey, rule *licensing.Pool, stock licensing.Stock) (licensing.Stock, error) {
+	due, err := tx.DueLeases(ctx, k, tx.Now(), duePage)
+	if err != nil {
+		return stock, err
+	}
 	for _, l := range due {
+		if l.Charge > 0 && rule.Share == licensing.ShareHolder && !rule.Endless() {
+			others, err := a.notDue(ctx, tx, k, l.Holder)
+			if err != nil {
+				return stock, err
+			}
+			if heirOf(l, others, tx.Now(), a.skew) != nil {
+				continue
+			}
+		}
 		stock = rule.With(stock, -l.Charge, tx.Now())
 	}
-	return rule.Admit(stock, units, tx.Now()), nil
+	return stock, nil
+}
+
+// notDue returns the leases of a holder that would not be reclaimed now.
+func (a *Authority) notDue(ctx context.Context, tx *store.Tx, k store.PoolKey, holder string) ([]*licensing.Lease, error) {
+	live, err := tx.HolderLeases(ctx, k, holder)
+	if err != nil {
+		return nil, err
+	}
+	forced, err := tx.ForcedLeases(ctx, k, holder)
+	return slices.DeleteFunc(append(live, forced...), func(l *licensing.Lease) bool {
+		return !l.Due.IsZero() && !l.Due.After(tx.Now())
+	}), err
+}
+
+// checkHeld decides for who holds units of the pool; the decision is empty where
+// those give no right to what is asked.
+func (a *Authority) checkHeld(rule *licensing.Pool, stock licensing.Stock, held []*licensing.Lease, q CheckRequest, fenced bool) (license.Decision, error) {
+	units := max(q.Units, 1)
+	for _, l := range held {
+		switch {
+		case !rule.Endless() && l.Instance != q.Caller.Instance:
+			continue
+		case fenced && !a.proven(l):
+			return license.Decision{}, refusedByFence()
+		case l.Units != units:
+			return license.Decision{}, holdsOther(l, units)
+		}
+		return hasUnits(stock, rule.Capacity), nil
+	}
+	for _, l := range held {
+		if rule.Share == licensing.ShareHolder && !rule.Endless() && l.Units == units && (!fenced || a.proven(l)) {
+			return sharesUnits(stock, rule.Capacity), nil
+		}
+	}
+	return license.Decision{}, nil
 }
 
 func (a *Authority) checkMeter(ctx context.Context, tx *store.Tx, t *compiled, q CheckRequest) (license.Decision, error) {

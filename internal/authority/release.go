@@ -110,10 +110,8 @@ func (b *batch) uncharge(p *pool, l *licensing.Lease, leases int64) error {
 	return b.free(p, charge, leases)
 }
 
-// heir returns the lease that carries on what l is charged with: another of the
-// same holder that shares it and may still be used. Nil if there is none, or
-// another carries units for all of them.
-func (b *batch) heir(p *pool, l *licensing.Lease) (heir *licensing.Lease, err error) {
+// heir returns the lease of the same holder that carries on what l is charged with.
+func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
 	others, err := b.holderLeases(p, l.Holder)
 	if err != nil {
 		return nil, err
@@ -125,18 +123,25 @@ func (b *batch) heir(p *pool, l *licensing.Lease) (heir *licensing.Lease, err er
 	for _, other := range forced {
 		others = append(others, b.adopt(other))
 	}
+	return heirOf(l, others, b.Now(), b.a.skew), nil
+}
+
+// heirOf returns which other lease of a holder carries on what l is charged with:
+// one that shares it and may still be used. Nil if there is none, or another
+// carries units for all of them.
+func heirOf(l *licensing.Lease, others []*licensing.Lease, now time.Time, skew time.Duration) (heir *licensing.Lease) {
 	for _, other := range others {
-		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(b.Now(), b.a.skew) {
+		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(now, skew) {
 			continue
 		}
 		if other.Charge > 0 {
-			return nil, nil
+			return nil
 		}
 		if heir == nil || !heir.Live() {
 			heir = other
 		}
 	}
-	return heir, nil
+	return heir
 }
 
 // releaseLeft answers a release whose generation has no live lease.

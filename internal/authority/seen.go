@@ -19,15 +19,15 @@ const (
 	maxSeenAll = 20_000
 )
 
-// SeenProgram is a program that has validated a license lately: where it runs,
+// SeenProgram is a program that has validated or checked a license lately: where it runs,
 // in which version, and which of its instances was the last.
 type SeenProgram struct {
 	licensing.Caller
 	At time.Time `json:"at"`
 }
 
-// sightings are the programs that have validated here since the start. They are
-// memory only: a validation writes nothing. Safe for concurrent use.
+// sightings are the programs that have validated or checked here since the start.
+// They are memory only: both write nothing. Safe for concurrent use.
 type sightings struct {
 	mu    sync.Mutex
 	all   map[store.LicenseKey]map[licensing.Caller]sighting
@@ -104,7 +104,7 @@ func (s *sightings) of(k store.LicenseKey) []SeenProgram {
 	return programs
 }
 
-// Programs returns what has validated a license at this server since it
+// Programs returns what has validated or checked a license at this server since it
 // started, the latest first, at most 32 kinds of programs.
 func (a *Authority) Programs(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]SeenProgram, error) {
 	l, err := a.License(ctx, p, id)

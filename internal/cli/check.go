@@ -24,10 +24,12 @@ func (c *cli) checkCommand() *cobra.Command {
 	var feature, pool, meter, quantity string
 	var units int64
 	var who holder
+	var by caller
 	cmd := &cobra.Command{
 		Use:   "check [FEATURE | --pool POOL | --meter METER]",
 		Short: "Ask what a license would allow, without taking anything",
-		Long:  "Check asks the server with a license key and changes nothing. Exit status 3: denied.",
+		Long: `Check asks the server with a license key and changes nothing. Exit status 3: denied.
+75: the server is unavailable, or can't be certain what is free after a restore.`,
 		Example: `  copyhold check export --key-file ./license.key
   copyhold check --pool seats --units 2
   copyhold check --meter calls --quantity 100 --output json`,
@@ -57,6 +59,9 @@ func (c *cli) checkCommand() *cobra.Command {
 			if who.ID != "" {
 				body["holder"] = who
 			}
+			for member, values := range c.caller(by).query() {
+				body[member] = values[0]
+			}
 			return c.check(cmd, body)
 		},
 	}
@@ -67,6 +72,8 @@ func (c *cli) checkCommand() *cobra.Command {
 	unitsVar(flags, &units, "units of the pool")
 	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter")
 	flags.Var(&who, "holder", "who asks: KIND:ID, or ID for a user")
+	flags.StringVar(&by.Instance, "instance", "", "which of the holder's instances asks")
+	by.flags(flags)
 	return cmd
 }
 
