@@ -170,6 +170,11 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
 		finds()
 
+		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, RenewRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		finds()
+
 		// What can be long or name people is entered as a digest.
 		metadata := map[string]string{"buyer": "Ada"}
 		except := licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 9}, Reason: strings.Repeat("long ", 60)}}}

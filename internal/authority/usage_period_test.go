@@ -114,6 +114,52 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 	})
 }
 
+// TestARenewedTermHasItsOwnQuota: a renewal before the end changes nothing about
+// the term that runs.
+func TestARenewedTermHasItsOwnQuota(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		plan := meteredPlan(licensing.Meter{Unit: "call", Quota: 1, Per: licensing.PerTerm, Full: licensing.FullDeny})
+		length, err := licensing.ParseLength("1mo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.Term = licensing.TermRule{Length: length, Start: licensing.StartIssue, Renewal: licensing.RenewAnchored}
+		d.at(t, "2027-04-10T12:00:00Z")
+		p := d.license(t, plan)
+		end := length.After(d.clock.Now())
+		if err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+			l, _, err := tx.License(t.Context(), testEnv, p.License)
+			if err != nil {
+				return err
+			}
+			l.End = end
+			return tx.UpdateLicense(t.Context(), l)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		uses := func(want string) {
+			t.Helper()
+			if code := d.uses(t, p, "calls", time.Time{}); code != want {
+				t.Errorf("at %s: %s, want %s", d.clock.Now(), code, want)
+			}
+		}
+		uses(license.CodeOK)
+		for range 2 {
+			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, RenewRequest{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		uses(license.CodeQuotaSpent)
+		d.clock.pass(end.Sub(d.clock.Now()) - time.Second)
+		uses(license.CodeQuotaSpent)
+		d.clock.pass(time.Second)
+		uses(license.CodeOK)
+		uses(license.CodeQuotaSpent)
+		d.clock.pass(length.After(end).Sub(end))
+		uses(license.CodeOK)
+	})
+}
+
 // at sets the clock, which only goes forward.
 func (d *desk) at(t *testing.T, text string) {
 	t.Helper()

@@ -30,6 +30,7 @@ const licenseColumns = `env, id, product, customer, plan, revision, channel, gra
 // licenseBody is the part of a license that no query asks about.
 type licenseBody struct {
 	Edition    string                `json:"edition,omitempty"`
+	Renewed    []time.Time           `json:"renewed,omitempty"`
 	Addons     []licensing.Grant     `json:"addons,omitempty"`
 	Exceptions []licensing.Exception `json:"exceptions,omitempty"`
 	Scheduled  []licensing.Change    `json:"scheduled,omitempty"`
@@ -65,7 +66,7 @@ func (tx *Tx) UpdateLicense(ctx context.Context, l licensing.License) error {
 }
 
 func licenseArgs(l licensing.License) ([]any, error) {
-	body, err := encode(licenseBody{l.Edition, l.Addons, l.Exceptions, l.Scheduled, l.Metadata})
+	body, err := encode(licenseBody{l.Edition, l.Renewed, l.Addons, l.Exceptions, l.Scheduled, l.Metadata})
 	return []any{
 		l.Env, l.ID, l.Product, l.Customer, l.Plan, l.Revision, l.Channel, l.Granted, l.Status, l.Payment, l.Reference,
 		micros(l.Issued), micros(l.Start), micros(l.End), micros(l.Maintenance), body, l.Seq.Epoch, l.Seq.Counter,
@@ -168,7 +169,7 @@ func scanLicense(r Row) (l licensing.License, err error) {
 	l.Issued, l.Start, l.End, l.Maintenance = instant(issued), instant(start), instant(end), instant(maintenance)
 	var body licenseBody
 	err = decode(text, &body)
-	l.Edition, l.Addons, l.Exceptions, l.Scheduled, l.Metadata = body.Edition, body.Addons, body.Exceptions, body.Scheduled, body.Metadata
+	l.Edition, l.Renewed, l.Addons, l.Exceptions, l.Scheduled, l.Metadata = body.Edition, body.Renewed, body.Addons, body.Exceptions, body.Scheduled, body.Metadata
 	return l, err
 }
 
