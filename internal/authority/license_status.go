@@ -40,9 +40,12 @@ func (a *Authority) ReinstateLicense(ctx context.Context, p access.Principal, id
 // A RevokeRequest ends a license for good. Fallback leaves the fallback set to
 // documents that grant one.
 type RevokeRequest struct {
-	Reason   string `json:"reason" minLength:"1"`
+	Reason   string `json:"reason" minLength:"1" maxLength:"1000"`
 	Fallback bool   `json:"fallback,omitempty"`
 }
+
+// maxReason bounds the reason of a revocation, in bytes.
+const maxReason = 1000
 
 // RevokeLicense ends a license for good and adds it to the list of
 // revocations. Revoking it again changes nothing.
@@ -50,8 +53,11 @@ func (a *Authority) RevokeLicense(ctx context.Context, p access.Principal, id li
 	if err := require(p, access.LicenseRevoke); err != nil {
 		return licensing.License{}, err
 	}
-	if req.Reason == "" {
+	switch {
+	case req.Reason == "":
 		return licensing.License{}, licensing.Errorf(licensing.Invalid, "a revocation needs a reason: it is for good").At("reason")
+	case len(req.Reason) > maxReason:
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "the reason is over %d bytes", maxReason).At("reason")
 	}
 	return a.alterLicense(ctx, p, id, licensing.LicenseRevoked, req, func(c *change, l licensing.License) (licensing.License, any, error) {
 		rev, err := revisionOf(ctx, c.Tx, l)

@@ -2,9 +2,11 @@ package authority
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -16,9 +18,10 @@ const (
 	revocationsLife = 7 * 24 * time.Hour
 	// revocationsRefresh is when a list is signed again though nothing changed.
 	revocationsRefresh = 24 * time.Hour
-	// maxRevoked keeps a list within the size of a document. What no longer fits
-	// is the oldest; the documents of those licenses say it themselves.
-	maxRevoked = 400
+	// revocationsRoom is what a document has for its revocations, in bytes.
+	revocationsRoom = license.MaxDocument - 2<<10
+	// maxListedReason is how many bytes of a reason a list repeats; the log has it whole.
+	maxListedReason = 100
 )
 
 // A RevocationList is the signed list of an environment's revocations. Number
@@ -88,10 +91,10 @@ func (a *Authority) Revocations(ctx context.Context, env licensing.Env) (Revocat
 }
 
 func (a *Authority) signRevocations(env licensing.Env, number int64, revoked []store.Revocation, now time.Time) (heldRevocations, error) {
-	if len(revoked) > maxRevoked {
-		a.log.Warn("the list of revocations is full; the oldest are told by their own documents only",
-			"environment", env, "revocations", len(revoked))
-		revoked = slices.Clone(revoked[len(revoked)-maxRevoked:])
+	listed := listRevoked(revoked, revocationsRoom)
+	if len(listed) < len(revoked) {
+		a.log.Warn("the list of revocations is full; the oldest are told by the documents of their licenses only",
+			"environment", env, "revocations", len(revoked), "listed", len(listed))
 	}
 	life := now.Add(revocationsLife)
 	if last := a.ring.TrustUntil(env, now); !last.IsZero() && last.Before(life) {
@@ -102,13 +105,50 @@ func (a *Authority) signRevocations(env licensing.Env, number int64, revoked []s
 			Issuer: a.ring.Issuer(env), IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: life.Unix(),
 			ID: documentID(now), Version: license.Version, Seq: license.Seq{Epoch: a.ring.Epoch(env), Counter: number},
 		},
-		Revoked: make([]license.Revocation, 0, len(revoked)),
-	}
-	for _, r := range revoked {
-		doc.Revoked = append(doc.Revoked, license.Revocation{Subject: r.Subject, At: r.At.Unix(), Reason: r.Reason, Fallback: r.Fallback})
+		Revoked: listed,
 	}
 	compact, err := a.ring.Sign(env, license.TypeRevocations, doc, now)
 	return heldRevocations{list: RevocationList{number, compact}, resign: now.Add(revocationsRefresh)}, err
+}
+
+// listRevoked returns as many of the revocations, which are the oldest first, as
+// room in bytes is for: the newest, in their order. What room is left then has
+// reasons, those of the newest first.
+func listRevoked(revoked []store.Revocation, room int) []license.Revocation {
+	listed := make([]license.Revocation, 0, len(revoked))
+	for _, r := range slices.Backward(revoked) {
+		one := license.Revocation{Subject: r.Subject, At: r.At.Unix(), Fallback: r.Fallback}
+		if room -= encodedSize(one); room < 0 {
+			break
+		}
+		listed = append(listed, one)
+	}
+	for i := range listed {
+		one := listed[i]
+		one.Reason = shortened(revoked[len(revoked)-1-i].Reason, maxListedReason)
+		if room -= encodedSize(one) - encodedSize(listed[i]); room < 0 {
+			break
+		}
+		listed[i] = one
+	}
+	slices.Reverse(listed)
+	return listed
+}
+
+// encodedSize is how many bytes r takes in a list.
+func encodedSize(r license.Revocation) int {
+	text, _ := json.Marshal(r) // it has no part that could fail
+	return len(text) + len(",")
+}
+
+// shortened cuts a text to at most most bytes, between characters.
+func shortened(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most -= len("…"); !utf8.RuneStart(text[most]); most-- {
+	}
+	return text[:most] + "…"
 }
 
 // forget makes the next request for the environment's list look it up.

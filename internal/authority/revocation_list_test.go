@@ -1,0 +1,91 @@
+package authority
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+)
+
+// TestTheListOfRevocationsIsADocumentHoweverManyThereAre: it holds the newest that
+// fit, with the reasons of the newest, and is signed whatever the reasons are.
+func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		s.log = slog.New(slog.DiscardHandler)
+		v, err := s.ring.Verifier(testEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := 0
+		for _, n := range []int{1, 349, 450, 700} {
+			revokeMany(t, s, made, n)
+			made += n
+			s.revocations.forget(testEnv)
+			list, err := s.Revocations(t.Context(), testEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			doc, err := v.Revocations(list.Compact, s.db.Latest().Unix())
+			if err != nil {
+				t.Fatal(err)
+			}
+			listed := doc.Revoked
+			first, last := listed[0], listed[len(listed)-1]
+			t.Logf("%d revocations: %d listed in %d bytes, the first because of %q", made, len(listed), len(list.Compact), first.Reason)
+			if last.Subject != subjectOf(made-1) || last.Reason == "" && made <= 800 || first.Subject != subjectOf(made-len(listed)) {
+				t.Errorf("from %+v to %+v", first, last)
+			}
+			if want := min(made, 800); len(listed) < want {
+				t.Errorf("%d of %d are listed", len(listed), made)
+			}
+			for _, r := range listed {
+				if len(r.Reason) > maxListedReason || !utf8.ValidString(r.Reason) {
+					t.Fatalf("reason %q", r.Reason)
+				}
+			}
+		}
+	})
+}
+
+func subjectOf(n int) string { return fmt.Sprintf("lic_%026d", n) }
+
+func revokeMany(t *testing.T, s *shop, from, n int) {
+	t.Helper()
+	err := s.update(t.Context(), testEnv, "test", func(c *change) error {
+		for i := from; i < from+n; i++ {
+			reason := strings.Repeat("größer ", i%200) + "refund"
+			if err := c.revoke(t.Context(), testEnv, store.Revocation{Subject: subjectOf(i), At: c.Now(), Reason: reason}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestARevocationHasABoundedReason: it is copied into a document that all read.
+func TestARevocationHasABoundedReason(t *testing.T) {
+	s := openShop(t, storetest.SQLite(t))
+	id := s.issue().License.ID
+	for reason, want := range map[string]licensing.Code{"": licensing.Invalid, strings.Repeat("x", maxReason+1): licensing.Invalid} {
+		if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, RevokeRequest{Reason: reason}); licensing.CodeOf(err) != want {
+			t.Errorf("a reason of %d bytes: %v", len(reason), err)
+		}
+	}
+	if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, RevokeRequest{Reason: strings.Repeat("x", maxReason)}); err != nil {
+		t.Error(err)
+	}
+	if list := listRevoked([]store.Revocation{{Subject: "lic_1", At: time.Unix(1, 0)}}, 10); len(list) != 0 {
+		t.Errorf("%+v in no room", list)
+	}
+}
