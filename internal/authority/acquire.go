@@ -17,8 +17,8 @@ import (
 // maxRequests bounds how many request ids of one lease are remembered.
 const maxRequests = 64
 
-// mayAsk reports whether a newcomer can be granted anything at all; if not, it
-// leaves the decision.
+// mayAsk reports whether anything at all can be granted for an acquire, of who
+// holds already, too; if not, it leaves the decision.
 func (b *batch) mayAsk(o *op) bool {
 	if d := o.answer.terms.InForce(b.Now()); d.Outcome != license.Allowed {
 		o.answer.decision = d
@@ -33,6 +33,10 @@ func (b *batch) mayAsk(o *op) bool {
 		o.judged, o.instance = true, o.acquire.Instance
 	}
 	o.acquire.Instance = o.instance
+	if d := rule.CheckTime(o.acquire.For); d.Outcome != license.Allowed {
+		o.answer.decision = d
+		return false
+	}
 	if rule.Endless() {
 		o.acquire.Instance = "" // the holder has it, whatever instance asks
 	}
@@ -237,8 +241,8 @@ func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
 // grant decides about units for a holder that has none here.
 func (b *batch) grant(o *op, p *pool) error {
 	q := o.acquire
-	if d := p.rule.CheckAsk(q.Units, q.For); d.Outcome != license.Allowed {
-		o.answer.decision = d
+	if q.Units > p.rule.Limit() {
+		o.answer.decision = p.rule.Admit(licensing.Stock{}, q.Units, b.Now())
 		b.deny(o, p.Name, q.Holder.ID)
 		return nil
 	}

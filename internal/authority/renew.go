@@ -158,7 +158,7 @@ func (b *batch) mayRenew(o *op, p *pool) license.Decision {
 	case !p.planned:
 		return noSuchPool(o.answer.terms, p.Name)
 	}
-	return p.rule.CheckAsk(1, o.renew.For)
+	return p.rule.CheckTime(o.renew.For)
 }
 
 // prolong gives l new dates. Reclaiming never comes before the end of any

@@ -143,18 +143,15 @@ func (d LeaseDates) Due(skew time.Duration) time.Time {
 	return d.Expires.Add(skew)
 }
 
-// CheckAsk decides what does not depend on what is held: the units and the
-// time asked for.
-func (p Pool) CheckAsk(units int64, asked Span) license.Decision {
+// CheckTime decides about the time asked for, of whoever holds or asks to.
+func (p Pool) CheckTime(asked Span) license.Decision {
 	switch {
-	case units > p.Limit():
-		return p.Admit(Stock{}, units, time.Time{})
 	case asked > p.Lease && p.Endless():
 		return deny(license.CodeBorrowTooLong, "pool.borrow", "leases of this pool have no end: nothing to borrow")
 	case asked > max(p.Lease, p.Borrow):
 		return deny(license.CodeBorrowTooLong, "pool.borrow", "%v asked, at most %v can be borrowed", asked, max(p.Lease, p.Borrow))
 	}
-	return allow(license.CodeOK, "pool.ask", "within what can be asked for")
+	return allow(license.CodeOK, "pool.borrow", "within what can be asked for")
 }
 
 // A Renewal is what a holder shows to keep a lease.
