@@ -111,13 +111,13 @@ func (b *batch) learned(a store.Ask, k store.Known) store.Known {
 // admit decides about one newcomer: first whether it is one.
 func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
 	p := b.pools[ask.PoolKey]
+	l := b.leases[store.LeaseKey{Env: o.env, ID: k.Lease}]
 	if k.Request.ID != "" {
-		done, err := b.repeat(o, p, k.Request)
+		done, err := b.repeat(o, p, k.Request, l)
 		if done || err != nil {
 			return err
 		}
 	}
-	l := b.leases[store.LeaseKey{Env: o.env, ID: k.Lease}]
 	if l == nil || !l.Live() {
 		var err error
 		if l, err = b.sameMachine(o, p); err != nil {
@@ -140,15 +140,16 @@ func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
 	return b.resume(o, p, l)
 }
 
-// repeat answers a request that was answered before. It reports false when
-// that led to nothing that still stands.
-func (b *batch) repeat(o *op, p *pool, r store.Request) (bool, error) {
+// repeat answers a request that was answered before. Has is what its holder has
+// by whatever request. It reports false when that led to nothing that still
+// stands.
+func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (bool, error) {
 	if r.Body != o.acquire.body() {
 		o.refuse(licensing.Errorf(licensing.IdempotencyMismatch, "request %s asked for something else before", r.ID))
 		return true, nil
 	}
 	if r.Lease == "" {
-		return b.again(o, p, r.Ticket)
+		return b.again(o, p, r.Ticket, has)
 	}
 	l := b.leases[store.LeaseKey{Env: o.env, ID: r.Lease}]
 	if l == nil {

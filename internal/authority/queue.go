@@ -194,9 +194,7 @@ func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
 
 // claim turns an offer into a lease: the units are counted already.
 func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
-	if err := b.take(p, -t.Units, 0); err != nil {
-		return err
-	}
+	p.Held -= t.Units // counted on by the lease: an overdraft does not begin anew
 	l, err := b.lend(o, p, t.Units, nil)
 	if err != nil {
 		return err
@@ -208,14 +206,19 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 }
 
 // again answers a request that got a place in the queue before. It reports
-// false when that place is gone and the request starts anew.
-func (b *batch) again(o *op, p *pool, id licensing.TicketID) (bool, error) {
+// false when that place is gone, or its holder has a lease by another request,
+// and the request starts anew.
+func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Lease) (bool, error) {
 	t, err := b.knownTicket(o, id)
 	if err != nil || t == nil {
 		return false, err
 	}
 	if t.Live() {
-		if how := t.Over(b.Now()); how != "" {
+		how := t.Over(b.Now())
+		if how == "" && has != nil && has.Live() {
+			how = licensing.TicketWithdrawn
+		}
+		if how != "" {
 			b.moved = append(b.moved, t)
 			return false, b.endTicket(p, t, how)
 		}
