@@ -37,15 +37,15 @@ func (b *batch) mayAsk(o *op) bool {
 		o.answer.decision = d
 		return false
 	}
-	if rule.Endless() {
-		o.acquire.Instance = "" // the holder has it, whatever instance asks
+	if o.instance = o.acquire.Instance; rule.Endless() {
+		o.instance = "" // the holder has it, whatever instance asks
 	}
 	return true
 }
 
 // identity is what an acquire is known by.
 func (o *op) identity() store.Ask {
-	return store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.acquire.Instance}
+	return store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.instance}
 }
 
 // admitAll decides about newcomers, in the order they came.
@@ -335,9 +335,9 @@ func (b *batch) lend(o *op, p *pool, charge int64, with *licensing.Lease) (*lice
 	d := o.answer.terms.LeaseDates(p.rule, q.For, b.Now())
 	l := &licensing.Lease{
 		Env: o.env, ID: licensing.LeaseID(b.newID(licensing.LeasePrefix)), License: o.license, Pool: p.Name,
-		Holder: q.Holder.ID, Instance: q.Instance, Units: q.Units, Charge: charge, Generation: 1,
+		Holder: q.Holder.ID, Instance: o.instance, Units: q.Units, Charge: charge, Generation: 1,
 		Granted: b.Now(), Renewed: b.Now(), Expires: d.Expires, Borrowed: d.Borrowed, Nonce: q.Nonce,
-		Due: d.Due(b.a.skew), Requests: q.RequestID, Asker: q.asker(),
+		Due: d.Due(b.a.skew), Requests: q.RequestID, Asker: q.asker(o.instance),
 	}
 	if with != nil && with.Asker.Presented {
 		l.Asker.Presented, l.Expires = true, with.Expires
@@ -433,6 +433,6 @@ func (q AcquireRequest) body() int64 {
 	return int64(h.Sum64())
 }
 
-func (q AcquireRequest) asker() licensing.Asker {
-	return licensing.Asker{Kind: q.Holder.Kind, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(q.Instance)}
+func (q AcquireRequest) asker(instance string) licensing.Asker {
+	return licensing.Asker{Kind: q.Holder.Kind, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(instance)}
 }

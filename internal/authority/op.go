@@ -22,13 +22,16 @@ type op struct {
 	sees    bool // may know who holds
 
 	acquire AcquireRequest
-	renew   RenewalRequest
-	release ReleaseRequest
-	shown   *license.Lease // the lease's document, verified, when the record may have lost it
-	ticket  licensing.TicketID
-	events  []UsageEvent
-	pool    store.PoolKey // to sweep
-	ask     int           // of an acquire that is decided, where the batch knows it by
+	// instance is who of the holder will have the lease, by the pool's rule: none
+	// in a pool without end.
+	instance string
+	renew    RenewalRequest
+	release  ReleaseRequest
+	shown    *license.Lease // the lease's document, verified, when the record may have lost it
+	ticket   licensing.TicketID
+	events   []UsageEvent
+	pool     store.PoolKey // to sweep
+	ask      int           // of an acquire that is decided, where the batch knows it by
 
 	instance string // that asked, whatever the pool's rule makes of it
 	judged   bool   // instance is known

@@ -182,8 +182,8 @@ func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
 	q := o.acquire
 	t := &licensing.Ticket{
 		Env: o.env, ID: licensing.TicketID(b.newID(licensing.TicketPrefix)), License: o.license, Pool: p.Name, Place: p.Tickets,
-		Holder: q.Holder.ID, Instance: q.Instance, Units: q.Units, Borrow: q.For, Request: q.RequestID,
-		Queued: b.Now(), Deadline: p.rule.Patience(b.Now()), Alive: b.Now().Add(licensing.TicketLasts), Asker: q.asker(),
+		Holder: q.Holder.ID, Instance: o.instance, Units: q.Units, Borrow: q.For, Request: q.RequestID,
+		Queued: b.Now(), Deadline: p.rule.Patience(b.Now()), Alive: b.Now().Add(licensing.TicketLasts), Asker: q.asker(o.instance),
 	}
 	p.due(t.Alive)
 	o.answer.decision, o.answer.queued = d, t
