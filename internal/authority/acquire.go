@@ -171,28 +171,31 @@ func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (b
 	return true, b.prolong(o, p, l, o.acquire.For)
 }
 
-// sameMachine returns the lease of the machine that asks, found by its
-// components under whatever name.
+// sameMachine returns the live lease that the instance which asks has of its
+// machine, found by the machine's components under whatever name.
 func (b *batch) sameMachine(o *op, p *pool) (*licensing.Lease, error) {
-	if p.rule.Match.Need == 0 || len(o.acquire.Holder.Components) == 0 {
+	need, components := p.rule.Match.Need, o.acquire.Holder.Components
+	if need == 0 || len(components) == 0 {
 		return nil, nil
 	}
-	id, agree, err := b.MatchComponents(b.ctx, p.PoolKey, o.acquire.Holder.Components)
+	keys, err := b.MatchComponents(b.ctx, p.PoolKey, components, need)
 	if err != nil {
 		return nil, err
 	}
-	if agree >= p.rule.Match.Need {
-		k := store.LeaseKey{Env: o.env, ID: id}
-		if err := b.readLeases([]store.LeaseKey{k}); err != nil {
-			return nil, err
-		}
-		// A copied disk agrees in as many components and is another machine.
-		if l := b.leases[k]; l != nil && p.rule.SameMachine(*l, o.acquire.Holder.Components) {
+	if err := b.readLeases(keys); err != nil {
+		return nil, err
+	}
+	// A copied disk agrees in as many components and is another machine.
+	same := func(l *licensing.Lease) bool {
+		return l != nil && l.Live() && l.Instance == o.instance && p.rule.SameMachine(*l, components)
+	}
+	for _, k := range keys {
+		if l := b.leases[k]; same(l) {
 			return l, nil
 		}
 	}
 	for _, l := range b.begun {
-		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env && p.rule.SameMachine(*l, o.acquire.Holder.Components) {
+		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env && same(l) {
 			return l, nil
 		}
 	}

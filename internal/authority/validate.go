@@ -197,15 +197,13 @@ func bindTo(ctx context.Context, tx *store.Tx, t licensing.Terms, name string, r
 		return bound{}, err
 	}
 	if len(leases) == 0 && pool.Match.Need > 0 && len(r.Asker.Components) > 0 {
-		id, agree, err := tx.MatchComponents(ctx, key, r.Asker.Components)
-		if err != nil || agree < pool.Match.Need {
+		keys, err := tx.MatchComponents(ctx, key, r.Asker.Components, pool.Match.Need)
+		if err != nil || len(keys) == 0 {
 			return bound{}, err
 		}
-		l, err := tx.Lease(ctx, store.LeaseKey{Env: t.Env, ID: id})
-		if err != nil {
+		if leases, err = tx.Leases(ctx, keys[:1]); err != nil {
 			return bound{}, err
 		}
-		leases = append(leases, &l)
 	}
 	if len(leases) == 0 {
 		return bound{}, nil

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -311,25 +313,29 @@ func componentArgs(l *licensing.Lease) []any {
 	return args
 }
 
-// MatchComponents returns the live lease that agrees with most of the
-// components, and in how many; the empty id when none does in any.
-func (tx *Tx) MatchComponents(ctx context.Context, k PoolKey, components map[string]string) (best licensing.LeaseID, agree int, err error) {
+// MatchComponents returns the leases that agree in at least need of the
+// components, those that agree in most first.
+func (tx *Tx) MatchComponents(ctx context.Context, k PoolKey, components map[string]string, need int) ([]LeaseKey, error) {
 	counts := map[licensing.LeaseID]int{}
 	args := make([]any, 0, 5*len(components))
 	for name, hash := range components {
 		args = append(args, k.Env, k.License, k.Name, name, hash)
 	}
-	err = tx.queryMany(ctx, &matchComponents, args, func(rows Row) error {
+	err := tx.queryMany(ctx, &matchComponents, args, func(rows Row) error {
 		var id licensing.LeaseID
 		var n int
 		err := rows.Scan(&id, &n)
 		counts[id] += n
 		return err
 	})
+	var found []LeaseKey
 	for id, n := range counts {
-		if n > agree || n == agree && id < best {
-			best, agree = id, n
+		if n >= need {
+			found = append(found, LeaseKey{Env: k.Env, ID: id})
 		}
 	}
-	return best, agree, err
+	slices.SortFunc(found, func(a, b LeaseKey) int {
+		return cmp.Or(cmp.Compare(counts[b.ID], counts[a.ID]), cmp.Compare(a.ID, b.ID))
+	})
+	return found, err
 }
