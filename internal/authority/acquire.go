@@ -256,7 +256,7 @@ func (b *batch) grant(o *op, p *pool) error {
 		b.deny(o, p.Name, q.Holder.ID)
 		return nil
 	}
-	if p.rule.Share == licensing.ShareHolder && !p.rule.Endless() {
+	if p.rule.Shares() {
 		others, err := b.holderLeases(p, q.Holder.ID)
 		if err != nil {
 			return err

@@ -20,6 +20,7 @@ import (
 type change struct {
 	*store.Tx
 	ring  *signing.Ring
+	skew  time.Duration
 	env   licensing.Env
 	actor string
 	rows  []logRow // one for each environment, nearly always one
@@ -53,7 +54,7 @@ func (a *Authority) updateEarly(ctx context.Context, fn func(*change) error) (se
 // changing is fn as a transaction, whose last change is left in c.
 func (a *Authority) changing(ctx context.Context, env licensing.Env, actor string, c **change, fn func(*change) error) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
-		*c = &change{Tx: tx, ring: a.ring, env: env, actor: actor}
+		*c = &change{Tx: tx, ring: a.ring, skew: a.skew, env: env, actor: actor}
 		if err := fn(*c); err != nil {
 			return err
 		}

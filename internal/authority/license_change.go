@@ -159,7 +159,10 @@ func (c *change) fit(ctx context.Context, p access.Principal, before, after lice
 	if err != nil {
 		return nil, err
 	}
-	short := lowered(licensing.Shortages(terms, held), was)
+	if err := c.recount(ctx, was, terms, held); err != nil {
+		return nil, err
+	}
+	short := lowered(licensing.Shortages(terms, held), was, terms)
 	rev, err := revisionOf(ctx, c.Tx, after)
 	if err != nil {
 		return nil, err

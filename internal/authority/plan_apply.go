@@ -3,6 +3,7 @@ package authority
 import (
 	"context"
 	"strings"
+	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
@@ -188,7 +189,7 @@ func (a *Authority) weighPlans(ctx context.Context, p access.Principal, req Appl
 			if who == nil {
 				continue
 			}
-			if err := impact.weighLicenses(ctx, tx, p, plan, *who); err != nil {
+			if err := a.weighLicenses(ctx, tx, p, plan, *who, &impact); err != nil {
 				return err
 			}
 		}
@@ -246,15 +247,15 @@ func (plan *PlanImpact) describe(s policy.Source, files []policy.File, findings 
 	}
 }
 
-// weighLicenses adds what moving the followers of a plan does to each.
-func (i *Impact) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter) error {
+// weighLicenses adds to impact what moving the followers of a plan does to each.
+func (a *Authority) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, impact *Impact) error {
 	filter, possible := plan.followers(p, who)
 	if !possible {
 		return nil
 	}
 	rev := licensing.Revision{ID: plan.Revision, Plan: plan.source.Plan}
-	for after := ""; ; {
-		licenses, err := tx.Licenses(ctx, p.Env, filter, after, moveBatch)
+	for last := ""; ; {
+		licenses, err := tx.Licenses(ctx, p.Env, filter, last, moveBatch)
 		if err != nil || len(licenses) == 0 {
 			return err
 		}
@@ -263,41 +264,49 @@ func (i *Impact) weighLicenses(ctx context.Context, tx *store.Tx, p access.Princ
 			if err != nil {
 				return err
 			}
-			effect, err := weighLicense(ctx, tx, l, rev, held)
+			before, after, err := termsAround(ctx, tx, l, rev)
 			if err != nil {
 				return err
 			}
-			i.add(effect, plan.Plan)
+			if err := countShared(ctx, tx, before, after, a.skew, held); err != nil {
+				return err
+			}
+			impact.add(weighLicense(before, after, held, tx.Now()), plan.Plan)
 		}
-		after = string(licenses[len(licenses)-1].ID)
+		last = string(licenses[len(licenses)-1].ID)
 	}
 }
 
-// weighLicense says what granting rev instead does to l.
-func weighLicense(ctx context.Context, tx *store.Tx, l licensing.License, rev licensing.Revision, held map[string]int64) (licensing.Effect, error) {
+// termsAround returns the terms of l as they are and as they would be were rev
+// granted instead.
+func termsAround(ctx context.Context, tx *store.Tx, l licensing.License, rev licensing.Revision) (before, after licensing.Terms, err error) {
 	was, err := revisionOf(ctx, tx, l)
 	if err != nil {
-		return licensing.Effect{}, err
+		return before, after, err
 	}
-	before, err := licensing.Compile(was, l, tx.Now())
-	if err != nil {
-		return licensing.Effect{}, err
+	if before, err = licensing.Compile(was, l, tx.Now()); err != nil {
+		return before, after, err
 	}
-	after, err := licensing.Compile(rev, l, tx.Now())
-	if err != nil {
-		return licensing.Effect{}, licensing.Errorf(licensing.CodeOf(err), "license %s does not fit the new revision: %w", l.ID, err)
+	if after, err = licensing.Compile(rev, l, tx.Now()); err != nil {
+		err = licensing.Errorf(licensing.CodeOf(err), "license %s does not fit the new revision: %w", l.ID, err)
 	}
-	effect := licensing.Compare(before, after, held, tx.Now())
-	effect.Shortages = lowered(effect.Shortages, before)
-	return effect, nil
+	return before, after, err
+}
+
+// weighLicense says what granting after instead of before does to a license of
+// which held is counted.
+func weighLicense(before, after licensing.Terms, held map[string]int64, now time.Time) licensing.Effect {
+	effect := licensing.Compare(before, after, held, now)
+	effect.Shortages = lowered(effect.Shortages, before, after)
+	return effect
 }
 
 // lowered leaves out the pools that a change takes nothing away from: what is
 // over its capacity in them was so before.
-func lowered(all []licensing.Shortage, before licensing.Terms) []licensing.Shortage {
+func lowered(all []licensing.Shortage, before, after licensing.Terms) []licensing.Shortage {
 	var kept []licensing.Shortage
 	for _, s := range all {
-		if s.Capacity < before.Pools[s.Pool].Capacity {
+		if s.Capacity < before.Pools[s.Pool].Capacity || sharingEnds(before, after, s.Pool) {
 			kept = append(kept, s)
 		}
 	}
@@ -424,10 +433,14 @@ func (c *change) moveLicense(ctx context.Context, id licensing.LicenseID, plan P
 		return err
 	}
 	rev := licensing.Revision{ID: plan.Revision, Plan: plan.source.Plan}
-	effect, err := weighLicense(ctx, c.Tx, l, rev, held)
+	before, after, err := termsAround(ctx, c.Tx, l, rev)
 	if err != nil {
 		return err
 	}
+	if err := c.recount(ctx, before, after, held); err != nil {
+		return err
+	}
+	effect := weighLicense(before, after, held, c.Now())
 	if err := c.allowShort(ctx, l, rev, effect.Shortages, below); err != nil {
 		return err
 	}

@@ -164,7 +164,7 @@ func (b *batch) putBack(o *op, p *pool, l *licensing.Lease) error {
 // chargeOf returns the units that the pool counts for a lease put back: none
 // when another instance of its holder carries them.
 func (b *batch) chargeOf(p *pool, l *licensing.Lease) (int64, error) {
-	if p.rule.Share != licensing.ShareHolder || p.rule.Endless() {
+	if !p.rule.Shares() {
 		return l.Units, nil
 	}
 	others, err := b.holderLeases(p, l.Holder)
@@ -235,9 +235,6 @@ func late(rule *licensing.Pool, s licensing.Stock, l *licensing.Lease, now time.
 func (b *batch) within(o *op, p *pool, l *licensing.Lease, d licensing.LeaseDates) licensing.LeaseDates {
 	if p.rule.Fits(p.Stock, 0, b.Now()) {
 		l.Asker.Presented = false
-		if !d.Ends {
-			l.Due = time.Time{}
-		}
 		return d
 	}
 	o.answer.decision.Next, o.answer.decision.NextAt = "the lease ends, unless the pool has room again", l.Expires.Unix()

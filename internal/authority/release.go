@@ -96,7 +96,7 @@ func (b *batch) uncharge(p *pool, l *licensing.Lease, leases int64) error {
 	if charge == 0 {
 		return b.take(p, 0, -leases)
 	}
-	if p.rule.Share == licensing.ShareHolder && !p.rule.Endless() {
+	if p.rule.Shares() {
 		heir, err := b.heir(p, l)
 		if err != nil {
 			return err

@@ -1,6 +1,8 @@
 package authority
 
 import (
+	"time"
+
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -177,9 +179,12 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	}
 	borrowed := d.Borrowed && !l.Borrowed
 	l.Borrowed = d.Borrowed
-	if d.Ends {
+	switch {
+	case d.Ends || l.Asker.Presented || l.Instance != "": // a pool without end finds no instance again
 		l.Due = l.Expires.Add(b.a.skew)
 		p.due(l.Due)
+	default:
+		l.Due = time.Time{}
 	}
 	o.answer.lease, o.answer.dates = l, d
 	b.touch(l)

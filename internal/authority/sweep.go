@@ -78,7 +78,7 @@ func (b *batch) end(p *pool, page []*licensing.Lease) error {
 	for _, read := range page {
 		l := b.adopt(read)
 		switch {
-		case l.Due.After(b.Now()):
+		case l.Due.IsZero() || l.Due.After(b.Now()):
 			put = append(put, l) // renewed in this batch, not stored yet
 			continue
 		case l.Live():

@@ -92,6 +92,10 @@ func (p Pool) Limit() int64 { return p.Capacity + p.Overdraft.Of(p.Capacity) }
 // Endless reports whether leases of p last until they are released.
 func (p Pool) Endless() bool { return p.Lease == 0 }
 
+// Shares reports whether instances of a holder use one lease's units together.
+// In a pool without end there are no instances: the holder has the lease.
+func (p Pool) Shares() bool { return p.Share == ShareHolder && !p.Endless() }
+
 // Check refuses a pool that contradicts itself.
 func (p Pool) Check() error {
 	switch {

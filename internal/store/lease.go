@@ -199,6 +199,39 @@ func (tx *Tx) ForcedLeases(ctx context.Context, k PoolKey, holder string) ([]*li
 		ORDER BY l.id`, k.Env, k.License, k.Name, holder)
 }
 
+// shared are the leases of a pool that may be used and that others carry.
+const shared = ` WHERE env = $1 AND license = $2 AND pool = $3 AND charge = 0 AND (ended_at = 0 OR ended_by = 'forced' AND expires_at > $4)`
+
+// SharedUnits returns the units of a pool's leases that are charged with
+// nothing, for others carry them, without those ended by force whose documents
+// ended before a time.
+func (tx *Tx) SharedUnits(ctx context.Context, k PoolKey, ended time.Time) (units int64, err error) {
+	_, err = tx.row(ctx, `SELECT COALESCE(SUM(units), 0) FROM lease`+shared, []any{k.Env, k.License, k.Name, micros(ended)}, &units)
+	return units, err
+}
+
+// CountShared charges each of the leases that SharedUnits adds up with its own
+// units, and has the pool count held in all.
+func (tx *Tx) CountShared(ctx context.Context, k PoolKey, held int64, ended time.Time) error {
+	if _, err := tx.exec(ctx, `UPDATE lease SET charge = units`+shared, k.Env, k.License, k.Name, micros(ended)); err != nil {
+		return err
+	}
+	_, err := tx.exec(ctx, `UPDATE pool SET held = $4 WHERE env = $1 AND license = $2 AND name = $3`, k.Env, k.License, k.Name, held)
+	return err
+}
+
+// EndEndless has a pool's live leases without end be due when their documents
+// and skew have ended, and the pool looked at.
+func (tx *Tx) EndEndless(ctx context.Context, k PoolKey, skew time.Duration, now time.Time) error {
+	_, err := tx.exec(ctx, `UPDATE lease SET due = expires_at + $4 WHERE env = $1 AND license = $2 AND pool = $3 AND due = 0 AND ended_at = 0`,
+		k.Env, k.License, k.Name, skew.Microseconds())
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `UPDATE pool SET due = $4 WHERE env = $1 AND license = $2 AND name = $3 AND (due = 0 OR due > $4)`, k.Env, k.License, k.Name, micros(now))
+	return err
+}
+
 // DueLeases returns leases of a pool whose time has come at now, the earliest
 // first, at most limit.
 func (tx *Tx) DueLeases(ctx context.Context, k PoolKey, now time.Time, limit int) ([]*licensing.Lease, error) {
