@@ -24,8 +24,8 @@ want race && {
   go test -race -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 want rollback && {
-  echo "== rollbacks to random moments, both engines"
-  go test -count=1 -timeout 1h -run '^TestNoRollbackOversells' ./internal/authority/
+  echo "== rollbacks to random moments, and random lives without any, both engines"
+  go test -count=1 -timeout 2h -run '^TestNoRollbackOversells|^TestNeverOversold' ./internal/authority/
 }
 want vectors && {
   echo "== every check of the verifier has a vector"

@@ -1,0 +1,255 @@
+package authority
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// eachTown runs fn on both engines with a license whose pool is as drafted.
+func eachTown(t *testing.T, pool draftPool, fn func(t *testing.T, w *town)) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		w := openTown(t, db, 1)
+		w.becomes(pool)
+		fn(t, w)
+	})
+}
+
+// becomes gives the license's pool another rule, whatever is held.
+func (w *town) becomes(pool draftPool) {
+	w.t.Helper()
+	w.draft = pool
+	if err := w.apply("all", licensing.BelowDrain); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// of is ask for an instance of a holder of the town's pool.
+func of(holder string, n int) AcquireRequest {
+	q := ask("unit", n)
+	q.Holder.ID = holder
+	return q
+}
+
+// counts fails unless the pool counts so many units by so many leases.
+func (w *town) counts(held, leases int64) {
+	w.t.Helper()
+	if counter, charged, live := w.desk.held(w.t, "unit"); counter != held || charged != held || live != leases {
+		w.t.Errorf("counter %d, charged %d, live %d; want %d by %d", counter, charged, live, held, leases)
+	}
+}
+
+// later passes time and sweeps.
+func (w *town) later(d time.Duration) {
+	w.t.Helper()
+	w.clock.pass(d)
+	if err := w.Sweep(w.t.Context()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestInstancesThatShareNoMoreAreCountedEach: a plan stops sharing while two
+// instances of a holder use one unit, and a third's lease was ended by force.
+func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
+	shared := draftPool{capacity: 3, lease: "15m", grace: "1m", share: "holder", full: "deny"}
+	for _, after := range []draftPool{
+		{capacity: 3, lease: "15m", grace: "1m", share: "none", full: "deny"},
+		{capacity: 3, lease: "none", share: "none", full: "deny"},
+		{gone: true},
+	} {
+		eachTown(t, shared, func(t *testing.T, w *town) {
+			first := w.acquire1(of("ada", 1))
+			w.acquire1(of("ada", 2))
+			forced := w.acquire1(of("ada", 3))
+			if _, err := w.Release(t.Context(), w.admin, ReleaseRequest{Lease: forced.Lease.ID, Force: true}); err != nil {
+				t.Fatal(err)
+			}
+			w.counts(1, 2)
+			tight := after
+			tight.capacity = 2
+			w.draft = tight
+			if err := w.apply("all", licensing.BelowRefuse); licensing.CodeOf(err) != licensing.Conflict {
+				t.Errorf("three of two are refused: %v", err)
+			}
+			w.counts(1, 2)
+			w.becomes(after)
+			w.counts(3, 2)
+			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+				t.Fatal(err)
+			}
+			w.counts(2, 1)
+			if !after.gone {
+				w.acquire1(of("bob", 4))
+				if g, err := w.Acquire(t.Context(), w.p, of("eve", 5)); err != nil || g.Lease != nil {
+					t.Errorf("a fourth of three: %+v, %v", g.Decision, err)
+				}
+			}
+		})
+	}
+}
+
+// acquire1 is acquire that has to be granted.
+func (w *town) acquire1(q AcquireRequest) Granted {
+	w.t.Helper()
+	g := w.desk.acquire(w.t, q)
+	if g.Lease == nil {
+		w.t.Fatalf("%s asks: %+v", q.RequestID, g.Decision)
+	}
+	return g
+}
+
+// TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes: one that had an end
+// in a pool that has none, and one without end in a pool that has one.
+func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
+	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
+	eachTown(t, ends, func(t *testing.T, w *town) {
+		g := w.acquire1(of("ada", 1))
+		w.becomes(endless)
+		g = w.desk.kept(t, g, "nonce-0001")
+		w.later(7 * time.Hour)
+		w.counts(1, 1)
+		g = w.desk.kept(t, g, "nonce-0002")
+		if g := w.desk.acquire(t, of("bob", 2)); g.Lease != nil {
+			t.Errorf("a second of one: %+v", g.Lease)
+		}
+		w.later(8*time.Hour + w.skew) // nobody would find the instance's lease again
+		w.counts(0, 0)
+	})
+	eachTown(t, endless, func(t *testing.T, w *town) {
+		lost, kept := w.acquire1(of("ada", 1)), Granted{}
+		w.becomes(ends)
+		w.later(8*time.Hour + w.skew - time.Second)
+		w.counts(1, 1)
+		w.later(time.Second)
+		w.counts(0, 0)
+		w.becomes(endless)
+		kept = w.acquire1(of("ada", 1001))
+		if kept.Lease.ID == lost.Lease.ID {
+			t.Error("an ended lease is given again")
+		}
+	})
+}
+
+// TestDrainingToNothingLetsHoldersGoOn: they renew and may repeat what they
+// asked; nobody new is granted a unit.
+func TestDrainingToNothingLetsHoldersGoOn(t *testing.T) {
+	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny"}, func(t *testing.T, w *town) {
+		g := w.acquire1(of("ada", 1))
+		w.becomes(draftPool{capacity: 0, lease: "15m", grace: "1m", share: "none", full: "deny"})
+		w.acquire1(of("ada", 1))
+		w.desk.kept(t, g, "nonce-0001")
+		if g := w.desk.acquire(t, of("bob", 2)); g.Decision.Code != license.CodeTooManyUnits {
+			t.Errorf("%+v", g.Decision)
+		}
+	})
+}
+
+// TestNobodyBorrowsForLongerByAskingAgain: not as who holds, and not by the
+// request of a time when more could be borrowed.
+func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
+	pool := draftPool{capacity: 2, lease: "15m", grace: "1m", borrow: "1d", share: "none", full: "deny"}
+	eachTown(t, pool, func(t *testing.T, w *town) {
+		w.acquire1(of("ada", 1))
+		longer := of("ada", 1)
+		longer.RequestID, longer.For = "longer", 30*86400
+		if g := w.desk.acquire(t, longer); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
+			t.Errorf("%+v", g.Decision)
+		}
+		day := of("bob", 2)
+		day.For = 86400
+		w.acquire1(day)
+		pool.borrow = ""
+		w.becomes(pool)
+		if g := w.desk.acquire(t, day); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
+			t.Errorf("%+v", g.Decision)
+		}
+	})
+}
+
+// TestAHolderThatHasALeaseClaimsNoOther: its program asked anew and was served
+// before the offer to its first request.
+func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
+	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "queue"}, func(t *testing.T, w *town) {
+		one, two := w.acquire1(of("ada", 1)), w.acquire1(of("bob", 2))
+		first := of("eve", 3)
+		if g := w.desk.acquire(t, first); g.Ticket == nil {
+			t.Fatalf("%+v", g.Decision)
+		}
+		for _, g := range []Granted{one, two} {
+			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		anew := of("eve", 3)
+		anew.RequestID = "anew"
+		g := w.acquire1(anew)
+		if again := w.acquire1(first); again.Lease.ID != g.Lease.ID || again.Lease.Generation != 2 {
+			t.Errorf("%+v, want %s in generation 2", again.Lease, g.Lease.ID)
+		}
+		w.counts(1, 1)
+	})
+}
+
+// TestAClaimDoesNotBeginTheOverdraftAnew: the units were held since the offer.
+func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
+	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "queue", overdraft: true}, func(t *testing.T, w *town) {
+		g := w.acquire1(of("ada", 1))
+		w.acquire1(of("bob", 2))
+		waits := of("eve", 3)
+		w.desk.acquire(t, waits)
+		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		since := w.row().OverSince
+		w.clock.pass(20 * time.Second)
+		w.acquire1(waits)
+		if at := w.row().OverSince; since.IsZero() || !at.Equal(since) {
+			t.Errorf("over since %v, and since %v after the claim", since, at)
+		}
+	})
+}
+
+// TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn: where each counts, a second
+// program on a machine takes nothing over from the first.
+func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
+	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny", matched: true}, func(t *testing.T, w *town) {
+		var held []Granted
+		for n := range 3 {
+			q := machine(1)
+			q.RequestID, q.Instance, q.Pool = ask("unit", n).RequestID, ask("unit", n).Instance, "unit"
+			if g := w.desk.acquire(t, q); (g.Lease != nil) != (n < 2) {
+				t.Errorf("instance %d of a machine: %+v", n, g.Decision)
+			} else if g.Lease != nil {
+				held = append(held, g)
+			}
+		}
+		for _, g := range held {
+			w.desk.kept(t, g, "nonce-0001")
+		}
+		renamed := machine(1)
+		renamed.RequestID, renamed.Instance, renamed.Pool, renamed.Holder.ID = "renamed", ask("unit", 1).Instance, "unit", "renamed"
+		if g := w.acquire1(renamed); !slices.ContainsFunc(held, func(h Granted) bool { return h.Lease.ID == g.Lease.ID }) {
+			t.Errorf("the instance of a renamed machine: %+v", g.Lease)
+		}
+		w.counts(2, 2)
+	})
+}
+
+// TestARequestIsTheSameWhateverItsPoolBecomes: with and without instances.
+func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
+	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
+	for _, pools := range [][2]draftPool{{ends, endless}, {endless, ends}} {
+		eachTown(t, pools[0], func(t *testing.T, w *town) {
+			g := w.acquire1(of("ada", 1))
+			w.becomes(pools[1])
+			if again := w.acquire1(of("ada", 1)); again.Lease.ID != g.Lease.ID {
+				t.Errorf("%+v, want %s", again.Lease, g.Lease.ID)
+			}
+		})
+	}
+}
