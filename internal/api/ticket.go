@@ -19,7 +19,7 @@ type TicketAnswer struct {
 	Deadline int64            `json:"deadline,omitempty" doc:"When waiting ends, Unix seconds"`
 	Offered  int64            `json:"offered_until,omitempty" doc:"Until when units are kept for it, Unix seconds"`
 	Lease    string           `json:"lease,omitempty" doc:"The lease it became"`
-	Ended    string           `json:"ended,omitempty" doc:"How it ended: claimed, withdrawn, vanished, late or lapsed"`
+	Ended    string           `json:"ended,omitempty" doc:"How it ended: claimed, withdrawn, vanished, late, lapsed or too_large"`
 }
 
 func (s *server) ticketRoutes() {

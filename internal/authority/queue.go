@@ -150,7 +150,11 @@ func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, er
 	if !t.Live() {
 		return blocked, nil
 	}
-	if how := t.Over(b.Now()); how != "" {
+	how := t.Over(b.Now())
+	if how == "" && t.Offered.IsZero() && t.Units > p.rule.Limit() {
+		how = licensing.TicketTooLarge // it would block those behind for nothing
+	}
+	if how != "" {
 		b.moved = append(b.moved, t)
 		return blocked, b.endTicket(p, t, how)
 	}
@@ -206,8 +210,8 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 }
 
 // again answers a request that got a place in the queue before. It reports
-// false when that place is gone, or its holder has a lease by another request,
-// and the request starts anew.
+// false when that place is gone, or its holder is served without it, and the
+// request starts anew.
 func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Lease) (bool, error) {
 	t, err := b.knownTicket(o, id)
 	if err != nil || t == nil {
@@ -215,8 +219,12 @@ func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Leas
 	}
 	if t.Live() {
 		how := t.Over(b.Now())
-		if how == "" && has != nil && has.Live() {
-			how = licensing.TicketWithdrawn
+		if how == "" {
+			if served, err := b.served(o, p, has); err != nil {
+				return true, err
+			} else if served {
+				how = licensing.TicketWithdrawn
+			}
 		}
 		if how != "" {
 			b.moved = append(b.moved, t)
@@ -236,6 +244,23 @@ func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Leas
 	b.moved = append(b.moved, t)
 	o.answer.queued, o.answer.decision = t, t.Decision(p.rule, p.Stock)
 	return true, nil
+}
+
+// served reports whether who has a place in a queue has units without it: by
+// another request, or together with another instance of the holder.
+func (b *batch) served(o *op, p *pool, has *licensing.Lease) (bool, error) {
+	if has != nil && has.Live() {
+		return true, nil
+	}
+	if !p.rule.Shares() {
+		return false, nil
+	}
+	others, err := b.holderLeases(p, o.acquire.Holder.ID)
+	if err != nil {
+		return false, err
+	}
+	with, err := b.sharing(p, others, o.acquire.Units)
+	return with != nil, err
 }
 
 // knownTicket returns a ticket as the batch knows it.

@@ -253,3 +253,44 @@ func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyWaitsForMoreThanThePoolHas: the next in the queue asked for more
+// units than are left, and blocks nobody.
+func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
+	pool := draftPool{capacity: 3, lease: "15m", grace: "1m", share: "none", full: "queue"}
+	eachTown(t, pool, func(t *testing.T, w *town) {
+		one, two := w.acquire1(of("ada", 1)), w.acquire1(of("bob", 2))
+		large := of("eve", 3)
+		large.Units = 3
+		w.desk.acquire(t, large)
+		w.desk.acquire(t, of("dan", 4))
+		pool.capacity = 2
+		w.becomes(pool)
+		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: one.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.desk.kept(t, two, "nonce-0001")
+		w.acquire1(of("dan", 4))
+		if g := w.desk.acquire(t, large); g.Decision.Code != license.CodeTooManyUnits {
+			t.Errorf("%+v", g.Decision)
+		}
+		w.counts(2, 2)
+	})
+}
+
+// TestAWaitingInstanceSharesItsHoldersUnits: as soon as another instance has them.
+func TestAWaitingInstanceSharesItsHoldersUnits(t *testing.T) {
+	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *town) {
+		g := w.acquire1(of("bob", 1))
+		w.desk.acquire(t, of("ada", 2))
+		w.desk.acquire(t, of("ada", 3))
+		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w.acquire1(of("ada", 2))
+		if g := w.acquire1(of("ada", 3)); g.Lease.Charge != 0 {
+			t.Errorf("%+v", g.Lease)
+		}
+		w.counts(1, 2)
+	})
+}

@@ -319,10 +319,14 @@ func (w *town) step() {
 		w.clock.pass(d)
 	case k < 82:
 		w.logf("sweep")
+		due := !w.last.Due.IsZero() && !w.last.Due.After(w.clock.Now())
 		if err := w.Sweep(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}
 		w.check(false)
+		if due {
+			w.queueMoved()
+		}
 	case k < 86:
 		if acts := w.force(); len(acts) > 0 {
 			w.together(acts...)
@@ -544,6 +548,9 @@ func (w *town) acquire(h *program, q AcquireRequest) act {
 	o.acquire = q
 	return act{o, func(out LeaseOutcome) {
 		g := out.Granted
+		if slices.Contains([]string{license.CodePoolFull, license.CodeQueued, license.CodeQueueFull, license.CodeFallback}, g.Decision.Code) {
+			w.mayShare(q)
+		}
 		switch code := licensing.CodeOf(out.Err); {
 		case code == licensing.Gone, code == licensing.Conflict:
 			h.waits = ""
@@ -772,6 +779,36 @@ func (w *town) check(changed bool) {
 	if w.t.Failed() {
 		w.dump(rule, s)
 		w.t.FailNow()
+	}
+}
+
+// queueMoved fails if who is next could have been served, or never can be.
+func (w *town) queueMoved() {
+	w.t.Helper()
+	rule, limit := w.rule()
+	s := w.state()
+	for _, t := range s.tickets {
+		if !t.Offered.IsZero() {
+			continue
+		}
+		if t.Units > limit || rule.Fits(s.row.Stock, t.Units, w.clock.Now()) {
+			w.fatalf("%s waits for %d units of %d, and %d are held", t.Holder, t.Units, limit, s.row.Held)
+		}
+		return
+	}
+}
+
+// mayShare fails if q was turned away though another instance of its holder has
+// had the same units.
+func (w *town) mayShare(q AcquireRequest) {
+	w.t.Helper()
+	if rule, _ := w.rule(); !w.shares(rule) {
+		return
+	}
+	for _, l := range w.state().leases {
+		if l.Live() && l.Holder == q.Holder.ID && l.Units == q.Units && l.Granted.Before(w.clock.Now()) {
+			w.fatalf("%s of %s has to wait beside %s", q.Instance, l.Holder, l.ID)
+		}
 	}
 }
 

@@ -46,6 +46,7 @@ const (
 	TicketVanished  TicketEnding = "vanished"  // nobody asked any more
 	TicketLate      TicketEnding = "late"      // its deadline passed
 	TicketLapsed    TicketEnding = "lapsed"    // its offer was not claimed
+	TicketTooLarge  TicketEnding = "too_large" // the pool has come to have fewer units
 )
 
 // Live reports whether t has not ended.

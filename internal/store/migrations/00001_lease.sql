@@ -92,7 +92,7 @@ CREATE TABLE ticket (
     offered      BIGINT NOT NULL, -- until when the units are kept; 0 still waiting
     lease        TEXT   NOT NULL, -- what it became
     ended_at     BIGINT NOT NULL,
-    ended_by     TEXT   NOT NULL, -- claimed, withdrawn, vanished, late, lapsed
+    ended_by     TEXT   NOT NULL, -- claimed, withdrawn, vanished, late, lapsed, too_large
     asker        TEXT   NOT NULL,
     PRIMARY KEY (env, id)
 ) WITHOUT ROWID;
