@@ -29,10 +29,6 @@ func (b *batch) mayAsk(o *op) bool {
 		o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
 		return false
 	}
-	if !o.judged {
-		o.judged, o.instance = true, o.acquire.Instance
-	}
-	o.acquire.Instance = o.instance
 	if d := rule.CheckTime(o.acquire.For); d.Outcome != license.Allowed {
 		o.answer.decision = d
 		return false

@@ -33,9 +33,6 @@ type op struct {
 	pool     store.PoolKey // to sweep
 	ask      int           // of an acquire that is decided, where the batch knows it by
 
-	instance string // that asked, whatever the pool's rule makes of it
-	judged   bool   // instance is known
-
 	answer answer
 
 	// ready is told when the op is decided and not yet committed; early is a
