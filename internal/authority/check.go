@@ -112,8 +112,8 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 			return d, err
 		}
 	}
-	if d := rule.CheckAsk(units, 0); d.Outcome != license.Allowed {
-		return d, nil
+	if units > rule.Limit() {
+		return rule.Admit(licensing.Stock{}, units, tx.Now()), nil
 	}
 	if fenced {
 		return license.Decision{}, refusedByFence()
