@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"copyhold.dev/internal/access"
@@ -52,11 +53,14 @@ func (s *server) healthRoutes() {
 	s.huma.OpenAPI().AddOperation(&op)
 	all := MetricsHandler(s.Metrics)
 	s.mux.Handle(r.pattern(), s.guard(r, func(w http.ResponseWriter, req *http.Request) {
-		if c := callOf(req.Context()); c.principal.Customer != "" || c.principal.Product != "" {
+		switch c := callOf(req.Context()); {
+		case c.principal.Customer != "" || c.principal.Product != "":
 			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "the metrics are for those who may see every customer and product"))
-			return
+		case c.principal.Spans:
+			all.ServeHTTP(w, req)
+		default:
+			metricsOf(s.Metrics.Of(string(c.principal.Env))).ServeHTTP(w, req)
 		}
-		all.ServeHTTP(w, req)
 	}))
 }
 
@@ -74,5 +78,9 @@ func (s *server) causes(req *http.Request) []string {
 // MetricsHandler answers with m to anyone: put it on a listener of its own,
 // which only monitoring reaches. On the API's listener /metrics needs a token.
 func MetricsHandler(m *metrics.Metrics) http.Handler {
-	return promhttp.HandlerFor(m.Gatherer(), promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	return metricsOf(m.Gatherer())
+}
+
+func metricsOf(g prometheus.Gatherer) http.Handler {
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
 }

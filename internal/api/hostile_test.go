@@ -105,6 +105,25 @@ func TestTheMetricsOfAllAreNotForATokenOfOne(t *testing.T) {
 	d.as(d.bearer(d.owner, authority.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
 }
 
+// TestTheMetricsOfOneEnvironment: a token of one environment sees the numbers of
+// no other, one that spans them sees all.
+func TestTheMetricsOfOneEnvironment(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d.config.Metrics.Decision("staging", "lathe", "seats", "allowed", "ok")
+	d.config.Metrics.Decision("production", "lathe", "seats", "allowed", "ok")
+	one := string(d.as(d.bearer(d.owner, authority.TokenRequest{Role: access.Operator}), http.StatusOK, "GET", "/metrics", nil, nil).body)
+	if strings.Contains(one, `environment="staging"`) || !strings.Contains(one, `environment="production"`) || !strings.Contains(one, "process_resident_memory_bytes") {
+		t.Errorf("a token of production sees\n%s", one)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), "GET", d.url+"/metrics", nil)
+	d.check(err)
+	req.Header.Set("Authorization", "Bearer "+d.token)
+	req.Header.Set("Copyhold-Environment", "production")
+	if all := d.do(req); !strings.Contains(string(all.body), `environment="staging"`) {
+		t.Errorf("a token of all environments sees\n%s", all.body)
+	}
+}
+
 // TestWhoAsksIsSaidOnce: a proxy may check another header than the server.
 func TestWhoAsksIsSaidOnce(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)

@@ -6,12 +6,14 @@
 package metrics
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // maxSeries bounds the series of one instrument that is labelled by names from
@@ -86,6 +88,19 @@ func New(now func() time.Time) *Metrics {
 
 // Gatherer reads every instrument; the API writes them in the formats Prometheus reads.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Of is Gatherer without what other environments than env have.
+func (m *Metrics) Of(env string) prometheus.Gatherer {
+	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		families, err := m.registry.Gather()
+		for _, f := range families {
+			f.Metric = slices.DeleteFunc(f.Metric, func(one *dto.Metric) bool {
+				return slices.ContainsFunc(one.Label, func(l *dto.LabelPair) bool { return l.GetName() == "environment" && l.GetValue() != env })
+			})
+		}
+		return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return len(f.Metric) == 0 }), err
+	})
+}
 
 // Decision counts a decision. Pool is the pool, meter or feature that was asked
 // for, or empty for a validation.
