@@ -113,7 +113,7 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 		g = w.desk.kept(t, g, "nonce-0001")
 		w.later(7 * time.Hour)
 		w.counts(1, 1)
-		g = w.desk.kept(t, g, "nonce-0002")
+		w.desk.kept(t, g, "nonce-0002")
 		if g := w.desk.acquire(t, of("bob", 2)); g.Lease != nil {
 			t.Errorf("a second of one: %+v", g.Lease)
 		}
@@ -121,15 +121,14 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 		w.counts(0, 0)
 	})
 	eachTown(t, endless, func(t *testing.T, w *town) {
-		lost, kept := w.acquire1(of("ada", 1)), Granted{}
+		lost := w.acquire1(of("ada", 1))
 		w.becomes(ends)
 		w.later(8*time.Hour + w.skew - time.Second)
 		w.counts(1, 1)
 		w.later(time.Second)
 		w.counts(0, 0)
 		w.becomes(endless)
-		kept = w.acquire1(of("ada", 1001))
-		if kept.Lease.ID == lost.Lease.ID {
+		if kept := w.acquire1(of("ada", 1001)); kept.Lease.ID == lost.Lease.ID {
 			t.Error("an ended lease is given again")
 		}
 	})

@@ -27,14 +27,13 @@ func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, er
 		if err != nil {
 			return nil, err
 		}
-		for rows.Next() {
+		err = each(rows, func(r Row) error {
 			var line string
-			if err := rows.Scan(&line); err != nil {
-				return nil, err
-			}
+			err := r.Scan(&line)
 			lines = append(lines, line)
-		}
-		if err := rows.Close(); err != nil {
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
