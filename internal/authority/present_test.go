@@ -357,18 +357,23 @@ func TestNoRollbackOversells(t *testing.T) {
 	type course struct {
 		seed  uint64
 		rough bool
+		both  bool // engines; making a database of PostgreSQL takes its time
 	}
-	streets := []course{{seed: 6065045318560907124}, {seed: 7071161191288067111}, {seed: 12921248426372511606}, {seed: 1, rough: true}, {seed: 2, rough: true}}
+	streets := []course{{seed: 6065045318560907124, both: true}, {seed: 7071161191288067111}, {seed: 12921248426372511606}, {seed: 1, rough: true, both: true}, {seed: 2, rough: true}}
 	if os.Getenv("COPYHOLD_TORTURE") != "" {
 		for range 50 {
-			streets = append(streets, course{rand.Uint64(), true})
+			streets = append(streets, course{rand.Uint64(), true, true})
 		}
 	}
 	for _, pool := range []string{"queue", "over", "shared", "users"} {
 		t.Run(pool, func(t *testing.T) {
 			for _, st := range streets {
 				t.Run(fmt.Sprintf("seed=%d,rough=%t", st.seed, st.rough), func(t *testing.T) {
-					each(t, func(t *testing.T, d *desk) {
+					run := each
+					if !st.both {
+						run = func(t *testing.T, fn func(*testing.T, *desk)) { fn(t, newDesk(t, storetest.SQLite(t))) }
+					}
+					run(t, func(t *testing.T, d *desk) {
 						(&street{desk: d, t: t, forced: map[licensing.LeaseID]bool{}, pool: pool, rough: st.rough, dir: t.TempDir(), random: rand.New(rand.NewPCG(st.seed, 1))}).run()
 					})
 				})
