@@ -172,6 +172,7 @@ func (b *batch) askNewcomers(ops []*op) error {
 		}
 	}
 	slices.SortFunc(keys, store.PoolKey.Compare)
+	keys = slices.Compact(keys) // two tries can have learned of the same pool
 	b.known = make(map[int]store.Known)
 	return b.AskPools(b.ctx, keys, &b.locked, asks, b.known)
 }

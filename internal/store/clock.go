@@ -112,12 +112,14 @@ func (tx *Tx) clock(ctx context.Context) (time.Time, error) {
 	var now time.Time
 	if known {
 		now = last.shown.Add(asked.Sub(last.asked))
+		tx.guessed = true
 	}
 	err := tx.later(ctx, &Statement{Text: db.engine.Clock, Scan: func(r Row) error {
 		var us int64
 		if err := r.Scan(&us); err != nil {
 			return err
 		}
+		tx.guessed = false
 		shown := instant(us)
 		db.reading.Store(&reading{shown, asked})
 		if known && tx.writes && shown.Sub(now).Abs() > readingOff {

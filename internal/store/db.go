@@ -197,6 +197,11 @@ func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
 	if !tx.writes {
 		return nil
 	}
+	if tx.guessed { // a COMMIT sent along could not be taken back
+		if err := tx.flush(ctx); err != nil {
+			return err
+		}
+	}
 	return tx.raiseMark(ctx)
 }
 

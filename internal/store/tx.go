@@ -14,6 +14,7 @@ type Tx struct {
 	writes  bool
 	early   bool // its COMMIT does not wait for the disk
 	now     time.Time
+	guessed bool         // now goes by an earlier reading, and the clock has not answered yet
 	queue   []*Statement // not sent yet
 }
 
