@@ -22,6 +22,7 @@ type endpoint struct {
 	asked    time.Duration // on the boot clock: it asked not to be asked before
 	broken   time.Duration // on the boot clock: who waits for an answer does not ask before
 	probing  bool          // one of those tries an endpoint that was broken
+	failed   int           // the transport's count of failures when it failed last
 	err      error
 }
 
@@ -69,10 +70,23 @@ func (t *transport) choose(tried map[*endpoint]bool, background bool) *endpoint 
 	return again
 }
 
-func (t *transport) succeeded(e *endpoint) {
+// begin returns the mark that succeeded takes: how many attempts have failed so far.
+func (t *transport) begin() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failures
+}
+
+// succeeded makes e the first to be asked, unless an attempt at e that ended before this
+// one did, and after this one began, failed: an answer that was on its way when a server
+// went must not lead the others back to it.
+func (t *transport) succeeded(e *endpoint, began int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e.failures, e.asked, e.broken, e.probing, e.err = 0, 0, 0, false, nil
+	if e.failed > began {
+		return
+	}
 	for i := range t.endpoints {
 		if t.endpoints[i] == e {
 			t.current = i
@@ -95,6 +109,8 @@ func (t *transport) failed(e *endpoint, err error, a answer) {
 	if a.status != 0 && a.status < http.StatusInternalServerError && a.status != http.StatusTooManyRequests {
 		return // not proven, but neither down nor overloaded
 	}
+	t.failures++
+	e.failed = t.failures
 	e.failures++
 	if e.failures >= breakAfter {
 		e.broken = now + breakFor/2 + rand.N(breakFor)

@@ -1,6 +1,7 @@
 package copyhold
 
 import (
+	"errors"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,23 @@ func TestTheNextEndpointIsTriedAndKept(t *testing.T) {
 			t.Error("stayed with one that does not")
 		}
 	})
+}
+
+// Answers on their way when a server goes come back after the next one was found.
+func TestALateAnswerDoesNotLeadBackToAServerThatWent(t *testing.T) {
+	one, two := &endpoint{url: "http://one.test"}, &endpoint{url: "http://two.test"}
+	tr := &transport{boot: func() time.Duration { return 0 }, endpoints: []*endpoint{one, two}}
+	late := tr.begin()
+	tr.failed(one, errors.New("connection reset"), answer{})
+	tr.succeeded(two, tr.begin())
+	tr.succeeded(one, late)
+	if in, _ := tr.health(); in != two.url {
+		t.Errorf("asks %s", in)
+	}
+	tr.succeeded(one, tr.begin())
+	if in, _ := tr.health(); in != one.url {
+		t.Errorf("asks %s, and %s answered since", in, one.url)
+	}
 }
 
 func TestAFakeEndpointIsPassedOver(t *testing.T) {

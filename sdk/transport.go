@@ -44,6 +44,7 @@ type transport struct {
 	mu        sync.Mutex
 	endpoints []*endpoint
 	current   int
+	failures  int // attempts that failed, ever
 	budget    float64
 }
 
@@ -170,11 +171,12 @@ func (t *transport) do(ctx context.Context, c call) error {
 func (t *transport) try(ctx context.Context, e *endpoint, c call, body []byte) (final bool, err error) {
 	within, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	began := t.begin()
 	a, err := t.send(within, e.url, c, body)
 	if err != nil {
 		a = answer{} // what broke off says nothing
 	} else if err = t.accepted(within, e.url, c, a); err == nil {
-		t.succeeded(e)
+		t.succeeded(e, began)
 		return false, nil
 	}
 	if ctx.Err() != nil {
