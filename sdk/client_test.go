@@ -41,7 +41,7 @@ func TestOneGoroutineGoneWithItsContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 10 {
-			time.Sleep(77 * time.Second)
+			pass(77 * time.Second)
 			if stacks := ours(); len(stacks) != 1 {
 				t.Fatalf("%d goroutines:\n%s", len(stacks), strings.Join(stacks, "\n\n"))
 			}
@@ -73,10 +73,10 @@ func TestAChangeIsHeardWithinTenSeconds(t *testing.T) {
 		c := w.open(t, w.options())
 		acquire(t, c, AcquireOptions{}) // renewals interrupt the stream
 		for i := range int64(20) {
-			time.Sleep(97 * time.Second)
+			pass(97 * time.Second)
 			w.set(func() { w.doc.Features = map[string]license.Feature{"layers": {Value: license.IntValue(100 + i)}} })
 			w.announce("license")
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 			if got := c.Feature("layers").Int(); got != 100+i {
 				t.Fatalf("change %d: layers %d\n%s", i, got, c.Why())
 			}
@@ -192,7 +192,7 @@ func TestAHangingServerBlocksNoCheck(t *testing.T) {
 		var wait sync.WaitGroup
 		wait.Go(func() { _, _ = c.Acquire(t.Context(), "seats", AcquireOptions{}) })
 		for range 100 {
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			began := time.Now()
 			_, _, _, _ = c.Enabled("export"), c.Check("export"), c.Why(), c.State()
 			if err := c.Record("calls", 1); err != nil {

@@ -29,14 +29,14 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 				w := newWorld(t)
 				c := w.open(t, w.options())
 				w.net.cut("one.test", true)
-				time.Sleep(5 * time.Minute)
+				pass(5 * time.Minute)
 				w.setClock(wrong)
-				time.Sleep(20 * time.Minute)
+				pass(20 * time.Minute)
 				if s := c.State(); !s.Full() || !c.Enabled("export") {
 					t.Errorf("while the clock is wrong: %s", c.Why())
 				}
 				w.setClock(0)
-				time.Sleep(5 * time.Second)
+				pass(5 * time.Second)
 				wantState(t, c, license.StateValid)
 				if c.Why().Doubt {
 					t.Error("still in doubt")
@@ -62,12 +62,12 @@ func TestAWrongClockIsForgottenAcrossRestarts(t *testing.T) {
 					w.bootID = boot
 					w.setClock(wrong)
 					c = w.start1(t, o)
-					time.Sleep(10 * time.Second)
+					pass(10 * time.Second)
 					_ = c.Close() // what the wrong clock said must not be kept
 					c = w.open(t, o)
-					time.Sleep(10 * time.Second)
+					pass(10 * time.Second)
 					w.setClock(0)
-					time.Sleep(5 * time.Second)
+					pass(5 * time.Second)
 					wantState(t, c, license.StateValid)
 				})
 			})
@@ -93,9 +93,9 @@ func TestAFirstStartWithAWrongClock(t *testing.T) {
 				o := w.options()
 				o.LicenseFile, o.Endpoints = writeFile(t, w.bundle()), nil
 				offline := w.open(t, o)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				w.setClock(0)
-				time.Sleep(5 * time.Second)
+				pass(5 * time.Second)
 				wantState(t, online, license.StateValid)
 				wantState(t, offline, license.StateValid)
 				if !seat.State().Full() {
@@ -120,7 +120,7 @@ func TestAServersWrongClockIsForgotten(t *testing.T) {
 				_ = c.Close()
 				w.set(func() { w.now = time.Now; w.doc.Seq.Counter++ })
 				c = w.open(t, o)
-				time.Sleep(10 * time.Second)
+				pass(10 * time.Second)
 				wantState(t, c, license.StateValid)
 				if now := c.clock.read(); now.doubt || now.now > time.Now().Unix()+clockTolerance {
 					t.Errorf("the client's time is %v off", time.Until(time.Unix(now.now, 0)))
@@ -139,12 +139,12 @@ func TestTurningTheClockBackGainsNothing(t *testing.T) {
 		c := w.start1(t, o)
 		w.net.cut("one.test", true)
 		w.setClock(-year)
-		time.Sleep(430 * time.Second)
+		pass(430 * time.Second)
 		wantState(t, c, license.StateGrace)
 		_ = c.Close()
 		c = w.open(t, o)
 		wantState(t, c, license.StateGrace)
-		time.Sleep(850 * time.Second)
+		pass(850 * time.Second)
 		wantState(t, c, license.StateDegraded)
 	})
 }
@@ -156,17 +156,17 @@ func TestDoubtSpendsTheGrace(t *testing.T) {
 		w.dates = span{600, 1200, 4000, 5000, 90000}
 		c := w.open(t, w.options())
 		w.net.cut("one.test", true)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.setClock(year)
-		time.Sleep(900 * time.Second)
+		pass(900 * time.Second)
 		wantState(t, c, license.StateGrace)
 		if s := c.Standing(); s.Cause != license.CauseClock {
 			t.Errorf("cause %s", s.Cause)
 		}
-		time.Sleep(110 * time.Second)
+		pass(110 * time.Second)
 		wantState(t, c, license.StateDenied)
 		w.setClock(0)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		wantState(t, c, license.StateValid)
 	})
 }
@@ -210,7 +210,7 @@ func TestTheWallClockIsNotKept(t *testing.T) {
 		w.setClock(20 * year)
 		o := w.options()
 		c := w.open(t, o)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		kept := readSlot(c.cache.path())
 		if kept.Clock.Signed == 0 || kept.Clock.Signed > time.Now().Unix() {
 			t.Errorf("kept %+v", kept.Clock)

@@ -102,7 +102,7 @@ func TestABrokenEndpointIsLeftAloneForAWhile(t *testing.T) {
 			t.Errorf("%d connections for 20 calls", dials)
 		}
 		w.net.cut("one.test", false)
-		time.Sleep(46 * time.Second)
+		pass(46 * time.Second)
 		acquire(t, c, AcquireOptions{})
 	})
 }
@@ -121,7 +121,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 				retryLater("120").ServeHTTP(rw, r)
 			})
 		})
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		w.between(nil)
 		w.vendor.mu.Lock()
 		defer w.vendor.mu.Unlock()
@@ -153,14 +153,14 @@ func TestAnOutageIsNotAStorm(t *testing.T) {
 				rw.WriteHeader(http.StatusInternalServerError)
 			})
 		})
-		time.Sleep(10*time.Minute + 30*time.Minute)
+		pass(10*time.Minute + 30*time.Minute)
 		w.between(nil)
 		w.vendor.mu.Lock()
 		if tried > 16 {
 			t.Errorf("%d attempts in half an hour", tried)
 		}
 		w.vendor.mu.Unlock()
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		if w.count("POST /v1/validate") == before {
 			t.Errorf("not back: %s", c.Why())
 		}

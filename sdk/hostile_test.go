@@ -68,7 +68,7 @@ func TestNothingUnsignedMakesALicenseValid(t *testing.T) {
 				w := newWorld(t)
 				w.between(wrap)
 				c := w.open(t, w.options())
-				time.Sleep(10 * time.Minute)
+				pass(10 * time.Minute)
 				wantState(t, c, license.StateNone)
 				if d := c.Check("export"); d.Outcome != license.Unavailable || c.Enabled("export") {
 					t.Errorf("without a license: %+v", d)
@@ -77,7 +77,7 @@ func TestNothingUnsignedMakesALicenseValid(t *testing.T) {
 					t.Errorf("acquiring: %v", err)
 				}
 				w.between(nil)
-				time.Sleep(30 * time.Minute)
+				pass(30 * time.Minute)
 				wantState(t, c, license.StateValid)
 			})
 		})
@@ -99,7 +99,7 @@ func TestNothingUnsignedTakesALicenseAway(t *testing.T) {
 					t.Fatal(err)
 				}
 				w.between(wrap)
-				time.Sleep(12 * time.Minute)
+				pass(12 * time.Minute)
 				wantState(t, c, license.StateValid)
 				if !c.Enabled("export") {
 					t.Error("a feature was taken away")
@@ -121,12 +121,12 @@ func TestASignedNoIsBelievedAtOnceAndTakenBack(t *testing.T) {
 		w := newWorld(t)
 		o := w.options()
 		c := w.start1(t, o)
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.set(func() {
 			w.denial = &license.Decision{Outcome: license.Denied, Code: license.CodeRevoked, Reason: "fraud", State: license.StateDenied}
 		})
 		w.announce("license")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		wantState(t, c, license.StateDenied)
 		if d := c.Check("export"); d.Outcome != license.Denied || d.Code != license.CodeRevoked {
 			t.Errorf("%+v", d)
@@ -137,7 +137,7 @@ func TestASignedNoIsBelievedAtOnceAndTakenBack(t *testing.T) {
 		wantState(t, c, license.StateDenied) // across a restart, offline
 		w.net.cut("one.test", false)
 		w.set(func() { w.denial = nil })
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		wantState(t, c, license.StateValid)
 	})
 }
@@ -146,10 +146,10 @@ func TestARevocationListIsBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := w.open(t, w.options())
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.set(func() { w.revoked = []license.Revocation{{Subject: "lic_1", At: time.Now().Unix(), Fallback: true}} })
 		w.announce("revocations")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		wantState(t, c, license.StateDegraded)
 	})
 }
@@ -189,11 +189,11 @@ func TestAnOlderLicenseDoesNotReplaceANewer(t *testing.T) {
 		w := newWorld(t)
 		w.set(func() { w.counter = 1000 }) // however often the client asks, the older ones stay below
 		c := w.open(t, w.options())
-		time.Sleep(time.Minute) // it asks once more when its stream is open
+		pass(time.Minute) // it asks once more when its stream is open
 		newer := c.License().Seq
 		w.set(func() { w.counter = 0; w.doc.Features = nil })
 		w.announce("license")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if c.License().Seq != newer || !c.Enabled("export") {
 			t.Errorf("document %v replaced %v", c.License().Seq, newer)
 		}
@@ -208,7 +208,7 @@ func TestAServerWithItsOwnKeysIsNotBelieved(t *testing.T) {
 		o := w.options()
 		o.Endpoints = []string{"http://forger.test"}
 		c := w.open(t, o)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		wantState(t, c, license.StateNone)
 	})
 }
@@ -286,7 +286,7 @@ func TestLicenseFiles(t *testing.T) {
 				o := w.options()
 				o.LicenseFile, o.Endpoints = writeFile(t, tc.file(t, w)), nil
 				c := w.open(t, o)
-				time.Sleep(3 * time.Second)
+				pass(3 * time.Second)
 				wantState(t, c, tc.want)
 				if tc.want == license.StateNone && c.Enabled("export") {
 					t.Error("a feature is enabled")
@@ -326,11 +326,11 @@ func TestAnotherMachinesFileEndsAfterItsGrace(t *testing.T) {
 		o := w.options()
 		o.LicenseFile, o.Endpoints = writeFile(t, w.bundle()), nil
 		c := w.start1(t, o)
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		wantState(t, c, license.StateGrace)
 		_ = c.Close() // a restart does not begin it again
 		c = w.open(t, o)
-		time.Sleep(48*time.Hour + 5*time.Second)
+		pass(48*time.Hour + 5*time.Second)
 		wantState(t, c, license.StateDegraded)
 	})
 }

@@ -33,7 +33,7 @@ func TestALeaseIsRenewedAndReleased(t *testing.T) {
 		w := newWorld(t)
 		c := w.open(t, w.options())
 		l := acquire(t, c, AcquireOptions{})
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		if l.State() != license.StateValid || l.Units() != 1 || l.Pool() != "seats" || l.ID() == "" {
 			t.Errorf("after two hours: %s, %+v", l.State(), l.Decision())
 		}
@@ -139,7 +139,7 @@ func TestALeaseOutlivesAnOutageByItsDates(t *testing.T) {
 			wait time.Duration
 			want license.State
 		}{{9 * time.Minute, license.StateValid}, {2 * time.Minute, license.StateStale}, {5 * time.Minute, license.StateGrace}, {60 * time.Minute, license.StateDenied}} {
-			time.Sleep(step.wait)
+			pass(step.wait)
 			if l.State() != step.want {
 				t.Fatalf("%s, want %s", l.State(), step.want)
 			}
@@ -147,7 +147,7 @@ func TestALeaseOutlivesAnOutageByItsDates(t *testing.T) {
 		<-l.Ended()
 		w.set(func() { clear(w.leases) }) // reclaimed meanwhile
 		w.net.cut("one.test", false)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if l.State() != license.StateValid || w.live() != 1 {
 			t.Errorf("not acquired again: %+v", l.Decision())
 		}
@@ -167,7 +167,7 @@ func TestACloneLosesItsLease(t *testing.T) {
 		c := w.open(t, o)
 		l := acquire(t, c, AcquireOptions{})
 		w.set(func() { w.leases[l.id()].generation++ })
-		time.Sleep(6 * time.Minute)
+		pass(6 * time.Minute)
 		if d := l.Decision(); d.Code != license.CodeClone || d.State != license.StateDenied {
 			t.Errorf("%+v", d)
 		}
@@ -232,7 +232,7 @@ func TestWhatCouldNotBeGivenBackIsLater(t *testing.T) {
 		_ = c.Close()
 		w.net.cut("one.test", false)
 		w.open(t, o)
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if w.live() != 0 {
 			t.Errorf("%d are still held", w.live())
 		}
@@ -254,7 +254,7 @@ func TestACrashedProcessesLeaseIsGivenBackByTheNext(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.open(t, o)
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if w.live() != 0 {
 			t.Errorf("%d are still held", w.live())
 		}
@@ -272,7 +272,7 @@ func TestEachAcquireTakesUnitsOfItsOwn(t *testing.T) {
 		if w.live() != 3 || a.ID() == b.ID() || b.ID() == other.ID() {
 			t.Fatalf("%d leases", w.live())
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		for _, l := range []*Lease{a, b, other} {
 			if l.State() != license.StateValid {
 				t.Errorf("%+v", l.Decision())
@@ -308,7 +308,7 @@ func TestALeaseWithoutEndStays(t *testing.T) {
 			t.Error("not taken up offline")
 		}
 		w.net.cut("one.test", false)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if err := activate().Release(t.Context()); err != nil || w.live() != 0 {
 			t.Errorf("deactivating: %v, %d held", err, w.live())
 		}
@@ -335,12 +335,12 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 				next.ServeHTTP(rw, r)
 			})
 		})
-		time.Sleep(5*time.Minute + 2*time.Second)
+		pass(5*time.Minute + 2*time.Second)
 		kept := readSlot(c.cache.path()).Leases
 		if lost.Load() != 1 || len(kept) != 1 || kept[0].Nonce == "" {
 			t.Errorf("%d lost, the question is not kept: %+v", lost.Load(), kept)
 		}
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		if lost.Load() != 2 || l.State() != license.StateValid {
 			t.Errorf("%d lost: %+v", lost.Load(), l.Decision())
 		}
@@ -365,7 +365,7 @@ func TestALostRenewalIsGivenBack(t *testing.T) {
 				next.ServeHTTP(rw, r)
 			})
 		})
-		time.Sleep(5*time.Minute + 2*time.Second)
+		pass(5*time.Minute + 2*time.Second)
 		if lost.Load() == 0 {
 			t.Fatal("nothing was renewed")
 		}
@@ -373,6 +373,43 @@ func TestALostRenewalIsGivenBack(t *testing.T) {
 			t.Errorf("releasing: %v; %d are still held", err, w.live())
 		}
 	})
+}
+
+// Whoever gives units back while a renewal is under way has given them back: the server,
+// which no longer knows the lease, is not asked for others in their place.
+func TestWhatIsReleasedDuringARenewalIsNotTakenAgain(t *testing.T) {
+	for _, path := range []string{"/v1/leases/lea_1/renew", "/v1/leases"} {
+		t.Run(path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				c := w.open(t, w.options())
+				l := acquire(t, c, AcquireOptions{})
+				if path == "/v1/leases" { // the renewal has led to asking anew
+					w.set(func() { clear(w.leases) })
+				}
+				arrived, released := make(chan struct{}), make(chan struct{})
+				w.between(func(next http.Handler) http.Handler {
+					return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+						if r.URL.Path == path {
+							w.between(nil)
+							close(arrived)
+							<-released
+						}
+						next.ServeHTTP(rw, r)
+					})
+				})
+				<-arrived
+				if err := l.Release(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				close(released)
+				pass(time.Minute)
+				if w.live() != 0 || l.State() != license.StateDenied || len(readSlot(c.cache.path()).Leases) != 0 {
+					t.Errorf("%d are held, %+v", w.live(), l.Decision())
+				}
+			})
+		})
+	}
 }
 
 func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
@@ -397,10 +434,10 @@ func TestALeaseThatTheServerLostIsShown(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := l.ID()
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		renewals := w.count("POST /v1/leases/{id}/renew")
 		w.set(w.forget)
-		time.Sleep(20 * time.Minute)
+		pass(20 * time.Minute)
 		if l.ID() != id || l.State() != license.StateValid {
 			t.Errorf("the lease is %s now, and %s", l.ID(), l.State())
 		}

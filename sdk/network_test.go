@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -141,6 +142,13 @@ func (w *world) system() system {
 			return machine{"board": "4c4c4544-0042", "network": "00:16:3e:01:02:03", "system": "abc", "drive": "S1"}
 		},
 	}
+}
+
+// pass lets time go by in a bubble, and all be done that is due by then: who is woken
+// first of those that wait for the same moment is anybody's guess.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // open starts a client that ends with the test.

@@ -37,19 +37,19 @@ func (l *Lease) Release(ctx context.Context) error {
 // giveBack tells the server that a lease is released.
 func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	c.mu.Lock()
-	id, query := l.doc.Lease, c.caller(l.instance).query()
-	query.Set("generation", strconv.FormatInt(l.doc.Generation, 10))
+	doc, query := l.doc, c.caller(l.instance).query()
+	query.Set("generation", strconv.FormatInt(doc.Generation, 10))
 	if l.nonce != "" { // a renewal was not answered and may have raised the generation
 		query.Set("nonce", l.nonce)
 	}
 	compact := l.compact
 	c.mu.Unlock()
-	path, unknown := "/v1/leases/"+url.PathEscape(id)+"?", false
+	path, unknown := "/v1/leases/"+url.PathEscape(doc.Lease)+"?", false
 	release := func() error {
 		return c.net.do(ctx, call{
 			method: http.MethodDelete, path: path + query.Encode(), attempts: attempts, timeout: attemptTimeout,
 			accept: func(_ context.Context, _ string, a answer) (err error) {
-				unknown, err = isGone(a, id)
+				unknown, err = isGone(a, doc.Lease)
 				return err
 			},
 		})
@@ -64,8 +64,10 @@ func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
-		c.forget(l)
-		c.persist()
+		if l.doc == doc { // else a renewal was under way, and gives back what it brought
+			c.forget(l)
+			c.persist()
+		}
 		return nil
 	}
 	floor, limit := pace(l.doc.Claims, l.doc.Dates)

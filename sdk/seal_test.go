@@ -37,9 +37,9 @@ func TestSealedDataOpensWithItsFeatureOnThisDeviceOnly(t *testing.T) {
 			w.doc.Keys = map[string]string{"export": wrapped}
 			w.doc.Binding = &license.Binding{Kind: KindMachine, Holder: "us", Device: c.deviceName()}
 		})
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.announce("license")
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if got, err := c.Unseal("export", sealed); err != nil || !bytes.Equal(got, model) {
 			t.Fatalf("%q, %v\n%s", got, err, c.Why())
 		}

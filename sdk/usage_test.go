@@ -30,7 +30,7 @@ func TestUsageIsSentOnceAndSoon(t *testing.T) {
 		if err := c.RecordUsage(Usage{ID: "order-7", Meter: "calls", Quantity: "0.5"}, Usage{ID: "order-7", Meter: "calls", Quantity: "0.5"}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(61 * time.Second)
+		pass(61 * time.Second)
 		if w.counted() != 4 || c.Why().Usage != 0 {
 			t.Errorf("%d events counted, %d wait", w.counted(), c.Why().Usage)
 		}
@@ -51,14 +51,14 @@ func TestUsageSurvivesOutagesAndRestarts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		_ = c.Close()
 		neighbour := w.start1(t, o) // takes the free slot
 		if n := neighbour.Why().Usage; n != 1200 {
 			t.Errorf("%d events wait", n)
 		}
 		w.net.cut("one.test", false)
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if w.counted() != 1200 {
 			t.Errorf("%d of 1200 counted", w.counted())
 		}
@@ -88,7 +88,7 @@ func TestALostAnswerCountsNothingTwice(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		if w.counted() != 10 || lost.Load() != 3 || c.Why().Usage != 0 {
 			t.Errorf("%d counted after %d lost answers, %d wait", w.counted(), lost.Load(), c.Why().Usage)
 		}
@@ -113,7 +113,7 @@ func TestADenialOfUsageIsSigned(t *testing.T) {
 			if err := c.Record("calls", 1); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(30 * time.Minute) // longer than any pause between two tries
+			pass(30 * time.Minute) // longer than any pause between two tries
 			if denied := c.Quota("calls").Outcome == license.Denied; denied != signed {
 				t.Errorf("signed %v: denied %v", signed, denied)
 			}
@@ -175,7 +175,7 @@ func TestUsageOfADeadSlotIsTakenOver(t *testing.T) {
 		_ = first.Close()
 		w.net.cut("one.test", false)
 		w.open(t, o) // slot 0
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		if w.counted() != 1 {
 			t.Errorf("%d counted", w.counted())
 		}

@@ -97,7 +97,7 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 	defer cancel()
 	c.mu.Lock()
 	l.released = l.released || l.abandoned(c.sys.boot())
-	released := l.released
+	released, was := l.released, l.doc
 	c.mu.Unlock()
 	if released {
 		if err := c.giveBack(within, l, 0); err != nil {
@@ -106,6 +106,9 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 		return
 	}
 	got, err := c.renewal(within, l, false)
+	if errors.Is(err, errReleased) {
+		return
+	}
 	for _, again := range []func() (grant, error){
 		func() (grant, error) { return c.renewal(within, l, true) },
 		func() (grant, error) { return c.reacquire(within, l) },
@@ -118,6 +121,26 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 		}
 	}
 	c.renewed(within, l, got, err)
+	if c.late(l, was) {
+		if err := c.giveBack(within, l, 0); err != nil {
+			c.log.Debug("giving back what came after the release", "pool", l.pool, "error", err)
+		}
+	}
+}
+
+// late reports whether l was released while it was renewed, and got another document than
+// was: whoever released it may not have known what it names, so that it is given back again.
+func (c *Client) late(l *Lease, was *license.Lease) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !l.released || l.doc == was {
+		return false
+	}
+	if !c.holds(l) {
+		c.leases = append(c.leases, l)
+		c.persist()
+	}
+	return true
 }
 
 type renewRequest struct {
@@ -131,10 +154,17 @@ type renewRequest struct {
 // errNoLease is that a server answered, unsigned, that it knows no such lease.
 var errNoLease = errors.New("the server does not know the lease")
 
+// errReleased is that nothing is asked for a lease any more.
+var errReleased = errors.New("the lease was released")
+
 // renewal asks for another while. With show it presents the signed lease: a server that
 // was restored from before it was granted, or renewed, takes it back.
 func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, err error) {
 	c.mu.Lock()
+	if l.released {
+		c.mu.Unlock()
+		return grant{}, errReleased
+	}
 	if l.nonce == "" {
 		// By the nonce the server tells a repeated question from a copy of this lease, so it
 		// is kept until the answer is there.
@@ -169,6 +199,10 @@ func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, e
 // after an outage that outlasted it. The lease that is held counts by its dates meanwhile.
 func (c *Client) reacquire(ctx context.Context, l *Lease) (grant, error) {
 	c.mu.Lock()
+	if l.released {
+		c.mu.Unlock()
+		return grant{}, errReleased
+	}
 	l.request = rand.Text()
 	request := l.acquire(rand.Text())
 	c.mu.Unlock()
