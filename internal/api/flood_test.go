@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store/storetest"
 )
@@ -43,16 +44,18 @@ func (d *desk) validateAs(ctx context.Context, client *http.Client, key string) 
 }
 
 // TestGuessingAtKeysHurtsNobodyElse sends a thousand bad keys from one address
-// while others work, from other addresses and from the same one.
+// while others work, from other addresses and from the same one. A guess may be
+// looked up every quarter of an hour, so that it does not matter how long they take.
 func TestGuessingAtKeysHurtsNobodyElse(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeskWithin(t, storetest.SQLite(t), everyModel, api.Limits{BadPerAddress: 0.001})
 	same, other, fresh := d.from("127.0.0.9"), d.from("127.0.0.1"), d.from("127.0.0.2")
 	if status, _, err := d.validateAs(t.Context(), same, d.key); status != http.StatusOK {
 		t.Fatalf("%d, %v", status, err)
 	}
 	var refused, throttled atomic.Int64
 	var guessing sync.WaitGroup
-	for worker := range 4 {
+	const workers = 4
+	for worker := range workers {
 		guessing.Go(func() {
 			for i := range 250 {
 				status, header, err := d.validateAs(t.Context(), same, badKey(worker, i))
@@ -75,8 +78,9 @@ func TestGuessingAtKeysHurtsNobodyElse(t *testing.T) {
 		}
 	}
 	guessing.Wait()
-	if refused.Load()+throttled.Load() != 1000 || throttled.Load() < 500 {
-		t.Errorf("%d refused, %d throttled", refused.Load(), throttled.Load())
+	// Those that are looked up at the same time find the same guess left.
+	if n := refused.Load(); n == 0 || n > 2*workers || n+throttled.Load() != 1000 {
+		t.Errorf("%d refused, %d throttled", n, throttled.Load())
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"testing"
+	"time"
 
 	"copyhold.dev/internal/authority"
 )
@@ -33,6 +35,25 @@ func (d *desk) listen(ctx context.Context) <-chan string {
 		}
 	}()
 	return heard
+}
+
+// next returns the next event but pings, which come every 20 seconds.
+func next(t *testing.T, heard <-chan string) string {
+	t.Helper()
+	limit := time.After(time.Minute)
+	for {
+		select {
+		case e, open := <-heard:
+			if !open {
+				t.Fatal("the stream has ended")
+			}
+			if e != "ping" {
+				return e
+			}
+		case <-limit:
+			t.Fatal("nothing was heard for a minute")
+		}
+	}
 }
 
 // sameDatabase returns what another server on the same database is made of.

@@ -310,7 +310,7 @@ func (c counter) listed(t *testing.T, id string) authority.HeldLease {
 // waits returns when somebody is in the queue of a pool.
 func (c counter) waits(t *testing.T, pool string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() bool {
+	eventually(t, patience, func() bool {
 		status, err := c.Status(t.Context(), c.owner)
 		must(t, err)
 		for _, p := range status.Pools {
@@ -322,16 +322,15 @@ func (c counter) waits(t *testing.T, pool string) {
 	})
 }
 
-// allows waits for a feature, for what a vendor changes reaches programs within
-// ten seconds.
+// allows waits for a feature, for what a vendor changes reaches programs some seconds later.
 func (c counter) allows(t *testing.T, feature string) {
 	t.Helper()
-	eventually(t, 10*time.Second, func() bool { return c.feature(t, feature).Outcome == license.Allowed })
+	eventually(t, patience, func() bool { return c.feature(t, feature).Outcome == license.Allowed })
 }
 
 func (c counter) denies(t *testing.T, feature string, codes ...string) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() bool {
+	eventually(t, patience, func() bool {
 		d := c.feature(t, feature)
 		return d.Outcome == license.Denied && slices.Contains(codes, d.Code)
 	})

@@ -3,7 +3,6 @@ package cli
 import (
 	"encoding/json"
 	"net/http"
-	"strings"
 	"testing"
 
 	"copyhold.dev/internal/signing"
@@ -49,7 +48,6 @@ func (s *shop) retire(t *testing.T) {
 func TestSDKFollowsNewRootSets(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.apply(t, strings.Replace(everyModel, "refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s", "refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d", 1), "all")
 	old, err := s.ExportRoot(t.Context(), s.owner)
 	must(t, err)
 	before, err := s.ExportLicense(t.Context(), s.owner, s.license)

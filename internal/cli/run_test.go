@@ -19,8 +19,9 @@ import (
 	"time"
 )
 
-// back is how soon a seat has to be back after the end of its command.
-const back = 2 * time.Second
+// back is less than a lease here lasts without a renewal: a seat that is free by then was
+// given back.
+const back = time.Minute
 
 // A bench is a server with the demo's licenses, and one of them in use.
 type bench struct {
@@ -302,7 +303,7 @@ func TestASeatIsBackOnceTheServerIs(t *testing.T) {
 		t.Errorf("exit status %d: %s", got, r.errs)
 	}
 	b.again()
-	b.within(12*time.Second, 0)
+	b.within(back, 0)
 }
 
 func TestUnavailableIsNeverADenial(t *testing.T) {

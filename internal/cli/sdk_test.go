@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -9,6 +8,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// everyModel has all the models in one license, short enough to walk the ladder.
+// everyModel has all the models in one license.
 const everyModel = `
 product: lathe
 plan: studio
@@ -37,14 +38,20 @@ pools:
   seats:    {holder: user, capacity: 2, lease: 15m, grace: 1h, borrow: 30d, full: deny}
   line:     {holder: user, capacity: 1, lease: 15m, grace: 1h, full: queue}
   spare:    {holder: user, capacity: 1, lease: 15m, grace: 1h, full: fallback}
-  cores:    {holder: workload, capacity: 8, lease: 2s, grace: 2s, full: deny}
+  cores:    {holder: workload, capacity: 8, lease: 15m, grace: 1h, full: deny}
   machines: {holder: machine, capacity: 2, lease: none, match: {need: 2, of: 3}, full: deny}
   users:    {holder: user, capacity: 2, lease: none, full: deny}
 meters:
   calls: {unit: call, quota: 3, per: month, hard: 100%, full: deny}
   hours: {unit: hour, scale: 2, quota: 40, per: month, full: deny}
-documents: {refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s}
+documents: {refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d}
 `
+
+// briefly is everyModel with documents that are short enough to walk the ladder.
+var briefly = strings.Replace(everyModel, "refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d", "refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s", 1)
+
+// patience is how long a test waits for what has to happen. How soon it does is no test.
+const patience = time.Minute
 
 // A shop is a real server with a license of everyModel, for programs with the SDK.
 type shop struct {
@@ -58,6 +65,7 @@ type shop struct {
 	address string
 	handler http.Handler
 	server  atomic.Pointer[http.Server]
+	asked   atomic.Int64 // validations that were answered
 }
 
 func newShop(t *testing.T) *shop {
@@ -115,13 +123,29 @@ func (s *shop) up(t *testing.T) {
 	listener, err := net.Listen("tcp", s.address)
 	must(t, err)
 	s.address = listener.Addr().String()
-	server := &http.Server{Handler: s.handler, ReadHeaderTimeout: time.Second}
+	handler := s.handler
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		if r.URL.Path == "/v1/validate" {
+			s.asked.Add(1)
+		}
+	})}
 	s.server.Store(server)
 	go func() { _ = server.Serve(listener) }()
 }
 
 // down ends the server and all its connections at once.
 func (s *shop) down() { _ = s.server.Load().Close() }
+
+// hurry gives the license's one program, which runs, documents that end soon. The first
+// answer may have been on its way, the second is with them, and the third question is not
+// asked before that was read.
+func (s *shop) hurry(t *testing.T) {
+	t.Helper()
+	s.apply(t, briefly, "all")
+	before := s.asked.Load()
+	eventually(t, patience, func() bool { return s.asked.Load() >= before+3 })
+}
 
 // program starts a program with the SDK; change may be nil.
 func (s *shop) program(t *testing.T, o copyhold.Options, change func(copyhold.Change)) *copyhold.Client {
@@ -233,18 +257,61 @@ func (s *shop) acquire(t *testing.T, c *copyhold.Client, pool string, o copyhold
 }
 
 // until waits for a change to a state.
-func until(t *testing.T, changes <-chan copyhold.Change, want license.State, within time.Duration) copyhold.Change {
+func until(t *testing.T, changes <-chan copyhold.Change, want license.State) copyhold.Change {
 	t.Helper()
-	timeout := time.After(within)
+	for {
+		if c := next(t, changes); c.To.State == want {
+			return c
+		}
+	}
+}
+
+// next returns the next change of the license.
+func next(t *testing.T, changes <-chan copyhold.Change) copyhold.Change {
+	t.Helper()
+	timeout := time.After(patience)
 	for {
 		select {
 		case c := <-changes:
-			if c.Lease == nil && c.To.State == want {
+			if c.Lease == nil {
 				return c
 			}
 		case <-timeout:
-			t.Fatalf("not %s within %v", want, within)
+			t.Fatalf("nothing changed within %v", patience)
 		}
+	}
+}
+
+// rungs are the states from best to worst.
+var rungs = []license.State{license.StateValid, license.StateStale, license.StateGrace, license.StateDegraded, license.StateDenied}
+
+// worse reports whether a state comes below another on the ladder.
+func worse(s, than license.State) bool { return slices.Index(rungs, s) > slices.Index(rungs, than) }
+
+// descend follows a program down to denied. From one answer of the server to the next no
+// rung comes twice or before its date, and the feature export is what the rung says. A
+// program that was held up for longer than a rung lasts passes over it.
+func descend(t *testing.T, c *copyhold.Client, changes <-chan copyhold.Change, on func(copyhold.Change)) {
+	t.Helper()
+	for at := license.StateNone; at != license.StateDenied; {
+		ch := next(t, changes)
+		was := at
+		if at = ch.To.State; at == license.StateValid {
+			continue
+		}
+		if !worse(at, was) {
+			t.Fatalf("%s after %s", at, was)
+		}
+		if early := time.Until(time.Unix(ch.From.NextAt, 0)); early > 0 {
+			t.Errorf("%s came %v before its date", at, early)
+		}
+		if d := c.Check("export"); (d.Outcome == license.Allowed) != d.State.Full() {
+			t.Errorf("%s: export is %+v", at, d)
+		}
+		on(ch)
+	}
+	if c.State() != license.StateDenied || c.Enabled("export") {
+		t.Errorf("denied:\n%s", c.Why())
 	}
 }
 
@@ -255,43 +322,33 @@ func TestSDKWalksTheLadderAndRecovers(t *testing.T) {
 	s := newShop(t)
 	changes := make(chan copyhold.Change, 100)
 	c := s.program(t, copyhold.Options{}, func(ch copyhold.Change) { changes <- ch })
-	until(t, changes, license.StateValid, 5*time.Second)
+	s.hurry(t)
 	s.down()
-	for _, want := range []license.State{license.StateStale, license.StateGrace, license.StateDegraded, license.StateDenied} {
-		ch := until(t, changes, want, 8*time.Second)
-		if got := c.Enabled("export"); got != want.Full() {
-			t.Errorf("%s: export %v", want, got)
-		}
-		if off := time.Now().Unix() - ch.From.NextAt; off < 0 || off > 2 {
-			t.Errorf("%s came %d s after the date in the document", want, off)
-		}
-	}
+	descend(t, c, changes, func(copyhold.Change) {})
 	s.up(t)
-	until(t, changes, license.StateValid, 15*time.Second)
+	until(t, changes, license.StateValid)
 }
 
-// What the vendor changes reaches a connected program within ten seconds.
+// What the vendor changes reaches a connected program, long before it asks by itself.
 func TestSDKHearsOfChanges(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	s.apply(t, string(bytes.Replace([]byte(everyModel), []byte("refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s"),
-		[]byte("refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d"), 1)), "all")
 	changes := make(chan copyhold.Change, 100)
 	c := s.program(t, copyhold.Options{}, func(ch copyhold.Change) { changes <- ch })
-	until(t, changes, license.StateValid, 5*time.Second)
+	until(t, changes, license.StateValid)
 	for range 2 {
 		_, err := s.SuspendLicense(t.Context(), s.owner, s.license, "unpaid")
 		must(t, err)
-		if ch := until(t, changes, license.StateDenied, 10*time.Second); ch.To.Code != license.CodeSuspended {
+		if ch := until(t, changes, license.StateDenied); ch.To.Code != license.CodeSuspended {
 			t.Errorf("%+v", ch.To)
 		}
 		_, err = s.ReinstateLicense(t.Context(), s.owner, s.license, "paid")
 		must(t, err)
-		until(t, changes, license.StateValid, 10*time.Second)
+		until(t, changes, license.StateValid)
 	}
 	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, authority.RevokeRequest{Reason: "fraud"})
 	must(t, err)
-	until(t, changes, license.StateDenied, 10*time.Second)
+	until(t, changes, license.StateDenied)
 	if c.Enabled("export") {
 		t.Error("a revoked license grants")
 	}

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
@@ -15,7 +14,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// sealedPlans are one with the feature, one without, and one whose documents end soon.
+// sealedPlans are one with the feature, one without, and one whose documents will end soon.
 const sealedPlans = `
 product: lathe
 plan: studio
@@ -30,6 +29,16 @@ term: {length: 1y}
 features: {view: true}
 documents: {refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d}
 ---
+product: lathe
+plan: brief
+term: {length: 1y}
+features: {export: true, view: true}
+fallback: {view: true}
+documents: {refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d}
+`
+
+// soonDegraded is the last of them from when its program has opened what is sealed.
+const soonDegraded = `
 product: lathe
 plan: brief
 term: {length: 1y}
@@ -179,8 +188,10 @@ func (s *sealer) degraded(t *testing.T) {
 	changes := make(chan copyhold.Change, 100)
 	c := s.of(t, "brief", changes)
 	s.opens(t, c)
+	s.apply(t, soonDegraded, "all")
+	eventually(t, patience, func() bool { doc := c.License(); return doc.Expires-doc.IssuedAt < 60 })
 	s.down()
-	until(t, changes, license.StateDegraded, 20*time.Second)
+	until(t, changes, license.StateDegraded)
 	if _, err := c.Unseal("export", s.sealed); !copyhold.IsDenied(err) || !c.Enabled("view") {
 		t.Errorf("%v\n%s", err, c.Why())
 	}

@@ -22,7 +22,7 @@ documents: {life: 7d, refresh: 1d, stale: 2d, grace: 14d, fallback: 6s}
 
 // TestASubscriptionRunsOutGracefully: the term ends, the renewal grace of the
 // plan goes by with every feature, then the fallback; an unpaid license is not
-// renewed; a renewal reaches the connected program within ten seconds.
+// renewed; a renewal reaches the connected program.
 func TestASubscriptionRunsOutGracefully(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -36,37 +36,28 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 	})
 	must(t, err)
 	defer c.Close()
-	until(t, changes, license.StateValid, 5*time.Second)
-	for _, step := range []struct {
-		state  license.State
-		at     time.Time
-		layers int64
-	}{
-		{license.StateGrace, ends, 50},
-		{license.StateDegraded, ends.Add(4 * time.Second), 5},
-		{license.StateDenied, ends.Add(10 * time.Second), 0},
-	} {
-		ch := until(t, changes, step.state, 10*time.Second)
-		if ch.Cause != license.CauseTerm {
-			t.Errorf("%s because of %s", step.state, ch.Cause)
+	layers := map[license.State]int64{license.StateValid: 50, license.StateGrace: 50, license.StateDegraded: 5, license.StateDenied: 0}
+	graceEnds := ends.Add(4 * time.Second)
+	dates := map[license.State]time.Time{license.StateGrace: ends, license.StateDegraded: graceEnds, license.StateDenied: ends.Add(10 * time.Second)}
+	descend(t, c, changes, func(ch copyhold.Change) {
+		if early := time.Until(dates[ch.To.State]); ch.Cause != license.CauseTerm || early > 0 {
+			t.Errorf("%s because of %s, %v before its date", ch.To.State, ch.Cause, early)
 		}
-		if late := time.Since(step.at); late < 0 || late > 3*time.Second {
-			t.Errorf("%s came %v after its date", step.state, late)
+		if before, got, after := c.State(), c.Feature("max_layers").Int(), c.State(); before == after && got != layers[after] {
+			t.Errorf("%s: %d layers", after, got)
 		}
-		if got := c.Feature("max_layers").Int(); got != step.layers || c.Enabled("export") != step.state.Full() {
-			t.Errorf("%s: %d layers, export %v", step.state, got, c.Enabled("export"))
-		}
+		asked := time.Now()
 		said := bareHTTP{"http://" + s.address, issued.Key.Text}.feature(t, "export")
-		if (said.Outcome == license.Allowed) != step.state.Full() {
-			t.Errorf("%s: the server says %+v", step.state, said)
+		if allowed := said.Outcome == license.Allowed; allowed && !asked.Before(graceEnds) || !allowed && time.Now().Before(graceEnds) {
+			t.Errorf("%s: the server says %+v", ch.To.State, said)
 		}
-	}
+	})
 	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{}); licensing.CodeOf(err) != licensing.Conflict {
 		t.Errorf("renewing what is not paid: %v", err)
 	}
 	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{Paid: true})
 	must(t, err)
-	until(t, changes, license.StateValid, 10*time.Second)
+	until(t, changes, license.StateValid)
 	if !c.Enabled("export") {
 		t.Errorf("renewed:\n%s", c.Why())
 	}
