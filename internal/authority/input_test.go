@@ -176,7 +176,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 		first := d.acquire(t, ask("queue", 1))
 		q := ask("queue", 2)
 		q.Wait = 60
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		got := make(chan Granted, 2)
 		for range 2 {

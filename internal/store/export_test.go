@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// ReadingOff is how far the clock's last reading may be off.
+const ReadingOff = readingOff
+
 // Growing returns the statements over tables that grow, for three numbers of rows.
 func Growing() map[string][]string {
 	texts := map[string][]string{}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -80,13 +81,16 @@ func kill(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	var pid int
-	err = conn.QueryRowContext(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'copyhold' LIMIT 1").Scan(&pid)
-	if err == nil {
-		err = syscall.Kill(pid, syscall.SIGKILL)
-	}
-	if err != nil {
-		t.Fatal(err)
+	for killed := false; !killed; { // unless it ended meanwhile
+		var pid int
+		err = conn.QueryRowContext(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'copyhold' LIMIT 1").Scan(&pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Fatal(err)
+		}
+		killed = err == nil
 	}
 }
 

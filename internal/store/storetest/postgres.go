@@ -92,7 +92,7 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	if c.admin, err = sql.Open("pgx", c.url("postgres")); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // one that is late fails every test on it
 	defer cancel()
 	for c.admin.PingContext(ctx) != nil {
 		select {
