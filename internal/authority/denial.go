@@ -169,12 +169,15 @@ func (b *batch) freeing(p *pool, d *license.Decision, sees bool) error {
 	return nil
 }
 
-// holding returns the leases that are named where a pool is full.
+// holding returns the leases that are named where a pool is full: those that are
+// reclaimed first, and where leases have no end also those without.
 func holding(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool) ([]*licensing.Lease, error) {
-	if rule.Endless() {
-		return tx.EndlessLeases(ctx, k, shownHolders)
+	held, err := tx.NextFree(ctx, k, shownHolders)
+	if err != nil || !rule.Endless() || len(held) == shownHolders {
+		return held, err
 	}
-	return tx.NextFree(ctx, k, shownHolders)
+	endless, err := tx.EndlessLeases(ctx, k, shownHolders-len(held))
+	return append(held, endless...), err
 }
 
 // holdings returns who holds the units of leases that are reclaimed first, and

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"time"
@@ -40,6 +41,9 @@ copyhold config.`,
 				return err
 			}
 			c.collectLess()
+			if loaded.Postgres() {
+				c.runMore()
+			}
 			stop, err := profileTo(profile)
 			if err != nil {
 				return err
@@ -87,6 +91,17 @@ const gcPercent = 400
 func (c *cli) collectLess() {
 	if c.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+}
+
+// runMore lets more goroutines run at once than there are processors, unless the
+// environment sets GOMAXPROCS. What the database answers is the next thing that
+// everybody waits for, and Go looks for it only when a thread has nothing else to
+// run: with as many threads as processors it lies there until the requests at hand
+// are served, while the database has nothing to do.
+func (c *cli) runMore() {
+	if c.getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
 }
 

@@ -23,7 +23,7 @@ var (
 		WHERE lease.env = v.column1 AND lease.id = v.column2`)
 	// What is compared with zero is of the list: a condition on the lease alone
 	// would let an engine walk all live leases instead of finding each by its key.
-	endLeases = newMany(`UPDATE lease SET ended_at = v.column5, ended_by = v.column6, due = v.column7 FROM (VALUES `, 7, "tttiiti", `) v
+	endLeases = newFixed(2, `UPDATE lease SET ended_at = $1, ended_by = '`+string(licensing.EndReleased)+`', due = $2 FROM (VALUES `, 4, "ttti", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND lease.ended_at = 0 * v.column4
 		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
@@ -131,10 +131,10 @@ type Released struct {
 // AskRelease ends the leases that are live in the generation named, and adds
 // those to ended: it reads and writes in one statement, at the latest with Flush.
 func (tx *Tx) AskRelease(ctx context.Context, releases []Release, now, forget time.Time, ended *[]Released) error {
-	args := make([]any, 0, 7*len(releases))
-	var at, by, due any = micros(now), string(licensing.EndReleased), micros(forget)
+	args := make([]any, 0, 2+4*len(releases))
+	args = append(args, micros(now), micros(forget))
 	for _, r := range releases {
-		args = append(args, string(r.Env), string(r.Lease), string(r.License), r.Generation, at, by, due)
+		args = append(args, string(r.Env), string(r.Lease), string(r.License), r.Generation)
 	}
 	return tx.askMany(ctx, &endLeases, args, func(rows Row) error {
 		var r Released
@@ -249,12 +249,12 @@ func (tx *Tx) NextDue(ctx context.Context, k PoolKey) (time.Time, error) {
 	return instant(due), err
 }
 
-// EndlessLeases returns live leases of a pool whose leases have no end, by
-// holder, at most limit.
+// EndlessLeases returns the live leases of a pool that have no end, in the order
+// they were granted, at most limit.
 func (tx *Tx) EndlessLeases(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
-		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.ended_at = 0
-		ORDER BY l.holder, l.instance LIMIT $4`, k.Env, k.License, k.Name, limit)
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due = 0 AND l.ended_at = 0
+		ORDER BY l.id LIMIT $4`, k.Env, k.License, k.Name, limit)
 }
 
 // NextFree returns the live leases of a pool that are reclaimed first, at most limit.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,7 @@ const (
 // head and a tail, made once for each size. So there are few texts to keep
 // prepared, and two statements do for any number of rows up to maxChunk.
 type many struct {
+	fixed   int // arguments before those of the rows
 	columns int
 	texts   [sizes]string
 	locking [sizes]string // where rows are locked, on an engine that locks rows
@@ -48,9 +50,15 @@ func sizeFor(rows int) int {
 // (t TEXT, i BIGINT), which PostgreSQL needs where the list is no INSERT's; the
 // empty string is a list whose types follow from the table.
 func newMany(head string, columns int, casts, tail string) many {
-	m := many{columns: columns}
+	return newFixed(0, head, columns, casts, tail)
+}
+
+// newFixed makes the texts where the head has so many arguments, the same for
+// all rows.
+func newFixed(fixed int, head string, columns int, casts, tail string) many {
+	m := many{fixed: fixed, columns: columns}
 	for i := range m.texts {
-		m.texts[i] = head + values(rowsOf(i), columns, casts) + tail
+		m.texts[i] = head + values(fixed, rowsOf(i), columns, casts) + tail
 	}
 	return m
 }
@@ -64,9 +72,8 @@ func newLocking(head string, columns int, casts, tail, lock string) many {
 	return m
 }
 
-func values(rows, columns int, casts string) string {
+func values(n, rows, columns int, casts string) string {
 	var b strings.Builder
-	n := 0
 	for r := range rows {
 		if r > 0 {
 			b.WriteByte(',')
@@ -96,14 +103,22 @@ func btoi(b bool) int {
 
 // chunks calls fn with each text and its span of args, until fn fails.
 func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
-	for len(args) > 0 {
+	fixed, args := args[:m.fixed], args[m.fixed:]
+	for first := true; len(args) > 0; first = false {
 		i := sizeFor(len(args) / m.columns)
 		n := m.columns * rowsOf(i)
 		text := m.texts[i]
 		if locks && m.locking[i] != "" {
 			text = m.locking[i]
 		}
-		if err := fn(text, args[:n]); err != nil {
+		chunk := args[:n]
+		switch {
+		case m.fixed > 0 && first:
+			chunk = fixed[:m.fixed+n] // they lie one after the other
+		case m.fixed > 0:
+			chunk = append(slices.Clone(fixed), chunk...)
+		}
+		if err := fn(text, chunk); err != nil {
 			return err
 		}
 		args = args[n:]

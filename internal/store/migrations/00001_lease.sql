@@ -1,5 +1,6 @@
 -- +goose Up
--- Every key begins with the environment. Times are microseconds of Unix time,
+-- Every primary key begins with the environment; an index that each lease is in
+-- begins with what tells leases apart, which is compared first. Times are microseconds of Unix time,
 -- 0 for none. One text serves both engines.
 
 CREATE TABLE clock (
@@ -48,8 +49,10 @@ CREATE TABLE lease (
     asker       TEXT   NOT NULL, -- who and what asked, as JSON
     PRIMARY KEY (env, id)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX lease_holder ON lease (env, license, pool, holder, instance) WHERE ended_at = 0;
+CREATE UNIQUE INDEX lease_holder ON lease (holder, pool, license, env, instance) WHERE ended_at = 0;
 CREATE INDEX lease_due ON lease (env, license, pool, due) WHERE due > 0;
+CREATE INDEX lease_endless ON lease (env, license, pool, id) WHERE due = 0 AND ended_at = 0;
+CREATE INDEX lease_shared ON lease (env, license, pool) WHERE charge = 0;
 CREATE INDEX lease_forced ON lease (env, license, pool, holder) WHERE ended_by = 'forced';
 
 -- The components of machines that hold, for matching n of m.

@@ -82,7 +82,9 @@ func engine() store.Engine {
 		ForUpdate: " FOR UPDATE",
 		Tables: "SELECT CAST(relname AS TEXT) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace" +
 			" AND relname NOT LIKE 'goose%' ORDER BY oid",
-		DDL:        strings.NewReplacer(" WITHOUT ROWID", "", " BLOB", " BYTEA").Replace,
+		// Texts are keys: compared byte by byte they are in one order on both engines,
+		// and in a fraction of the time that a language's rules take.
+		DDL:        strings.NewReplacer(" WITHOUT ROWID", "", " BLOB", " BYTEA", " TEXT", ` TEXT COLLATE "C"`).Replace,
 		Clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 		Retry:      func(err error) bool { return in(state(err), "40001", "40P01", "55P03") },
 		Unique:     func(err error) bool { return state(err) == "23505" },
