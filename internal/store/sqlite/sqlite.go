@@ -29,10 +29,7 @@ const (
 	// commit would move it into the database by itself. The maintenance task
 	// does it before, off the path of requests.
 	checkpointPages = 8 << 10
-	// pageSize, in bytes, is that of files made here. A commit writes each page
-	// that it touched, and a row of the log is several of SQLite's default.
-	pageSize      = 8 << 10
-	maintainEvery = time.Second
+	maintainEvery   = time.Second
 )
 
 // Open opens the database file at path, made when missing, and brings its
@@ -96,7 +93,6 @@ func dsn(path string) string {
 	q := url.Values{}
 	for _, p := range []string{
 		"busy_timeout(5000)",
-		fmt.Sprintf("page_size(%d)", pageSize),
 		"journal_mode(WAL)",
 		"synchronous(FULL)",
 		"temp_store(MEMORY)",
