@@ -77,7 +77,7 @@ func TestTheReportWalksTheLadderAndRecovers(t *testing.T) {
 		}
 	}
 	expectLine(t, out, "export false$")
-	s.up(t)
+	s.up()
 	expectLine(t, states, "license valid")
 	expectLine(t, out, "export true$")
 }
@@ -138,7 +138,7 @@ func TestTheGatewayWalksTheLadderAndRecovers(t *testing.T) {
 	s.hurry(t)
 	s.down()
 	reach(license.StateDenied)
-	s.up(t)
+	s.up()
 	reach(license.StateValid)
 }
 

@@ -34,7 +34,7 @@ func (s *shop) restore(t *testing.T, archive []byte) {
 	must(t, s.Start(t.Context()))
 	s.handler, err = api.New(api.Config{Authority: s.Authority, Metrics: instruments, Log: log, Now: time.Now, Version: "test"})
 	must(t, err)
-	s.up(t)
+	s.up()
 }
 
 // TestASeatSurvivesARestore restores a backup that is older than the seat: the

@@ -71,7 +71,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 		t.Errorf("it does not remember root set 3:\n%s", c.Why())
 	}
 	must(t, c.Close())
-	s.up(t)
+	s.up()
 
 	trusts := func(what string) *copyhold.Client {
 		c := s.program(t, copyhold.Options{}, nil)
@@ -129,7 +129,7 @@ func TestSDKRefusesARootSetOfOneSide(t *testing.T) {
 		lies.HandleFunc("GET /v1/rootset", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(sets) })
 		s.down()
 		s.handler = lies
-		s.up(t)
+		s.up()
 		client := s.program(t, copyhold.Options{}, nil)
 		if client.State() == license.StateValid {
 			t.Errorf("signed by the %s alone, and believed:\n%s", name, client.Why())

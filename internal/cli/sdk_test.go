@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,7 +64,9 @@ type shop struct {
 	root    []byte
 	sealing *signing.SealingKey
 	address string
+	door    net.Listener // for as long as the test runs: an address that is given up may be somebody else's soon
 	handler http.Handler
+	room    atomic.Pointer[room]
 	server  atomic.Pointer[http.Server]
 	asked   atomic.Int64 // validations that were answered
 }
@@ -98,8 +101,12 @@ func newShop(t *testing.T) *shop {
 	must(t, err)
 	s.handler, err = api.New(api.Config{Authority: s.Authority, Metrics: instruments, Log: log, Now: time.Now, Version: "test"})
 	must(t, err)
-	s.address = "127.0.0.1:0"
-	s.up(t)
+	s.door, err = net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = s.door.Close() })
+	s.address = s.door.Addr().String()
+	s.up()
+	go s.admit()
 	t.Cleanup(s.down)
 	return s
 }
@@ -117,20 +124,56 @@ func (s *shop) apply(t *testing.T, plan, licenses string) {
 	must(t, err)
 }
 
+// A room is what a server accepts connections from until it is closed.
+type room struct {
+	net.Listener // of the door
+	conns        chan net.Conn
+	closed       chan struct{}
+	once         sync.Once
+}
+
+func (r *room) Accept() (net.Conn, error) {
+	select {
+	case c := <-r.conns:
+		return c, nil
+	case <-r.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (r *room) Close() error {
+	r.once.Do(func() { close(r.closed) })
+	return nil
+}
+
+// admit shows who comes in to the server that is up, and out again if none is.
+func (s *shop) admit() {
+	for {
+		c, err := s.door.Accept()
+		if err != nil {
+			return
+		}
+		r := s.room.Load()
+		select {
+		case r.conns <- c:
+		case <-r.closed:
+			_ = c.Close()
+		}
+	}
+}
+
 // up serves, on the address it had before.
-func (s *shop) up(t *testing.T) {
-	t.Helper()
-	listener, err := net.Listen("tcp", s.address)
-	must(t, err)
-	s.address = listener.Addr().String()
+func (s *shop) up() {
+	listener := &room{Listener: s.door, conns: make(chan net.Conn), closed: make(chan struct{})}
 	handler := s.handler
-	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := &http.Server{ReadHeaderTimeout: patience, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(w, r)
 		if r.URL.Path == "/v1/validate" {
 			s.asked.Add(1)
 		}
 	})}
 	s.server.Store(server)
+	s.room.Store(listener)
 	go func() { _ = server.Serve(listener) }()
 }
 
@@ -325,7 +368,7 @@ func TestSDKWalksTheLadderAndRecovers(t *testing.T) {
 	s.hurry(t)
 	s.down()
 	descend(t, c, changes, func(copyhold.Change) {})
-	s.up(t)
+	s.up()
 	until(t, changes, license.StateValid)
 }
 
