@@ -16,8 +16,10 @@ import (
 const (
 	// maxTries bounds how often a transaction is tried that others made fail.
 	maxTries = 10
-	// commitLimit is the longest that a COMMIT may take, waiting for replicas included.
-	commitLimit = 30 * time.Second
+	// commitLimit is the longest that a COMMIT may take, waiting for replicas
+	// included. Who came during another's wait has two: then 30 s, after which
+	// a caller's connection ends, are not over yet.
+	commitLimit = 12 * time.Second
 )
 
 // A DB is a database with its engine. It is safe for concurrent use.
@@ -37,11 +39,12 @@ type DB struct {
 	mark    mark
 	reading atomic.Pointer[reading] // of the database's clock, the last one
 
-	fatal     chan struct{}
-	fatalOnce sync.Once
-	fatalErr  atomic.Pointer[error]
-	stop      context.CancelFunc
-	tasks     sync.WaitGroup
+	commitLimit time.Duration
+	fatal       chan struct{}
+	fatalOnce   sync.Once
+	fatalErr    atomic.Pointer[error]
+	stop        context.CancelFunc
+	tasks       sync.WaitGroup
 }
 
 // Open takes over a connected database and brings its tables up to date.
@@ -53,6 +56,8 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 		writers: newPool(engine.Writers),
 		readers: newPool(engine.Readers),
 		fatal:   make(chan struct{}),
+
+		commitLimit: commitLimit,
 	}
 	db.settler.once = db.settleOnce
 	if err := db.migrate(ctx); err != nil {
@@ -182,6 +187,9 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	if err != nil && undone {
 		tx.queue = nil
 		broken = s.run(context.WithoutCancel(ctx), &Statement{Text: "ROLLBACK"}) != nil
+		if broken && db.Shared() && ctx.Err() == nil && licensing.CodeOf(err) == licensing.Internal {
+			err = licensing.Errorf(licensing.Unavailable, "the connection to the database was lost, and nothing was done: %w", err)
+		}
 		return db.failed(err)
 	}
 	return err
@@ -213,7 +221,7 @@ func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	db := tx.db
 	if db.Shared() { // otherwise there is nobody to wait for
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, commitLimit)
+		ctx, cancel = context.WithTimeout(ctx, db.commitLimit)
 		defer cancel()
 	}
 	open, err = tx.end(ctx, "COMMIT")
@@ -225,8 +233,17 @@ func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	case db.engine.Definite(err):
 		return false, err
 	default:
-		return false, db.failed(licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err))
+		return false, db.failed(unknown(err, db.commitLimit))
 	}
+}
+
+// unknown says what is to be done about a COMMIT that failed with err, and what
+// an operator looks at.
+func unknown(err error, limit time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return licensing.Errorf(licensing.OutcomeUnknown, "the commit was not confirmed within %v, as when a synchronous standby is away; ask again with the same id: %w", limit, err)
+	}
+	return licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err)
 }
 
 // replicated says that what a session just committed stands here alone.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ReadingOff is how far the clock's last reading may be off.
@@ -42,6 +43,9 @@ func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, er
 	}
 	return lines, nil
 }
+
+// SetCommitLimit bounds how long a COMMIT may take.
+func (db *DB) SetCommitLimit(d time.Duration) { db.commitLimit = d }
 
 // SetClock has the database's clock read by another query.
 func (db *DB) SetClock(query string) { db.engine.Clock = query }

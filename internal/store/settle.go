@@ -55,7 +55,7 @@ func (s *settler) run() {
 // settleOnce waits until all that is committed is on the disk, here and where
 // commits are replicated to.
 func (db *DB) settleOnce() (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), commitLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), db.commitLimit)
 	defer cancel()
 	s, err := db.take(ctx, db.writers)
 	if err == nil {
@@ -65,7 +65,7 @@ func (db *DB) settleOnce() (err error) {
 		db.writers.give(s, err != nil)
 	}
 	if err != nil && licensing.CodeOf(err) != licensing.OutcomeUnknown {
-		err = licensing.Errorf(licensing.OutcomeUnknown, "the commit may be lost; ask again with the same id: %w", err)
+		err = unknown(err, db.commitLimit)
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // to find a process of the server
 
@@ -108,6 +110,114 @@ func stillThere(t *testing.T, db *store.DB, keys []store.LeaseKey) (n int) {
 		}
 		if t.Context().Err() != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestNothingIsConfirmedWithoutTheStandby takes the synchronous standby away:
+// what is committed meanwhile, and what is told of it again, is unknown until
+// the standby is back.
+func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
+	storetest.PostgresURL(t) // skips where there is to be none
+	url, stop, err := storetest.Server()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	db, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	k := store.LeaseKey{Env: "test", ID: "lse_a"}
+	tell := func(fn func(*store.Tx) error) error {
+		settle, err := db.UpdateEarly(t.Context(), fn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return settle()
+	}
+	insert := func(id licensing.LeaseID) func(*store.Tx) error {
+		return func(tx *store.Tx) error {
+			return tx.InsertLeases(t.Context(), []*licensing.Lease{{Env: k.Env, ID: id, License: "lic_a", Pool: "seats", Holder: string(id), Units: 1, Generation: 1}})
+		}
+	}
+	read := func(tx *store.Tx) error {
+		found, err := tx.Leases(t.Context(), []store.LeaseKey{k})
+		if err == nil && len(found) != 1 {
+			t.Error("what was committed early is not seen")
+		}
+		return err
+	}
+	synchronous(t, url, "away")
+	db.SetCommitLimit(300 * time.Millisecond)
+	for name, err := range map[string]error{
+		"an early commit": tell(insert(k.ID)), "one that only reads": tell(read), "a commit": db.Update(t.Context(), insert("lse_b")),
+	} {
+		if licensing.CodeOf(err) != licensing.OutcomeUnknown {
+			t.Errorf("%s without the standby: %v", name, err)
+		}
+	}
+	synchronous(t, url, "")
+	db.SetCommitLimit(time.Minute)
+	if err := tell(read); err != nil {
+		t.Errorf("once no standby is waited for: %v", err)
+	}
+}
+
+// synchronous sets whom commits wait for, and returns when that counts.
+func synchronous(t *testing.T, url, standbys string) {
+	t.Helper()
+	conn, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, text := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'", "SELECT pg_reload_conf()"} {
+		if _, err := conn.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for now := "?"; now != standbys; {
+		if err := conn.QueryRowContext(t.Context(), "SHOW synchronous_standby_names").Scan(&now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A connection that is lost within a transaction is no fault of ours: nothing
+// was done, and the same can be asked again.
+func TestALostConnectionIsUnavailable(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	db, err := postgres.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	conn, err := sql.Open("pgx", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for name, run := range map[string]func(context.Context, func(*store.Tx) error) error{"reading": db.View, "writing": db.Update} {
+		err := run(t.Context(), func(tx *store.Tx) error {
+			if _, err := tx.Leases(t.Context(), nil); err != nil {
+				return err
+			}
+			const others = " FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'copyhold'"
+			if _, err := conn.ExecContext(t.Context(), "SELECT pg_terminate_backend(pid)"+others); err != nil {
+				t.Fatal(err)
+			}
+			for left := 1; left > 0; {
+				if err := conn.QueryRowContext(t.Context(), "SELECT count(*)"+others).Scan(&left); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := tx.Leases(t.Context(), []store.LeaseKey{{Env: "test", ID: "lse_a"}})
+			return err
+		})
+		if licensing.CodeOf(err) != licensing.Unavailable {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
