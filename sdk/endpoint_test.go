@@ -3,6 +3,7 @@ package copyhold
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -187,4 +188,21 @@ func TestWrongOptionsAreTold(t *testing.T) {
 			t.Errorf("%s: a nil client does not answer", name)
 		}
 	}
+}
+
+func TestEachReasonIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, o := pair(t)
+		w.net.cut("one.test", true)
+		w.net.cut("two.test", true)
+		_, err := w.open(t, o).Acquire(t.Context(), "seats", AcquireOptions{})
+		if !IsUnavailable(err) {
+			t.Fatal(err)
+		}
+		for _, url := range []string{"http://one.test: ", "http://two.test: "} {
+			if n := strings.Count(err.Error(), url); n != 1 {
+				t.Errorf("%s is said %d times: %v", url, n, err)
+			}
+		}
+	})
 }

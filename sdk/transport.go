@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -271,7 +272,9 @@ type unreachable struct {
 }
 
 func (u *unreachable) add(e *endpoint, err error) {
-	u.reasons = append(u.reasons, e.url+": "+err.Error())
+	if reason := e.url + ": " + err.Error(); !slices.Contains(u.reasons, reason) {
+		u.reasons = append(u.reasons, reason)
+	}
 }
 
 func (u *unreachable) Error() string {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -23,7 +24,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(ctx, os.Args[1:], log); err != nil {
+	if err := run(ctx, os.Args[1:], log); err != nil && !errors.Is(err, flag.ErrHelp) {
 		log.Error("the gateway failed", "error", err)
 		os.Exit(1)
 	}
@@ -32,7 +33,7 @@ func main() {
 func run(ctx context.Context, args []string, log *slog.Logger) error {
 	flags := flag.NewFlagSet("gateway", flag.ContinueOnError)
 	listen := flags.String("listen", "127.0.0.1:7500", "address to answer on")
-	url := flags.String("url", "http://127.0.0.1:7400", "license server")
+	url := flags.String("url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or several with commas; COPYHOLD_URL when it is set")
 	key := flags.String("key", ".copyhold/keys/cloud.key", "file with the license key")
 	root := flags.String("root", ".copyhold/root-set.json", "root set of the vendor; a real program embeds it")
 	cache := flags.String("cache", "", "folder for what survives a restart; - for none")
@@ -44,7 +45,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 		return err
 	}
 	client, err := copyhold.Open(ctx, copyhold.Options{
-		Endpoints: []string{*url}, KeyFile: *key, Product: "lathe", RootSet: trusted, CacheDir: *cache, Logger: log,
+		Endpoints: strings.Split(*url, ","), KeyFile: *key, Product: "lathe", RootSet: trusted, CacheDir: *cache, Logger: log,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	copyhold "copyhold.dev/sdk"
@@ -55,7 +57,7 @@ type options struct {
 func (o *options) flags(warnings io.Writer) *flag.FlagSet {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	f.SetOutput(warnings)
-	f.StringVar(&o.url, "url", "http://127.0.0.1:7400", "license server")
+	f.StringVar(&o.url, "url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or several with commas; COPYHOLD_URL when it is set")
 	f.StringVar(&o.key, "key", ".copyhold/keys/studio.key", "file with the license key")
 	f.StringVar(&o.root, "root", ".copyhold/root-set.json", "root set of the vendor; a real program embeds it")
 	f.StringVar(&o.cache, "cache", "", "folder for what survives a restart; - for none")
@@ -71,7 +73,7 @@ func report(ctx context.Context, o options, out, warnings io.Writer) error {
 		return err
 	}
 	client, err := copyhold.Open(ctx, copyhold.Options{
-		Endpoints: []string{o.url}, KeyFile: o.key, Product: "lathe", RootSet: root, CacheDir: o.cache, User: o.user,
+		Endpoints: strings.Split(o.url, ","), KeyFile: o.key, Product: "lathe", RootSet: root, CacheDir: o.cache, User: o.user,
 		Version: "1.0.0",
 		OnChange: func(c copyhold.Change) {
 			of := "license"

@@ -32,7 +32,8 @@ func (s *shop) startExample(t *testing.T, name string, args ...string) (out, err
 	}
 	must(t, os.WriteFile(key, []byte(s.key), 0o600))
 	must(t, os.WriteFile(root, s.root, 0o600))
-	cmd := exec.Command(program, append([]string{"-url", "http://" + s.address, "-key", key, "-root", root, "-cache", filepath.Join(dir, "cache")}, args...)...)
+	cmd := exec.Command(program, append([]string{"-key", key, "-root", root, "-cache", filepath.Join(dir, "cache")}, args...)...)
+	cmd.Env = append(cmd.Environ(), "COPYHOLD_URL=http://"+s.address)
 	stdout, err := cmd.StdoutPipe()
 	must(t, err)
 	stderr, err := cmd.StderrPipe()

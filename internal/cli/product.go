@@ -53,6 +53,9 @@ func (c *cli) productCreateCommand() *cobra.Command {
 		},
 	}
 	productFlags(cmd)
+	for _, name := range []string{"team", "pager", "runbook"} {
+		required(cmd, name)
+	}
 	return cmd
 }
 
