@@ -37,7 +37,7 @@ func (c *cli) licenseCommand() *cobra.Command {
 		c.licenseChangeCommand(), c.licenseExtendCommand(), c.licenseRenewCommand(),
 		c.licenseTurnCommand("suspend", "Stop a license until it is reinstated", "payment overdue"),
 		c.licenseTurnCommand("reinstate", "End a suspension", "paid"),
-		c.licenseTurnCommand("revoke", "End a license for good", "key published"),
+		c.licenseRevokeCommand(),
 		c.licenseRotateCommand(), c.licenseTransferCommand(), c.licenseExportCommand(), c.licenseImportCommand(),
 	)
 }

@@ -225,6 +225,28 @@ func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
 	return cmd
 }
 
+func (c *cli) licenseRevokeCommand() *cobra.Command {
+	var reason string
+	var fallback bool
+	cmd := &cobra.Command{
+		Use:   "revoke LICENSE",
+		Short: "End a license for good",
+		Example: `  copyhold license revoke lic_01jd0000000000000000000000 --reason 'key published'
+  copyhold license revoke lic_01jd0000000000000000000000 --reason 'ended by agreement' --fallback`,
+		Args: exactly("LICENSE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			body := map[string]any{"reason": reason}
+			if fallback {
+				body["fallback"] = true
+			}
+			return c.act(cmd, args[0], "revoke", body)
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&fallback, "fallback", false, "leave the plan's fallback set to programs that have the license; they get no units")
+	return cmd
+}
+
 func (c *cli) licenseRotateCommand() *cobra.Command {
 	var overlap, file string
 	cmd := &cobra.Command{

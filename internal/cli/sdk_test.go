@@ -206,6 +206,33 @@ func (s *shop) program(t *testing.T, o copyhold.Options, change func(copyhold.Ch
 	return c
 }
 
+// The list of revocations says what a revoked license leaves to programs; the signed no of
+// a validation and the document, which know no more than that it is revoked, take nothing from that.
+func TestSDKARevocationLeavesTheFallback(t *testing.T) {
+	t.Parallel()
+	for fallback, want := range map[bool]license.State{true: license.StateDegraded, false: license.StateDenied} {
+		s := newShop(t)
+		c := s.program(t, copyhold.Options{User: "ann"}, nil)
+		s.acquire(t, c, "seats", copyhold.AcquireOptions{})
+		_, err := s.RevokeLicense(t.Context(), s.owner, s.license, authority.RevokeRequest{Reason: "by agreement", Fallback: fallback})
+		must(t, err)
+		eventually(t, patience, func() bool { return c.State() == want })
+		for name, c := range map[string]*copyhold.Client{"running": c, "started since": s.program(t, copyhold.Options{User: "bob"}, nil)} {
+			eventually(t, patience, func() bool { return c.State() == want })
+			layers := int64(0)
+			if fallback {
+				layers = 5
+			}
+			if c.Enabled("export") || c.Feature("max_layers").Int() != layers {
+				t.Errorf("%s, fallback %v:\n%s", name, fallback, c.Why())
+			}
+			if _, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsDenied(err) {
+				t.Errorf("%s, fallback %v: a seat: %v", name, fallback, err)
+			}
+		}
+	}
+}
+
 func TestSDKEveryModel(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
