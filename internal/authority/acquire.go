@@ -347,6 +347,9 @@ func (b *batch) lend(o *op, p *pool, charge int64, with *licensing.Lease) (*lice
 		return nil, err
 	}
 	p.due(l.Due)
+	if err := b.joinWaiting(p, l); err != nil {
+		return nil, err
+	}
 	b.begun = append(b.begun, l)
 	b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
 	b.remember(o, l.ID)

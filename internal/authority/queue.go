@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -134,14 +135,19 @@ func (b *batch) queuePage(p *pool, after int64) ([]*licensing.Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i, t := range page {
+	return b.asKnown(page), nil
+}
+
+// asKnown replaces tickets that were read by those that the batch has changed.
+func (b *batch) asKnown(read []*licensing.Ticket) []*licensing.Ticket {
+	for i, t := range read {
 		for _, known := range b.moved {
 			if known.Env == t.Env && known.ID == t.ID {
-				page[i] = known
+				read[i] = known
 			}
 		}
 	}
-	return page, nil
+	return read
 }
 
 // moveTicket ends t if it is over, or offers it its units unless somebody
@@ -261,6 +267,37 @@ func (b *batch) served(o *op, p *pool, has *licensing.Lease) (bool, error) {
 	}
 	with, err := b.sharing(p, others, o.acquire.Units)
 	return with != nil, err
+}
+
+// joinWaiting ends the places of a holder's other instances once l has its units:
+// they share those when they ask again, and hold up nobody meanwhile.
+func (b *batch) joinWaiting(p *pool, l *licensing.Lease) error {
+	if l.Charge == 0 || p.Waiting == 0 || !p.rule.Shares() {
+		return nil
+	}
+	read, err := b.HolderTickets(b.ctx, p.PoolKey, l.Holder)
+	if err != nil {
+		return err
+	}
+	read = b.asKnown(read)
+	for _, t := range b.queued { // not stored yet
+		if t.Env == p.Env && t.License == p.License && t.Pool == p.Name && t.Holder == l.Holder {
+			read = append(read, t)
+		}
+	}
+	for _, t := range read {
+		if !t.Live() || !t.Offered.IsZero() || t.Units != l.Units {
+			continue
+		}
+		if !slices.Contains(b.queued, t) && !slices.Contains(b.moved, t) {
+			b.moved = append(b.moved, t)
+		}
+		if err := b.endTicket(p, t, licensing.TicketWithdrawn); err != nil {
+			return err
+		}
+		p.due(b.Now()) // who is next may not be blocked any more
+	}
+	return nil
 }
 
 // knownTicket returns a ticket as the batch knows it.

@@ -194,6 +194,52 @@ func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
 	})
 }
 
+// TestAWaitingInstanceSharesWhatAnotherGets: two instances of one holder wait, and
+// somebody behind them. The units that the first is given serve the second, which
+// is told at once, and whose place is in nobody's way.
+func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
+	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *town) {
+		held := w.acquire1(of("ada", 1))
+		first := of("eve", 2)
+		if g := w.desk.acquire(t, first); g.Ticket == nil {
+			t.Fatalf("%+v", g.Decision)
+		}
+		granted := make(chan Granted, 1)
+		go func() {
+			q := of("eve", 3)
+			q.Wait = 60
+			g, err := w.Acquire(t.Context(), w.p, q)
+			if err != nil {
+				t.Error(err)
+			}
+			granted <- g
+		}()
+		w.awaitWaiters(t, 1)
+		behind := of("bob", 4)
+		if g := w.desk.acquire(t, behind); g.Ticket == nil {
+			t.Fatalf("%+v", g.Decision)
+		}
+		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		one := w.acquire1(first)
+		two := <-granted
+		if two.Lease == nil || two.Decision.Rule != "pool.share" {
+			t.Fatalf("the other instance: %+v", two.Decision)
+		}
+		w.counts(1, 2)
+		if g := w.desk.acquire(t, behind); g.Ticket == nil || w.row().Waiting != 1 {
+			t.Errorf("who is behind: %+v, %d wait", g.Decision, w.row().Waiting)
+		}
+		for _, g := range []Granted{one, two} {
+			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.acquire1(behind)
+	})
+}
+
 // TestAClaimDoesNotBeginTheOverdraftAnew: the units were held since the offer.
 func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "queue", overdraft: true}, func(t *testing.T, w *town) {

@@ -96,9 +96,20 @@ func (tx *Tx) Ticket(ctx context.Context, k TicketKey) (licensing.Ticket, error)
 
 // Queue returns the live tickets of a pool after a place, in order, at most limit.
 func (tx *Tx) Queue(ctx context.Context, k PoolKey, after int64, limit int) ([]*licensing.Ticket, error) {
-	rows, err := tx.query(ctx, `SELECT `+ticketColumns+` FROM ticket t
+	return tx.tickets(ctx, `SELECT `+ticketColumns+` FROM ticket t
 		WHERE t.env = $1 AND t.license = $2 AND t.pool = $3 AND t.ended_at = 0 AND t.place > $4
 		ORDER BY t.place LIMIT $5`, k.Env, k.License, k.Name, after, limit)
+}
+
+// HolderTickets returns the live tickets of one holder in a pool, in order.
+func (tx *Tx) HolderTickets(ctx context.Context, k PoolKey, holder string) ([]*licensing.Ticket, error) {
+	return tx.tickets(ctx, `SELECT `+ticketColumns+` FROM ticket t
+		WHERE t.env = $1 AND t.license = $2 AND t.pool = $3 AND t.holder = $4 AND t.ended_at = 0
+		ORDER BY t.place`, k.Env, k.License, k.Name, holder)
+}
+
+func (tx *Tx) tickets(ctx context.Context, text string, args ...any) ([]*licensing.Ticket, error) {
+	rows, err := tx.query(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}

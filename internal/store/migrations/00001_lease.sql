@@ -100,6 +100,7 @@ CREATE TABLE ticket (
     PRIMARY KEY (env, id)
 ) WITHOUT ROWID;
 CREATE INDEX ticket_place ON ticket (env, license, pool, place) WHERE ended_at = 0;
+CREATE INDEX ticket_holder ON ticket (holder, pool, license, env) WHERE ended_at = 0;
 CREATE INDEX ticket_ended ON ticket (ended_at) WHERE ended_at > 0;
 
 CREATE TABLE usage_event (
