@@ -51,6 +51,7 @@ type server struct {
 	throttle *throttle
 	held     *held
 	requests *requestIDs
+	scrapes  chan struct{} // one for each who reads the metrics
 	buffers  buffers
 	stopping context.Context // ends when the server stops
 }
@@ -65,6 +66,7 @@ func New(c Config) (*Handler, error) {
 		Config:   c,
 		mux:      http.NewServeMux(),
 		declared: map[string]route{},
+		scrapes:  make(chan struct{}, maxScrapes),
 		shedder:  newShedder(c.Limits.InFlight, c.Metrics),
 		throttle: newThrottle(c.Limits, c.Metrics, c.Now),
 		held:     newHeld(c.Limits.Held),

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -256,6 +257,31 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	if !strings.Contains(log.String(), "path=/v1/echo") || strings.Contains(log.String(), "canary") {
 		t.Error(log.String())
 	}
+}
+
+// TestFewReadTheMetricsAtOnce: who is one too many is told when to come back, as
+// everywhere else.
+func TestFewReadTheMetricsAtOnce(t *testing.T) {
+	s := frame(t, io.Discard)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	slow := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave })
+	s.mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) { s.scrape(w, r, slow) })
+	var reading sync.WaitGroup
+	for range maxScrapes {
+		reading.Go(func() { do(t, s, request(t, "GET", "/slow", "")) })
+		<-entered
+	}
+	w, p := do(t, s, request(t, "GET", "/slow", ""))
+	if w.Code != http.StatusServiceUnavailable || p.Code != licensing.Unavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
+	}
+	close(leave)
+	reading.Wait()
+	reading.Go(func() { <-entered })
+	if w, _ := do(t, s, request(t, "GET", "/slow", "")); w.Code != http.StatusOK {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+	reading.Wait()
 }
 
 func TestWhatMattersLeastIsShedFirst(t *testing.T) {

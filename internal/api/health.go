@@ -12,6 +12,9 @@ import (
 	"copyhold.dev/internal/metrics"
 )
 
+// maxScrapes bounds how many read the metrics at once.
+const maxScrapes = 4
+
 // noModTime tells http.ServeContent that a text has no date of its own.
 var noModTime time.Time
 
@@ -53,15 +56,29 @@ func (s *server) healthRoutes() {
 	s.huma.OpenAPI().AddOperation(&op)
 	all := MetricsHandler(s.Metrics)
 	s.mux.Handle(r.pattern(), s.guard(r, func(w http.ResponseWriter, req *http.Request) {
-		switch c := callOf(req.Context()); {
-		case c.principal.Customer != "" || c.principal.Product != "":
+		c := callOf(req.Context())
+		if c.principal.Customer != "" || c.principal.Product != "" {
 			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "the metrics are for those who may see every customer and product"))
-		case c.principal.Spans:
-			all.ServeHTTP(w, req)
-		default:
-			metricsOf(s.Metrics.Of(string(c.principal.Env))).ServeHTTP(w, req)
+			return
 		}
+		if c.principal.Spans {
+			s.scrape(w, req, all)
+			return
+		}
+		s.scrape(w, req, metricsOf(s.Metrics.Of(string(c.principal.Env))))
 	}))
+}
+
+// scrape lets few read metrics at once.
+func (s *server) scrape(w http.ResponseWriter, req *http.Request, metrics http.Handler) {
+	select {
+	case s.scrapes <- struct{}{}:
+		defer func() { <-s.scrapes }()
+		metrics.ServeHTTP(w, req)
+	default:
+		c := callOf(req.Context())
+		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "others are reading the metrics; come back after Retry-After"))
+	}
 }
 
 func (s *server) causes(req *http.Request) []string {
@@ -82,5 +99,5 @@ func MetricsHandler(m *metrics.Metrics) http.Handler {
 }
 
 func metricsOf(g prometheus.Gatherer) http.Handler {
-	return promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+	return promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes})
 }

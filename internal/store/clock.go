@@ -2,9 +2,10 @@ package store
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
+
+	"copyhold.dev/internal/licensing"
 )
 
 // markEvery is how much time passes between two writes of the mark. A server
@@ -94,7 +95,7 @@ const (
 
 // errClockMoved has a transaction done again that took a time which was not the
 // database's.
-var errClockMoved = errors.New("the database's clock has moved")
+var errClockMoved = licensing.Errorf(licensing.Unavailable, "the database's clock has moved, or its answers take now long and now not; try again later")
 
 // clock returns the database's time. After a reading it goes by that one and by
 // the time that has passed, so as not to wait, and asks again along with what
