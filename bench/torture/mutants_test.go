@@ -1,13 +1,16 @@
 package torture
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 // TestEveryMutantStillApplies keeps the patches that make torture applies in
-// step with the code they change: one that no longer applies tests nothing.
+// step with the code they change: one that no longer applies tests nothing, and
+// one whose lines stand in two places may come to change the wrong one.
 func TestEveryMutantStillApplies(t *testing.T) {
 	patches, err := filepath.Glob("mutants/*.patch")
 	if err != nil || len(patches) < 20 {
@@ -19,5 +22,36 @@ func TestEveryMutantStillApplies(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", p, err, out)
 		}
+		patch, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range hunks(string(patch)) {
+			text, err := os.ReadFile(filepath.Join("../..", h.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(text), h.old); h.old == "" || n != 1 {
+				t.Errorf("%s: what it changes stands %d times in %s:\n%s", p, n, h.file, h.old)
+			}
+		}
 	}
+}
+
+// A hunk is what a patch replaces in a file: whole lines.
+type hunk struct{ file, old string }
+
+func hunks(patch string) (all []hunk) {
+	file := ""
+	for line := range strings.Lines(patch) {
+		switch {
+		case strings.HasPrefix(line, "--- a/"):
+			file = strings.TrimSpace(strings.TrimPrefix(line, "--- a/"))
+		case strings.HasPrefix(line, "@@"):
+			all = append(all, hunk{file: file})
+		case len(all) > 0 && (line[0] == '-' || line[0] == ' '):
+			all[len(all)-1].old += line[1:]
+		}
+	}
+	return all
 }
