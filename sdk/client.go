@@ -69,7 +69,8 @@ type contact struct {
 
 // Open returns a client that knows what its cache knows, and keeps up with the server
 // until ctx ends or Close is called. It waits for the network only when the cache has no
-// license, at most Options.Wait. It fails only when the options are wrong: without a
+// license with full function, at most Options.Wait: who was off for longer than its
+// document lasts is not denied what the server is about to grant. It fails only when the options are wrong: without a
 // server and a license the state is none, and the client goes on trying.
 func Open(ctx context.Context, o Options) (*Client, error) {
 	return open(ctx, o, realSystem(os.Getenv))
@@ -101,7 +102,7 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	c.mu.Lock()
 	c.apply()
 	c.mu.Unlock()
-	if c.net != nil && c.view.Load().license == nil && o.Wait > 0 {
+	if c.net != nil && !c.view.Load().standing.State.Full() && o.Wait > 0 {
 		waiting, cancel := context.WithTimeout(ctx, o.Wait)
 		c.refreshNow(waiting, foregroundAttempts)
 		cancel()

@@ -33,6 +33,36 @@ func TestFeaturesOfAValidLicense(t *testing.T) {
 	})
 }
 
+// TestWhoWasOffForLongIsNotDeniedFirst: the cache has a license, and it has run
+// out; the server's is a moment away. Without a server the wait has its end.
+func TestWhoWasOffForLongIsNotDeniedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.dates = span{60, 120, 420, 1260, 3060}
+		o := w.options()
+		o.CacheDir = t.TempDir()
+		if err := w.start1(t, o).Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, off := range []time.Duration{30 * time.Minute, 2 * time.Hour} {
+			pass(off)
+			c := w.start1(t, o)
+			wantState(t, c, license.StateValid)
+			if err := c.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.net.serve(t, "silent.test", silent(nil))
+		pass(30 * time.Minute)
+		o.Endpoints, o.Wait = []string{"http://silent.test"}, 3*time.Second
+		began := time.Now()
+		wantState(t, w.open(t, o), license.StateDegraded)
+		if d := time.Since(began); d != o.Wait {
+			t.Errorf("waited %v", d)
+		}
+	})
+}
+
 func TestServerGoneWalksTheLadderAndRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -77,8 +77,8 @@ type Options struct {
 	Service string
 	Region  string
 
-	// Wait is how long Open waits for the first license when the cache has none: 0 is 8
-	// seconds, negative is not at all.
+	// Wait is how long Open waits for a license when the cache has none that gives full
+	// function: 0 is 8 seconds, negative is not at all.
 	Wait time.Duration
 
 	// OnChange is called after each change of state, one at a time and in order. It may
