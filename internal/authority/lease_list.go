@@ -22,6 +22,7 @@ type HeldLease struct {
 	Ends       time.Time           `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
 	FreeAt     time.Time           `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
 	Borrowed   bool                `json:"borrowed,omitempty"`
+	Forced     time.Time           `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
 	licensing.Caller
 }
 
@@ -31,7 +32,8 @@ type HeldBy struct {
 	ID   string `json:"id"`
 }
 
-// Leases returns the leases in force that match f and p sees, the oldest first.
+// Leases returns the leases that are counted, match f and are seen by p, the oldest
+// first: those in force, and those ended by force whose document has not ended.
 // Of f its Env, After and Limit are set here.
 func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.LeaseFilter, of PageOf) (Page[HeldLease], error) {
 	var found Page[HeldLease]
@@ -63,9 +65,13 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 }
 
 func heldLease(l *licensing.Lease) HeldLease {
-	return HeldLease{
+	h := HeldLease{
 		ID: l.ID, License: l.License, Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder}, Units: l.Units,
 		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
 		Caller: l.Caller(),
 	}
+	if l.EndedBy == licensing.EndForced {
+		h.Forced = l.Ended
+	}
+	return h
 }

@@ -9,6 +9,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -254,9 +255,27 @@ func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
 		if counter, _, live := d.held(t, "queue"); counter != 1 || live != 0 {
 			t.Errorf("held %d by %d live leases, want 1 by 0", counter, live)
 		}
+		counts := func(want int) {
+			t.Helper()
+			list, err := d.Leases(t.Context(), admin, store.LeaseFilter{Pool: "queue"}, PageOf{})
+			if err != nil || len(list.Items) != want || want > 0 && (list.Items[0].Forced.IsZero() || list.Items[0].Holder.ID != "holder-1") {
+				t.Errorf("listed: %+v, %v", list.Items, err)
+			}
+		}
+		counts(1)
+		next := ask("queue", 2)
+		next.RequestID = "too-early"
+		if g := d.acquire(t, next); g.Ticket == nil || g.Decision.FreeAt != r.FreeAt.Unix() {
+			t.Errorf("%+v: want it free at %v", g.Decision, r.FreeAt)
+		} else if _, err := d.Withdraw(t.Context(), d.p, g.Ticket.ID); err != nil {
+			t.Error(err)
+		}
 		d.clock.pass(960*time.Second + d.skew)
 		if g := d.acquire(t, ask("queue", 2)); g.Lease == nil {
 			t.Errorf("%+v, want a lease", g.Decision)
+		}
+		if list, err := d.Leases(t.Context(), admin, store.LeaseFilter{Pool: "queue"}, PageOf{}); err != nil || len(list.Items) != 1 || list.Items[0].Holder.ID != "holder-2" {
+			t.Errorf("listed: %+v, %v", list.Items, err)
 		}
 	})
 }

@@ -18,6 +18,7 @@ func leaseColumns() []column {
 		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText},
 		{head: "INSTANCE", path: "instance"}, {head: "UNITS", path: "units"}, {head: "GENERATION", path: "generation"},
 		{head: "SINCE", path: "begun"}, {head: "ENDS", path: "ends"},
+		{head: "ENDED BY FORCE", path: "forced", rare: true},
 		{head: "SERVICE", path: "service", rare: true}, {head: "VERSION", path: "version", rare: true}, {head: "REGION", path: "region", rare: true},
 	}
 }

@@ -257,10 +257,14 @@ func (tx *Tx) EndlessLeases(ctx context.Context, k PoolKey, limit int) ([]*licen
 		ORDER BY l.id LIMIT $4`, k.Env, k.License, k.Name, limit)
 }
 
-// NextFree returns the live leases of a pool that are reclaimed first, at most limit.
+// counted are the leases that a pool counts: also those ended by force, until
+// what was signed has ended.
+const counted = `(l.ended_at = 0 OR l.ended_by = 'forced' AND l.charge > 0)`
+
+// NextFree returns the counted leases of a pool whose units are free first, at most limit.
 func (tx *Tx) NextFree(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
-		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND l.ended_at = 0
+		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND `+counted+`
 		ORDER BY l.due LIMIT $4`, k.Env, k.License, k.Name, limit)
 }
 
@@ -273,7 +277,7 @@ type LeaseFilter struct {
 	Pool     string
 	Holder   string
 	After    licensing.LeaseID
-	Ended    bool // those that ended and are still known, too
+	Ended    bool // those that ended, are not counted and are still known, too
 	Limit    int
 }
 
@@ -281,7 +285,7 @@ type LeaseFilter struct {
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4) AND ($5 = '' OR l.holder = $5)
-		AND ($6 = 1 OR l.ended_at = 0)
+		AND ($6 = 1 OR `+counted+`)
 		AND ($7 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND customer = $7))
 		AND ($8 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND product = $8))
 		ORDER BY l.id LIMIT $9`,
