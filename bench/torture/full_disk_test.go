@@ -26,7 +26,7 @@ func TestFullDiskDeniesNothingAndLosesNothing(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "disk")
-	run(t, "truncate", "-s", "48M", image)
+	run(t, "truncate", "-s", "160M", image) // what the server writes itself has to have room between the fillers
 	run(t, "mkfs.ext4", "-q", "-F", "-m", "0", image)
 	disk := mount(t, image, filepath.Join(dir, "mnt"))
 	s := install(t, filepath.Join(disk, "data"))
