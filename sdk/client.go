@@ -70,8 +70,9 @@ type contact struct {
 // Open returns a client that knows what its cache knows, and keeps up with the server
 // until ctx ends or Close is called. It waits for the network only when the cache has no
 // license with full function, at most Options.Wait: who was off for longer than its
-// document lasts is not denied what the server is about to grant. It fails only when the options are wrong: without a
-// server and a license the state is none, and the client goes on trying.
+// document lasts is not denied what the server is about to grant. It fails only when the
+// options are wrong: without a server and a license the state is none, and the client goes
+// on trying.
 func Open(ctx context.Context, o Options) (*Client, error) {
 	return open(ctx, o, realSystem(os.Getenv))
 }
