@@ -24,7 +24,7 @@ build: ## build bin/copyhold, guided by a profile of its work: a few minutes at 
 test: ## everything but the long faults: both engines, race detector, SDK alone
 	@bash scripts/test.sh
 
-bench: build ## measure against yardsticks in the same run; writes bench.json
+bench: build ## measure against yardsticks in the same run, or with ARGS='-old PATH' against an earlier program; writes bench.json
 	$(GO) run ./bench $(ARGS)
 
 torture: build ## long faults: kills, lost power, races, mutants

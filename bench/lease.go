@@ -143,18 +143,13 @@ func againstBare(ctx context.Context, s settings, name string, bound, p99Bound f
 	var oursP99, bareP99, oursCPU, bareCPU []float64
 	once := func(l load, p99, cpu *[]float64) func() (float64, error) {
 		return func() (float64, error) {
-			before, err := l.cpu()
+			o, used, err := l.drive(connections, s.span, l.work)
 			if err != nil {
 				return 0, err
 			}
-			o, err := drive(l.addr, connections, s.span, l.work)
-			if err != nil {
-				return 0, err
-			}
-			after, err := l.cpu()
 			*p99 = append(*p99, float64(o.p99.Microseconds()))
-			*cpu = append(*cpu, float64((after-before).Microseconds())/float64(o.operations))
-			return o.perSecond, err
+			*cpu = append(*cpu, float64(used.Microseconds())/float64(o.operations))
+			return o.perSecond, nil
 		}
 	}
 	if _, err := drive(ours.addr, connections, s.span/2, ours.work); err != nil { // warm

@@ -1,7 +1,7 @@
 // Command bench measures Copyhold against yardsticks in the same run: interleaved
 // pairs, the median of their ratios, so that a machine that drifts drifts for both.
-// It prints a table and writes bench.json. It drives the real binary over loopback
-// and never passes or fails on a time.
+// With -old it compares two programs instead. It prints a table and writes bench.json. It
+// drives the real binary over loopback and never passes or fails on a time.
 package main
 
 import (
@@ -38,7 +38,9 @@ type report struct {
 	Go    string    `json:"go"`
 	CPUs  int       `json:"cpus"`
 	Pairs int       `json:"pairs"`
-	Rows  []row     `json:"rows"`
+	Rows  []row     `json:"rows,omitempty"`
+	// Comparisons are of two programs, with -old.
+	Comparisons []comparison `json:"comparisons,omitempty"`
 }
 
 // settings are the flags of a run.
@@ -71,10 +73,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	s := settings{log: stderr}
+	var old string
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.binary, "binary", "bin/copyhold", "the program to measure")
-	flags.IntVar(&s.pairs, "pairs", 7, "interleaved pairs for each figure, 7 or more to quote one")
+	flags.StringVar(&old, "old", "", "an earlier program: compare the one to measure with it instead of with yardsticks")
+	flags.IntVar(&s.pairs, "pairs", 0, fmt.Sprintf("interleaved pairs for each figure; 0 is %d, or %d with -old, where 21 or more can be quoted", yardstickPairs, comparePairs))
 	flags.DurationVar(&s.span, "span", 2*time.Second, "length of one measurement")
 	flags.StringVar(&s.profile, "profile", "", "where the measured servers write a CPU profile, the last one's stays")
 	flags.StringVar(&s.out, "out", "bench.json", "where the figures go")
@@ -84,22 +88,23 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
+	if s.pairs == 0 && old == "" {
+		s.pairs = yardstickPairs
+	} else if s.pairs == 0 {
+		s.pairs = comparePairs
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	r := report{At: time.Now().UTC(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Pairs: s.pairs}
-	for _, figure := range figures() {
-		if !strings.Contains(figure.name, s.only) || ctx.Err() != nil {
-			continue
-		}
-		fmt.Fprintf(stderr, "measuring %s\n", figure.name)
-		rows, err := figure.measure(ctx, s)
-		if err != nil {
-			fmt.Fprintf(stderr, "%s: %v\n", figure.name, err)
-			return 1
-		}
-		r.Rows = append(r.Rows, rows...)
+	r, err := s.measure(ctx, old)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
 	}
-	printTable(stdout, r)
+	if old == "" {
+		printTable(stdout, r)
+	} else {
+		printComparisons(stdout, r)
+	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err == nil {
 		err = os.WriteFile(s.out, append(data, '\n'), 0o644)
@@ -109,6 +114,30 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
+}
+
+// yardstickPairs is how many pairs a figure beside its yardstick takes.
+const yardstickPairs = 7
+
+// measure measures each figure beside its yardstick, or beside an earlier program.
+func (s settings) measure(ctx context.Context, old string) (r report, err error) {
+	r = report{At: time.Now().UTC(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Pairs: s.pairs}
+	if old != "" {
+		r.Comparisons, err = compare(ctx, s, old)
+		return r, err
+	}
+	for _, figure := range figures() {
+		if !strings.Contains(figure.name, s.only) || ctx.Err() != nil {
+			continue
+		}
+		fmt.Fprintf(s.log, "measuring %s\n", figure.name)
+		rows, err := figure.measure(ctx, s)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", figure.name, err)
+		}
+		r.Rows = append(r.Rows, rows...)
+	}
+	return r, nil
 }
 
 // A figure is one thing to measure.

@@ -88,6 +88,20 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100 on every Linux
 }
 
+// drive is drive on the process's address, with the processor time that it used meanwhile.
+func (p *process) drive(n int, d time.Duration, work func(int, *client, func(time.Duration)) error) (outcome, time.Duration, error) {
+	before, err := p.cpu()
+	if err != nil {
+		return outcome{}, 0, err
+	}
+	o, err := drive(p.addr, n, d, work)
+	if err != nil {
+		return outcome{}, 0, err
+	}
+	after, err := p.cpu()
+	return o, after - before, err
+}
+
 // freeAddress is an address of 127.0.0.1 that nobody listens on.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
