@@ -97,7 +97,7 @@ func (b *batch) learned(a store.Ask, k store.Known) store.Known {
 		return k
 	}
 	for _, l := range b.begun {
-		if l.Holder == a.Holder && l.Instance == a.Instance && l.Pool == a.Name && l.License == a.License && l.Env == a.Env {
+		if l.Holder == a.Holder && l.Instance == a.Instance && poolOf(l) == a.PoolKey {
 			k.Lease = l.ID
 		}
 	}
@@ -147,8 +147,8 @@ func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (b
 	if r.Lease == "" {
 		return b.again(o, p, r.Ticket, has)
 	}
-	l := b.leases[store.LeaseKey{Env: o.env, ID: r.Lease}]
-	if l == nil {
+	l := b.leaseOf(o, r.Lease)
+	if l == nil || l.Pool != p.Name {
 		return false, nil
 	}
 	late, err := b.overdue(p, l)
@@ -191,7 +191,7 @@ func (b *batch) sameMachine(o *op, p *pool) (*licensing.Lease, error) {
 		}
 	}
 	for _, l := range b.begun {
-		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env && same(l) {
+		if poolOf(l) == p.PoolKey && same(l) {
 			return l, nil
 		}
 	}
@@ -206,7 +206,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
 		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
 			Reason: "the machine that holds " + string(l.ID) + " agrees in fewer than " + licensing.Counted(p.rule.Match.Need, "component")}
-		b.denyFor(o, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
+		b.denyFor(o, q.RequestID, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
 		return nil
 	case l.Units != q.Units:
 		o.refuse(holdsOther(l, q.Units))
@@ -353,7 +353,7 @@ func (b *batch) lend(o *op, p *pool, charge int64, with *licensing.Lease) (*lice
 	b.begun = append(b.begun, l)
 	b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
 	b.remember(o, l.ID)
-	o.answer.lease, o.answer.dates = l, d
+	o.holds(l, d)
 	if p.rule.Match.Need > 0 {
 		if err := b.PutComponents(b.ctx, l); err != nil {
 			return nil, err

@@ -128,7 +128,7 @@ func (b *batch) ask(ops []*op) error {
 	for _, o := range ops {
 		switch {
 		case o.kind == opRelease && !o.release.Force:
-			releases = append(releases, store.Release{Env: o.env, License: o.license, Lease: o.release.Lease, Generation: o.release.Generation})
+			releases = append(releases, o.asRelease())
 		case o.kind == opRenew:
 			renewed = append(renewed, store.LeaseKey{Env: o.env, ID: o.renew.Lease})
 		}
@@ -305,6 +305,11 @@ func (b *batch) adoptPool(row store.Pool) {
 	p.judge(b.Now())
 	b.pools[row.PoolKey] = p
 	b.order = append(b.order, p)
+}
+
+// poolOf returns the pool that a lease is of.
+func poolOf(l *licensing.Lease) store.PoolKey {
+	return store.PoolKey{Env: l.Env, License: l.License, Name: l.Pool}
 }
 
 // judge takes over a capacity that changed since the row was written.

@@ -31,9 +31,11 @@ type violation struct {
 }
 
 // deny counts the op's decision, once for each holder, reason and minute.
-func (b *batch) deny(o *op, pool, holder string) { b.denyFor(o, pool, holder, nil) }
+func (b *batch) deny(o *op, pool, holder string) {
+	b.denyFor(o, o.requestID(), pool, holder, nil)
+}
 
-func (b *batch) denyFor(o *op, pool, holder string, v *violation) {
+func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
 	d, minute := o.answer.decision, b.Now().Truncate(time.Minute)
 	if !b.a.denials.tellApart(o.key(), minute, pool+" "+holder+" "+d.Code) {
 		pool, holder, v = cmp.Or(measured(o.answer.terms.Pools, pool), measured(o.answer.terms.Meters, pool)), "", nil
@@ -42,15 +44,16 @@ func (b *batch) denyFor(o *op, pool, holder string, v *violation) {
 	for _, known := range b.denials {
 		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
 			known.Times++
-			if id := o.requestID(); id != "" {
-				known.Repeat(id)
+			if request != "" {
+				known.Repeat(request)
 			}
+			o.answer.retried = true
 			return
 		}
 	}
 	b.denials = append(b.denials, &denied{op: o, violation: v, Denial: store.Denial{
 		PoolKey: k, Holder: holder, Code: d.Code, Minute: minute,
-		Request: o.requestID(), At: b.Now(), Times: 1, Decision: d, Caller: o.by,
+		Request: request, At: b.Now(), Times: 1, Decision: d, Caller: o.by,
 	}})
 }
 
@@ -93,8 +96,6 @@ func (o *op) requestID() string {
 		return o.acquire.RequestID
 	case opRenew:
 		return string(o.renew.Lease)
-	case opUsage:
-		return o.events[0].ID
 	}
 	return ""
 }

@@ -58,7 +58,7 @@ func (b *batch) lost(o *op) store.PoolKey {
 func (b *batch) takeBack(o *op, l *licensing.Lease) (*licensing.Lease, error) {
 	doc := o.shown
 	if l == nil {
-		l = b.leases[store.LeaseKey{Env: o.env, ID: licensing.LeaseID(doc.Lease)}] // taken back in this batch
+		l = b.leaseOf(o, licensing.LeaseID(doc.Lease)) // taken back in this batch
 	}
 	p := b.pools[o.poolKey(doc.Pool)]
 	switch {
@@ -115,7 +115,7 @@ func (b *batch) supersede(o *op, p *pool) (denied bool, err error) {
 		}
 		if b.proven(other) {
 			o.answer.decision = other.HeldBy(o.shown)
-			b.denyFor(o, p.Name, other.Holder, &violation{licensing.ViolationClone, other,
+			b.denyFor(o, o.requestID(), p.Name, other.Holder, &violation{licensing.ViolationClone, other,
 				cloneEvent{other.Holder, other.Instance, o.by.Instance, o.shown.Generation, other.Generation, o.by.Of(o.by.Instance)}})
 			return true, nil
 		}

@@ -219,7 +219,7 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 // false when that place is gone, or its holder is served without it, and the
 // request starts anew.
 func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Lease) (bool, error) {
-	t, err := b.knownTicket(o, id)
+	t, err := b.knownTicket(p, id)
 	if err != nil || t == nil {
 		return false, err
 	}
@@ -281,7 +281,7 @@ func (b *batch) joinWaiting(p *pool, l *licensing.Lease) error {
 	}
 	read = b.asKnown(read)
 	for _, t := range b.queued { // not stored yet
-		if t.Env == p.Env && t.License == p.License && t.Pool == p.Name && t.Holder == l.Holder {
+		if queueOf(t) == p.PoolKey && t.Holder == l.Holder {
 			read = append(read, t)
 		}
 	}
@@ -300,20 +300,25 @@ func (b *batch) joinWaiting(p *pool, l *licensing.Lease) error {
 	return nil
 }
 
-// knownTicket returns a ticket as the batch knows it.
-func (b *batch) knownTicket(o *op, id licensing.TicketID) (*licensing.Ticket, error) {
+// knownTicket returns a place in the queue of p as the batch knows it, nil if
+// there is none.
+func (b *batch) knownTicket(p *pool, id licensing.TicketID) (*licensing.Ticket, error) {
+	in := func(t *licensing.Ticket) bool { return t.ID == id && queueOf(t) == p.PoolKey }
 	for _, list := range [][]*licensing.Ticket{b.moved, b.queued} {
-		for _, t := range list {
-			if t.Env == o.env && t.ID == id {
-				return t, nil
-			}
+		if i := slices.IndexFunc(list, in); i >= 0 {
+			return list[i], nil
 		}
 	}
-	found, err := b.Tickets(b.ctx, []store.TicketKey{{Env: o.env, ID: id}})
-	if err != nil || len(found) == 0 {
+	found, err := b.Tickets(b.ctx, []store.TicketKey{{Env: p.Env, ID: id}})
+	if err != nil || len(found) == 0 || !in(found[0]) {
 		return nil, err
 	}
 	return found[0], nil
+}
+
+// queueOf returns the pool whose queue a ticket is in.
+func queueOf(t *licensing.Ticket) store.PoolKey {
+	return store.PoolKey{Env: t.Env, License: t.License, Name: t.Pool}
 }
 
 // keepEvery is how often the places of waiters here are kept.

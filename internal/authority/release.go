@@ -7,28 +7,35 @@ import (
 	"copyhold.dev/internal/store"
 )
 
+// asRelease is what a holder's release names: all of it has to match the lease.
+func (o *op) asRelease() store.Release {
+	return store.Release{Env: o.env, License: o.license, Lease: o.release.Lease, Generation: o.release.Generation}
+}
+
 // endReleased tells the ops whose leases the first round ended. What it did not
 // find live in that generation is left to be looked at one by one.
 func (b *batch) endReleased(ops []*op) error {
 	if len(b.ended) == 0 {
 		return nil
 	}
-	done := b.ended
-	ended := make(map[store.LeaseKey]*store.Released, len(done))
-	for i := range done {
-		ended[store.LeaseKey{Env: done[i].Env, ID: done[i].Lease}] = &done[i]
+	ended := make(map[store.Release]*store.Released, len(b.ended))
+	for i := range b.ended {
+		ended[b.ended[i].Release] = &b.ended[i]
 	}
 	for _, o := range ops {
-		k := store.LeaseKey{Env: o.env, ID: o.release.Lease}
+		if o.kind != opRelease || o.release.Force {
+			continue
+		}
+		k := o.asRelease()
 		r := ended[k]
-		if o.kind != opRelease || r == nil {
+		if r == nil {
 			continue
 		}
 		delete(ended, k) // a second release of it in this batch finds it ended
 		o.answer.freeAt = b.Now()
 		o.answer.lease = &licensing.Lease{
-			Env: o.env, ID: r.Lease, License: o.license, Pool: r.Pool, Holder: r.Holder, Instance: r.Instance,
-			Charge: r.Charge, Generation: o.release.Generation, Ended: b.Now(), EndedBy: licensing.EndReleased,
+			Env: r.Env, ID: r.Lease, License: r.License, Pool: r.Pool, Holder: r.Holder, Instance: r.Instance,
+			Charge: r.Charge, Generation: r.Generation, Ended: b.Now(), EndedBy: licensing.EndReleased,
 			Due: b.Now().Add(licensing.Remembered),
 		}
 	}
@@ -198,7 +205,7 @@ func (b *batch) force(o *op, l *licensing.Lease) error {
 	}
 	if !l.Live() {
 		o.answer.freeAt = l.Ended
-		if l.Charge > 0 {
+		if l.EndedBy == licensing.EndForced && l.Charge > 0 { // else Due is when it is forgotten
 			o.answer.freeAt = l.Due
 		}
 		return nil

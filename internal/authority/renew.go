@@ -42,15 +42,22 @@ func (b *batch) loadLeases(ops []*op) error {
 		}
 		switch o.kind {
 		case opRenew:
-			o.answer.lease = b.leases[store.LeaseKey{Env: o.env, ID: o.renew.Lease}]
+			o.answer.lease = b.leaseOf(o, o.renew.Lease)
 		case opRelease:
-			o.answer.lease = b.leases[store.LeaseKey{Env: o.env, ID: o.release.Lease}]
-		}
-		if l := o.answer.lease; l != nil && l.License != o.license {
-			o.answer.lease = nil // somebody else's: as if it did not exist
+			o.answer.lease = b.leaseOf(o, o.release.Lease)
 		}
 	}
 	return nil
+}
+
+// leaseOf returns a lease of o's license that the batch knows. One of another
+// license is nil, as if it did not exist.
+func (b *batch) leaseOf(o *op, id licensing.LeaseID) *licensing.Lease {
+	l := b.leases[store.LeaseKey{Env: o.env, ID: id}]
+	if l == nil || l.License != o.license {
+		return nil
+	}
+	return l
 }
 
 // readLeases loads leases that the batch does not know yet.
@@ -89,7 +96,7 @@ func (b *batch) holderLeases(p *pool, holder string) ([]*licensing.Lease, error)
 		read[i] = b.adopt(l)
 	}
 	for _, l := range b.begun {
-		if l.Holder == holder && l.Pool == p.Name && l.License == p.License && l.Env == p.Env {
+		if l.Holder == holder && poolOf(l) == p.PoolKey {
 			read = append(read, l)
 		}
 	}
@@ -186,12 +193,19 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	default:
 		l.Due = time.Time{}
 	}
-	o.answer.lease, o.answer.dates = l, d
+	o.holds(l, d)
 	b.touch(l)
 	if !borrowed {
 		return nil
 	}
 	return b.record(o, l, licensing.LeaseBorrowed, prolongEvent{beganAs(l), true})
+}
+
+// holds answers o with the lease as it is now: later requests of the batch that
+// change the lease change no answer that was given before.
+func (o *op) holds(l *licensing.Lease, d licensing.LeaseDates) {
+	as := *l
+	o.answer.lease, o.answer.dates = &as, d
 }
 
 // A prolongEvent says of a lease in force that it was borrowed.
@@ -205,7 +219,7 @@ func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) {
 	l.Cloned = b.Now()
 	b.touch(l)
 	o.answer.decision = l.CloneDenied(shown)
-	b.denyFor(o, l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
+	b.denyFor(o, o.requestID(), l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
 		cloneEvent{l.Holder, l.Instance, o.by.Instance, shown.Generation, l.Generation, o.by.Of(o.by.Instance)}})
 }
 

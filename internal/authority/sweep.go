@@ -64,7 +64,7 @@ func (b *batch) clear(p *pool) error {
 	}
 	p.due(next)
 	for _, l := range append(b.touched, b.begun...) {
-		if l.Pool == p.Name && l.License == p.License && l.Env == p.Env {
+		if poolOf(l) == p.PoolKey {
 			p.due(l.Due)
 		}
 	}

@@ -402,6 +402,6 @@ type meterEvent struct {
 func (m *metering) denyUsage(o *op, e UsageEvent, d license.Decision) {
 	before := o.answer.decision
 	o.answer.decision = d
-	m.deny(o, e.Meter, "")
+	m.denyFor(o, e.ID, e.Meter, "", nil)
 	o.answer.decision = before
 }

@@ -42,12 +42,15 @@ func (d *Denial) Repeat(request string) {
 var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 12, "",
 	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times,
 	later = SUBSTR(excluded.later || excluded.request || ' ' || denial.later, 1, `+strconv.Itoa(maxLater)+`)
-	RETURNING env, license, pool, holder, code, times`)
+	RETURNING env, license, pool, holder, code, minute, times`)
 
 // PutDenials counts denials, each key there once, and returns which of them
 // are the first of their minute, by index.
 func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
-	type key struct{ env, license, pool, holder, code string }
+	type key struct {
+		env, license, pool, holder, code string
+		minute                           int64
+	}
 	args := make([]any, 0, 12*len(denials))
 	index := make(map[key]int, len(denials))
 	for i, d := range denials {
@@ -59,14 +62,14 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 		if err != nil {
 			return nil, err
 		}
-		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code}] = i
+		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code, micros(d.Minute)}] = i
 		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller, d.Later)
 	}
 	first = make(map[int]bool)
 	err = tx.queryMany(ctx, &putDenials, args, func(rows Row) error {
 		var k key
 		var times int64
-		if err := rows.Scan(&k.env, &k.license, &k.pool, &k.holder, &k.code, &times); err != nil {
+		if err := rows.Scan(&k.env, &k.license, &k.pool, &k.holder, &k.code, &k.minute, &times); err != nil {
 			return err
 		}
 		if i := index[k]; times == denials[i].Times {

@@ -25,7 +25,7 @@ var (
 	// would let an engine walk all live leases instead of finding each by its key.
 	endLeases = newFixed(2, `UPDATE lease SET ended_at = $1, ended_by = '`+string(licensing.EndReleased)+`', due = $2 FROM (VALUES `, 4, "ttti", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND lease.ended_at = 0 * v.column4
-		AND lease.generation = v.column4 RETURNING lease.env, lease.id, lease.pool, lease.holder, lease.instance, lease.charge`)
+		AND lease.generation = v.column4 RETURNING lease.env, lease.license, lease.id, lease.generation, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR UPDATE OF l")
 	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
@@ -118,10 +118,9 @@ type Release struct {
 	Generation int64
 }
 
-// A Released is what a release freed.
+// A Released is a release that ended its lease, and what that held.
 type Released struct {
-	Env      licensing.Env
-	Lease    licensing.LeaseID
+	Release
 	Pool     string
 	Holder   string
 	Instance string
@@ -138,7 +137,7 @@ func (tx *Tx) AskRelease(ctx context.Context, releases []Release, now, forget ti
 	}
 	return tx.askMany(ctx, &endLeases, args, func(rows Row) error {
 		var r Released
-		err := rows.Scan(&r.Env, &r.Lease, &r.Pool, &r.Holder, &r.Instance, &r.Charge)
+		err := rows.Scan(&r.Env, &r.License, &r.Lease, &r.Generation, &r.Pool, &r.Holder, &r.Instance, &r.Charge)
 		*ended = append(*ended, r)
 		return err
 	})
@@ -306,15 +305,15 @@ func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensin
 	return leases, err
 }
 
-// ForgetLeases deletes leases that ended, their components, and the requests
-// that led to them.
+// ForgetLeases deletes leases that ended, and the requests that led to them and
+// to nothing since.
 func (tx *Tx) ForgetLeases(ctx context.Context, leases []*licensing.Lease) error {
 	args := make([]any, 0, 2*len(leases))
 	var requests []any
 	for _, l := range leases {
 		args = append(args, l.Env, l.ID)
 		for id := range strings.FieldsSeq(l.Requests) {
-			requests = append(requests, l.Env, l.License, id)
+			requests = append(requests, l.Env, l.License, id, l.ID, "")
 		}
 	}
 	if _, err := tx.execMany(ctx, &forgetRequests, requests); err != nil {

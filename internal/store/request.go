@@ -40,7 +40,7 @@ var (
 		WHERE r.id IS NOT NULL OR `+heldByAsker+` IS NOT NULL`)
 	putRequests = newMany(`INSERT INTO request (env, license, id, body, lease, ticket, at) VALUES `, 7, "",
 		` ON CONFLICT (env, id, license) DO UPDATE SET lease = excluded.lease, ticket = excluded.ticket`)
-	forgetRequests = newMany(`DELETE FROM request WHERE (env, license, id) IN (VALUES `, 3, "ttt", `)`)
+	forgetRequests = newMany(`DELETE FROM request WHERE (env, license, id, lease, ticket) IN (VALUES `, 5, "ttttt", `)`)
 )
 
 // heldByAsker finds the live lease of a holder's instance. It is no join:

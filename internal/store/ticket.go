@@ -146,24 +146,20 @@ func (tx *Tx) KeepAllTickets(ctx context.Context, until time.Time) error {
 }
 
 // ForgetTickets deletes tickets that ended before a time, at most limit, with
-// the requests that lead only to them.
+// the requests that led to them and to nothing since.
 func (tx *Tx) ForgetTickets(ctx context.Context, before time.Time, limit int) (int, error) {
-	rows, err := tx.query(ctx, `SELECT env, id, license, request, lease FROM ticket
+	rows, err := tx.query(ctx, `SELECT env, id, license, request FROM ticket
 		WHERE ended_at > 0 AND ended_at < $1 ORDER BY ended_at LIMIT $2`, micros(before), limit)
 	if err != nil {
 		return 0, err
 	}
 	var tickets, requests []any
 	err = each(rows, func(rows Row) error {
-		var env, id, license, request, lease string
-		if err := rows.Scan(&env, &id, &license, &request, &lease); err != nil {
-			return err
-		}
+		var env, id, license, request string
+		err := rows.Scan(&env, &id, &license, &request)
 		tickets = append(tickets, env, id)
-		if lease == "" {
-			requests = append(requests, env, license, request)
-		}
-		return nil
+		requests = append(requests, env, license, request, "", id)
+		return err
 	})
 	if err != nil {
 		return 0, err

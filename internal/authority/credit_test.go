@@ -1,0 +1,482 @@
+package authority
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// What a transaction changes is credited to the request that changed it: these
+// tests attack with requests that match in half of what identifies a thing.
+
+// A pair is two licenses of one plan at one server.
+type pair struct {
+	*desk
+	a, b access.Principal
+}
+
+func eachPair(t *testing.T, fn func(t *testing.T, d pair)) {
+	each(t, func(t *testing.T, d *desk) { fn(t, pairOf(t, d)) })
+}
+
+func pairOf(t *testing.T, d *desk) pair {
+	t.Helper()
+	rev, err := licensing.NewRevision(testPlan())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair{d, d.p, d.issue(t, rev)}
+}
+
+// as is the desk with another license's key.
+func (d pair) as(p access.Principal) *desk { return &desk{d.Authority, p, d.clock} }
+
+// batch has ops decided in one transaction, in the order of their classes.
+func (d *desk) batch(t *testing.T, ops ...*op) {
+	t.Helper()
+	slices.SortStableFunc(ops, func(a, b *op) int { return int(a.kind.class()) - int(b.kind.class()) })
+	settle, err := d.apply(ops)
+	if err == nil && settle != nil {
+		err = settle()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *desk) releaseOp(p access.Principal, r ReleaseRequest) *op {
+	o := d.op(p, opRelease, licensing.Caller{})
+	o.release = r
+	return o
+}
+
+func (d *desk) renewOp(p access.Principal, r RenewalRequest) *op {
+	o := d.op(p, opRenew, licensing.Caller{})
+	o.renew = r
+	return o
+}
+
+func (d *desk) acquireOp(p access.Principal, q AcquireRequest) *op {
+	o := d.op(p, opAcquire, licensing.Caller{})
+	q.Units = max(q.Units, 1)
+	o.acquire = q
+	return o
+}
+
+func (d *desk) usageOp(p access.Principal, events ...UsageEvent) *op {
+	o := d.op(p, opUsage, licensing.Caller{})
+	o.events = events
+	return o
+}
+
+// refused fails unless o was refused with a code.
+func refused(t *testing.T, o *op, code licensing.Code) {
+	t.Helper()
+	if licensing.CodeOf(o.answer.err) != code || !o.answer.freeAt.IsZero() {
+		t.Errorf("%v, free at %v; want it refused: %s", o.answer.err, o.answer.freeAt, code)
+	}
+}
+
+// counts fails unless the pool counts so many units by so many live leases.
+func (d *desk) counts(t *testing.T, pool string, units int64) {
+	t.Helper()
+	if counter, charged, live := d.held(t, pool); counter != units || charged != units || live != units {
+		t.Errorf("%s of %s: counter %d, charged %d, live %d; want %d each", pool, d.p.License, counter, charged, live, units)
+	}
+}
+
+// TestAReleaseIsCreditedToItsOwnLicense: in one transaction, whoever comes first.
+func TestAReleaseIsCreditedToItsOwnLicense(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		a, b := d.as(d.a), d.as(d.b)
+		for n := range 5 {
+			a.acquire(t, ask("seats", n))
+		}
+		id := b.acquire(t, ask("seats", 1)).Lease.ID
+		b.acquire(t, ask("seats", 2))
+		foreign := d.releaseOp(d.a, ReleaseRequest{Lease: id, Generation: 1})
+		stale := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 2})
+		older := d.releaseOp(d.b, ReleaseRequest{Lease: id})
+		right := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 1})
+		twice := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 1})
+		desk := d.op(access.System(testEnv, "desk"), opRelease, licensing.Caller{})
+		desk.release = ReleaseRequest{Lease: id, Generation: 1, Force: true}
+		d.batch(t, foreign, stale, older, desk, right, twice)
+		refused(t, foreign, licensing.NotFound)
+		refused(t, stale, licensing.Conflict)
+		refused(t, older, licensing.Conflict)
+		for _, o := range []*op{right, twice, desk} {
+			if o.answer.err != nil || !o.answer.freeAt.Equal(d.clock.Now()) {
+				t.Errorf("%v, free at %v", o.answer.err, o.answer.freeAt)
+			}
+		}
+		if !right.answer.entered || twice.answer.entered || desk.answer.entered {
+			t.Error("the entry is not that of the release which ended the lease")
+		}
+		a.counts(t, "seats", 5)
+		b.counts(t, "seats", 1)
+		if err := d.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ended := d.entriesOf(t, licensing.LeaseEnded)
+		if len(ended) != 1 || ended[0].License != string(d.b.License) || ended[0].Actor != d.b.Actor || ended[0].Subject != string(id) {
+			t.Errorf("%+v", ended)
+		}
+	})
+}
+
+// creditRounds is how often the race of releases is run: make torture runs it longer.
+func creditRounds() int {
+	if os.Getenv("COPYHOLD_TORTURE") != "" {
+		return 200
+	}
+	return 20
+}
+
+// TestNoForeignReleaseIsCredited: 24 releases with another license's key or in
+// another generation, at once with the right one, at two servers.
+func TestNoForeignReleaseIsCredited(t *testing.T) {
+	servers(t, func(t *testing.T, first, second *desk) {
+		d := pairOf(t, first)
+		a, b := d.as(d.a), d.as(d.b)
+		for n := range 5 {
+			a.acquire(t, ask("seats", n))
+		}
+		b.acquire(t, ask("seats", 0))
+		for round := range creditRounds() {
+			q := ask("seats", 1)
+			q.RequestID = fmt.Sprint("round-", round)
+			id := b.acquire(t, q).Lease.ID
+			var credited atomic.Int64
+			parallel(25, func(n int) {
+				p, r := d.a, ReleaseRequest{Lease: id, Generation: 1}
+				switch {
+				case n == 12:
+					p = d.b
+				case n%3 == 1:
+					p, r.Generation = d.b, int64(n)+1
+				case n%3 == 2:
+					r.Generation = int64(n)
+				}
+				server := []*desk{first, second}[n%2]
+				got, err := server.Release(t.Context(), p, r)
+				switch right := n == 12; {
+				case err == nil && !right:
+					credited.Add(1)
+				case right && (err != nil || !got.FreeAt.Equal(d.clock.Now())):
+					t.Errorf("round %d: the right release: %+v, %v", round, got, err)
+				case !right && licensing.CodeOf(err) != licensing.NotFound && licensing.CodeOf(err) != licensing.Conflict:
+					t.Errorf("round %d: %v", round, err)
+				}
+			})
+			if credited.Load() != 0 {
+				t.Errorf("round %d: %d foreign releases were credited", round, credited.Load())
+			}
+			a.counts(t, "seats", 5)
+			b.counts(t, "seats", 1)
+			if t.Failed() {
+				return
+			}
+		}
+		if g := b.acquire(t, ask("seats", 3)); g.Lease == nil {
+			t.Errorf("the unit that was given back is not free: %+v", g.Decision)
+		}
+	})
+}
+
+// TestARenewalKeepsItsOwnLeaseOnly: in one transaction with another license's,
+// a copy's and an acquire of the same instance, each answer is its own.
+func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		a, b := d.as(d.a), d.as(d.b)
+		a.acquire(t, ask("seats", 1))
+		first := b.acquire(t, ask("seats", 1)).Lease
+		d.clock.pass(time.Minute)
+		foreign := d.renewOp(d.a, RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-foreign"})
+		stale := d.renewOp(d.b, RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-stale"})
+		right := d.renewOp(d.b, RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-right"})
+		fresh := ask("seats", 1)
+		fresh.RequestID, fresh.Nonce = "started-again", "nonce-of-fresh"
+		restarted := d.acquireOp(d.b, fresh)
+		d.batch(t, foreign, stale, right, restarted)
+		refused(t, foreign, licensing.NotFound)
+		if stale.answer.decision.Code != license.CodeClone || stale.answer.lease != nil && stale.answer.decision.Outcome == license.Allowed {
+			t.Errorf("%+v", stale.answer.decision)
+		}
+		for o, generation := range map[*op]int64{right: 2, restarted: 3} {
+			if l := o.answer.lease; o.answer.err != nil || l == nil || l.ID != first.ID || l.License != d.b.License || l.Generation != generation {
+				t.Errorf("want generation %d: %+v, %v", generation, l, o.answer.err)
+			}
+		}
+		document, err := d.signLease(testEnv, &right.answer, "nonce-of-right")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := d.ring.Verifier(testEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := v.Lease(document, d.clock.Now().Unix())
+		if err != nil || signed.Generation != 2 || signed.Subject != string(d.b.License) {
+			t.Errorf("%+v, %v", signed, err)
+		}
+		a.counts(t, "seats", 1)
+		b.counts(t, "seats", 1)
+		if _, err := d.Renew(t.Context(), d.b, RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-next"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestUsageIsCountedForItsOwnLicense: two licenses send events with the same
+// ids, and one of them sends one twice.
+func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		event := func(id, quantity string) UsageEvent { return UsageEvent{ID: id, Meter: "calls", Quantity: quantity} }
+		a := d.usageOp(d.a, event("event-1", "1"), event("event-2", "1"))
+		b := d.usageOp(d.b, event("event-1", "3"), event("event-3", "3"))
+		again := d.usageOp(d.b, event("event-1", "3"))
+		d.batch(t, a, b, again)
+		status := func(o *op) (all []UsageStatus) {
+			for _, r := range o.answer.usage {
+				all = append(all, r.Status)
+			}
+			return all
+		}
+		if !slices.Equal(status(a), []UsageStatus{UsageRecorded, UsageRecorded}) || !slices.Equal(status(b), []UsageStatus{UsageRecorded, UsageDenied}) ||
+			!slices.Equal(status(again), []UsageStatus{UsageDuplicate}) {
+			t.Errorf("%v, %v, %v", status(a), status(b), status(again))
+		}
+		if a.answer.entry == b.answer.entry || !a.answer.entered || !b.answer.entered || again.answer.entered {
+			t.Error("the entries are not those of their requests")
+		}
+		for p, used := range map[*access.Principal]int64{&d.a: 2, &d.b: 3} {
+			err := d.view(t.Context(), func(tx *store.Tx) error {
+				totals, err := tx.ListUsage(t.Context(), store.UsageFilter{Env: testEnv, License: p.License, Limit: 9})
+				if len(totals) != 1 || totals[0].Used != used {
+					t.Errorf("%+v, want %d", totals, used)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := d.view(t.Context(), func(tx *store.Tx) error {
+			of, err := tx.Denials(t.Context(), testEnv, "event-3")
+			if len(of) != 1 || of[0].License != d.b.License {
+				t.Errorf("the denial is not found by the event that was denied: %+v", of)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestATicketIsOfItsOwnLicense: another license's key neither sees a place in a
+// queue nor gives it up, in one transaction with those whose place it is.
+func TestATicketIsOfItsOwnLicense(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		a, b := d.as(d.a), d.as(d.b)
+		for _, one := range []*desk{a, b} {
+			one.acquire(t, ask("queue", 1))
+		}
+		a.acquire(t, ask("queue", 2))
+		id := b.acquire(t, ask("queue", 2)).Ticket.ID
+		at := func(p access.Principal, kind opKind) *op {
+			o := d.op(p, kind, licensing.Caller{})
+			o.ticket = id
+			return o
+		}
+		steals, looks, kept := at(d.a, opWithdraw), at(d.a, opTicket), at(d.b, opTicket)
+		d.batch(t, steals, looks, kept)
+		refused(t, steals, licensing.NotFound)
+		refused(t, looks, licensing.NotFound)
+		if q := kept.answer.queued; q == nil || !q.Live() || q.License != d.b.License {
+			t.Errorf("%+v", q)
+		}
+		// The same request id is another license's own place.
+		if q := a.acquire(t, ask("queue", 2)).Ticket; q == nil || q.ID == id || q.License != d.a.License {
+			t.Errorf("%+v", q)
+		}
+		for _, one := range []*desk{a, b} {
+			err := d.view(t.Context(), func(tx *store.Tx) error {
+				row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: one.p.License, Name: "queue"})
+				if row.Waiting != 1 || row.Held != 1 {
+					t.Errorf("%+v", row)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// TestADenialIsOfItsOwnRequest: the same holder is denied for two licenses, and
+// for one of them twice, in one transaction.
+func TestADenialIsOfItsOwnRequest(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		for n := range 5 {
+			d.as(d.a).acquire(t, ask("seats", n))
+			d.as(d.b).acquire(t, ask("seats", n))
+		}
+		denied := func(p access.Principal, request string) *op {
+			q := ask("seats", 9)
+			q.RequestID = request
+			return d.acquireOp(p, q)
+		}
+		a, b, again := denied(d.a, "of-a"), denied(d.b, "of-b"), denied(d.b, "of-b-again")
+		d.batch(t, a, b, again)
+		if a.answer.retried || b.answer.retried || !again.answer.retried {
+			t.Errorf("denied before: %v, %v, %v", a.answer.retried, b.answer.retried, again.answer.retried)
+		}
+		if !a.answer.entered || !b.answer.entered || a.answer.entry == b.answer.entry {
+			t.Error("the entries are not those of their requests")
+		}
+		err := d.view(t.Context(), func(tx *store.Tx) error {
+			for p, want := range map[*access.Principal][3]any{&d.a: {"of-a", "", int64(1)}, &d.b: {"of-b", "of-b-again ", int64(2)}} {
+				of, err := tx.LicenseDenials(t.Context(), testEnv, p.License, 9)
+				if err != nil || len(of) != 1 || [3]any{of[0].Request, of[0].Later, of[0].Times} != want {
+					t.Errorf("%+v, want %v, %v", of, want, err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestDenialsOfTwoMinutesAreToldApart: stored together, only the one that is new
+// is the first of its minute.
+func TestDenialsOfTwoMinutesAreToldApart(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		at := func(minute int64) store.Denial {
+			return store.Denial{PoolKey: store.PoolKey{Env: testEnv, License: "lic_1", Name: "seats"}, Holder: "ada", Code: "pool_full",
+				Minute: time.Unix(60*minute, 0), At: time.Unix(60*minute, 0), Times: 1}
+		}
+		put := func(all ...store.Denial) (first map[int]bool) {
+			err := db.Update(t.Context(), func(tx *store.Tx) (err error) {
+				first, err = tx.PutDenials(t.Context(), all)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return first
+		}
+		put(at(1))
+		if first := put(at(1), at(2)); first[0] || !first[1] {
+			t.Errorf("the first of their minutes: %v", first)
+		}
+		if first := put(at(3), at(2)); !first[0] || first[1] {
+			t.Errorf("the first of their minutes: %v", first)
+		}
+	})
+}
+
+// TestAnIdempotencyKeyIsOfItsOwnRequest: of one token, route and environment.
+// What else a request names is compared.
+func TestAnIdempotencyKeyIsOfItsOwnRequest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		first, second := s.issue().License, s.issue().License
+		token := func(id licensing.TokenID, route string) access.Principal {
+			return access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Owner, Spans: true, Token: id, Actor: "token:" + string(id),
+				Answers: access.Hash("answers of " + string(id)), Once: access.Once{Route: route, Key: "key-1"}}
+		}
+		suspend := func(p access.Principal, id licensing.LicenseID) (licensing.License, error) {
+			return s.SuspendLicense(t.Context(), p, id, "unpaid")
+		}
+		done, err := suspend(token("tok_1", "suspend-license"), first.ID)
+		if err != nil || done.ID != first.ID {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		again, err := suspend(token("tok_1", "suspend-license"), first.ID)
+		if err != nil || again.Seq != done.Seq {
+			t.Errorf("%+v, %v", again, err)
+		}
+		if _, err := suspend(token("tok_1", "suspend-license"), second.ID); licensing.CodeOf(err) != licensing.IdempotencyMismatch {
+			t.Errorf("another license under the same key: %v", err)
+		}
+		// Another token, and another route, have keys of their own.
+		if l, err := suspend(token("tok_2", "suspend-license"), second.ID); err != nil || l.ID != second.ID {
+			t.Errorf("%+v, %v", l, err)
+		}
+		if l, err := s.ReinstateLicense(t.Context(), token("tok_1", "reinstate-license"), first.ID, "paid"); err != nil || l.Status != licensing.Active {
+			t.Errorf("%+v, %v", l, err)
+		}
+		elsewhere := token("tok_1", "suspend-license")
+		elsewhere.Env = "staging"
+		if _, err := suspend(elsewhere, first.ID); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("in another environment: %v", err)
+		}
+	})
+}
+
+// TestForgettingAPlaceKeepsWhatItsRequestLedToSince: the request got a new place
+// when the first had ended, and goes on leading to that one.
+func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		d.acquire(t, ask("queue", 1))
+		first := d.acquire(t, ask("queue", 2)).Ticket
+		if _, err := d.Withdraw(t.Context(), d.p, first.ID); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.pass(time.Second)
+		second := d.acquire(t, ask("queue", 2)).Ticket
+		if second == nil || second.ID == first.ID {
+			t.Fatalf("%+v", second)
+		}
+		forget := func(want int) {
+			t.Helper()
+			err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+				n, err := tx.ForgetTickets(t.Context(), tx.Now(), 10)
+				if n != want {
+					t.Errorf("%d tickets forgotten, want %d", n, want)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		forget(1)
+		if q := d.acquire(t, ask("queue", 2)).Ticket; q == nil || q.ID != second.ID {
+			t.Errorf("the same request has place %+v, and had %s", q, second.ID)
+		}
+		if _, err := d.Withdraw(t.Context(), d.p, second.ID); err != nil {
+			t.Fatal(err)
+		}
+		d.clock.pass(time.Second)
+		forget(1)
+		err := d.view(t.Context(), func(tx *store.Tx) error {
+			left, err := tx.Requests(t.Context(), testEnv, ask("queue", 2).RequestID)
+			if len(left) != 0 {
+				t.Errorf("a request is kept that leads to nothing: %+v", left)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := d.acquire(t, ask("queue", 1)); g.Lease == nil || strings.Contains(g.Decision.Reason, "queue") {
+			t.Errorf("%+v", g.Decision)
+		}
+	})
+}
