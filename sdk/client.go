@@ -90,7 +90,7 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	}
 	c.features.Store(&map[string]*Feature{})
 	c.view.Store(&view{})
-	if c.trust.verifier, err = o.verifier(); err != nil {
+	if c.trust, err = o.trust(); err != nil {
 		return nil, err
 	}
 	if len(o.Endpoints) > 0 {

@@ -69,7 +69,7 @@ func (c *Client) admitFile(now int64) {
 		return
 	}
 	err := c.takeFile(*b, now)
-	if errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrKeySetExpired) || errors.Is(err, license.ErrNotYet) {
+	if errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrNotYet) {
 		if c.contact.err == nil {
 			c.log.Error("the license file does not count now", "file", c.options.LicenseFile, "error", err)
 			c.contact.err = err
@@ -89,7 +89,7 @@ func (c *Client) takeFile(b license.Bundle, now int64) error {
 	if err != nil {
 		return err
 	}
-	doc, err := v.License(b.Doc, now)
+	doc, err := v.Filed().License(b.Doc, now)
 	if err != nil {
 		return err
 	}

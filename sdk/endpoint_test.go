@@ -171,14 +171,17 @@ func TestAnOutageIsNotAStorm(t *testing.T) {
 func TestWrongOptionsAreTold(t *testing.T) {
 	v := newVendor(t, time.Now)
 	for name, spoil := range map[string]func(*Options){
-		"no product":     func(o *Options) { o.Product = "" },
-		"no source":      func(o *Options) { o.Endpoints = nil },
-		"no key":         func(o *Options) { o.Key = "" },
-		"no root set":    func(o *Options) { o.RootSet = nil },
-		"a bad root set": func(o *Options) { o.RootSet = []byte(`["a.b.c"]`) },
-		"another issuer": func(o *Options) { o.Issuer = "urn:copyhold:other" },
-		"a bad endpoint": func(o *Options) { o.Endpoints = []string{"ftp://x"} },
-		"a lost key":     func(o *Options) { o.Key, o.KeyFile = "", "/does/not/exist" },
+		"no product":                func(o *Options) { o.Product = "" },
+		"no source":                 func(o *Options) { o.Endpoints = nil },
+		"no key":                    func(o *Options) { o.Key = "" },
+		"no root set":               func(o *Options) { o.RootSet = nil },
+		"a bad root set":            func(o *Options) { o.RootSet = []byte(`["a.b.c"]`) },
+		"another issuer":            func(o *Options) { o.Issuer = "urn:copyhold:other" },
+		"a bad key set":             func(o *Options) { o.KeySet = []byte(`["a.b.c"]`) },
+		"a root set as the key set": func(o *Options) { o.KeySet = o.RootSet },
+		"a stranger's key set":      func(o *Options) { o.KeySet = []byte(newVendor(t, time.Now).keys[0]) },
+		"a bad endpoint":            func(o *Options) { o.Endpoints = []string{"ftp://x"} },
+		"a lost key":                func(o *Options) { o.Key, o.KeyFile = "", "/does/not/exist" },
 	} {
 		o := v.options()
 		spoil(&o)

@@ -169,11 +169,11 @@ func defaultHolder(o Options, kind string, sys system) (Holder, error) {
 	}
 	issuer := o.Issuer
 	if issuer == "" {
-		v, err := o.verifier()
+		t, err := o.trust()
 		if err != nil {
 			return Holder{}, err
 		}
-		issuer = v.Issuer()
+		issuer = t.verifier.Issuer()
 	}
 	dir, err := o.cacheDir()
 	if err != nil {

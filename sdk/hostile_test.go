@@ -314,7 +314,7 @@ func TestWhatAServerSaysDrivesNoTerminal(t *testing.T) {
 func TestALicenseFileIsNoRootSet(t *testing.T) {
 	w := newVendor(t, time.Now)
 	file, _ := json.Marshal(license.Bundle{V: 1, Doc: w.license(), KeySet: w.keys, RootSet: w.roots})
-	if _, err := (Options{Product: "lathe", RootSet: file}).verifier(); err == nil {
+	if _, err := (Options{Product: "lathe", RootSet: file}).trust(); err == nil {
 		t.Error("a file that vouches for itself is pinned")
 	}
 }

@@ -41,6 +41,12 @@ type Options struct {
 	// is read from a file at run time can be replaced there.
 	RootSet []byte
 
+	// KeySet, when set, is a key set that is built into the program: `copyhold signing-key
+	// show --to` or GET /v1/keyset gives it. No older key set is believed, so a key that
+	// was withdrawn before the program was built stays withdrawn, on a first start without
+	// a server too. It has to be signed by RootSet. Newer key sets replace it as usual.
+	KeySet []byte
+
 	// Issuer, when set, has to be the environment of the root set.
 	Issuer string
 
@@ -181,49 +187,61 @@ func (o Options) salt(issuer string) []byte {
 	return sum[:]
 }
 
-// verifier trusts the root set, which is a list of compact JWS: as JSON, as the member
-// rootset of an object, or one a line.
-func (o Options) verifier() (*license.Verifier, error) {
-	list, err := parseRootSet(o.RootSet)
+// trust is what the program believes from its start: the root set, and the key set that is
+// built in, if there is one.
+func (o Options) trust() (t trust, err error) {
+	if len(o.RootSet) == 0 {
+		return t, errors.New("copyhold: no root set is given")
+	}
+	list, err := parseSet("root set", o.RootSet)
 	if err != nil {
-		return nil, err
+		return t, err
 	}
 	issuer := o.Issuer
 	if issuer == "" {
 		pinned, err := license.NewAuditor(list)
 		if err != nil {
-			return nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+			return t, fmt.Errorf("copyhold: trusting the root set: %w", err)
 		}
 		issuer = pinned.Issuer()
 	}
-	v, err := license.NewVerifier(issuer, o.Product, list)
-	if err != nil {
-		return nil, fmt.Errorf("copyhold: trusting the root set: %w", err)
+	if t.verifier, err = license.NewVerifier(issuer, o.Product, list); err != nil {
+		return t, fmt.Errorf("copyhold: trusting the root set: %w", err)
 	}
-	return v, nil
+	if len(o.KeySet) == 0 {
+		return t, nil
+	}
+	if t.keySet, err = parseSet("key set", o.KeySet); err != nil {
+		return t, err
+	}
+	if t.verifier, err = t.verifier.WithFloor(t.keySet); err != nil {
+		return t, fmt.Errorf("copyhold: trusting the key set: %w", err)
+	}
+	return t, nil
 }
 
-func parseRootSet(data []byte) (list []string, err error) {
+// parseSet reads a root set or key set, which is a list of compact JWS: as JSON, as the
+// member rootset or keyset of an object, or one a line.
+func parseSet(name string, data []byte) (list []string, err error) {
 	data = bytes.TrimSpace(data)
 	switch {
 	case len(data) == 0:
-		return nil, errors.New("copyhold: no root set is given")
 	case data[0] == '[':
 		err = json.Unmarshal(data, &list)
 	case data[0] == '{':
-		var object struct {
-			RootSet []string `json:"rootset"`
-			License string   `json:"doc"`
-		}
+		var object map[string]json.RawMessage
 		err = json.Unmarshal(data, &object)
-		if list = object.RootSet; object.License != "" {
-			return nil, errors.New("copyhold: the root set is a license file, which proves nothing about itself")
+		if object["doc"] != nil {
+			return nil, fmt.Errorf("copyhold: the %s is a license file, which proves nothing about itself", name)
+		}
+		if err == nil {
+			err = json.Unmarshal(object[strings.ReplaceAll(name, " ", "")], &list)
 		}
 	default:
 		list = strings.Fields(string(data))
 	}
 	if err != nil || len(list) == 0 {
-		return nil, errors.New("copyhold: the root set is not a list of signed documents")
+		return nil, fmt.Errorf("copyhold: the %s is not a list of signed documents", name)
 	}
 	return list, nil
 }

@@ -19,8 +19,9 @@ type exportEvent struct {
 
 // ExportLicense returns a license file for a machine that never reaches a
 // server: its document lasts to the end of the term, or as long as the key
-// that signs it is believed. A term that begins with the first use begins now.
-// Only a revocation list that is brought to the machine ends it earlier.
+// that signs it is believed if that is sooner. Programs accept it until its last
+// date. A term that begins with the first use begins now. Only a revocation list
+// that is brought to the machine ends it earlier.
 func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (license.Bundle, error) {
 	var file license.Bundle
 	if err := require(p, access.LicenseExport); err != nil {
@@ -66,7 +67,7 @@ func (a *Authority) exported(ctx context.Context, c *change, l licensing.License
 	if d := terms.InForce(c.Now()); d.Outcome != license.Allowed {
 		return license.License{}, licensing.Errorf(licensing.Conflict, "nothing to export: %s", d.Reason)
 	}
-	terms.Documents = untilEnd(terms, c.Now())
+	terms.Documents = untilEnd(terms, c.Now(), a.ring.TrustUntil(l.Env, c.Now()))
 	used, err := usedOf(ctx, c.Tx, terms)
 	if err != nil {
 		return license.License{}, err
@@ -78,16 +79,20 @@ func (a *Authority) exported(ctx context.Context, c *change, l licensing.License
 	return doc, a.address(&doc, &inForce{terms: terms, revision: rev}, "", nil, c.Now())
 }
 
-// untilEnd stretches a plan's documents to the end of the term; there is no
-// server to refresh from, so nothing is due before.
-func untilEnd(t licensing.Terms, now time.Time) licensing.Documents {
+// untilEnd stretches a plan's documents to the end of the term, or so far that
+// the fallback after them ends while the key that signs is still trusted: nobody
+// accepts a later date. There is no server to refresh from, so nothing is due before.
+func untilEnd(t licensing.Terms, now, trusted time.Time) licensing.Documents {
 	d := t.Documents
-	last := licensing.MaxDocument - exportSlack - d.Grace.Duration() - d.Fallback.Duration()
-	if !t.End.IsZero() {
-		// Documents are dated in whole seconds.
-		last = min(last, max(time.Duration(t.End.Unix()-now.Unix())*time.Second, time.Second))
+	last := licensing.Span((licensing.MaxDocument - exportSlack) / time.Second)
+	if !trusted.IsZero() {
+		last = min(last, licensing.Span(trusted.Unix()-now.Unix()))
 	}
-	d.Life = licensing.Span(last / time.Second)
+	last -= d.Grace + d.Fallback
+	if !t.End.IsZero() {
+		last = min(last, licensing.Span(t.End.Unix()-now.Unix()))
+	}
+	d.Life = max(last, 1)
 	d.Refresh, d.Stale = d.Life, d.Life
 	return d
 }

@@ -80,7 +80,8 @@ func (c *cli) rootCommand() *cobra.Command {
 proves afterwards what happened.
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 denied by a license; 4 a document
-or a log is forged or damaged; 75 unavailable, try again (never a denial).`,
+or a log is forged or damaged; 5 a document that the root set does not vouch for; 6 one
+whose key was withdrawn; 75 unavailable, try again (never a denial).`,
 		Example: `  copyhold version
   source <(copyhold completion bash)`,
 		Version:       version(),

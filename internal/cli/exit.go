@@ -16,6 +16,8 @@ const (
 	exitUsage       = 2
 	exitDenied      = 3
 	exitTampered    = 4
+	exitUnknown     = 5  // a document that the pinned root set does not vouch for
+	exitWithdrawn   = 6  // a document whose key was withdrawn
 	exitUnavailable = 75 // EX_TEMPFAIL of sysexits.h
 )
 
@@ -67,7 +69,7 @@ func (c *cli) report(err error) int {
 		c.sayf("copyhold: %v", err)
 		return status
 	}
-	if p == nil {
+	if p == nil && !errors.As(err, &p) {
 		p = &problem{Detail: err.Error()}
 	}
 	_ = json.NewEncoder(c.program.Stderr).Encode(p) // there is nowhere else to say it

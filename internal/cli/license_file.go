@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 func (c *cli) licenseExportCommand() *cobra.Command {
@@ -13,6 +16,10 @@ func (c *cli) licenseExportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export LICENSE",
 		Short: "Write a license file for a machine without network, good to the end of the term",
+		Long: `Export writes a license file: the license to the end of its term, with what it takes to
+verify it from the pinned root set. It prints until when programs accept the file. That is
+before the end of a long or perpetual term, because the key that signs is trusted for ten
+years: export such a license again before then.`,
 		Example: `  copyhold license export lic_01jd0000000000000000000000 --to acme.license
   copyhold license export lic_01jd0000000000000000000000 --format armour`,
 		Args: exactly("LICENSE"),
@@ -30,12 +37,37 @@ func (c *cli) licenseExportCommand() *cobra.Command {
 				_, err = c.program.Stdout.Write(a.body)
 				return err
 			}
-			return c.done(os.WriteFile(file, a.body, 0o644), "license file written to %s", file)
+			until, err := acceptedUntil(a.body)
+			if err != nil {
+				return err
+			}
+			return c.done(os.WriteFile(file, a.body, 0o644), "license file written to %s\n%s", file, until)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")
 	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
 	return cmd
+}
+
+// acceptedUntil says until when programs accept a license file that the server has just
+// written, and whether that is before the license ends.
+func acceptedUntil(file []byte) (string, error) {
+	b, err := license.DecodeBundle(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the server's license file: %w", err)
+	}
+	doc, err := unverified(b.Doc)
+	if err != nil {
+		return "", fmt.Errorf("reading the server's license file: %w", err)
+	}
+	text := fmt.Sprintf("accepted until %s, with full function until %s", utc(doc.Degraded), utc(doc.Expires))
+	switch {
+	case doc.Term.End == 0:
+		text += "; the license has no end: export it again before then"
+	case doc.Due < doc.Term.End:
+		text += fmt.Sprintf("; its term ends at %s: export it again before then", utc(doc.Term.End))
+	}
+	return text, nil
 }
 
 func (c *cli) licenseImportCommand() *cobra.Command {

@@ -16,6 +16,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
 func TestMain(m *testing.M) {
@@ -41,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"json":          scriptJSON,
 			"keep":          scriptKeep,
 			"server":        scriptServer,
+			"spoil":         scriptSpoil,
 			"status":        scriptStatus,
 			"stop":          scriptStop,
 			"stranger":      scriptStranger,
@@ -112,6 +114,22 @@ func scriptStranger(ts *testscript.TestScript, neg bool, args []string) {
 	if (err != nil) != neg {
 		ts.Fatalf("%v: %s", err, out)
 	}
+}
+
+// scriptSpoil changes one character of the document in a license file: spoil FROM TO.
+func scriptSpoil(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: spoil FROM TO")
+	}
+	b, err := license.DecodeBundle([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	parts := strings.Split(b.Doc, ".")
+	payload := []byte(parts[1])
+	payload[len(payload)/2] ^= 1
+	b.Doc = parts[0] + "." + string(payload) + "." + parts[2]
+	text, err := license.EncodeBundle(b)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
 }
 
 // scriptStatus runs a command that has to end with an exit status: status N COMMAND...

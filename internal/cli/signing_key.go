@@ -21,6 +21,7 @@ func signingKeyColumns() []column {
 func (c *cli) signingKeyCommand() *cobra.Command {
 	return group("signing-key", "The keys that sign documents, and the root that signs for them", "  copyhold signing-key list",
 		c.signingKeyListCommand(), c.signingKeyRotateCommand(), c.signingKeyWithdrawCommand(),
+		group("set", "The key set: the keys in force, signed by the root", "  copyhold signing-key set show", c.keySetShowCommand()),
 		group("root", "The offline key that signs key sets", "  copyhold signing-key root show",
 			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand(), c.rootImportCommand(),
 			c.rootNewCommand(), c.rootMakeCommand(), c.rootSignCommand(), c.rootInstallCommand()),

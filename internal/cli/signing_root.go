@@ -10,18 +10,29 @@ import (
 )
 
 func (c *cli) rootShowCommand() *cobra.Command {
+	return c.setShowCommand("root set", "/v1/rootset", "Show the root set, or write it to a file for pinning",
+		"  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json")
+}
+
+func (c *cli) keySetShowCommand() *cobra.Command {
+	return c.setShowCommand("key set", "/v1/keyset", "Show the key set in force, or write it to a file to build into programs",
+		"  copyhold signing-key set show\n  copyhold signing-key set show --to key-set.json")
+}
+
+// setShowCommand shows a signed set that everybody may see.
+func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:     "show",
-		Short:   "Show the root set, or write it to a file for pinning",
-		Example: "  copyhold signing-key root show\n  copyhold signing-key root show --to root-set.json",
+		Short:   short,
+		Example: example,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := c.settings(anonymous)
 			if err != nil {
 				return err
 			}
-			r := call{as: anonymous, method: http.MethodGet, path: "/v1/rootset"}
+			r := call{as: anonymous, method: http.MethodGet, path: path}
 			if s.environment.value != "" {
 				r.query = url.Values{"env": {s.environment.value}}
 			}
@@ -32,7 +43,7 @@ func (c *cli) rootShowCommand() *cobra.Command {
 			if file == "" {
 				return c.printJSON(a.body)
 			}
-			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "root set written to %s", file)
+			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "%s written to %s", kind, file)
 		},
 	}
 	cmd.Flags().StringVar(&file, "to", "", "write it to this file")

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 )
 
 func (c *cli) verifyCommand() *cobra.Command {
-	var product, at string
+	var product, at, keySet string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Verify a license file offline, from a pinned root set alone",
@@ -21,9 +23,16 @@ func (c *cli) verifyCommand() *cobra.Command {
 signature from the pinned root set down, and prints what it grants and each date of
 its ladder. It asks no server and believes nothing in the file that is not signed.
 
-Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time;
-4 not genuine.`,
+A file is accepted until the last date of its document, however long ago its key set
+expired. With --key-set no key set is believed that is older than the one in that file,
+so that a key which it withdraws stays withdrawn.
+
+Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time or to
+that product; 4 forged or damaged; 5 signed by nobody that the root set vouches for;
+6 signed with a key that was withdrawn. With --output json the error's code is expired,
+not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported.`,
 		Example: `  copyhold verify acme.license --root-set root-set.json
+  copyhold verify acme.license --root-set root-set.json --key-set key-set.json
   copyhold verify acme.license --root-set root-set.json --at 2027-01-31T00:00:00Z`,
 		Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,7 +50,7 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 			if s.rootSet.value == "" {
 				return usageError(cmd, "name the pinned root set with --root-set or COPYHOLD_ROOT_SET_FILE")
 			}
-			pinned, err := readRootSet(s.rootSet.value)
+			trusted, err := pinnedTrust(s.rootSet.value, keySet, product)
 			if err != nil {
 				return err
 			}
@@ -49,47 +58,54 @@ Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time
 			if err != nil {
 				return err
 			}
-			doc, err := verifyFile(text, pinned, product, now.Unix())
+			doc, err := verifyFile(text, trusted, now.Unix())
 			if err != nil {
-				return refusedDocument(args[0], err)
+				var p *problem
+				if errors.As(err, &p) {
+					p.Detail = args[0] + ": " + p.Detail
+				}
+				return err
 			}
 			return c.printVerified(doc, now)
 		},
 	}
 	cmd.Flags().StringVar(&product, "product", "", "refuse a license for another product")
 	cmd.Flags().StringVar(&at, "at", "", "judge the dates at this time instead of now")
+	cmd.Flags().StringVar(&keySet, "key-set", "", "file that holds a key set; no older one is believed")
 	return cmd
 }
 
-// readRootSet reads a root set as the server publishes it: a list of compact
-// documents, or an object that holds one. A license file may hold one too, which
-// would vouch for itself.
-func readRootSet(name string) ([]string, error) {
+// readRootSet reads a root set as the server publishes it.
+func readRootSet(name string) ([]string, error) { return readSet(name, "root set") }
+
+// readSet reads a root set or key set as the server publishes it: a list of compact
+// documents, or an object that holds one. A license file holds both, but would vouch
+// for itself.
+func readSet(name, kind string) ([]string, error) {
 	text, err := readFile(name, maxSmallFile)
 	if err != nil {
 		return nil, err
 	}
-	var set struct {
-		Documents []string `json:"rootset"`
-		License   string   `json:"doc"`
-	}
+	var list []string
+	var members map[string]json.RawMessage
 	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
-		err = json.Unmarshal(text, &set.Documents)
-	} else {
-		err = json.Unmarshal(text, &set)
+		err = json.Unmarshal(text, &list)
+	} else if err = json.Unmarshal(text, &members); err == nil {
+		err = json.Unmarshal(members[strings.ReplaceAll(kind, " ", "")], &list)
 	}
-	if err != nil || len(set.Documents) == 0 {
-		return nil, exitf(exitUsage, "%s does not hold a root set", name)
+	if members["doc"] != nil {
+		return nil, exitf(exitUsage, "%s is a license file, which proves nothing about itself: name the %s that copyhold signing-key wrote", name, kind)
 	}
-	if set.License != "" {
-		return nil, exitf(exitUsage, "%s is a license file, which proves nothing about itself: pin what copyhold signing-key root show --to FILE wrote", name)
+	if err != nil || len(list) == 0 {
+		return nil, exitf(exitUsage, "%s does not hold a %s", name, kind)
 	}
-	return set.Documents, nil
+	return list, nil
 }
 
-// verifyFile verifies a license file; an empty product accepts any.
-func verifyFile(text []byte, pinned []string, product string, now int64) (*license.License, error) {
-	bundle, err := license.DecodeBundle(text)
+// pinnedTrust reads what is trusted before any license file is read; an empty product
+// accepts any.
+func pinnedTrust(rootSet, keySet, product string) (*license.Verifier, error) {
+	pinned, err := readRootSet(rootSet)
 	if err != nil {
 		return nil, err
 	}
@@ -100,22 +116,94 @@ func verifyFile(text []byte, pinned []string, product string, now int64) (*licen
 	if err != nil {
 		return nil, exitf(exitUsage, "reading the pinned root set: %w", err)
 	}
-	if trusted, err = trusted.WithBundle(bundle, now); err != nil {
+	if keySet == "" {
+		return trusted, nil
+	}
+	floor, err := readSet(keySet, "key set")
+	if err != nil {
 		return nil, err
 	}
-	return trusted.License(bundle.Doc, now)
+	if trusted, err = trusted.WithFloor(floor); err != nil {
+		return nil, exitf(exitUsage, "reading the key set: %w", err)
+	}
+	return trusted, nil
 }
 
-// refusedDocument tells apart what is not genuine and what is only not in force.
-func refusedDocument(name string, err error) error {
-	if e := (*exit)(nil); errors.As(err, &e) {
-		return err
+// verifyFile verifies a license file at now. What it refuses is an exit with a problem
+// that says why, in words and by a code.
+func verifyFile(text []byte, trusted *license.Verifier, now int64) (*license.License, error) {
+	bundle, err := license.DecodeBundle(text)
+	if err != nil {
+		return nil, refusedFile(err)
 	}
-	if errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrNotYet) {
-		return exitf(exitDenied, "%s: genuine, but not in force: %w", name, err)
+	sets, err := trusted.WithBundle(bundle, now)
+	if err != nil {
+		claimed, _ := unverified(bundle.Doc) // what can't be read claims nothing
+		return nil, refusedSets(err, claimed.Issuer, trusted.Issuer())
 	}
-	return exitf(exitTampered, "%s: not genuine: %w", name, err)
+	doc, err := sets.Filed().License(bundle.Doc, now)
+	if err == nil {
+		return doc, nil
+	}
+	if late, known := sets.Known().License(bundle.Doc, now); known == nil {
+		switch {
+		case errors.Is(err, license.ErrExpired):
+			return nil, refuseFile(exitDenied, license.CodeExpired, "genuine, but expired: it was accepted until %s", utc(late.Degraded))
+		case errors.Is(err, license.ErrNotYet):
+			return nil, refuseFile(exitDenied, license.CodeNotStarted, "genuine, but not valid yet: it counts from %s", utc(late.NotBefore))
+		}
+	}
+	return nil, refusedFile(err)
 }
+
+// refusedFile says what is wrong with a license file.
+func refusedFile(err error) error {
+	switch {
+	case errors.Is(err, license.ErrAudience):
+		return refuseFile(exitDenied, license.CodeWrongProduct, "genuine, but for another product: %v", err)
+	case errors.Is(err, license.ErrWithdrawn):
+		return refuseFile(exitWithdrawn, "key_withdrawn", "signed with a key that was withdrawn, so that nobody can tell who signed it: export the license again")
+	case errors.Is(err, license.ErrUnknownKey), errors.Is(err, license.ErrIssuer):
+		return refuseFile(exitUnknown, "unknown_issuer", "signed by nobody that the root set vouches for: %v", err)
+	case errors.Is(err, license.ErrVersion), errors.Is(err, license.ErrMust):
+		return refuseFile(exitFailed, "unsupported", "of a later format: verify it with a newer copyhold: %v", err)
+	}
+	return refuseFile(exitTampered, "forged", "forged or damaged: %v", err)
+}
+
+// refusedSets says what is wrong with the sets of a license file that says it is of an issuer.
+func refusedSets(err error, claimed, issuer string) error {
+	if claimed != "" && claimed != issuer {
+		return refuseFile(exitUnknown, "unknown_issuer", "it says that it is of %s, and the root set is of %s", claimed, issuer)
+	}
+	for _, unvouched := range []error{
+		license.ErrThreshold, license.ErrRollback, license.ErrExpired, license.ErrNotYet, license.ErrKeyDates, license.ErrWithdrawn,
+	} {
+		if errors.Is(err, unvouched) {
+			return refuseFile(exitUnknown, "unknown_issuer", "the root set does not vouch for its keys: it was forged, or exported under other roots: %v", err)
+		}
+	}
+	return refusedFile(err)
+}
+
+// unverified reads what a license document says, and verifies nothing.
+func unverified(compact string) (doc license.License, err error) {
+	parts := strings.Split(compact, ".")
+	if len(parts) != 3 {
+		return doc, license.ErrFormat
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return doc, license.ErrEncoding
+	}
+	return doc, license.Unmarshal(payload, &doc)
+}
+
+func refuseFile(status int, code, format string, args ...any) error {
+	return &exit{status, &problem{Code: code, Detail: fmt.Sprintf(format, args...)}}
+}
+
+func utc(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }
 
 // A rung is one state of the ladder and when it begins, in RFC 3339.
 type rung struct {
@@ -124,7 +212,7 @@ type rung struct {
 }
 
 func ladder(doc *license.License) []rung {
-	at := func(s license.State, t int64) rung { return rung{s, time.Unix(t, 0).UTC().Format(time.RFC3339)} }
+	at := func(s license.State, t int64) rung { return rung{s, utc(t)} }
 	return []rung{
 		at(license.StateValid, doc.NotBefore), at(license.StateStale, doc.Stale), at(license.StateGrace, doc.Due),
 		at(license.StateDegraded, doc.Expires), at(license.StateDenied, doc.Degraded),

@@ -32,6 +32,7 @@ type trust struct {
 	Auditor         bool
 	Pinned, KeySet  []string
 	RootSets        [][]string
+	Floor           []string
 }
 
 func read(t *testing.T, name string, to any) {
@@ -54,7 +55,8 @@ type document struct {
 }
 
 // acceptedDocuments returns every document of the accepted vectors: licenses,
-// leases, replies and the rest, edge certificates, and each signature of sets.
+// leases, replies and the rest, those in license files, edge certificates, and
+// each signature of sets.
 func acceptedDocuments(t *testing.T) []document {
 	t.Helper()
 	var accepted []vector
@@ -74,6 +76,13 @@ func acceptedDocuments(t *testing.T) []document {
 		}
 	}
 	for _, v := range accepted {
+		if v.Op == "file" {
+			b, err := license.DecodeBundle(v.Data)
+			if err != nil {
+				t.Fatal(v.Name, err)
+			}
+			v.Doc, v.Chain = b.Doc, b.Chain
+		}
 		if v.Doc != "" {
 			add(v.Name, v.Doc)
 		}
@@ -118,6 +127,7 @@ func everyKey(t *testing.T, accepted []vector, trusts map[string]trust) map[stri
 		}
 		take(world.Pinned)
 		take(world.KeySet)
+		take(world.Floor)
 		for _, set := range world.RootSets {
 			take(set)
 		}

@@ -76,6 +76,7 @@ func (b Bundle) check() error {
 
 // WithBundle trusts the root set and key set of a license file where they are
 // newer than those in force; older ones are passed over, since a file may be old.
+// Filed then verifies the document.
 func (v *Verifier) WithBundle(b Bundle, now int64) (*Verifier, error) {
 	w, err := v.WithRootSets(b.RootSets(), now)
 	if err != nil {

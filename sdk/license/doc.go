@@ -20,6 +20,13 @@
 //	standing := l.Standing(license.Facts{}, now)
 //	feature, decision := l.Feature("export", standing, now)
 //
+// A license file brings its key set along, and is accepted until its own last
+// date, however long ago that key set expired:
+//
+//	b, err := license.DecodeBundle(data)
+//	v, err = v.WithBundle(b, now)
+//	l, err := v.Filed().License(b.Doc, now)
+//
 // # Compatibility
 //
 // Documents that this version accepts are accepted by every later version

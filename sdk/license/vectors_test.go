@@ -35,6 +35,7 @@ type trust struct {
 	Auditor         bool
 	Pinned          []string
 	RootSets        [][]string
+	Floor           []string
 	KeySet          []string
 }
 
@@ -99,6 +100,11 @@ func (v vectors) verifier(t trust, known bool, now int64) (*Verifier, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if t.Floor != nil {
+		if w, err = w.WithFloor(t.Floor); err != nil {
+			return nil, err
+		}
 	}
 	if t.KeySet != nil {
 		if w, err = w.WithKeySet(t.KeySet, now); err != nil {
@@ -191,6 +197,7 @@ func (v *Verifier) runFile(one vector) error {
 	if v, err = v.WithBundle(b, one.Now); err != nil {
 		return err
 	}
+	v = v.Filed()
 	if len(b.Chain) > 0 {
 		_, err = v.LeaseChain(b.Doc, b.Chain, one.Now)
 		return err

@@ -15,6 +15,7 @@ type Verifier struct {
 	issuer  string
 	product string // "" for any, in an auditor's verifier
 	known   bool
+	filed   bool
 
 	root     RootSet
 	rootRing keyring
@@ -24,6 +25,7 @@ type Verifier struct {
 	ring    keyring
 	setText string
 	setList []string
+	floor   int64 // no key set of a lower number is trusted, 0 for none
 }
 
 // NewVerifier trusts a pinned root set, which is a list of compact JWS over one
@@ -87,6 +89,16 @@ func (v *Verifier) KeySet() KeySet { return v.set }
 func (v *Verifier) Known() *Verifier {
 	w := *v
 	w.known = true
+	return &w
+}
+
+// Filed returns a verifier for the documents of a license file. A file is accepted
+// until the last date of its document, however long ago the key set expired: the
+// key set's expiry is held against the document's iat, and not against now. All
+// else counts as ever, a withdrawal above all.
+func (v *Verifier) Filed() *Verifier {
+	w := *v
+	w.filed = true
 	return &w
 }
 
@@ -193,12 +205,25 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.mayReplace(set.Claims, set.Number, v.set.Number, now); err != nil {
+	if err := v.mayReplace(set.Claims, set.Number, max(v.set.Number, v.floor), now); err != nil {
 		return nil, err
 	}
 	w := *v
 	w.set, w.ring, w.setText, w.setList = set, ring, text, slices.Clone(list)
 	return &w, nil
+}
+
+// WithFloor trusts a key set that is built into a program beside its root set.
+// It is WithKeySet, and no key set of a lower number is trusted afterwards, not
+// even under a later root set: a key that the floor withdraws stays withdrawn.
+func (v *Verifier) WithFloor(list []string) (*Verifier, error) {
+	w, err := v.WithKeySet(list, 0) // its own dates are in it
+	if err != nil {
+		return nil, err
+	}
+	f := *w
+	f.floor = f.set.Number
+	return &f, nil
 }
 
 func (v *Verifier) mayReplace(c Claims, number, held, now int64) error {
@@ -302,8 +327,8 @@ func read[T document](v *Verifier, ring keyring, compact string) (doc T, key Key
 
 // fresh refuses what the state of the keys no longer lets in.
 func (v *Verifier) fresh(c Claims, k Key, now int64) error {
-	if v.known {
-		now = c.IssuedAt // it was accepted while the key set was in force
+	if v.known || v.filed {
+		now = c.IssuedAt // the key set was in force when it was signed
 	}
 	if now >= v.set.Expires {
 		return ErrKeySetExpired

@@ -192,6 +192,22 @@ func (w *world) acceptFiles() {
 	w.ok(Vector{Name: "file with an older root set", Op: "file", Why: "passed over", Trust: "rotated",
 		Data: bytesOf(license.Bundle{V: 1, Doc: b.Doc, RootSet: signAll(license.TypeRootSet, w.rootSet(1), w.root1, w.root2, w.root3),
 			KeySet: signAll(license.TypeKeySet, w.keySet(3), w.root3, w.root4)})})
+	late := license.Bundle{V: 1, Doc: w.key.as(license.TypeLicense, text(exported())), KeySet: w.brief(2)}
+	last := exported().Degraded - 1
+	w.ok(Vector{Name: "file in its last second, key set expired", Op: "file", Why: "a file is accepted until its own last date, by a program that never saw the server too",
+		Trust: "pinned", Now: last, Data: bytesOf(late)})
+	w.ok(Vector{Name: "file in its last second, a later key set expired too", Op: "file", Why: "the remembered key set counts by the document's iat as well",
+		Trust: "remembered", Now: last, Data: bytesOf(late)})
+	w.ok(Vector{Name: "file under the floor", Op: "file", Why: "the file's key set is the one that is built in", Trust: "floor", Data: bytesOf(b)})
+	w.ok(Vector{Name: "file newer than the floor", Op: "file", Why: "its key set has a higher number", Trust: "floor",
+		Data: bytesOf(license.Bundle{V: 1, Doc: b.Doc, KeySet: w.brief(3)})})
+	w.ok(Vector{Name: "floor after a rotation", Op: "keyset", Why: "a higher number, signed by the new keys", Trust: "floor-rotated",
+		List: signAll(license.TypeKeySet, w.keySet(3), w.root3, w.root4)})
+	near := w.keySet(2)
+	near.Expires = now + 60
+	one, first := w.chain(1)
+	w.ok(Vector{Name: "file of an edge, key set expired", Op: "file", Why: "the first certificate's iat counts", Trust: "pinned", Now: now + 120,
+		Data: bytesOf(license.Bundle{V: 1, Doc: first.as(license.TypeLease, text(edgeLease("edge_1"))), Chain: one, KeySet: signAll(license.TypeKeySet, near, w.root1, w.root3)})})
 	chain, edge := w.chain(2)
 	w.ok(Vector{Name: "file of an edge", Op: "file", Why: "lease, chain and key set", Trust: "pinned",
 		Data: bytesOf(license.Bundle{V: 1, Doc: edge.as(license.TypeLease, text(edgeLease("edge_2"))), Chain: chain, KeySet: b.KeySet})})

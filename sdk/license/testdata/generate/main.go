@@ -38,6 +38,7 @@ type Trust struct {
 	Pinned   []string   `json:"pinned"`
 	RootSets [][]string `json:"rootsets,omitempty"`
 	KeySet   []string   `json:"keyset,omitempty"`
+	Floor    []string   `json:"floor,omitempty"` // a key set that is built in
 }
 
 func main() {

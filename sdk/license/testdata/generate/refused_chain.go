@@ -215,6 +215,7 @@ func (w *world) refuseFiles() {
 		w.no(reason, Vector{Name: "file: " + name, Op: "file", Why: why, Trust: trust, Data: bytesOf(b)})
 	}
 	file("Threshold", "with its own keys", "a key from inside the file", "pinned", foreign)
+	w.refuseLateFiles()
 	mine := w.rootSet(9)
 	mine.K, mine.Keys = 1, []license.Key{w.stranger.setKey()}
 	foreign.RootSet = signAll(license.TypeRootSet, mine, w.stranger)
@@ -234,6 +235,29 @@ func (w *world) refuseFiles() {
 	wide.Units = 11
 	file("Chain", "of an edge, wider than its chain", "the certificate's units", "pinned",
 		license.Bundle{V: 1, Doc: edge.as(license.TypeLease, text(wide)), Chain: chain, KeySet: b.KeySet})
+}
+
+// refuseLateFiles are files that a program reads long after they were written.
+func (w *world) refuseLateFiles() {
+	file := func(reason, name, why, trust string, at int64, doc string, keySet []string) {
+		w.no(reason, Vector{Name: "file: " + name, Op: "file", Why: why, Trust: trust, Now: at, Data: bytesOf(license.Bundle{V: 1, Doc: doc, KeySet: keySet})})
+	}
+	late := w.key.as(license.TypeLicense, text(exported()))
+	stolen := w.gone.as(license.TypeLicense, text(exported()))
+	beyond := exported()
+	beyond.Degraded = w.key.TrustUntil + 1
+	file("Expired", "at its last date", "not accepted from there on", "pinned", exported().Degraded, late, w.brief(2))
+	file("KeySetExpired", "issued when its key set had expired", "nothing vouched for its key then", "pinned", now, late, w.trust["expired"].KeySet)
+	file("KeyDates", "lasts longer than its key is trusted", "the last date lies within trust_until", "pinned", now, w.key.as(license.TypeLicense, text(beyond)), w.brief(2))
+	file("Withdrawn", "by a key that its own key set withdraws", "a thief's", "pinned", now, stolen, w.trust["main"].KeySet)
+	file("Withdrawn", "by a key that the remembered key set withdraws", "the file's older key set is passed over", "main", now, stolen, w.careless(1, w.root1, w.root3))
+	file("Withdrawn", "by a key that the floor withdraws", "the file's older key set is passed over, on a first start too", "floor", now, stolen, w.careless(1, w.root1, w.root3))
+	file("Rollback", "with a key set below the floor, after a rotation", "the floor's own signatures went with root 1, its number did not", "floor-rotated", now, stolen,
+		w.careless(1, w.root3, w.root4))
+	w.no("KeySetExpired", Vector{Name: "file: its license without the file", Op: "license", Why: "outside a file an expired key set stops new documents", Trust: "remembered",
+		Now: now + 10*day, Doc: late})
+	w.trust["bad: floor of strangers"] = Trust{Issuer: issuer, Product: "lathe", Pinned: w.trust["pinned"].Pinned, Floor: signAll(license.TypeKeySet, w.small(2), w.stranger, w.root4)}
+	w.no("Threshold", Vector{Name: "floor: of strangers", Op: "pinned", Why: "the pinned roots sign the floor too", Trust: "bad: floor of strangers"})
 }
 
 // raw signs parts as they are.

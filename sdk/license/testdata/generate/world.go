@@ -124,6 +124,9 @@ func (w *world) trusts() {
 	old.IssuedAt, old.NotBefore, old.Expires = now-20*day, now-20*day, now-day
 	w.trust["expired"] = Trust{Issuer: issuer, Product: "lathe", Pinned: pinned, KeySet: signAll(license.TypeKeySet, old, w.root1, w.root3)}
 	w.trust["rotated"] = Trust{Issuer: issuer, Product: "lathe", Pinned: pinned, RootSets: [][]string{w.rotation()}, KeySet: keys}
+	w.trust["remembered"] = Trust{Issuer: issuer, Product: "lathe", Pinned: pinned, KeySet: w.brief(3)}
+	w.trust["floor"] = Trust{Issuer: issuer, Product: "lathe", Pinned: pinned, Floor: keys}
+	w.trust["floor-rotated"] = Trust{Issuer: issuer, Product: "lathe", Pinned: pinned, Floor: keys, RootSets: [][]string{w.rotation()}}
 
 	short := w.rootSet(1)
 	short.IssuedAt, short.NotBefore, short.Expires = now-100*day, now-100*day, now-10*day
@@ -131,6 +134,30 @@ func (w *world) trusts() {
 	gone := w.rootSet(1)
 	gone.Keys = append(gone.Keys, w.spent.Key)
 	w.trust["root-withdrawn"] = Trust{Issuer: issuer, Product: "lathe", Pinned: signAll(license.TypeRootSet, gone, w.root1, w.root2)}
+}
+
+// brief is a key set that ends in ten days, long before what its keys sign.
+func (w *world) brief(number int64) []string {
+	set := w.keySet(number)
+	set.Expires = now + 10*day
+	return signAll(license.TypeKeySet, set, w.root1, w.root3)
+}
+
+// careless is a key set from before the key "gone" was withdrawn.
+func (w *world) careless(number int64, by ...signer) []string {
+	set := w.keySet(number)
+	for i := range set.Keys {
+		set.Keys[i].Withdrawn = 0
+	}
+	return signAll(license.TypeKeySet, set, by...)
+}
+
+// exported is a license of 400 days, as a file holds one.
+func exported() license.License {
+	l := minimal()
+	l.Claims = claims("doc_7", 400*day)
+	l.Dates = dates(l.Claims)
+	return l
 }
 
 // rotation is the second root set: root 1 goes, root 4 comes, signed by both.
