@@ -3,6 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 GO    ?= go
 BIN   := bin/copyhold
+# Without -trimpath the program, its panics and its profile name the folders of whoever built it.
+BUILD := $(GO) build -trimpath
 PROFILE := bench/copyhold.pgo
 export CGO_ENABLED ?= 0
 LINT_VERSION := v2.15.0
@@ -14,12 +16,12 @@ help: ## this list
 
 run: ## start Copyhold with a working example on 127.0.0.1:7400
 	@mkdir -p bin
-	@$(GO) build -o $(BIN) ./cmd/copyhold
+	@$(BUILD) -o $(BIN) ./cmd/copyhold
 	@exec $(BIN) demo $(ARGS)
 
 build: ## build bin/copyhold, guided by a profile of its work: a few minutes at first, a tenth faster
 	@mkdir -p bin
-	$(GO) build -pgo=$(PROFILE) -o $(BIN) ./cmd/copyhold
+	$(BUILD) -pgo=$(PROFILE) -o $(BIN) ./cmd/copyhold
 
 test: ## everything but the long faults: both engines, race detector, SDK alone
 	@bash scripts/test.sh
@@ -36,7 +38,7 @@ lint: ## golangci-lint with the chosen list
 	cd sdk && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
 
 profile: ## measure the server's work anew for the build
-	$(GO) build -pgo=off -trimpath -o $(BIN) ./cmd/copyhold
+	$(BUILD) -pgo=off -o $(BIN) ./cmd/copyhold
 	$(GO) run ./bench -only hot-sqlite -pairs 3 -out /dev/null -profile bin/hot.pgo
 	$(GO) run ./bench -only validate -pairs 3 -out /dev/null -profile bin/validate.pgo
 	$(GO) run ./bench -only hot-postgres -pairs 3 -out /dev/null -profile bin/postgres.pgo

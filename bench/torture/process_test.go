@@ -31,7 +31,7 @@ func build(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "copyhold")
-	cmd := exec.Command("go", "build", "-o", binary, "copyhold.dev/cmd/copyhold")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "copyhold.dev/cmd/copyhold")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building copyhold: %v\n%s", err, out)

@@ -118,7 +118,7 @@ func exposed(t *testing.T, engine string) (*store.DB, *sql.DB) {
 	var err error
 	if engine == "postgres" {
 		driver, source = "pgx", storetest.PostgresURL(t)
-		db, err = postgres.Open(t.Context(), source)
+		db, err = postgres.Open(t.Context(), source, "")
 	} else {
 		driver, source = "sqlite", filepath.Join(t.TempDir(), "copyhold.db")
 		db, err = sqlite.Open(t.Context(), source)

@@ -48,7 +48,7 @@ func servers(t *testing.T, fn func(t *testing.T, a, b *desk)) {
 // connect opens a PostgreSQL database until the test ends.
 func connect(t *testing.T, url string) *store.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), url)
+	db, err := postgres.Open(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,11 +7,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,17 +28,26 @@ type Program struct {
 	Stdout  io.Writer
 	Stderr  io.Writer
 	Environ []string // KEY=value, as in os.Environ
+	process bool     // it is the whole of this process
 }
 
 // OS is the Program of this process.
 func OS() Program {
-	return Program{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
+	return Program{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), process: true}
 }
 
 // Main runs the command that p names and returns the process's exit status.
 func Main(p Program) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if p.process {
+		environ, err := hideSecrets(p)
+		if err != nil {
+			fmt.Fprintf(p.Stderr, "copyhold: %v\n", err)
+			return exitFailed
+		}
+		p.Environ = environ
+	}
 	c := &cli{program: p, http: &http.Client{}}
 	root := c.rootCommand()
 	root.SetArgs(p.Args[1:])
@@ -64,12 +75,18 @@ type commonFlags struct {
 }
 
 func (c *cli) getenv(name string) string {
-	for i := len(c.program.Environ) - 1; i >= 0; i-- {
-		if value, ok := strings.CutPrefix(c.program.Environ[i], name+"="); ok {
-			return value
+	value, _ := lookup(c.program.Environ, name)
+	return value
+}
+
+// lookup returns the last value of a variable.
+func lookup(environ []string, name string) (string, bool) {
+	for _, entry := range slices.Backward(environ) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value, true
 		}
 	}
-	return ""
+	return "", false
 }
 
 func (c *cli) rootCommand() *cobra.Command {

@@ -46,7 +46,7 @@ at a time: stop the server first.`,
 			})
 		},
 	}
-	serverFlags(cmd.Flags(), "data", "database", "sealing.key")
+	serverFlags(cmd.Flags(), "data", "database", "database_password", "sealing.key")
 	return cmd
 }
 

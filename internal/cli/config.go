@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/signing"
 )
 
 // serverFlags declares a flag for every setting of the server, or only for those
@@ -71,6 +72,11 @@ func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	loaded, err := config.Load(from)
 	if err != nil {
 		return loaded, exitf(exitUsage, "%w", err)
+	}
+	if key := loaded.Sealing.Key.Reveal(); key != "" {
+		if _, err := signing.ParseSealingKey(signing.NewSecret(key)); err != nil {
+			return loaded, exitf(exitUsage, "sealing.key (from %s): %w", loaded.Origin("sealing.key"), err)
+		}
 	}
 	return loaded, nil
 }

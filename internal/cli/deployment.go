@@ -91,7 +91,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 // openDatabase opens PostgreSQL by URL, or SQLite by path.
 func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error) {
 	if settings.Postgres() {
-		return postgres.Open(ctx, settings.Database.Reveal())
+		return postgres.Open(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
 	}
 	path := settings.Database.Reveal()
 	if path == "" {

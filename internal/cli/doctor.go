@@ -126,9 +126,8 @@ const sealingKeyFile = "sealing.key"
 
 func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
 	return signing.SealingSource{
-		Value:       signing.NewSecret(settings.Sealing.Key.Reveal()),
-		Credentials: c.getenv("CREDENTIALS_DIRECTORY"),
-		File:        filepath.Join(settings.Data, sealingKeyFile),
+		Value: signing.NewSecret(settings.Sealing.Key.Reveal()),
+		File:  filepath.Join(settings.Data, sealingKeyFile),
 	}
 }
 

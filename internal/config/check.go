@@ -30,17 +30,12 @@ func (l Loaded) check() error {
 	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		wrong("url", "an address is wanted, as https://licenses.example.com")
 	}
-	if db := l.Database.Reveal(); strings.Contains(db, "://") && !l.Postgres() {
-		wrong("database", "a path is wanted, or postgres://USER:PASSWORD@HOST/NAME")
-	}
+	l.checkDatabase(wrong)
 	if l.Shutdown < time.Second || l.Shutdown > 10*time.Minute {
 		wrong("shutdown", "between 1s and 10m is wanted")
 	}
 	if (l.TLS.Certificate == "") != (l.TLS.Key == "") {
 		wrong("tls.certificate", "set both the certificate and the key, or none")
-	}
-	if k := l.Sealing.Key.Reveal(); k != "" && !strings.HasPrefix(k, "AGE-SECRET-KEY-1") {
-		wrong("sealing.key", "an age identity is wanted, as AGE-SECRET-KEY-1…")
 	}
 	if _, err := l.ProxyNetworks(); err != nil {
 		wrong("proxies", "networks are wanted, as 10.0.0.0/8")
@@ -48,6 +43,38 @@ func (l Loaded) check() error {
 	l.checkChoices(wrong)
 	l.checkLimits(wrong)
 	return errors.Join(faults...)
+}
+
+// checkDatabase keeps a connection string from being taken for a file's name, which
+// would show its password to everybody who lists the folder.
+func (l Loaded) checkDatabase(wrong func(path, want string)) {
+	db := l.Database.Reveal()
+	scheme, rest, isURL := strings.Cut(db, "://")
+	if isURL && !l.Postgres() || keywords(db) {
+		wrong("database", "a path is wanted, or postgres://USER@HOST/NAME")
+		return
+	}
+	if l.DatabasePassword == "" {
+		return
+	}
+	authority, query, _ := strings.Cut(rest, "?")
+	user, _, _ := strings.Cut(authority, "@")
+	switch {
+	case !l.Postgres():
+		wrong("database_password", "database names no PostgreSQL server, as postgres://USER@HOST/NAME")
+	case strings.Contains(authority, "@") && strings.Contains(user, ":"), strings.Contains("&"+query, "&password="):
+		wrong("database_password", "database names a password too: take it out of the "+scheme+":// URL")
+	}
+}
+
+// keywords reports whether s is a connection string as libpq writes it: host=… user=…
+func keywords(s string) bool {
+	for word := range strings.FieldsSeq(s) {
+		if name, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"host", "hostaddr", "dbname", "user", "password", "service"}, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l Loaded) checkChoices(wrong func(path, want string)) {

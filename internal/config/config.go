@@ -13,16 +13,24 @@ import (
 // Config is every setting. In a YAML file a setting is named by its path, as in
 // `limits: {in_flight: 100}`; in the environment as COPYHOLD_LIMITS_IN_FLIGHT; as
 // a flag as --limits-in-flight. A flag wins over the environment, the environment
-// over the file, the file over the default. A secret can also be read from the
-// file named by its variable with _FILE added.
+// over the file, the file over a systemd credential, that over the default.
+//
+// A secret is better kept in a file of its own, whose name takes the place of the
+// secret: database_file in YAML, COPYHOLD_DATABASE_FILE in the environment,
+// --database-file as a flag; or it is the systemd credential copyhold-database. White
+// space around a secret does not belong to it.
 type Config struct {
 	// Folder for the database, the sealing key and the root's private part. It is
 	// created when missing, readable only by its owner.
 	Data string `koanf:"data" default:"data"`
 
 	// Database to use. Empty is SQLite in copyhold.db in the data folder. A path
-	// is another SQLite file; postgres://USER:PASSWORD@HOST/NAME is PostgreSQL.
+	// is another SQLite file; postgres://USER@HOST/NAME is PostgreSQL.
 	Database Secret `koanf:"database"`
+
+	// Password for PostgreSQL, where database names none. Keep it in a file
+	// (database_password_file) or a systemd credential (copyhold-database-password).
+	DatabasePassword Secret `koanf:"database_password"`
 
 	// Address to answer the API on. Port 0 picks a free one. Bind it to another
 	// address than loopback together with TLS, or behind a proxy that ends TLS.
@@ -77,9 +85,9 @@ type TLS struct {
 
 // Sealing is where the sealing key is.
 type Sealing struct {
-	// The age identity that unseals signing keys (AGE-SECRET-KEY-1…). Empty: the
-	// systemd credential copyhold-sealing-key, if there is one, or sealing.key in
-	// the data folder, which is created at the first start.
+	// The age identity that unseals signing keys (AGE-SECRET-KEY-1…), or the whole
+	// text of a sealing.key. Empty: the systemd credential copyhold-sealing-key, if
+	// there is one, or sealing.key in the data folder, which the first start creates.
 	Key Secret `koanf:"key"`
 }
 

@@ -106,7 +106,16 @@ func TestAWrongSettingIsNamedWithWhatWouldBeRight(t *testing.T) {
 		{"proxies: [everyone]", "10.0.0.0/8"},
 		{"url: nowhere", "https://licenses.example.com"},
 		{"database: mysql://root:hunter2@host/db", "postgres://"},
-		{"sealing: {key: hunter2}", "AGE-SECRET-KEY-1"},
+		{"database: host=db user=u password=hunter2", "postgres://"},
+		{"{database: a.db, database_password: hunter2}", "no PostgreSQL server"},
+		{"{database: 'postgres://u:hunter2@h/db', database_password: hunter2}", "a password too"},
+		{"{database: 'postgres://u@h/db?password=hunter2', database_password: hunter2}", "a password too"},
+		{"{database: a.db, database_file: b}", "not both"},
+		{"database_file: nowhere", "there is no file nowhere"},
+		{"sealing: {key_file: [a]}", "a file's name"},
+		{"data_file: a", "no setting data_file"},
+		{"postgres://u:hunter2@h/db", "reading settings"},
+		{"database: [hunter2]", "a text is wanted"},
 		{"data: [a]", "a text is wanted"},
 	} {
 		_, err := config.Load(config.Sources{File: write(t, tc.yaml)})
@@ -116,6 +125,78 @@ func TestAWrongSettingIsNamedWithWhatWouldBeRight(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows a secret: %v", tc.yaml, err)
 		}
+	}
+}
+
+// Every secret can be kept in a file of its own, named in YAML or the environment, or be
+// a systemd credential. Where several are set, the nearer one to the command wins.
+func TestEverySecretComesFromAFileOrACredential(t *testing.T) {
+	values := map[string]string{"database": "postgres://u@h/%s", "database_password": "%s", "sealing.key": "%s"}
+	for _, s := range config.Settings() {
+		if !s.Secret() {
+			continue
+		}
+		t.Run(s.Path, func(t *testing.T) {
+			folder, value := t.TempDir(), values[s.Path]
+			if value == "" {
+				t.Fatal("a secret that this test does not know")
+			}
+			named := func(name string) string {
+				file := filepath.Join(folder, name)
+				if err := os.WriteFile(file, []byte("\ufeff "+fmt.Sprintf(value, name)+"\r\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return file
+			}
+			credential := "copyhold-" + s.Flag()
+			section, last, nested := strings.Cut(s.Path, ".")
+			yaml := func(suffix, value string) string {
+				if nested {
+					return write(t, fmt.Sprintf("%s: {%s%s: '%s'}\ndatabase: postgres://u@h/db\n", section, last, suffix, value))
+				}
+				if s.Path != "database" {
+					value += "'\ndatabase: 'postgres://u@h/db"
+				}
+				return write(t, fmt.Sprintf("%s%s: '%s'\n", s.Path, suffix, value))
+			}
+			named(credential)
+			from := config.Sources{}
+			variables := map[string]string{"CREDENTIALS_DIRECTORY": folder}
+			from.Getenv = env(variables)
+			if s.Path != "database" {
+				variables["COPYHOLD_DATABASE"] = "postgres://u@h/db"
+			}
+			expect := func(want, origin string) {
+				t.Helper()
+				l, err := config.Load(from)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := map[string]config.Secret{"database": l.Database, "database_password": l.DatabasePassword, "sealing.key": l.Sealing.Key}[s.Path]
+				if got.Reveal() != fmt.Sprintf(value, want) || !strings.Contains(l.Origin(s.Path), origin) {
+					t.Errorf("%q from %s; want %s from %s", got.Reveal(), l.Origin(s.Path), want, origin)
+				}
+			}
+			expect(credential, "systemd credential "+credential)
+			from.File = yaml("_file", named("in-yaml"))
+			expect("in-yaml", from.File)
+			from.File = yaml("", fmt.Sprintf(value, "itself"))
+			expect("itself", from.File)
+			variables[s.Env()+"_FILE"] = named("in-environment")
+			expect("in-environment", s.Env()+"_FILE")
+			variables[s.Env()] = fmt.Sprintf(value, "variable")
+			expect("variable", s.Env())
+
+			empty := filepath.Join(folder, "empty")
+			if err := os.WriteFile(empty, []byte(" \n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			delete(variables, s.Env())
+			variables[s.Env()+"_FILE"] = empty
+			if _, err := config.Load(from); err == nil || !strings.Contains(err.Error(), "is empty") {
+				t.Errorf("an empty file counts as a setting that was left out: %v", err)
+			}
+		})
 	}
 }
 

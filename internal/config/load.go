@@ -1,11 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -47,7 +49,11 @@ func Load(from Sources) (Loaded, error) {
 		}
 		return nil
 	}
-	fromFile, err := readFile(from.File)
+	credentials, err := readCredentials(from.Getenv)
+	if err != nil {
+		return Loaded{}, err
+	}
+	fromFile, origin, err := readFile(from.File)
 	if err != nil {
 		return Loaded{}, err
 	}
@@ -62,7 +68,8 @@ func Load(from Sources) (Loaded, error) {
 	settings := byPath()
 	if err := errors.Join(
 		layer(defaults(settings), func(string) string { return "default" }),
-		layer(fromFile, func(string) string { return from.File }),
+		layer(credentials, func(path string) string { return "the systemd credential " + settings[path].credential() }),
+		layer(fromFile, origin),
 		layer(fromEnv, func(path string) string { return variables[path] }),
 		layer(flags, func(path string) string { return "--" + settings[path].Flag() }),
 	); err != nil {
@@ -121,21 +128,62 @@ func walkValues(v reflect.Value, prefix string, visit func(path string, v reflec
 	}
 }
 
-// readFile returns the settings of a YAML file by path.
-func readFile(name string) (map[string]any, error) {
+// readFile returns the settings of a YAML file by path, and where each comes from. A
+// secret is named by its path, or the file that holds it by its path with _file added.
+func readFile(name string) (values map[string]any, origin func(path string) string, err error) {
 	if name == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("reading settings: %w", err)
+		return nil, nil, fmt.Errorf("reading settings: %w", err)
 	}
 	var tree map[string]any
 	if err := yaml.Load(text, &tree); err != nil {
-		return nil, fmt.Errorf("reading settings in %s: %w", name, err)
+		return nil, nil, fmt.Errorf("reading settings in %s: %w", name, err)
 	}
-	values := map[string]any{}
+	values, origins := map[string]any{}, map[string]string{}
 	flatten(values, "", tree)
+	for _, s := range Settings() {
+		named := s.Path + "_file"
+		file, ok := values[named]
+		if !ok || !s.Secret() {
+			continue
+		}
+		if _, both := values[s.Path]; both {
+			return nil, nil, fmt.Errorf("%s: set %s or %s, not both", name, s.Path, named)
+		}
+		path, isText := file.(string)
+		if !isText {
+			return nil, nil, fmt.Errorf("%s: %s: a file's name is wanted", name, named)
+		}
+		if values[s.Path], err = secretFile(path); err != nil {
+			return nil, nil, fmt.Errorf("%s: %s: %w", name, named, err)
+		}
+		origins[s.Path] = name + " (" + named + ")"
+		delete(values, named)
+	}
+	return values, func(path string) string { return cmp.Or(origins[path], name) }, nil
+}
+
+// readCredentials returns the secrets that systemd keeps for this unit in a folder of
+// its own.
+func readCredentials(getenv func(string) string) (map[string]any, error) {
+	values := map[string]any{}
+	if getenv == nil || getenv("CREDENTIALS_DIRECTORY") == "" {
+		return values, nil
+	}
+	for _, s := range Settings() {
+		file := filepath.Join(getenv("CREDENTIALS_DIRECTORY"), s.credential())
+		if _, err := os.Lstat(file); !s.Secret() || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		text, err := secretFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("the systemd credential %s: %w", s.credential(), err)
+		}
+		values[s.Path] = text
+	}
 	return values, nil
 }
 
@@ -152,7 +200,7 @@ func flatten(into map[string]any, prefix string, tree map[string]any) {
 }
 
 // readEnv returns the settings in the environment by path, and the variable
-// each was found in. A secret may stand in a file that VARIABLE_FILE names.
+// each was found in. VARIABLE_FILE names a file that holds a secret.
 func readEnv(getenv func(string) string) (values map[string]any, variables map[string]string, err error) {
 	values, variables = map[string]any{}, map[string]string{}
 	if getenv == nil {
@@ -174,10 +222,16 @@ func readEnv(getenv func(string) string) (values map[string]any, variables map[s
 	return values, variables, nil
 }
 
+// secretFile reads a secret. A file without one is a fault, and not a setting that
+// was left out: another key or database would be taken in its place.
 func secretFile(name string) (string, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("there is no file %s", name)
 	}
-	return strings.TrimSpace(string(text)), err
+	secret := strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff"))
+	if err == nil && secret == "" {
+		return "", fmt.Errorf("the file %s is empty", name)
+	}
+	return secret, err
 }

@@ -32,20 +32,20 @@ func (l Loaded) Print(w io.Writer) error {
 		}
 		section = in
 		comment(&text, indent, s.Doc)
-		text.WriteString(indent + line(s, name, values[s.Path], l.Origin(s.Path)))
+		text.WriteString(indent + line(s, indent, name, values[s.Path], l.Origin(s.Path)))
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
 }
 
-func line(s Setting, name string, v reflect.Value, origin string) string {
+func line(s Setting, indent, name string, v reflect.Value, origin string) string {
 	from := ""
 	if origin != "default" {
 		from = "  # from " + origin
 	}
 	if s.Secret() {
 		if v.String() == "" {
-			return "# " + name + ":\n"
+			return "# " + name + ":\n" + indent + "# " + name + "_file:\n"
 		}
 		return "# " + name + ": " + hidden + from + "\n"
 	}

@@ -30,6 +30,9 @@ func (s Setting) Flag() string { return strings.NewReplacer(".", "-", "_", "-").
 // Secret reports whether the setting must not be shown.
 func (s Setting) Secret() bool { return s.Kind == reflect.TypeFor[Secret]() }
 
+// credential is the name of the systemd credential that holds the setting, a secret.
+func (s Setting) credential() string { return "copyhold-" + s.Flag() }
+
 // Usage is the first sentence of Doc, for a flag's help.
 func (s Setting) Usage() string {
 	text := strings.ReplaceAll(s.Doc, "\n", " ")

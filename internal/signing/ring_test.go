@@ -354,7 +354,7 @@ func TestSecretsCannotBePrinted(t *testing.T) {
 	}
 }
 
-func TestSealingKeyComesFromValueCredentialOrFile(t *testing.T) {
+func TestSealingKeyComesFromValueOrFile(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "sealing.key")
 	if _, err := (signing.SealingSource{File: file}).Load(false); err == nil {
@@ -372,23 +372,12 @@ func TestSealingKeyComesFromValueCredentialOrFile(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Fatalf("mode %v, %v", info.Mode(), err)
 	}
-	credentials := t.TempDir()
-	if _, err := (signing.SealingSource{Credentials: credentials, File: file}).Load(false); err != nil {
-		t.Errorf("a folder of other credentials is in the way: %v", err)
-	}
 	other, err := signing.NewSealingKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(credentials, signing.CredentialName), []byte(other.Text().Reveal()), 0o400); err != nil {
-		t.Fatal(err)
-	}
-	got, err := signing.SealingSource{Credentials: credentials, File: file}.Load(false)
+	got, err := signing.SealingSource{Value: other.Text(), File: file}.Load(false)
 	if err != nil || got.Text().Reveal() != other.Text().Reveal() {
-		t.Errorf("not the credential: %v", err)
-	}
-	got, err = signing.SealingSource{Value: made.Text(), Credentials: credentials}.Load(false)
-	if err != nil || got.Text().Reveal() != made.Text().Reveal() {
 		t.Errorf("not the value: %v", err)
 	}
 	for _, mode := range []fs.FileMode{0o640, 0o604, 0o666} {
@@ -399,8 +388,29 @@ func TestSealingKeyComesFromValueCredentialOrFile(t *testing.T) {
 			t.Errorf("mode %v: %v", mode, err)
 		}
 	}
-	for _, text := range []string{"", "AGE-SECRET-KEY-1NOPE", "# only a comment\n"} {
-		if _, err := signing.ParseSealingKey(signing.NewSecret(text)); err == nil || strings.Contains(err.Error(), "NOPE") {
+}
+
+// The text of a sealing key is the same key however editors, shells and stores of secrets
+// pass it on; what is none is refused and not repeated.
+func TestASealingKeyIsReadHoweverItsFileIsPassedOn(t *testing.T) {
+	made, err := signing.NewSealingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := made.Text().Reveal()
+	comment, key, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	for name, passed := range map[string]string{
+		"as written": text, "without its last line break": strings.TrimSpace(text), "the key alone": key, "indented": "  " + comment + "\n  " + key,
+		"from Windows": "\ufeff" + strings.ReplaceAll(text, "\n", "\r\n"), "from age-keygen": "# created: 2026-11-30T09:00:00Z\n" + text,
+		"on one line": strings.ReplaceAll(text, "\n", " "),
+	} {
+		got, err := signing.ParseSealingKey(signing.NewSecret(passed))
+		if err != nil || got.Text().Reveal() != text {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, text := range []string{"", " \n", "AGE-SECRET-KEY-1NOPE", "# only a comment\n", comment, "# " + key, strings.ToLower(comment) + " NOPE"} {
+		if _, err := signing.ParseSealingKey(signing.NewSecret(text)); err == nil || strings.Contains(err.Error(), "NOPE") || strings.Contains(err.Error(), key) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}

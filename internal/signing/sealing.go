@@ -18,9 +18,6 @@ import (
 	"filippo.io/age"
 )
 
-// CredentialName is the name of the systemd credential that holds the sealing key.
-const CredentialName = "copyhold-sealing-key"
-
 // A SealingKey seals private keys where they are stored. It is an age X25519
 // identity and is safe for concurrent use.
 type SealingKey struct{ identity *age.X25519Identity }
@@ -34,20 +31,34 @@ func NewSealingKey() (*SealingKey, error) {
 	return &SealingKey{id}, nil
 }
 
-// ParseSealingKey reads an age secret key: lines that are empty or begin with #
-// are ignored, as age-keygen writes them.
+// ParseSealingKey reads an age secret key: by itself, or the text of a file that
+// Text or age-keygen wrote. Empty lines and lines that begin with # are ignored. Some
+// stores of secrets turn line breaks into spaces: then the key is the last word of a
+// comment that names its public key.
 func ParseSealingKey(s Secret) (*SealingKey, error) {
-	for line := range strings.Lines(s.Reveal()) {
-		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-			continue
-		}
-		id, err := age.ParseX25519Identity(line)
-		if err != nil { // age's error would quote the line
-			return nil, errors.New("the sealing key is not an age X25519 secret key (AGE-SECRET-KEY-1...)")
-		}
-		return &SealingKey{id}, nil
+	text := strings.TrimSpace(strings.TrimPrefix(s.Reveal(), "\ufeff"))
+	if text == "" {
+		return nil, errors.New("the sealing key is empty")
 	}
-	return nil, errors.New("the sealing key is empty")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return parseSealingKey(line)
+		}
+	}
+	words := strings.Fields(text)
+	key, err := parseSealingKey(words[len(words)-1])
+	if err == nil && !strings.Contains(text, key.identity.Recipient().String()) {
+		return nil, errors.New("the sealing key is behind a #, which makes it a comment")
+	}
+	return key, err
+}
+
+func parseSealingKey(text string) (*SealingKey, error) {
+	id, err := age.ParseX25519Identity(text)
+	if err != nil { // age's error would quote the text
+		return nil, errors.New("the sealing key is not an age X25519 secret key (AGE-SECRET-KEY-1...)")
+	}
+	return &SealingKey{id}, nil
 }
 
 // Recipient returns the public part, an age recipient.
@@ -115,13 +126,10 @@ func (k *SealingKey) MAC(data []byte) []byte {
 // CheckMAC reports whether MAC made mac for data.
 func (k *SealingKey) CheckMAC(data, mac []byte) bool { return hmac.Equal(k.MAC(data), mac) }
 
-// A SealingSource says where the sealing key comes from. The first that is set
-// wins: the value itself, the folder of systemd credentials if it has one named
-// CredentialName, the file.
+// A SealingSource says where the sealing key comes from: the value, or else the file.
 type SealingSource struct {
-	Value       Secret
-	Credentials string // folder, $CREDENTIALS_DIRECTORY
-	File        string
+	Value Secret
+	File  string
 }
 
 // Load reads the sealing key. If only the file is left, it isn't there and
@@ -129,16 +137,6 @@ type SealingSource struct {
 func (s SealingSource) Load(create bool) (*SealingKey, error) {
 	if !s.Value.IsZero() {
 		return ParseSealingKey(s.Value)
-	}
-	if s.Credentials != "" {
-		// systemd keeps credentials in a folder of its own, read-only for the unit.
-		text, err := os.ReadFile(filepath.Join(s.Credentials, CredentialName))
-		if err == nil {
-			return ParseSealingKey(NewSecret(string(text)))
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading the sealing key: %w", err)
-		}
 	}
 	if s.File == "" {
 		return nil, errors.New("no sealing key is given")

@@ -60,7 +60,7 @@ func TestTextsHaveOneOrderInAnyLocale(t *testing.T) {
 			}
 		}()
 		u.Path = "/english"
-		db, err := postgres.Open(t.Context(), u.String())
+		db, err := postgres.Open(t.Context(), u.String(), "")
 		if err != nil {
 			t.Fatal(err)
 		}

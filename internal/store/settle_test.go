@@ -29,7 +29,7 @@ func TestWhatIsSettledOutlivesACrashOfPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	db, err := postgres.Open(t.Context(), url)
+	db, err := postgres.Open(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	db, err := postgres.Open(t.Context(), url)
+	db, err := postgres.Open(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func synchronous(t *testing.T, url, standbys string) {
 // was done, and the same can be asked again.
 func TestALostConnectionIsUnavailable(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	db, err := postgres.Open(t.Context(), url)
+	db, err := postgres.Open(t.Context(), url, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -31,11 +32,15 @@ const (
 
 // Open connects to the PostgreSQL primary at a URL or in libpq's keyword form
 // and brings its tables up to date. With several hosts it takes the one that
-// accepts writes.
-func Open(ctx context.Context, dsn string) (*store.DB, error) {
+// accepts writes. A password that is not empty is the one to use. Its errors show no
+// password.
+func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
+	}
+	if password != "" {
+		config.Password = password
 	}
 	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	config.OnNotice = notice
@@ -63,6 +68,16 @@ func Open(ctx context.Context, dsn string) (*store.DB, error) {
 		return nil, errors.Join(err, conns.Close())
 	}
 	return db, nil
+}
+
+// unreadable says that a URL cannot be read. Of pgx's reasons it keeps the file that is
+// missing, for the others quote the URL, in which nobody can tell where a password ends.
+func unreadable(err error) error {
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		return fmt.Errorf("reading a file that the database's URL names: %w", file)
+	}
+	return errors.New("the database's URL cannot be read; it is postgres://USER@HOST:PORT/NAME?PARAMETER=VALUE, " +
+		"with special characters percent-encoded (@ as %40); the password can be in database_password_file")
 }
 
 func set(params map[string]string, name, value string) {

@@ -105,7 +105,7 @@ func (c *cluster) prepare(ctx context.Context) (err error) {
 	if _, err := c.admin.ExecContext(ctx, "CREATE DATABASE "+template); err != nil {
 		return err
 	}
-	db, err := postgres.Open(ctx, c.url(template))
+	db, err := postgres.Open(ctx, c.url(template), "")
 	if err != nil {
 		return err
 	}

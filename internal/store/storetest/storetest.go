@@ -40,7 +40,7 @@ func SQLite(t testing.TB) *store.DB {
 // Postgres opens an empty database on the test binary's own server.
 func Postgres(t testing.TB) *store.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), PostgresURL(t))
+	db, err := postgres.Open(t.Context(), PostgresURL(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}

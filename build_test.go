@@ -1,0 +1,61 @@
+package copyhold_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What make builds names no folder of the machine that built it, in the program or in its
+// panics.
+func TestTheProgramNamesNoFolderOfItsBuilder(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "copyhold")
+	var builds []string
+	for _, target := range []string{"run", "build", "profile"} {
+		lines, err := exec.Command("make", "--dry-run", target, "BIN="+program).Output()
+		if err != nil {
+			t.Fatalf("make %s: %v", target, err)
+		}
+		found := false
+		for line := range strings.Lines(string(lines)) {
+			if strings.Contains(line, "./cmd/copyhold") {
+				found = true
+				builds = append(builds, line)
+			}
+		}
+		if !found {
+			t.Errorf("make %s builds nothing", target)
+		}
+	}
+	for _, line := range builds {
+		if !strings.Contains(line, " -trimpath ") {
+			t.Errorf("built with the builder's paths: %s", line)
+		}
+	}
+	build := exec.Command("sh", "-c", builds[0]) // the others differ by a profile, which takes minutes
+	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", builds[0], err, out)
+	}
+	text, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folders, err := exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range append(strings.Fields(string(folders)), here) {
+		if bytes.Contains(text, []byte(folder)) {
+			t.Errorf("the program names %s", folder)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+//go:build unix
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"copyhold.dev/internal/config"
+)
+
+// secretsAt names the descriptor from which a process reads the secrets that it took
+// out of its environment.
+const secretsAt = "COPYHOLD_SECRETS_FD"
+
+// hideSecrets keeps the server's secrets out of what other programs can read of this
+// process as long as it runs (/proc/PID/environ, ps e): it executes itself again, as the
+// same process and without them, and reads them from a pipe. Only a first run that has
+// secrets does so; it returns to its caller only in the second.
+func hideSecrets(p Program) ([]string, error) {
+	if at, again := lookup(p.Environ, secretsAt); again {
+		return takeSecrets(at)
+	}
+	shown, secrets := partEnvironment(p.Environ)
+	if len(secrets) == 0 {
+		return p.Environ, nil
+	}
+	err := executeAgain(p.Args, shown, strings.Join(secrets, "\x00"))
+	fmt.Fprintf(p.Stderr, "copyhold: warning: secrets stay in the environment, keep them in files instead: %v\n", err)
+	return p.Environ, nil
+}
+
+// partEnvironment parts an environment into what may be seen and what is secret.
+// PGPASSWORD is the password for a database that names none.
+func partEnvironment(environ []string) (shown, secrets []string) {
+	names := []string{"PGPASSWORD"}
+	for _, s := range config.Settings() {
+		if s.Secret() {
+			names = append(names, s.Env())
+		}
+	}
+	for _, entry := range environ {
+		if name, value, _ := strings.Cut(entry, "="); value != "" && slices.Contains(names, name) {
+			secrets = append(secrets, entry)
+		} else {
+			shown = append(shown, entry)
+		}
+	}
+	return shown, secrets
+}
+
+// executeAgain replaces this process by a new run of the same program. It returns only
+// if that is impossible.
+func executeAgain(args, environ []string, secrets string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var pipe [2]int // it stays open across the execution, and nothing else is started before it
+	if err := syscall.Pipe(pipe[:]); err != nil {
+		return err
+	}
+	defer syscall.Close(pipe[0])
+	n, err := 0, syscall.SetNonblock(pipe[1], true) // nobody reads yet: what does not fit must not wait
+	if err == nil {
+		n, err = syscall.Write(pipe[1], []byte(secrets))
+	}
+	if err == nil && n < len(secrets) {
+		err = errors.New("they are too long for a pipe")
+	}
+	if err = errors.Join(err, syscall.Close(pipe[1])); err != nil {
+		return err
+	}
+	return syscall.Exec(program, args, append(environ, secretsAt+"="+strconv.Itoa(pipe[0])))
+}
+
+// takeSecrets reads the secrets that the first run left and returns the environment with
+// them. Only this process's memory has it.
+func takeSecrets(at string) ([]string, error) {
+	fd, err := strconv.ParseUint(at, 10, 31)
+	if err != nil || fd < 3 {
+		return nil, fmt.Errorf("%s is for copyhold itself: unset it", secretsAt)
+	}
+	pipe := os.NewFile(uintptr(fd), secretsAt)
+	text, err := io.ReadAll(pipe)
+	if err = errors.Join(err, pipe.Close()); err != nil {
+		return nil, fmt.Errorf("reading the secrets of the environment: %w", err)
+	}
+	for entry := range strings.SplitSeq(string(text), "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		err = errors.Join(err, os.Setenv(name, value)) // also for PGPASSWORD, which the driver reads
+	}
+	err = errors.Join(err, os.Unsetenv(secretsAt))
+	return os.Environ(), err
+}
