@@ -51,14 +51,26 @@ func System(env licensing.Env, name string) Principal {
 }
 
 // May reports whether p holds permission.
-func (p Principal) May(permission Permission) bool {
-	switch permission {
-	case Public:
-		return true
-	case LicenseKey:
-		return p.Kind == KindLicense
+func (p Principal) May(permission Permission) bool { return p.Require(permission) == nil }
+
+// Require returns why p lacks permission, an error of code forbidden, and nil if p
+// holds it.
+func (p Principal) Require(permission Permission) error {
+	switch {
+	case permission == Public || permission == LicenseKey && p.Kind == KindLicense:
+		return nil
+	case permission == LicenseKey:
+		return licensing.Errorf(licensing.Forbidden, "this operation is for programs: use Authorization: License KEY")
+	case p.Kind == KindLicense || p.Kind == "":
+		return licensing.Errorf(licensing.Forbidden, "this operation is for people and systems: use Authorization: Bearer TOKEN")
+	case !p.Role.May(permission):
+		return licensing.Errorf(licensing.Forbidden, "the token's role lacks the permission %s", permission)
+	case p.Customer != "" && !permission.WithinCustomer():
+		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one customer can't have the permission %s: use one without that limit", permission)
+	case p.Product != "" && !permission.WithinProduct():
+		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one product can't have the permission %s: use one without that limit", permission)
 	}
-	return p.Kind != KindLicense && p.Kind != "" && p.Role.May(permission)
+	return nil
 }
 
 // Sees reports whether what belongs to customer and product lies within p's
@@ -81,6 +93,9 @@ func (p Principal) SeesProduct(product licensing.ProductName) bool {
 // belongs to. Only a principal that spans environments can name another than its own.
 func (p Principal) In(env licensing.Env) (Principal, error) {
 	switch {
+	case p.Env == "" && !p.Spans:
+		return Principal{}, licensing.Errorf(licensing.Forbidden,
+			"only an owner's token without product and customer spans environments: create a token of one environment instead of this one")
 	case env == "" && p.Env == "":
 		return Principal{}, licensing.Errorf(licensing.Invalid,
 			"the token spans environments: name the one you mean in the header Copyhold-Environment")

@@ -1,6 +1,7 @@
 package access_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +57,36 @@ func TestScope(t *testing.T) {
 	}
 }
 
+// TestAScopedTokenHoldsNothingThatReachesFurther lists what no token of one product or
+// one customer may hold, of whatever role.
+func TestAScopedTokenHoldsNothingThatReachesFurther(t *testing.T) {
+	whole := []access.Permission{
+		"environment:read", "environment:write", "signing-key:read", "signing-key:write", "root:write", "audit:erase", "backup:take",
+	}
+	byProduct := []access.Permission{"product:read", "product:write", "plan:read", "plan:apply"}
+	for _, permission := range access.Permissions() {
+		for name, p := range map[string]access.Principal{
+			"none":     {Kind: access.KindToken, Role: access.Owner},
+			"product":  {Kind: access.KindToken, Role: access.Owner, Product: "lathe"},
+			"customer": {Kind: access.KindToken, Role: access.Owner, Customer: "cus_1"},
+			"both":     {Kind: access.KindToken, Role: access.Owner, Product: "lathe", Customer: "cus_1"},
+		} {
+			want := name == "none" || !slices.Contains(whole, permission) && (name == "product" || !slices.Contains(byProduct, permission))
+			if p.May(permission) != want {
+				t.Errorf("an owner's token with the scope %s may %s: %v", name, permission, !want)
+			}
+			if err := p.Require(permission); !want && licensing.CodeOf(err) != licensing.Forbidden {
+				t.Errorf("an owner's token with the scope %s lacks %s: %v", name, permission, err)
+			}
+		}
+	}
+	for _, role := range access.Roles() {
+		if got := role.TakesCustomer(); got == (role == "owner" || role == "admin") {
+			t.Errorf("a token of the role %s can be limited to one customer: %v", role, got)
+		}
+	}
+}
+
 func TestOnlyATokenThatSpansEnvironmentsNamesOne(t *testing.T) {
 	staging := access.Principal{Kind: access.KindToken, Env: "staging", Role: access.Admin}
 	if _, err := staging.In("production"); licensing.CodeOf(err) != licensing.Forbidden {
@@ -67,6 +98,12 @@ func TestOnlyATokenThatSpansEnvironmentsNamesOne(t *testing.T) {
 	owner := access.Principal{Kind: access.KindToken, Spans: true, Role: access.Owner}
 	if _, err := owner.In(""); licensing.CodeOf(err) != licensing.Invalid {
 		t.Errorf("no environment was named and one was chosen: %v", err)
+	}
+	unspanned := access.Principal{Kind: access.KindToken, Role: access.Viewer}
+	for _, env := range []licensing.Env{"", "production"} {
+		if _, err := unspanned.In(env); licensing.CodeOf(err) != licensing.Forbidden {
+			t.Errorf("a token of no environment in %q: %v", env, err)
+		}
 	}
 	if p, err := owner.In("production"); err != nil || p.Env != "production" {
 		t.Errorf("%v, %v", p, err)

@@ -110,6 +110,37 @@ func (r Role) May(permission Permission) bool {
 	return false
 }
 
+// WithinProduct reports whether a token that is limited to one product can hold
+// permission. What it allows otherwise concerns the whole environment.
+func (p Permission) WithinProduct() bool {
+	switch p {
+	case EnvironmentRead, EnvironmentWrite, SigningKeyRead, SigningKeyWrite, RootWrite, AuditErase, BackupTake:
+		return false
+	}
+	return true
+}
+
+// WithinCustomer reports whether a token that is limited to one customer can hold
+// permission: nothing that concerns the whole environment, and nothing that all
+// customers of a product share.
+func (p Permission) WithinCustomer() bool {
+	switch p {
+	case ProductRead, ProductWrite, PlanRead, PlanApply:
+		return false
+	}
+	return p.WithinProduct()
+}
+
+// TakesCustomer reports whether a token of role r can be limited to one customer:
+// those who run a deployment or an environment can't.
+func (r Role) TakesCustomer() bool { return r != Owner && r != Admin }
+
+// MaySpan reports whether a token can span environments: only an owner's without
+// other scope can.
+func MaySpan(role Role, product licensing.ProductName, customer licensing.CustomerID) bool {
+	return role == Owner && product == "" && customer == ""
+}
+
 // MayGrant reports whether a token of role r may create a token of role other:
 // never one that can do more than itself.
 func (r Role) MayGrant(other Role) bool {

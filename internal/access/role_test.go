@@ -42,19 +42,23 @@ func rolesTable() string {
 	for _, r := range access.Roles() {
 		b.WriteString(" " + string(r) + " |")
 	}
-	b.WriteString("\n|---|" + strings.Repeat("---|", len(access.Roles())) + "\n")
+	b.WriteString(" of one product | of one customer |\n|---|" + strings.Repeat("---|", len(access.Roles())+2) + "\n")
 	for _, p := range access.Permissions() {
 		b.WriteString("| `" + string(p) + "` |")
 		for _, r := range access.Roles() {
-			if r.May(p) {
-				b.WriteString(" yes |")
-			} else {
-				b.WriteString(" |")
-			}
+			b.WriteString(cell(r.May(p)))
 		}
+		b.WriteString(cell(p.WithinProduct()) + cell(p.WithinCustomer()))
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+func cell(yes bool) string {
+	if yes {
+		return " yes |"
+	}
+	return " |"
 }
 
 // TestNobodyGrantsMoreThanTheyHold covers every pair of roles.

@@ -159,7 +159,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 		nobody := string(d.license[:len(d.license)-6]) + "zzzzzz"
 		for name, credential := range map[string]string{
 			"another customer":    d.bearer(d.owner, authority.TokenRequest{Role: access.Customer, Customer: other.ID}),
-			"an operator of one":  d.bearer(d.owner, authority.TokenRequest{Role: access.Admin, Customer: other.ID}),
+			"an issuer of one":    d.bearer(d.owner, authority.TokenRequest{Role: access.Issuer, Customer: other.ID}),
 			"another environment": d.bearer(access.System("staging", "test"), authority.TokenRequest{Role: access.Admin}),
 		} {
 			for _, path := range []string{"/v1/licenses/ID", "/v1/licenses/ID/why", "/v1/licenses/ID/keys"} {

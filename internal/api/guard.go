@@ -80,9 +80,8 @@ func (s *server) identify(c *call, req *http.Request) *Problem {
 		p.Once = access.Once{Route: c.route.pattern(), Key: key}
 	}
 	c.principal = p
-	if !p.May(c.route.Permission) && (c.route.Or == "" || !p.May(c.route.Or)) {
-		c.code = licensing.Forbidden
-		return newProblem(c, http.StatusForbidden, licensing.Forbidden, forbidden(p, c.route.Permission))
+	if err := p.Require(c.route.Permission); err != nil && (c.route.Or == "" || !p.May(c.route.Or)) {
+		return s.problem(c, err)
 	}
 	if wait, ok := s.throttle.credential(p); !ok {
 		return s.throttled(c, wait, "this credential asks too often")
@@ -97,16 +96,6 @@ func (c *call) rest(s *shedder) {
 		s.leave()
 	}
 	c.working = false
-}
-
-func forbidden(p access.Principal, needed access.Permission) string {
-	switch {
-	case needed == access.LicenseKey:
-		return "this operation is for programs: use Authorization: License KEY"
-	case p.Kind == access.KindLicense:
-		return "this operation is for people and systems: use Authorization: Bearer TOKEN"
-	}
-	return "the token's role lacks the permission " + string(needed)
 }
 
 // fail answers a problem, unless an answer has begun.

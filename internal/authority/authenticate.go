@@ -26,24 +26,42 @@ const (
 // header ("Bearer TOKEN" or "License KEY"), in the environment env that the
 // request named, which may be empty. What was proven lately is answered from
 // memory; before a secret is looked up that was not, before is asked, and its
-// error is the answer. It fails with unauthenticated, and never says more than that.
+// error is the answer. It fails with unauthenticated, and never says more than that;
+// with forbidden if the caller has no part in env; with invalid if there is no such
+// environment.
 func (a *Authority) Authenticate(ctx context.Context, authorization string, env licensing.Env, before func() error) (access.Principal, error) {
 	scheme, secret, _ := strings.Cut(authorization, " ")
 	secret = strings.TrimSpace(secret)
+	var p access.Principal
+	var err error
 	switch {
 	case secret == "":
-		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated,
-			"send Authorization: License KEY, or Authorization: Bearer TOKEN")
+		err = licensing.Errorf(licensing.Unauthenticated, "send Authorization: License KEY, or Authorization: Bearer TOKEN")
 	case strings.EqualFold(scheme, "License"):
-		return a.authenticateKey(ctx, secret, env, before)
+		p, err = a.authenticateKey(ctx, secret, env, before)
 	case strings.EqualFold(scheme, "Bearer"):
-		p, err := a.authenticateToken(ctx, secret, before)
-		if err != nil {
-			return p, err
+		if p, err = a.authenticateToken(ctx, secret, before); err == nil {
+			p, err = p.In(env)
 		}
-		return p.In(env)
+	default:
+		err = licensing.Errorf(licensing.Unauthenticated, "the scheme is License or Bearer")
 	}
-	return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the scheme is License or Bearer")
+	if err != nil {
+		return access.Principal{}, err
+	}
+	err = a.requireEnvironment(ctx, p.Env)
+	if licensing.CodeOf(err) == licensing.Invalid && p.Spans {
+		err = licensing.Errorf(licensing.Invalid, "%w; there are %s", err, names(a.ring.Envs())).At("Copyhold-Environment")
+	}
+	return p, err
+}
+
+func names(envs []licensing.Env) string {
+	list := make([]string, len(envs))
+	for i, env := range envs {
+		list[i] = string(env)
+	}
+	return strings.Join(list, ", ")
 }
 
 func (a *Authority) authenticateToken(ctx context.Context, text string, before func() error) (access.Principal, error) {
@@ -83,16 +101,30 @@ func (a *Authority) loadToken(ctx context.Context, env licensing.Env, id licensi
 		Answers: access.Hash("copyhold answers " + text),
 	}
 	if row.Env == access.AllEnvironments {
-		p.Env, p.Spans = "", true
+		p.Env, p.Spans = "", access.MaySpan(p.Role, p.Product, p.Customer)
 	}
 	return identity{principal: p, owner: string(row.ID), ends: row.ExpiresAt}, nil
 }
 
+// authenticateKey returns who shows a license key. Whether an environment exists
+// that this server does not know yet is looked up for a key that is good, and for no other.
 func (a *Authority) authenticateKey(ctx context.Context, text string, env licensing.Env, before func() error) (access.Principal, error) {
 	digest, err := keyDigest(text)
 	if err != nil {
 		return access.Principal{}, err
 	}
+	if env != "" && !a.ring.Has(env) {
+		if p, err := a.provenKey(ctx, digest, "", before); err != nil {
+			return p, err
+		}
+		if err := a.requireEnvironment(ctx, env); err != nil {
+			return access.Principal{}, err
+		}
+	}
+	return a.provenKey(ctx, digest, env, before)
+}
+
+func (a *Authority) provenKey(ctx context.Context, digest access.Digest, env licensing.Env, before func() error) (access.Principal, error) {
 	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.now(), before, func() (identity, error) {
 		return a.loadKey(ctx, digest, env)
 	})

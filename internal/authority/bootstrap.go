@@ -31,7 +31,7 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 	}
 	p := access.System(environments[0].Name, "bootstrap")
 	did := false
-	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+	err := a.update(ctx, "", p.Actor, func(c *change) error {
 		there, err := c.Environments(ctx)
 		if did = len(there) == 0; err != nil || !did {
 			return err

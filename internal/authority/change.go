@@ -34,8 +34,14 @@ type logRow struct {
 
 // update runs fn in a transaction that writes, and stores what it recorded as
 // one row of env's log before the commit. fn may be called again from the
-// start when another transaction was in the way.
+// start when another transaction was in the way. An empty env is for changes of the
+// whole database, whose events name their environments.
 func (a *Authority) update(ctx context.Context, env licensing.Env, actor string, fn func(*change) error) error {
+	if env != "" {
+		if err := a.requireEnvironment(ctx, env); err != nil {
+			return err
+		}
+	}
 	var c *change
 	err := a.db.Update(ctx, a.changing(ctx, env, actor, &c, fn))
 	a.changed(c, err)

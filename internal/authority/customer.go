@@ -56,7 +56,7 @@ func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, id l
 		CustomerChange
 	}{id, wanted}
 	return once(ctx, a, p, request, func(c *change) (licensing.Customer, error) {
-		customer, err := seenCustomer(ctx, c.Tx, p, id)
+		customer, err := c.ownCustomer(ctx, p, id)
 		if err != nil {
 			return customer, err
 		}
@@ -83,7 +83,7 @@ func (a *Authority) DeleteCustomer(ctx context.Context, p access.Principal, id l
 		return err
 	}
 	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
-		if _, err := seenCustomer(ctx, c.Tx, p, id); err != nil {
+		if _, err := c.ownCustomer(ctx, p, id); err != nil {
 			return err
 		}
 		licenses, err := c.Licenses(ctx, p.Env, store.LicenseFilter{Customer: id}, "", 1)
@@ -157,6 +157,20 @@ func seenCustomer(ctx context.Context, tx *store.Tx, p access.Principal, id lice
 	customer, ok, err := tx.Customer(ctx, p.Env, id)
 	if err == nil && (!ok || !p.SeesCustomer(id)) {
 		err = notFound("customer", id)
+	}
+	return customer, err
+}
+
+// ownCustomer returns a customer that p may change. All products share customers, so
+// a token of one product sees every one, and changes those who have no other product.
+func (c *change) ownCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
+	customer, err := seenCustomer(ctx, c.Tx, p, id)
+	if err != nil || p.Product == "" {
+		return customer, err
+	}
+	others, err := c.Licenses(ctx, p.Env, store.LicenseFilter{Customer: id, NotProduct: p.Product}, "", 1)
+	if err == nil && len(others) > 0 {
+		err = licensing.Errorf(licensing.Forbidden, "customer %s has licenses of other products: use a token that is not limited to product %s", id, p.Product)
 	}
 	return customer, err
 }

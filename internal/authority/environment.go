@@ -41,6 +41,29 @@ func (a *Authority) Environment(ctx context.Context, p access.Principal, name li
 	return licensing.Environment{}, notFound("environment", name)
 }
 
+// requireEnvironment refuses, with code invalid, an environment that does not exist:
+// one without keys, whose log nobody could sign. One that another server created is
+// learned of.
+func (a *Authority) requireEnvironment(ctx context.Context, env licensing.Env) error {
+	if a.ring.Has(env) {
+		return nil
+	}
+	exists := false
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		exists, err = tx.HasKeys(ctx, env)
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case exists:
+		return a.loadKeys(ctx)
+	case licensing.CheckName("environment", string(env)) != nil:
+		return licensing.Errorf(licensing.Invalid, "the environment does not exist: that can't be the name of one").At("Copyhold-Environment")
+	}
+	return licensing.Errorf(licensing.Invalid, "environment %s does not exist: correct the name, or create it", env).At("Copyhold-Environment")
+}
+
 func reaches(p access.Principal, env licensing.Env) bool {
 	return p.Spans || p.Kind == access.KindSystem || p.Env == env
 }

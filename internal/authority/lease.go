@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"time"
@@ -164,8 +165,10 @@ func (a *Authority) Renew(ctx context.Context, p access.Principal, r RenewalRequ
 // Release gives units back. Doing it again says the same. Force needs a
 // principal that is no program.
 func (a *Authority) Release(ctx context.Context, p access.Principal, r ReleaseRequest) (Released, error) {
-	if r.Force && p.Kind == access.KindLicense {
-		return Released{}, licensing.Errorf(licensing.Forbidden, "a license key cannot end leases by force")
+	if r.Force {
+		if err := require(p, access.LeaseFree); err != nil {
+			return Released{}, err
+		}
 	}
 	if p.Kind != access.KindLicense && !r.Force {
 		return Released{}, licensing.Errorf(licensing.Invalid, "only the holder releases a lease; use force").At("force")
@@ -253,8 +256,9 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 	}
 	var ops []*op
 	var outcomes []*LeaseOutcome
+	unknown := a.requireEnvironment(ctx, p.Env)
 	add := func(o *op, to *LeaseOutcome, err error) {
-		if to.Err = err; err == nil {
+		if to.Err = cmp.Or(unknown, err); to.Err == nil {
 			ops, outcomes = append(ops, o), append(outcomes, to)
 		}
 	}
@@ -312,6 +316,9 @@ func (a *Authority) op(p access.Principal, kind opKind, by licensing.Caller) *op
 
 // do runs o in the next transaction.
 func (a *Authority) do(ctx context.Context, o *op) error {
+	if err := a.requireEnvironment(ctx, o.env); err != nil {
+		return err
+	}
 	if err := a.commits.Do(ctx, o.kind.class(), o.part(), o); err != nil {
 		return err
 	}
@@ -330,6 +337,9 @@ type draft struct {
 // requester's own goroutine: a batch does not wait for signatures, and a
 // signature does not wait for the disk.
 func (a *Authority) grant(ctx context.Context, o *op, nonce string) (Granted, error) {
+	if err := a.requireEnvironment(ctx, o.env); err != nil {
+		return Granted{}, err
+	}
 	var d *draft
 	o.ready = make(chan struct{}, 1)
 	err := a.commits.DoMeanwhile(ctx, o.kind.class(), o.part(), o, o.ready, func() {

@@ -56,7 +56,11 @@ func (a *Authority) Measure(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		quarantines, err := tx.Quarantines(ctx, shownQuarantines)
+		for _, q := range quarantines {
+			state.Quarantines = append(state.Quarantines, metrics.Quarantine{Environment: string(q.Env), Cause: string(q.Cause), Rows: q.Rows})
+		}
+		return err
 	})
 	if err == nil {
 		a.metrics.SetState(state)

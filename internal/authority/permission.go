@@ -8,10 +8,7 @@ import (
 // require refuses a principal without permission. The API asks before it calls;
 // this is asked again here, so that no other face can forget.
 func require(p access.Principal, permission access.Permission) error {
-	if p.May(permission) {
-		return nil
-	}
-	return licensing.Errorf(licensing.Forbidden, "this needs the permission %s", permission)
+	return p.Require(permission)
 }
 
 // notFound is the answer for what does not exist and for what the caller may

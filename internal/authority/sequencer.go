@@ -16,14 +16,21 @@ import (
 const (
 	// sequenceEvery is how long an entry waits for its place at most.
 	sequenceEvery = 200 * time.Millisecond
-	// sequenceRows bounds how long one pass keeps others from writing.
+	// sequenceRows bounds how many rows of an environment one transaction places, and so
+	// how long it keeps others from writing.
 	sequenceRows = 256
+	// sequencerActor is who puts rows in quarantine and adopts them.
+	sequencerActor = "system:sequencer"
 	// witnessEvery is how much of the log a rollback could hide from the witness.
 	witnessEvery = time.Second
 )
 
 // errSequenced says that another server placed rows first.
 var errSequenced = errors.New("the log has grown meanwhile")
+
+// errUnplaced says that rows of some environments have no place yet. Those of the
+// others have.
+var errUnplaced = errors.New("placing log rows")
 
 // A sequencer gives the rows of the log their places, one environment's tree
 // each. Any number may run on one database: the head is swapped only by who
@@ -50,7 +57,7 @@ func (a *Authority) runSequencer(ctx context.Context) {
 			return
 		}
 		a.task("sequencer", err)
-		if now := a.now(); err == nil && now.Sub(witnessed) >= witnessEvery {
+		if now := a.now(); (err == nil || errors.Is(err, errUnplaced)) && now.Sub(witnessed) >= witnessEvery {
 			a.task("witness", a.witness.save(a.heads()))
 			witnessed = now
 		}
@@ -58,55 +65,116 @@ func (a *Authority) runSequencer(ctx context.Context) {
 }
 
 // Sequence gives every row that waits its place and publishes the heads. It is
-// done every 200 ms; call it to see entries at once.
+// done every 200 ms; call it to see entries at once. What keeps the rows of one
+// environment from their places keeps nobody else's: its error is errUnplaced.
 func (a *Authority) Sequence(ctx context.Context) error {
 	a.sequencing.Lock()
 	defer a.sequencing.Unlock()
 	for {
-		placed, err := a.sequencer.pass(ctx)
-		if errors.Is(err, errSequenced) {
-			continue
-		}
-		if err != nil || placed < sequenceRows {
+		more, err := a.sequencer.pass(ctx)
+		if !more && !errors.Is(err, errSequenced) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// pass places up to sequenceRows rows and returns how many.
-func (s *sequencer) pass(ctx context.Context) (int, error) {
-	var pending []store.PendingRow
-	heads := map[licensing.Env]store.LogHead{}
-	err := s.a.view(ctx, func(tx *store.Tx) error {
-		list, err := tx.LogHeads(ctx)
+// sequenceWhatCan is Sequence for who works with what has its place: rows that can't
+// have one now are tried again every 200 ms.
+func (a *Authority) sequenceWhatCan(ctx context.Context) error {
+	err := a.Sequence(ctx)
+	if errors.Is(err, errUnplaced) {
+		a.task("sequencer", err)
+		return nil
+	}
+	return err
+}
+
+// waiting is what the log has at one moment for the sequencer to do.
+type waiting struct {
+	heads map[licensing.Env]store.LogHead
+	known []licensing.Env      // environments that exist
+	rows  [][]store.PendingRow // of one environment each
+	adopt []licensing.Env      // created since their rows were put in quarantine
+}
+
+func (s *sequencer) waiting(ctx context.Context) (w waiting, err error) {
+	err = s.a.view(ctx, func(tx *store.Tx) error {
+		w = waiting{heads: map[licensing.Env]store.LogHead{}}
+		heads, err := tx.LogHeads(ctx)
 		if err != nil {
 			return err
 		}
-		for _, h := range list {
-			heads[h.Env] = h
+		for _, h := range heads {
+			w.heads[h.Env] = h
 		}
-		pending, err = tx.PendingLog(ctx, sequenceRows)
+		if w.known, err = tx.KeyEnvs(ctx); err != nil {
+			return err
+		}
+		envs, err := tx.PendingEnvs(ctx)
+		if err != nil {
+			return err
+		}
+		for _, env := range envs {
+			limit := sequenceRows
+			if !slices.Contains(w.known, env) {
+				limit = quarantineRows
+			}
+			rows, err := tx.PendingLog(ctx, env, limit)
+			if err != nil {
+				return err
+			}
+			w.rows = append(w.rows, rows)
+		}
+		w.adopt, err = tx.OrphanEnvs(ctx)
 		return err
 	})
+	return w, err
+}
+
+// pass places up to sequenceRows rows of each environment, puts aside those that can't
+// have a place, and takes back those that can have one by now. It reports whether there
+// may be more to do.
+func (s *sequencer) pass(ctx context.Context) (more bool, err error) {
+	w, err := s.waiting(ctx)
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	var failed error // one environment's trouble is not another's
-	for rest := pending; len(rest) > 0; {
-		n := slices.IndexFunc(rest, func(r store.PendingRow) bool { return r.Env != rest[0].Env })
-		if n < 0 {
-			n = len(rest)
+	for _, env := range w.known {
+		if err := s.a.requireEnvironment(ctx, env); err != nil { // another server created it
+			return false, err
 		}
-		env := rest[0].Env
-		head, err := s.place(ctx, env, heads[env].Size, rest[:n])
+	}
+	var failed error
+	done := func(env licensing.Env, again bool, err error) {
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("%w of %s: %w", errUnplaced, env, err))
+		}
+		more = more || again && err == nil
+	}
+	for _, env := range w.adopt { // first: they are older than what waits
+		adopted, err := s.adopt(ctx, env)
+		done(env, adopted, err)
+	}
+	if more {
+		return more, failed
+	}
+	for _, rows := range w.rows {
+		env := rows[0].Env
+		fit, unfit, cause := sortRows(rows, slices.Contains(w.known, env))
+		if len(unfit) > 0 && len(w.known) > 0 {
+			err := s.quarantine(ctx, w.known, cause, unfit)
+			done(env, true, err)
+		}
+		if len(fit) == 0 {
+			continue
+		}
+		head, err := s.place(ctx, env, w.heads[env].Size, fit)
 		if err == nil {
-			heads[env] = head
-		} else {
-			failed = errors.Join(failed, fmt.Errorf("placing entries of %s: %w", env, err))
+			w.heads[env] = head
 		}
-		rest = rest[n:]
+		done(env, len(rows) == sequenceRows, err)
 	}
-	return len(pending), errors.Join(failed, s.a.publish(heads))
+	return more, errors.Join(failed, s.a.publish(w.heads))
 }
 
 // place appends rows to an environment's tree of a size.

@@ -41,7 +41,7 @@ func (a *Authority) createKeys(ctx context.Context, c *change, env licensing.Env
 
 // PrepareKeys gives an environment keys unless it has some.
 func (a *Authority) PrepareKeys(ctx context.Context, env licensing.Env) error {
-	err := a.update(ctx, env, systemActor, func(c *change) error { return a.createKeys(ctx, c, env) })
+	err := a.update(ctx, "", systemActor, func(c *change) error { return a.createKeys(ctx, c, env) })
 	if err != nil {
 		return err
 	}
@@ -404,8 +404,8 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 	if err != nil {
 		return nil, err
 	}
-	err = a.db.Update(ctx, func(tx *store.Tx) (err error) {
-		k, err = tx.CreateFeatureKey(ctx, made)
+	err = a.update(ctx, p.Env, p.Actor, func(c *change) (err error) {
+		k, err = c.CreateFeatureKey(ctx, made)
 		return err
 	})
 	return k.Public, err

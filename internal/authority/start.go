@@ -36,7 +36,7 @@ func (a *Authority) Start(ctx context.Context) error {
 	if err := a.loadFences(ctx); err != nil {
 		return err
 	}
-	if err := a.Sequence(ctx); err != nil {
+	if err := a.sequenceWhatCan(ctx); err != nil {
 		return err
 	}
 	return a.witness.begin(deployment.ID, deployment.Epoch, a.heads())

@@ -25,6 +25,7 @@ type Status struct {
 	KeySet      int64                `json:"key_set"`
 	Revocations int64                `json:"revocations" doc:"The number of the list of revocations."`
 	Entries     int64                `json:"entries" doc:"In the log."`
+	Quarantine  []Quarantine         `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
 	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"The record may be older than what holders were told: newcomers wait."`
 }
 
@@ -80,6 +81,9 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 			return err
 		}
 		s.Entries = head.Size
+		if s.Quarantine, err = a.quarantines(ctx, tx, p); err != nil {
+			return err
+		}
 		if err := s.count(ctx, tx, filter); err != nil {
 			return err
 		}

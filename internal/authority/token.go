@@ -83,7 +83,7 @@ func (c *change) createToken(ctx context.Context, p access.Principal, req TokenR
 		return NewToken{}, err
 	}
 	return NewToken{Token: tokenOf(row), Text: text}, c.note(licensing.TokenCreated,
-		licensing.Event{Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
+		licensing.Event{Env: p.Env, Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
 		tokenEvent{Name: req.Name, Role: req.Role, Spans: req.Spans, ExpiresAt: req.ExpiresAt})
 }
 
@@ -104,8 +104,10 @@ func mayCreate(p access.Principal, req TokenRequest) error {
 		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")
 	case req.Role == access.Customer && req.Customer == "":
 		return licensing.Errorf(licensing.Invalid, "the role customer needs a customer").At("customer")
-	case req.Spans && (req.Role != access.Owner || req.Product != "" || req.Customer != ""):
-		return licensing.Errorf(licensing.Invalid, "only an owner's token without other scope spans environments").At("spans")
+	case req.Customer != "" && !req.Role.TakesCustomer():
+		return licensing.Errorf(licensing.Invalid, "a token of the role %s can't be limited to one customer: choose another role", req.Role).At("customer")
+	case req.Spans && !access.MaySpan(req.Role, req.Product, req.Customer):
+		return licensing.Errorf(licensing.Invalid, "only an owner's token without product and customer spans environments").At("spans")
 	case req.Spans && !p.Spans && p.Kind != access.KindSystem,
 		!p.Role.MayGrant(req.Role),
 		!p.SeesProduct(req.Product),

@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/license"
 )
@@ -27,9 +29,10 @@ const (
 func (c *cli) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [FOLDER...]",
-		Short: "Check clock, data folder, sealing key, disk, server, and secrets left in source",
+		Short: "Check clock, data folder, sealing key, disk, server, log, and secrets left in source",
 		Long: `Doctor looks for what breaks licensing later. Folders named as arguments are searched
 for license keys, tokens and private keys, which do not belong into source code.
+With a token it also looks for rows of the log that are in quarantine (docs/log.md).
 Exit status 1: something failed.`,
 		Example: "  copyhold doctor\n  copyhold doctor ./src --output json\n  copyhold doctor --data /var/lib/copyhold",
 		RunE: func(cmd *cobra.Command, folders []string) error {
@@ -137,20 +140,60 @@ func (c *cli) examineServers(ctx context.Context, d *doctor) error {
 	if err != nil {
 		return err
 	}
+	asking, err := c.settings(byToken)
+	if err != nil {
+		return err
+	}
 	for _, base := range client.settings.endpoints.urls {
-		d.server(ctx, client, base)
+		if d.server(ctx, client, base) && asking.token.value != "" {
+			d.log(ctx, newClient(c.http, asking, c.flags.timeout), base)
+		}
 	}
 	return nil
 }
 
-func (d *doctor) server(ctx context.Context, client *client, base string) {
+// log checks that no row of the log is in quarantine, as far as the token sees.
+func (d *doctor) log(ctx context.Context, client *client, base string) {
+	a, err := client.send(ctx, base, call{as: byToken, method: http.MethodGet, path: "/v1/status"}, "")
+	var status struct {
+		Quarantine []struct {
+			Environment string `json:"environment"`
+			Cause       string `json:"cause"`
+			Rows        int64  `json:"rows"`
+		} `json:"quarantine"`
+	}
+	if err == nil {
+		err = a.decode(&status)
+	}
+	if err != nil {
+		d.note("log", "warning", "not checked: %v", err)
+		return
+	}
+	for _, q := range status.Quarantine {
+		what := "the rows or their hashes are damaged: look at the log.quarantined entries of the log, and at the disk"
+		switch {
+		case q.Cause != "unknown_environment":
+		case licensing.Env(q.Environment) == access.AllEnvironments || licensing.CheckName("environment", q.Environment) != nil:
+			what = "no environment can have that name: they stay there, and harm nothing"
+		default:
+			what = "it does not exist: copyhold environment create gives them their places, if that name was meant"
+		}
+		d.note("log", "warning", "in quarantine: %s of environment %q; %s", licensing.Counted(q.Rows, "row"), q.Environment, what)
+	}
+	if len(status.Quarantine) == 0 {
+		d.note("log", "ok", "no row is in quarantine")
+	}
+}
+
+// server reports whether one server answers, and compares clocks.
+func (d *doctor) server(ctx context.Context, client *client, base string) (answers bool) {
 	within, cancel := client.within(ctx, call{})
 	defer cancel()
 	began := time.Now()
 	resp, err := client.exchange(within, base, call{method: http.MethodGet, path: "/healthz"}, "")
 	if err != nil {
 		d.note("server", "failed", "%s: %v", base, err)
-		return
+		return false
 	}
 	resp.Body.Close()
 	took := time.Since(began)
@@ -161,15 +204,16 @@ func (d *doctor) server(ctx context.Context, client *client, base string) {
 	theirs, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		d.note("clock", "warning", "the server does not say its time")
-		return
+		return true
 	}
 	// The header has whole seconds and was written at some time during the exchange.
 	apart := began.Add(took / 2).Sub(theirs).Abs()
 	if apart > license.Epsilon*time.Second {
 		d.note("clock", "failed", "this machine and the server are %s apart; licenses need them within %ds", apart.Round(time.Second), license.Epsilon)
-		return
+		return true
 	}
 	d.note("clock", "ok", "within %s of the server's", max(apart.Round(time.Second), time.Second))
+	return true
 }
 
 func (c *cli) printFindings(d *doctor) error {

@@ -49,6 +49,9 @@ func (c *cli) printStatus(r record) {
 	c.printSection(r, "pools",
 		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "HELD", path: "held"},
 		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"})
+	c.printSection(r, "quarantine",
+		column{head: "LOG ROWS IN QUARANTINE", path: "rows"}, column{head: "ENVIRONMENT", path: "environment"},
+		column{head: "CAUSE", path: "cause"}, column{head: "SINCE", path: "since"})
 	c.printSection(r, "plans",
 		column{head: "PLAN", path: "plan"}, column{head: "ACTIVE", path: "licenses.active"},
 		column{head: "REVOKED WITHIN", path: "bounds.connected"}, column{head: "OFFLINE AT WORST", path: "bounds.revocation"},

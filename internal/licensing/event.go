@@ -95,6 +95,8 @@ const (
 	KeySetSigned        = "key_set.signed"
 
 	PayloadErased  = "payload.erased"
+	LogQuarantined = "log.quarantined" // rows can't have a place in the tree
+	LogAdopted     = "log.adopted"     // rows of quarantine get their places after all
 	ClockSetBack   = "clock.set_back"
 	EpochRaised    = "epoch.raised" // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"

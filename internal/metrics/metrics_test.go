@@ -48,6 +48,8 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		Expiries: []metrics.Expiry{{Environment: "production", Kind: "key_set", At: now.Add(time.Hour)}},
 		Runways:  []metrics.Runway{{Environment: "production", Cause: "key_set", At: now.Add(30 * time.Minute)}},
 		Lags:     []metrics.Lag{{Environment: "production", Rows: 2, Since: now.Add(-time.Second)}},
+
+		Quarantines: []metrics.Quarantine{{Environment: "prodution", Cause: "unknown_environment", Rows: 300}},
 	})
 	now = now.Add(time.Minute)
 	got := scrape(t, m)
@@ -70,6 +72,7 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		`copyhold_runway_seconds{cause="key_set",environment="production"} 1740`,
 		`copyhold_log_lag_rows{environment="production"} 2`,
 		`copyhold_log_lag_seconds{environment="production"} 61`,
+		`copyhold_log_quarantined_rows{cause="unknown_environment",environment="prodution"} 300`,
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("missing %s", want)

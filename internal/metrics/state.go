@@ -13,6 +13,8 @@ type State struct {
 	Expiries []Expiry
 	Runways  []Runway
 	Lags     []Lag
+
+	Quarantines []Quarantine
 }
 
 // Pool is what is held of all pools of one name in one product.
@@ -40,6 +42,13 @@ type Lag struct {
 	Since       time.Time // zero when none waits
 }
 
+// Quarantine is how many log rows that name an environment can't be sequenced.
+type Quarantine struct {
+	Environment string // it need not exist
+	Cause       string
+	Rows        int64
+}
+
 // snapshot is a collector of the last State set, so that a series disappears
 // with what it spoke of.
 type snapshot struct {
@@ -47,7 +56,7 @@ type snapshot struct {
 	state State
 	now   func() time.Time
 
-	held, capacity, expiry, runway, lagRows, lagAge *prometheus.Desc
+	held, capacity, expiry, runway, lagRows, lagAge, quarantined *prometheus.Desc
 }
 
 func newSnapshot() *snapshot {
@@ -61,6 +70,8 @@ func newSnapshot() *snapshot {
 		runway:   desc("copyhold_runway_seconds", "Seconds until something will be denied, and the first cause.", "environment", "cause"),
 		lagRows:  desc("copyhold_log_lag_rows", "Log rows committed and not yet sequenced.", "environment"),
 		lagAge:   desc("copyhold_log_lag_seconds", "Age of the oldest log row not yet sequenced.", "environment"),
+
+		quarantined: desc("copyhold_log_quarantined_rows", "Log rows that can't be sequenced, by the environment that they name.", "environment", "cause"),
 	}
 }
 
@@ -79,7 +90,7 @@ func (m *Metrics) SetState(s State) {
 
 // Describe implements prometheus.Collector.
 func (s *snapshot) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.held, s.capacity, s.expiry, s.runway, s.lagRows, s.lagAge} {
+	for _, d := range []*prometheus.Desc{s.held, s.capacity, s.expiry, s.runway, s.lagRows, s.lagAge, s.quarantined} {
 		ch <- d
 	}
 }
@@ -109,5 +120,8 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(s.lagRows, float64(l.Rows), l.Environment)
 		gauge(s.lagAge, age, l.Environment)
+	}
+	for _, q := range state.Quarantines {
+		gauge(s.quarantined, float64(q.Rows), q.Environment, q.Cause)
 	}
 }

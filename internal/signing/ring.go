@@ -95,6 +95,9 @@ func (r *Ring) Material(env licensing.Env) (Material, bool) {
 // Envs returns the environments that have keys, in order.
 func (r *Ring) Envs() []licensing.Env { return slices.Sorted(maps.Keys(*r.envs.Load())) }
 
+// Has reports whether an environment has keys.
+func (r *Ring) Has(env licensing.Env) bool { return (*r.envs.Load())[env] != nil }
+
 func (r *Ring) keys(env licensing.Env) (*keys, error) {
 	if k := (*r.envs.Load())[env]; k != nil {
 		return k, nil

@@ -74,6 +74,7 @@ func TestALicenseComesBackAsItWasStored(t *testing.T) {
 				{"ending", store.LicenseFilter{EndsBefore: want.Issued.Add(2 * time.Hour)}, 2},
 				{"granted", store.LicenseFilter{Revision: "00"}, 3},
 				{"not granted", store.LicenseFilter{NotGranted: "00"}, 0},
+				{"not of a product", store.LicenseFilter{NotProduct: "lathe"}, 0},
 			} {
 				got, err := tx.Licenses(t.Context(), "production", tc.filter, "", 10)
 				if err != nil || len(got) != tc.want {

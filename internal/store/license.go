@@ -19,6 +19,7 @@ type LicenseFilter struct {
 	Revision   licensing.RevisionID // granted by it
 	Channel    string               // following it
 	NotGranted licensing.RevisionID // another revision is in force
+	NotProduct licensing.ProductName
 	Status     licensing.Status
 	Reference  string
 	EndsBefore time.Time // ends, and before it
@@ -111,6 +112,7 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	add(f.Revision != "", "granted = $%d", f.Revision)
 	add(f.Channel != "", "channel = $%d AND revision = ''", f.Channel)
 	add(f.NotGranted != "", "granted <> $%d", f.NotGranted)
+	add(f.NotProduct != "", "product <> $%d", f.NotProduct)
 	add(f.Status != "", "status = $%d", f.Status)
 	add(f.Reference != "", "reference = $%d", f.Reference)
 	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))

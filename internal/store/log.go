@@ -26,8 +26,15 @@ type LogRow struct {
 type PendingRow struct {
 	Env      licensing.Env
 	ID       string
+	Entries  int64 // as the row says; 0 when the row is gone
 	Leaves   []byte
 	Licenses []string
+}
+
+// Damaged reports whether r can't have a place: its leaf hashes are not those of its
+// entries, one for each.
+func (r PendingRow) Damaged() bool {
+	return r.Entries <= 0 || int64(len(r.Leaves)) != r.Entries*hashSize
 }
 
 // A PlacedRow is a row with its place. Body is nil when only the place is left.
@@ -72,22 +79,31 @@ func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
 		Args: []any{string(r.Env), r.ID, r.Leaves, names.String()}})
 }
 
-// PendingLog returns rows without a place, by environment and id.
-func (tx *Tx) PendingLog(ctx context.Context, limit int) ([]PendingRow, error) {
-	rows, err := tx.query(ctx, `SELECT env, id, leaves, licenses FROM log_pending ORDER BY env, id LIMIT $1`, limit)
-	if err != nil {
-		return nil, err
-	}
-	var list []PendingRow
-	return list, each(rows, func(rows Row) error {
-		var p PendingRow
+// PendingEnvs returns the environments that rows without a place name, existing or
+// not, by name. It costs a look-up for each of them, however many rows wait.
+func (tx *Tx) PendingEnvs(ctx context.Context) ([]licensing.Env, error) {
+	rows, err := tx.query(ctx, `
+		WITH RECURSIVE found (env) AS (
+			SELECT MIN(env) FROM log_pending
+			UNION ALL
+			SELECT (SELECT MIN(env) FROM log_pending WHERE env > found.env) FROM found WHERE found.env IS NOT NULL
+		)
+		SELECT env FROM found WHERE env IS NOT NULL`)
+	return collect(rows, err, scanEnv)
+}
+
+// PendingLog returns the rows of an environment without a place, by id.
+func (tx *Tx) PendingLog(ctx context.Context, env licensing.Env, limit int) ([]PendingRow, error) {
+	rows, err := tx.query(ctx, `
+		SELECT p.id, p.leaves, p.licenses, COALESCE(r.entries, 0)
+		FROM log_pending p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.id
+		WHERE p.env = $1 ORDER BY p.id LIMIT $2`, env, limit)
+	return collect(rows, err, func(r Row) (PendingRow, error) {
+		p := PendingRow{Env: env}
 		var names string
-		if err := rows.Scan(&p.Env, &p.ID, &p.Leaves, &names); err != nil {
-			return err
-		}
+		err := r.Scan(&p.ID, &p.Leaves, &names, &p.Entries)
 		p.Licenses = strings.Fields(names)
-		list = append(list, p)
-		return nil
+		return p, err
 	})
 }
 
@@ -268,14 +284,15 @@ func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow
 	})
 }
 
-// StrayLog returns the ids of rows that have no place and don't wait for one,
-// and of rows that wait for one but are gone. There are none in a whole log.
+// StrayLog returns the ids of rows that have no place, don't wait for one and are not
+// in quarantine, and of rows that wait for one but are gone. There are none in a whole log.
 func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error) {
 	rows, err := tx.query(ctx, `
 		SELECT id FROM (
 			SELECT id FROM log_row WHERE env = $1
 			EXCEPT SELECT row_id FROM log_place WHERE env = $1
 			EXCEPT SELECT id FROM log_pending WHERE env = $1
+			EXCEPT SELECT id FROM log_quarantine WHERE env = $1
 		) AS unplaced
 		UNION ALL
 		SELECT id FROM (

@@ -77,6 +77,12 @@ func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
 	})
 }
 
+// HasKeys reports whether an environment has signing keys.
+func (tx *Tx) HasKeys(ctx context.Context, env licensing.Env) (bool, error) {
+	var one int64
+	return tx.row(ctx, `SELECT 1 FROM signing_key WHERE env = $1 LIMIT 1`, []any{env}, &one)
+}
+
 // KeyEnvs returns the environments that have signing keys, by name.
 func (tx *Tx) KeyEnvs(ctx context.Context) ([]licensing.Env, error) {
 	rows, err := tx.query(ctx, `SELECT DISTINCT env FROM signing_key ORDER BY env`)

@@ -1,0 +1,28 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+)
+
+// A RawRow is a row of the log as it is stored, whatever is in it.
+type RawRow struct {
+	ID     string
+	Body   []byte
+	Leaves []byte
+}
+
+// HashRows returns what an entry names rows by that can't have a place in the tree:
+// SHA-256, in hexadecimal, of the id, the body and the leaf hashes of each row, each with
+// its length in bytes before it (64 bits, big-endian). Rows are in the order of their ids.
+func HashRows(rows []RawRow) string {
+	h := sha256.New()
+	for _, r := range rows {
+		for _, part := range [][]byte{[]byte(r.ID), r.Body, r.Leaves} {
+			h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+			h.Write(part)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

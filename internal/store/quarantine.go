@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A QuarantineCause is why a row of the log can't have a place.
+type QuarantineCause string
+
+// The causes of quarantine.
+const (
+	UnknownEnvironment QuarantineCause = "unknown_environment" // until the environment is created
+	DamagedRow         QuarantineCause = "damaged"             // the row is gone, or its hashes are not those of its entries
+)
+
+// A Quarantine is how many rows of an environment are in quarantine, and since when.
+type Quarantine struct {
+	Env   licensing.Env
+	Cause QuarantineCause
+	Rows  int64
+	Since time.Time
+}
+
+var (
+	quarantineRows   = newMany(`INSERT INTO log_quarantine (env, id, batch, cause, leaves, licenses, at) VALUES `, 7, "", "")
+	unquarantineRows = newMany(`DELETE FROM log_quarantine WHERE (env, id) IN (VALUES `, 2, "tt", ")")
+	pendRows         = newMany(`INSERT INTO log_pending (env, id, leaves, licenses) VALUES `, 4, "", "")
+)
+
+// PutInQuarantine takes waiting rows out of the way of others, as one batch. It reports
+// false if not all of them wait any more: then the transaction has to be given up.
+func (tx *Tx) PutInQuarantine(ctx context.Context, batch string, cause QuarantineCause, rows []PendingRow) (bool, error) {
+	var names, all []any
+	for _, r := range rows {
+		names = append(names, r.Env, r.ID)
+		all = append(all, r.Env, r.ID, batch, cause, bytesOf(r.Leaves), strings.Join(r.Licenses, " "), micros(tx.Now()))
+	}
+	n, err := tx.execMany(ctx, &unpendRows, names)
+	if err != nil || n != int64(len(rows)) {
+		return false, err
+	}
+	return true, tx.putMany(ctx, &quarantineRows, all)
+}
+
+// Adopt lets the rows of a batch wait for their places again. It reports false if not
+// all of them are in quarantine any more: then the transaction has to be given up.
+func (tx *Tx) Adopt(ctx context.Context, rows []PendingRow) (bool, error) {
+	var names, all []any
+	for _, r := range rows {
+		names = append(names, r.Env, r.ID)
+		all = append(all, r.Env, r.ID, bytesOf(r.Leaves), strings.Join(r.Licenses, " "))
+	}
+	n, err := tx.execMany(ctx, &unquarantineRows, names)
+	if err != nil || n != int64(len(rows)) {
+		return false, err
+	}
+	return true, tx.putMany(ctx, &pendRows, all)
+}
+
+// bytesOf returns b, and no bytes instead of null.
+func bytesOf(b []byte) []byte { return append([]byte{}, b...) }
+
+// OrphanEnvs returns the environments that have keys by now, and rows that were put in
+// quarantine because the environment did not exist.
+func (tx *Tx) OrphanEnvs(ctx context.Context) ([]licensing.Env, error) {
+	rows, err := tx.query(ctx, `
+		SELECT DISTINCT k.env FROM signing_key k
+		WHERE EXISTS (SELECT 1 FROM log_quarantine q WHERE q.env = k.env AND q.cause = $1)
+		ORDER BY k.env`, UnknownEnvironment)
+	return collect(rows, err, scanEnv)
+}
+
+func scanEnv(r Row) (env licensing.Env, err error) {
+	err = r.Scan(&env)
+	return env, err
+}
+
+// Orphans returns the oldest batch of rows that were put in quarantine because env did
+// not exist, by id, and none if there is no such batch.
+func (tx *Tx) Orphans(ctx context.Context, env licensing.Env) (batch string, list []PendingRow, err error) {
+	rows, err := tx.query(ctx, `
+		SELECT batch, id, leaves, licenses FROM log_quarantine
+		WHERE env = $1 AND cause = $2 AND batch = (SELECT MIN(batch) FROM log_quarantine WHERE env = $1 AND cause = $2)
+		ORDER BY id`, env, UnknownEnvironment)
+	list, err = collect(rows, err, func(r Row) (PendingRow, error) {
+		p := PendingRow{Env: env}
+		var names string
+		err := r.Scan(&batch, &p.ID, &p.Leaves, &names)
+		p.Licenses = strings.Fields(names)
+		return p, err
+	})
+	return batch, list, err
+}
+
+// Quarantines counts the rows in quarantine, by environment and cause. Limit bounds the list.
+func (tx *Tx) Quarantines(ctx context.Context, limit int) ([]Quarantine, error) {
+	rows, err := tx.query(ctx, `
+		SELECT env, cause, COUNT(*), MIN(at) FROM log_quarantine
+		GROUP BY env, cause ORDER BY env, cause LIMIT $1`, limit)
+	return collect(rows, err, func(r Row) (q Quarantine, err error) {
+		var since int64
+		err = r.Scan(&q.Env, &q.Cause, &q.Rows, &since)
+		q.Since = instant(since)
+		return q, err
+	})
+}
+
+// LogBody returns the entries of a row as they are stored, none if the row is gone.
+func (tx *Tx) LogBody(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
+	var body string
+	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`, []any{env, id}, &body)
+	return []byte(body), err
+}
