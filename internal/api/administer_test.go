@@ -225,10 +225,17 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 		if got := after.End.Sub(issued.License.End); got != 14*24*time.Hour {
 			t.Errorf("extended by %v", got)
 		}
-		d.as(owner, http.StatusConflict, http.MethodPost, path+"/renew", members{}, nil)
-		d.as(owner, http.StatusOK, http.MethodPost, path+"/renew", members{"paid": true}, &after)
+		d.as(owner, http.StatusConflict, http.MethodPost, path+"/renew", members{"after": after.TermEnd}, nil)
+		d.as(owner, http.StatusUnprocessableEntity, http.MethodPost, path+"/renew", members{"paid": true}, nil)
+		d.as(owner, http.StatusConflict, http.MethodPost, path+"/renew", members{"after": after.End, "paid": true}, nil)
+		d.as(owner, http.StatusOK, http.MethodPost, path+"/renew", members{"after": after.TermEnd, "paid": true}, &after)
 		if after.Payment != licensing.Paid {
 			t.Errorf("renewed as paid, and it is %s", after.Payment)
+		}
+		var again licensing.License
+		d.as(owner, http.StatusOK, http.MethodPost, path+"/renew", members{"after": issued.License.End}, &again)
+		if again.Seq != after.Seq || !again.End.Equal(after.End) {
+			t.Errorf("the renewal repeated gives %+v, was %+v", again, after)
 		}
 		d.as(owner, http.StatusOK, http.MethodPost, path+"/suspend", members{"reason": "lost"}, nil)
 		d.as(owner, http.StatusConflict, http.MethodGet, path+"/export", nil, nil)

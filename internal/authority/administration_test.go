@@ -39,7 +39,12 @@ type shop struct {
 
 func openShop(t *testing.T, db *store.DB) *shop {
 	t.Helper()
-	s := &shop{Authority: ready(t, db, "", nil), t: t, p: access.System(testEnv, "test")}
+	return openShopOf(t, ready(t, db, "", nil))
+}
+
+func openShopOf(t *testing.T, a *Authority) *shop {
+	t.Helper()
+	s := &shop{Authority: a, t: t, p: access.System(testEnv, "test")}
 	did, err := s.Bootstrap(t.Context(), FirstEnvironments(), func(token string) error { s.token = token; return nil })
 	if err != nil || !did {
 		t.Fatal(did, err)
@@ -177,9 +182,10 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 		if err := change(2, "", licensing.ChangeAtRenewal); err != nil || len(s.license(id).Scheduled) != 1 {
 			t.Errorf("at renewal: %v", err)
 		}
-		l, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{})
-		if err != nil || len(l.Scheduled) != 0 || len(l.Exceptions) != 2 {
-			t.Errorf("renewed: %+v (%v)", l, err)
+		end := s.license(id).End
+		l, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{After: end})
+		if err != nil || len(l.Scheduled) != 1 || len(l.Exceptions) != 1 || !l.ChangeAt.Equal(end) {
+			t.Errorf("renewed early: %+v (%v)", l, err)
 		}
 	})
 }

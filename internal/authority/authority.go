@@ -114,6 +114,7 @@ func (a *Authority) Run(ctx context.Context) {
 		"changes":      a.runChanges,
 		"measure":      a.runMeasure,
 		"sweep":        a.runSweep,
+		"terms":        a.runTerms,
 		"waiters":      a.runWaiters,
 		"forget":       a.runForget,
 		"clock":        a.runClock,

@@ -201,6 +201,9 @@ func (c *change) beginAgain(ctx context.Context, set ClockSetBack) (moved []lice
 		whole := rule.Perpetual || l.End.Equal(rule.Length.After(l.Start)) // else somebody extended it
 		l.Start, l.End, l.Maintenance = time.Time{}, time.Time{}, time.Time{}
 		if l = rule.Begin(l, start); !whole {
+			if !l.TermEnd.IsZero() {
+				l.TermEnd = l.End
+			}
 			l.End = end
 		}
 		if l.Issued.After(set.To) {

@@ -123,9 +123,11 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 		return l, err
 	}
 	l.Seq.Epoch, l.Seq.Counter = i.epoch(), 1
-	if _, err := licensing.Compile(rev, l, i.Now()); err != nil {
+	terms, err := licensing.Compile(rev, l, i.Now())
+	if err != nil {
 		return l, err
 	}
+	l = terms.Scaled(l)
 	free, err := i.InsertLicense(ctx, l)
 	if err == nil && !free {
 		err = licensing.Errorf(licensing.Exists, "a license has the reference %q already", l.Reference).At("reference")
@@ -269,7 +271,8 @@ func aboutLicense(l licensing.License) licensing.Event {
 }
 
 // alterLicense makes one change to a license that p sees: fn returns the
-// license changed and what the event of the given kind says of it.
+// license changed and what the event of the given kind says of it; nil where
+// nothing changes.
 func (a *Authority) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*change, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
 	return once(ctx, a, p, alteration{id, kind, request}, func(c *change) (licensing.License, error) {
@@ -278,7 +281,7 @@ func (a *Authority) alterLicense(ctx context.Context, p access.Principal, id lic
 			return l, err
 		}
 		altered, data, err := fn(c, l)
-		if err != nil {
+		if err != nil || data == nil {
 			return l, err
 		}
 		return c.storeLicense(ctx, altered, kind, data)

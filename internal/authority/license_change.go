@@ -52,7 +52,7 @@ func (a *Authority) ChangeLicense(ctx context.Context, p access.Principal, id li
 }
 
 func (c *change) changeLicense(ctx context.Context, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
-	before, wanted := l, req.change(l, p, c.Now())
+	wanted := req.change(l, p, c.Now())
 	done := changeEvent{Change: wanted, Payment: req.Payment, Reason: req.Reason}
 	if req.Payment != "" {
 		l.Payment = req.Payment
@@ -69,29 +69,35 @@ func (c *change) changeLicense(ctx context.Context, p access.Principal, l licens
 	if req.empty() {
 		return l, done, nil
 	}
+	was, before := c.compiled(ctx, p, l)
+	l = was.Scaled(l)
 	if wanted.When == licensing.ChangeAtRenewal {
-		l = l.Schedule(wanted)
-		return l, done, c.renewable(ctx, p, l)
+		var err error
+		wanted.Except, err = c.renewable(ctx, p, was, l.Schedule(wanted, c.Now()))
+		done.Change = wanted
+		return l.Schedule(wanted, c.Now()), done, err
 	}
 	after, err := l.Change(wanted)
 	if err != nil {
 		return l, nil, err
 	}
-	if done.Shortages, err = c.fit(ctx, p, before, after, wanted.Below); err != nil {
-		return l, nil, err
-	}
-	return after, done, nil
+	after, done.Shortages, err = c.fit(ctx, p, was, before, after, wanted.Below)
+	return after, done, err
 }
 
-// renewable refuses scheduled changes that can't be made: they would fail the
-// renewal, unseen.
-func (c *change) renewable(ctx context.Context, p access.Principal, l licensing.License) error {
-	after, err := l.ChangesDue()
+// renewable refuses scheduled changes that cannot be made, because nobody would be
+// there to hear of it later. It returns the exceptions of the last one with their
+// scales, which are those of the plan that the license has then.
+func (c *change) renewable(ctx context.Context, p access.Principal, was licensing.Terms, l licensing.License) ([]licensing.Exception, error) {
+	after, err := l.MakeChanges()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = c.compiled(ctx, p, after)
-	return err
+	terms, err := c.compiled(ctx, p, after)
+	if err == nil {
+		err = licensing.CheckScales(was.Meters, terms.Meters)
+	}
+	return terms.ScaledExceptions(l.Scheduled[len(l.Scheduled)-1].Except), err
 }
 
 // change is the domain's change that req asks for of l at now.
@@ -144,47 +150,42 @@ func (c *change) compiled(ctx context.Context, p access.Principal, l licensing.L
 	return licensing.Compile(rev, l, c.Now())
 }
 
-// fit checks that what is held of a license fits what it grants after a
-// change, or that below allows it not to, and returns where it does not.
-func (c *change) fit(ctx context.Context, p access.Principal, before, after licensing.License, below licensing.Below) ([]licensing.Shortage, error) {
+// fit makes what is held and counted of a license what it is by its terms after a
+// change, or refuses the change: where more is held than would be left, unless below
+// allows it, and where a meter would be counted with fewer decimals. It returns the
+// license with the amounts of its exceptions at their scales, and where more is held.
+// The terms before were compiled with the error unfit.
+func (c *change) fit(ctx context.Context, p access.Principal, was licensing.Terms, unfit error, after licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
 	terms, err := c.compiled(ctx, p, after)
 	if err != nil {
-		return nil, err
+		return after, nil, err
 	}
+	if err := c.rescale(ctx, was, terms); err != nil {
+		return after, nil, err
+	}
+	after = terms.Scaled(after)
 	held, err := c.LockHeld(ctx, after.Env, after.ID)
 	if err != nil || len(held) == 0 {
-		return nil, err
+		return after, nil, err
 	}
-	was, err := c.compiled(ctx, p, before)
-	if err != nil {
-		return nil, err
+	if unfit != nil {
+		return after, nil, unfit
 	}
 	if err := c.recount(ctx, was, terms, held); err != nil {
-		return nil, err
+		return after, nil, err
 	}
 	short := lowered(licensing.Shortages(terms, held), was, terms)
-	rev, err := revisionOf(ctx, c.Tx, after)
-	if err != nil {
-		return nil, err
-	}
-	return short, c.allowShort(ctx, after, rev, short, below)
+	return after, short, c.allowShort(ctx, terms, short, below)
 }
 
-// allowShort asks below whether a license may hold more than it grants, and
+// allowShort asks below whether a license may hold more than its terms grant, and
 // notes since when it does.
-func (c *change) allowShort(ctx context.Context, l licensing.License, rev licensing.Revision, short []licensing.Shortage, below licensing.Below) error {
-	if len(short) == 0 {
-		return nil
-	}
-	terms, err := licensing.Compile(rev, l, c.Now())
-	if err != nil {
-		return err
-	}
+func (c *change) allowShort(ctx context.Context, terms licensing.Terms, short []licensing.Shortage, below licensing.Below) error {
 	for _, s := range short {
 		if _, err := below.Allow(s, terms.Pools[s.Pool], c.Now()); err != nil {
 			return err
 		}
-		if err := c.OverPool(ctx, l.Env, l.ID, s.Pool, c.Now()); err != nil {
+		if err := c.OverPool(ctx, terms.Env, terms.License, s.Pool, c.Now()); err != nil {
 			return err
 		}
 	}

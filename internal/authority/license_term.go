@@ -2,10 +2,12 @@ package authority
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
 )
 
 // An ExtendRequest moves the end of a license to Until, or By a length after
@@ -23,7 +25,8 @@ type termEvent struct {
 }
 
 // ExtendLicense moves the end of a license, or of the maintenance of a
-// perpetual one, to a later time. It buys time and changes nothing else.
+// perpetual one, to a later time. It buys time and changes nothing else: the next
+// term begins and ends as it would have.
 func (a *Authority) ExtendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ExtendRequest) (licensing.License, error) {
 	if err := require(p, access.LicenseExtend); err != nil {
 		return licensing.License{}, err
@@ -32,60 +35,138 @@ func (a *Authority) ExtendLicense(ctx context.Context, p access.Principal, id li
 		return licensing.License{}, licensing.Errorf(licensing.Invalid, "say until when, or by how much").At("until")
 	}
 	return a.alterLicense(ctx, p, id, licensing.LicenseExtended, req, func(_ *change, l licensing.License) (licensing.License, any, error) {
-		from, until := lastDate(l), req.Until
+		from, until := l.LastDate(), req.Until
 		if until.IsZero() && !from.IsZero() {
 			until = req.By.After(from)
 		}
 		l, err := l.Extend(until)
-		return l, termEvent{from, lastDate(l), req.Reason}, err
+		return l, termEvent{from, l.LastDate(), req.Reason}, err
 	})
 }
 
-// lastDate is the date that extending and renewing move.
-func lastDate(l licensing.License) time.Time {
-	if l.End.IsZero() {
-		return l.Maintenance
-	}
-	return l.End
-}
-
-// A RenewRequest asks for one more term. Paid says that it was paid for.
+// A RenewRequest asks for one more term after the one that ends at After. Paid says
+// that it was paid for.
 type RenewRequest struct {
-	Paid   bool   `json:"paid,omitempty" doc:"The term is paid for: a license marked unpaid is renewed and marked paid."`
-	Reason string `json:"reason,omitempty"`
+	After  time.Time `json:"after" doc:"The end of the term to renew: the license's term_end where it was extended, and else its end, or the maintenance of a license without an end. A term that was renewed before is not renewed again: the answer is the license as it is."`
+	Paid   bool      `json:"paid,omitempty" doc:"The term is paid for: a license marked unpaid is renewed and marked paid."`
+	Reason string    `json:"reason,omitempty"`
 }
 
-// RenewLicense makes the changes scheduled for the renewal, then adds a term
-// of the plan the license then has. A license marked unpaid is not renewed
-// until it is paid.
+// RenewLicense adds a term of the plan that the license has after the changes
+// scheduled for it. These are made when the new term begins: at once if the old one
+// is over, and else when it ends. A term is renewed once, however often it is asked
+// for. A license marked unpaid is not renewed until it is paid.
 func (a *Authority) RenewLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req RenewRequest) (licensing.License, error) {
 	if err := require(p, access.LicenseRenew); err != nil {
 		return licensing.License{}, err
 	}
+	if req.After.IsZero() {
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "name the term to renew by its end").At("after")
+	}
 	return a.alterLicense(ctx, p, id, licensing.LicenseRenewed, req, func(c *change, l licensing.License) (licensing.License, any, error) {
+		if l.WasRenewed(req.After) {
+			return l, nil, nil
+		}
 		if req.Paid {
 			l.Payment = licensing.Paid
 		}
 		if l.Payment == licensing.Unpaid {
 			return l, nil, licensing.Errorf(licensing.Conflict, "license %s is unpaid: mark it paid, or renew it as paid", l.ID)
 		}
-		from, before, due := lastDate(l), l, l.Scheduled
-		l, err := l.ChangesDue()
-		if err != nil {
-			return l, nil, err
-		}
-		rev, err := revisionOf(ctx, c.Tx, l)
-		if err != nil {
-			return l, nil, err
-		}
-		if l, err = rev.Plan.Term.Renew(l, c.Now()); err != nil {
-			return l, nil, err
-		}
-		if len(due) > 0 {
-			if _, err := c.fit(ctx, p, before, l, due[len(due)-1].Below); err != nil {
-				return l, nil, err
-			}
-		}
-		return l, termEvent{from, lastDate(l), req.Reason}, nil
+		return c.renewLicense(ctx, p, l, req)
 	})
+}
+
+func (c *change) renewLicense(ctx context.Context, p access.Principal, l licensing.License, req RenewRequest) (licensing.License, any, error) {
+	from := l.LastDate()
+	next, err := l.MakeChanges()
+	if err != nil {
+		return l, nil, err
+	}
+	rev, err := revisionOf(ctx, c.Tx, next)
+	if err != nil {
+		return l, nil, err
+	}
+	if _, err := licensing.Compile(rev, next, c.Now()); err != nil {
+		return l, nil, err
+	}
+	if l, err = rev.Plan.Term.Renew(l, req.After, c.Now()); err != nil {
+		return l, nil, err
+	}
+	done := termEvent{from, l.LastDate(), req.Reason}
+	if l.ChangesDue(c.Now()) {
+		l, _, err = c.makeChanges(ctx, p, l, l.Scheduled[len(l.Scheduled)-1].Below)
+	}
+	return l, done, err
+}
+
+// makeChanges makes the scheduled changes of a license.
+func (c *change) makeChanges(ctx context.Context, p access.Principal, l licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
+	was, before := c.compiled(ctx, p, l)
+	after, err := was.Scaled(l).MakeChanges()
+	if err != nil {
+		return l, nil, err
+	}
+	return c.fit(ctx, p, was, before, after, below)
+}
+
+// termsEvery is how often the server looks for scheduled changes that are due.
+const termsEvery = time.Second
+
+// runTerms makes scheduled changes when a renewed term begins, until ctx ends.
+func (a *Authority) runTerms(ctx context.Context) {
+	a.every(ctx, termsEvery, "terms", a.BeginTerms)
+}
+
+// termPage is how many licenses are looked up at a time.
+const termPage = 200
+
+// BeginTerms makes the scheduled changes of licenses whose renewed term has begun.
+// It is done every second. One that cannot be made is tried again and holds up no
+// other.
+func (a *Authority) BeginTerms(ctx context.Context) error {
+	if a.clock.doubt() {
+		return nil
+	}
+	var keys []store.LicenseKey
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		keys, err = tx.DueLicenses(ctx, tx.Now(), termPage)
+		return err
+	})
+	for _, k := range keys {
+		err = errors.Join(err, a.update(ctx, k.Env, systemActor, func(c *change) error { return c.beginTerm(ctx, k.ID) }))
+	}
+	return err
+}
+
+type termBegunEvent struct {
+	Changes   []licensing.Change   `json:"changes"`
+	Shortages []licensing.Shortage `json:"shortages,omitempty"`
+}
+
+// beginTerm makes the changes of a license that are due. Nobody is there to be
+// refused, so what is held beyond the new terms drains unless it may be overdraft.
+func (c *change) beginTerm(ctx context.Context, id licensing.LicenseID) error {
+	l, ok, err := c.LockLicense(ctx, c.env, id)
+	if err != nil || !ok {
+		return err
+	}
+	if l.ChangeAt.IsZero() {
+		return c.ForgetDue(ctx, c.env, id)
+	}
+	if !l.ChangesDue(c.Now()) {
+		return nil
+	}
+	done := termBegunEvent{Changes: l.Scheduled}
+	below := l.Scheduled[len(l.Scheduled)-1].Below
+	if below != licensing.BelowOverdraft {
+		below = licensing.BelowDrain
+	}
+	changed, short, err := c.makeChanges(ctx, access.System(c.env, c.actor), l, below)
+	if err != nil {
+		return licensing.Errorf(licensing.CodeOf(err), "license %s: the changes scheduled for %s: %w", id, stampOf(l.ChangeAt), err)
+	}
+	done.Shortages = short
+	_, err = c.storeLicense(ctx, changed, licensing.LicenseChanged, done)
+	return err
 }

@@ -226,6 +226,9 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 	if old.ID == rev.ID {
 		plan.Status = "unchanged"
 	}
+	if err := licensing.CheckScales(old.Plan.Meters, s.Plan.Meters); err != nil {
+		return plan, licensing.Errorf(licensing.CodeOf(err), "plan %s: %w", s.Plan.Name, err)
+	}
 	changes, err := policy.Diff(old.Plan, s.Plan)
 	for _, c := range changes {
 		plan.Changes = append(plan.Changes, c.Words)
@@ -287,7 +290,7 @@ func termsAround(ctx context.Context, tx *store.Tx, l licensing.License, rev lic
 	if before, err = licensing.Compile(was, l, tx.Now()); err != nil {
 		return before, after, err
 	}
-	if after, err = licensing.Compile(rev, l, tx.Now()); err != nil {
+	if after, err = licensing.Compile(rev, before.Scaled(l), tx.Now()); err != nil {
 		err = licensing.Errorf(licensing.CodeOf(err), "license %s does not fit the new revision: %w", l.ID, err)
 	}
 	return before, after, err
@@ -437,11 +440,15 @@ func (c *change) moveLicense(ctx context.Context, id licensing.LicenseID, plan P
 	if err != nil {
 		return err
 	}
+	if err := c.rescale(ctx, before, after); err != nil {
+		return err
+	}
+	l = after.Scaled(before.Scaled(l))
 	if err := c.recount(ctx, before, after, held); err != nil {
 		return err
 	}
 	effect := weighLicense(before, after, held, c.Now())
-	if err := c.allowShort(ctx, l, rev, effect.Shortages, below); err != nil {
+	if err := c.allowShort(ctx, after, effect.Shortages, below); err != nil {
 		return err
 	}
 	from := l.Granted

@@ -170,7 +170,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
 		finds()
 
-		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, RenewRequest{}); err != nil {
+		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, RenewRequest{After: l.End}); err != nil {
 			t.Fatal(err)
 		}
 		finds()

@@ -235,7 +235,7 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 	r.Status = UsageRecorded
 	m.known[key] = true
 	m.events = append(m.events, store.UsageEvent{Env: o.env, License: o.license, ID: e.ID, Meter: e.Meter,
-		Quantity: quantity, At: at, Recorded: m.Now(), Period: tally.Window.Start})
+		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start})
 	return r, m.add(o, tally, total)
 }
 
@@ -292,6 +292,7 @@ func (m *metering) tally(o *op, name string, meter licensing.Meter, at time.Time
 		return m.open(k, meter, w)
 	}
 	t := &tally{UsageTotal: last[0], meter: meter}
+	t.Scale = meter.Scale // as every change of the terms leaves it
 	m.tallies = append(m.tallies, t)
 	if end := t.Window.End; !end.IsZero() && !end.After(m.Now()) {
 		return t, nil // over: late usage changes nothing but its total
@@ -313,7 +314,7 @@ func (m *metering) tally(o *op, name string, meter licensing.Meter, at time.Time
 // open begins a period in which nothing was used yet. When another server has
 // begun it meanwhile, its total goes on.
 func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) (*tally, error) {
-	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w}, meter: meter}
+	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w, Scale: meter.Scale}, meter: meter}
 	made, err := m.OpenTotal(m.ctx, t.UsageTotal)
 	if err != nil {
 		return nil, err
@@ -324,6 +325,7 @@ func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Win
 			return nil, err
 		}
 		t.UsageTotal = begun[0]
+		t.Scale = meter.Scale
 	}
 	m.tallies = append(m.tallies, t)
 	return t, nil
@@ -378,7 +380,7 @@ func (m *metering) flush() error {
 
 // noteMeter records an event about a meter's total, which becomes o's entry.
 func (m *metering) noteMeter(o *op, t *tally, kind string) error {
-	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.actor, meterEvent{t.Window.Start.Unix(), unixOf(t.Window.End), t.Used, t.added, t.Events, t.by})
+	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.actor, meterEvent{t.Window.Start.Unix(), unixOf(t.Window.End), t.Used, t.added, t.meter.Scale, t.Events, t.by})
 	if err != nil {
 		return err
 	}
@@ -392,8 +394,9 @@ func (m *metering) noteMeter(o *op, t *tally, kind string) error {
 type meterEvent struct {
 	From   int64 `json:"from"` // unix seconds
 	Until  int64 `json:"until,omitempty"`
-	Used   int64 `json:"used"`  // in the period, at the meter's scale
+	Used   int64 `json:"used"`  // in the period, in units of 10^-Scale
 	Added  int64 `json:"added"` // with this entry
+	Scale  int   `json:"scale"`
 	Events int64 `json:"events"`
 	// By is what recorded Added, as far as it said.
 	By []recorder `json:"by,omitempty"`

@@ -87,7 +87,7 @@ func licensesOf(totals []store.UsageTotal) []licenseKey {
 
 func usedMeter(t store.UsageTotal, terms *compiled) UsedMeter {
 	u := UsedMeter{License: t.License, Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
-	scale := 0
+	scale := t.Scale
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {
 			scale, u.Unit, u.Quota = m.Scale, m.Unit, licensing.FormatQuantity(m.Quota, m.Scale)

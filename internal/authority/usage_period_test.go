@@ -144,8 +144,8 @@ func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 			}
 		}
 		uses(license.CodeOK)
-		for range 2 {
-			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, RenewRequest{}); err != nil {
+		for _, after := range []time.Time{end, length.After(end)} {
+			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, RenewRequest{After: after}); err != nil {
 				t.Fatal(err)
 			}
 		}

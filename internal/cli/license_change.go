@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,7 +56,7 @@ overdraft.`,
 	flags.StringArrayVar(&f.capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&f.features, "feature", nil, "exception: NAME=VALUE, or NAME= to take it away; may be repeated")
 	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
-	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter, as NAME=5000 or NAME=+1000; may be repeated")
+	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter in its unit, as NAME=5000 or NAME=+12.5; may be repeated")
 	flags.StringArrayVar(&f.drop, "remove-exception", nil, "remove an exception by its id; may be repeated")
 	flags.StringVar(&f.reason, "reason", "", "why; an exception needs it")
 	flags.StringVar(&f.until, "until", "", "end of the exceptions, as 2027-01-31")
@@ -110,18 +111,20 @@ func (f changeFlags) exceptions() ([]licensing.Exception, error) {
 		all = append(all, licensing.Exception{Feature: name, Value: featureValue(value)})
 	}
 	for _, text := range f.pools {
-		name, adjust, err := parseAdjustment(text)
+		name, adjust, err := parseAdjustment(text, 0)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, licensing.Exception{Pool: name, Adjust: adjust})
 	}
 	for _, text := range f.meters {
-		name, adjust, err := parseAdjustment(text)
+		_, decimals, _ := strings.Cut(text, ".")
+		scale := len(decimals)
+		name, adjust, err := parseAdjustment(text, scale)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, licensing.Exception{Meter: name, Adjust: adjust})
+		all = append(all, licensing.Exception{Meter: name, Adjust: adjust, Scale: &scale})
 	}
 	if len(all) > 0 && f.reason == "" {
 		return nil, fmt.Errorf("an exception needs a --reason")
@@ -154,10 +157,10 @@ func featureValue(text string) license.Value {
 	return license.TextValue(text)
 }
 
-// parseAdjustment reads NAME=10, NAME=+2 or NAME=-2.
-func parseAdjustment(text string) (string, licensing.Adjustment, error) {
+// parseAdjustment reads NAME=10, NAME=+2 or NAME=-2, with scale decimal places.
+func parseAdjustment(text string, scale int) (string, licensing.Adjustment, error) {
 	name, number, _ := strings.Cut(text, "=")
-	n, err := strconv.ParseInt(number, 10, 64)
+	n, err := licensing.ParseQuantity(strings.TrimPrefix(number, "+"), scale)
 	if name == "" || err != nil {
 		return "", licensing.Adjustment{}, fmt.Errorf("%q is not NAME=10, NAME=+2 or NAME=-2", text)
 	}
@@ -196,18 +199,60 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 }
 
 func (c *cli) licenseRenewCommand() *cobra.Command {
+	var after string
 	var paid bool
 	cmd := &cobra.Command{
-		Use:     "renew LICENSE",
-		Short:   "Begin a license's next term, and make the changes kept for it",
-		Example: "  copyhold license renew lic_01jd0000000000000000000000\n  copyhold license renew lic_01jd0000000000000000000000 --paid",
-		Args:    exactly("LICENSE"),
+		Use:   "renew LICENSE",
+		Short: "Add a license's next term",
+		Long: `Renew adds one term after the one that --after names by its end. Repeating it adds
+nothing: a term that was renewed stays renewed once. Without --after it shows the present
+term and asks.
+What the license grants stays as it is until the term ends. Changes kept for the renewal
+are made then, or at once if the term is over.`,
+		Example: `  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31
+  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31T09:30:00Z --paid`,
+		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.act(cmd, args[0], "renew", map[string]any{"paid": paid})
+			end, err := c.termToRenew(cmd, args[0], after)
+			if err != nil {
+				return err
+			}
+			return c.act(cmd, args[0], "renew", map[string]any{"after": end, "paid": paid})
 		},
 	}
+	cmd.Flags().StringVar(&after, "after", "", "end of the term to renew, as 2027-01-31 or 2027-01-31T09:30:00Z")
 	cmd.Flags().BoolVar(&paid, "paid", false, "the term is paid for: renew a license that is marked unpaid")
 	return cmd
+}
+
+// termToRenew returns the end of the term that after names: a time, or the day on which
+// the present term or one before it ended. Without after it asks.
+func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, after); err == nil {
+		return at, nil
+	}
+	var day time.Time
+	if after != "" {
+		var err error
+		if day, err = parseTime(after); err != nil {
+			return day, usageError(cmd, "--after: %v", err)
+		}
+	} else if !isTerminal(c.program.Stdin) {
+		return day, usageError(cmd, "--after names the term to renew by its end, as --after 2027-01-31; copyhold license show %s prints it", id)
+	}
+	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(id, "")})
+	if err != nil {
+		return day, err
+	}
+	var l licensing.License
+	if err := a.decode(&l); err != nil {
+		return day, err
+	}
+	if after != "" {
+		return l.TermEndingOn(day)
+	}
+	c.sayf("license %s: the present term began at %s and ends at %s", l.ID, l.Began().Format(time.RFC3339), l.EndWords())
+	return l.ThisEnd(), c.confirm(false, "Renew it?")
 }
 
 func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {

@@ -3,14 +3,18 @@ package cli
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
 )
 
 func licenseDetails() []column {
 	return append(licenseColumns(),
 		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
+		column{head: "TERM END", path: "term_end"}, column{head: "CHANGES AT", path: "change_at"},
 		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
 		column{head: "REFERENCE", path: "reference"})
 }
@@ -108,6 +112,10 @@ func exceptionText(e map[string]any) string {
 	}
 	adjust := record(e)
 	amount := plain(adjust.at("adjust.amount"))
+	if n, err := strconv.ParseInt(amount, 10, 64); err == nil {
+		scale, _ := strconv.Atoi(plain(e["scale"]))
+		amount = licensing.FormatQuantity(n, scale)
+	}
 	if add, _ := adjust.at("adjust.add").(bool); add && !strings.HasPrefix(amount, "-") {
 		amount = "+" + amount
 	}

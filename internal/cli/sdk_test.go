@@ -319,6 +319,22 @@ func TestSDKEveryModel(t *testing.T) {
 	})
 }
 
+// A program that has the license's older document records decimals: in the meter's unit,
+// so that they count as what they are at whatever scale the server counts by then.
+func TestSDKUsageRecordedBeforeAScaleRoseCountsAsWhatItWas(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	c := s.program(t, copyhold.Options{}, nil)
+	must(t, c.RecordUsage(copyhold.Usage{ID: "before", Meter: "hours", Quantity: "1.25"}))
+	s.apply(t, strings.Replace(everyModel, "unit: hour, scale: 2", "unit: hour, scale: 4", 1), "all")
+	must(t, c.RecordUsage(copyhold.Usage{ID: "after", Meter: "hours", Quantity: "0.0625"}))
+	must(t, c.Close())
+	used, err := s.ListUsage(t.Context(), s.owner, authority.UsageFilter{Meter: "hours"}, authority.PageOf{})
+	if err != nil || len(used.Items) != 1 || used.Items[0].Used != "1.3125" || used.Items[0].Quota != "40" || used.Items[0].Events != 2 {
+		t.Errorf("%+v, %v", used.Items, err)
+	}
+}
+
 func (s *shop) acquire(t *testing.T, c *copyhold.Client, pool string, o copyhold.AcquireOptions) *copyhold.Lease {
 	t.Helper()
 	l, err := c.Acquire(t.Context(), pool, o)

@@ -52,10 +52,10 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 			t.Errorf("%s: the server says %+v", ch.To.State, said)
 		}
 	})
-	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{}); licensing.CodeOf(err) != licensing.Conflict {
+	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{After: ends}); licensing.CodeOf(err) != licensing.Conflict {
 		t.Errorf("renewing what is not paid: %v", err)
 	}
-	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{Paid: true})
+	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, authority.RenewRequest{After: ends, Paid: true})
 	must(t, err)
 	until(t, changes, license.StateValid)
 	if !c.Enabled("export") {

@@ -9,7 +9,7 @@ import (
 // When says when a change is made.
 type When string
 
-// A change is made now, or kept until the next renewal makes it.
+// A change is made now, or kept until the next term begins.
 const (
 	ChangeNow       When = "now"
 	ChangeAtRenewal When = "renewal"
@@ -83,17 +83,28 @@ func (l License) Change(c Change) (License, error) {
 	return l, l.Check()
 }
 
-// Schedule returns l with c kept until its renewal.
-func (l License) Schedule(c Change) License {
+// Schedule returns l with c kept until the next term begins: the one that is
+// renewed already and still ahead at now, or the one of the next renewal.
+func (l License) Schedule(c Change, now time.Time) License {
 	l.Scheduled = append(slices.Clone(l.Scheduled), c)
+	if l.ChangeAt.IsZero() {
+		if i := slices.IndexFunc(l.Renewed, now.Before); i >= 0 {
+			l.ChangeAt = l.Renewed[i]
+		}
+	}
 	return l
 }
 
-// ChangesDue returns l after the changes that a renewal makes, in order.
-func (l License) ChangesDue() (License, error) {
-	due := l.Scheduled
-	l.Scheduled = nil
-	for _, c := range due {
+// ChangesDue reports whether scheduled changes have to be made at now.
+func (l License) ChangesDue(now time.Time) bool {
+	return len(l.Scheduled) > 0 && !l.ChangeAt.IsZero() && !now.Before(l.ChangeAt) && l.Status != Revoked
+}
+
+// MakeChanges returns l after its scheduled changes, in order.
+func (l License) MakeChanges() (License, error) {
+	made := l.Scheduled
+	l.Scheduled, l.ChangeAt = nil, time.Time{}
+	for _, c := range made {
 		var err error
 		if l, err = l.Change(c); err != nil {
 			return l, err

@@ -97,11 +97,12 @@ func TestGoingBelowWhatIsHeldIsRefusedDrainedOrOverdrawn(t *testing.T) {
 
 func TestAChangeAtRenewalWaitsForIt(t *testing.T) {
 	l := License{ID: "lic_1", Customer: "c", Product: "p", Plan: "small", Channel: "stable", Revision: "old", Status: Active, Payment: Paid, Addons: []Grant{{Addon: "a", Quantity: 1}}}
-	later := l.Schedule(Change{Plan: "big", When: ChangeAtRenewal}).Schedule(Change{Remove: []string{"a"}, When: ChangeAtRenewal})
+	now := at("2026-06-01T00:00:00Z")
+	later := l.Schedule(Change{Plan: "big", When: ChangeAtRenewal}, now).Schedule(Change{Remove: []string{"a"}, When: ChangeAtRenewal}, now)
 	if later.Plan != "small" || len(later.Addons) != 1 || len(l.Scheduled) != 0 {
 		t.Fatalf("a scheduled change is made at once: %+v", later)
 	}
-	renewed, err := later.ChangesDue()
+	renewed, err := later.MakeChanges()
 	if err != nil || renewed.Plan != "big" || renewed.Revision != "" || len(renewed.Addons) != 0 || len(renewed.Scheduled) != 0 {
 		t.Errorf("after the renewal: %+v, %v", renewed, err)
 	}

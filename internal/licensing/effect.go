@@ -186,13 +186,16 @@ func (c *comparison) meters(before, after map[string]Meter) {
 			c.presence(what, had, from.quota(), to.quota())
 			continue
 		}
-		if from.Unit != to.Unit || from.Scale != to.Scale || from.Per != to.Per {
+		scale := max(from.Scale, to.Scale)
+		was, is := from.at(scale), to.at(scale)
+		if from.Unit != to.Unit || from.Per != to.Per {
 			c.text(what+" quota", from.quota(), to.quota())
 		} else {
-			c.add(what+" quota", from.quota(), to.quota(), TrendOf(&from.Quota, &to.Quota))
+			c.add(what+" quota", from.quota(), to.quota(), TrendOf(&was.Quota, &is.Quota))
 		}
-		hard, limit := from.HardLimit(), to.HardLimit()
-		c.add(what+" hard", from.limit(hard), to.limit(limit), TrendOf(&hard, &limit))
+		c.text(what+" scale", Counted(from.Scale, "decimal place"), Counted(to.Scale, "decimal place"))
+		hard, limit := was.HardLimit(), is.HardLimit()
+		c.add(what+" hard", was.limit(hard), is.limit(limit), TrendOf(&hard, &limit))
 		c.text(what+" anchor", string(from.Anchor)+" in "+from.Zone, string(to.Anchor)+" in "+to.Zone)
 		c.text(what+" full", string(from.Full), string(to.Full))
 	}

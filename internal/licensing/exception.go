@@ -9,7 +9,7 @@ import (
 // An Exception changes one thing for one license, for a reason and if need be
 // for a time. It names exactly one feature, pool or meter: a feature is set to
 // Value, or taken away where Value is none; a pool's capacity or a meter's
-// quota (in its scaled units) is adjusted. Exceptions come after plan and
+// quota is adjusted, by or to units of 10^-Scale. Exceptions come after plan and
 // add-ons, the older first.
 type Exception struct {
 	ID      ExceptionID   `json:"id,omitempty"`
@@ -18,11 +18,14 @@ type Exception struct {
 	Pool    string        `json:"pool,omitempty"`
 	Meter   string        `json:"meter,omitempty"`
 	Adjust  Adjustment    `json:"adjust,omitzero"`
-	From    time.Time     `json:"from,omitzero"`
-	Until   time.Time     `json:"until,omitzero"`
-	Reason  string        `json:"reason"`
-	By      string        `json:"by,omitempty"`
-	At      time.Time     `json:"at,omitzero"`
+	// Scale is the decimal places of a meter's amount. Nil are the meter's own: what
+	// is stored always says it, except where an earlier version stored it.
+	Scale  *int      `json:"scale,omitempty"`
+	From   time.Time `json:"from,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	Reason string    `json:"reason"`
+	By     string    `json:"by,omitempty"`
+	At     time.Time `json:"at,omitzero"`
 }
 
 // Check refuses an exception without one target, a reason or a sensible span.
@@ -42,6 +45,10 @@ func (e Exception) Check() error {
 		return Errorf(Invalid, "an exception for feature %s sets a value, it does not adjust", e.Feature).At("adjust")
 	case e.Feature == "" && !e.Value.IsZero():
 		return Errorf(Invalid, "an exception for a pool or meter adjusts, it has no value").At("value")
+	case e.Scale != nil && e.Meter == "":
+		return Errorf(Invalid, "only an exception for a meter has a scale").At("scale")
+	case e.Scale != nil && (*e.Scale < 0 || *e.Scale > MaxScale):
+		return Errorf(Invalid, "scale %d is not between 0 and %d", *e.Scale, MaxScale).At("scale")
 	}
 	return checkSpan("the exception", e.From, e.Until)
 }
@@ -57,7 +64,10 @@ func (b *builder) exceptions(all []Exception) error {
 		case e.Pool != "":
 			err = b.adjustPool(e.Pool, e.Adjust.To)
 		case e.Meter != "":
-			err = b.adjustMeter(e.Meter, e.Adjust.To)
+			var adjust Adjustment
+			if adjust, err = e.at(b.meters[e.Meter].Scale); err == nil {
+				err = b.adjustMeter(e.Meter, adjust.To)
+			}
 		case e.Value.IsZero():
 			delete(b.features, e.Feature)
 		default:
@@ -68,4 +78,16 @@ func (b *builder) exceptions(all []Exception) error {
 		}
 	}
 	return nil
+}
+
+// at returns what a meter's exception adjusts, at a scale.
+func (e Exception) at(scale int) (Adjustment, error) {
+	if e.Scale == nil {
+		return e.Adjust, nil
+	}
+	n, ok := Rescale(e.Adjust.Amount, *e.Scale, scale)
+	if !ok {
+		return e.Adjust, Errorf(Invalid, "%s of meter %s cannot be counted with %s", FormatQuantity(e.Adjust.Amount, *e.Scale), e.Meter, Counted(scale, "decimal place")).At("adjust")
+	}
+	return Adjustment{Add: e.Adjust.Add, Amount: n}, nil
 }

@@ -49,15 +49,23 @@ type License struct {
 	Start time.Time `json:"start,omitzero"`
 	// End is zero for a perpetual license and one that has not started.
 	End time.Time `json:"end,omitzero"`
+	// TermEnd is where the term ends by itself, when an extension has moved End, or the
+	// Maintenance of a license without end. Renewals count from it.
+	TermEnd time.Time `json:"term_end,omitzero"`
 	// Renewed are the times at which renewed terms began.
 	Renewed []time.Time `json:"renewed,omitempty"`
+	// Ended are the ends of terms that were renewed, as far as no renewed term began
+	// there: what a repeated renewal is recognized by.
+	Ended []time.Time `json:"ended,omitempty"`
 	// Maintenance is the last release date covered; zero covers all.
 	Maintenance time.Time   `json:"maintenance,omitzero"`
 	Addons      []Grant     `json:"addons,omitempty"`
 	Exceptions  []Exception `json:"exceptions,omitempty"`
-	// Scheduled are changes that the next renewal makes.
-	Scheduled []Change          `json:"scheduled,omitempty"`
-	Metadata  map[string]string `json:"metadata,omitempty"`
+	// Scheduled are changes that are made when the next term begins.
+	Scheduled []Change `json:"scheduled,omitempty"`
+	// ChangeAt is when that is; zero until the license is renewed.
+	ChangeAt time.Time         `json:"change_at,omitzero"`
+	Metadata map[string]string `json:"metadata,omitempty"`
 	// Seq orders what is said about the license; every change raises it.
 	Seq license.Seq `json:"seq"`
 }

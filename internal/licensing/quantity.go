@@ -41,6 +41,24 @@ func ParseQuantity(s string, scale int) (int64, error) {
 	return n, nil
 }
 
+// Rescale returns n units of 10^-from as units of 10^-to; false when that is no
+// whole number, or more than an int64 holds.
+func Rescale(n int64, from, to int) (int64, bool) {
+	for ; from < to; from++ {
+		var ok bool
+		if n, ok = multiply(n, 10); !ok {
+			return 0, false
+		}
+	}
+	for ; from > to; from-- {
+		if n%10 != 0 {
+			return 0, false
+		}
+		n /= 10
+	}
+	return n, true
+}
+
 func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // FormatQuantity writes n units of 10^-scale so that ParseQuantity reads the

@@ -103,10 +103,17 @@ func (r TermRule) Begin(l License, start time.Time) License {
 }
 
 // Renew returns l with one more length of term, or of maintenance for a
-// perpetual one. It refuses a trial, a license that is revoked, unpaid or not begun, and an
-// anchored renewal so late that the new term would be over already.
-func (r TermRule) Renew(l License, now time.Time) (License, error) {
+// perpetual one, after the term that ends at after (see ThisEnd). What was renewed before
+// it returns as it is, so that a repeated renewal adds nothing. Changes kept for the
+// renewal are to be made at l.ChangeAt: when the renewed term ends, or at now where it is
+// over. Renew refuses an end that l never had, a trial, a license that is revoked,
+// unpaid or not begun, and a renewal that would give nothing: an anchored one whose
+// new term would be over already, or one from now that would end before the present term.
+func (r TermRule) Renew(l License, after, now time.Time) (License, error) {
+	date := l.lastDate()
 	switch {
+	case l.WasRenewed(after):
+		return l, nil
 	case l.Status == Revoked:
 		return l, Errorf(Conflict, "license %s is revoked and cannot be renewed", l.ID)
 	case l.Payment == Unpaid:
@@ -115,41 +122,141 @@ func (r TermRule) Renew(l License, now time.Time) (License, error) {
 		return l, Errorf(Conflict, "a trial is not renewed: change license %s to a plan", l.ID)
 	case l.Start.IsZero():
 		return l, Errorf(Conflict, "license %s has not begun", l.ID)
-	case r.Perpetual && r.Maintenance.IsZero():
+	case r.Perpetual && l.End.IsZero() && r.Maintenance.IsZero():
 		return l, Errorf(Conflict, "license %s is perpetual: there is nothing to renew", l.ID)
-	case r.Perpetual:
-		l.Maintenance = r.next(r.Maintenance, l.Start, l.Maintenance, now)
-		return l, nil
-	case l.End.IsZero():
+	case !r.Perpetual && l.End.IsZero():
 		return l, Errorf(Conflict, "license %s has no end to renew: extend it to one first", l.ID)
+	case !after.Truncate(time.Second).Equal(l.ThisEnd()):
+		return l, Errorf(Conflict, "license %s has no term that ends at %s: its term ends at %s", l.ID, stamp(after), l.EndWords()).At("after")
 	}
-	end := r.next(r.Length, l.Start, l.End, now)
-	if !end.After(now) {
-		return l, Errorf(Conflict, "license %s ended at %s; renewed from there it would be over at %s: extend it, or renew from now", l.ID, stamp(l.End), stamp(end))
+	ended, extended, endless := l.ThisEnd(), *date, l.End.IsZero()
+	end, err := r.next(l, ended, now)
+	if err != nil {
+		return l, err
 	}
-	began := l.End
+	began := ended
 	if r.Renewal == RenewFromNow {
 		began = now.UTC().Truncate(time.Second)
 	}
-	l.Renewed = append(slices.Clone(l.Renewed), began)
-	l.End = end
+	if endless {
+		began = time.Time{} // the term goes on: only the maintenance is renewed
+	} else {
+		l.Renewed = append(slices.Clone(l.Renewed), began)
+	}
+	if !ended.Equal(began) {
+		l.Ended = append(slices.Clone(l.Ended), ended)
+	}
+	*date, l.TermEnd = end, time.Time{}
+	switch {
+	case r.Perpetual && !endless: // from a term with an end to one without
+		l.End, l.Maintenance = time.Time{}, end
+	case extended.After(end): // the extension was given and is not taken back
+		*date, l.TermEnd = extended, end
+	}
+	if len(l.Scheduled) > 0 && l.ChangeAt.IsZero() {
+		l.ChangeAt = later(ended, now.UTC())
+	}
 	return l, nil
 }
 
-// next returns the end after end of a length counted from start.
-func (r TermRule) next(length Length, start, end, now time.Time) time.Time {
-	if r.Renewal == RenewFromNow {
-		if from := length.After(now.UTC().Truncate(time.Second)); from.After(end) {
-			return from
-		}
-		return end
+// WasRenewed reports whether the term that ended at a time was renewed.
+func (l License) WasRenewed(end time.Time) bool {
+	end = end.Truncate(time.Second)
+	return slices.ContainsFunc(l.Renewed, end.Equal) || slices.ContainsFunc(l.Ended, end.Equal)
+}
+
+// ThisEnd is where the present term, or the maintenance of a license without end,
+// ends by itself: what it is named by, and what a renewal counts from. An extended end is
+// no name, because a later term can end there.
+func (l License) ThisEnd() time.Time {
+	if l.TermEnd.IsZero() {
+		return *l.lastDate()
 	}
-	return nextAnchored(length, start, end)
+	return l.TermEnd
+}
+
+// EndWords says where the present term ends, and until when that was extended.
+func (l License) EndWords() string {
+	switch {
+	case l.ThisEnd().IsZero():
+		return "never"
+	case l.TermEnd.IsZero():
+		return stamp(*l.lastDate())
+	}
+	return stamp(l.TermEnd) + " (extended to " + stamp(*l.lastDate()) + ")"
+}
+
+// TermEndingOn returns the end of the term that ends, or ended and was renewed, within
+// the day that begins at a time. It fails with NotFound where there is none, and with
+// Invalid where the day does not say which one.
+func (l License) TermEndingOn(day time.Time) (time.Time, error) {
+	within := func(end time.Time) bool { return !end.Before(day) && end.Before(day.Add(24*time.Hour)) }
+	past := slices.Concat(l.Ended, l.Renewed)
+	i := slices.IndexFunc(past, within)
+	switch this := l.ThisEnd(); {
+	case i >= 0 && within(this):
+		return this, Errorf(Invalid, "more than one term of license %s ends on %s: name it by the time, as %s", l.ID, day.UTC().Format(time.DateOnly), stamp(this)).At("after")
+	case i >= 0:
+		return past[i], nil
+	case within(this):
+		return this, nil
+	}
+	return time.Time{}, Errorf(NotFound, "license %s has no term that ends on %s: its term ends at %s", l.ID, day.UTC().Format(time.DateOnly), l.EndWords()).At("after")
+}
+
+// Began is when the present term began, or will.
+func (l License) Began() time.Time {
+	if len(l.Renewed) == 0 {
+		return l.Start
+	}
+	return l.Renewed[len(l.Renewed)-1]
+}
+
+// LastDate is the date that extending and renewing move: the end, or the end of
+// the maintenance of a license without end.
+func (l License) LastDate() time.Time { return *l.lastDate() }
+
+func (l *License) lastDate() *time.Time {
+	if l.End.IsZero() {
+		return &l.Maintenance
+	}
+	return &l.End
+}
+
+// next returns the end of what is renewed, the term or the maintenance, after the
+// one at end; zero for a maintenance without end.
+func (r TermRule) next(l License, end, now time.Time) (time.Time, error) {
+	length := r.Length
+	if r.Perpetual {
+		length = r.Maintenance
+	}
+	if length.IsZero() {
+		return time.Time{}, nil
+	}
+	if r.Renewal == RenewFromNow {
+		next := length.After(now.UTC().Truncate(time.Second))
+		if !next.After(end) {
+			return next, Errorf(Conflict, "license %s ends at %s; renewed from now it would end at %s: renew it later", l.ID, stamp(end), stamp(next))
+		}
+		return next, nil
+	}
+	next := nextAnchored(length, l.Start, end)
+	if !r.Perpetual && !next.After(now) {
+		return next, Errorf(Conflict, "license %s ended at %s; renewed from there it would be over at %s: extend it, or renew from now", l.ID, stamp(end), stamp(next))
+	}
+	return next, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // nextAnchored adds length to end on start's day, so that 31 January, 28
 // February, 31 March follow each other. An end that is not on a boundary
-// counted from start, after an extension, is its own anchor.
+// counted from start, because it was named at issue, is its own anchor.
 func nextAnchored(length Length, start, end time.Time) time.Time {
 	if length.Months == 0 {
 		return length.After(end)
@@ -171,23 +278,22 @@ func (l Length) times(k int) Length {
 }
 
 // Extend returns l with its end, or the maintenance of a perpetual license,
-// moved to a later time in whole seconds.
+// moved to a later time in whole seconds. Renewals count on from where the term
+// ends without it.
 func (l License) Extend(to time.Time) (License, error) {
 	to = to.UTC().Truncate(time.Second)
 	if l.Status == Revoked {
 		return l, Errorf(Conflict, "license %s is revoked and cannot be extended", l.ID)
 	}
-	end := &l.End
-	if l.End.IsZero() {
-		end = &l.Maintenance
-	}
+	end := *l.lastDate()
 	if end.IsZero() {
 		return l, Errorf(Conflict, "license %s has no end to extend", l.ID)
 	}
-	if !to.After(*end) {
-		return l, Errorf(Invalid, "%s is not after the end at %s", stamp(to), stamp(*end)).At("until")
+	if !to.After(end) {
+		return l, Errorf(Invalid, "%s is not after the end at %s", stamp(to), stamp(end)).At("until")
 	}
-	*end = to
+	l.TermEnd = l.ThisEnd()
+	*l.lastDate() = to
 	return l, nil
 }
 

@@ -1,6 +1,7 @@
 package licensing
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -70,17 +71,17 @@ func TestRenewalsAreAnchoredOrCountFromNow(t *testing.T) {
 		{"anchored, early", RenewAnchored, "1y", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2026-12-01T00:00:00Z", "2028-01-01T00:00:00Z", "2027-01-01T00:00:00Z", ""},
 		{"anchored, in its grace", RenewAnchored, "1y", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z", "2028-01-01T00:00:00Z", "2027-01-01T00:00:00Z", ""},
 		{"anchored on the 31st", RenewAnchored, "1mo", "2026-01-31T00:00:00Z", "2026-02-28T00:00:00Z", "2026-02-27T00:00:00Z", "2026-03-31T00:00:00Z", "2026-02-28T00:00:00Z", ""},
-		{"anchored after an extension", RenewAnchored, "1mo", "2026-01-31T00:00:00Z", "2026-03-05T00:00:00Z", "2026-03-01T00:00:00Z", "2026-04-05T00:00:00Z", "2026-03-05T00:00:00Z", ""},
+		{"anchored, of an end named at issue", RenewAnchored, "1mo", "2026-01-31T00:00:00Z", "2026-03-05T00:00:00Z", "2026-03-01T00:00:00Z", "2026-04-05T00:00:00Z", "2026-03-05T00:00:00Z", ""},
 		{"anchored, far too late", RenewAnchored, "1mo", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-06-01T00:00:00Z", "", "", Conflict},
 		{"from now, late", RenewFromNow, "1mo", "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-06-15T00:00:00Z", "2026-07-15T00:00:00Z", "2026-06-15T00:00:00Z", ""},
-		{"from now never shortens", RenewFromNow, "1mo", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2026-06-15T00:00:00Z", "2027-01-01T00:00:00Z", "2026-06-15T00:00:00Z", ""},
+		{"from now, so early that it would give nothing", RenewFromNow, "1mo", "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", "2026-06-15T00:00:00Z", "", "", Conflict},
 	} {
 		length, err := ParseLength(c.length)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := TermRule{Length: length, Start: StartIssue, Renewal: c.renewal}
-		l, err := r.Renew(License{ID: "lic_1", Status: Active, Start: at(c.start), End: at(c.end)}, at(c.now))
+		l, err := r.Renew(License{ID: "lic_1", Status: Active, Start: at(c.start), End: at(c.end)}, at(c.end), at(c.now))
 		if CodeOf(err) != c.code {
 			t.Errorf("%s: %v", c.what, err)
 		} else if err == nil && (!l.End.Equal(at(c.want)) || len(l.Renewed) != 1 || !l.Renewed[0].Equal(at(c.wantedTurn))) {
@@ -98,7 +99,7 @@ func TestTwelveMonthlyRenewalsEndOnTheDayOfTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 11 {
-			if l, err = r.Renew(l, l.End.Add(-time.Hour)); err != nil {
+			if l, err = r.Renew(l, l.End, l.End.Add(-time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -106,6 +107,131 @@ func TestTwelveMonthlyRenewalsEndOnTheDayOfTheStart(t *testing.T) {
 			t.Fatalf("twelve months from %s end at %s, a year at %s", stamp(start), stamp(l.End), stamp(want))
 		}
 	})
+}
+
+// TestARenewalNamesTheTermThatItRenews: whatever is renewed and extended, a renewal
+// that names a term renewed before changes nothing, and one that names no term of
+// the license is refused.
+func TestARenewalNamesTheTermThatItRenews(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := yearly()
+		r.Length = Length{Months: rapid.IntRange(1, 24).Draw(t, "months")}
+		r.Renewal = rapid.SampledFrom([]RenewalBasis{RenewAnchored, RenewFromNow}).Draw(t, "basis")
+		now := drawTime(t, "start")
+		l, err := r.Issue(License{ID: "lic_1"}, now, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var named []time.Time
+		for range rapid.IntRange(1, 12).Draw(t, "steps") {
+			if ahead := l.End.Sub(now); ahead > 0 {
+				now = now.Add(time.Duration(rapid.Int64Range(0, int64(ahead/time.Second)).Draw(t, "pass")) * time.Second)
+			}
+			if rapid.Bool().Draw(t, "extended") {
+				if l, err = l.Extend(l.End.Add(time.Duration(rapid.IntRange(1, 400).Draw(t, "days")) * 24 * time.Hour)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := l.ThisEnd()
+			was := l
+			if l, err = r.Renew(l, after, now); err != nil {
+				if CodeOf(err) != Conflict || !reflect.DeepEqual(l, was) {
+					t.Fatalf("refused, and it changed or failed otherwise: %v", err)
+				}
+				continue
+			}
+			if l.End.Before(was.End) {
+				t.Fatalf("a renewal shortens the term from %s to %s", stamp(was.End), stamp(l.End))
+			}
+			if named = append(named, after); !l.WasRenewed(after) || !l.ThisEnd().After(after) {
+				t.Fatalf("after the renewal of the term until %s: %+v", stamp(after), l)
+			}
+		}
+		for _, after := range named {
+			if again, err := r.Renew(l, after, now); err != nil || !reflect.DeepEqual(again, l) {
+				t.Fatalf("renewed again after %s: %+v, %v; was %+v", stamp(after), again, err, l)
+			}
+		}
+		if _, err := r.Renew(l, l.ThisEnd().Add(time.Second), now); CodeOf(err) != Conflict {
+			t.Fatalf("a term that never was is renewed: %v", err)
+		}
+	})
+}
+
+// TestAnExtensionLeavesTheAnchorWhereItWas: terms end on the day of the start,
+// whenever one of them is extended, and no extension is taken back.
+func TestAnExtensionLeavesTheAnchorWhereItWas(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := TermRule{Length: Length{Months: rapid.IntRange(1, 12).Draw(t, "months")}, Start: StartIssue, Renewal: RenewAnchored}
+		start := drawTime(t, "start")
+		l, err := r.Issue(License{ID: "lic_1"}, start, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		furthest := l.End
+		for k := range rapid.IntRange(1, 10).Draw(t, "terms") {
+			for range rapid.IntRange(0, 2).Draw(t, "extensions") {
+				furthest = l.End.Add(time.Duration(rapid.IntRange(1, 60).Draw(t, "days")) * 24 * time.Hour)
+				if l, err = l.Extend(furthest); err != nil || !l.End.Equal(furthest) {
+					t.Fatalf("extended: %+v, %v", l, err)
+				}
+			}
+			if l, err = r.Renew(l, l.ThisEnd(), start); err != nil {
+				t.Fatal(err)
+			}
+			own := r.Length.times(k + 2).After(start.UTC().Truncate(time.Second))
+			if end := later(own, furthest); !l.End.Equal(end) || !l.ThisEnd().Equal(own) {
+				t.Fatalf("term %d ends at %s, by itself at %s; want %s and %s", k+2, stamp(l.End), stamp(l.ThisEnd()), stamp(end), stamp(own))
+			}
+		}
+	})
+}
+
+func TestChangesKeptForARenewalAreMadeWhenTheNewTermBegins(t *testing.T) {
+	start, end := at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z")
+	for _, c := range []struct {
+		what, now, extended, changes string
+	}{
+		{"early", "2026-11-01T00:00:00Z", "", "2027-01-01T00:00:00Z"},
+		{"in its grace", "2027-01-02T00:00:00Z", "", "2027-01-02T00:00:00Z"},
+		{"early and extended", "2026-11-01T00:00:00Z", "2027-01-15T00:00:00Z", "2027-01-01T00:00:00Z"},
+		{"within the extension", "2027-01-10T00:00:00Z", "2027-01-15T00:00:00Z", "2027-01-10T00:00:00Z"},
+	} {
+		l := License{ID: "lic_1", Status: Active, Plan: "p", Start: start, End: end}.Schedule(Change{Edition: "less", When: ChangeAtRenewal}, start)
+		if l.ChangesDue(at("2030-01-01T00:00:00Z")) {
+			t.Errorf("%s: due although nothing was renewed", c.what)
+		}
+		var err error
+		if c.extended != "" {
+			if l, err = l.Extend(at(c.extended)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if l, err = yearly().Renew(l, end, at(c.now)); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		when := at(c.changes)
+		if !l.ChangeAt.Equal(when) || l.ChangesDue(when.Add(-1)) || !l.ChangesDue(when) || l.Edition != "" {
+			t.Errorf("%s: %+v", c.what, l)
+		}
+		if l.Revoke().ChangesDue(when) {
+			t.Errorf("%s: a revoked license changes", c.what)
+		}
+		// What is asked for after the renewal is for the term that comes next.
+		joined := License{ID: "lic_1", Renewed: l.Renewed}.Schedule(Change{Edition: "none"}, at("2026-12-01T00:00:00Z"))
+		if !joined.ChangeAt.Equal(end) {
+			t.Errorf("%s: scheduled after the renewal for %v", c.what, joined.ChangeAt)
+		}
+	}
+}
+
+func TestARenewalIntoAPerpetualPlanEndsTheEnd(t *testing.T) {
+	r := TermRule{Perpetual: true, Maintenance: Length{Months: 12}, Start: StartIssue, Renewal: RenewAnchored}
+	end := at("2027-01-01T00:00:00Z")
+	l, err := r.Renew(License{ID: "lic_1", Status: Active, Start: at("2026-01-01T00:00:00Z"), End: end}, end, at("2026-11-01T00:00:00Z"))
+	if err != nil || !l.End.IsZero() || !l.Maintenance.Equal(at("2028-01-01T00:00:00Z")) || !l.WasRenewed(end) {
+		t.Errorf("%+v, %v", l, err)
+	}
 }
 
 func TestWhatCannotBeRenewedOrExtendedSaysSo(t *testing.T) {
@@ -118,10 +244,10 @@ func TestWhatCannotBeRenewedOrExtendedSaysSo(t *testing.T) {
 	trial, perpetual := yearly(), TermRule{Perpetual: true, Start: StartIssue, Renewal: RenewAnchored}
 	trial.Trial = true
 	for what, err := range map[string]error{
-		"a revoked license": second(yearly().Renew(revoked, now)), "an unused one": second(yearly().Renew(unused, now)),
-		"a trial": second(trial.Renew(began, now)), "a perpetual one": second(perpetual.Renew(endless, now)),
+		"a revoked license": second(yearly().Renew(revoked, revoked.End, now)), "an unused one": second(yearly().Renew(unused, unused.End, now)),
+		"a trial": second(trial.Renew(began, began.End, now)), "a perpetual one": second(perpetual.Renew(endless, endless.End, now)),
 		"extending a revoked one": second(revoked.Extend(now.AddDate(5, 0, 0))), "extending an endless one": second(endless.Extend(now.AddDate(5, 0, 0))),
-		"an unpaid one": second(yearly().Renew(unpaid, now)), "one without an end": second(yearly().Renew(endless, now)),
+		"an unpaid one": second(yearly().Renew(unpaid, unpaid.End, now)), "one without an end": second(yearly().Renew(endless, endless.End, now)),
 	} {
 		if CodeOf(err) != Conflict {
 			t.Errorf("%s: %v", what, err)
@@ -158,7 +284,7 @@ func TestPerpetualTermsEndTheirMaintenanceOnly(t *testing.T) {
 	if d := terms.Maintained(time.Time{}); d.Outcome != license.Allowed {
 		t.Errorf("a build that does not say when it was released: %+v", d)
 	}
-	l, err = r.Renew(l, now)
+	l, err = r.Renew(l, l.Maintenance, now)
 	if err != nil || !l.Maintenance.Equal(at("2028-01-31T00:00:00Z")) || !l.End.IsZero() {
 		t.Errorf("renewed: %+v, %v", l, err)
 	}

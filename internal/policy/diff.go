@@ -99,7 +99,8 @@ func number(v any) *float64 {
 	return &n
 }
 
-// flatten returns the scalars of a plan's canonical JSON by path.
+// flatten returns the scalars of a plan's canonical JSON by path, with the amounts
+// of meters in the unit that people know.
 func flatten(p licensing.Plan) (map[string]any, error) {
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -124,5 +125,18 @@ func flatten(p licensing.Plan) (map[string]any, error) {
 		}
 	}
 	walk("", tree)
+	for name, m := range p.Meters {
+		paths := []string{"meters." + name + ".quota", "meters." + name + ".soft.amount", "meters." + name + ".hard.amount"}
+		for addon := range p.Addons {
+			paths = append(paths, "addons."+addon+".meters."+name+".amount")
+		}
+		for _, path := range paths {
+			if n, ok := flat[path].(json.Number); ok {
+				if amount, err := n.Int64(); err == nil {
+					flat[path] = json.Number(licensing.FormatQuantity(amount, m.Scale))
+				}
+			}
+		}
+	}
 	return flat, nil
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,5 +66,37 @@ func TestTwoFilesThatSayTheSameAreOneRevision(t *testing.T) {
 	if err != nil || ra.ID != rb.ID {
 		changes, _ := Diff(a, b)
 		t.Errorf("two revisions, %s and %s, %v: %v", ra.ID, rb.ID, err, changes)
+	}
+}
+
+// TestADiffShowsAmountsInTheUnitThatPeopleKnow: a finer scale is no larger quota.
+func TestADiffShowsAmountsInTheUnitThatPeopleKnow(t *testing.T) {
+	meter := `meters: {data: {unit: GB, scale: 1, quota: 10.5, per: month, soft: 5, hard: 20, overage: allow}}
+addons: {more: {meters: {data: +2.5}}}
+`
+	from := one(t, plain+meter)
+	to := one(t, plain+strings.NewReplacer("scale: 1", "scale: 3", "hard: 20", "hard: 20.125", "+2.5", "+2.75").Replace(meter))
+	changes, err := Diff(from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var words []string
+	for _, c := range changes {
+		words = append(words, string(c.Trend)+" "+c.Words)
+	}
+	want := []string{"change addons more meters data amount: 2.5 → 2.75", "gain meters data hard amount: 20 → 20.125", "change meters data scale: 1 → 3"}
+	if !slices.Equal(words, want) {
+		t.Errorf("%q, want %q", words, want)
+	}
+}
+
+func TestASharedAddonThatAScaleCannotCountIsAFinding(t *testing.T) {
+	_, findings := Read([]File{{Name: "a.yaml", Text: plain + `meters: {data: {unit: GB, scale: 9, quota: 1, per: month}}
+---
+product: a
+addons: {more: {meters: {data: +1000000000000}}}
+`}})
+	if len(findings) != 1 || findings[0].Path != "meters.data.scale" || !strings.Contains(findings[0].Message, "add-on more") {
+		t.Errorf("%v", findings)
 	}
 }

@@ -69,27 +69,36 @@ func Read(files []File) ([]Source, []Finding) {
 		s := shared[d.Plan.Product]
 		// A plan's own edition or add-on takes the place of a shared one.
 		d.Plan.Editions = merged(s.Editions, d.Plan.Editions)
-		d.Plan.Addons = merged(scaled(s.Addons, d.Plan.Meters), d.Plan.Addons)
+		addons, faults := d.scaled(s.Addons)
+		findings = append(findings, faults...)
+		if len(faults) > 0 {
+			continue
+		}
+		d.Plan.Addons = merged(addons, d.Plan.Addons)
 		sources = append(sources, d.Source)
 	}
 	return sources, sorted(findings)
 }
 
 // scaled returns shared add-ons, whose quantities are whole units, in the
-// scaled units of a plan's meters.
-func scaled(shared map[string]licensing.Addon, meters map[string]licensing.Meter) map[string]licensing.Addon {
+// scaled units of the plan's meters.
+func (d document) scaled(shared map[string]licensing.Addon) (map[string]licensing.Addon, []Finding) {
 	out := make(map[string]licensing.Addon, len(shared))
+	var findings []Finding
 	for name, a := range shared {
 		a.Meters = maps.Clone(a.Meters)
 		for meter, adj := range a.Meters {
-			for range meters[meter].Scale {
-				adj.Amount *= 10
+			n, ok := licensing.Rescale(adj.Amount, 0, d.Plan.Meters[meter].Scale)
+			if !ok || n > licensing.MaxQuantity {
+				findings = append(findings, d.at(SevError, "bad-value", "meters."+meter+".scale",
+					"the shared add-on "+name+" has "+strconv.FormatInt(adj.Amount, 10)+" for it, which is more than can be counted at this scale"))
 			}
+			adj.Amount = n
 			a.Meters[meter] = adj
 		}
 		out[name] = a
 	}
-	return out
+	return out, findings
 }
 
 // merged returns base with over laid upon it, nil when both are empty.

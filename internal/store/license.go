@@ -28,13 +28,20 @@ type LicenseFilter struct {
 const licenseColumns = `env, id, product, customer, plan, revision, channel, granted, status, payment, reference,
 	issued_at, start_at, end_at, maintenance_at, body, epoch, counter`
 
+// insertedLicense adds what is stored to be found by and not read again: when the
+// scheduled changes are due.
+const insertedLicense = licenseColumns + `, change_at`
+
 // licenseBody is the part of a license that no query asks about.
 type licenseBody struct {
 	Edition    string                `json:"edition,omitempty"`
+	TermEnd    time.Time             `json:"term_end,omitzero"`
 	Renewed    []time.Time           `json:"renewed,omitempty"`
+	Ended      []time.Time           `json:"ended,omitempty"`
 	Addons     []licensing.Grant     `json:"addons,omitempty"`
 	Exceptions []licensing.Exception `json:"exceptions,omitempty"`
 	Scheduled  []licensing.Change    `json:"scheduled,omitempty"`
+	ChangeAt   time.Time             `json:"change_at,omitzero"`
 	Metadata   map[string]string     `json:"metadata,omitempty"`
 }
 
@@ -46,8 +53,8 @@ func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, err
 		return false, err
 	}
 	n, err := tx.exec(ctx, `
-		INSERT INTO license (`+licenseColumns+`)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+		INSERT INTO license (`+insertedLicense+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT DO NOTHING`, args...)
 	return n == 1, err
 }
@@ -61,16 +68,17 @@ func (tx *Tx) UpdateLicense(ctx context.Context, l licensing.License) error {
 	_, err = tx.exec(ctx, `
 		UPDATE license SET product = $3, customer = $4, plan = $5, revision = $6, channel = $7, granted = $8, status = $9,
 			payment = $10, reference = $11, issued_at = $12, start_at = $13, end_at = $14, maintenance_at = $15,
-			body = $16, epoch = $17, counter = $18
+			body = $16, epoch = $17, counter = $18, change_at = $19
 		WHERE env = $1 AND id = $2`, args...)
 	return err
 }
 
 func licenseArgs(l licensing.License) ([]any, error) {
-	body, err := encode(licenseBody{l.Edition, l.Renewed, l.Addons, l.Exceptions, l.Scheduled, l.Metadata})
+	body, err := encode(licenseBody{l.Edition, l.TermEnd, l.Renewed, l.Ended, l.Addons, l.Exceptions, l.Scheduled, l.ChangeAt, l.Metadata})
 	return []any{
 		l.Env, l.ID, l.Product, l.Customer, l.Plan, l.Revision, l.Channel, l.Granted, l.Status, l.Payment, l.Reference,
 		micros(l.Issued), micros(l.Start), micros(l.End), micros(l.Maintenance), body, l.Seq.Epoch, l.Seq.Counter,
+		micros(l.ChangeAt),
 	}, err
 }
 
@@ -117,6 +125,23 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	add(f.Reference != "", "reference = $%d", f.Reference)
 	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))
 	return strings.Join(conditions, " AND "), args
+}
+
+// DueLicenses returns up to limit licenses, of all environments, whose scheduled
+// changes may be due, the earliest first.
+func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]LicenseKey, error) {
+	rows, err := tx.query(ctx, `SELECT env, id FROM license WHERE change_at <> 0 AND change_at <= $1 AND status <> $2
+		ORDER BY change_at, env, id LIMIT $3`, micros(now), licensing.Revoked, limit)
+	return collect(rows, err, func(r Row) (k LicenseKey, err error) {
+		return k, r.Scan(&k.Env, &k.ID)
+	})
+}
+
+// ForgetDue takes a license off those with scheduled changes: a server of an
+// earlier version has made them.
+func (tx *Tx) ForgetDue(ctx context.Context, env licensing.Env, id licensing.LicenseID) error {
+	_, err := tx.exec(ctx, `UPDATE license SET change_at = 0 WHERE env = $1 AND id = $2`, env, id)
+	return err
 }
 
 // A LicenseCount is how many licenses of a plan have a status.
@@ -171,7 +196,8 @@ func scanLicense(r Row) (l licensing.License, err error) {
 	l.Issued, l.Start, l.End, l.Maintenance = instant(issued), instant(start), instant(end), instant(maintenance)
 	var body licenseBody
 	err = decode(text, &body)
-	l.Edition, l.Renewed, l.Addons, l.Exceptions, l.Scheduled, l.Metadata = body.Edition, body.Renewed, body.Addons, body.Exceptions, body.Scheduled, body.Metadata
+	l.Edition, l.Addons, l.Exceptions, l.Metadata = body.Edition, body.Addons, body.Exceptions, body.Metadata
+	l.TermEnd, l.Renewed, l.Ended, l.Scheduled, l.ChangeAt = body.TermEnd, body.Renewed, body.Ended, body.Scheduled, body.ChangeAt
 	return l, err
 }
 

@@ -14,6 +14,7 @@ type UsageEvent struct {
 	ID       string
 	Meter    string
 	Quantity int64
+	Scale    int       // its decimal places
 	At       time.Time // when it was used
 	Recorded time.Time
 	Period   time.Time // start of the period it counts in
@@ -31,6 +32,7 @@ type UsageTotal struct {
 	MeterKey
 	Window licensing.Window
 	Used   int64
+	Scale  int // the decimal places of Used; -1 are those of the license's terms
 	Events int64
 	SoftAt time.Time        // when the soft limit was reached
 	HardAt time.Time        // when the quota was spent
@@ -40,10 +42,10 @@ type UsageTotal struct {
 var (
 	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
-	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period) VALUES `, 8, "", ``)
-	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller) VALUES `, 10, "",
+	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale) VALUES `, 9, "", ``)
+	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale) VALUES `, 11, "",
 		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
-		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller`)
+		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller, scale = excluded.scale`)
 )
 
 // An EventKey names a usage event.
@@ -71,9 +73,9 @@ func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]bo
 
 // InsertEvents stores new events.
 func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
-	args := make([]any, 0, 8*len(events))
+	args := make([]any, 0, 9*len(events))
 	for _, e := range events {
-		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period))
+		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period), e.Scale)
 	}
 	return tx.putMany(ctx, &insertEvents, args)
 }
@@ -81,12 +83,12 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
 // OpenTotal makes the total of a period in which nothing was used yet, which
 // stays locked until the commit. It reports false when there is one by now.
 func (tx *Tx) OpenTotal(ctx context.Context, t UsageTotal) (bool, error) {
-	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, '')
-		ON CONFLICT (env, license, meter, period) DO NOTHING`, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End))
+	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, '', $6)
+		ON CONFLICT (env, license, meter, period) DO NOTHING`, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Scale)
 	return n > 0, err
 }
 
-const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller`
+const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale`
 
 // UsageTotals returns the totals of a meter whose periods begin at or before a
 // time, the latest first, at most limit, and locks them until the commit.
@@ -140,7 +142,7 @@ func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTota
 		var t UsageTotal
 		var start, end, soft, hard int64
 		var caller string
-		if err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard, &caller); err != nil {
+		if err := rows.Scan(&t.Env, &t.License, &t.Meter, &start, &end, &t.Used, &t.Events, &soft, &hard, &caller, &t.Scale); err != nil {
 			return err
 		}
 		t.Window = licensing.Window{Start: instant(start), End: instant(end)}
@@ -154,15 +156,51 @@ func (tx *Tx) totals(ctx context.Context, text string, args ...any) ([]UsageTota
 
 // PutTotals stores totals.
 func (tx *Tx) PutTotals(ctx context.Context, totals []*UsageTotal) error {
-	args := make([]any, 0, 10*len(totals))
+	args := make([]any, 0, 11*len(totals))
 	for _, t := range totals {
 		caller, err := encodeCaller(t.Caller)
 		if err != nil {
 			return err
 		}
-		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt), caller)
+		args = append(args, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Used, t.Events, micros(t.SoftAt), micros(t.HardAt), caller, t.Scale)
 	}
 	return tx.putMany(ctx, &putTotals, args)
+}
+
+// A ScaledUsage is the most that was used of a meter in a period, of the totals
+// counted at a scale, which is -1 where they do not say.
+type ScaledUsage struct {
+	Meter string
+	Scale int
+	Most  int64
+}
+
+// UsageScales returns at which scales a license's totals are counted.
+func (tx *Tx) UsageScales(ctx context.Context, env licensing.Env, id licensing.LicenseID) ([]ScaledUsage, error) {
+	rows, err := tx.query(ctx, `SELECT meter, scale, MAX(used) FROM usage_total WHERE env = $1 AND license = $2
+		GROUP BY meter, scale ORDER BY meter, scale`, env, id)
+	return collect(rows, err, func(r Row) (s ScaledUsage, err error) {
+		return s, r.Scan(&s.Meter, &s.Scale, &s.Most)
+	})
+}
+
+// RescaleUsage multiplies a meter's totals that are counted at one scale, so that
+// they are at another. What they count stays.
+func (tx *Tx) RescaleUsage(ctx context.Context, k MeterKey, from, to int, times int64) error {
+	_, err := tx.exec(ctx, `UPDATE usage_total SET used = used * $6, scale = $5
+		WHERE env = $1 AND license = $2 AND meter = $3 AND scale = $4`, k.Env, k.License, k.Meter, from, to, times)
+	return err
+}
+
+// NoteUsageScale has totals and events of a meter that do not say their scale say it.
+func (tx *Tx) NoteUsageScale(ctx context.Context, k MeterKey, scale int) error {
+	for _, table := range []string{"usage_total", "usage_event"} {
+		if _, err := tx.exec(ctx, `UPDATE `+table+` SET scale = $4
+			WHERE env = $1 AND license = $2 AND meter = $3 AND scale = -1`, k.Env, k.License, k.Meter, scale); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ForgetEvents deletes events recorded before a time, at most limit. Their
