@@ -12,6 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
+
+	"copyhold.dev/sdk/license"
 )
 
 const (
@@ -23,19 +26,26 @@ const (
 var errLocked = errors.New("another process holds it")
 
 // A cache is the folder that lets a program work offline and after a restart. Processes
-// share it: each locks a slot of its own and writes only there. Without a folder it
-// remembers nothing. Layout:
+// share it: each locks a slot, and writes only into the folders of its slot. What belongs to
+// the machine lies at the top, what belongs to one license in a drawer of that license.
+// Without a folder it remembers nothing. Layout:
 //
-//	instance    identity of this copy of the folder
-//	device.key  private X25519 key
-//	slot-N/     lock, state.0 and state.1 (two copies), usage/ (events not acknowledged)
+//	instance              identity of this copy of the folder
+//	device.key            private X25519 key
+//	slot-N/lock           who holds it is process N of this folder
+//	slot-N/unclosed       how many runs in a row ended without Close
+//	licenses/ID/slot-N/   a license: state.0 and state.1 (two copies), usage/ (not acknowledged)
+//	keys/ID/slot-N/       the same of a key whose license is not known yet
+//
+// Earlier versions of this package kept state and usage in slot-N itself, whatever the
+// license. They and this one can use a folder at the same time.
 type cache struct {
-	dir        string // "" in memory
-	slot       int
-	lock       *os.File
-	instance   string
-	generation uint64
-	failed     bool // a write failed, and it was said
+	dir      string // "" in memory
+	slot     int
+	lock     *os.File
+	instance string
+	unclosed int  // runs in a row that ended without Close, this one included, as written
+	failed   bool // a write failed, and it was said
 }
 
 // openCache locks the first free slot of dir, which is created. When it cannot, it
@@ -104,17 +114,12 @@ func checkRegular(path string) error {
 	return err
 }
 
+// path is in the slot's own folder, where earlier versions kept everything.
 func (c *cache) path(names ...string) string {
-	return filepath.Join(append([]string{c.dir, "slot-" + strconv.Itoa(c.slot)}, names...)...)
+	return filepath.Join(append([]string{c.dir, slotName(c.slot)}, names...)...)
 }
 
-// spoolDir is where usage waits, "" in memory.
-func (c *cache) spoolDir() string {
-	if c.dir == "" {
-		return ""
-	}
-	return c.path("usage")
-}
+func slotName(n int) string { return "slot-" + strconv.Itoa(n) }
 
 // close frees the slot.
 func (c *cache) close() {
@@ -122,6 +127,41 @@ func (c *cache) close() {
 		_ = c.lock.Close()
 		c.lock = nil
 	}
+}
+
+// process names this process among those that share the cache folder.
+func (c *cache) process() string { return c.instance + "." + strconv.Itoa(c.slot) }
+
+// begin notes that a run has begun, and returns how many before it in a row ended without
+// Close.
+func (c *cache) begin() int {
+	if c.lock == nil {
+		return 0
+	}
+	content, err := readRegular(c.path("unclosed"), maxKept)
+	if err != nil {
+		content = nil
+	}
+	before, err := strconv.Atoi(string(content))
+	if err != nil || before < 0 {
+		before = 0
+	}
+	c.count(min(before, maxSlots) + 1)
+	return before
+}
+
+// count writes how many runs in a row have not been closed, this one included. It need not
+// survive a loss of power.
+func (c *cache) count(unclosed int) {
+	if c.lock == nil || c.unclosed == unclosed {
+		return
+	}
+	c.unclosed = unclosed
+	path := c.path("unclosed")
+	if err := checkRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	_ = os.WriteFile(path, []byte(strconv.Itoa(unclosed)), 0o600) // at worst, Open does not wait
 }
 
 // keep returns what the file holds, and creates it when it is missing: of several
@@ -169,56 +209,63 @@ type state struct {
 	Leases      []leaseRecord `json:"leases,omitempty"`
 	Refusal     *refusal      `json:"refusal,omitempty"`
 	Mismatch    int64         `json:"mismatch,omitempty"` // signed time since which the fingerprint does not match
+	Keys        []string      `json:"keys,omitempty"`     // digests of the keys that fetched this license
+	KeyFile     string        `json:"key_file,omitempty"` // where the last of them was read
+	Failed      *moment       `json:"failed,omitempty"`   // the last attempt to ask, when it failed
 }
 
-// save writes the older of the two copies.
-func (c *cache) save(s state) error {
+// A kept state is one slot's, with where it was found and what was verified of it.
+type kept struct {
+	state
+	dir     string
+	own     bool             // of this process's slot
+	early   bool             // of an earlier version, which did not sort by license
+	subject string           // the license that it is about, "" when that is not known
+	doc     *license.License // nil without one
+	no      *refusal
+}
+
+// load returns the state of every slot, the own ones last: a new process knows what its
+// neighbors learned.
+func (c *cache) load() (all []kept) {
 	if c.dir == "" {
 		return nil
 	}
-	s.Generation = c.generation + 1
-	body, err := json.Marshal(s)
-	if err != nil {
-		return err
+	places := []string{c.dir}
+	for _, kind := range []string{licenseDrawers, keyDrawers} {
+		places = append(places, folders(filepath.Join(c.dir, kind), "")...)
 	}
-	sum := sha256.Sum256(body)
-	content := append(append([]byte(hex.EncodeToString(sum[:])), '\n'), body...)
-	path := c.path("state." + strconv.FormatUint(s.Generation%2, 10))
-	if err := checkRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	c.generation = s.Generation
-	return nil
-}
-
-// load returns the newer copy of the own slot that is whole, and of every other slot: a
-// new process knows what its neighbours learnt.
-func (c *cache) load() (own state, others []state) {
-	if c.dir == "" {
-		return state{}, nil
-	}
-	own = readSlot(c.path())
-	c.generation = own.Generation
-	slots, err := filepath.Glob(filepath.Join(c.dir, "slot-*"))
-	if err != nil {
-		return own, nil
-	}
-	for _, slot := range slots {
-		if slot != c.path() {
-			others = append(others, readSlot(slot))
+	var own []kept
+	for _, place := range places {
+		for _, dir := range folders(place, "slot-") {
+			k := kept{state: readSlot(dir), own: filepath.Base(dir) == slotName(c.slot), early: place == c.dir, dir: dir}
+			switch {
+			case k.Generation == 0:
+			case k.own:
+				own = append(own, k)
+			default:
+				all = append(all, k)
+			}
 		}
 	}
-	return own, others
+	return append(all, own...)
 }
 
+// folders returns the folders in dir whose names begin with prefix, links apart.
+func folders(dir, prefix string) (paths []string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if e.IsDir() && strings.HasPrefix(e.Name(), prefix) {
+			paths = append(paths, filepath.Join(dir, e.Name()))
+		}
+	}
+	return paths
+}
+
+// readSlot returns the newer copy of a slot that is whole.
 func readSlot(dir string) (newest state) {
 	for _, name := range []string{"state.0", "state.1"} {
 		content, err := readRegular(filepath.Join(dir, name), maxState)
@@ -238,33 +285,41 @@ func readSlot(dir string) (newest state) {
 	return newest
 }
 
-// adopt moves the usage of slots whose process is gone into s.
-func (c *cache) adopt(s *spool) error {
-	if c.dir == "" {
-		return nil
-	}
-	dirs, err := filepath.Glob(filepath.Join(c.dir, "slot-*", "usage"))
+// writeSlot writes the older of the two copies in dir.
+func writeSlot(dir string, s state) error {
+	body, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	for _, dir := range dirs {
-		if dir == c.spoolDir() {
-			continue
-		}
-		if err := adoptSpool(dir, s); err != nil && !errors.Is(err, errLocked) {
-			return fmt.Errorf("taking over usage from %s: %w", dir, err)
-		}
+	sum := sha256.Sum256(body)
+	content := append(append([]byte(hex.EncodeToString(sum[:])), '\n'), body...)
+	path := filepath.Join(dir, "state."+strconv.FormatUint(s.Generation%2, 10))
+	if err := checkRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return nil
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func adoptSpool(dir string, into *spool) error {
-	lock, err := lockFile(filepath.Join(filepath.Dir(dir), "lock"))
-	if err != nil {
-		return err
+// adopt moves the usage in a slot's folder into s. It fails with errLocked while another
+// process uses the slot.
+func (c *cache) adopt(slot string, into *spool) error {
+	if name := filepath.Base(slot); name != slotName(c.slot) {
+		top := filepath.Join(c.dir, name)
+		if err := os.MkdirAll(top, 0o700); err != nil {
+			return err
+		}
+		lock, err := lockFile(filepath.Join(top, "lock"))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
 	}
-	defer lock.Close()
-	from, _, err := openSpool(dir, 1<<62)
+	from, _, err := openSpool(filepath.Join(slot, "usage"), 1<<62)
 	if err != nil {
 		return err
 	}

@@ -101,9 +101,9 @@ func TestTheCacheWorksOffline(t *testing.T) {
 
 func TestADamagedCacheCostsOnlyItself(t *testing.T) {
 	damages := map[string]func(t *testing.T, dir string){
-		"one copy torn": func(t *testing.T, dir string) { cutShort(t, filepath.Join(dir, "slot-0", "state.1")) },
+		"one copy torn": func(t *testing.T, dir string) { cutShort(t, filepath.Join(slotOf(t, dir), "state.1")) },
 		"one copy gone": func(t *testing.T, dir string) {
-			if err := os.Remove(filepath.Join(dir, "slot-0", "state.1")); err != nil {
+			if err := os.Remove(filepath.Join(slotOf(t, dir), "state.1")); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -129,11 +129,21 @@ func TestADamagedCacheCostsOnlyItself(t *testing.T) {
 			c := w.start1(t, o)
 			acquire(t, c, AcquireOptions{})
 			_ = c.Close()
-			cutShort(t, filepath.Join(o.CacheDir, "slot-0", "state.0"))
-			cutShort(t, filepath.Join(o.CacheDir, "slot-0", "state.1"))
+			cutShort(t, filepath.Join(slotOf(t, o.CacheDir), "state.0"))
+			cutShort(t, filepath.Join(slotOf(t, o.CacheDir), "state.1"))
 			wantState(t, w.open(t, o), license.StateValid)
 		})
 	})
+}
+
+// slotOf returns the folder in which the first process keeps its license.
+func slotOf(t *testing.T, dir string) string {
+	t.Helper()
+	slots, err := filepath.Glob(filepath.Join(dir, "licenses", "*", "slot-0"))
+	if err != nil || len(slots) != 1 {
+		t.Fatalf("%v, %v", slots, err)
+	}
+	return slots[0]
 }
 
 func cutShort(t *testing.T, path string) {
@@ -246,6 +256,12 @@ func TestNilsAnswer(t *testing.T) {
 // TestAHostileCacheFolderTakesNothing: whoever else may write in the folder gets neither
 // another file overwritten, nor the program to hang, nor a license taken away.
 func TestAHostileCacheFolderTakesNothing(t *testing.T) {
+	slots := func(dir string) []string {
+		c := &Client{cache: &cache{dir: dir}, options: Options{Product: "lathe"}}
+		c.key, _ = newKey(testKey, "a test")
+		c.trust, _ = newVendor(t, time.Now).options().trust()
+		return []string{filepath.Join(dir, "slot-0"), filepath.Join(c.drawerPath("lic_1"), "slot-0"), filepath.Join(c.drawerPath(""), "slot-0")}
+	}
 	link := func(t *testing.T, target, name string) {
 		t.Helper()
 		if err := errors.Join(os.RemoveAll(name), os.MkdirAll(filepath.Dir(name), 0o700), os.Symlink(target, name)); err != nil {
@@ -254,9 +270,12 @@ func TestAHostileCacheFolderTakesNothing(t *testing.T) {
 	}
 	for name, prepare := range map[string]func(t *testing.T, dir, victim string){
 		"state elsewhere": func(t *testing.T, dir, victim string) {
-			link(t, victim, filepath.Join(dir, "slot-0", "state.0"))
-			link(t, victim, filepath.Join(dir, "slot-0", "state.1"))
+			for _, slot := range slots(dir) {
+				link(t, victim, filepath.Join(slot, "state.0"))
+				link(t, victim, filepath.Join(slot, "state.1"))
+			}
 		},
+		"count of runs elsewhere":     func(t *testing.T, dir, victim string) { link(t, victim, filepath.Join(dir, "slot-0", "unclosed")) },
 		"state of others without end": func(t *testing.T, dir, _ string) { link(t, "/dev/zero", filepath.Join(dir, "slot-7", "state.0")) },
 		"instance without end":        func(t *testing.T, dir, _ string) { link(t, "/dev/zero", filepath.Join(dir, "instance")) },
 		"instance that is none": func(t *testing.T, dir, _ string) {
@@ -266,7 +285,9 @@ func TestAHostileCacheFolderTakesNothing(t *testing.T) {
 		},
 		"device key elsewhere": func(t *testing.T, dir, victim string) { link(t, victim, filepath.Join(dir, "device.key")) },
 		"usage elsewhere": func(t *testing.T, dir, victim string) {
-			link(t, victim, filepath.Join(dir, "slot-0", "usage", "0000000000000001.jsonl"))
+			for _, slot := range slots(dir) {
+				link(t, victim, filepath.Join(slot, "usage", "0000000000000001.jsonl"))
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

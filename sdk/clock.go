@@ -1,6 +1,12 @@
 package copyhold
 
-import "time"
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"strconv"
+	"time"
+)
 
 // clockTolerance is how far the wall clock may be ahead of signed time plus the time
 // since, in seconds, before it is doubted: what a real clock and a slow answer explain.
@@ -63,30 +69,53 @@ func (c *clock) best() int64 {
 	return r.now
 }
 
-// A clockRecord is the clock as it is kept on disk. The wall clock has no part in it.
+// A clockRecord is the clock as it is kept on disk: the server's last answer, and what
+// proves when it was asked. The wall clock has no part in it.
 type clockRecord struct {
-	Signed int64         `json:"signed"`
+	Signed int64         `json:"signed"` // the highest signed time; decides only which sets count
 	Boot   string        `json:"boot,omitempty"`
-	At     time.Duration `json:"at,omitempty"`
-	Exact  bool          `json:"exact,omitempty"`
+	At     time.Duration `json:"at,omitempty"` // on the boot clock, of the question
+	Salt   string        `json:"salt,omitempty"`
+	Reply  string        `json:"reply,omitempty"`
+
+	Exact bool `json:"exact,omitempty"` // of earlier versions, which have no proof of it
 }
 
-func (c *clock) record(boot string) clockRecord {
-	return clockRecord{Signed: c.signed, Boot: boot, At: c.at, Exact: c.exact && boot != ""}
+// ask returns the record of a question that is asked now.
+func (s system) ask() clockRecord {
+	return clockRecord{Boot: s.bootID, At: s.boot(), Salt: rand.Text()}
 }
 
-// restore takes the record of an earlier process. In the same boot the time since is
-// known; after another, that at least this boot has passed since; else nothing.
-func (c *clock) restore(r clockRecord, boot string) {
+// nonce is the question's. It commits to the boot and its clock, so that the answer proves
+// both later, and tells the server neither.
+func (r clockRecord) nonce() string {
+	sum := sha256.Sum256([]byte(r.Salt + "\x00" + r.Boot + "\x00" + strconv.FormatInt(int64(r.At), 10)))
+	return hex.EncodeToString(sum[:16])
+}
+
+// moment is when the question was asked that was answered at a signed time.
+func (r clockRecord) moment(signed int64) moment {
+	if r.Boot == "" {
+		return moment{Wall: signed}
+	}
+	return moment{Boot: r.Boot, At: r.At}
+}
+
+// restore takes a signed time from an earlier process. In the same boot the time since is
+// known; after another, that at least this boot has passed since; else nothing. It reports
+// whether that is later than what was known.
+func (c *clock) restore(signed int64, r clockRecord, boot string) bool {
 	at, exact := c.boot(), false
 	switch {
 	case boot == "":
 	case r.Boot == boot && r.At <= at:
-		at, exact = r.At, r.Exact
+		at, exact = r.At, true
 	case r.Boot != boot:
 		at = 0
 	}
-	if r.Signed+int64((c.boot()-at)/time.Second) > c.trusted() {
-		c.signed, c.at, c.exact = r.Signed, at, exact
+	if signed+int64((c.boot()-at)/time.Second) <= c.trusted() {
+		return false
 	}
+	c.signed, c.at, c.exact = signed, at, exact
+	return true
 }

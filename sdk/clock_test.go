@@ -3,6 +3,7 @@ package copyhold
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -211,11 +212,11 @@ func TestTheWallClockIsNotKept(t *testing.T) {
 		o := w.options()
 		c := w.open(t, o)
 		pass(time.Minute)
-		kept := readSlot(c.cache.path())
+		kept := readSlot(c.drawer.slot)
 		if kept.Clock.Signed == 0 || kept.Clock.Signed > time.Now().Unix() {
 			t.Errorf("kept %+v", kept.Clock)
 		}
-		content, err := os.ReadFile(c.cache.path("state.1"))
+		content, err := os.ReadFile(filepath.Join(c.drawer.slot, "state.1"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,8 +1,9 @@
 package copyhold
 
 import (
+	"crypto/sha256"
 	"errors"
-	"os"
+	"fmt"
 	"slices"
 
 	"copyhold.dev/sdk/license"
@@ -13,7 +14,11 @@ type document struct {
 	license  *license.License
 	compact  string
 	mismatch int64           // signed time since which its binding does not match, 0 when it does
+	matched  bool            // this process has seen it match
+	filed    bool            // it came from the license file
 	file     *license.Bundle // a license file that is not admitted yet
+	content  [32]byte        // hash of the license file that was read last
+	err      error           // what is wrong with it
 }
 
 // hold makes a verified license the one in force, unless it is older than the one that is
@@ -24,10 +29,10 @@ func (c *Client) hold(doc *license.License, compact string) error {
 			return err
 		}
 	}
-	if c.trust.no != nil && doc.IssuedAt > c.trust.no.at {
+	if no := c.trust.no; no != nil && no.subject == doc.Subject && doc.IssuedAt > no.at {
 		c.trust.no = nil
 	}
-	c.document.license, c.document.compact = doc, compact
+	c.document.license, c.document.compact, c.document.filed = doc, compact, false
 	c.clock.advance(doc.IssuedAt, false)
 	c.refresh.between(doc.Refresh)
 	return nil
@@ -43,22 +48,35 @@ func mayReplace(err error, next, held license.Claims) error {
 	return err
 }
 
-// readFile reads Options.LicenseFile, once.
+// readFile reads Options.LicenseFile. The same content again changes nothing.
 func (c *Client) readFile() {
 	if c.options.LicenseFile == "" {
 		return
 	}
-	content, err := os.ReadFile(c.options.LicenseFile)
+	content, err := readAtMost(c.options.LicenseFile, license.MaxBundle)
+	var b license.Bundle
+	if err == nil {
+		b, err = license.DecodeBundle(content)
+	}
+	hash := sha256.Sum256(content)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err != nil {
-		c.log.Error("reading the license file", "error", err)
+		c.fileFault(fmt.Errorf("copyhold: reading the license file %s: %w", c.options.LicenseFile, err))
+		c.document.content = [32]byte{} // the same content may come back
 		return
 	}
-	b, err := license.DecodeBundle(content)
-	if err != nil {
-		c.log.Error("the license file is not one", "file", c.options.LicenseFile, "error", err)
-		return
+	if hash != c.document.content {
+		c.document.content, c.document.file = hash, &b
 	}
-	c.document.file = &b
+}
+
+// fileFault notes what is wrong with the license file, and logs it once.
+func (c *Client) fileFault(err error) {
+	if c.document.err == nil || c.document.err.Error() != err.Error() {
+		c.log.Error("the license file does not count", "error", err)
+	}
+	c.document.err = err
 }
 
 // admitFile verifies the license file. A file that only the time of day speaks against is
@@ -69,16 +87,15 @@ func (c *Client) admitFile(now int64) {
 		return
 	}
 	err := c.takeFile(*b, now)
+	if err != nil {
+		c.fileFault(fmt.Errorf("copyhold: the license file %s: %w", c.options.LicenseFile, err))
+	}
 	if errors.Is(err, license.ErrExpired) || errors.Is(err, license.ErrNotYet) {
-		if c.contact.err == nil {
-			c.log.Error("the license file does not count now", "file", c.options.LicenseFile, "error", err)
-			c.contact.err = err
-		}
 		return
 	}
-	c.document.file, c.contact.err = nil, err
-	if err != nil {
-		c.log.Error("the license file is not believed", "file", c.options.LicenseFile, "error", err)
+	c.document.file = nil
+	if err == nil {
+		c.document.err = nil
 	}
 }
 
@@ -93,7 +110,10 @@ func (c *Client) takeFile(b license.Bundle, now int64) error {
 	if err != nil {
 		return err
 	}
-	if held := c.document.license; held != nil && c.net != nil && held.Subject != doc.Subject {
+	if doc.HasKey(c.key.hash) && !c.proven || c.net == nil {
+		c.prove(doc.Subject)
+	}
+	if held := c.document.license; held != nil && held.Subject != doc.Subject && !c.document.filed {
 		return nil
 	}
 	if newer(v, c.trust.verifier) {
@@ -105,7 +125,10 @@ func (c *Client) takeFile(b license.Bundle, now int64) error {
 		}
 		c.trust.verifier = v
 	}
-	if err := c.hold(doc, b.Doc); err != nil && !errors.Is(err, license.ErrSeq) {
+	switch err := c.hold(doc, b.Doc); {
+	case err == nil:
+		c.document.filed = true
+	case !errors.Is(err, license.ErrSeq):
 		return err
 	}
 	c.persist()

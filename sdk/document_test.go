@@ -55,7 +55,7 @@ func TestALicenseFileIsAcceptedUntilItsLastDate(t *testing.T) {
 		pass(24 * time.Hour)
 		c := first()
 		wantState(t, c, license.StateNone)
-		if err := c.contact.err; !errors.Is(err, license.ErrExpired) {
+		if err := c.document.err; !errors.Is(err, license.ErrExpired) {
 			t.Errorf("a file that has ended is refused because: %v", err)
 		}
 	})
@@ -85,8 +85,8 @@ func TestAWithdrawnKeyStaysWithdrawn(t *testing.T) {
 		refused := func(c *Client) {
 			t.Helper()
 			wantState(t, c, license.StateNone)
-			if !errors.Is(c.contact.err, license.ErrWithdrawn) {
-				t.Errorf("refused because: %v", c.contact.err)
+			if !errors.Is(c.document.err, license.ErrWithdrawn) {
+				t.Errorf("refused because: %v", c.document.err)
 			}
 			_ = c.Close()
 		}
@@ -107,8 +107,8 @@ func TestAWithdrawnKeyStaysWithdrawn(t *testing.T) {
 			accepted(start(good, cache, floor))
 			c := start(stolen, cache, nil)
 			wantState(t, c, license.StateValid) // by the license in the cache
-			if !errors.Is(c.contact.err, license.ErrWithdrawn) {
-				t.Errorf("the file was not refused because of its key: %v", c.contact.err)
+			if !errors.Is(c.document.err, license.ErrWithdrawn) {
+				t.Errorf("the file was not refused because of its key: %v", c.document.err)
 			}
 			_ = c.Close()
 		}

@@ -181,11 +181,12 @@ func TestWrongOptionsAreTold(t *testing.T) {
 		"a root set as the key set": func(o *Options) { o.KeySet = o.RootSet },
 		"a stranger's key set":      func(o *Options) { o.KeySet = []byte(newVendor(t, time.Now).keys[0]) },
 		"a bad endpoint":            func(o *Options) { o.Endpoints = []string{"ftp://x"} },
+		"a mistyped key":            func(o *Options) { o.Key = testKey[:len(testKey)-1] + "Z" },
 		"a lost key":                func(o *Options) { o.Key, o.KeyFile = "", "/does/not/exist" },
 	} {
 		o := v.options()
 		spoil(&o)
-		if c, err := open(t.Context(), o, system{getenv: func(string) string { return "" }}); err == nil {
+		if c, err := open(t.Context(), o, realSystem(func(string) string { return "" })); err == nil {
 			t.Errorf("%s: no error", name)
 		} else if c.Enabled("export") || c.State() != license.StateNone || c.Close() != nil {
 			t.Errorf("%s: a nil client does not answer", name)

@@ -107,7 +107,7 @@ func TestNothingUnsignedTakesALicenseAway(t *testing.T) {
 				if !seat.State().Full() {
 					t.Errorf("the seat is %s: %+v", seat.State(), seat.Decision())
 				}
-				if n, _ := c.spool.pending(); n != 1 {
+				if n, _ := c.drawer.spool.pending(); n != 1 {
 					t.Errorf("%d events wait, want 1", n)
 				}
 				w.between(nil)

@@ -31,6 +31,10 @@ func (c *Client) tick() {
 		defer c.mu.Unlock()
 		c.apply()
 		due = c.isDue()
+		if boot := c.sys.boot(); !c.looking && boot-c.looked >= lookEvery && (c.key.file != "" || c.options.LicenseFile != "") {
+			c.looking, c.looked = true, boot
+			time.AfterFunc(0, c.look) // a file system may hang
+		}
 	})
 	c.mu.Lock()
 	if !c.closed {
@@ -40,6 +44,25 @@ func (c *Client) tick() {
 	if due {
 		c.poke()
 	}
+}
+
+// look reads the key file and the license file again: a secret that is mounted may have
+// been rotated.
+func (c *Client) look() {
+	c.guard("reading files", func() {
+		changed := c.reread()
+		c.readFile()
+		c.mu.Lock()
+		c.looking = false
+		changed = (changed || c.document.file != nil) && !c.closed
+		if changed {
+			c.apply()
+		}
+		c.mu.Unlock()
+		if changed {
+			c.poke()
+		}
+	})
 }
 
 // apply reads the clock and brings everything that checks look at up to date.
@@ -57,7 +80,7 @@ func (c *Client) apply() {
 		c.applyLease(l, r, boot)
 		fallback = fallback || l.fallback
 	}
-	was, next := c.view.Load(), &view{refusal: c.trust.refusal(), fallback: fallback}
+	was, next := c.view.Load(), &view{refusal: c.trust.refusal(), fallback: fallback, cause: c.cause()}
 	now := r.now
 	if doc := c.document.license; doc != nil {
 		now = c.doubt.at(r, boot, doc.Due, doc.Expires)
@@ -106,10 +129,16 @@ func (c *Client) show(was, next *view, now int64) {
 	}
 }
 
-// watchBinding notes since when this machine is not the one the license is bound to.
+// watchBinding notes since when this machine is not the one the license is bound to. What
+// an earlier process noted can have been edited, so that a mismatch from the start counts
+// from the last signed time.
 func (c *Client) watchBinding(r reading) {
 	doc := c.document.license
-	if doc == nil || doc.Binding == nil || c.matches(doc.Binding) {
+	if doc == nil {
+		return
+	}
+	if doc.Binding == nil || c.matches(doc.Binding) {
+		c.document.matched = true
 		if c.document.mismatch != 0 {
 			c.document.mismatch = 0
 			c.persist()
@@ -117,7 +146,11 @@ func (c *Client) watchBinding(r reading) {
 		return
 	}
 	if c.document.mismatch == 0 {
-		c.document.mismatch = max(r.trusted, doc.IssuedAt)
+		since := c.clock.signed
+		if c.document.matched {
+			since = r.trusted
+		}
+		c.document.mismatch = max(since, doc.IssuedAt)
 		c.log.Warn("the license is bound to another machine")
 		c.persist()
 	}

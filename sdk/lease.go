@@ -193,6 +193,20 @@ func (c *Client) holds(l *Lease) bool {
 	return false
 }
 
+// knows reports whether a lease is held already, in this generation or a later one. An
+// earlier one that nobody has acquired again makes way.
+func (c *Client) knows(doc *license.Lease) bool {
+	for _, l := range c.leases {
+		if l.doc != nil && l.doc.Lease == doc.Lease {
+			if l.claimed || l.doc.Generation >= doc.Generation {
+				return true
+			}
+			c.forget(l)
+		}
+	}
+	return false
+}
+
 func (c *Client) forget(l *Lease) {
 	var rest []*Lease
 	for _, held := range c.leases {
@@ -203,14 +217,18 @@ func (c *Client) forget(l *Lease) {
 	c.leases = rest
 }
 
-// restoreLeases takes up the leases of an earlier process in this slot: they can be
-// acquired again without a server, and those it could not give back are given back.
-func (c *Client) restoreLeases(records []leaseRecord) {
+// restoreLeases takes up the leases of a license that an earlier process in this slot had:
+// they can be acquired again without a server, and those it could not give back are given
+// back.
+func (c *Client) restoreLeases(records []leaseRecord, subject string) {
 	known := c.trust.verifier.Known()
 	for _, r := range records {
 		doc, err := known.Lease(r.Lease, 0)
 		if err != nil {
 			c.log.Warn("a lease in the cache is not believed", "error", err)
+			continue
+		}
+		if doc.Subject != subject || c.knows(doc) {
 			continue
 		}
 		l := &Lease{

@@ -245,12 +245,12 @@ func TestACrashedProcessesLeaseIsGivenBackByTheNext(t *testing.T) {
 		o := w.options()
 		c := w.start1(t, o)
 		acquire(t, c, AcquireOptions{})
-		crashed := readSlot(c.cache.path())
+		crashed := readSlot(c.drawer.slot)
 		_ = c.Close()
 		w.set(func() {
 			w.leases["lea_1"] = &held{id: "lea_1", pool: "seats", units: 1, generation: 1, instance: c.instance, holder: c.holder}
 		})
-		if err := c.cache.save(crashed); err != nil {
+		if err := writeSlot(c.drawer.slot, crashed); err != nil {
 			t.Fatal(err)
 		}
 		w.open(t, o)
@@ -336,7 +336,7 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 			})
 		})
 		pass(5*time.Minute + 2*time.Second)
-		kept := readSlot(c.cache.path()).Leases
+		kept := readSlot(c.drawer.slot).Leases
 		if lost.Load() != 1 || len(kept) != 1 || kept[0].Nonce == "" {
 			t.Errorf("%d lost, the question is not kept: %+v", lost.Load(), kept)
 		}
@@ -404,7 +404,7 @@ func TestWhatIsReleasedDuringARenewalIsNotTakenAgain(t *testing.T) {
 				}
 				close(released)
 				pass(time.Minute)
-				if w.live() != 0 || l.State() != license.StateDenied || len(readSlot(c.cache.path()).Leases) != 0 {
+				if w.live() != 0 || l.State() != license.StateDenied || len(readSlot(c.drawer.slot).Leases) != 0 {
 					t.Errorf("%d are held, %+v", w.live(), l.Decision())
 				}
 			})

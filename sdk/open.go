@@ -7,8 +7,8 @@ import (
 )
 
 // openCache takes up what an earlier process left. Whatever is wrong with the folder
-// costs only that.
-func (c *Client) openCache() {
+// costs only that. It returns how many runs before this one ended without Close.
+func (c *Client) openCache() (unclosed int) {
 	var err error
 	if c.cache, err = openCache(c.options.CacheDir); err != nil {
 		c.log.Warn("the cache folder is not usable: nothing survives a restart", "folder", c.options.CacheDir, "error", err)
@@ -20,31 +20,12 @@ func (c *Client) openCache() {
 	if c.instance == "" {
 		c.instance = c.cache.process()
 	}
-	c.openSpool()
-	own, others := c.cache.load()
-	for _, s := range append(others, own) {
-		c.restore(s)
+	c.restoreAll()
+	c.adopt()
+	if c.net == nil {
+		return 0
 	}
-	c.restoreLeases(own.Leases)
-	// What the cache says may have changed while no process ran.
-	c.refresh.hasten(c.sys.boot() + jitter(freshWithin))
-	c.planFlush()
-}
-
-func (c *Client) openSpool() {
-	var lost int
-	var err error
-	if c.spool, lost, err = openSpool(c.cache.spoolDir(), c.options.SpoolLimit); err != nil {
-		c.log.Error("the spool of usage is not usable: usage is kept in memory", "error", err)
-		c.spool, _, _ = openSpool("", c.options.SpoolLimit)
-		return
-	}
-	if lost > 0 {
-		c.log.Error("usage was torn when the machine lost power", "events", lost)
-	}
-	if err := c.cache.adopt(c.spool); err != nil {
-		c.log.Error("usage of an earlier process waits in its slot", "error", err)
-	}
+	return c.cache.begin()
 }
 
 // deviceKey is the device's private key, kept in the cache folder.

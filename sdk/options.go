@@ -25,12 +25,15 @@ type Options struct {
 	Endpoints []string
 
 	// Key is the license key. When it is empty, KeyFile is read, or else the environment:
-	// COPYHOLD_LICENSE_KEY, or the file that COPYHOLD_LICENSE_KEY_FILE names.
+	// COPYHOLD_LICENSE_KEY, or the file that COPYHOLD_LICENSE_KEY_FILE names. A key file is
+	// read again every minute, and when a server refuses the key: a secret that was rotated
+	// needs no restart. A mistyped key makes Open fail; a file that can't be read does so
+	// only while the cache has no license of it.
 	Key     string
 	KeyFile string
 
 	// LicenseFile is the path of an exported license, as JSON or armoured. With it, and
-	// without Endpoints, no network is used at all.
+	// without Endpoints, no network is used at all. It is read again every minute.
 	LicenseFile string
 
 	// Product is the name of the program's product.
@@ -84,8 +87,15 @@ type Options struct {
 	Region  string
 
 	// Wait is how long Open waits for a license when the cache has none that gives full
-	// function: 0 is 8 seconds, negative is not at all.
+	// function, such as with a key that it does not know: 0 is 8 seconds, negative is not at
+	// all.
 	Wait time.Duration
+
+	// CloseWait is how long Close lets the refresh that Open has begun come to its end, so
+	// that a program that runs for moments hears of changes too: 0 is 300 milliseconds,
+	// negative is not at all. Once the document asks to be refreshed it is at least 2
+	// seconds, and nothing when asking failed within the last minute.
+	CloseWait time.Duration
 
 	// OnChange is called after each change of state, one at a time and in order. It may
 	// block, and it may panic; no check waits for it.
@@ -109,12 +119,12 @@ const (
 )
 
 // ready fills in defaults and finds the key.
-func (o Options) ready(getenv func(string) string) (Options, error) {
+func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) {
 	if o.Product == "" {
-		return o, errors.New("copyhold: no product is named")
+		return o, licenseKey{}, errors.New("copyhold: no product is named")
 	}
 	if len(o.Endpoints) == 0 && o.LicenseFile == "" {
-		return o, errors.New("copyhold: neither an endpoint nor a license file is given")
+		return o, licenseKey{}, errors.New("copyhold: neither an endpoint nor a license file is given")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -128,36 +138,18 @@ func (o Options) ready(getenv func(string) string) (Options, error) {
 	o.Service = identifier(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
 	o.Version = identifier(o.Version)
 	o.Region = identifier(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))
-	var err error
-	if o.Key, err = o.findKey(getenv); err != nil {
-		return o, err
+	if o.CloseWait == 0 {
+		o.CloseWait = closeWait
 	}
-	if o.Key == "" && len(o.Endpoints) > 0 {
-		return o, errors.New("copyhold: no license key is given, and neither COPYHOLD_LICENSE_KEY nor COPYHOLD_LICENSE_KEY_FILE is set")
+	key, err := o.findKey(getenv)
+	if err != nil {
+		return o, key, err
+	}
+	if key.text == "" && key.err == nil && len(o.Endpoints) > 0 {
+		return o, key, errors.New("copyhold: no license key is given, and neither COPYHOLD_LICENSE_KEY nor COPYHOLD_LICENSE_KEY_FILE is set")
 	}
 	o.CacheDir, err = o.cacheDir()
-	return o, err
-}
-
-func (o Options) findKey(getenv func(string) string) (string, error) {
-	if key := strings.TrimSpace(o.Key); key != "" {
-		return key, nil
-	}
-	path := o.KeyFile
-	if path == "" {
-		if key := strings.TrimSpace(getenv("COPYHOLD_LICENSE_KEY")); key != "" {
-			return key, nil
-		}
-		path = getenv("COPYHOLD_LICENSE_KEY_FILE")
-	}
-	if path == "" {
-		return "", nil
-	}
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("copyhold: reading the license key: %w", err)
-	}
-	return string(bytes.TrimSpace(content)), nil
+	return o, key, err
 }
 
 func (o Options) cacheDir() (string, error) {

@@ -43,7 +43,7 @@ func (c *Client) rest(ctx context.Context) {
 func (c *Client) mayListen() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.net != nil && c.net.key != "" && c.license() != nil && c.sys.boot() >= c.stream.retryAt
+	return c.net != nil && c.key.text != "" && c.license() != nil && c.sys.boot() >= c.stream.retryAt
 }
 
 func (c *Client) listen(ctx context.Context) {
@@ -90,6 +90,11 @@ func (c *Client) follow(ctx, within context.Context) error {
 	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		return fmt.Errorf("status %d, not a stream", res.StatusCode)
 	}
+	// What changed since the last answer was told to nobody. One that is young enough to
+	// hear of it in time is not asked for again at once.
+	if !sleep(within, c.untilStale()) {
+		return within.Err()
+	}
 	c.refreshStreaming(ctx)
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(make([]byte, 4096), maxAnswer)
@@ -128,5 +133,15 @@ func (c *Client) heard(ctx context.Context, event string) {
 func (c *Client) refreshStreaming(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 	defer cancel()
-	c.refreshNow(within, 0)
+	_ = c.refreshNow(within, 0)
+}
+
+// untilStale returns for how long the last signed answer is as good as asking.
+func (c *Client) untilStale() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ago, known := c.sys.ago(c.last); known && ago < freshFor {
+		return freshFor - ago
+	}
+	return 0
 }

@@ -2,6 +2,7 @@ package copyhold
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,11 +39,12 @@ const (
 type transport struct {
 	client *http.Client
 	own    *http.Transport // nil when the client came from outside
-	key    string
 	agent  string
 	boot   func() time.Duration
+	reread func() bool // looks whether the license key is another now; nil does not
 
 	mu        sync.Mutex
+	key       string
 	endpoints []*endpoint
 	current   int
 	failures  int // attempts that failed, ever
@@ -56,6 +58,7 @@ type call struct {
 	body         any
 	attempts     int           // at most; 0 is once at each endpoint, in the background
 	timeout      time.Duration // of one attempt
+	key          string        // the only one that it may be sent with; "" is the one in use
 	accept       func(ctx context.Context, from string, a answer) error
 }
 
@@ -64,10 +67,11 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	key    string // that the request carried
 }
 
-func newTransport(o Options, boot func() time.Duration) (*transport, error) {
-	t := &transport{key: o.Key, agent: agentOf(o), boot: boot, budget: foregroundAttempts}
+func newTransport(o Options, key string, boot func() time.Duration) (*transport, error) {
+	t := &transport{key: key, agent: agentOf(o), boot: boot, budget: foregroundAttempts}
 	for _, raw := range o.Endpoints {
 		u, err := url.Parse(strings.TrimRight(strings.TrimSpace(raw), "/"))
 		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" {
@@ -128,9 +132,32 @@ func (t *transport) close() {
 	}
 }
 
+// setKey has requests carry another key.
+func (t *transport) setKey(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.key = key
+}
+
+func (t *transport) keyOf(c call) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return cmp.Or(c.key, t.key)
+}
+
 // do tries the call until one answer is accepted. What it returns otherwise is always an
-// *unreachable, except that the end of ctx is told as such.
+// *unreachable, except that the end of ctx is told as such. When the key is refused and its
+// file holds another, that one is tried.
 func (t *transport) do(ctx context.Context, c call) error {
+	err := t.once(ctx, c)
+	var u *unreachable
+	if errors.As(err, &u) && u.unauthorized && c.key == "" && t.reread != nil && t.reread() {
+		err = t.once(ctx, c)
+	}
+	return err
+}
+
+func (t *transport) once(ctx context.Context, c call) error {
 	body, err := json.Marshal(c.body)
 	if err != nil {
 		return err
@@ -160,6 +187,7 @@ func (t *transport) do(ctx context.Context, c call) error {
 		}
 		tried[e] = true
 		failed.add(e, err)
+		failed.judge(err)
 		if final && len(tried) == len(t.endpoints) {
 			break
 		}
@@ -197,7 +225,7 @@ func (t *transport) accepted(ctx context.Context, from string, c call, a answer)
 		}
 	}()
 	if err := c.accept(ctx, from, a); err != nil {
-		return fmt.Errorf("%w%s", err, a.problem())
+		return &refusedAnswer{err, a}
 	}
 	return nil
 }
@@ -216,8 +244,8 @@ func (t *transport) request(ctx context.Context, base string, c call, body []byt
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", t.agent)
-	if t.key != "" {
-		req.Header.Set("Authorization", "License "+t.key)
+	if key := t.keyOf(c); key != "" {
+		req.Header.Set("Authorization", "License "+key)
 	}
 	return req, nil
 }
@@ -236,7 +264,8 @@ func (t *transport) send(ctx context.Context, base string, c call, body []byte) 
 		return answer{}, err
 	}
 	defer res.Body.Close()
-	a := answer{status: res.StatusCode, header: res.Header}
+	_, key, _ := strings.Cut(req.Header.Get("Authorization"), " ")
+	a := answer{status: res.StatusCode, header: res.Header, key: key}
 	a.body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if len(a.body) > maxAnswer {
 		return answer{status: a.status}, errors.New("the answer is longer than 1 MiB")
@@ -244,9 +273,36 @@ func (t *transport) send(ctx context.Context, base string, c call, body []byte) 
 	return a, err
 }
 
-// problem tells the title of an RFC 9457 body, or the bare status, for people.
+// A refusedAnswer is an answer that proves nothing.
+type refusedAnswer struct {
+	why    error
+	answer answer
+}
+
+func (r *refusedAnswer) Unwrap() error { return r.why }
+
+func (r *refusedAnswer) Error() string {
+	if detail, refused := r.answer.keyRefused(); refused {
+		return "it does not take the license key: " + detail + " (status 401, unsigned)"
+	}
+	return r.why.Error() + r.answer.problem()
+}
+
+// A problem is an RFC 9457 body. It is unsigned, and for people.
+type problem struct{ Title, Detail, Code string }
+
+// keyRefused reports whether a server of ours says that it does not know the key, and how.
+func (a answer) keyRefused() (detail string, refused bool) {
+	var p problem
+	if a.status != http.StatusUnauthorized || json.Unmarshal(a.body, &p) != nil || p.Code != "unauthenticated" {
+		return "", false
+	}
+	return fmt.Sprintf("%.200q", cmp.Or(p.Detail, p.Title)), true
+}
+
+// problem tells the title of an RFC 9457 body, or the bare status.
 func (a answer) problem() string {
-	var p struct{ Title, Detail string }
+	var p problem
 	if json.Unmarshal(a.body, &p) == nil && p.Title+p.Detail != "" {
 		return fmt.Sprintf(" (status %d, unsigned: %.200q)", a.status, strings.TrimSpace(p.Title+" "+p.Detail))
 	}
@@ -267,8 +323,20 @@ func sleep(ctx context.Context, d time.Duration) bool {
 
 // An unreachable error says what each endpoint did instead of answering.
 type unreachable struct {
-	reasons []string
-	retry   time.Duration // before which trying is useless; 0 when not known
+	reasons      []string
+	retry        time.Duration // before which trying is useless; 0 when not known
+	unauthorized bool          // an endpoint answered 401
+	keyRefused   bool          // and is one of ours
+}
+
+// judge notes whether an endpoint did not take the key.
+func (u *unreachable) judge(err error) {
+	var r *refusedAnswer
+	if errors.As(err, &r) {
+		_, ours := r.answer.keyRefused()
+		u.unauthorized = u.unauthorized || r.answer.status == http.StatusUnauthorized
+		u.keyRefused = u.keyRefused || ours
+	}
 }
 
 func (u *unreachable) add(e *endpoint, err error) {
@@ -280,6 +348,9 @@ func (u *unreachable) add(e *endpoint, err error) {
 func (u *unreachable) Error() string {
 	if len(u.reasons) == 0 {
 		return "no endpoint may be asked yet"
+	}
+	if u.keyRefused {
+		return "the license key was refused: " + strings.Join(u.reasons, "; ")
 	}
 	return "no server answered: " + strings.Join(u.reasons, "; ")
 }

@@ -45,11 +45,8 @@ func (c *Client) RecordUsage(events ...Usage) error {
 		return ErrClosed
 	}
 	c.mu.Lock()
-	now, closed := c.clock.best(), c.closed
+	now := c.clock.best()
 	c.mu.Unlock()
-	if closed {
-		return ErrClosed
-	}
 	kept := make([]Usage, len(events))
 	for i, u := range events {
 		if u.ID == "" {
@@ -64,10 +61,15 @@ func (c *Client) RecordUsage(events ...Usage) error {
 		}
 		kept[i] = u
 	}
-	if err := c.spool.append(kept...); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return ErrClosed
+	}
+	if err := c.drawer.spool.append(kept...); err != nil {
 		return err
 	}
-	c.planFlush()
+	c.planFlushLocked()
 	return nil
 }
 
@@ -96,9 +98,13 @@ func (u Usage) check() error {
 
 // planFlush has what waits sent within a minute, or at once when it is a full batch.
 func (c *Client) planFlush() {
-	events, _ := c.spool.pending()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.planFlushLocked()
+}
+
+func (c *Client) planFlushLocked() {
+	events, _ := c.drawer.spool.pending()
 	boot := c.sys.boot()
 	if events >= usageBatch {
 		c.flush.hasten(boot)
@@ -126,10 +132,23 @@ type usageResult struct {
 	Decision license.Decision `json:"decision"`
 }
 
-// sendUsage sends all that waits, oldest first.
+// sendUsage sends all that waits, oldest first, with the key that it belongs to. While
+// nobody knows whose license another key is of, nothing is sent.
 func (c *Client) sendUsage(ctx context.Context) error {
 	for {
-		events, m, err := c.spool.batch(usageBatch)
+		c.mu.Lock()
+		spool, key, sends := c.drawer.spool, c.key.text, c.sends()
+		if !sends {
+			c.flush = schedule{}
+		}
+		c.mu.Unlock()
+		if events, _ := spool.pending(); !sends && events > 0 {
+			return errors.New("sending usage, which is kept: no server has said yet what license the key is of")
+		}
+		if !sends {
+			return nil
+		}
+		events, m, err := spool.batch(usageBatch)
 		if err == nil && len(events) == 0 && m.bytes == 0 {
 			c.mu.Lock()
 			c.flush = schedule{}
@@ -138,10 +157,10 @@ func (c *Client) sendUsage(ctx context.Context) error {
 			return nil
 		}
 		if err == nil && len(events) > 0 {
-			err = c.sendBatch(ctx, events)
+			err = c.sendBatch(ctx, events, key)
 		}
 		if err == nil {
-			err = c.spool.drop(m)
+			err = spool.drop(m)
 		}
 		if err != nil {
 			c.mu.Lock()
@@ -161,13 +180,13 @@ func (c *Client) usageFloor() time.Duration {
 	return retryFloor
 }
 
-func (c *Client) sendBatch(ctx context.Context, events []Usage) error {
+func (c *Client) sendBatch(ctx context.Context, events []Usage, key string) error {
 	request := usageRequest{Events: events, Nonce: rand.Text(), caller: c.caller(c.instance)}
 	var body usageAnswer
 	var signed *license.Reply
 	var p *proof
 	err := c.net.do(ctx, call{
-		method: http.MethodPost, path: "/v1/usage", body: request, timeout: attemptTimeout,
+		method: http.MethodPost, path: "/v1/usage", body: request, timeout: attemptTimeout, key: key,
 		accept: func(ctx context.Context, from string, a answer) (err error) {
 			body = usageAnswer{}
 			if err := json.Unmarshal(a.body, &body); err != nil || len(body.Results) != len(events) {

@@ -3,7 +3,6 @@ package copyhold
 import (
 	"context"
 	"crypto/ecdh"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,8 +15,10 @@ import (
 
 const (
 	firstFloor = 2 * time.Second // between attempts while there is no license at all
-	slowly     = time.Hour       // until the next attempt to fetch what is not urgent
 )
+
+// errNoKey is that there is no key to ask with, as LastError explains.
+var errNoKey = errors.New("the license key cannot be read")
 
 type validateRequest struct {
 	Product   string `json:"product"`
@@ -38,6 +39,9 @@ type validateAnswer struct {
 
 // A validated answer is proven.
 type validated struct {
+	asked   int    // the number of the question
+	key     string // that it was asked with
+	time    clockRecord
 	proof   *proof
 	reply   *license.Reply
 	answer  validateAnswer
@@ -47,7 +51,7 @@ type validated struct {
 }
 
 // refreshNow fetches the license, and notes how that went.
-func (c *Client) refreshNow(ctx context.Context, attempts int) {
+func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 	got, err := c.validate(ctx, attempts)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,7 +61,7 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) {
 	}
 	if err != nil && ctx.Err() != nil {
 		c.refresh.hasten(boot)
-		return
+		return err
 	}
 	if err == nil {
 		if c.refresh.due(c.clock.read().now, boot) { // the same document again
@@ -65,27 +69,35 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) {
 		}
 		c.persist()
 		c.apply()
-		return
+		return nil
 	}
 	floor, limit := firstFloor, retryLimit
 	if doc := c.document.license; doc != nil {
 		floor, limit = pace(doc.Claims, doc.Dates)
 	}
-	var u *unreachable
-	asked := time.Duration(0)
-	if errors.As(err, &u) {
-		asked = u.retry
-	}
-	c.refresh.failed(boot, floor, limit, asked)
-	if c.contact.err == nil {
+	c.refresh.failed(boot, floor, limit, retryOf(err))
+	if c.contact.err == nil && c.key.err == nil {
 		c.log.Warn("the license cannot be refreshed; the one that is held goes on by its dates", "error", err)
 	}
-	c.contact.err = err
+	if c.failed = c.sys.moment(); !errors.Is(err, errNoKey) {
+		c.contact.err = err
+	}
+	c.persist()
+	c.apply()
+	return err
 }
 
 // validate asks what the license allows.
 func (c *Client) validate(ctx context.Context, attempts int) (got validated, err error) {
-	nonce := rand.Text()
+	c.mu.Lock()
+	c.asked++
+	asked, keyless := c.asked, c.key.text == ""
+	c.mu.Unlock()
+	if keyless {
+		return got, errNoKey
+	}
+	question := c.sys.ask()
+	nonce := question.nonce()
 	request := validateRequest{
 		Product: c.options.Product, Nonce: nonce, Holder: c.holder, caller: c.caller(c.instance),
 	}
@@ -102,6 +114,8 @@ func (c *Client) validate(ctx context.Context, attempts int) (got validated, err
 			return err
 		},
 	})
+	got.asked, got.time = asked, question
+	got.time.Reply = got.answer.Reply
 	return got, err
 }
 
@@ -109,7 +123,7 @@ func (c *Client) readValidate(ctx context.Context, from, nonce string, a answer)
 	if err := json.Unmarshal(a.body, &got.answer); err != nil {
 		return got, errors.New("the answer is not JSON of this interface")
 	}
-	got.proof = c.newProof(nonce)
+	got.proof, got.key = c.newProof(nonce), a.key
 	if got.reply, err = got.proof.reply(ctx, from, got.answer.Reply); err != nil {
 		return got, err
 	}
@@ -167,9 +181,20 @@ func (got *validated) fetchRevocations(ctx context.Context, from string) error {
 	return nil
 }
 
-// take makes a proven answer what the client knows.
+// take makes a proven answer what the client knows. One that was overtaken by the answer to
+// a later question, or by another key, says nothing any more.
 func (c *Client) take(got validated) error {
+	if got.asked < c.taken {
+		return nil
+	}
+	if got.key != c.key.text {
+		return errors.New("the license key was changed meanwhile")
+	}
+	c.taken = got.asked
 	c.learn(got.proof, got.reply.Time)
+	c.answered, c.last, c.failed = got.time, got.time.moment(got.reply.Time), moment{}
+	c.cache.count(0)
+	c.prove(got.reply.Subject)
 	if got.list != nil && (c.trust.revocations == nil || got.list.MayReplace(c.trust.revocations) == nil) {
 		c.trust.revocations, c.trust.revoked = got.list, got.listed
 	}
@@ -177,6 +202,8 @@ func (c *Client) take(got validated) error {
 		if err := c.hold(got.license, got.answer.License); err != nil {
 			return err
 		}
+	} else if held := c.document.license; held != nil && held.Subject != got.reply.Subject {
+		c.document.license, c.document.compact, c.document.mismatch = nil, "", 0
 	}
 	c.trust.no = nil
 	if d := got.reply.Decision; got.license == nil { // else the document says it itself

@@ -25,10 +25,15 @@ type vendor struct {
 	keys   []string
 
 	mu       sync.Mutex
+	owners   map[string]string // license keys and their licenses; nil takes every key for lic_1's
+	listed   []string          // keys that documents list
+	subject  string            // whose request is served
+	product  string
 	counter  int64
 	dates    span
 	doc      license.License // what documents say, dates and claims apart
 	denial   *license.Decision
+	denials  map[string]license.Decision // of one license each
 	leases   map[string]*held
 	lost     map[string]*held  // what was known before a restore
 	signed   map[string]string // the last document of each lease
@@ -36,7 +41,8 @@ type vendor struct {
 	capacity int64
 	full     string // what a full pool does: "" denies
 	usage    map[string]Usage
-	forged   bool // somebody between writes the quota's decision into the unsigned part
+	charged  map[string]string // the license that each event was counted on
+	forged   bool              // somebody between writes the quota's decision into the unsigned part
 	batches  int
 	quota    *license.Decision
 	revoked  []license.Revocation
@@ -46,9 +52,9 @@ type vendor struct {
 }
 
 type held struct {
-	id, pool, instance, nonce string
-	units, generation         int64
-	holder                    Holder
+	id, pool, instance, nonce, license string
+	units, generation                  int64
+	holder                             Holder
 }
 
 // span are a document's dates in seconds from its issue.
@@ -56,8 +62,16 @@ type span struct{ refresh, stale, due, exp, degraded int64 }
 
 const day = 24 * 60 * 60
 
+// Keys of the right form.
+const (
+	testKey    = "CH-04000-01000-00000-00000-00000-00000-04KEJ"
+	otherKey   = "CH-08000-02000-00000-00000-00000-00000-0K2W2"
+	unknownKey = "CH-0C000-03000-00000-00000-00000-00000-0M4S8"
+)
+
 func newVendor(t testing.TB, now func() time.Time) *vendor {
 	v := &vendor{
+		subject: "lic_1", product: "lathe", charged: map[string]string{},
 		t: t, now: now, issuer: "urn:copyhold:test:production",
 		dates: span{day, 2 * day, 7 * day, 21 * day, 51 * day},
 		doc: license.License{
@@ -84,7 +98,7 @@ func (v *vendor) claims(life int64) license.Claims {
 	v.counter++
 	now := v.now().Unix()
 	return license.Claims{
-		Issuer: v.issuer, Audience: []string{"lathe"}, Subject: "lic_1", IssuedAt: now, NotBefore: now, Expires: now + life,
+		Issuer: v.issuer, Audience: []string{v.product}, Subject: v.subject, IssuedAt: now, NotBefore: now, Expires: now + life,
 		ID: fmt.Sprintf("doc_%d", v.counter), Version: license.Version, Seq: license.Seq{Epoch: 1, Counter: v.counter},
 	}
 }
@@ -127,6 +141,9 @@ func (v *vendor) license() string {
 		doc.Subject = v.doc.Subject
 	}
 	at := doc.IssuedAt
+	for _, key := range v.listed {
+		doc.LicenseKeys = append(doc.LicenseKeys, license.KeyDigest(v.issuer, doc.Subject, license.KeyHash(key)))
+	}
 	doc.Dates = license.Dates{Refresh: [2]int64{at + d.refresh, at + d.refresh}, Stale: at + d.stale, Due: at + d.due, Degraded: at + d.degraded}
 	return v.sign(license.TypeLicense, doc, v.key)
 }
@@ -152,7 +169,7 @@ func (v *vendor) reply(nonce, document string, d license.Decision) string {
 
 func (v *vendor) options() Options {
 	list, _ := json.Marshal(v.roots)
-	return Options{Endpoints: []string{"http://one.test"}, Key: "CH-TEST", Product: "lathe", RootSet: list, CacheDir: v.t.TempDir()}
+	return Options{Endpoints: []string{"http://one.test"}, Key: testKey, Product: "lathe", RootSet: list, CacheDir: v.t.TempDir()}
 }
 
 func (v *vendor) handler() http.Handler {
@@ -162,7 +179,9 @@ func (v *vendor) handler() http.Handler {
 			v.mu.Lock()
 			defer v.mu.Unlock()
 			v.calls[pattern]++
-			f(w, r)
+			if v.authenticate(w, r) {
+				f(w, r)
+			}
 		})
 	}
 	handle("GET /v1/keyset", func(w http.ResponseWriter, _ *http.Request) { write(w, 200, map[string]any{"keyset": v.keys}) })
@@ -206,6 +225,25 @@ func (v *vendor) count(pattern string) int {
 	return v.calls[pattern]
 }
 
+// authenticate finds the license of the key that a request carries.
+func (v *vendor) authenticate(w http.ResponseWriter, r *http.Request) bool {
+	_, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	v.subject = "lic_1"
+	if v.doc.Subject != "" {
+		v.subject = v.doc.Subject
+	}
+	if v.owners == nil || r.Method == http.MethodGet {
+		return true
+	}
+	subject, known := v.owners[key]
+	if !known {
+		write(w, 401, map[string]any{"title": "Unauthorized", "code": "unauthenticated", "detail": "this license key is not known"})
+		return false
+	}
+	v.subject = subject
+	return true
+}
+
 func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
@@ -217,8 +255,12 @@ func read(r *http.Request, v any) { _ = json.NewDecoder(r.Body).Decode(v) }
 func (v *vendor) serveValidate(w http.ResponseWriter, r *http.Request) {
 	var in validateRequest
 	read(r, &in)
-	if v.denial != nil {
-		write(w, 403, map[string]any{"decision": v.denial, "reply": v.reply(in.Nonce, "", *v.denial)})
+	denial := v.denial
+	if d, denied := v.denials[v.subject]; denied {
+		denial = &d
+	}
+	if denial != nil {
+		write(w, 403, map[string]any{"decision": denial, "reply": v.reply(in.Nonce, "", *denial)})
 		return
 	}
 	d := license.Decision{Outcome: license.Allowed, Code: license.CodeOK}
@@ -252,7 +294,7 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 	read(r, &in)
 	used := int64(0)
 	for _, h := range v.leases {
-		if h.pool == in.Pool {
+		if h.pool == in.Pool && (h.license == "" || h.license == v.subject) {
 			used += h.units
 		}
 	}
@@ -261,7 +303,7 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 	}
 	id, again := v.requests[in.RequestID]
 	for _, h := range v.leases {
-		if !again && h.pool == in.Pool && h.holder.ID == in.Holder.ID && h.instance == in.Instance {
+		if !again && h.pool == in.Pool && (h.license == "" || h.license == v.subject) && h.holder.ID == in.Holder.ID && h.instance == in.Instance {
 			id, again = h.id, true
 			h.generation++
 		}
@@ -273,7 +315,7 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 	if !again {
 		id = fmt.Sprintf("lea_%d", len(v.requests)+1)
 		v.requests[in.RequestID] = id
-		v.leases[id] = &held{id: id, pool: in.Pool, instance: in.Instance, units: in.Units, generation: 1, holder: in.Holder}
+		v.leases[id] = &held{id: id, pool: in.Pool, instance: in.Instance, license: v.subject, units: in.Units, generation: 1, holder: in.Holder}
 	}
 	write(w, 201, map[string]any{"id": id, "lease": v.lease(v.leases[id], in.Nonce)})
 }
@@ -316,6 +358,9 @@ func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 
 // back returns a lease, one that a restore has lost if its document is shown.
 func (v *vendor) back(id, shown string) *held {
+	if h := v.leases[id]; h != nil && h.license != "" && h.license != v.subject {
+		return nil
+	}
 	if v.leases[id] == nil && v.lost[id] != nil && shown == v.signed[id] {
 		v.leases[id] = v.lost[id]
 	}
@@ -355,7 +400,7 @@ func (v *vendor) serveUsage(w http.ResponseWriter, r *http.Request) {
 		if _, there := v.usage[u.ID]; there {
 			status = "duplicate"
 		}
-		v.usage[u.ID] = u
+		v.usage[u.ID], v.charged[u.ID] = u, v.subject
 		one := map[string]any{"id": u.ID, "status": status}
 		if v.quota != nil {
 			one["decision"] = v.quota

@@ -1,6 +1,10 @@
 package copyhold
 
-import "copyhold.dev/sdk/license"
+import (
+	"strings"
+
+	"copyhold.dev/sdk/license"
+)
 
 // A view is what checks see: a document and where it stands. It is replaced, never changed.
 type view struct {
@@ -8,6 +12,7 @@ type view struct {
 	standing license.Standing  // of the license
 	refusal  *license.Decision // the server's signed no, when there is no license
 	fallback bool              // a full pool leaves only the fallback set
+	cause    string            // why there is no license; "" with one
 }
 
 // feature returns what is granted under a name, and why.
@@ -38,7 +43,7 @@ func (v *view) decision() license.Decision {
 		}
 		return license.Decision{
 			Outcome: license.Unavailable, Code: license.CodeNoLicense, State: license.StateNone,
-			Reason: "no license was found in the cache, and no server has given one yet", Rule: "license.state",
+			Reason: v.why(), Rule: "license.state",
 		}
 	}
 	s := v.standing
@@ -50,4 +55,32 @@ func (v *view) decision() license.Decision {
 		d.Outcome = license.Denied
 	}
 	return d
+}
+
+// why tells why there is no license.
+func (v *view) why() string {
+	if v == nil || v.cause == "" {
+		return noLicense + ", and no server has given one yet"
+	}
+	return v.cause
+}
+
+const noLicense = "no license was found in the cache"
+
+// cause tells why there is no license.
+func (c *Client) cause() string {
+	if c.document.license != nil {
+		return ""
+	}
+	found := noLicense
+	if c.strange {
+		found = "the cache holds no license of this license key"
+	}
+	if err := c.fault(); err != nil {
+		return found + ", and " + strings.ReplaceAll(err.Error(), "\n", ", and ")
+	}
+	if c.net == nil {
+		return found
+	}
+	return found + ", and no server has given one yet"
 }

@@ -23,7 +23,7 @@ type Explanation struct {
 	Leases   []LeaseExplanation
 	Endpoint string    // the one in use
 	Contact  time.Time // the last signed answer, by the server's clock
-	Failure  string    // what went wrong since
+	Failure  string    // what went wrong since, as LastError
 	Cache    string    // the folder, "" when there is none
 	Usage    int       // events that wait to be sent
 }
@@ -64,9 +64,9 @@ func (c *Client) Why() Explanation {
 	if c == nil {
 		return Explanation{Decision: (*view)(nil).decision()}
 	}
-	events, _ := c.spool.pending()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	events, _ := c.drawer.spool.pending()
 	v := c.view.Load()
 	e := Explanation{
 		Decision: v.decision(), Doubt: c.doubt.on, Holder: c.holder, Instance: c.instance, Cache: c.cache.dir, Usage: events,
@@ -88,8 +88,8 @@ func (c *Client) Why() Explanation {
 	if c.contact.at != 0 {
 		e.Contact = time.Unix(c.contact.at, 0).UTC()
 	}
-	if c.contact.err != nil {
-		e.Failure = c.contact.err.Error()
+	if err := c.fault(); err != nil {
+		e.Failure = err.Error()
 	}
 	return e
 }

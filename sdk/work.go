@@ -20,6 +20,9 @@ func (c *Client) isDue() bool {
 	if c.net == nil {
 		return false
 	}
+	if c.adopting {
+		return true
+	}
 	now, boot := c.clock.read().now, c.sys.boot()
 	due := c.refresh.due(now, boot) || c.flush.due(now, boot) || boot-c.stream.heard > streamQuiet && c.stream.interrupt != nil
 	for _, l := range c.leases {
@@ -48,7 +51,11 @@ func (l *Lease) abandoned(boot time.Duration) bool {
 
 // work does everything that is due. It runs on the client's goroutine only.
 func (c *Client) work(ctx context.Context) {
-	if err := c.spool.sync(); err != nil {
+	c.adopt()
+	c.mu.Lock()
+	spool := c.drawer.spool
+	c.mu.Unlock()
+	if err := spool.sync(); err != nil {
 		c.log.Error("syncing usage", "error", err)
 	}
 	if c.net == nil {
@@ -56,8 +63,9 @@ func (c *Client) work(ctx context.Context) {
 	}
 	if c.check(func(now int64, boot time.Duration) bool { return c.refresh.due(now, boot) }) {
 		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
-		c.refreshNow(within, 0)
+		_ = c.refreshNow(within, 0)
 		cancel()
+		c.adopt()
 	}
 	for _, l := range c.dueLeases() {
 		if ctx.Err() == nil {
@@ -264,6 +272,7 @@ func (c *Client) settle() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), settleWithin)
 	defer cancel()
+	c.adopt()
 	c.mu.Lock()
 	var held []*Lease
 	for _, l := range c.leases {

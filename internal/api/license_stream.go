@@ -126,7 +126,7 @@ func (e *events) notices(n authority.Notice) error {
 	for _, event := range []struct {
 		notice authority.Notice
 		name   string
-	}{{authority.KeySetChanged, "keyset"}, {authority.RevocationsChanged, "revocations"}, {authority.LicenseChanged, "license"}} {
+	}{{authority.KeySetChanged, "keyset"}, {authority.RevocationsChanged, "revocations"}, {authority.LicenseChanged | authority.KeysChanged, "license"}} {
 		if n&event.notice == 0 {
 			continue
 		}

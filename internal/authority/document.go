@@ -119,6 +119,9 @@ func (a *Authority) address(doc *license.License, f *inForce, device string, b *
 	doc.ID = documentID(now)
 	doc.Head = a.head(env)
 	doc.Binding = b
+	for _, hash := range f.keys {
+		doc.LicenseKeys = append(doc.LicenseKeys, license.KeyDigest(doc.Issuer, doc.Subject, hash))
+	}
 	a.trim(env, &doc.Claims, &doc.Dates, now)
 	if device == "" {
 		return nil

@@ -2,10 +2,12 @@ package authority
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -26,6 +28,7 @@ type inForce struct {
 	revision licensing.Revision
 	used     map[string]licensing.Used
 	sealed   []licensing.FeatureKey // of the product's features that data is sealed to
+	keys     [][32]byte             // hashes of the license keys that its documents list
 	until    time.Time              // when to look again
 
 	documents documents
@@ -133,6 +136,9 @@ func (a *Authority) loadInForce(ctx context.Context, key store.LicenseKey, befor
 		if f.sealed, err = tx.FeatureKeys(ctx, key.Env, l.Product); err != nil {
 			return err
 		}
+		if f.keys, err = listedKeys(ctx, tx, key); err != nil {
+			return err
+		}
 		f.used, err = usedOf(ctx, tx, f.terms)
 		f.until = tx.Now().Add(believedFor)
 		return err
@@ -143,10 +149,29 @@ func (a *Authority) loadInForce(ctx context.Context, key store.LicenseKey, befor
 	if t := f.terms.Until; !t.IsZero() && t.Before(f.until) {
 		f.until = t
 	}
-	if before != nil && before.terms.Seq == f.terms.Seq && before.terms.Revision == f.terms.Revision && before.terms.Until.Equal(f.terms.Until) && len(before.sealed) == len(f.sealed) {
+	if before != nil && before.terms.Seq == f.terms.Seq && before.terms.Revision == f.terms.Revision && before.terms.Until.Equal(f.terms.Until) && len(before.sealed) == len(f.sealed) && slices.Equal(before.keys, f.keys) {
 		f.documents.takeOver(&before.documents)
 	}
 	return f, nil
+}
+
+// listedKeys returns the hashes of a license's keys that its documents list: those that
+// have not ended and were made here. An imported key may be short enough to be guessed.
+func listedKeys(ctx context.Context, tx *store.Tx, l store.LicenseKey) ([][32]byte, error) {
+	keys, err := tx.Keys(ctx, l.Env, l.ID)
+	if err != nil {
+		return nil, err
+	}
+	var listed [][32]byte
+	for _, k := range keys {
+		if k.Imported || !k.ExpiresAt.IsZero() && !tx.Now().Before(k.ExpiresAt) {
+			continue
+		}
+		if digest, err := access.ParseDigest(k.Digest); err == nil { // a damaged row is nobody's key
+			listed = append(listed, digest)
+		}
+	}
+	return listed, nil
 }
 
 // usedOf returns what was used of each meter in its last period.

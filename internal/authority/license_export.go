@@ -6,6 +6,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -76,7 +77,11 @@ func (a *Authority) exported(ctx context.Context, c *change, l licensing.License
 	if err != nil {
 		return license.License{}, err
 	}
-	return doc, a.address(&doc, &inForce{terms: terms, revision: rev}, "", nil, c.Now())
+	keys, err := listedKeys(ctx, c.Tx, store.LicenseKey{Env: l.Env, ID: l.ID})
+	if err != nil {
+		return license.License{}, err
+	}
+	return doc, a.address(&doc, &inForce{terms: terms, revision: rev, keys: keys}, "", nil, c.Now())
 }
 
 // untilEnd stretches a plan's documents to the end of the term, or so far that

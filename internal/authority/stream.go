@@ -156,6 +156,7 @@ func (a *Authority) committed(changes []notable) {
 		}
 		if c.notice&KeysChanged != 0 {
 			a.auth.forget(string(c.license))
+			a.licenses.forget(store.LicenseKey{Env: c.env, ID: c.license}) // its documents list its keys
 			a.streams.tell(c.env, c.license, KeysChanged)
 		}
 		if c.notice&RevocationsChanged != 0 {
@@ -213,6 +214,7 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 	}
 	for _, key := range a.streams.rekeyed(marks) {
 		a.auth.forget(string(key.ID))
+		a.licenses.forget(key)
 		a.streams.tell(key.Env, key.ID, KeysChanged)
 	}
 	for env, now := range sets {

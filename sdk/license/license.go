@@ -25,6 +25,11 @@ type License struct {
 	Keys     map[string]string  `json:"keys,omitempty"` // feature to its key, wrapped for the device; see WrapFeatureKey
 	Head     *Head              `json:"head,omitempty"`
 	Nonce    string             `json:"nonce,omitempty"`
+
+	// LicenseKeys are the KeyDigest of each key of the license that had not ended when the
+	// document was issued, so that a program offline knows whether it belongs to its key.
+	// Imported keys are left out: some could be guessed.
+	LicenseKeys []string `json:"license_keys,omitempty"`
 }
 
 // A Feature is a named value that a plan grants.

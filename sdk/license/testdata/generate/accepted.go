@@ -75,6 +75,8 @@ func (w *world) acceptLicenses() {
 		Doc: w.license(`"ver":1`, `"ver":1,"cnf":{"kind":"machine","holder":"m","need":2,"components":{"a":"1","b":"2"}}`)})
 	w.ok(Vector{Name: "license feature with an end", Op: "license", Why: "worth less from its end on",
 		Doc: w.license(`{"value":true}`, `{"value":50,"until":1800000100,"then":10}`)})
+	w.ok(Vector{Name: "license with its keys", Op: "license", Why: "it lists the digests of the license's keys, see licensekey.json",
+		Doc: w.license(`"ver":1`, `"ver":1,"must":["license_keys"],"license_keys":["`+licenseKeys()[0].Digest+`"]`)})
 }
 
 // shifted is the minimal license with all dates moved.

@@ -58,7 +58,7 @@ func main() {
 		seen[v.Name] = true
 	}
 	for name, content := range map[string]any{
-		"trust.json": w.trust, "accepted.json": w.accepted, "refused.json": w.refused, "ladder.json": ladders(), "seal.json": seals(),
+		"trust.json": w.trust, "accepted.json": w.accepted, "refused.json": w.refused, "ladder.json": ladders(), "seal.json": seals(), "licensekey.json": licenseKeys(),
 	} {
 		if err := write(filepath.Join(folder, name), content); err != nil {
 			fmt.Fprintln(os.Stderr, err)

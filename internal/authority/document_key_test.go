@@ -1,0 +1,103 @@
+package authority
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// listed returns which of the keys a compact license document lists.
+func listed(t *testing.T, compact string, keys ...string) (found []bool) {
+	t.Helper()
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(compact, ".")[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc license.License
+	if err := json.Unmarshal(payload, &doc); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, key := range keys {
+		has := doc.HasKey(license.KeyHash(key))
+		if found = append(found, has); has {
+			n++
+		}
+	}
+	if n != len(doc.LicenseKeys) {
+		t.Errorf("the document lists %d keys, %d of them known", len(doc.LicenseKeys), n)
+	}
+	return found
+}
+
+// TestADocumentListsTheKeysThatHaveNotEnded: each new document says whose keys it is for, as
+// soon as they change; an imported key, which may be guessed, is not in it.
+func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		issued := s.issue()
+		id, first := issued.License.ID, issued.Key.Text
+		program := access.Principal{Kind: access.KindLicense, Env: testEnv, License: id, Product: "lathe"}
+		document := func() string {
+			t.Helper()
+			v, err := s.Validate(t.Context(), program, ValidateRequest{Product: "lathe"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return v.License
+		}
+		rotate := func(r KeyRequest) string {
+			t.Helper()
+			key, err := s.RotateKey(t.Context(), s.p, id, r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return key.Text
+		}
+		want := func(what string, compact string, keys []string, found ...bool) {
+			t.Helper()
+			if got := listed(t, compact, keys...); !slices.Equal(got, found) {
+				t.Errorf("%s: %v, want %v", what, got, found)
+			}
+		}
+		want("issued", document(), []string{first}, true)
+		listener, err := s.Listen(t.Context(), program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		second := rotate(KeyRequest{Keep: true})
+		if n := listener.Take(); n&KeysChanged == 0 {
+			t.Errorf("programs are told of %b", n)
+		}
+		want("another", document(), []string{first, second}, true, true)
+		third := rotate(KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})
+		want("overlapping", document(), []string{first, second, third}, true, true, true)
+		fourth := rotate(KeyRequest{})
+		want("rotated", document(), []string{first, second, third, fourth}, false, false, false, true)
+		file, err := s.ExportLicense(t.Context(), s.p, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want("exported", file.Doc, []string{first, fourth}, false, true)
+		err = s.db.Update(t.Context(), func(tx *store.Tx) error {
+			_, err := tx.InsertKey(t.Context(), store.Key{Env: testEnv, License: id, ID: "old", Imported: true,
+				Digest: access.Digest(licensing.HashKey("1234")).String(), CreatedAt: tx.Now()})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.licenses.forget(store.LicenseKey{Env: testEnv, ID: id})
+		want("imported", document(), []string{fourth, "1234"}, true, false)
+	})
+}

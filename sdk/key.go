@@ -1,0 +1,142 @@
+package copyhold
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	lookEvery  = time.Minute // between looks at the key file and the license file
+	maxKeyFile = 64 << 10    // bytes
+)
+
+// A licenseKey is the key that requests carry. The client's lock guards the client's one.
+type licenseKey struct {
+	text string // in its normal form; "" when there is none, or its file can't be read
+	hash [32]byte
+	file string // where it was read; "" when the program or the environment gave it
+	err  error  // why the file gives no key
+}
+
+func newKey(text, source string) (licenseKey, error) {
+	normal, err := license.NormalKey(text)
+	if err != nil {
+		return licenseKey{}, fmt.Errorf("copyhold: the license key in %s is mistyped: %w", source, err)
+	}
+	return licenseKey{text: normal, hash: license.KeyHash(normal)}, nil
+}
+
+// digest names the key in documents and in the cache.
+func (k licenseKey) digest(issuer, subject string) string {
+	return license.KeyDigest(issuer, subject, k.hash)
+}
+
+// findKey returns the key that the options name. That its file can't be read is told in
+// the key: the cache may be good without.
+func (o Options) findKey(getenv func(string) string) (licenseKey, error) {
+	if text := strings.TrimSpace(o.Key); text != "" {
+		return newKey(text, "Options.Key")
+	}
+	path := o.KeyFile
+	if path == "" {
+		if text := strings.TrimSpace(getenv("COPYHOLD_LICENSE_KEY")); text != "" {
+			return newKey(text, "COPYHOLD_LICENSE_KEY")
+		}
+		path = getenv("COPYHOLD_LICENSE_KEY_FILE")
+	}
+	if path == "" {
+		return licenseKey{hash: license.KeyHash("")}, nil
+	}
+	k := readKey(path)
+	if errors.Is(k.err, license.ErrLicenseKey) {
+		return licenseKey{}, k.err
+	}
+	return k, nil
+}
+
+// readKey reads a key file.
+func readKey(path string) licenseKey {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	content, err := readAtMost(path, maxKeyFile)
+	if err != nil {
+		return licenseKey{file: path, err: fmt.Errorf("copyhold: reading the license key: %w", err)}
+	}
+	text := strings.TrimSpace(string(content))
+	if text == "" {
+		return licenseKey{file: path, err: fmt.Errorf("copyhold: the license key file %s is empty", path)}
+	}
+	k, err := newKey(text, path)
+	k.file, k.err = path, err
+	return k
+}
+
+// readAtMost reads a file that a person or a system put there, such as a mounted secret,
+// which is a link.
+func readAtMost(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", path)
+	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
+	}
+	return os.ReadFile(path)
+}
+
+// reread reads the key file again, and reports whether it holds another key than before.
+// What can't be read changes nothing but LastError.
+func (c *Client) reread() bool {
+	c.mu.Lock()
+	path := c.key.file
+	c.mu.Unlock()
+	if path == "" {
+		return false
+	}
+	k := readKey(path)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k.err != nil {
+		if c.key.err == nil {
+			c.log.Error("the license key file cannot be used; the key that was read before goes on", "file", path, "error", k.err)
+		}
+		c.key.err = k.err
+		return false
+	}
+	changed := k.text != c.key.text
+	c.key.err = nil
+	if changed && !c.closed {
+		c.changeKey(k)
+	}
+	return changed
+}
+
+// changeKey goes on with another key. What is held is held until a server says, signed,
+// what license the key is of; usage of the license is not sent with the key before.
+func (c *Client) changeKey(k licenseKey) {
+	c.key = k
+	if c.net != nil {
+		c.net.setKey(k.text)
+	}
+	switch doc, known := c.document.license, k.digest(c.trust.verifier.Issuer(), c.drawer.license); {
+	case c.drawer.license == "":
+		c.use("")
+	case has(c.drawer.keys, known), doc != nil && doc.Subject == c.drawer.license && doc.HasKey(k.hash):
+		c.prove(c.drawer.license)
+	default:
+		c.proven = false
+	}
+	c.log.Info("the license key has changed", "file", k.file)
+	c.refresh.wait = 0
+	c.refresh.hasten(c.sys.boot())
+}
