@@ -87,8 +87,8 @@ func (s *server) auditRoutes() {
 func (s *server) reconcileRoute() {
 	r := route{
 		ID: "reconcile-log", Method: http.MethodGet, Path: "/v1/audit/reconciliation", Tag: "audit", Permission: access.AuditRead, Held: true,
-		Summary:     "Hold leases and licenses against the log",
-		Description: "Of one moment: each live lease has an entry that begins it and none that ends it, each such entry has its lease, and each license is as its last change left it. Renewals are not logged, so dates of leases are not compared. It can take minutes for a large log.",
+		Summary:     "Compare leases and licenses with the log, and counters with their rows",
+		Description: "Of one moment: each live lease has an entry that begins it and none that ends it, each such entry has its lease, and each license is as its last change left it. The counters of each pool are what its leases and tickets come to, and each total of a meter is the sum of its usage events. Renewals are not logged, so dates of leases are not compared. It can take minutes for a large log.",
 	}
 	s.declare(r)
 	op := s.operation(r)

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"time"
 
 	"copyhold.dev/internal/licensing"
 )
@@ -22,6 +23,15 @@ type Rows struct {
 	Ended func(licensing.LeaseID) (string, error)
 	// Hash is a keyed hash: nobody may know beforehand which texts share a value.
 	Hash func(string) uint64
+	// Pools and Meters call a function with each pool and each total.
+	Pools  func(func(licensing.PoolCount) error) error
+	Meters func(func(licensing.MeterCount) error) error
+	Now    time.Time
+	// EventsKnown is how long usage events are kept at least.
+	EventsKnown time.Duration
+	// DocumentsEnd returns when the last document can end of a lease of a pool that
+	// ended at a time, and whether that is known. Nil where nobody asks.
+	DocumentsEnd func(id licensing.LicenseID, pool string, ended time.Time) (time.Time, bool, error)
 }
 
 // A Mismatch is a row that the log does not bear out, or an entry that no row does.
@@ -29,6 +39,12 @@ type Mismatch struct {
 	Row   string `json:"row,omitempty"` // id of a lease or license
 	Entry int64  `json:"entry"`         // index; -1 none, or one that waits for its place
 	What  string `json:"what"`
+	// Pool or Meter is that of the license whose Counters are not as their rows;
+	// Period is when the meter's total begins.
+	Pool     string              `json:"pool,omitempty"`
+	Meter    string              `json:"meter,omitempty"`
+	Period   time.Time           `json:"period,omitzero"`
+	Counters []licensing.Counter `json:"counters,omitempty"`
 	// Fields are the members of a license that differ, as far as the entry says them.
 	Fields []licensing.Deviation `json:"fields,omitempty"`
 }
@@ -50,7 +66,11 @@ type Reconciliation struct {
 	Leases     int64      `json:"leases"`     // live rows, each held against the entry that begins it
 	Licenses   int64      `json:"licenses"`   // rows, each held against its last change
 	Unknown    int64      `json:"unknown"`    // rows whose entries were erased or say too little
+	Pools      int64      `json:"pools"`      // whose counters were held against leases and tickets
+	Totals     int64      `json:"totals"`     // of meters and periods, held against usage events
 	Mismatches []Mismatch `json:"mismatches"` // at most 100
+	// Miscounts are all pools and totals with wrong counters.
+	Miscounts []*Miscount `json:"-"`
 }
 
 // Agrees reports whether nothing was found.
@@ -63,24 +83,32 @@ const passKeys = 1_000_000
 // Reconcile compares rows with the log that explains them: each live lease with
 // an entry that begins it and none that ends it, each such entry with a row, and
 // each license with how its last change left it. What the log does not hold, as
-// renewals, is not compared. An error means that reading failed.
+// renewals, is not compared. It also compares the counters of pools with leases
+// and tickets, and the totals of meters with usage events. An error means that
+// reading failed.
 func Reconcile(r Rows) (Reconciliation, error) {
 	passes := uint64(r.Count/passKeys) + 1
 	total := Reconciliation{Mismatches: []Mismatch{}}
+	counts := &recounting{rows: r, result: &total, now: r.Now, pools: map[uint64]*Miscount{}, totals: map[uint64]*Miscount{}}
+	if err := counts.compare(); err != nil {
+		return Reconciliation{}, err
+	}
 	for pass := range passes {
-		c := &reconciler{rows: r, pass: pass, passes: passes, result: &total,
+		c := &reconciler{rows: r, pass: pass, passes: passes, result: &total, counts: counts,
 			leases: map[uint64]begun{}, licenses: map[uint64]stood{}, erased: map[uint64]bool{}}
 		total.Entries = 0
 		if err := c.run(); err != nil {
 			return Reconciliation{}, err
 		}
 	}
-	return total, nil
+	err := counts.finish()
+	return total, err
 }
 
 // begun is a lease that the log has begun and not ended.
 type begun struct {
 	index int64
+	pool  uint64 // hash of license and pool
 	what  uint64 // hash of what a row can be held against
 	ended bool   // the other way round: two servers' entries can change places
 }
@@ -100,6 +128,7 @@ type reconciler struct {
 	rows         Rows
 	pass, passes uint64
 	result       *Reconciliation
+	counts       *recounting
 	leases       map[uint64]begun
 	licenses     map[uint64]stood
 	erased       map[uint64]bool // pools of licenses with entries about leases that name none any more
@@ -110,7 +139,9 @@ func (c *reconciler) run() error {
 		if err != nil {
 			return fmt.Errorf("reading log rows: %w", err)
 		}
-		c.row(row)
+		if err := c.row(row); err != nil {
+			return err
+		}
 	}
 	if err := c.compareLeases(); err != nil {
 		return err
@@ -131,10 +162,10 @@ func (c *reconciler) find(m Mismatch) {
 func (c *reconciler) mine(key uint64) bool { return key%c.passes == c.pass }
 
 // row follows the entries of a row; verification names one that is damaged.
-func (c *reconciler) row(row PlacedRow) {
+func (c *reconciler) row(row PlacedRow) error {
 	entries, err := ReadRow(row.Body)
 	if err != nil {
-		return
+		return nil
 	}
 	for i, e := range entries {
 		index := row.First + int64(i)
@@ -148,11 +179,16 @@ func (c *reconciler) row(row PlacedRow) {
 		c.result.Entries++
 		switch kind := kindOf(leaf.Type); kind {
 		case leaseBegins, leaseEnds:
-			c.lease(kind, index, leaf, e)
+			if err := c.lease(kind, index, leaf, e); err != nil {
+				return err
+			}
+		case usageTotal, clockBack:
+			c.counts.entry(kind, leaf, e)
 		case licenseStands:
 			c.license(index, leaf, e)
 		}
 	}
+	return nil
 }
 
 type entryKind int
@@ -162,6 +198,8 @@ const (
 	leaseBegins
 	leaseEnds
 	licenseStands
+	usageTotal
+	clockBack
 )
 
 func kindOf(name string) entryKind {
@@ -174,6 +212,10 @@ func kindOf(name string) entryKind {
 		licensing.LicenseMoved, licensing.LicenseExtended, licensing.LicenseRenewed, licensing.LicenseSuspended, licensing.LicenseReinstated,
 		licensing.LicenseRevoked, licensing.LicenseTransferred:
 		return licenseStands
+	case licensing.UsageRecorded:
+		return usageTotal
+	case licensing.ClockSetBack:
+		return clockBack
 	}
 	return other
 }
@@ -193,29 +235,39 @@ type leaseData struct {
 	Renewed bool   `json:"renewed"` // not its beginning: it was borrowed later
 }
 
-func (c *reconciler) lease(kind entryKind, index int64, leaf Leaf, e Entry) {
+func (c *reconciler) lease(kind entryKind, index int64, leaf Leaf, e Entry) error {
+	pool := c.poolKey(leaf.License, leaf.Pool)
 	var p Payload
 	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil || p.Subject == "" {
-		c.erased[c.poolKey(leaf.License, leaf.Pool)] = true
-		return
+		c.erased[pool] = true
+		c.counts.doubt(pool)
+		return nil
 	}
 	key := c.rows.Hash(p.Subject)
 	if !c.mine(key) {
-		return
+		return nil
 	}
 	var d leaseData
 	if kind == leaseBegins && (json.Unmarshal(p.Data, &d) != nil || d.Renewed) {
-		return
+		return nil
 	}
 	was, known := c.leases[key]
+	if kind == leaseEnds {
+		for _, pool := range []uint64{pool, was.pool} { // an earlier version could name another license's
+			if err := c.counts.ended(pool, licensing.LeaseID(p.Subject), time.UnixMicro(leaf.At)); err != nil {
+				return err
+			}
+		}
+	}
 	switch {
 	case kind == leaseEnds && known && !was.ended, kind == leaseBegins && known && was.ended:
 		delete(c.leases, key)
 	case kind == leaseEnds:
-		c.leases[key] = begun{index: index, ended: true}
+		c.leases[key] = begun{index: index, pool: pool, ended: true}
 	case !known:
-		c.leases[key] = begun{index: index, what: c.standing(leaf.License, leaf.Pool, d.Holder, d.Units)}
+		c.leases[key] = begun{index: index, pool: pool, what: c.standing(leaf.License, leaf.Pool, d.Holder, d.Units)}
 	}
+	return nil
 }
 
 func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
@@ -290,9 +342,11 @@ func (c *reconciler) compareLeases() error {
 		case c.erased[c.poolKey(string(l.License), l.Pool)]:
 			c.result.Unknown++
 		case known:
+			c.counts.doubt(c.poolKey(string(l.License), l.Pool), b.pool)
 			c.result.Leases++
 			c.find(Mismatch{Row: string(l.ID), Entry: b.index, What: "the row says " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", the entry " + c.entryText(b.index)})
 		default:
+			c.counts.doubt(c.poolKey(string(l.License), l.Pool))
 			c.result.Leases++
 			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a live lease that no entry begins, or one that an entry has ended"})
 		}
@@ -334,8 +388,9 @@ func (c *reconciler) begins(index int64) (leaf Leaf, p Payload, d leaseData, ok 
 // unrowed names what the log has begun and no live row is left of.
 func (c *reconciler) unrowed() error {
 	for _, b := range c.leases {
+		c.counts.doubt(b.pool)
 		if len(c.result.Mismatches) >= maxFindings {
-			return nil
+			continue
 		}
 		leaf, p, _, ok := c.begins(b.index)
 		if ok && c.erased[c.poolKey(leaf.License, leaf.Pool)] {

@@ -47,7 +47,9 @@ func BenchmarkReconcile(b *testing.B) {
 		}
 		r, err := audit.Reconcile(audit.Rows{
 			Log: log, Leases: watched, Licenses: func(func(licensing.License, error) bool) {}, Count: leases - 1,
-			Hash: func(s string) uint64 { return maphash.String(seed, s) },
+			Hash:   func(s string) uint64 { return maphash.String(seed, s) },
+			Pools:  func(func(licensing.PoolCount) error) error { return nil },
+			Meters: func(func(licensing.MeterCount) error) error { return nil },
 		})
 		if err != nil || !r.Agrees() || r.Leases != leases {
 			b.Fatalf("%+v, %v", r, err)

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -8,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
@@ -479,4 +482,149 @@ func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 			t.Errorf("%+v", g.Decision)
 		}
 	})
+}
+
+// TestCountersAreTheirRowsAfterEveryBatch has two licenses' requests decided in
+// batches at random, right ones among those that name what is another's, is
+// stale or has ended: nothing is credited twice or to another.
+func TestCountersAreTheirRowsAfterEveryBatch(t *testing.T) {
+	eachPair(t, func(t *testing.T, d pair) {
+		rapid.Check(t, func(r *rapid.T) {
+			rev, err := licensing.NewRevision(testPlan())
+			if err != nil {
+				r.Fatal(err)
+			}
+			m := &mixed{desk: d.desk, keys: []access.Principal{d.issue(t, rev), d.issue(t, rev)}, known: map[licensing.LeaseID]*held{}}
+			for range rapid.IntRange(1, 5).Draw(r, "batches") {
+				m.batch(t, r)
+				m.check(r)
+				d.clock.pass(time.Duration(rapid.IntRange(0, 1200).Draw(r, "seconds")) * time.Second)
+			}
+		})
+	})
+}
+
+// A mixed has two licenses' requests meet in batches, and knows which leases
+// each was given.
+type mixed struct {
+	*desk
+	keys    []access.Principal
+	known   map[licensing.LeaseID]*held
+	order   []licensing.LeaseID
+	tickets []licensing.TicketID
+	count   int
+}
+
+// A held lease is known by its license and its last generation.
+type held struct {
+	license    licensing.LicenseID
+	generation int64
+}
+
+func (m *mixed) batch(t *testing.T, r *rapid.T) {
+	ops := make([]*op, rapid.IntRange(1, 6).Draw(r, "requests"))
+	for i := range ops {
+		ops[i] = m.draw(r)
+	}
+	m.desk.batch(t, ops...)
+	ended := map[licensing.LeaseID]int{}
+	for _, o := range ops {
+		m.hear(r, o)
+		if o.kind == opRelease && o.answer.entered {
+			ended[o.release.Lease]++
+		}
+	}
+	for id, n := range ended {
+		if n != 1 {
+			r.Errorf("%d requests are told that they ended lease %s", n, id)
+		}
+	}
+}
+
+func (m *mixed) draw(r *rapid.T) *op {
+	p := m.keys[rapid.IntRange(0, 1).Draw(r, "key")]
+	m.count++
+	nonce := fmt.Sprint("nonce-of-", m.count)
+	kind := rapid.SampledFrom([]opKind{opAcquire, opAcquire, opRenew, opRelease, opRelease, opUsage, opTicket, opWithdraw}).Draw(r, "kind")
+	switch {
+	case kind == opUsage:
+		return m.usageOp(p, UsageEvent{ID: fmt.Sprint("event-", rapid.IntRange(1, 4).Draw(r, "event")), Meter: "calls", Quantity: "1"})
+	case (kind == opTicket || kind == opWithdraw) && len(m.tickets) > 0:
+		o := m.op(p, kind, licensing.Caller{})
+		o.ticket = rapid.SampledFrom(m.tickets).Draw(r, "ticket")
+		return o
+	case (kind == opRenew || kind == opRelease) && len(m.order) > 0:
+		id := rapid.SampledFrom(m.order).Draw(r, "lease")
+		generation := m.known[id].generation + rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(r, "off")
+		if kind == opRenew {
+			return m.renewOp(p, RenewalRequest{Lease: id, Generation: generation, Nonce: nonce})
+		}
+		force := rapid.IntRange(0, 9).Draw(r, "force") == 0
+		if force {
+			p = access.System(testEnv, "desk")
+		}
+		return m.releaseOp(p, ReleaseRequest{Lease: id, Generation: generation, Force: force})
+	}
+	q := ask(rapid.SampledFrom([]string{"seats", "shared", "queue", "users"}).Draw(r, "pool"), rapid.IntRange(1, 6).Draw(r, "holder"))
+	q.Nonce = nonce
+	if rapid.Bool().Draw(r, "anew") {
+		q.RequestID = fmt.Sprint("request-", m.count)
+	}
+	if q.Pool == "shared" {
+		q.Holder.ID = fmt.Sprint("holder-", m.count%2)
+	}
+	return m.acquireOp(p, q)
+}
+
+// hear takes an answer, which has to be of what its license holds.
+func (m *mixed) hear(r *rapid.T, o *op) {
+	if q := o.answer.queued; q != nil && o.answer.err == nil {
+		if q.License != o.license {
+			r.Errorf("%s was told of ticket %s of %s", o.license, q.ID, q.License)
+		}
+		m.tickets = append(m.tickets, q.ID)
+	}
+	l := o.answer.lease
+	if l == nil || o.answer.err != nil {
+		return
+	}
+	if l.License != o.license || m.known[l.ID] != nil && m.known[l.ID].license != o.license {
+		r.Errorf("%s was answered with lease %s of %s", o.license, l.ID, l.License)
+	}
+	if o.kind == opRelease {
+		return
+	}
+	if m.known[l.ID] == nil {
+		m.known[l.ID] = &held{license: l.License}
+		m.order = append(m.order, l.ID)
+	}
+	m.known[l.ID].generation = max(m.known[l.ID].generation, l.Generation)
+}
+
+// check holds the counters of both licenses against their rows.
+func (m *mixed) check(r *rapid.T) {
+	err := m.view(context.Background(), func(tx *store.Tx) error {
+		mine := func(id licensing.LicenseID) bool { return id == m.keys[0].License || id == m.keys[1].License }
+		err := tx.PoolCounts(context.Background(), testEnv, func(p licensing.PoolCount) error {
+			if wrong := p.Wrong(tx.Now()); mine(p.License) && len(wrong) > 0 {
+				r.Errorf("pool %s of %s: %v", p.Pool, p.License, wrong)
+			}
+			if capacity := testPlan().Pools[p.Pool].Capacity; mine(p.License) && p.Rows.Held > capacity {
+				r.Errorf("%d of %d %s of %s are held", p.Rows.Held, capacity, p.Pool, p.License)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return tx.MeterCounts(context.Background(), testEnv, func(c licensing.MeterCount) error {
+			if wrong := c.Wrong(time.Time{}); mine(c.License) && len(wrong) > 0 {
+				r.Errorf("meter %s of %s: %v", c.Meter, c.License, wrong)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"iter"
+	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
@@ -16,20 +17,29 @@ import (
 const reconcilePage = 1000
 
 // ReconcileLog compares leases and licenses, as they are stored at one moment,
-// with the log of the same moment. It follows a million of them at a time and
+// with the log of the same moment, and the counters of pools and meters with the
+// rows that they sum up. It follows a million of them at a time and
 // reads all else as it goes.
 func (a *Authority) ReconcileLog(ctx context.Context, p access.Principal) (result audit.Reconciliation, err error) {
 	if err := requireWholeLog(p); err != nil {
 		return result, err
 	}
 	err = a.view(ctx, func(tx *store.Tx) error {
-		result, err = reconcile(ctx, tx, p.Env)
+		result, err = reconcile(ctx, tx, p.Env, nil)
 		return err
 	})
 	return result, err
 }
 
-func reconcile(ctx context.Context, tx *store.Tx, env licensing.Env) (audit.Reconciliation, error) {
+// eventsKnown is how long usage events are kept at least after the begin of their
+// period: usage is recorded no more than the clocks' difference before it happened.
+const eventsKnown = usageKnown - time.Hour
+
+// documentsEnd returns when the last document can end of a lease that ended at a
+// time, and whether that is known.
+type documentsEnd func(id licensing.LicenseID, pool string, ended time.Time) (time.Time, bool, error)
+
+func reconcile(ctx context.Context, tx *store.Tx, env licensing.Env, ends documentsEnd) (audit.Reconciliation, error) {
 	count, err := tx.CountReconciled(ctx, env)
 	if err != nil {
 		return audit.Reconciliation{}, err
@@ -54,7 +64,10 @@ func reconcile(ctx context.Context, tx *store.Tx, env licensing.Env) (audit.Reco
 			}
 			return string(leases[0].EndedBy) + " at " + stampOf(leases[0].Ended), nil
 		},
-		Hash: func(s string) uint64 { return maphash.String(seed, s) },
+		Hash:   func(s string) uint64 { return maphash.String(seed, s) },
+		Pools:  func(fn func(licensing.PoolCount) error) error { return tx.PoolCounts(ctx, env, fn) },
+		Meters: func(fn func(licensing.MeterCount) error) error { return tx.MeterCounts(ctx, env, fn) },
+		Now:    tx.Now(), EventsKnown: eventsKnown, DocumentsEnd: ends,
 	})
 }
 

@@ -22,6 +22,15 @@ func reconciled(t *testing.T, d *desk) audit.Reconciliation {
 	return r
 }
 
+// uncounted is reconciled without counters, which a row that is changed by hand
+// makes wrong as well.
+func uncounted(t *testing.T, d *desk) audit.Reconciliation {
+	t.Helper()
+	r := reconciled(t, d)
+	r.Mismatches = slices.DeleteFunc(r.Mismatches, func(m audit.Mismatch) bool { return m.Counters != nil })
+	return r
+}
+
 // agrees fails unless nothing is found.
 func (d *desk) agrees(t *testing.T, leases int64) {
 	t.Helper()
@@ -33,7 +42,7 @@ func (d *desk) agrees(t *testing.T, leases int64) {
 // one fails unless exactly one mismatch is found, which names the row and says what.
 func (d *desk) one(t *testing.T, row, what string) audit.Mismatch {
 	t.Helper()
-	r := reconciled(t, d)
+	r := uncounted(t, d)
 	if len(r.Mismatches) != 1 || r.Mismatches[0].Row != row || !strings.Contains(r.Mismatches[0].What, what) {
 		t.Fatalf("found %v, want one of %s: %s", r.Mismatches, row, what)
 	}
@@ -96,7 +105,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		tamper(t, `UPDATE lease SET ended_at = granted_at, ended_by = 'released' WHERE id = $1`, id)
 		d.one(t, id, "its row says: released")
 		tamper(t, `UPDATE lease SET ended_at = 0, ended_by = '' WHERE id = $1`, string(gone.Lease.ID))
-		if r := reconciled(t, d); len(r.Mismatches) != 2 {
+		if r := uncounted(t, d); len(r.Mismatches) != 2 {
 			t.Errorf("%v", r.Mismatches)
 		}
 		tamper(t, `DELETE FROM lease WHERE id = $1 OR id = $2`, id, string(gone.Lease.ID))
@@ -116,7 +125,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 				}
 			}
 		}
-		if r := reconciled(t, d); !r.Agrees() || r.Leases+r.Unknown != 2 {
+		if r := uncounted(t, d); !r.Agrees() || r.Leases+r.Unknown != 2 {
 			t.Errorf("%+v", r)
 		}
 

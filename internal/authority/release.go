@@ -184,11 +184,13 @@ func (b *batch) releaseLeft(o *op, l *licensing.Lease) error {
 		return b.giveBack(o, l)
 	case l.MayUse(b.Now(), b.a.skew):
 		// Its holder stops as well: nobody uses the unit any longer.
-		if err := b.uncharge(b.pools[o.poolKey(l.Pool)], l, 0); err != nil {
+		p := b.pools[o.poolKey(l.Pool)]
+		if err := b.uncharge(p, l, 0); err != nil {
 			return err
 		}
 		l.EndedBy = licensing.EndReleased
 		l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
+		p.due(l.Due)
 		o.answer.freeAt = b.Now()
 	default:
 		o.answer.freeAt = l.Ended

@@ -82,7 +82,7 @@ func (c *change) restore(ctx context.Context, in *backupReader, epoch int64) (Ba
 		if err := verifyRestored(ctx, c.Tx, b, env); err != nil {
 			return Backup{}, err
 		}
-		rows, err := reconcile(ctx, c.Tx, env)
+		rows, err := reconcile(ctx, c.Tx, env, nil)
 		if err != nil {
 			return Backup{}, err
 		}

@@ -109,6 +109,7 @@ func (b *batch) reclaim(p *pool, l *licensing.Lease) error {
 		return err
 	}
 	l.Charge, l.Due = 0, b.Now().Add(licensing.Remembered)
+	p.due(l.Due)
 	if len(l.Asker.Components) > 0 {
 		if err := b.DropComponents(b.ctx, l); err != nil {
 			return err

@@ -25,11 +25,13 @@ this machine and compares it with the signed head. It names every entry that doe
 not fit. A log that was cut off at its end is only noticed against a head that
 somebody kept: give one with --head.
 
-Of a server it also holds the rows against the log: every live lease has an entry
+With a server it also compares the rows with the log: every live lease has an entry
 that begins it and none that ends it, every such entry has its lease, and every license
-is as its last change left it. Each mismatch names the row and the entry, and of a
-license each field that differs, with both values. An export holds no rows; restore
-compares those of a backup.
+is as its last change left it. Each mismatch names the row and the entry, and for a
+license each field that differs, with both values. The counters of each pool are
+compared with its leases and tickets, and the totals of each meter with its usage
+events: copyhold repair corrects those. An export has no rows; restore compares those
+of a backup.
 
 Exit status 4: the log was tampered with, or the rows were.`,
 		Example: `  copyhold audit verify
@@ -152,6 +154,7 @@ func (c *cli) printReconciliation(r *audit.Reconciliation) {
 		c.printf(", %d not: what they would be held against was erased", r.Unknown)
 	}
 	c.printf("\n")
+	c.printf("counters of %s and %s compared with their rows\n", licensing.Counted(r.Pools, "pool"), licensing.Counted(r.Totals, "usage total"))
 	for _, m := range r.Mismatches {
 		c.printf("  %s\n", m)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -96,6 +97,12 @@ log of every environment. See docs/clock.md.`,
 
 // withDatabase runs fn on the database that the settings name, which has to be there.
 func (c *cli) withDatabase(cmd *cobra.Command, fn func(*store.DB, config.Config, *signing.SealingKey) error) error {
+	return c.withDatabaseBy(cmd, openDatabase, fn)
+}
+
+// withDatabaseBy is withDatabase with the way to open it.
+func (c *cli) withDatabaseBy(cmd *cobra.Command, open func(context.Context, config.Config) (*store.DB, error),
+	fn func(*store.DB, config.Config, *signing.SealingKey) error) error {
 	loaded, err := c.serverConfig(cmd.Flags())
 	if err != nil {
 		return err
@@ -113,7 +120,7 @@ func (c *cli) withDatabase(cmd *cobra.Command, fn func(*store.DB, config.Config,
 			return exitf(exitUsage, "%w", err)
 		}
 	}
-	db, err := openDatabase(cmd.Context(), loaded.Config)
+	db, err := open(cmd.Context(), loaded.Config)
 	if err != nil {
 		return err
 	}

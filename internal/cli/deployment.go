@@ -99,3 +99,11 @@ func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error
 	}
 	return sqlite.Open(ctx, path)
 }
+
+// openAlone is openDatabase for a command that must be the only process on it.
+func openAlone(ctx context.Context, settings config.Config) (*store.DB, error) {
+	if settings.Postgres() {
+		return postgres.OpenAlone(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
+	}
+	return openDatabase(ctx, settings) // SQLite has one process at any time
+}

@@ -25,3 +25,20 @@ func (c *cli) confirm(yes bool, question string) error {
 	}
 	return exitf(exitFailed, "nothing was done")
 }
+
+// prompt asks for a text that a flag would give. Without a terminal there is
+// nobody to ask, and that is a refusal.
+func (c *cli) prompt(question, flag string) (string, error) {
+	if !isTerminal(c.program.Stdin) {
+		return "", exitf(exitUsage, "%s Repeat with --%s", question, flag)
+	}
+	fmt.Fprintf(c.program.Stderr, "%s ", legible(question))
+	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
+	if text = strings.TrimSpace(text); text != "" {
+		return text, nil
+	}
+	if err != nil {
+		return "", exitf(exitUsage, "nobody answers (%w): repeat with --%s", err, flag)
+	}
+	return "", exitf(exitFailed, "nothing was done")
+}

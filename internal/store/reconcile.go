@@ -37,3 +37,80 @@ func (tx *Tx) PendingBodies(ctx context.Context, env licensing.Env) ([][]byte, e
 		return []byte(body), err
 	})
 }
+
+// PoolCounts calls fn with the counters of each pool of an environment and what
+// its leases and tickets come to, by license and name. A pool without a row has
+// counters of zero. Fn must not use tx.
+func (tx *Tx) PoolCounts(ctx context.Context, env licensing.Env, fn func(licensing.PoolCount) error) error {
+	rows, err := tx.query(ctx, `
+		SELECT license, pool, CAST(SUM(held) AS BIGINT), CAST(SUM(leases) AS BIGINT), CAST(SUM(waiting) AS BIGINT), CAST(SUM(tickets) AS BIGINT),
+			CAST(SUM(due) AS BIGINT), CAST(SUM(charged) AS BIGINT), CAST(SUM(live) AS BIGINT), CAST(SUM(queued) AS BIGINT), MAX(place),
+			COALESCE(MIN(CASE WHEN next > 0 THEN next END), 0), MAX(ended)
+		FROM (
+			SELECT license, name AS pool, held, leases, waiting, tickets, due,
+				0 AS charged, 0 AS live, 0 AS queued, 0 AS place, 0 AS next, 0 AS ended
+			FROM pool WHERE env = $1
+			UNION ALL
+			SELECT l.license, l.pool, 0, 0, 0, 0, 0, CASE WHEN `+counted+` THEN l.charge ELSE 0 END, CASE WHEN l.ended_at = 0 THEN 1 ELSE 0 END, 0, 0,
+				l.due, CASE WHEN l.ended_at > 0 THEN l.expires_at ELSE 0 END
+			FROM lease l WHERE l.env = $1
+			UNION ALL
+			SELECT license, pool, 0, 0, 0, 0, 0, CASE WHEN offered > 0 THEN units ELSE 0 END, 0, CASE WHEN offered > 0 THEN 0 ELSE 1 END, place,
+				offered, 0
+			FROM ticket WHERE env = $1 AND ended_at = 0
+		) counts GROUP BY license, pool ORDER BY license, pool`, env)
+	if err != nil {
+		return err
+	}
+	return each(rows, func(r Row) error {
+		var c licensing.PoolCount
+		var documents int64
+		err := r.Scan(&c.License, &c.Pool, &c.Stored.Held, &c.Stored.Leases, &c.Stored.Waiting, &c.Stored.Tickets, &c.Stored.Due,
+			&c.Rows.Held, &c.Rows.Leases, &c.Rows.Waiting, &c.Rows.Tickets, &c.Rows.Due, &documents)
+		if err != nil {
+			return err
+		}
+		c.Documents = instant(documents)
+		return fn(c)
+	})
+}
+
+// MeterCounts calls fn with each total of an environment and what its events
+// come to, by license, meter and period. Events of another scale count at the
+// total's. Fn must not use tx.
+func (tx *Tx) MeterCounts(ctx context.Context, env licensing.Env, fn func(licensing.MeterCount) error) error {
+	rows, err := tx.query(ctx, `
+		SELECT license, meter, period, kept, scale, CAST(SUM(used) AS BIGINT), CAST(SUM(events) AS BIGINT), CAST(SUM(quantity) AS BIGINT), CAST(SUM(one) AS BIGINT)
+		FROM (
+			SELECT license, meter, period, 1 AS kept, scale, used, events, 0 AS quantity, 0 AS one FROM usage_total WHERE env = $1
+			UNION ALL
+			SELECT license, meter, period, 0, scale, 0, 0, quantity, 1 FROM usage_event WHERE env = $1
+		) counts GROUP BY license, meter, period, kept, scale ORDER BY license, meter, period, kept DESC, scale DESC`, env)
+	if err != nil {
+		return err
+	}
+	var last *licensing.MeterCount
+	err = each(rows, func(r Row) error {
+		m := licensing.MeterCount{Used: licensing.Counter{Name: licensing.CounterUsed}, Events: licensing.Counter{Name: licensing.CounterEvents}}
+		var start, kept int64
+		if err := r.Scan(&m.License, &m.Meter, &start, &kept, &m.Scale, &m.Used.Stored, &m.Events.Stored, &m.Used.Rows, &m.Events.Rows); err != nil {
+			return err
+		}
+		m.Start, m.Kept = instant(start), kept > 0
+		if last != nil && last.License == m.License && last.Meter == m.Meter && last.Start.Equal(m.Start) {
+			last.Used.Rows += licensing.AtScale(m.Used.Rows, m.Scale, last.Scale)
+			last.Events.Rows += m.Events.Rows
+			return nil
+		}
+		before := last
+		last = &m
+		if before == nil {
+			return nil
+		}
+		return fn(*before)
+	})
+	if err != nil || last == nil {
+		return err
+	}
+	return fn(*last)
+}

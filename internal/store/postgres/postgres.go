@@ -26,6 +26,9 @@ const (
 	readers = 4
 	// migrationLock is the advisory lock held while migrating.
 	migrationLock = 0x636f7079686f6c64
+	// useLock with the schema is the advisory lock that every session of a server
+	// shares, and that OpenAlone takes for itself.
+	useLock = 0x636f7079
 	// unconfirmed is where a connection notes that its commit was not confirmed.
 	unconfirmed = "copyhold.unconfirmed"
 )
@@ -35,6 +38,56 @@ const (
 // accepts writes. A password that is not empty is the one to use. Its errors show no
 // password.
 func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
+	config, err := configure(dsn, password)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, config, share, engine())
+}
+
+// OpenAlone is Open for a process that must be the only one: it fails while
+// another has a session, and no other gets a session before it is closed.
+func OpenAlone(ctx context.Context, dsn, password string) (*store.DB, error) {
+	config, err := configure(dsn, password)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	release := func() error { return conn.Close(context.WithoutCancel(ctx)) }
+	if err := use(ctx, conn, "pg_try_advisory_lock", "another copyhold process uses the database: stop every server on it first"); err != nil {
+		return nil, errors.Join(err, release())
+	}
+	alone := engine()
+	alone.Close = release
+	db, err := open(ctx, config, func(context.Context, *pgx.Conn) error { return nil }, alone)
+	if err != nil {
+		return nil, errors.Join(err, release())
+	}
+	return db, nil
+}
+
+// share has a session keep OpenAlone out for as long as it lasts.
+func share(ctx context.Context, conn *pgx.Conn) error {
+	return use(ctx, conn, "pg_try_advisory_lock_shared", "a copyhold process has the database for itself, as a repair does: try again when it has ended")
+}
+
+// use takes the lock of the schema with a function of PostgreSQL, or fails with refused.
+func use(ctx context.Context, conn *pgx.Conn, function, refused string) error {
+	var taken bool
+	err := conn.QueryRow(ctx, "SELECT "+function+"($1, CAST(CAST(current_schema()::regnamespace AS OID) AS INT4))", useLock).Scan(&taken)
+	if err != nil {
+		return fmt.Errorf("locking the database: %w", err)
+	}
+	if !taken {
+		return errors.New(refused)
+	}
+	return nil
+}
+
+func configure(dsn, password string) (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, unreadable(err)
@@ -53,7 +106,15 @@ func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
 	}
 	set(config.RuntimeParams, "plan_cache_mode", "force_generic_plan")
 	set(config.RuntimeParams, "jit", "off")
+	return config, nil
+}
+
+// open opens the store on sessions that each begin with lock.
+func open(ctx context.Context, config *pgx.ConnConfig, lock func(context.Context, *pgx.Conn) error, engine store.Engine) (*store.DB, error) {
 	conns := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		if err := lock(ctx, c); err != nil {
+			return err
+		}
 		// The log's rows compress as well by it, in a tenth of the time. A server
 		// built without it says no, and goes on as it was.
 		_, err := c.Exec(ctx, "SET default_toast_compression = lz4")
@@ -63,7 +124,7 @@ func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
 		return err
 	}))
 	conns.SetMaxOpenConns(writers + readers + 2) // migrating takes two beside the sessions: one holds the lock
-	db, err := store.Open(ctx, conns, engine())
+	db, err := store.Open(ctx, conns, engine)
 	if err != nil {
 		return nil, errors.Join(err, conns.Close())
 	}
