@@ -3,6 +3,7 @@ package copyhold
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -27,6 +28,7 @@ type drawer struct {
 	license    string // its id; "" while only the key is known
 	keys       []string
 	generation uint64
+	saved      [sha256.Size]byte // of what was written last
 	spool      *spool
 }
 
@@ -82,11 +84,19 @@ func (d *drawer) save(s state) error {
 	if err := os.MkdirAll(d.slot, 0o700); err != nil {
 		return err
 	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	if sum == d.saved {
+		return nil
+	}
 	s.Generation = d.generation + 1
 	if err := writeSlot(d.slot, s); err != nil {
 		return err
 	}
-	d.generation = s.Generation
+	d.generation, d.saved = s.Generation, sum
 	return nil
 }
 

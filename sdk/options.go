@@ -101,7 +101,12 @@ type Options struct {
 	// block, and it may panic; no check waits for it.
 	OnChange func(Change)
 
-	// HTTPClient replaces the transport, for proxies and private authorities. Its timeout,
+	// CAFile is a PEM file with certificate authorities that are trusted for the endpoints
+	// besides the system's, such as a company's own. Empty reads COPYHOLD_CA_FILE. It is read
+	// by Open, and can't be combined with HTTPClient.
+	CAFile string
+
+	// HTTPClient replaces the transport, for proxies and client certificates. Its timeout,
 	// cookies and redirects are not used.
 	HTTPClient *http.Client
 
@@ -134,6 +139,12 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 	}
 	if o.Wait == 0 {
 		o.Wait = foregroundTimeout
+	}
+	if o.CAFile == "" && o.HTTPClient == nil {
+		o.CAFile = getenv("COPYHOLD_CA_FILE")
+	}
+	if o.CAFile != "" && o.HTTPClient != nil {
+		return o, licenseKey{}, errors.New("copyhold: CAFile and HTTPClient exclude each other: give the authority to the client's transport")
 	}
 	o.Service = identifier(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
 	o.Version = identifier(o.Version)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -82,6 +83,10 @@ func newTransport(o Options, key string, boot func() time.Duration) (*transport,
 		}
 		t.endpoints = append(t.endpoints, &endpoint{url: u.String()})
 	}
+	authorities, err := o.authorities()
+	if err != nil {
+		return nil, err
+	}
 	client := &http.Client{}
 	if o.HTTPClient != nil {
 		*client = *o.HTTPClient
@@ -94,6 +99,9 @@ func newTransport(o Options, key string, boot func() time.Duration) (*transport,
 			IdleConnTimeout:        60 * time.Second,
 			MaxResponseHeaderBytes: 16 << 10,
 			ForceAttemptHTTP2:      true,
+		}
+		if authorities != nil {
+			t.own.TLSClientConfig = &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12}
 		}
 		client.Transport = t.own
 	}
@@ -261,6 +269,9 @@ func (t *transport) send(ctx context.Context, base string, c call, body []byte) 
 		if errors.As(err, &u) {
 			err = u.Err
 		}
+		if IsUntrusted(err) {
+			err = &untrusted{err}
+		}
 		return answer{}, err
 	}
 	defer res.Body.Close()
@@ -327,10 +338,13 @@ type unreachable struct {
 	retry        time.Duration // before which trying is useless; 0 when not known
 	unauthorized bool          // an endpoint answered 401
 	keyRefused   bool          // and is one of ours
+	untrusted    bool          // an endpoint's certificate is of an authority that nobody named
 }
 
-// judge notes whether an endpoint did not take the key.
+// judge notes what is wrong with the configuration, and not with a server.
 func (u *unreachable) judge(err error) {
+	var strange *untrusted
+	u.untrusted = u.untrusted || errors.As(err, &strange)
 	var r *refusedAnswer
 	if errors.As(err, &r) {
 		_, ours := r.answer.keyRefused()
@@ -351,6 +365,9 @@ func (u *unreachable) Error() string {
 	}
 	if u.keyRefused {
 		return "the license key was refused: " + strings.Join(u.reasons, "; ")
+	}
+	if u.untrusted {
+		return "a server's certificate is not trusted: " + strings.Join(u.reasons, "; ")
 	}
 	return "no server answered: " + strings.Join(u.reasons, "; ")
 }

@@ -299,8 +299,15 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", look); licensing.CodeOf(err) != licensing.Unauthenticated {
+		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "license key has ended") {
 			t.Errorf("an ended key: %v", err)
+		}
+		_, unknown := licensing.NewKey([4]byte{1}, [16]byte{2})
+		if _, err := s.Authenticate(t.Context(), "License "+unknown, "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "license key is not known") {
+			t.Errorf("an unknown key: %v", err)
+		}
+		if _, err := s.Authenticate(t.Context(), "License "+unknown[:len(unknown)-1]+"Z", "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "typing mistake") {
+			t.Errorf("a mistyped key: %v", err)
 		}
 		created, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {

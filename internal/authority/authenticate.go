@@ -253,8 +253,15 @@ func (m *authentication) once(pr proof, now time.Time, before func() error, load
 		m.remember(pr, id, now, epoch)
 		fresh = id.owner != ""
 	}
-	if !fresh || !id.ends.IsZero() && !now.Before(id.ends) {
-		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this key or token is not known, or has ended")
+	what := "token"
+	if pr.kind == access.KindLicense {
+		what = "license key"
+	}
+	if !fresh {
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s is not known here", what)
+	}
+	if !id.ends.IsZero() && !now.Before(id.ends) { // who holds the secret may know that
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s has ended", what)
 	}
 	return id.principal, nil
 }

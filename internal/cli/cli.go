@@ -69,7 +69,7 @@ type cli struct {
 type commonFlags struct {
 	url, environment, profile string
 	tokenFile, keyFile        string
-	rootSet                   string
+	rootSet, ca               string
 	output                    string
 	timeout                   time.Duration
 }
@@ -117,6 +117,7 @@ whose key was withdrawn; 75 unavailable, try again (never a denial).`,
 	flags.StringVar(&c.flags.tokenFile, "token-file", "", "file that holds an administrator's token (COPYHOLD_TOKEN_FILE)")
 	flags.StringVar(&c.flags.keyFile, "key-file", "", "file that holds a license key (COPYHOLD_LICENSE_KEY_FILE)")
 	flags.StringVar(&c.flags.rootSet, "root-set", "", "file that holds the pinned root set (COPYHOLD_ROOT_SET_FILE)")
+	flags.StringVar(&c.flags.ca, "ca", "", "PEM file with certificate authorities to trust besides the system's (COPYHOLD_CA_FILE)")
 	flags.StringVar(&c.flags.environment, "environment", "", "environment a token speaks for (COPYHOLD_ENVIRONMENT)")
 	flags.StringVar(&c.flags.profile, "profile", "", "named settings from the profile file (COPYHOLD_PROFILE)")
 	flags.StringVarP(&c.flags.output, "output", "o", "table", "table for people, json for programs")

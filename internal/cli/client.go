@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	copyhold "copyhold.dev/sdk"
 	"copyhold.dev/sdk/license"
 )
 
@@ -38,6 +39,10 @@ const (
 	codeUnavailable = "unavailable"
 	codeUnknown     = "outcome_unknown"
 )
+
+// codeUntrusted is of a server whose certificate nobody vouches for. It is this program's
+// word: nothing was sent, and nothing will be before the settings change.
+const codeUntrusted = "untrusted"
 
 // A client speaks to the servers of one deployment. It is safe for concurrent use.
 type client struct {
@@ -72,7 +77,17 @@ func (c *cli) client(as credential) (*client, error) {
 	if as == byKey && strings.HasPrefix(string(s.key.value), tokenBegins) {
 		return nil, exitf(exitUsage, "%s holds a token, not a license key", s.key.source)
 	}
-	return newClient(c.http, s, c.flags.timeout), nil
+	if as == byKey {
+		if _, err := license.NormalKey(string(s.key.value)); err != nil {
+			_, why, _ := strings.Cut(err.Error(), "license key: ")
+			return nil, exitf(exitUsage, "%s holds a mistyped license key: %s", s.key.source, why)
+		}
+	}
+	h, err := s.trusting(c.http)
+	if err != nil {
+		return nil, err
+	}
+	return newClient(h, s, c.flags.timeout), nil
 }
 
 // A problem is an RFC 9457 answer, or what stands for one when no server of
@@ -122,6 +137,8 @@ func (p *problem) exitStatus() int {
 		return exitDenied
 	case p.Code == codeUnavailable, p.Code == codeUnknown, p.Code == "rate_limited", p.Status >= 500:
 		return exitUnavailable
+	case p.Code == codeUntrusted:
+		return exitUsage
 	}
 	return exitFailed
 }
@@ -235,6 +252,9 @@ func (c *client) exchange(ctx context.Context, base string, r call, idempotency 
 		return nil, err
 	}
 	resp, err := c.http.Do(req)
+	if copyhold.IsUntrusted(err) {
+		return nil, &problem{Code: codeUntrusted, Detail: err.Error() + untrustedAdvice}
+	}
 	if err != nil {
 		return nil, &problem{Code: codeUnavailable, Detail: err.Error()}
 	}

@@ -44,7 +44,7 @@ func anywhere[T any](ctx context.Context, e *endpoints, ask func(base string) (T
 		base := e.urls[int(at)%len(e.urls)]
 		v, err := ask(base)
 		var p *problem
-		if !errors.As(err, &p) || p.exitStatus() != exitUnavailable || len(e.urls) == 1 || ctx.Err() != nil {
+		if !errors.As(err, &p) || p.exitStatus() != exitUnavailable && p.Code != codeUntrusted || len(e.urls) == 1 || ctx.Err() != nil {
 			return v, err
 		}
 		failed.add(base, p)
@@ -58,19 +58,24 @@ func anywhere[T any](ctx context.Context, e *endpoints, ask func(base string) (T
 type outage struct {
 	last    problem
 	unknown bool // one of them may have done what it was asked
+	reached bool // one of them is trusted, so that asking again may help
 	reasons []string
 }
 
 func (o *outage) add(base string, p *problem) {
 	o.last = *p
 	o.unknown = o.unknown || p.Code == codeUnknown
+	o.reached = o.reached || p.Code != codeUntrusted
 	o.reasons = append(o.reasons, base+": "+p.Error())
 }
 
 func (o *outage) problem() *problem {
 	p := &problem{Status: o.last.Status, Code: codeUnavailable, Detail: "no server answered\n  " + strings.Join(o.reasons, "\n  ")}
-	if o.unknown {
+	switch {
+	case o.unknown:
 		p.Code = codeUnknown
+	case !o.reached:
+		p.Code, p.Detail = codeUntrusted, "no server is trusted\n  "+strings.Join(o.reasons, "\n  ")
 	}
 	return p
 }

@@ -115,7 +115,7 @@ func refusal(err error) news {
 		status = e.status
 	case errors.As(err, &p):
 		status = p.exitStatus()
-		if status != exitDenied {
+		if status != exitDenied && status != exitUsage {
 			status = exitUnavailable
 		}
 	}

@@ -274,7 +274,7 @@ func (c *cli) flagArguments() []string {
 	var args []string
 	for name, value := range map[string]string{
 		"url": c.flags.url, "environment": c.flags.environment, "profile": c.flags.profile,
-		"key-file": c.flags.keyFile, "root-set": c.flags.rootSet, "timeout": c.flags.timeout.String(),
+		"key-file": c.flags.keyFile, "root-set": c.flags.rootSet, "ca": c.flags.ca, "timeout": c.flags.timeout.String(),
 	} {
 		if value != "" {
 			args = append(args, "--"+name+"="+value)

@@ -35,6 +35,7 @@ type settings struct {
 	endpoints   *endpoints
 	environment setting[string]
 	rootSet     setting[string] // file with the pinned root set, if there is one
+	ca          setting[string] // file with more certificate authorities, if there is one
 	token, key  setting[secret] // only the one that the command needs
 }
 
@@ -45,6 +46,7 @@ type profile struct {
 	TokenFile      string `yaml:"token_file"`
 	LicenseKeyFile string `yaml:"license_key_file"`
 	RootSetFile    string `yaml:"root_set_file"`
+	CAFile         string `yaml:"ca_file"`
 }
 
 // settings resolves every value that a command needs who asks in this way: a flag wins
@@ -72,6 +74,10 @@ func (c *cli) settings(as credential) (settings, error) {
 		setting[string]{c.flags.rootSet, "--root-set"},
 		setting[string]{c.getenv("COPYHOLD_ROOT_SET_FILE"), "COPYHOLD_ROOT_SET_FILE"},
 		setting[string]{p.RootSetFile, file})
+	s.ca = first(
+		setting[string]{c.flags.ca, "--ca"},
+		setting[string]{c.getenv("COPYHOLD_CA_FILE"), "COPYHOLD_CA_FILE"},
+		setting[string]{p.CAFile, file})
 	switch as {
 	case byToken:
 		s.token, err = c.secret(c.flags.tokenFile, "--token-file", "COPYHOLD_TOKEN", p.TokenFile, file)

@@ -72,19 +72,40 @@ func TestServingWithACertificate(t *testing.T) {
 	if _, err := open(nil).Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsUnavailable(err) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a certificate that nobody trusts: %v", err)
 	}
-	distrusted(t, s.URL(), filepath.Join(data, "keys", "studio.key"))
+	distrusted(t, s.URL(), filepath.Join(data, "keys", "studio.key"), certificate)
 	refusals(t, s.URL(), trusting)
 }
 
-// distrusted asks from the command line, which trusts what the system does.
-func distrusted(t *testing.T, url, key string) {
+// distrusted asks from the command line, which trusts what the system does, and the
+// authorities that --ca names. A certificate of nobody known is a fault of the settings.
+func distrusted(t *testing.T, url, key, certificate string) {
 	t.Helper()
-	var errs bytes.Buffer
-	status := Main(Program{
-		Args: []string{"copyhold", "check", "export", "--url", url, "--key-file", key}, Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs,
-	})
-	if status != exitUnavailable || !strings.Contains(errs.String(), "certificate") {
-		t.Errorf("exit status %d: %s", status, &errs)
+	ask := func(environ []string, args ...string) (int, string) {
+		var errs bytes.Buffer
+		status := Main(Program{
+			Args: append([]string{"copyhold", "check", "export", "--url", url, "--key-file", key}, args...), Environ: environ,
+			Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: &errs,
+		})
+		return status, errs.String()
+	}
+	status, text := ask(nil)
+	if status != exitUsage || !strings.Contains(text, "certificate") || !strings.Contains(text, "--ca") || !strings.Contains(text, "SSL_CERT_FILE") {
+		t.Errorf("exit status %d: %s", status, text)
+	}
+	if status, text = ask(nil, "--url", url+","+url); status != exitUsage || !strings.Contains(text, "no server is trusted") {
+		t.Errorf("two servers: exit status %d: %s", status, text)
+	}
+	if status, text = ask(nil, "--url", url+",http://127.0.0.1:1"); status != exitUnavailable {
+		t.Errorf("one of them is only away: exit status %d: %s", status, text)
+	}
+	if status, text = ask(nil, "--ca", certificate); status != exitDone {
+		t.Errorf("--ca: exit status %d: %s", status, text)
+	}
+	if status, text = ask([]string{"COPYHOLD_CA_FILE=" + certificate}); status != exitDone {
+		t.Errorf("COPYHOLD_CA_FILE: exit status %d: %s", status, text)
+	}
+	if status, text = ask(nil, "--ca", key); status != exitUsage || !strings.Contains(text, "no certificate") {
+		t.Errorf("a file without certificates: exit status %d: %s", status, text)
 	}
 }
 
