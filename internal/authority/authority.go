@@ -115,6 +115,7 @@ func (a *Authority) Run(ctx context.Context) {
 		"measure":      a.runMeasure,
 		"sweep":        a.runSweep,
 		"terms":        a.runTerms,
+		"moves":        a.runMoves,
 		"waiters":      a.runWaiters,
 		"forget":       a.runForget,
 		"clock":        a.runClock,

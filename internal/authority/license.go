@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -149,6 +150,9 @@ func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Re
 		}
 		i.plans[at] = rev
 	}
+	if req.Revision != "" {
+		req.Revision = rev.ID
+	}
 	if req.Product != "" && req.Product != rev.Plan.Product {
 		return rev, licensing.Errorf(licensing.Invalid, "plan %s is of product %s, not %s", req.Plan, rev.Plan.Product, req.Product).At("product")
 	}
@@ -218,12 +222,57 @@ func (a *Authority) Licenses(ctx context.Context, p access.Principal, f store.Li
 		return found, nil
 	}
 	err = a.db.View(ctx, func(tx *store.Tx) error {
+		f, err := grantedBy(ctx, tx, p, f)
+		if err != nil {
+			return err
+		}
 		licenses, err := tx.Licenses(ctx, p.Env, f, after, rows)
 		found = page("license", licenses, rows, func(l licensing.License) string { return string(l.ID) })
 		return err
 	})
 	return found, err
 }
+
+// grantedBy returns f with the revision that it names in full. Where f names no plan, those
+// that p sees are looked through.
+func grantedBy(ctx context.Context, tx *store.Tx, p access.Principal, f store.LicenseFilter) (store.LicenseFilter, error) {
+	if f.Revision == "" {
+		return f, nil
+	}
+	plans := []licensing.PlanName{f.Plan}
+	if f.Plan == "" {
+		stored, err := tx.Plans(ctx, p.Env, cmp.Or(f.Product, p.Product), "", maxPlans)
+		if err != nil {
+			return f, err
+		}
+		plans = plans[:0]
+		for _, row := range stored {
+			plans = append(plans, row.Name)
+		}
+	}
+	var found []licensing.RevisionID
+	for _, plan := range plans {
+		rev, err := namedRevision(ctx, tx, p.Env, plan, f.Revision)
+		switch licensing.CodeOf(err) {
+		case "":
+			found = append(found, rev.ID)
+		case licensing.NotFound:
+		default:
+			return f, err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return f, licensing.Errorf(licensing.NotFound, "no revision %s", f.Revision).At("revision")
+	case 1:
+		f.Revision = found[0]
+		return f, nil
+	}
+	return f, licensing.Errorf(licensing.Invalid, "revision %s is the beginning of more than one: write more of it, or name the plan", f.Revision).At("revision")
+}
+
+// maxPlans is how many plans are looked through for a revision.
+const maxPlans = 10_000
 
 // scoped narrows f to what p sees, and reports whether anything can match.
 func scoped(p access.Principal, f store.LicenseFilter) (store.LicenseFilter, bool) {

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -68,6 +69,14 @@ func (c *change) changeLicense(ctx context.Context, p access.Principal, l licens
 	}
 	if req.empty() {
 		return l, done, nil
+	}
+	if wanted.Revision != "" {
+		rev, err := namedRevision(ctx, c.Tx, l.Env, cmp.Or(wanted.Plan, l.Plan), wanted.Revision)
+		if err != nil {
+			return l, nil, err
+		}
+		wanted.Revision = rev.ID
+		done.Change = wanted
 	}
 	was, before := c.compiled(ctx, p, l)
 	l = was.Scaled(l)

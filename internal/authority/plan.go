@@ -3,6 +3,7 @@ package authority
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -31,6 +32,7 @@ type PlanDetail struct {
 	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
 	Channels  []PlanChannel    `json:"channels"`
 	Revisions []PlanRevision   `json:"revisions" doc:"The latest first."`
+	Moves     []PlanMove       `json:"moves" doc:"Licenses that moved to a revision together; the latest 10, newest first."`
 }
 
 // A PlanChannel is where a channel points, since when.
@@ -70,8 +72,8 @@ func (a *Authority) readPlans(ctx context.Context, p access.Principal, files []p
 		}
 		return err
 	})
-	sources, findings := policy.Read(files)
-	return sources, append(findings, policy.Lint(sources, kind)...), err
+	sources, findings := policy.Check(files, kind)
+	return sources, findings, err
 }
 
 // Plans returns the plans p sees, by name, each with the revision that its
@@ -156,12 +158,9 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 	if d.PlanSummary, err = planInForce(ctx, tx, p.Env, row); err != nil {
 		return d, err
 	}
-	rev, ok, err := tx.Revision(ctx, p.Env, name, cmp.Or(revision, d.Revision))
+	rev, err := namedRevision(ctx, tx, p.Env, name, cmp.Or(revision, d.Revision))
 	if err != nil {
 		return d, err
-	}
-	if !ok {
-		return d, notFound("revision", revision)
 	}
 	if rev.ID != d.Revision {
 		if d.PlanSummary, err = planAs(ctx, tx, p.Env, row, rev); err != nil {
@@ -172,7 +171,10 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 	return d, d.history(ctx, tx, p.Env, name)
 }
 
-// history fills in the channels and revisions of a plan.
+// shownMoves is how many moves of a plan are shown.
+const shownMoves = 10
+
+// history fills in the channels, revisions and moves of a plan.
 func (d *PlanDetail) history(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
 	channels, err := tx.Channels(ctx, env, name)
 	if err != nil {
@@ -187,22 +189,54 @@ func (d *PlanDetail) history(ctx context.Context, tx *store.Tx, env licensing.En
 	for _, r := range revisions {
 		d.Revisions = append(d.Revisions, PlanRevision{Revision: r.ID, AppliedAt: r.AppliedAt, AppliedBy: r.AppliedBy})
 	}
+	if err != nil {
+		return err
+	}
+	moves, err := tx.Moves(ctx, env, name, shownMoves)
+	d.Moves = []PlanMove{}
+	for _, m := range moves {
+		d.Moves = append(d.Moves, planMove(m))
+	}
 	return err
+}
+
+// namedRevision returns the revision of a plan that a name names: in full, by its
+// first characters, or as another version called it.
+func namedRevision(ctx context.Context, tx *store.Tx, env licensing.Env, plan licensing.PlanName, name licensing.RevisionID) (store.Revision, error) {
+	rev, ok, err := tx.Revision(ctx, env, plan, name)
+	if err != nil || ok {
+		return rev, err
+	}
+	stored, err := tx.Revisions(ctx, env, plan)
+	if err != nil {
+		return rev, err
+	}
+	all := make([]licensing.Revision, len(stored))
+	for i, r := range stored {
+		all[i] = r.Revision
+	}
+	found, err := licensing.FindRevision(all, name)
+	if err != nil {
+		return rev, err
+	}
+	return stored[slices.IndexFunc(stored, func(r store.Revision) bool { return r.ID == found.ID })], nil
 }
 
 // seenRevision returns a revision of a plan that p sees: the named one, or the
 // one a channel points to.
 func seenRevision(ctx context.Context, tx *store.Tx, p access.Principal, plan licensing.PlanName, channel string, revision licensing.RevisionID) (licensing.Revision, error) {
-	rev, ok, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan, Channel: channel, Revision: revision})
-	switch {
-	case err != nil:
-		return rev, err
-	case ok && p.SeesProduct(rev.Plan.Product):
-		return rev, nil
-	case revision != "":
-		return rev, notFound("plan", string(plan)+" with revision "+string(revision))
+	if revision != "" {
+		rev, err := namedRevision(ctx, tx, p.Env, plan, revision)
+		if licensing.CodeOf(err) == licensing.NotFound || err == nil && !p.SeesProduct(rev.Plan.Product) {
+			err = notFound("plan", string(plan)+" with revision "+string(revision))
+		}
+		return rev.Revision, err
 	}
-	return rev, notFound("plan", string(plan)+" with channel "+channel)
+	rev, ok, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan, Channel: channel})
+	if err == nil && (!ok || !p.SeesProduct(rev.Plan.Product)) {
+		err = notFound("plan", string(plan)+" with channel "+channel)
+	}
+	return rev, err
 }
 
 // revisionOf returns the revision that a stored license is granted by.

@@ -2,6 +2,9 @@ package authority
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,13 +14,8 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-const (
-	// moveBatch is how many licenses one transaction moves: few enough that
-	// leases go on between them.
-	moveBatch = 200
-	// maxEffects bounds how many licenses an impact lists. It counts all.
-	maxEffects = 1000
-)
+// maxEffects bounds how many licenses of a kind an impact lists. It counts all.
+const maxEffects = 1000
 
 // An ApplyRequest makes plan files the revisions in force on their channels.
 // Licenses says who gets them: "new" (licenses issued from now on), "all"
@@ -39,7 +37,28 @@ type Impact struct {
 	Gaining  int              `json:"gaining"`
 	Losing   int              `json:"losing"`
 	Moving   int              `json:"moving"`
+	Short    int              `json:"short" doc:"Licenses that hold more of a pool than would be left; all of them are listed."`
+	Misfits  []Misfit         `json:"misfits" doc:"Licenses that cannot be granted by the new revision. With one of them nothing is applied."`
+	Pinned   int              `json:"pinned" doc:"Licenses that keep the revision that they are pinned to."`
+	Keeping  []PinnedLicense  `json:"keeping" doc:"Those; at most 1000 are listed."`
+	Moves    []PlanMove       `json:"moves,omitempty" doc:"What has moved, by plan."`
 	Findings []policy.Finding `json:"findings,omitempty"`
+}
+
+// A Misfit is a license that cannot be granted by a new revision, and why.
+type Misfit struct {
+	License  licensing.LicenseID  `json:"license"`
+	Customer licensing.CustomerID `json:"customer"`
+	Plan     licensing.PlanName   `json:"plan"`
+	Reason   string               `json:"reason"`
+}
+
+// A PinnedLicense stays at its revision whatever its plan's channel points to.
+type PinnedLicense struct {
+	License  licensing.LicenseID  `json:"license"`
+	Customer licensing.CustomerID `json:"customer"`
+	Plan     licensing.PlanName   `json:"plan"`
+	Revision licensing.RevisionID `json:"revision"`
 }
 
 // A PlanImpact is what becomes of one plan.
@@ -55,6 +74,8 @@ type PlanImpact struct {
 	Bounds   licensing.Bounds      `json:"bounds"`
 	source   policy.Source
 	text     string
+	equal    []licensing.RevisionID // stored ones with this content
+	faulty   bool
 }
 
 // A LicenseImpact is what a license gains and loses.
@@ -66,13 +87,15 @@ type LicenseImpact struct {
 	Loses     []string             `json:"loses"`
 	Changes   []string             `json:"changes" doc:"What is neither more nor less."`
 	Shortages []licensing.Shortage `json:"shortages,omitempty" doc:"Pools of which more is held than would be left."`
+	pools     map[string]licensing.Pool
 }
 
 // ApplyPlans stores plan files as revisions, points their channels to them, and
-// moves the licenses that are to follow. What nobody may lose is refused
-// before anything is changed. A dry run, and a file with a fault, change
-// nothing. Licenses move in several transactions: applying again goes on where
-// an interruption left off.
+// moves the licenses that are to follow. It is decided as a whole: with a file at fault,
+// a license that does not fit, or one that would lose what it holds against Below,
+// nothing is changed. Revisions, channels and the moves are stored together; licenses
+// then move some at a time, and a server that starts goes on with what an interruption
+// left. A dry run changes nothing.
 func (a *Authority) ApplyPlans(ctx context.Context, p access.Principal, req ApplyRequest) (Impact, error) {
 	needed := access.PlanApply
 	if req.DryRun {
@@ -85,41 +108,90 @@ func (a *Authority) ApplyPlans(ctx context.Context, p access.Principal, req Appl
 	if err != nil {
 		return Impact{}, err
 	}
+	if !req.DryRun {
+		// What is under way is weighed as what it becomes.
+		if err := a.FinishMoves(ctx, p.Env); err != nil {
+			return Impact{}, err
+		}
+	}
 	impact, err := a.weighPlans(ctx, p, req, who)
 	if err != nil || req.DryRun {
 		return impact, err
 	}
-	if policy.HasErrors(impact.Findings) {
-		return impact, licensing.Errorf(licensing.Invalid, "%s", firstError(impact.Findings)).At("files")
-	}
-	for _, l := range impact.Licenses {
-		if len(l.Shortages) > 0 && (req.Below == "" || req.Below == licensing.BelowRefuse) {
-			return impact, licensing.Errorf(licensing.Conflict,
-				"license %s holds %d of pool %s and %d would be left: say below=drain or below=overdraft",
-				l.License, l.Shortages[0].Held, l.Shortages[0].Pool, l.Shortages[0].Capacity)
-		}
-	}
-	if err := a.storePlans(ctx, p, impact.Plans); err != nil {
+	if err := impact.refusal(req.Below); err != nil {
 		return impact, err
 	}
-	if who != nil {
-		for _, plan := range impact.Plans {
-			if err := a.movePlan(ctx, p, plan, *who, req.Below); err != nil {
-				return impact, err
-			}
+	moves, err := a.storePlans(ctx, p, impact.Plans, who, req.Below)
+	if err != nil {
+		return impact, err
+	}
+	for _, m := range moves {
+		if m, err = a.finishMove(ctx, p.Env, m.ID); err != nil {
+			return impact, err
 		}
+		impact.Moves = append(impact.Moves, planMove(m))
 	}
 	impact.Applied = true
 	return impact, nil
 }
 
-func firstError(all []policy.Finding) string {
-	for _, f := range all {
+// maxNamed is how many things a refusal names; the impact lists all.
+const maxNamed = 10
+
+// refusal is why an impact cannot be, with all that is against it.
+func (i *Impact) refusal(below licensing.Below) error {
+	var faults, misfits, short []string
+	for _, f := range i.Findings {
 		if f.Severity == policy.SevError {
-			return f.String()
+			faults = append(faults, f.String())
 		}
 	}
-	return ""
+	for _, m := range i.Misfits {
+		misfits = append(misfits, string(m.License)+": "+m.Reason)
+	}
+	for _, l := range i.Licenses {
+		if err := l.refused(below); err != nil {
+			short = append(short, string(l.License)+": "+err.Error())
+		}
+	}
+	switch {
+	case len(faults) > 0:
+		return licensing.Errorf(licensing.Invalid, "%s", named(faults)).At("files")
+	case len(misfits) > 0:
+		return licensing.Errorf(licensing.Conflict, "%s not fit, and nothing was changed: %s", doVerb(len(misfits)), named(misfits))
+	case len(short) > 0 && below == licensing.BelowOverdraft:
+		return licensing.Errorf(licensing.Conflict, "%s would hold more than the overdraft allows, and nothing was changed; below=drain lets them keep what they hold: %s",
+			licensing.Counted(len(short), "license"), named(short))
+	case len(short) > 0:
+		return licensing.Errorf(licensing.Conflict, "%s would hold more than is left, and nothing was changed; below=drain lets them keep what they hold, below=overdraft counts it as overdraft: %s",
+			licensing.Counted(len(short), "license"), named(short))
+	}
+	return nil
+}
+
+func doVerb(n int) string {
+	if n == 1 {
+		return "1 license does"
+	}
+	return licensing.Counted(n, "license") + " do"
+}
+
+// named lists what is to be read, and how much more there is.
+func named(all []string) string {
+	if len(all) > maxNamed {
+		return strings.Join(all[:maxNamed], "; ") + "; and " + strconv.Itoa(len(all)-maxNamed) + " more"
+	}
+	return strings.Join(all, "; ")
+}
+
+// refused is why below does not allow what a license would hold.
+func (l LicenseImpact) refused(below licensing.Below) error {
+	for _, s := range l.Shortages {
+		if _, err := below.Allow(s, l.pools[s.Pool], time.Time{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseWho reads who gets a revision; nil stands for new licenses only.
@@ -164,29 +236,34 @@ func (plan PlanImpact) followers(p access.Principal, who store.LicenseFilter) (s
 	if who.Plan != "" && who.Plan != plan.Plan {
 		return who, false
 	}
-	who.Plan, who.Channel, who.NotGranted = plan.Plan, plan.Channel, plan.Revision
+	who.Plan, who.Channel, who.NotGranted = plan.Plan, plan.Channel, append(slices.Clone(plan.equal), plan.Revision)
 	return scoped(p, who)
 }
 
 // weighPlans reads plan files and says what applying them does. It changes nothing.
 func (a *Authority) weighPlans(ctx context.Context, p access.Principal, req ApplyRequest, who *store.LicenseFilter) (Impact, error) {
-	impact := Impact{Plans: []PlanImpact{}, Licenses: []LicenseImpact{}}
-	sources, findings, err := a.readPlans(ctx, p, req.Files)
+	sources, read, err := a.readPlans(ctx, p, req.Files)
 	if err != nil {
-		return impact, err
+		return Impact{}, err
 	}
-	impact.Findings = findings
+	var impact Impact
 	err = a.view(ctx, func(tx *store.Tx) error {
-		impact.Plans, impact.Licenses = impact.Plans[:0], impact.Licenses[:0]
-		impact.Gaining, impact.Losing, impact.Moving = 0, 0, 0
+		if who != nil {
+			if *who, err = grantedBy(ctx, tx, p, *who); err != nil {
+				return err
+			}
+		}
+		impact = Impact{Plans: []PlanImpact{}, Licenses: []LicenseImpact{}, Misfits: []Misfit{}, Keeping: []PinnedLicense{}, Findings: slices.Clone(read)}
 		for _, s := range sources {
-			plan, err := weighPlan(ctx, tx, p, s)
+			plan, faults, err := weighPlan(ctx, tx, p, s)
 			if err != nil {
 				return err
 			}
-			plan.describe(s, req.Files, findings)
+			impact.Findings = append(impact.Findings, faults...)
+			plan.faulty = len(faults) > 0
+			plan.describe(s, req.Files, read)
 			impact.Plans = append(impact.Plans, plan)
-			if who == nil {
+			if who == nil || plan.faulty {
 				continue
 			}
 			if err := a.weighLicenses(ctx, tx, p, plan, *who, &impact); err != nil {
@@ -198,42 +275,78 @@ func (a *Authority) weighPlans(ctx context.Context, p access.Principal, req Appl
 	return impact, err
 }
 
-func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (PlanImpact, error) {
+// weighPlan says what becomes of one plan, and why it cannot be.
+func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (PlanImpact, []policy.Finding, error) {
 	plan := PlanImpact{
 		Product: s.Plan.Product, Plan: s.Plan.Name, Channel: s.Plan.Channel, Status: "new",
 		Changes: []string{}, Warnings: []string{}, Bounds: s.Plan.Bounds(), source: s,
 	}
-	if _, err := seenProduct(ctx, tx, p, s.Plan.Product); err != nil {
-		return plan, licensing.Errorf(licensing.CodeOf(err), "plan %s: %w; create the product first, with its owner", s.Plan.Name, err)
+	var faults []policy.Finding
+	fault := func(code, path, message string) {
+		faults = append(faults, s.Finding(policy.SevError, code, path, message))
 	}
-	row, exists, err := tx.Plan(ctx, p.Env, s.Plan.Name)
-	if err != nil {
-		return plan, err
-	}
-	if exists && row.Product != s.Plan.Product {
-		return plan, licensing.Errorf(licensing.Conflict, "another product has a plan %s: the name of a plan is unique in its environment", s.Plan.Name)
+	_, err := seenProduct(ctx, tx, p, s.Plan.Product)
+	if licensing.CodeOf(err) == licensing.NotFound {
+		fault("unknown-product", "product", err.Error()+"; create the product first, with its owner")
+	} else if err != nil {
+		return plan, nil, err
 	}
 	rev, err := licensing.NewRevision(s.Plan)
 	if err != nil {
-		return plan, err
+		return plan, nil, err
 	}
 	plan.Revision = rev.ID
-	old, ok, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: s.Plan.Name, Channel: s.Plan.Channel})
+	row, exists, err := tx.Plan(ctx, p.Env, s.Plan.Name)
+	if err != nil || !exists {
+		return plan, faults, err
+	}
+	if row.Product != s.Plan.Product {
+		fault("plan-taken", "plan", "another product has a plan "+string(s.Plan.Name)+": the name of a plan is unique in its environment")
+		return plan, faults, nil
+	}
+	return plan, faults, plan.compare(ctx, tx, p.Env, rev, fault)
+}
+
+// compare compares a plan with what is stored of it. Content that was applied before
+// keeps the name that it got then.
+func (plan *PlanImpact) compare(ctx context.Context, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
+	stored, err := tx.Revisions(ctx, env, plan.Plan)
+	if err != nil {
+		return err
+	}
+	for _, r := range stored {
+		same, err := r.Equal(rev)
+		if err != nil {
+			return err
+		}
+		if same {
+			plan.equal = append(plan.equal, r.ID)
+		}
+	}
+	if len(plan.equal) > 0 {
+		plan.Revision = plan.equal[0]
+	}
+	old, ok, err := tx.RevisionOf(ctx, licensing.License{Env: env, Plan: plan.Plan, Channel: plan.Channel})
 	if err != nil || !ok {
-		return plan, err
+		return err
 	}
 	plan.From, plan.Status = old.ID, "changed"
-	if old.ID == rev.ID {
-		plan.Status = "unchanged"
+	if slices.Contains(plan.equal, old.ID) {
+		plan.Revision, plan.Status = old.ID, "unchanged"
+		return nil
 	}
-	if err := licensing.CheckScales(old.Plan.Meters, s.Plan.Meters); err != nil {
-		return plan, licensing.Errorf(licensing.CodeOf(err), "plan %s: %w", s.Plan.Name, err)
+	for _, name := range slices.Sorted(maps.Keys(rev.Plan.Meters)) {
+		was, had := old.Plan.Meters[name]
+		if err := licensing.CheckScale(name, was.Scale, rev.Plan.Meters[name].Scale); had && err != nil {
+			fault("scale-falls", "meters."+name+".scale", err.Error())
+		}
 	}
-	changes, err := policy.Diff(old.Plan, s.Plan)
+	old.Plan.Channel = rev.Plan.Channel // it points to a revision and is no part of it
+	changes, err := policy.Diff(old.Plan, rev.Plan)
 	for _, c := range changes {
 		plan.Changes = append(plan.Changes, c.Words)
 	}
-	return plan, err
+	return err
 }
 
 // describe adds the text and the warnings of the file that plan was read from.
@@ -250,87 +363,83 @@ func (plan *PlanImpact) describe(s policy.Source, files []policy.File, findings 
 	}
 }
 
-// weighLicenses adds to impact what moving the followers of a plan does to each.
+// weighLicenses adds to impact what moving the followers of a plan does to each, and
+// which licenses are pinned and stay.
 func (a *Authority) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, impact *Impact) error {
 	filter, possible := plan.followers(p, who)
 	if !possible {
 		return nil
 	}
 	rev := licensing.Revision{ID: plan.Revision, Plan: plan.source.Plan}
+	err := eachLicense(ctx, tx, p.Env, filter, func(l licensing.License) error {
+		held, err := tx.Held(ctx, l.Env, l.ID)
+		if err != nil {
+			return err
+		}
+		w, err := weighLicense(ctx, tx, l, rev, a.skew, held)
+		if err == nil {
+			impact.add(l, w)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	filter.Channel, filter.Pinned = "", true
+	return eachLicense(ctx, tx, p.Env, filter, func(l licensing.License) error {
+		if impact.Pinned++; len(impact.Keeping) < maxEffects {
+			impact.Keeping = append(impact.Keeping, PinnedLicense{l.ID, l.Customer, l.Plan, l.Revision})
+		}
+		return nil
+	})
+}
+
+// eachLicense calls fn with the licenses that match f, by id.
+func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter, fn func(licensing.License) error) error {
 	for last := ""; ; {
-		licenses, err := tx.Licenses(ctx, p.Env, filter, last, moveBatch)
-		if err != nil || len(licenses) == 0 {
+		licenses, err := tx.Licenses(ctx, env, f, last, moveBatch)
+		if err != nil {
 			return err
 		}
 		for _, l := range licenses {
-			held, err := tx.Held(ctx, l.Env, l.ID)
-			if err != nil {
+			if err := fn(l); err != nil {
 				return err
 			}
-			before, after, err := termsAround(ctx, tx, l, rev)
-			if err != nil {
-				return err
-			}
-			if err := countShared(ctx, tx, before, after, a.skew, held); err != nil {
-				return err
-			}
-			impact.add(weighLicense(before, after, held, tx.Now()), plan.Plan)
+			last = string(l.ID)
 		}
-		last = string(licenses[len(licenses)-1].ID)
-	}
-}
-
-// termsAround returns the terms of l as they are and as they would be were rev
-// granted instead.
-func termsAround(ctx context.Context, tx *store.Tx, l licensing.License, rev licensing.Revision) (before, after licensing.Terms, err error) {
-	was, err := revisionOf(ctx, tx, l)
-	if err != nil {
-		return before, after, err
-	}
-	if before, err = licensing.Compile(was, l, tx.Now()); err != nil {
-		return before, after, err
-	}
-	if after, err = licensing.Compile(rev, before.Scaled(l), tx.Now()); err != nil {
-		err = licensing.Errorf(licensing.CodeOf(err), "license %s does not fit the new revision: %w", l.ID, err)
-	}
-	return before, after, err
-}
-
-// weighLicense says what granting after instead of before does to a license of
-// which held is counted.
-func weighLicense(before, after licensing.Terms, held map[string]int64, now time.Time) licensing.Effect {
-	effect := licensing.Compare(before, after, held, now)
-	effect.Shortages = lowered(effect.Shortages, before, after)
-	return effect
-}
-
-// lowered leaves out the pools that a change takes nothing away from: what is
-// over its capacity in them was so before.
-func lowered(all []licensing.Shortage, before, after licensing.Terms) []licensing.Shortage {
-	var kept []licensing.Shortage
-	for _, s := range all {
-		if s.Capacity < before.Pools[s.Pool].Capacity || sharingEnds(before, after, s.Pool) {
-			kept = append(kept, s)
+		if len(licenses) < moveBatch {
+			return nil
 		}
 	}
-	return kept
 }
 
-func (i *Impact) add(e licensing.Effect, plan licensing.PlanName) {
+// add adds what moving a license does.
+func (i *Impact) add(of licensing.License, w weighed) {
 	i.Moving++
+	if w.misfit != nil {
+		i.Misfits = append(i.Misfits, Misfit{of.ID, of.Customer, of.Plan, w.misfit.Error()})
+		return
+	}
+	e := w.effect
 	if e.Gains() {
 		i.Gaining++
 	}
 	if e.Loses() {
 		i.Losing++
 	}
+	if len(e.Shortages) > 0 {
+		i.Short++
+	}
 	// Who has to be asked about is listed in any case.
 	if len(i.Licenses) >= maxEffects && len(e.Shortages) == 0 {
 		return
 	}
 	l := LicenseImpact{
-		License: e.License, Customer: e.Customer, Plan: plan, Shortages: e.Shortages,
+		License: of.ID, Customer: of.Customer, Plan: of.Plan, Shortages: e.Shortages,
 		Gains: []string{}, Loses: []string{}, Changes: []string{},
+	}
+	if len(e.Shortages) > 0 {
+		l.pools = w.after.Pools
 	}
 	for _, d := range e.Changes {
 		switch d.Trend {
@@ -353,22 +462,45 @@ type appliedEvent struct {
 	Changes  []string             `json:"changes,omitempty"`
 }
 
-// storePlans stores the revisions and points the channels to them, together.
-func (a *Authority) storePlans(ctx context.Context, p access.Principal, plans []PlanImpact) error {
-	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
+// storePlans stores the revisions, points the channels to them and begins the moves,
+// together. It refuses what was not weighed: another apply came between.
+func (a *Authority) storePlans(ctx context.Context, p access.Principal, plans []PlanImpact, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
+	err = a.update(ctx, p.Env, p.Actor, func(c *change) error {
+		moves = nil
 		if err := c.LockEnvironment(ctx, p.Env); err != nil {
 			return err
 		}
+		open, err := c.OpenMoves(ctx, p.Env)
+		if err != nil {
+			return err
+		}
 		for _, plan := range plans {
-			if plan.Status == "unchanged" {
+			now, _, err := c.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel})
+			if err != nil {
+				return err
+			}
+			if now.ID != plan.From || slices.ContainsFunc(open, func(m store.PlanMove) bool { return m.Plan == plan.Plan && m.Channel == plan.Channel }) {
+				return licensing.Errorf(licensing.Conflict, "plan %s was applied by somebody else meanwhile: look at the difference again", plan.Plan)
+			}
+			if plan.Status != "unchanged" {
+				if err := c.storePlan(ctx, p, plan); err != nil {
+					return err
+				}
+			}
+			if who == nil {
 				continue
 			}
-			if err := c.storePlan(ctx, p, plan); err != nil {
+			m, err := c.beginMove(ctx, p, plan, *who, below)
+			if err != nil {
 				return err
+			}
+			if m.Total > 0 {
+				moves = append(moves, m)
 			}
 		}
 		return nil
 	})
+	return moves, err
 }
 
 func (c *change) storePlan(ctx context.Context, p access.Principal, plan PlanImpact) error {
@@ -386,73 +518,31 @@ func (c *change) storePlan(ctx context.Context, p access.Principal, plan PlanImp
 		return err
 	}
 	kind := licensing.PlanApplied
-	if !added {
+	if !added && plan.From != "" {
 		kind = licensing.PlanRolledBack
 	}
 	return c.note(kind, licensing.Event{Product: plan.Product, Subject: string(plan.Plan)},
 		appliedEvent{plan.Plan, plan.Channel, plan.From, plan.Revision, plan.Changes})
 }
 
-// movePlan moves the followers of a plan's channel to its new revision.
-func (a *Authority) movePlan(ctx context.Context, p access.Principal, plan PlanImpact, who store.LicenseFilter, below licensing.Below) error {
-	filter, possible := plan.followers(p, who)
-	if !possible {
-		return nil
+// beginMove stores that the followers of a plan's channel move to its new revision,
+// if there are any.
+func (c *change) beginMove(ctx context.Context, p access.Principal, plan PlanImpact, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
+	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: c.Now()}
+	var possible bool
+	if m.Licenses, possible = plan.followers(p, who); !possible {
+		return m, nil
 	}
-	for after := ""; ; {
-		var moved []licensing.License
-		err := a.update(ctx, p.Env, p.Actor, func(c *change) (err error) {
-			if moved, err = c.Licenses(ctx, p.Env, filter, after, moveBatch); err != nil {
-				return err
-			}
-			for _, l := range moved {
-				if err := c.moveLicense(ctx, l.ID, plan, below); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil || len(moved) == 0 {
-			return err
-		}
-		after = string(moved[len(moved)-1].ID)
+	counts, err := c.CountLicenses(ctx, p.Env, m.Licenses, c.Now())
+	for _, n := range counts {
+		m.Total += n.Count
 	}
-}
-
-type movedEvent struct {
-	From    licensing.RevisionID   `json:"from"`
-	To      licensing.RevisionID   `json:"to"`
-	Changes []licensing.Difference `json:"changes,omitempty"`
-}
-
-// moveLicense grants a license by a plan's new revision, if it still follows.
-func (c *change) moveLicense(ctx context.Context, id licensing.LicenseID, plan PlanImpact, below licensing.Below) error {
-	l, ok, err := c.LockLicense(ctx, c.env, id)
-	if err != nil || !ok || l.Plan != plan.Plan || l.Channel != plan.Channel || l.Revision != "" || l.Granted == plan.Revision {
-		return err
+	if err != nil || m.Total == 0 {
+		return m, err
 	}
-	held, err := c.LockHeld(ctx, l.Env, l.ID)
-	if err != nil {
-		return err
+	m.ID = licensing.MoveID(newID(licensing.MovePrefix, c.Now()))
+	if err := c.InsertMove(ctx, m); err != nil {
+		return m, err
 	}
-	rev := licensing.Revision{ID: plan.Revision, Plan: plan.source.Plan}
-	before, after, err := termsAround(ctx, c.Tx, l, rev)
-	if err != nil {
-		return err
-	}
-	if err := c.rescale(ctx, before, after); err != nil {
-		return err
-	}
-	l = after.Scaled(before.Scaled(l))
-	if err := c.recount(ctx, before, after, held); err != nil {
-		return err
-	}
-	effect := weighLicense(before, after, held, c.Now())
-	if err := c.allowShort(ctx, after, effect.Shortages, below); err != nil {
-		return err
-	}
-	from := l.Granted
-	l.Granted = plan.Revision
-	_, err = c.storeLicense(ctx, l, licensing.LicenseMoved, movedEvent{from, plan.Revision, effect.Changes})
-	return err
+	return m, c.noteMove(licensing.PlanMoving, m, plan.Product)
 }

@@ -20,6 +20,7 @@ type Status struct {
 	Licenses    LicenseCounts        `json:"licenses"`
 	Plans       []PlanStatus         `json:"plans"`
 	Pools       []PoolStatus         `json:"pools" doc:"The pools with the largest share held, at most 20."`
+	Moves       []PlanMove           `json:"moves" doc:"Licenses that are on their way to a revision of their plan."`
 	Issuer      string               `json:"issuer"`
 	SigningKey  string               `json:"signing_key" doc:"Whose turn it is to sign."`
 	KeySet      int64                `json:"key_set"`
@@ -71,7 +72,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 	err := a.view(ctx, func(tx *store.Tx) (err error) {
 		s = Status{
 			Environment: p.Env, At: tx.Now(), Issuer: a.ring.Issuer(p.Env), SigningKey: a.ring.Active(p.Env, tx.Now()),
-			KeySet: a.ring.KeySetNumber(p.Env), Fenced: a.fencedSince(p.Env), Plans: []PlanStatus{}, Pools: []PoolStatus{},
+			KeySet: a.ring.KeySetNumber(p.Env), Fenced: a.fencedSince(p.Env), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []PlanMove{},
 		}
 		if s.Revocations, err = tx.RevocationNumber(ctx, p.Env); err != nil {
 			return err
@@ -88,6 +89,9 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 			return err
 		}
 		if err := s.fill(ctx, tx, filter); err != nil {
+			return err
+		}
+		if err := s.moving(ctx, tx, p); err != nil {
 			return err
 		}
 		ends, err := termDeadlines(ctx, tx, p.Env, filter)
@@ -160,6 +164,27 @@ func (s *Status) fill(ctx context.Context, tx *store.Tx, f store.LicenseFilter) 
 		s.Pools = append(s.Pools, PoolStatus{License: p.License, Pool: p.Name, Held: p.Held, Capacity: p.Capacity, Waiting: p.Waiting})
 	}
 	return err
+}
+
+// moving lists the moves that p sees: a customer's token sees none, for they are of many.
+func (s *Status) moving(ctx context.Context, tx *store.Tx, p access.Principal) error {
+	if p.Customer != "" {
+		return nil
+	}
+	open, err := tx.OpenMoves(ctx, s.Environment)
+	if err != nil {
+		return err
+	}
+	for _, m := range open {
+		plan, _, err := tx.Plan(ctx, s.Environment, m.Plan)
+		if err != nil {
+			return err
+		}
+		if p.SeesProduct(plan.Product) {
+			s.Moves = append(s.Moves, planMove(m))
+		}
+	}
+	return nil
 }
 
 // termDeadlines returns when the licenses that match f and end next are out of force.

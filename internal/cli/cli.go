@@ -98,7 +98,8 @@ proves afterwards what happened.
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 denied by a license; 4 a document
 or a log is forged or damaged; 5 a document that the root set does not vouch for; 6 one
-whose key was withdrawn; 75 unavailable, try again (never a denial).`,
+whose key was withdrawn; 10 and 11 what plan diff comes to (something changes; somebody
+loses); 75 unavailable, try again (never a denial).`,
 		Example: `  copyhold version
   source <(copyhold completion bash)`,
 		Version:       version(),

@@ -16,6 +16,8 @@ const (
 	exitUsage       = 2
 	exitDenied      = 3
 	exitTampered    = 4
+	exitGains       = 10 // plan diff: something changes and nobody loses
+	exitLoses       = 11 // plan diff: somebody loses
 	exitUnknown     = 5  // a document that the pinned root set does not vouch for
 	exitWithdrawn   = 6  // a document whose key was withdrawn
 	exitUnavailable = 75 // EX_TEMPFAIL of sysexits.h

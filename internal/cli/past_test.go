@@ -208,6 +208,30 @@ func TestAnEarlierProgramsRecordOpensYearsLater(t *testing.T) {
 	})
 }
 
+// Applying every example to what an earlier commit left moves no license, though revisions
+// were named by their channel too, and each is known by its old name and by its new one.
+func TestApplyingTheExamplesToAnEarlierProgramsRecordMovesNoLicense(t *testing.T) {
+	t.Parallel()
+	opened(t, func(t *testing.T, open func(*testing.T, time.Duration) pastServer) {
+		s := open(t, time.Second)
+		var before struct {
+			Items []struct{ Plan, Revision string }
+		}
+		s.read(t, "plans", &before)
+		s.asOwner(t, "plan", "diff", filepath.Join(examples(), "plans")) // exit status 0: nothing changes
+		applied := s.asOwner(t, "plan", "apply", filepath.Join(examples(), "plans"), "--licenses", "all", "--yes")
+		if applied["moving"] != float64(0) || applied["moves"] != nil {
+			t.Errorf("%v move: %v", applied["moving"], applied["moves"])
+		}
+		for _, plan := range before.Items {
+			if shown := s.asOwner(t, "plan", "show", plan.Plan, "--revision", plan.Revision[:12]); shown["revision"] != plan.Revision {
+				t.Errorf("revision %s of plan %s is shown as %v", plan.Revision, plan.Plan, shown["revision"])
+			}
+		}
+		s.holds(t, "licenses", "plans")
+	})
+}
+
 // holds compares lists with those that the earlier program made. Members may be new.
 func (s pastServer) holds(t *testing.T, lists ...string) {
 	t.Helper()

@@ -2,12 +2,12 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,8 +109,12 @@ func (c *cli) printBounds(indent string, b licensing.Bounds) {
 
 func (c *cli) planDiffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "diff FILE...",
-		Short:   "Show what plan files would change, and for whom",
+		Use:   "diff FILE...",
+		Short: "Show what plan files would change, and for whom",
+		Long: `Diff changes nothing. It shows how many licenses would move, gain, lose and not fit, what
+changes in each plan, and whom it touches.
+Exit status 0: nothing changes. 10: something changes and nobody loses. 11: somebody loses.
+1: a file is at fault, or a license would not fit; apply would refuse.`,
 		Example: "  copyhold plan diff plans/studio.yaml\n  copyhold plan diff plans/",
 		Args:    atLeast("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -122,22 +126,47 @@ func (c *cli) planDiffCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printImpact(a.body)
+			i, err := c.printImpact(a)
+			if status := diffStatus(i); err == nil && status != exitDone {
+				return &exit{status: status}
+			}
+			return err
 		},
 	}
 }
 
+// diffStatus is the exit status that tells a pipeline what an impact comes to.
+func diffStatus(i authority.Impact) int {
+	switch {
+	case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
+		return exitFailed
+	case i.Losing > 0 || i.Short > 0:
+		return exitLoses
+	case changesNothing(i):
+		return exitDone
+	}
+	return exitGains
+}
+
+// changesNothing reports whether applying would leave all as it is.
+func changesNothing(i authority.Impact) bool {
+	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p authority.PlanImpact) bool { return p.Status != "unchanged" })
+}
+
 func (c *cli) planApplyCommand() *cobra.Command {
-	var licenses string
-	var yes bool
+	var o applyOptions
 	cmd := &cobra.Command{
 		Use:   "apply FILE...",
 		Short: "Make plan files the revisions in force, and say first who gains and who loses",
 		Long: `Apply stores each plan as a new revision. With --licenses new only licenses issued
 from now on get it; with all, or a filter, those that follow the plan's channel are
-moved too. It prints who gains and who loses and asks before it acts.`,
+moved too. It prints who gains and who loses and asks before it acts.
+It is decided as a whole: with a file at fault, a license that does not fit, or one that holds
+more than would be left, nothing changes. --below says what to do with the last:
+refuse, drain (they keep what they hold, nothing new is granted) or overdraft. Licenses
+move 200 at a time; after an interruption the server goes on by itself, and copyhold status shows how far it is.`,
 		Example: `  copyhold plan apply plans/studio.yaml
-  copyhold plan apply plans/ --licenses all --yes
+  copyhold plan apply plans/ --licenses all --below drain --yes
   copyhold plan apply plans/studio.yaml --licenses customer=cus_01jd0000000000000000000000`,
 		Args: atLeast("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -145,18 +174,26 @@ moved too. It prints who gains and who loses and asks before it acts.`,
 			if err != nil {
 				return err
 			}
-			return c.applyPlans(cmd.Context(), files, licenses, yes)
+			o.files = files
+			return c.applyPlans(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&licenses, "licenses", "new", "which licenses get it: new, all or a filter such as customer=ID")
-	cmd.Flags().BoolVar(&yes, "yes", false, "apply without asking")
+	cmd.Flags().StringVar(&o.licenses, "licenses", "new", "which licenses get it: new, all or a filter such as customer=ID")
+	cmd.Flags().StringVar(&o.below, "below", "refuse", "where more is held than would be left: refuse, drain or overdraft")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "apply without asking")
 	return cmd
 }
 
-func (c *cli) applyPlans(ctx context.Context, files []policy.File, licenses string, yes bool) error {
+type applyOptions struct {
+	files           []policy.File
+	licenses, below string
+	yes             bool
+}
+
+func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	apply := func(dry bool) (answer, error) {
 		return c.do(ctx, call{as: byToken, method: http.MethodPost, path: "/v1/plans", body: map[string]any{
-			"files": files, "licenses": licenses, "dry_run": dry,
+			"files": o.files, "licenses": o.licenses, "below": o.below, "dry_run": dry,
 		}})
 	}
 	if !c.asJSON() {
@@ -164,13 +201,21 @@ func (c *cli) applyPlans(ctx context.Context, files []policy.File, licenses stri
 		if err != nil {
 			return err
 		}
-		if err := c.printImpact(preview.body); err != nil {
+		i, err := c.printImpact(preview)
+		switch {
+		case err != nil:
+			return err
+		case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
+			return exitf(exitFailed, "nothing was changed: apply it again when what is at fault is put right")
+		case i.Short > 0 && o.below == string(licensing.BelowRefuse):
+			return exitf(exitFailed, "nothing was changed: --below drain lets them keep what they hold, --below overdraft counts it as overdraft")
+		case changesNothing(i):
+			return c.done(nil, "nothing changed")
+		}
+		if err := c.confirm(o.yes, "Apply this?"); err != nil {
 			return err
 		}
-		if err := c.confirm(yes, "Apply this?"); err != nil {
-			return err
-		}
-	} else if err := c.confirm(yes, "Applying plans changes what licenses allow."); err != nil {
+	} else if err := c.confirm(o.yes, "Applying plans changes what licenses allow."); err != nil {
 		return err
 	}
 	a, err := apply(false)
@@ -180,40 +225,46 @@ func (c *cli) applyPlans(ctx context.Context, files []policy.File, licenses stri
 	if c.asJSON() {
 		return c.printJSON(a.body)
 	}
+	var i authority.Impact
+	if err := a.decode(&i); err != nil {
+		return err
+	}
+	for _, m := range i.Moves {
+		c.printf("%s of plan %s: %d moved\n", m.ID, m.Plan, m.Moved)
+		if m.Refused > 0 {
+			c.printf("  %s no longer fit and stayed; copyhold audit list --type license.left says why\n", licensing.Counted(m.Refused, "license"))
+		}
+	}
 	c.printf("applied\n")
 	return nil
 }
 
-// An impact is what applying plan files would do.
-type impact struct {
-	Plans []struct {
-		Plan     string   `json:"plan"`
-		Revision string   `json:"revision"`
-		Status   string   `json:"status"`
-		Changes  []string `json:"changes"`
-		Warnings []string `json:"warnings"`
-	} `json:"plans"`
-	Licenses []effect `json:"licenses"`
-}
-
-// An effect is what a license gains and loses.
-type effect struct {
-	License  string   `json:"license"`
-	Customer string   `json:"customer"`
-	Gains    []string `json:"gains"`
-	Loses    []string `json:"loses"`
-}
-
-func (c *cli) printImpact(body json.RawMessage) error {
-	if c.asJSON() {
-		return c.printJSON(body)
+// printImpact prints what applying plan files would do: how much it comes to, what
+// stands against it, and then what changes and for whom.
+func (c *cli) printImpact(a answer) (authority.Impact, error) {
+	var i authority.Impact
+	if err := a.decode(&i); err != nil {
+		return i, err
 	}
-	var i impact
-	if err := json.Unmarshal(body, &i); err != nil {
-		return fmt.Errorf("reading the server's answer: %w", err)
+	if c.asJSON() {
+		return i, c.printJSON(a.body)
+	}
+	c.printf("%s\n", totals(i))
+	for _, f := range i.Findings {
+		if f.Severity == policy.SevError {
+			c.printf("%s\n", f)
+		}
+	}
+	for _, m := range i.Misfits {
+		c.printf("license %s of %s does not fit: %s\n", m.License, m.Customer, m.Reason)
+	}
+	for _, l := range i.Licenses {
+		for _, s := range l.Shortages {
+			c.printf("license %s of %s holds %d of pool %s, of which %d would be left\n", l.License, l.Customer, s.Held, s.Pool, s.Capacity)
+		}
 	}
 	for _, p := range i.Plans {
-		c.printf("plan %s  %s  %s\n", p.Plan, shortHash(p.Revision), p.Status)
+		c.printf("plan %s  %s  %s\n", p.Plan, shortHash(string(p.Revision)), p.Status)
 		for _, line := range p.Changes {
 			c.printf("  %s\n", line)
 		}
@@ -221,14 +272,92 @@ func (c *cli) printImpact(body json.RawMessage) error {
 			c.printf("  warning: %s\n", line)
 		}
 	}
-	for _, e := range i.Licenses {
-		c.printf("license %s of %s\n", e.License, e.Customer)
-		for _, line := range e.Gains {
-			c.printf("  gains  %s\n", line)
-		}
-		for _, line := range e.Loses {
-			c.printf("  loses  %s\n", line)
+	c.printEffects(i)
+	if i.Pinned > 0 {
+		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l authority.PinnedLicense) string {
+			return string(l.License) + " at " + shortHash(string(l.Revision))
+		}))
+	}
+	return i, nil
+}
+
+// totals says in one line what an impact comes to.
+func totals(i authority.Impact) string {
+	changed := 0
+	for _, p := range i.Plans {
+		if p.Status != "unchanged" {
+			changed++
 		}
 	}
-	return nil
+	parts := []string{fmt.Sprintf("%d of %s changed", changed, licensing.Counted(len(i.Plans), "plan"))}
+	for _, t := range []struct {
+		n    int
+		what string
+	}{{i.Moving, "moving"}, {i.Gaining, "gaining"}, {i.Losing, "losing"}, {i.Short, "holding more than would be left"}, {len(i.Misfits), "not fitting"}, {i.Pinned, "pinned"}} {
+		if t.n > 0 {
+			parts = append(parts, licensing.Counted(t.n, "license")+" "+t.what)
+		}
+	}
+	faults := 0
+	for _, f := range i.Findings {
+		if f.Severity == policy.SevError {
+			faults++
+		}
+	}
+	if faults > 0 {
+		parts = append(parts, licensing.Counted(faults, "error"))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "1 license is"
+	}
+	return licensing.Counted(n, "license") + " are"
+}
+
+// printEffects prints what licenses gain and lose, those together for which it is the same.
+func (c *cli) printEffects(i authority.Impact) {
+	var order []string
+	same := map[string][]authority.LicenseImpact{}
+	for _, l := range i.Licenses {
+		var lines strings.Builder
+		for _, part := range []struct {
+			verb  string
+			lines []string
+		}{{"gains", l.Gains}, {"loses", l.Loses}, {"changes", l.Changes}} {
+			for _, line := range part.lines {
+				fmt.Fprintf(&lines, "  %-7s %s\n", part.verb, line)
+			}
+		}
+		if same[lines.String()] == nil {
+			order = append(order, lines.String())
+		}
+		same[lines.String()] = append(same[lines.String()], l)
+	}
+	for _, lines := range order {
+		all := same[lines]
+		c.printf("%s: %s\n%s", licensing.Counted(len(all), "license"), someOf(all, len(all), func(l authority.LicenseImpact) string {
+			return string(l.License) + " of " + string(l.Customer)
+		}), lines)
+	}
+	if rest := i.Moving - len(i.Licenses) - len(i.Misfits); rest > 0 {
+		c.printf("and %s that are counted above and not listed\n", licensing.Counted(rest, "license"))
+	}
+}
+
+// shown is how many of many are named on a line.
+const shown = 5
+
+// someOf names the first of n things, and how many more there are.
+func someOf[T any](all []T, n int, name func(T) string) string {
+	var names []string
+	for _, one := range all[:min(len(all), shown)] {
+		names = append(names, name(one))
+	}
+	if n > len(names) {
+		names = append(names, fmt.Sprintf("and %d more (--output json)", n-len(names)))
+	}
+	return strings.Join(names, ", ")
 }

@@ -29,8 +29,7 @@ Exit status 1: a plan has errors; warnings alone are no failure.`,
 			if err != nil {
 				return err
 			}
-			sources, findings := policy.Read(files)
-			findings = append(findings, policy.Lint(sources, licensing.Kind(kind))...)
+			sources, findings := policy.Check(files, licensing.Kind(kind))
 			return c.printLint(findings, sources, len(files))
 		},
 	}

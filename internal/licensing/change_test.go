@@ -63,7 +63,7 @@ func TestComparingNamesEverythingThatTwoPlansDifferIn(t *testing.T) {
 		"feature max_layers: 50 → 10 (loss)", "fallback export: false → true (gain)", "pool seats: gone, was 5 units (loss)",
 		"pool machines: new, 3 units (gain)", "meter calls quota: 1000 calls per month → 99999 calls per day (change)",
 		"meter calls hard: 1500 calls → no limit (gain)", "meter calls anchor: calendar in Europe/Berlin → license in UTC (change)",
-		"meter calls full: fallback → deny (change)", "documents life: 7d → 3d (loss)",
+		"meter calls full: fallback → deny (loss)", "documents life: 7d → 3d (loss)",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not in\n%s", want, got)

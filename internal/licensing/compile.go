@@ -28,6 +28,7 @@ type Terms struct {
 	RenewalGrace Span
 	Maintenance  time.Time // zero: every release
 	Trial        bool
+	Rule         TermRule // of the term that a renewal adds
 	Features     map[string]Feature
 	Fallback     map[string]Feature
 	Pools        map[string]Pool
@@ -67,7 +68,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	t := Terms{
 		License: l.ID, Env: l.Env, Product: l.Product, Customer: l.Customer,
 		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq,
-		Start: l.Start, End: l.End, Renewed: l.Renewed, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial,
+		Start: l.Start, End: l.End, Renewed: l.Renewed, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial, Rule: p.Term,
 		Features: endings(built, changes), Fallback: map[string]Feature{},
 		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents,
 	}

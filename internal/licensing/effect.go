@@ -83,6 +83,7 @@ func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 	c.end("term end", before.End, after.End)
 	c.end("maintenance", before.Maintenance, after.Maintenance)
 	amounts(&c, "renewal grace", before.RenewalGrace, after.RenewalGrace)
+	c.rule(before.Rule, after.Rule)
 	c.features("feature", before.Features, after.Features, now)
 	c.features("fallback", before.Fallback, after.Fallback, now)
 	c.pools(before.Pools, after.Pools)
@@ -131,7 +132,30 @@ func (c *comparison) features(kind string, before, after map[string]Feature, now
 	for _, name := range names(before, after) {
 		from, to := before[name].At(now), after[name].At(now)
 		c.add(kind+" "+name, from.String(), to.String(), trendOfValue(from, to))
+		if !from.IsZero() && !to.IsZero() {
+			c.end(kind+" "+name+" until", before[name].Until, after[name].Until)
+		}
 	}
+}
+
+// rule compares what a renewal will add.
+func (c *comparison) rule(from, to TermRule) {
+	length := func(l Length, without string) (string, int64) {
+		if l.IsZero() {
+			return without, NoLimit
+		}
+		return l.String(), l.Mean()
+	}
+	was, fromMean := length(from.Length, "no end")
+	is, toMean := length(to.Length, "no end")
+	c.add("term length", was, is, TrendOf(&fromMean, &toMean))
+	was, fromMean = length(from.Maintenance, "every release")
+	is, toMean = length(to.Maintenance, "every release")
+	c.add("term maintenance", was, is, TrendOf(&fromMean, &toMean))
+	c.text("term perpetual", strconv.FormatBool(from.Perpetual), strconv.FormatBool(to.Perpetual))
+	c.text("term start", string(from.Start), string(to.Start))
+	c.text("term renewal", string(from.Renewal), string(to.Renewal))
+	c.text("term trial", strconv.FormatBool(from.Trial), strconv.FormatBool(to.Trial))
 }
 
 // trendOfValue compares values: on is more than off, a larger number more, and
@@ -149,12 +173,7 @@ func trendOfValue(from, to license.Value) Trend {
 	return Neither
 }
 
-func worth(v license.Value) int {
-	if v.On() {
-		return 1
-	}
-	return 0
-}
+func worth(v license.Value) int { return btoi(v.On()) }
 
 func (c *comparison) pools(before, after map[string]Pool) {
 	for _, name := range names(before, after) {
@@ -167,13 +186,29 @@ func (c *comparison) pools(before, after map[string]Pool) {
 		}
 		numbers(c, what+" capacity", from.Capacity, to.Capacity)
 		numbers(c, what+" overdraft", from.Overdraft.Of(from.Capacity), to.Overdraft.Of(to.Capacity))
+		if !from.Overdraft.IsZero() && !to.Overdraft.IsZero() {
+			was, is := from.Overdraft.longest(), to.Overdraft.longest()
+			c.add(what+" overdraft for", orEndless(from.Overdraft.For), orEndless(to.Overdraft.For), TrendOf(&was, &is))
+		}
 		amounts(c, what+" borrow", from.Borrow, to.Borrow)
 		amounts(c, what+" grace", from.Grace, to.Grace)
-		c.text(what+" lease", from.Lease.String(), to.Lease.String())
+		c.text(what+" lease", orEndless(from.Lease), orEndless(to.Lease))
 		c.text(what+" holder", from.Holder, to.Holder)
-		c.text(what+" share", string(from.Share), string(to.Share))
+		sharing, shares := from.Share == ShareHolder, to.Share == ShareHolder
+		c.flag(what+" share", string(from.Share), string(to.Share), sharing, shares)
 		c.text(what+" show_holders", strconv.FormatBool(from.ShowHolders), strconv.FormatBool(to.ShowHolders))
-		c.text(what+" full", string(from.Full), string(to.Full))
+		c.full(what, from.Full, to.Full)
+		if from.Full == FullQueue && to.Full == FullQueue {
+			amounts(c, what+" queue wait", cmp.Or(from.Queue.Wait, MaxWait), cmp.Or(to.Queue.Wait, MaxWait))
+			numbers(c, what+" queue max", cmp.Or(from.Queue.Max, DefaultQueue), cmp.Or(to.Queue.Max, DefaultQueue))
+		}
+		// To match fewer components takes more machines for the same.
+		fewer, more := -from.Match.Need, -to.Match.Need
+		trend := TrendOf(&fewer, &more)
+		if from.Match.Need == 0 || to.Match.Need == 0 || from.Match.Of != to.Match.Of {
+			trend = Neither
+		}
+		c.add(what+" match", from.Match.words(), to.Match.words(), trend)
 	}
 }
 
@@ -197,8 +232,51 @@ func (c *comparison) meters(before, after map[string]Meter) {
 		hard, limit := was.HardLimit(), is.HardLimit()
 		c.add(what+" hard", was.limit(hard), is.limit(limit), TrendOf(&hard, &limit))
 		c.text(what+" anchor", string(from.Anchor)+" in "+from.Zone, string(to.Anchor)+" in "+to.Zone)
-		c.text(what+" full", string(from.Full), string(to.Full))
+		c.text(what+" soft", was.soft(), is.soft())
+		c.text(what+" overage", strconv.FormatBool(from.Overage), strconv.FormatBool(to.Overage))
+		c.full(what, from.Full, to.Full)
 	}
+}
+
+// full compares what is done when there is nothing left: anything is more than a denial.
+func (c *comparison) full(what string, from, to Full) {
+	c.flag(what+" full", string(from), string(to), from != FullDeny, to != FullDeny)
+}
+
+// flag compares what is better with something than without.
+func (c *comparison) flag(what, from, to string, with, has bool) {
+	was, is := btoi(with), btoi(has)
+	c.add(what, from, to, TrendOf(&was, &is))
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// orEndless writes a span of which zero has no end.
+func orEndless(s Span) string {
+	if s == 0 {
+		return "no end"
+	}
+	return s.String()
+}
+
+// longest is how long an overdraft lasts, for comparing.
+func (o Overdraft) longest() int64 {
+	if o.For == 0 {
+		return NoLimit
+	}
+	return int64(o.For)
+}
+
+func (m Match) words() string {
+	if m.Need == 0 {
+		return "the holder's id"
+	}
+	return fmt.Sprintf("%d of %d", m.Need, m.Of)
 }
 
 // presence adds that something came or went.
@@ -211,6 +289,17 @@ func (c *comparison) presence(what string, had bool, from, to string) {
 }
 
 func (m Meter) quota() string { return m.amount(m.Quota) + " per " + string(m.Per) }
+
+// soft writes the soft limit as the plan says it.
+func (m Meter) soft() string {
+	switch {
+	case m.Soft.IsZero():
+		return "none"
+	case m.Soft.Percent != 0:
+		return fmt.Sprint(m.Soft.Percent, "%")
+	}
+	return m.amount(m.Soft.Amount)
+}
 
 func (m Meter) limit(n int64) string {
 	if n == NoLimit {

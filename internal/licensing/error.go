@@ -3,6 +3,7 @@ package licensing
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // A Code classifies an error. Codes are never reused for another meaning. A
@@ -27,11 +28,13 @@ const (
 )
 
 // An Error is a failure with a code that callers branch on and a message for
-// people. Field names the part of the request at fault, when one is.
+// people. Field names the part of the request at fault, when one is, and Reads
+// other parts that it contradicts.
 type Error struct {
 	Code    Code
 	Message string
 	Field   string
+	Reads   []string
 	cause   error
 }
 
@@ -65,4 +68,37 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return Internal
+}
+
+// faults are all that is wrong with a thing, so that it is said at once.
+type faults []error
+
+// when adds what is wrong with a field, which contradicts others that are named after it.
+func (f *faults) when(wrong bool, fields, format string, args ...any) {
+	if wrong {
+		all := strings.Fields(fields)
+		e := Errorf(Invalid, format, args...).At(all[0])
+		e.Reads = all[1:]
+		*f = append(*f, e)
+	}
+}
+
+// add adds what another check found.
+func (f *faults) add(err error) {
+	if err != nil {
+		*f = append(*f, err)
+	}
+}
+
+func (f faults) all() error { return errors.Join(f...) }
+
+// Faults returns the errors that a check has joined.
+func Faults(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // only the outermost is joined
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }

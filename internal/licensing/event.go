@@ -38,12 +38,15 @@ const (
 
 	PlanApplied    = "plan.applied"
 	PlanRolledBack = "plan.rolled_back"
+	PlanMoving     = "plan.moving" // licenses begin to move to a revision
+	PlanMoved      = "plan.moved"  // all of them have
 
 	LicenseIssued      = "license.issued"
 	LicenseStarted     = "license.started"
 	LicenseChanged     = "license.changed"
 	LicenseScheduled   = "license.scheduled"
 	LicenseMoved       = "license.moved"
+	LicenseLeft        = "license.left" // not moved with the others: it no longer fits
 	LicenseExtended    = "license.extended"
 	LicenseRenewed     = "license.renewed"
 	LicenseSuspended   = "license.suspended"

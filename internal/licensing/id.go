@@ -26,6 +26,8 @@ type (
 	TicketID string
 	// A TokenID identifies a token of a person or a system.
 	TokenID string
+	// A MoveID identifies licenses that move to a revision together.
+	MoveID string
 	// An ExceptionID identifies an exception granted to one license.
 	ExceptionID string
 )
@@ -38,6 +40,7 @@ const (
 	TicketPrefix    = "tkt"
 	TokenPrefix     = "tok"
 	ExceptionPrefix = "exc"
+	MovePrefix      = "mov"
 )
 
 // crockford is Crockford's base 32 in lower case.

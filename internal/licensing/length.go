@@ -92,6 +92,10 @@ func (l Length) String() string {
 // IsZero reports whether l is no time at all.
 func (l Length) IsZero() bool { return l == Length{} }
 
+// Mean returns about how many seconds l has, for comparing lengths: a month counts
+// as its mean length.
+func (l Length) Mean() int64 { return int64(l.Months)*2629746 + int64(l.Days)*86400 + l.Seconds }
+
 // After returns the time l after t on t's calendar: first the months, with the
 // day held inside the month it lands in (31 January and one month is the last
 // of February), then the days, then the seconds.

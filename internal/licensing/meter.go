@@ -84,32 +84,22 @@ func (m Meter) HardLimit() int64 {
 	return m.Hard.of(m.Quota)
 }
 
-// Check refuses a meter that contradicts itself.
+// Check refuses a meter that contradicts itself, with all that is wrong.
 func (m Meter) Check() error {
-	switch {
-	case m.Unit == "":
-		return Errorf(Invalid, "needs a unit, such as call or GB").At("unit")
-	case m.Scale < 0 || m.Scale > MaxScale:
-		return Errorf(Invalid, "scale %d is not between 0 and %d", m.Scale, MaxScale).At("scale")
-	case m.Quota < 0:
-		return Errorf(Invalid, "quota is below zero").At("quota")
-	case m.Soft.Percent < 0 || m.Soft.Amount < 0 || m.Soft.Percent != 0 && m.Soft.Amount != 0:
-		return Errorf(Invalid, "soft is a percentage or an amount, not below zero").At("soft")
-	case m.Hard.Percent < 0 || m.Hard.Amount < 0 || m.Hard.Percent != 0 && m.Hard.Amount != 0:
-		return Errorf(Invalid, "hard is a percentage or an amount, not below zero").At("hard")
-	case !m.Soft.IsZero() && m.SoftLimit() > m.HardLimit():
-		return Errorf(Invalid, "soft limit %s is above the hard limit %s", FormatQuantity(m.SoftLimit(), m.Scale), FormatQuantity(m.HardLimit(), m.Scale)).At("soft")
-	case m.Full != FullDeny && m.Full != FullFallback:
-		return Errorf(Invalid, "full: %q is not deny or fallback", m.Full).At("full")
-	}
-	if err := m.Per.check(); err != nil {
-		return err
-	}
-	if m.Anchor != AnchorLicense && m.Anchor != AnchorCalendar {
-		return Errorf(Invalid, "anchor: %q is not license or calendar", m.Anchor).At("anchor")
-	}
+	var f faults
+	f.when(m.Unit == "", "unit", "needs a unit, such as call or GB")
+	f.when(m.Scale < 0 || m.Scale > MaxScale, "scale", "scale %d is not between 0 and %d", m.Scale, MaxScale)
+	f.when(m.Quota < 0, "quota", "quota is below zero")
+	f.when(m.Soft.Percent < 0 || m.Soft.Amount < 0 || m.Soft.Percent != 0 && m.Soft.Amount != 0, "soft", "soft is a percentage or an amount, not below zero")
+	f.when(m.Hard.Percent < 0 || m.Hard.Amount < 0 || m.Hard.Percent != 0 && m.Hard.Amount != 0, "hard", "hard is a percentage or an amount, not below zero")
+	f.when(!m.Soft.IsZero() && m.SoftLimit() > m.HardLimit(), "soft quota scale hard overage",
+		"soft limit %s is above the hard limit %s", FormatQuantity(m.SoftLimit(), m.Scale), FormatQuantity(m.HardLimit(), m.Scale))
+	f.when(m.Full != FullDeny && m.Full != FullFallback, "full", "full: %q is not deny or fallback", m.Full)
+	f.add(m.Per.check())
+	f.when(m.Anchor != AnchorLicense && m.Anchor != AnchorCalendar, "anchor", "anchor: %q is not license or calendar", m.Anchor)
 	_, err := loadZone(m.Zone)
-	return err
+	f.add(err)
+	return f.all()
 }
 
 // Consume decides whether quantity can be used on top of total, what has been

@@ -1,9 +1,6 @@
 package licensing
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -15,7 +12,7 @@ type Plan struct {
 	Product   ProductName              `json:"product"`
 	Name      PlanName                 `json:"plan"`
 	Title     string                   `json:"name"`
-	Channel   string                   `json:"channel"`
+	Channel   string                   `json:"channel,omitempty"`
 	Edition   string                   `json:"edition,omitempty"`
 	Term      TermRule                 `json:"term"`
 	Features  map[string]FeatureRule   `json:"features,omitempty"`
@@ -28,23 +25,6 @@ type Plan struct {
 	// RevocationBound is the longest time a revocation may take to reach
 	// everyone that the vendor accepts; 0 states none.
 	RevocationBound Span `json:"revocation_bound,omitempty"`
-}
-
-// A Revision is one applied version of a plan. It never changes: ID is the
-// hash of its content.
-type Revision struct {
-	ID   RevisionID `json:"revision"`
-	Plan Plan       `json:"plan"`
-}
-
-// NewRevision names a plan by the SHA-256 of its canonical JSON.
-func NewRevision(p Plan) (Revision, error) {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return Revision{}, Errorf(Invalid, "encoding plan %s: %w", p.Name, err)
-	}
-	sum := sha256.Sum256(text)
-	return Revision{ID: RevisionID(hex.EncodeToString(sum[:])), Plan: p}, nil
 }
 
 // Documents says how long documents last, from when they are issued.
@@ -62,21 +42,16 @@ func DefaultDocuments() Documents {
 	return Documents{Life: 7 * day, Refresh: day, Stale: 2 * day, Grace: 14 * day, Fallback: 30 * day}
 }
 
-// Check refuses documents whose dates would not follow one another.
+// Check refuses documents whose dates would not follow one another, with all that
+// is wrong.
 func (d Documents) Check() error {
-	switch {
-	case d.Refresh < 1:
-		return Errorf(Invalid, "refresh %v is under a second", d.Refresh).At("refresh")
-	case d.Stale < d.Refresh:
-		return Errorf(Invalid, "stale %v is before refresh %v", d.Stale, d.Refresh).At("stale")
-	case d.Life < d.Stale:
-		return Errorf(Invalid, "life %v is shorter than stale %v", d.Life, d.Stale).At("life")
-	case d.Grace < 0:
-		return Errorf(Invalid, "grace is below zero").At("grace")
-	case d.Fallback < 0:
-		return Errorf(Invalid, "fallback is below zero").At("fallback")
-	}
-	return nil
+	var f faults
+	f.when(d.Refresh < 1, "refresh", "refresh %v is under a second", d.Refresh)
+	f.when(d.Stale < d.Refresh, "stale refresh life", "stale %v is before refresh %v", d.Stale, d.Refresh)
+	f.when(d.Life < d.Stale, "life stale refresh", "life %v is shorter than stale %v", d.Life, d.Stale)
+	f.when(d.Grace < 0, "grace", "grace is below zero")
+	f.when(d.Fallback < 0, "fallback", "fallback is below zero")
+	return f.all()
 }
 
 // MaxDocument is the longest time from issue to the end of a document: twenty

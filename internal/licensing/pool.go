@@ -96,48 +96,30 @@ func (p Pool) Endless() bool { return p.Lease == 0 }
 // In a pool without end there are no instances: the holder has the lease.
 func (p Pool) Shares() bool { return p.Share == ShareHolder && !p.Endless() }
 
-// Check refuses a pool that contradicts itself.
+// Check refuses a pool that contradicts itself, with all that is wrong.
 func (p Pool) Check() error {
-	switch {
-	case p.Holder == "":
-		return Errorf(Invalid, "needs a holder, such as machine or user").At("holder")
-	case p.Capacity < 0 || p.Capacity > MaxUnits:
-		return Errorf(Invalid, "capacity %d is not between 0 and %d", p.Capacity, MaxUnits).At("capacity")
-	case p.Lease < 0 || p.Grace < 0 || p.Borrow < 0 || p.Overdraft.For < 0 || p.Queue.Wait < 0:
-		return Errorf(Invalid, "has a length of time below zero").At("lease")
-	case p.Endless() && (p.Grace != 0 || p.Borrow != 0):
-		return Errorf(Invalid, "a lease without end needs neither grace nor borrow").At("lease")
-	case p.Borrow != 0 && p.Borrow < p.Lease:
-		return Errorf(Invalid, "borrow %v is shorter than the lease %v", p.Borrow, p.Lease).At("borrow")
-	case p.Overdraft.Units < 0 || p.Overdraft.Units > MaxUnits || p.Overdraft.Percent < 0 || p.Overdraft.Percent > 1000:
-		return Errorf(Invalid, "overdraft is not between 0 and %d units or 0 and 1000 percent", MaxUnits).At("overdraft")
-	case p.Overdraft.Units != 0 && p.Overdraft.Percent != 0:
-		return Errorf(Invalid, "overdraft is units or percent, not both").At("overdraft")
-	case p.Full == FullOverdraft && p.Overdraft.IsZero():
-		return Errorf(Invalid, "full: overdraft needs an overdraft").At("full")
-	case p.Full != FullQueue && p.Queue != Queue{}:
-		return Errorf(Invalid, "queue bounds need full: queue").At("queue")
-	case p.Queue.Max < 0 || p.Queue.Max > MaxQueue:
-		return Errorf(Invalid, "queue max %d is not between 0 and %d", p.Queue.Max, MaxQueue).At("queue")
-	case p.Match.Need < 0 || p.Match.Need > p.Match.Of || p.Match.Need == 0 && p.Match.Of != 0 || p.Match.Of > 32:
-		return Errorf(Invalid, "match needs 1 to %d of at most 32 components", p.Match.Of).At("match")
+	var f faults
+	f.when(p.Holder == "", "holder", "needs a holder, such as machine or user")
+	f.when(p.Capacity < 0 || p.Capacity > MaxUnits, "capacity", "capacity %d is not between 0 and %d", p.Capacity, MaxUnits)
+	f.when(p.Lease < 0 || p.Grace < 0 || p.Borrow < 0 || p.Overdraft.For < 0 || p.Queue.Wait < 0, "lease", "has a length of time below zero")
+	f.when(p.Endless() && (p.Grace != 0 || p.Borrow != 0), "lease grace borrow", "a lease without end needs neither grace nor borrow")
+	f.when(!p.Endless() && p.Borrow != 0 && p.Borrow < p.Lease, "borrow lease", "borrow %v is shorter than the lease %v", p.Borrow, p.Lease)
+	f.when(p.Overdraft.Units < 0 || p.Overdraft.Units > MaxUnits || p.Overdraft.Percent < 0 || p.Overdraft.Percent > 1000,
+		"overdraft", "overdraft is not between 0 and %d units or 0 and 1000 percent", MaxUnits)
+	f.when(p.Overdraft.Units != 0 && p.Overdraft.Percent != 0, "overdraft", "overdraft is units or percent, not both")
+	f.when(p.Full == FullOverdraft && p.Overdraft.IsZero(), "full overdraft", "full: overdraft needs an overdraft")
+	known := p.Full == FullDeny || p.Full == FullQueue || p.Full == FullFallback || p.Full == FullOverdraft
+	f.when(known && p.Full != FullQueue && p.Queue != Queue{}, "queue full", "queue bounds need full: queue")
+	f.when(p.Queue.Max < 0 || p.Queue.Max > MaxQueue, "queue", "queue max %d is not between 0 and %d", p.Queue.Max, MaxQueue)
+	f.when(p.Match.Need < 0 || p.Match.Need > p.Match.Of || p.Match.Need == 0 && p.Match.Of != 0 || p.Match.Of > 32,
+		"match", "match needs 1 to %d of at most 32 components", p.Match.Of)
+	f.when(!known, "full", "full: %q is not deny, queue, fallback or overdraft", p.Full)
+	f.when(p.Share != ShareNone && p.Share != ShareHolder, "share", "share: %q is not none or holder", p.Share)
+	if p.Holder != "" {
+		f.add(CheckName("holder", p.Holder))
 	}
-	return p.checkWords()
+	return f.all()
 }
 
 // MaxUnits is the most units a pool can have: sums of them cannot overflow.
 const MaxUnits = 1_000_000_000_000
-
-func (p Pool) checkWords() error {
-	switch p.Full {
-	case FullDeny, FullQueue, FullFallback, FullOverdraft:
-	default:
-		return Errorf(Invalid, "full: %q is not deny, queue, fallback or overdraft", p.Full).At("full")
-	}
-	switch p.Share {
-	case ShareNone, ShareHolder:
-	default:
-		return Errorf(Invalid, "share: %q is not none or holder", p.Share).At("share")
-	}
-	return CheckName("holder", p.Holder)
-}

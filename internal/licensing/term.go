@@ -38,32 +38,18 @@ const (
 	RenewFromNow  RenewalBasis = "from-now" // from the renewal, never shortening
 )
 
-// Check refuses a term rule that contradicts itself.
+// Check refuses a term rule that contradicts itself, with all that is wrong.
 func (r TermRule) Check() error {
-	switch {
-	case r.Perpetual && !r.Length.IsZero():
-		return Errorf(Invalid, "a perpetual term has no length").At("length")
-	case !r.Perpetual && r.Length.IsZero():
-		return Errorf(Invalid, "a term needs a length, or perpetual: true").At("length")
-	case r.Perpetual && r.Trial:
-		return Errorf(Invalid, "a trial is not perpetual").At("trial")
-	case r.Perpetual && r.Grace != 0:
-		return Errorf(Invalid, "a perpetual term never needs a renewal grace").At("grace")
-	case r.Trial && r.Grace != 0:
-		return Errorf(Invalid, "a trial has no renewal grace").At("grace")
-	case r.Grace < 0:
-		return Errorf(Invalid, "grace is below zero").At("grace")
-	}
-	switch r.Start {
-	case StartIssue, StartFirstUse, StartDate:
-	default:
-		return Errorf(Invalid, "start: %q is not issue, first-use or date", r.Start).At("start")
-	}
-	switch r.Renewal {
-	case RenewAnchored, RenewFromNow:
-		return nil
-	}
-	return Errorf(Invalid, "renewal: %q is not anchored or from-now", r.Renewal).At("renewal")
+	var f faults
+	f.when(r.Perpetual && !r.Length.IsZero(), "length perpetual", "a perpetual term has no length")
+	f.when(!r.Perpetual && r.Length.IsZero(), "length perpetual", "a term needs a length, or perpetual: true")
+	f.when(r.Perpetual && r.Trial, "trial perpetual", "a trial is not perpetual")
+	f.when(r.Perpetual && r.Grace != 0, "grace perpetual", "a perpetual term never needs a renewal grace")
+	f.when(r.Trial && r.Grace != 0, "grace trial", "a trial has no renewal grace")
+	f.when(r.Grace < 0, "grace", "grace is below zero")
+	f.when(r.Start != StartIssue && r.Start != StartFirstUse && r.Start != StartDate, "start", "start: %q is not issue, first-use or date", r.Start)
+	f.when(r.Renewal != RenewAnchored && r.Renewal != RenewFromNow, "renewal", "renewal: %q is not anchored or from-now", r.Renewal)
+	return f.all()
 }
 
 // Issue returns l issued at now under r. A start on a date needs start, which

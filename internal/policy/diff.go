@@ -93,8 +93,7 @@ func number(v any) *float64 {
 		if err != nil {
 			return nil
 		}
-		// For comparing only: a month counts as its mean length.
-		n = float64(l.Months)*2629746 + float64(l.Days)*86400 + float64(l.Seconds)
+		n = float64(l.Mean())
 	}
 	return &n
 }

@@ -16,35 +16,59 @@ import (
 func Lint(sources []Source, kind licensing.Kind) []Finding {
 	findings := []Finding{}
 	for _, s := range sources {
-		l := &linter{Source: s}
-		l.term()
-		l.editions()
-		l.fallback()
-		l.addons()
-		l.pools()
-		l.meters()
-		l.documents(kind)
-		findings = append(findings, l.findings...)
+		findings = append(findings, document{Source: s}.lint(kind)...)
 	}
 	return sorted(findings)
 }
 
+// lint is Lint of one document. It says nothing of what could not be read.
+func (d document) lint(kind licensing.Kind) []Finding {
+	l := &linter{Source: d.Source, misread: d.faults}
+	l.term()
+	l.editions()
+	l.fallback()
+	l.addons()
+	l.pools()
+	l.meters()
+	l.documents(kind)
+	return l.findings
+}
+
 type linter struct {
 	Source
+	misread  []Finding
 	findings []Finding
 }
 
+// read reports whether all that is at or below the paths was read.
+func (l *linter) read(paths ...string) bool {
+	for _, path := range paths {
+		for p := path; p != ""; p = parent(p) {
+			if slices.ContainsFunc(l.misread, func(f Finding) bool { return f.Path == p || f.Path == "" }) {
+				return false
+			}
+		}
+		if touches(l.misread, path) {
+			return false
+		}
+	}
+	return true
+}
+
 func (l *linter) wrong(code, path, format string, args ...any) {
-	l.findings = append(l.findings, l.at(SevError, code, path, fmt.Sprintf(format, args...)))
+	l.findings = append(l.findings, l.Finding(SevError, code, path, fmt.Sprintf(format, args...)))
 }
 
 func (l *linter) warn(code, path, format string, args ...any) {
-	l.findings = append(l.findings, l.at(SevWarning, code, path, fmt.Sprintf(format, args...)))
+	l.findings = append(l.findings, l.Finding(SevWarning, code, path, fmt.Sprintf(format, args...)))
 }
 
 func (l *linter) term() {
 	t := l.Plan.Term
-	if t.Trial && l.Plan.Documents.Grace > 0 {
+	if !l.read("term") {
+		return
+	}
+	if t.Trial && l.Plan.Documents.Grace > 0 && l.read("documents") {
 		l.wrong("trial-grace", "documents.grace", "a trial has no graces")
 	}
 	if t.Trial && t.Renewal == licensing.RenewFromNow {
@@ -57,6 +81,9 @@ func (l *linter) term() {
 
 func (l *linter) editions() {
 	p := l.Plan
+	if !l.read("edition", "editions") {
+		return
+	}
 	if _, known := p.Editions[p.Edition]; p.Edition != "" && !known {
 		l.wrong("unknown-edition", "edition", "no edition %s is defined here or shared by product %s", p.Edition, p.Product)
 	}
@@ -90,10 +117,14 @@ func granted(p licensing.Plan) map[string]license.Value {
 
 func (l *linter) fallback() {
 	full := granted(l.Plan)
+	if !l.read("features", "edition", "editions", "addons") {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.Plan.Fallback)) {
 		less, path := l.Plan.Fallback[name], "fallback."+name
 		more, known := full[name]
 		switch {
+		case !l.read(path):
 		case !known:
 			l.wrong("unknown-feature", path, "the plan never grants feature %s, so there is nothing to fall back from", name)
 		case !alike(less, more):
@@ -102,7 +133,7 @@ func (l *linter) fallback() {
 			l.warn("wider-fallback", path, "the fallback grants more, %v, than the plan, %v", less, more)
 		}
 	}
-	if len(l.Plan.Fallback) > 0 && l.Plan.Documents.Fallback == 0 {
+	if len(l.Plan.Fallback) > 0 && l.Plan.Documents.Fallback == 0 && l.read("documents") {
 		l.warn("fallback-never", "documents.fallback", "the fallback lasts no time after the grace")
 	}
 }
@@ -130,12 +161,15 @@ func (l *linter) addons() {
 	texts := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(l.Plan.Addons)) {
 		a, path := l.Plan.Addons[name], "addons."+name
+		if !l.read(path) {
+			continue
+		}
 		if len(a.Features)+len(a.Pools)+len(a.Meters) == 0 {
 			l.warn("empty-addon", path, "the add-on changes nothing")
 		}
 		for _, f := range slices.Sorted(maps.Keys(a.Features)) {
 			v := a.Features[f].Value
-			if has, known := own[f]; known && !alike(v, has) {
+			if has, known := own[f]; known && !alike(v, has) && l.read("features."+f, "edition", "editions") {
 				l.wrong("feature-type", path+".features."+f, "%v is not of the kind of the plan's %v", v, has)
 			}
 			if _, isText := v.Text(); !isText {
@@ -155,7 +189,7 @@ func (l *linter) addons() {
 // add-on may be meant for another plan, so that there it only is said.
 func (l *linter) targets(adjust map[string]licensing.Adjustment, pools map[string]licensing.Pool, path, what string) {
 	for _, name := range slices.Sorted(maps.Keys(adjust)) {
-		if _, known := pools[name]; !known {
+		if _, known := pools[name]; !known && l.read("pools."+name) {
 			l.unknownTarget(path+name, what, name)
 		}
 	}
@@ -163,7 +197,7 @@ func (l *linter) targets(adjust map[string]licensing.Adjustment, pools map[strin
 
 func (l *linter) targetsMeters(adjust map[string]licensing.Adjustment, path string) {
 	for _, name := range slices.Sorted(maps.Keys(adjust)) {
-		if _, known := l.Plan.Meters[name]; !known {
+		if _, known := l.Plan.Meters[name]; !known && l.read("meters."+name) {
 			l.unknownTarget(path+name, "meter", name)
 		}
 	}
@@ -180,16 +214,19 @@ func (l *linter) unknownTarget(path, what, name string) {
 func (l *linter) pools() {
 	for _, name := range slices.Sorted(maps.Keys(l.Plan.Pools)) {
 		p, path := l.Plan.Pools[name], "pools."+name
+		if !l.read(path) {
+			continue
+		}
 		if p.Full == licensing.FullQueue && p.Endless() {
 			l.wrong("queue-endless", path+".full", "leases without end are never due back: nobody could say when a place in the queue comes up; give the pool a lease length or full: deny")
 		}
-		if p.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 {
+		if p.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 && l.read("fallback") {
 			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
 		}
 		if !p.Overdraft.IsZero() && p.Overdraft.For == 0 {
 			l.warn("overdraft-endless", path+".overdraft", "without for, the overdraft is a higher capacity in all but name")
 		}
-		if p.Capacity == 0 && !l.raised(name) {
+		if p.Capacity == 0 && !l.raised(name) && l.read("addons") {
 			l.warn("capacity-zero", path+".capacity", "nobody can ever hold a unit: no add-on raises the capacity")
 		}
 		if p.Match.Of > 0 && p.Match.Need*2 <= p.Match.Of {
@@ -205,7 +242,7 @@ func (l *linter) pools() {
 // reach compares a pool's times with the term's.
 func (l *linter) reach(p licensing.Pool, path string) {
 	term, fixed := l.Plan.Term.Length.Span()
-	if !fixed || l.Plan.Term.Perpetual {
+	if !l.read("term") || !fixed || l.Plan.Term.Perpetual {
 		return
 	}
 	if p.Borrow > term {
@@ -229,7 +266,10 @@ func (l *linter) raised(pool string) bool {
 func (l *linter) meters() {
 	for _, name := range slices.Sorted(maps.Keys(l.Plan.Meters)) {
 		m, path := l.Plan.Meters[name], "meters."+name
-		if m.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 {
+		if !l.read(path) {
+			continue
+		}
+		if m.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 && l.read("fallback") {
 			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
 		}
 		if m.Overage && m.Hard.IsZero() {
@@ -251,8 +291,11 @@ func (l *linter) meters() {
 
 func (l *linter) documents(kind licensing.Kind) {
 	p := l.Plan
+	if !l.read("documents") {
+		return
+	}
 	bounds := p.Bounds()
-	if p.RevocationBound > 0 && bounds.Revocation > p.RevocationBound {
+	if l.read("pools", "revocation_bound") && p.RevocationBound > 0 && bounds.Revocation > p.RevocationBound {
 		l.wrong("revocation-bound", "revocation_bound", "a client that is never online keeps full function for %v after a revocation (%s), over the stated %v", bounds.Revocation, bounds.Cause, p.RevocationBound)
 	}
 	if d := p.Documents; kind != licensing.Development && d.Life < 3600 {

@@ -1,6 +1,10 @@
 package policy
 
 import (
+	"errors"
+	"slices"
+	"strings"
+
 	yaml "go.yaml.in/yaml/v4"
 
 	"copyhold.dev/internal/licensing"
@@ -89,17 +93,26 @@ func (r *reader) term(o *object) licensing.TermRule {
 	return rule
 }
 
-// check records the domain's refusal of what an object says. A field that was
-// read wrongly already has its own finding.
+// check records all that the domain refuses of what an object says. What was read
+// wrongly has a finding of its own, and none for what follows from it.
 func (r *reader) check(o *object, err error) {
-	for _, f := range r.findings {
-		if f.Path == o.path || len(f.Path) > len(o.path) && f.Path[:len(o.path)+1] == o.path+"." {
-			return
+	misread := slices.Clone(r.findings)
+	for _, err := range licensing.Faults(err) {
+		var e *licensing.Error
+		fields := []string{""}
+		if errors.As(err, &e) && e.Field != "" {
+			fields = append([]string{e.Field}, e.Reads...)
+		}
+		if !slices.ContainsFunc(fields, func(f string) bool { return touches(misread, join(o.path, f)) }) {
+			r.refuse(o.node, o.path, err)
 		}
 	}
-	if err != nil {
-		r.refuse(o.node, o.path, err)
-	}
+}
+
+// touches reports whether a finding is about what is at or below a path.
+func touches(findings []Finding, path string) bool {
+	path = strings.TrimSuffix(path, ".")
+	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Path == path || strings.HasPrefix(f.Path, path+".") })
 }
 
 func (r *reader) documents(o *object, trial bool) licensing.Documents {

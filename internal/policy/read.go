@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"slices"
 	"strconv"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -34,50 +35,84 @@ type Source struct {
 // product in these files share. It returns what could be read and every fault
 // found; a plan with a fault is not returned.
 func Read(files []File) ([]Source, []Finding) {
+	docs, findings := read(files)
+	return whole(docs), findings
+}
+
+// Check is Read and Lint in one: it returns every fault of the files, also those of a
+// plan that could not be read in other parts.
+func Check(files []File, kind licensing.Kind) ([]Source, []Finding) {
+	docs, findings := read(files)
+	for _, d := range docs {
+		findings = append(findings, d.lint(kind)...)
+	}
+	return whole(docs), sorted(findings)
+}
+
+// whole returns the plans without a fault.
+func whole(docs []document) []Source {
+	sources := []Source{}
+	for _, d := range docs {
+		if len(d.faults) == 0 {
+			sources = append(sources, d.Source)
+		}
+	}
+	return sources
+}
+
+// read reads plans, those with a fault too, and what all plans of a product share.
+func read(files []File) (plans []document, findings []Finding) {
 	var docs []document
-	var findings []Finding
 	for _, f := range files {
 		d, faults := parse(f)
 		docs = append(docs, d...)
 		findings = append(findings, faults...)
 	}
 	shared := map[licensing.ProductName]licensing.Plan{}
+	unread := map[licensing.ProductName]bool{}
 	for _, d := range docs {
-		if d.shared && d.ok {
+		if d.shared {
 			s := shared[d.Plan.Product]
 			s.Editions = merged(s.Editions, d.Plan.Editions)
 			s.Addons = merged(s.Addons, d.Plan.Addons)
 			shared[d.Plan.Product] = s
+			unread[d.Plan.Product] = unread[d.Plan.Product] || len(d.faults) > 0
 		}
 	}
-	sources := []Source{}
 	type key struct {
 		licensing.ProductName
 		licensing.PlanName
 	}
 	seen := map[key]Source{}
 	for _, d := range docs {
-		if d.shared || !d.ok {
+		if d.shared {
 			continue
+		}
+		fault := func(f Finding) {
+			findings = append(findings, f)
+			d.faults = append(d.faults, f)
 		}
 		k := key{d.Plan.Product, d.Plan.Name}
-		if first, twice := seen[k]; twice {
-			findings = append(findings, d.at(SevError, "duplicate-plan", "plan", "plan "+string(k.PlanName)+" of "+string(k.ProductName)+" is also in "+first.File+":"+strconv.Itoa(first.root.Line)))
-			continue
+		if first, twice := seen[k]; twice && k.PlanName != "" {
+			fault(d.Finding(SevError, "duplicate-plan", "plan", "plan "+string(k.PlanName)+" of "+string(k.ProductName)+" is also in "+first.File+":"+strconv.Itoa(first.root.Line)))
+		} else {
+			seen[k] = d.Source
 		}
-		seen[k] = d.Source
+		if unread[d.Plan.Product] {
+			// What may be defined there is not missing here.
+			d.faults = append(d.faults, Finding{Path: "editions"}, Finding{Path: "addons"})
+		}
 		s := shared[d.Plan.Product]
 		// A plan's own edition or add-on takes the place of a shared one.
 		d.Plan.Editions = merged(s.Editions, d.Plan.Editions)
 		addons, faults := d.scaled(s.Addons)
-		findings = append(findings, faults...)
-		if len(faults) > 0 {
-			continue
+		for _, f := range faults {
+			fault(f)
 		}
 		d.Plan.Addons = merged(addons, d.Plan.Addons)
-		sources = append(sources, d.Source)
+		plans = append(plans, d)
 	}
-	return sources, sorted(findings)
+	return plans, sorted(findings)
 }
 
 // scaled returns shared add-ons, whose quantities are whole units, in the
@@ -90,7 +125,7 @@ func (d document) scaled(shared map[string]licensing.Addon) (map[string]licensin
 		for meter, adj := range a.Meters {
 			n, ok := licensing.Rescale(adj.Amount, 0, d.Plan.Meters[meter].Scale)
 			if !ok || n > licensing.MaxQuantity {
-				findings = append(findings, d.at(SevError, "bad-value", "meters."+meter+".scale",
+				findings = append(findings, d.Finding(SevError, "bad-value", "meters."+meter+".scale",
 					"the shared add-on "+name+" has "+strconv.FormatInt(adj.Amount, 10)+" for it, which is more than can be counted at this scale"))
 			}
 			adj.Amount = n
@@ -117,12 +152,12 @@ func merged[V any](base, over map[string]V) map[string]V {
 // A document is one YAML document as it was read.
 type document struct {
 	Source
-	shared bool // editions and add-ons of a product, not a plan
-	ok     bool
+	shared bool      // editions and add-ons of a product, not a plan
+	faults []Finding // why it can't be applied
 }
 
-// at makes a finding at a path of the source.
-func (s Source) at(sev Severity, code, path, message string) Finding {
+// Finding returns a finding at a path of the source.
+func (s Source) Finding(sev Severity, code, path, message string) Finding {
 	n := s.root
 	for p := path; p != ""; p = parent(p) {
 		if found := s.places[p]; found != nil {
@@ -193,7 +228,7 @@ func (r *reader) yaml(err error) {
 // document reads one YAML document, a plan or what a product's plans share.
 func (r *reader) document(n *yaml.Node) document {
 	r.plan, r.places = "", map[string]*yaml.Node{}
-	before := r.faults
+	before := len(r.findings)
 	d := document{Source: Source{File: r.file, root: n}}
 	if o := r.object(n, ""); o != nil {
 		d.shared = o.fields["plan"] == nil && o.fields["term"] == nil
@@ -204,6 +239,9 @@ func (r *reader) document(n *yaml.Node) document {
 		}
 	}
 	d.places = r.places
-	d.ok = r.faults == before
+	d.faults = slices.Clone(r.findings[before:])
+	if r.faults > maxFindings {
+		d.faults = append(d.faults, Finding{}) // not all are listed
+	}
 	return d
 }

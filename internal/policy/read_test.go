@@ -226,3 +226,49 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestLintNamesEveryFaultInOnePass: what cannot be read hides neither what contradicts
+// itself beside it, nor what a promise forbids elsewhere, nor another plan's faults;
+// and what merely follows from a fault is none.
+func TestLintNamesEveryFaultInOnePass(t *testing.T) {
+	_, findings := Check([]File{{Name: "a.yaml", Text: `product: a
+plan: one
+term: {perpetual: true, length: 1y, grace: 3d, start: sometime}
+edition: gold
+features: {export: yes}
+fallback: {export: false}
+pools:
+  seats: {holder: user, capacity: many, lease: 15m, borrow: 1m, full: queue, share: some}
+  line: {holder: user, capacity: 1, lease: none, full: queue}
+  spare: {holder: user, capacity: 1, lease: 15m, full: que, queue: {max: 3}}
+meters: {calls: {unit: call, quota: 1.5, soft: 50, hard: 100, per: week, zone: Mars, full: never}}
+documents: {life: 1h, refresh: 2h, stale: 3h, grace: 30d}
+revocation_bound: 1d
+colour: red
+---
+product: a
+plan: two
+term: {length: 1y}
+fallback: {none: true}
+`}, {Name: "b.yaml", Text: "product: b\nplan: [\n"}}, licensing.Production)
+	var got []string
+	for _, f := range findings {
+		got = append(got, f.Code+" "+f.Path)
+	}
+	want := []string{
+		"bad-value term.grace", "bad-value term.length", "bad-value term.start", "unknown-edition edition", "wrong-type features.export",
+		"wrong-type pools.seats.capacity", "bad-value pools.seats.borrow", "bad-value pools.seats.share", "queue-endless pools.line.full", "bad-value pools.spare.full",
+		"bad-value meters.calls.quota", "bad-value meters.calls.per", "bad-value meters.calls.zone", "bad-value meters.calls.full",
+		"bad-value documents.life", "unknown-field colour", "unknown-feature fallback.none", "yaml ",
+	}
+	for _, w := range want {
+		if !slices.Contains(got, w) {
+			t.Errorf("%s is not named", w)
+		}
+	}
+	for _, g := range got {
+		if !slices.Contains(want, g) {
+			t.Errorf("%s follows from another fault", g)
+		}
+	}
+}

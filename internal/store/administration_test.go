@@ -73,7 +73,7 @@ func TestALicenseComesBackAsItWasStored(t *testing.T) {
 				{"by everything", store.LicenseFilter{Customer: "cus_1", Product: "lathe", Plan: "studio", Channel: "stable", Status: licensing.Active, Reference: "order lic_2"}, 1},
 				{"ending", store.LicenseFilter{EndsBefore: want.Issued.Add(2 * time.Hour)}, 2},
 				{"granted", store.LicenseFilter{Revision: "00"}, 3},
-				{"not granted", store.LicenseFilter{NotGranted: "00"}, 0},
+				{"not granted", store.LicenseFilter{NotGranted: []licensing.RevisionID{"00"}}, 0},
 				{"not of a product", store.LicenseFilter{NotProduct: "lathe"}, 0},
 			} {
 				got, err := tx.Licenses(t.Context(), "production", tc.filter, "", 10)

@@ -16,10 +16,11 @@ type LicenseFilter struct {
 	Customer   licensing.CustomerID
 	Product    licensing.ProductName
 	Plan       licensing.PlanName
-	Revision   licensing.RevisionID // granted by it
-	Channel    string               // following it
-	NotGranted licensing.RevisionID // another revision is in force
+	Revision   licensing.RevisionID   // granted by it
+	Channel    string                 // following it
+	NotGranted []licensing.RevisionID // another revision is in force
 	NotProduct licensing.ProductName
+	Pinned     bool // to a revision, following no channel
 	Status     licensing.Status
 	Reference  string
 	EndsBefore time.Time // ends, and before it
@@ -119,8 +120,13 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	add(f.Plan != "", "plan = $%d", f.Plan)
 	add(f.Revision != "", "granted = $%d", f.Revision)
 	add(f.Channel != "", "channel = $%d AND revision = ''", f.Channel)
-	add(f.NotGranted != "", "granted <> $%d", f.NotGranted)
+	for _, id := range f.NotGranted {
+		add(true, "granted <> $%d", id)
+	}
 	add(f.NotProduct != "", "product <> $%d", f.NotProduct)
+	if f.Pinned {
+		conditions = append(conditions, "revision <> ''")
+	}
 	add(f.Status != "", "status = $%d", f.Status)
 	add(f.Reference != "", "reference = $%d", f.Reference)
 	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))

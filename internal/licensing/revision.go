@@ -1,0 +1,100 @@
+package licensing
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// A Revision is one applied version of a plan. It never changes: ID is the
+// hash of its content, by which equal content is known.
+type Revision struct {
+	ID   RevisionID `json:"revision"`
+	Plan Plan       `json:"plan"`
+}
+
+// NewRevision names a plan by the SHA-256 of its canonical JSON without the channel:
+// a channel points to a revision and is no part of it.
+func NewRevision(p Plan) (Revision, error) {
+	bare := p
+	bare.Channel = ""
+	id, err := hashPlan(bare)
+	return Revision{ID: id, Plan: p}, err
+}
+
+func hashPlan(p Plan) (RevisionID, error) {
+	text, err := json.Marshal(p)
+	if err != nil {
+		return "", Errorf(Invalid, "encoding plan %s: %w", p.Name, err)
+	}
+	sum := sha256.Sum256(text)
+	return RevisionID(hex.EncodeToString(sum[:])), nil
+}
+
+// names returns what r is called: its id, the hash of its content, and the hash with
+// its channel, which earlier versions gave.
+func (r Revision) names() ([]RevisionID, error) {
+	content, err := hashPlan(r.bare())
+	if err != nil {
+		return nil, err
+	}
+	old, err := hashPlan(r.Plan)
+	return []RevisionID{r.ID, content, old}, err
+}
+
+func (r Revision) bare() Plan {
+	p := r.Plan
+	p.Channel = ""
+	return p
+}
+
+// Equal reports whether revisions have the same content, whatever they are called.
+func (r Revision) Equal(other Revision) (bool, error) {
+	a, err := hashPlan(r.bare())
+	if err != nil {
+		return false, err
+	}
+	b, err := hashPlan(other.bare())
+	return a == b, err
+}
+
+// minHash is how many characters of a hash name a revision at least.
+const minHash = 6
+
+// FindRevision returns the revision of a plan that name is a name of, in full or by its
+// first characters. It fails with NotFound when there is none, and with Invalid when
+// name is too short, no hash, or begins the names of several.
+func FindRevision(all []Revision, name RevisionID) (Revision, error) {
+	if strings.Trim(string(name), "0123456789abcdef") != "" || len(name) < minHash {
+		return Revision{}, Errorf(Invalid, "revision %q is not a hash, or fewer than its first %d characters", name, minHash).At("revision")
+	}
+	if i := slices.IndexFunc(all, func(r Revision) bool { return r.ID == name }); i >= 0 {
+		return all[i], nil
+	}
+	var found []Revision
+	for _, r := range all {
+		names, err := r.names()
+		if err != nil {
+			return Revision{}, err
+		}
+		if !slices.ContainsFunc(names, func(n RevisionID) bool { return strings.HasPrefix(string(n), string(name)) }) {
+			continue
+		}
+		if len(found) > 0 {
+			same, err := r.Equal(found[0])
+			if err != nil {
+				return Revision{}, err
+			}
+			if !same {
+				return Revision{}, Errorf(Invalid, "revision %s is the beginning of more than one: write more of it", name).At("revision")
+			}
+		}
+		found = append(found, r)
+	}
+	if len(found) == 0 {
+		return Revision{}, Errorf(NotFound, "no revision %s", name).At("revision")
+	}
+	return found[0], nil
+}
