@@ -97,7 +97,7 @@ func TestFailedDiskEndsTheServer(t *testing.T) {
 		}()
 		<-time.After(500 * time.Millisecond)
 		fill(t, filepath.Join(below, "filler"))
-		limit := time.Now().Add(time.Minute)
+		limit := time.Now().Add(patience)
 		for !s.ended() {
 			if time.Now().After(limit) {
 				t.Fatalf("the disk fails and the server goes on:\n%s", s.log)
@@ -155,7 +155,7 @@ func fill(t *testing.T, path string) {
 // server to saying so: it failed, which is no denial.
 func refuses(t *testing.T, s *server, w *worker, round int) {
 	t.Helper()
-	limit := time.Now().Add(time.Minute)
+	limit := time.Now().Add(patience)
 	for n := 0; time.Now().Before(limit); n++ {
 		a, err := s.do(t.Context(), w.http, http.MethodPost, "/v1/usage", w.credential, map[string]any{
 			"events": []map[string]any{{"id": fmt.Sprintf("full-%d-%d", round, n), "meter": "calls", "quantity": 1}},
@@ -182,7 +182,7 @@ func validates(t *testing.T, s *server, credential string) {
 	}
 	for n := range 20 {
 		a, err := s.do(t.Context(), http.DefaultClient, http.MethodPost, "/v1/validate", credential, map[string]any{"product": "lathe", "nonce": fmt.Sprint("nonce-of-", n)})
-		if err != nil && s.endsWithin(5*time.Second) { // its connections break before it is gone
+		if err != nil && s.endsWithin(patience) { // its connections break before it is gone
 			return
 		}
 		if err != nil || a.status != http.StatusOK || !strings.Contains(string(a.body), `"outcome":"allowed"`) {
@@ -208,7 +208,7 @@ func goesOn(t *testing.T, s *server, acked *atomic.Int64, since int64) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(30 * time.Second)
+	limit := time.After(patience)
 	for acked.Load() <= since+20 {
 		if s.ended() {
 			t.Log("the server ended, and is started again")

@@ -47,7 +47,7 @@ func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) 
 		work(ctx, t, workers, &acked)
 	}()
 	<-time.After(d)
-	for limit := time.Now().Add(10 * time.Second); acked.Load() == 0 && time.Now().Before(limit); {
+	for limit := time.Now().Add(patience); acked.Load() == 0 && time.Now().Before(limit); {
 		<-time.After(time.Millisecond)
 	}
 	s.kill()
@@ -61,7 +61,7 @@ func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) 
 // stillTrue holds the server to everything that it had acknowledged.
 func stillTrue(t *testing.T, s *server, workers []*worker) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for _, w := range workers {
 		if g := w.holding; g != nil && !w.giving {

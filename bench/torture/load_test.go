@@ -52,7 +52,7 @@ type worker struct {
 func crew(s *server, credential string, n int, seed uint64) []*worker {
 	workers := make([]*worker, n)
 	for i := range workers {
-		workers[i] = &worker{s: s, id: i, credential: credential, http: &http.Client{Timeout: 20 * time.Second}, random: rand.New(rand.NewPCG(seed, uint64(i)))}
+		workers[i] = &worker{s: s, id: i, credential: credential, http: &http.Client{Timeout: patience}, random: rand.New(rand.NewPCG(seed, uint64(i)))}
 	}
 	return workers
 }

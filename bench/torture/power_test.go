@@ -47,7 +47,7 @@ func losePower(t *testing.T, seed uint64) {
 		work(ctx, t, workers, &acked)
 	}()
 	<-time.After(1500 * time.Millisecond)
-	for limit := time.Now().Add(20 * time.Second); acked.Load() < 200 && time.Now().Before(limit); {
+	for limit := time.Now().Add(patience); acked.Load() < 200 && time.Now().Before(limit); {
 		<-time.After(10 * time.Millisecond)
 	}
 	// Stopped, it can acknowledge nothing while the copy is made; what it has

@@ -40,6 +40,9 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
+// patience is how long a test waits for what has to happen; the machine may be busy.
+const patience = 5 * time.Minute
+
 // long says that this is make torture and not make test.
 func long() bool { return os.Getenv("COPYHOLD_TORTURE") != "" }
 
@@ -100,7 +103,7 @@ func (s *server) start() {
 
 func (s *server) awaitReady() {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 )
 
 const queuePlan = `product: lathe
@@ -25,7 +24,7 @@ func TestQueueIsServedInOrderAcrossKills(t *testing.T) {
 	s.start()
 	t.Cleanup(s.kill)
 	_, credential := s.license(queuePlan)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 
 	first := &waiter{s: s, id: 0, credential: credential}

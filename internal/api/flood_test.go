@@ -20,7 +20,7 @@ import (
 
 // from returns a client that calls from an address of its own.
 func (d *desk) from(address string) *http.Client {
-	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}, Timeout: 5 * time.Second}
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 8}
 	d.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}

@@ -175,8 +175,8 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		first := d.acquire(t, ask("queue", 1))
 		q := ask("queue", 2)
-		q.Wait = 60
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		q.Wait = 300
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		got := make(chan Granted, 2)
 		for range 2 {

@@ -22,6 +22,9 @@ type desk struct {
 	clock *testClock
 }
 
+// patience is how long a test waits for what has to happen; the machine may be busy.
+const patience = 5 * time.Minute
+
 // A testClock is wall clock and boot clock in one. It never runs by itself.
 type testClock struct{ at atomic.Int64 }
 

@@ -56,7 +56,7 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	a, b, raw := twoServers(t)
 	l := a.acquire(t, ask("seats", 1)).Lease
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	renewed := make(chan error, 1)
 	var renew sync.Once
@@ -100,7 +100,7 @@ func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
 	a, b, raw := twoServers(t)
 	held := a.acquire(t, ask("over", 1))
 	a.acquire(t, ask("seats", 1))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	pool := func(name string) []store.PoolKey {
 		return []store.PoolKey{{Env: testEnv, License: a.p.License, Name: name}}
@@ -145,7 +145,7 @@ func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
 func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	a, b, raw := twoServers(t)
 	a.acquire(t, ask("seats", 1)) // the pool's row exists
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var code string
 	answered := make(chan error, 1)
@@ -185,7 +185,7 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 // and spends its quota, while the first event at the other has begun.
 func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	a, b, raw := twoServers(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var status UsageStatus
 	answered := make(chan error, 1)
@@ -257,7 +257,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 	for n := range 2 {
 		b.acquire(t, ask("seats", n))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	type outcome struct {
 		Granted
@@ -310,7 +310,7 @@ func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 		granted := make(chan Granted, 1)
 		go func() {
 			q := ask("queue", 1)
-			q.Wait = 60
+			q.Wait = 300
 			g, err := b.Acquire(t.Context(), b.p, q)
 			if err != nil {
 				t.Error(err)
@@ -338,7 +338,7 @@ func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 		granted := make(chan Granted, 1)
 		go func() {
 			q := ask("queue", 1)
-			q.Wait = 60
+			q.Wait = 300
 			g, err := b.Acquire(t.Context(), b.p, q)
 			if err != nil {
 				t.Error(err)
@@ -424,7 +424,7 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 // awaitWaiters returns when n requests are held here, each with its place.
 func (d *desk) awaitWaiters(t *testing.T, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for len(d.waiters.tickets()) < n {
 		if err := d.db.View(ctx, func(*store.Tx) error { return nil }); err != nil {

@@ -331,7 +331,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		for n := 1; n <= waiting; n++ {
 			all.Go(func() {
 				q := ask("queue", n)
-				q.Wait = 60
+				q.Wait = 300
 				g, err := d.Acquire(t.Context(), d.p, q)
 				if err != nil || g.Lease == nil {
 					t.Errorf("waiter %d: %v %+v", n, err, g.Decision)

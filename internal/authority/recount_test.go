@@ -207,7 +207,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		granted := make(chan Granted, 1)
 		go func() {
 			q := of("eve", 3)
-			q.Wait = 60
+			q.Wait = 300
 			g, err := w.Acquire(t.Context(), w.p, q)
 			if err != nil {
 				t.Error(err)

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"copyhold.dev/sdk/license"
 )
@@ -102,7 +101,7 @@ func TestLostAnswersAreFoundAtTheNextServer(t *testing.T) {
 	ask := func() *client {
 		return newClient(&http.Client{}, settings{
 			endpoints: &endpoints{urls: []string{first, "http://" + s.address}}, key: setting[secret]{value: secret(s.key)},
-		}, 10*time.Second)
+		}, patience)
 	}
 	want := seatRequest{RequestID: newRequestID(), Pool: "seats", Units: 1, Holder: holder{Kind: "user", ID: "ann"}, caller: caller{Instance: "here"}}
 	a, err := ask().awaitSeat(t.Context(), want, func(string) {})
@@ -132,7 +131,7 @@ func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	direct := func(url string) *client {
-		return newClient(&http.Client{}, settings{endpoints: &endpoints{urls: []string{url}}, key: setting[secret]{value: secret(s.key)}}, 10*time.Second)
+		return newClient(&http.Client{}, settings{endpoints: &endpoints{urls: []string{url}}, key: setting[secret]{value: secret(s.key)}}, patience)
 	}
 	deaf := lossy(t, "http://"+s.address, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/renew") })
 	k := &seatKeeper{server: direct(deaf), out: json.NewEncoder(io.Discard), want: seatRequest{

@@ -73,7 +73,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 				Plan: "combined", Addons: []licensing.Grant{{Addon: "render", Quantity: 1}},
 				Exceptions: []licensing.Exception{
 					{Pool: "extra", Adjust: licensing.Adjustment{Add: true, Amount: 1}, Reason: "release week"},
-					{Feature: "beta", Value: license.BoolValue(true), Until: time.Now().Add(10 * time.Second), Reason: "early access"},
+					{Feature: "beta", Value: license.BoolValue(true), Until: time.Now().Add(30 * time.Second), Reason: "early access"},
 				},
 			})
 			c := counter{s, open(t, issued.Key.Text), issued.License.ID}

@@ -62,7 +62,7 @@ func startBenchOn(t *testing.T, database, plan, pool string) *bench {
 	}
 	b.client = newClient(&http.Client{}, settings{
 		endpoints: &endpoints{urls: []string{s.URL()}}, token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
-	}, 5*time.Second)
+	}, patience)
 	return b
 }
 

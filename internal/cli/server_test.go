@@ -36,7 +36,7 @@ func startTestServerAt(address, data string, first []licensing.Environment) (*te
 
 // startTestServerOn serves a database, or the file in the data folder.
 func startTestServerOn(database, address, data string, first []licensing.Environment) (*testServer, error) {
-	return startTestServerWith(database, map[string]string{"data": data, "listen": address, "shutdown": "2s"}, first)
+	return startTestServerWith(database, map[string]string{"data": data, "listen": address, "shutdown": "1m"}, first)
 }
 
 func startTestServerWith(database string, settings map[string]string, first []licensing.Environment) (*testServer, error) {

@@ -27,7 +27,7 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	s.apply(t, shortTerm, "new")
-	ends := time.Now().Add(4 * time.Second).Truncate(time.Second)
+	ends := time.Now().Add(15 * time.Second).Truncate(time.Second)
 	issued := s.issue(t, authority.IssueRequest{Plan: "subscription", End: ends, Payment: licensing.Unpaid})
 	changes := make(chan copyhold.Change, 100)
 	c, err := copyhold.Open(t.Context(), copyhold.Options{
