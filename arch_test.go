@@ -32,7 +32,7 @@ var rooms = map[string]room{
 	"internal/audit":            {ours: []string{"internal/licensing"}, pure: true},
 	"internal/licensing":        {ours: []string{"sdk/license"}, pure: true, outside: "none"},
 	"internal/metrics":          {},
-	"internal/config":           {may: "env http"}, // net to read addresses, it dials nothing
+	"internal/config":           {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
 	"examples/plans":            {outside: "none"},
 	"examples/report":           {ours: []string{"sdk"}, outside: "none", may: "env http"},
 	"examples/gateway":          {ours: []string{"sdk"}, outside: "none", may: "env http"},

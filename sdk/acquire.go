@@ -131,7 +131,7 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 	if o.Instance != "" {
 		l.instance, l.named = o.Instance, true
 	}
-	return l, nil
+	return l, checkIdentifiers(map[string]string{"the pool": pool, "the holder's id": l.holder.ID, "the holder's kind": l.holder.Kind, "the instance": l.instance})
 }
 
 // holderOf is who holds units of a pool unless the caller says.

@@ -1,6 +1,8 @@
 package copyhold
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +10,10 @@ import (
 	"os/user"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"copyhold.dev/sdk/license"
 )
 
 // Kinds of holder, as plans name them.
@@ -197,14 +203,62 @@ func accountName() string {
 	return ""
 }
 
-// identifier makes an id of what a system calls something: without spaces, at most 200
-// bytes.
+// maxIdentifier bounds ids and what else describes a program, in bytes.
+const maxIdentifier = 200
+
+// identifier makes an id of what a system calls something. Spaces and control characters
+// become underscores. A name that is too long, or has what no server takes, such as a byte
+// that is not UTF-8 or a character that nobody sees, ends with a hash of the whole, so that
+// two of them do not become one.
 func identifier(name string) string {
-	name = strings.Map(func(r rune) rune {
+	id, lost := legible(name)
+	if !lost && len(id) <= maxIdentifier {
+		return id
+	}
+	sum := sha256.Sum256([]byte(name))
+	end := "-" + hex.EncodeToString(sum[:8])
+	return cut(id, maxIdentifier-len(end)) + end
+}
+
+// description makes of what a program says about itself what a server takes.
+func description(text string) string {
+	text, _ = legible(text)
+	return cut(text, maxIdentifier)
+}
+
+// legible replaces what no server takes, and reports whether that was more than spaces.
+func legible(name string) (id string, lost bool) {
+	id = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {
+			return '_'
+		}
+		if _, found := license.Invisible(string(r)); found || unicode.IsSpace(r) {
+			lost = true
 			return '_'
 		}
 		return r
 	}, name)
-	return name[:min(len(name), 200)]
+	return id, lost
+}
+
+// cut returns the longest beginning of s that has at most n bytes and whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// checkIdentifiers refuses ids that a program gives by itself and no server takes: one that
+// is not UTF-8 would reach it as another.
+func checkIdentifiers(ids map[string]string) error {
+	for what, id := range ids {
+		if r, found := license.Invisible(id); found {
+			return fmt.Errorf("copyhold: %s has U+%04X, a character that nobody sees, or a byte that is not UTF-8", what, r)
+		}
+	}
+	return nil
 }

@@ -69,9 +69,9 @@ func readKey(path string) licenseKey {
 	if err != nil {
 		return licenseKey{file: path, err: fmt.Errorf("copyhold: reading the license key: %w", err)}
 	}
-	text := strings.TrimSpace(string(content))
-	if text == "" {
-		return licenseKey{file: path, err: fmt.Errorf("copyhold: the license key file %s is empty", path)}
+	text, err := license.DecodeSecret(path, content)
+	if err != nil {
+		return licenseKey{file: path, err: fmt.Errorf("copyhold: reading the license key: %w", err)}
 	}
 	k, err := newKey(text, path)
 	k.file, k.err = path, err

@@ -1,10 +1,8 @@
 package copyhold
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -146,9 +144,9 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 	if o.CAFile != "" && o.HTTPClient != nil {
 		return o, licenseKey{}, errors.New("copyhold: CAFile and HTTPClient exclude each other: give the authority to the client's transport")
 	}
-	o.Service = identifier(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
-	o.Version = identifier(o.Version)
-	o.Region = identifier(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))
+	o.Service = description(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
+	o.Version = description(o.Version)
+	o.Region = description(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))
 	if o.CloseWait == 0 {
 		o.CloseWait = closeWait
 	}
@@ -193,10 +191,7 @@ func (o Options) salt(issuer string) []byte {
 // trust is what the program believes from its start: the root set, and the key set that is
 // built in, if there is one.
 func (o Options) trust() (t trust, err error) {
-	if len(o.RootSet) == 0 {
-		return t, errors.New("copyhold: no root set is given")
-	}
-	list, err := parseSet("root set", o.RootSet)
+	list, err := decodeSet("RootSet", "root set", o.RootSet)
 	if err != nil {
 		return t, err
 	}
@@ -214,7 +209,7 @@ func (o Options) trust() (t trust, err error) {
 	if len(o.KeySet) == 0 {
 		return t, nil
 	}
-	if t.keySet, err = parseSet("key set", o.KeySet); err != nil {
+	if t.keySet, err = decodeSet("KeySet", "key set", o.KeySet); err != nil {
 		return t, err
 	}
 	if t.verifier, err = t.verifier.WithFloor(t.keySet); err != nil {
@@ -223,28 +218,11 @@ func (o Options) trust() (t trust, err error) {
 	return t, nil
 }
 
-// parseSet reads a root set or key set, which is a list of compact JWS: as JSON, as the
-// member rootset or keyset of an object, or one a line.
-func parseSet(name string, data []byte) (list []string, err error) {
-	data = bytes.TrimSpace(data)
-	switch {
-	case len(data) == 0:
-	case data[0] == '[':
-		err = json.Unmarshal(data, &list)
-	case data[0] == '{':
-		var object map[string]json.RawMessage
-		err = json.Unmarshal(data, &object)
-		if object["doc"] != nil {
-			return nil, fmt.Errorf("copyhold: the %s is a license file, which proves nothing about itself", name)
-		}
-		if err == nil {
-			err = json.Unmarshal(object[strings.ReplaceAll(name, " ", "")], &list)
-		}
-	default:
-		list = strings.Fields(string(data))
-	}
-	if err != nil || len(list) == 0 {
-		return nil, fmt.Errorf("copyhold: the %s is not a list of signed documents", name)
+// decodeSet reads a root set or key set that an option holds.
+func decodeSet(option, kind string, data []byte) ([]string, error) {
+	list, err := license.DecodeSet(option, kind, data)
+	if err != nil {
+		return nil, fmt.Errorf("copyhold: reading the %s: %w", kind, err)
 	}
 	return list, nil
 }

@@ -78,6 +78,9 @@ func (u Usage) check() error {
 	if u.Meter == "" || len(u.Meter) > maxID || len(u.ID) > maxID {
 		return fmt.Errorf("the meter %q or the id is missing or longer than %d bytes", u.Meter, maxID)
 	}
+	if err := checkIdentifiers(map[string]string{"the meter": u.Meter, "the event's id": u.ID}); err != nil {
+		return err
+	}
 	digits, points := 0, 0
 	for i, r := range u.Quantity {
 		switch {

@@ -60,6 +60,41 @@ func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 	})
 }
 
+// TestHalfASurrogatePairIsRefused: a decoder puts U+FFFD in its place, and two people, keys
+// or events would become one.
+func TestHalfASurrogatePairIsRefused(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	post := func(path, credential, body string) int {
+		return d.raw(fmt.Sprintf("POST %s HTTP/1.1\nHost: localhost\nCopyhold-Environment: production\nAuthorization: %s\nContent-Type: application/json\nContent-Length: %d\n\n%s",
+			path, credential, len(body), body))
+	}
+	for _, half := range []string{`\ud800`, `\udfff`, `\udc00\ud800`, `\ud83d\u0041`, "\ufffd", "\xed\xa0\x80"} {
+		for _, body := range []string{`{"name":"Acme` + half + `"}`, `{"name":"Acme","metadata":{"a` + half + `":"b"}}`, `{"name":"Acme","reference":"` + half + `"}`} {
+			if got := post("/v1/customers", "Bearer "+d.token, body); got != http.StatusBadRequest {
+				t.Errorf("%s: %d", body, got)
+			}
+		}
+		for path, body := range map[string]string{
+			"/v1/leases":       `{"request_id":"a","pool":"seats","holder":{"kind":"user","id":"ann` + half + `"},"instance":"a"}`,
+			"/v1/leases/batch": `{"acquire":[{"request_id":"a` + half + `","pool":"seats","holder":{"kind":"user","id":"ann"},"instance":"a"}]}`,
+			"/v1/validate":     `{"product":"lathe","holder":{"kind":"user","id":"ann` + half + `"}}`,
+			"/v1/check":        `{"pool":"seats","holder":{"kind":"user","id":"ann` + half + `"}}`,
+		} {
+			if got := post(path, "License "+d.key, body); got != http.StatusBadRequest && got != http.StatusUnprocessableEntity && (path != "/v1/leases/batch" || got != http.StatusOK) {
+				t.Errorf("%s %s: %d", path, body, got)
+			}
+		}
+	}
+	held, err := d.authority.Leases(t.Context(), d.owner, store.LeaseFilter{}, authority.PageOf{Limit: 10})
+	d.check(err)
+	if len(held.Items) != 0 {
+		t.Errorf("seats are held by somebody who is not named: %+v", held.Items)
+	}
+	if got := post("/v1/customers", "Bearer "+d.token, `{"name":"Acme \ud83d\ude80"}`); got != http.StatusCreated {
+		t.Errorf("a whole pair: %d", got)
+	}
+}
+
 // TestAHealthCheckWithoutAHostIsAnswered: balancers speak HTTP/1.0, browsers
 // that were lured here always name a host.
 func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {

@@ -81,12 +81,17 @@ func checkMembers(d *json.Decoder, depth int) error {
 }
 
 // printable reports whether s is text: lines, without what drives a terminal
-// and what one of the databases refuses.
+// and what one of the databases refuses, and without U+FFFD, which is also what
+// an escape of half a surrogate pair is decoded to: two texts would become one.
 func printable(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' })
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' || r == utf8.RuneError
+	})
 }
 
-func errControl() error { return errors.New("the body has control characters") }
+func errControl() error {
+	return errors.New("the body has control characters, half of a surrogate pair, or U+FFFD, which stands for a lost character")
+}
 
 func closed(d *json.Decoder) error {
 	if _, err := d.Token(); err != nil {

@@ -19,6 +19,9 @@ func (a *Authority) CreateCustomer(ctx context.Context, p access.Principal, cust
 	if err := customer.Check(); err != nil {
 		return customer, err
 	}
+	if err := checkCustomer(customer.Name, customer.Email, customer.Reference); err != nil {
+		return customer, err
+	}
 	return once(ctx, a, p, customer, func(c *change) (licensing.Customer, error) {
 		created := customer
 		created.Env, created.Created = p.Env, c.Now()
@@ -51,6 +54,9 @@ func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, id l
 	if err := require(p, access.CustomerWrite); err != nil {
 		return licensing.Customer{}, err
 	}
+	if err := checkCustomer(orEmpty(wanted.Name), orEmpty(wanted.Email), orEmpty(wanted.Reference)); err != nil {
+		return licensing.Customer{}, err
+	}
 	request := struct {
 		ID licensing.CustomerID
 		CustomerChange
@@ -75,6 +81,14 @@ func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, id l
 		}
 		return customer, c.note(licensing.CustomerChanged, licensing.Event{Customer: id}, customerEvent{customer.Reference})
 	})
+}
+
+// checkCustomer checks what is new of a customer; what was stored earlier stays.
+func checkCustomer(name, email, reference string) error {
+	if err := checkDisplays(text{"name", name}); err != nil {
+		return err
+	}
+	return checkTexts(text{"email", email}, text{"reference", reference})
 }
 
 // DeleteCustomer removes a customer who has no license, not even an ended one.

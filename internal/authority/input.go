@@ -5,9 +5,10 @@ import (
 	"slices"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/policy"
+	"copyhold.dev/sdk/license"
 )
 
 const (
@@ -21,25 +22,47 @@ const (
 type text struct{ field, value string }
 
 // checkNames refuses what can't be the name of anything. A space of any script
-// would also part request ids that are kept together; a control character would
-// reach terminals and not every database.
+// would also part request ids that are kept together.
 func checkNames(names ...text) error {
 	for _, n := range names {
-		if !clean(n.value) || strings.ContainsFunc(n.value, unicode.IsSpace) {
-			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long, or has spaces or control characters", n.field, maxText).At(n.field)
+		if strings.ContainsFunc(n.value, unicode.IsSpace) {
+			return licensing.Errorf(licensing.Invalid, "%s has spaces", n.field).At(n.field)
+		}
+	}
+	return checkTexts(names...)
+}
+
+// checkTexts refuses what can't be a line of text that tells one thing from another:
+// two texts that differ by what nobody sees look alike, and control characters reach
+// terminals and not every database.
+func checkTexts(texts ...text) error {
+	for _, t := range texts {
+		if len(t.value) > maxText {
+			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long", t.field, maxText).At(t.field)
+		}
+		if r, found := license.Invisible(t.value); found {
+			return licensing.Errorf(licensing.Invalid, "%s has U+%04X, a character that nobody sees or that stands for a lost one", t.field, r).At(t.field)
 		}
 	}
 	return nil
 }
 
-// checkTexts refuses what can't be a line of text.
-func checkTexts(texts ...text) error {
-	for _, t := range texts {
-		if !clean(t.value) {
-			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long, or has control characters", t.field, maxText).At(t.field)
+// checkDisplays refuses what can't be a name that people read.
+func checkDisplays(names ...text) error {
+	for _, n := range names {
+		if err := policy.CheckDisplay(n.field, n.value); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// orEmpty returns what a change says, "" where it says nothing.
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // checkCaller refuses what can't say who calls.
@@ -51,10 +74,6 @@ func checkCaller(c licensing.Caller) error {
 		return err
 	}
 	return checkTexts(text{"service", c.Service}, text{"version", c.Version}, text{"region", c.Region})
-}
-
-func clean(s string) bool {
-	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // checkHolder refuses what can't say who holds.

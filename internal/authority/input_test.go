@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
 	"copyhold.dev/sdk/license"
 )
 
@@ -19,7 +21,7 @@ import (
 func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		g := d.acquire(t, ask("seats", 1))
-		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "\u009b31m", strings.Repeat("a", maxText+1)} {
+		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "a\ufffd", "\u009b31m", "ann\u200b", "ann\u200d", "\u202eann", "\u2066ann", "an\u00adn", "\ufeffann", strings.Repeat("a", maxText+1)} {
 			refused := func(what string, err error) {
 				t.Helper()
 				if licensing.CodeOf(err) != licensing.Invalid {
@@ -72,6 +74,66 @@ func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 		}
 		if _, _, live := d.held(t, "seats"); live != 1 {
 			t.Errorf("%d leases: what was refused was done", live)
+		}
+	})
+}
+
+// TestANameThatDeceivesIsRefused: names and references that differ by what nobody sees, or
+// that turn the text around them, would pass for others in every list.
+func TestANameThatDeceivesIsRefused(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		product := licensing.Product{Name: "mill", Title: "Mill", Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}}
+		for _, bad := range []string{"Acme\u200b", "\u202eemcA", "Ac\u00adme", "Acme\ufeff", "Acme\u2028", "A\u0007cme", "A\xffcme"} {
+			for what, try := range map[string]func() error{
+				"customer": func() error {
+					_, err := s.CreateCustomer(t.Context(), s.p, licensing.Customer{Name: bad})
+					return err
+				},
+				"customer's reference": func() error {
+					_, err := s.CreateCustomer(t.Context(), s.p, licensing.Customer{Name: "Acme", Reference: bad})
+					return err
+				},
+				"changed customer": func() error {
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, CustomerChange{Name: &bad})
+					return err
+				},
+				"changed reference of a customer": func() error {
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, CustomerChange{Reference: &bad})
+					return err
+				},
+				"license's reference": func() error {
+					_, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "studio", Reference: bad})
+					return err
+				},
+				"product": func() error {
+					p := product
+					p.Title = bad
+					_, err := s.CreateProduct(t.Context(), s.p, p)
+					return err
+				},
+				"changed product": func() error {
+					_, err := s.ChangeProduct(t.Context(), s.p, "lathe", ProductChange{Owner: OwnerChange{Team: &bad}})
+					return err
+				},
+				"token": func() error {
+					_, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: bad, Role: access.Viewer})
+					return err
+				},
+			} {
+				if err := try(); licensing.CodeOf(err) != licensing.Invalid {
+					t.Errorf("%s %q: %v", what, bad, err)
+				}
+			}
+			im, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: "key,customer,plan\n\"OLD-" + bad + "-KEY\"," + string(s.customer) + ",studio\n"})
+			if err == nil && im.Failed != 1 {
+				t.Errorf("imported key with %q: %+v", bad, im)
+			}
+		}
+		for _, good := range []string{"Müller & Söhne GmbH", "株式会社アクメ", "شركة أكمي", "Acme™ 🚀", "Acme\u00a0Ltd", "नमस्ते"} {
+			if _, err := s.CreateCustomer(t.Context(), s.p, licensing.Customer{Name: good}); err != nil {
+				t.Errorf("%q: %v", good, err)
+			}
 		}
 	})
 }

@@ -110,6 +110,9 @@ func (i *issuing) issue(ctx context.Context, req IssueRequest) (Issued, error) {
 // grant stores the license that req asks for, without a key.
 func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.License, error) {
 	var l licensing.License
+	if err := checkTexts(text{"reference", req.Reference}); err != nil {
+		return l, err
+	}
 	rev, err := i.revision(ctx, &req)
 	if err != nil {
 		return l, err

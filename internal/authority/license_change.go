@@ -62,6 +62,9 @@ func (c *change) changeLicense(ctx context.Context, p access.Principal, l licens
 		l.Metadata = *req.Metadata
 	}
 	if req.Reference != nil {
+		if err := checkTexts(text{"reference", *req.Reference}); err != nil {
+			return l, nil, err
+		}
 		l.Reference = *req.Reference
 		if err := c.licenseReferenceFree(ctx, l); err != nil {
 			return l, nil, err

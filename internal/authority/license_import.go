@@ -3,19 +3,18 @@ package authority
 import (
 	"context"
 	"crypto/rand"
-	"encoding/csv"
 	"errors"
-	"io"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
-// MaxImport is the most lines one request can import.
+// MaxImport is the most rows one request can import; the command line sends larger files
+// in parts.
 const MaxImport = 10_000
 
 // An ImportRequest brings the licenses and keys of another system. CSV has a
@@ -54,17 +53,23 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 	if err := require(p, access.LicenseIssue); err != nil {
 		return Imported{}, err
 	}
-	lines, err := readImport(req.CSV)
+	rows, faults, err := licensing.ReadImport(req.CSV)
 	if err != nil {
 		return Imported{}, err
+	}
+	if len(rows)+len(faults) > MaxImport {
+		return Imported{}, licensing.Errorf(licensing.TooLarge, "the file has more than %d rows: import it in parts", MaxImport).At("csv")
 	}
 	var undone Imported
 	var digests []access.Digest
 	done, err := once(ctx, a, p, req, func(c *change) (Imported, error) {
 		undone, digests = Imported{Errors: []ImportError{}}, digests[:0]
 		i := issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]bool{}}
-		for _, line := range lines {
-			digest, err := i.importLine(ctx, line.fields)
+		for _, f := range faults {
+			undone.fail(f.Line, f.Err)
+		}
+		for _, row := range rows {
+			digest, err := i.importLine(ctx, row.Fields)
 			switch {
 			case err == nil:
 				undone.Imported++
@@ -72,7 +77,7 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
 				return undone, err
 			default:
-				undone.fail(line.number, err)
+				undone.fail(row.Line, err)
 			}
 		}
 		if req.DryRun || undone.Failed > 0 && !req.Partial {
@@ -92,66 +97,21 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 	return done, err
 }
 
+// fail notes a faulty row. Of many those that come first in the file are kept.
 func (i *Imported) fail(line int, err error) {
 	i.Failed++
-	if len(i.Errors) < maxImportErrors {
-		i.Errors = append(i.Errors, ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
-	}
-}
-
-// An importLine is one record of the file: where it begins, the header being line 1,
-// and its fields by column.
-type importLine struct {
-	number int
-	fields map[string]string
-}
-
-// readImport returns the records of a CSV file. Empty lines are none.
-func readImport(text string) ([]importLine, error) {
-	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
-	r.TrimLeadingSpace = true
-	header, err := r.Read()
-	if err != nil {
-		return nil, licensing.Errorf(licensing.Invalid, "the file has no header: %w", err).At("csv")
-	}
-	known := []string{"key", "customer", "plan", "product", "channel", "revision", "edition", "start", "end", "reference", "payment"}
-	for n, name := range header {
-		header[n] = strings.ToLower(strings.TrimSpace(name))
-		if !slices.Contains(known, header[n]) || slices.Contains(header[:n], header[n]) {
-			return nil, licensing.Errorf(licensing.Invalid, "column %q is unknown or there twice: the columns are %s", name, strings.Join(known, ", ")).At("csv")
-		}
-	}
-	for _, name := range known[:3] {
-		if !slices.Contains(header, name) {
-			return nil, licensing.Errorf(licensing.Invalid, "the column %s is missing", name).At("csv")
-		}
-	}
-	var lines []importLine
-	for {
-		fields, err := r.Read()
-		if errors.Is(err, io.EOF) {
-			return lines, nil
-		}
-		if err != nil {
-			return nil, licensing.Errorf(licensing.Invalid, "reading the file: %w", err).At("csv")
-		}
-		if len(lines) == MaxImport {
-			return nil, licensing.Errorf(licensing.TooLarge, "the file has more than %d lines: import it in parts", MaxImport).At("csv")
-		}
-		line := importLine{fields: make(map[string]string, len(header))}
-		line.number, _ = r.FieldPos(0)
-		for n, name := range header {
-			line.fields[name] = strings.TrimSpace(fields[n])
-		}
-		lines = append(lines, line)
+	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e ImportError, line int) int { return e.Line - line })
+	if at < maxImportErrors {
+		i.Errors = slices.Insert(i.Errors, at, ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
+		i.Errors = i.Errors[:min(len(i.Errors), maxImportErrors)]
 	}
 }
 
 // importLine issues the license of a line. It stores nothing when it fails.
 func (i *issuing) importLine(ctx context.Context, line map[string]string) (access.Digest, error) {
 	digest, err := keyDigest(line["key"])
-	if err != nil || len(line["key"]) < 8 || strings.ContainsFunc(line["key"], unicode.IsControl) {
-		return digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has control characters, or is a mistyped key of Copyhold", maxForeignKey)
+	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
+		return digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", maxForeignKey)
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {

@@ -23,6 +23,9 @@ func (a *Authority) CreateProduct(ctx context.Context, p access.Principal, produ
 	if err := product.Check(); err != nil {
 		return product, err
 	}
+	if err := checkDisplays(text{"title", product.Title}, text{"owner.team", product.Owner.Team}, text{"owner.pager", product.Owner.Pager}); err != nil {
+		return product, err
+	}
 	return once(ctx, a, p, request, func(c *change) (licensing.Product, error) {
 		product.Created = c.Now()
 		free, err := c.InsertProduct(ctx, product)
@@ -52,6 +55,9 @@ type OwnerChange struct {
 // ChangeProduct changes the title and the owner of a product.
 func (a *Authority) ChangeProduct(ctx context.Context, p access.Principal, name licensing.ProductName, wanted ProductChange) (licensing.Product, error) {
 	if err := require(p, access.ProductWrite); err != nil {
+		return licensing.Product{}, err
+	}
+	if err := checkDisplays(text{"title", orEmpty(wanted.Title)}, text{"owner.team", orEmpty(wanted.Owner.Team)}, text{"owner.pager", orEmpty(wanted.Owner.Pager)}); err != nil {
 		return licensing.Product{}, err
 	}
 	request := struct {

@@ -99,6 +99,9 @@ func mayCreate(p access.Principal, req TokenRequest) error {
 	if _, err := access.ParseRole(string(req.Role)); err != nil {
 		return err
 	}
+	if err := checkDisplays(text{"name", req.Name}); err != nil {
+		return err
+	}
 	switch {
 	case req.Name == "" || len(req.Name) > 200:
 		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")

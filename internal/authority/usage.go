@@ -151,7 +151,7 @@ func (b *batch) recordUsage(ops []*op) error {
 		if o.kind == opUsage && o.answer.err == nil {
 			asked = true
 			for _, e := range o.events {
-				if !clean(e.ID) {
+				if checkTexts(text{"id", e.ID}) != nil {
 					continue // refused below; no database has to see it
 				}
 				keys = append(keys, store.EventKey{Env: o.env, License: o.license, ID: e.ID})

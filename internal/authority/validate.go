@@ -98,7 +98,7 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 
 func (r ValidateRequest) check() error {
 	switch {
-	case r.Product == "" || len(r.Product) > 64 || !clean(string(r.Product)):
+	case r.Product == "" || len(r.Product) > 64 || checkTexts(text{"product", string(r.Product)}) != nil:
 		return licensing.Errorf(licensing.Invalid, "product names what asks, in 1 to 64 characters").At("product")
 	case len(r.Features) > maxFeatures:
 		return licensing.Errorf(licensing.Invalid, "ask about at most %d features at once", maxFeatures).At("features")

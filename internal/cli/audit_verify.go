@@ -82,11 +82,11 @@ func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) (audit.Rep
 	}
 	var outside []audit.Head
 	for _, name := range headFiles {
-		text, err := readFile(name, maxSmallFile)
+		text, err := readText(name, maxSmallFile)
 		if err != nil {
 			return audit.Report{}, exitf(exitUsage, "%w", err)
 		}
-		head, err := audit.OpenHead(string(text), log.Key)
+		head, err := audit.OpenHead(text, log.Key)
 		if err != nil {
 			return audit.Report{}, exitf(exitTampered, "%s: %w", name, err)
 		}

@@ -123,11 +123,11 @@ not as its log says.`,
 func readIdentities(files []string) ([]age.Identity, error) {
 	var all []age.Identity
 	for _, file := range files {
-		text, err := readFile(file, maxSmallFile)
+		text, err := readText(file, maxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}
-		found, err := age.ParseIdentities(strings.NewReader(string(text)))
+		found, err := age.ParseIdentities(strings.NewReader(text))
 		if err != nil {
 			return nil, exitf(exitUsage, "%s holds no age identity", file) // age's error would quote it
 		}

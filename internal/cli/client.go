@@ -177,6 +177,9 @@ const maxAttempts = 3
 // write by an administrator carries an Idempotency-Key, so that it may be sent again;
 // a program's carries an id of its own.
 func (c *client) do(ctx context.Context, r call) (answer, error) {
+	if err := checkSent(r); err != nil {
+		return answer{}, err
+	}
 	key := idempotencyKey(r)
 	for attempt := 1; ; attempt++ {
 		a, err := anywhere(ctx, c.settings.endpoints, func(base string) (answer, error) { return c.send(ctx, base, r, key) })

@@ -10,7 +10,6 @@ import (
 // Bounds of files that commands read whole, in bytes.
 const (
 	maxSmallFile = 1 << 20 // secrets, root sets, ceremonies
-	maxImport    = 8 << 20 // as the server takes
 )
 
 // readFile reads a file of at most limit bytes: one that was named by mistake, or has no
@@ -26,6 +25,19 @@ func readFile(name string, limit int64) ([]byte, error) {
 		return nil, exitf(exitUsage, "%s is longer than %d bytes: it is another kind of file", name, limit)
 	}
 	return text, err
+}
+
+// readText reads a text file in any encoding that license.DecodeText takes.
+func readText(name string, limit int64) (string, error) {
+	data, err := readFile(name, limit)
+	if err != nil {
+		return "", err
+	}
+	text, err := license.DecodeText(name, data)
+	if err != nil {
+		return "", exitf(exitUsage, "%w", err)
+	}
+	return text, nil
 }
 
 // readInput reads a license file, or standard input for "-".

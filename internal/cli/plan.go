@@ -55,11 +55,11 @@ func readPlans(names []string) ([]policy.File, error) {
 			}
 		}
 		for _, path := range found {
-			text, err := readFile(path, policy.MaxFile)
+			text, err := readText(path, policy.MaxFile)
 			if err != nil {
 				return nil, exitf(exitUsage, "%w", err)
 			}
-			files = append(files, policy.File{Name: path, Text: string(text)})
+			files = append(files, policy.File{Name: path, Text: text})
 		}
 	}
 	return files, nil

@@ -129,11 +129,11 @@ wrote. It asks no server. Compare the keys with those of the others who sign.`,
 			if err != nil {
 				return err
 			}
-			text, err := readFile(file, maxSmallFile)
+			text, err := readText(file, maxSmallFile)
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}
-			ceremony, by, err := ceremony.Sign(signing.NewSecret(string(text)))
+			ceremony, by, err := ceremony.Sign(signing.NewSecret(text))
 			if err != nil {
 				return err
 			}
@@ -208,11 +208,11 @@ that root show gives.`,
 }
 
 func (c *cli) readCeremony(name string) (signing.RootCeremony, error) {
-	text, err := readFile(name, maxSmallFile)
+	text, err := readText(name, maxSmallFile)
 	if err != nil {
 		return signing.RootCeremony{}, exitf(exitUsage, "%w", err)
 	}
-	ceremony, err := signing.ReadRootCeremony(text)
+	ceremony, err := signing.ReadRootCeremony([]byte(text))
 	if err != nil {
 		return ceremony, exitf(exitUsage, "%s: %w", name, err)
 	}

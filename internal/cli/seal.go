@@ -99,11 +99,11 @@ func (c *cli) readAll(name string) ([]byte, error) {
 // featureKey reads a feature's public key from a file, or asks the server.
 func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]byte, error) {
 	if file != "" {
-		text, err := readFile(file, maxSmallFile)
+		text, err := readText(file, maxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}
-		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		if err != nil {
 			return nil, exitf(exitUsage, "%s does not hold a feature's public key: %w", file, err)
 		}

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"copyhold.dev/sdk/license"
 )
 
 const defaultURL = "http://127.0.0.1:7400"
@@ -92,7 +93,11 @@ func (c *cli) settings(as credential) (settings, error) {
 // that variable_FILE names, or in the file a profile names.
 func (c *cli) secret(flagFile, flag, variable, profileFile, profileName string) (setting[secret], error) {
 	if value := c.getenv(variable); value != "" && flagFile == "" {
-		return setting[secret]{secret(strings.TrimSpace(value)), variable}, nil
+		text, err := license.DecodeSecret(variable, []byte(value))
+		if err != nil {
+			return setting[secret]{}, exitf(exitUsage, "%w", err)
+		}
+		return setting[secret]{secret(text), variable}, nil
 	}
 	file := first(
 		setting[string]{flagFile, flag},
@@ -105,9 +110,9 @@ func (c *cli) secret(flagFile, flag, variable, profileFile, profileName string) 
 	if err != nil {
 		return setting[secret]{}, exitf(exitUsage, "reading the secret that %s names: %w", file.source, err)
 	}
-	value := strings.TrimSpace(string(text))
-	if value == "" {
-		return setting[secret]{}, exitf(exitUsage, "%s: %s is empty", file.source, file.value)
+	value, err := license.DecodeSecret(file.value, text)
+	if err != nil {
+		return setting[secret]{}, exitf(exitUsage, "reading the secret that %s names: %w", file.source, err)
 	}
 	return setting[secret]{secret(value), file.value}, nil
 }
@@ -122,7 +127,7 @@ func (c *cli) profile() (profile, string, error) {
 	if err != nil {
 		return profile{}, "", exitf(exitUsage, "looking for profiles: %w", err)
 	}
-	text, err := readFile(file, maxSmallFile)
+	text, err := readText(file, maxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) && name == "" {
 		return profile{}, file, nil
 	}
@@ -130,7 +135,7 @@ func (c *cli) profile() (profile, string, error) {
 		return profile{}, file, exitf(exitUsage, "reading profiles: %w", err)
 	}
 	var profiles map[string]profile
-	if err := yaml.Load(text, &profiles, yaml.WithKnownFields()); err != nil {
+	if err := yaml.Load([]byte(text), &profiles, yaml.WithKnownFields()); err != nil {
 		return profile{}, file, exitf(exitUsage, "reading profiles in %s: %w", file, err)
 	}
 	p, ok := profiles[cmp.Or(name, "default")]

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/sdk/license"
 )
 
 func (c *cli) rootShowCommand() *cobra.Command {
@@ -105,11 +107,15 @@ key can be withdrawn. Afterwards remove the root again.`,
   age -d /media/safe/copyhold-root.key.age | copyhold signing-key root import -`,
 		Args: exactly("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			text, err := c.readInput(args[0])
+			data, err := c.readInput(args[0])
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}
-			if !json.Valid(text) {
+			text, err := license.DecodeText(args[0], data)
+			if err != nil {
+				return exitf(exitUsage, "%w", err)
+			}
+			if !json.Valid([]byte(text)) {
 				return exitf(exitUsage, "%s does not hold an exported root", args[0])
 			}
 			_, err = c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/import", body: json.RawMessage(text)})

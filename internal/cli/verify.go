@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -78,28 +76,17 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 // readRootSet reads a root set as the server publishes it.
 func readRootSet(name string) ([]string, error) { return readSet(name, "root set") }
 
-// readSet reads a root set or key set as the server publishes it: a list of compact
-// documents, or an object that holds one. A license file holds both, but would vouch
-// for itself.
+// readSet reads a root set or key set as the server publishes it.
 func readSet(name, kind string) ([]string, error) {
-	text, err := readFile(name, maxSmallFile)
+	data, err := readFile(name, maxSmallFile)
 	if err != nil {
 		return nil, err
 	}
-	var list []string
-	var members map[string]json.RawMessage
-	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("[")) {
-		err = json.Unmarshal(text, &list)
-	} else if err = json.Unmarshal(text, &members); err == nil {
-		err = json.Unmarshal(members[strings.ReplaceAll(kind, " ", "")], &list)
+	set, err := license.DecodeSet(name, kind, data)
+	if err != nil {
+		return nil, exitf(exitUsage, "%w; name the %s that copyhold signing-key wrote", err, kind)
 	}
-	if members["doc"] != nil {
-		return nil, exitf(exitUsage, "%s is a license file, which proves nothing about itself: name the %s that copyhold signing-key wrote", name, kind)
-	}
-	if err != nil || len(list) == 0 {
-		return nil, exitf(exitUsage, "%s does not hold a %s", name, kind)
-	}
-	return list, nil
+	return set, nil
 }
 
 // pinnedTrust reads what is trusted before any license file is read; an empty product

@@ -14,6 +14,8 @@ import (
 
 	"github.com/knadh/koanf/v2"
 	"go.yaml.in/yaml/v4"
+
+	"copyhold.dev/sdk/license"
 )
 
 // Sources is where settings come from.
@@ -138,8 +140,12 @@ func readFile(name string) (values map[string]any, origin func(path string) stri
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading settings: %w", err)
 	}
+	decoded, err := license.DecodeText(name, text)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading settings: %w", err)
+	}
 	var tree map[string]any
-	if err := yaml.Load(text, &tree); err != nil {
+	if err := yaml.Load([]byte(decoded), &tree); err != nil {
 		return nil, nil, fmt.Errorf("reading settings in %s: %w", name, err)
 	}
 	values, origins := map[string]any{}, map[string]string{}
@@ -229,8 +235,11 @@ func secretFile(name string) (string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("there is no file %s", name)
 	}
-	secret := strings.TrimSpace(strings.TrimPrefix(string(text), "\ufeff"))
-	if err == nil && secret == "" {
+	if err != nil {
+		return "", err
+	}
+	secret, err := license.DecodeText(name, text)
+	if secret = strings.TrimSpace(secret); err == nil && secret == "" {
 		return "", fmt.Errorf("the file %s is empty", name)
 	}
 	return secret, err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	yaml "go.yaml.in/yaml/v4"
 
@@ -78,7 +79,7 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 		case value.Kind == yaml.AliasNode || value.Anchor != "" || key.Anchor != "":
 			r.fault(value, join(path, key.Value), "alias", "anchors and aliases are not used in plan files: write it out")
 		case strings.ContainsFunc(value.Value, drives):
-			r.fault(value, join(path, key.Value), "bad-value", "has control characters, which neither documents nor terminals take")
+			r.fault(value, join(path, key.Value), "bad-value", "has control characters or U+FFFD, which neither documents nor terminals take")
 		default:
 			o.fields[key.Value] = value
 			o.keys = append(o.keys, key)
@@ -88,8 +89,9 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 	return o
 }
 
-// drives reports whether r is a control character and no end of a line.
-func drives(r rune) bool { return unicode.IsControl(r) && r != '\n' }
+// drives reports whether r is a control character and no end of a line, or stands for a
+// lost character, as where an escape names half of a surrogate pair.
+func drives(r rune) bool { return unicode.IsControl(r) && r != '\n' || r == utf8.RuneError }
 
 // take returns a field's node, nil when it is absent.
 func (o *object) take(name string) *yaml.Node {

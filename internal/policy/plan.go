@@ -30,6 +30,9 @@ func (r *reader) readPlan(o *object) licensing.Plan {
 	p.Name = licensing.PlanName(r.named(o, "plan"))
 	r.plan = p.Name
 	p.Title = o.text("name", string(p.Name))
+	if err := CheckDisplay("name", p.Title); err != nil {
+		r.refuse(o.fields["name"], "name", err)
+	}
 	p.Channel = o.text("channel", "stable")
 	if err := licensing.CheckName("channel", p.Channel); err != nil {
 		r.refuse(o.fields["channel"], "channel", err)

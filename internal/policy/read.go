@@ -1,16 +1,17 @@
 package policy
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	yaml "go.yaml.in/yaml/v4"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
 // MaxFile is the largest plan file that is read, in bytes.
@@ -185,7 +186,12 @@ func parse(f File) ([]document, []Finding) {
 		r.fault(start, "", "too-large", "a plan file has at most 1 MiB")
 		return nil, r.findings
 	}
-	loader, err := yaml.NewLoader(bytes.NewReader([]byte(f.Text)))
+	text, err := license.DecodeText("", []byte(f.Text))
+	if wrong := (*license.TextError)(nil); errors.As(err, &wrong) {
+		r.fault(&yaml.Node{Line: wrong.Line, Column: 1}, "", "not-text", wrong.Reason)
+		return nil, r.findings
+	}
+	loader, err := yaml.NewLoader(strings.NewReader(text))
 	if err != nil {
 		r.fault(start, "", "yaml", err.Error())
 		return nil, r.findings

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -97,6 +99,22 @@ revocation_bound: 60d
 	}
 }
 
+// A plan is the same in every encoding that an editor saves, and with spaces that a web page
+// gave it.
+func TestAPlanIsReadInEveryEncoding(t *testing.T) {
+	const text = "product: a\nplan: b\nname: Müller 東京\nterm: {length: 1y}\npools:\n  seats: {holder: user, capacity: 2, lease: 15m}\n"
+	want := one(t, text)
+	wide := []byte{0xff, 0xfe}
+	for _, unit := range utf16.Encode([]rune(strings.ReplaceAll(text, "\n", "\r\n"))) {
+		wide = append(wide, byte(unit), byte(unit>>8))
+	}
+	for _, file := range []string{"\ufeff" + text, strings.ReplaceAll(text, "\n", "\r\n"), string(wide), strings.ReplaceAll(text, "  seats: {", "\u00a0\u00a0seats:\u00a0{")} {
+		if p := one(t, file); !reflect.DeepEqual(p, want) {
+			t.Errorf("%q is %+v", file, p)
+		}
+	}
+}
+
 func TestDefaultsFollowTheLifeOfDocuments(t *testing.T) {
 	p := one(t, "{product: a, plan: b, term: {length: 1y}, documents: {life: 20s}}")
 	if d := p.Documents; d.Refresh != 2 || d.Stale != 5 || d.Life != 20 || d.Check() != nil {
@@ -136,6 +154,11 @@ func TestFaultsNameTheirPlaceAndCode(t *testing.T) {
 		{base + "features: {a: [1]}\n", "4:15 wrong-type features.a a list"},
 		{base + "features: {a: &x 1, b: *x}\n", "4:15 alias features.a"},
 		{base + "features: {A: 1}\n", "4:12 bad-name features.A"},
+		{base + "name: \u202ekcuM\n", "4:7 bad-value name RFC 8264"},
+		{base + "name: \"M\\ud800ller\"\n", "4:11 yaml"},
+		{base + "name: M\xfcller\n", "4:1 not-text"},
+		{base + "name: M\ufffdller\n", "4:1 not-text"},
+		{base + "features: {a: \"x\\ud800\"}\n", "4:19 yaml"},
 		{base + "features: [a]\n", "4:11 wrong-type features expects fields"},
 		{base + "pools: {seats: {holder: user, capacity: 2, lease: 1mo}}\n", "4:51 bad-value pools.seats.lease no fixed length"},
 		{base + "pools: {seats: {holder: user, capacity: 2, lease: 0s}}\n", "4:51 bad-value pools.seats.lease write none"},

@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"filippo.io/age"
+
+	"copyhold.dev/sdk/license"
 )
 
 // A SealingKey seals private keys where they are stored. It is an age X25519
@@ -185,8 +187,12 @@ func ReadKeyFile(path string) (Secret, error) {
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
 		return Secret{}, fmt.Errorf("%s has mode %04o; it must be readable by its owner alone: chmod 600 %s", path, info.Mode().Perm(), path)
 	}
-	text, err := io.ReadAll(f)
-	return Secret{text}, err
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return Secret{}, err
+	}
+	text, err := license.DecodeText(path, data)
+	return NewSecret(text), err
 }
 
 // WriteKeyFile writes a secret to a new file of mode 0600 and syncs it. It

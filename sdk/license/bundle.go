@@ -1,13 +1,16 @@
 package license
 
 import (
-	"bytes"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // MaxBundle is the most bytes of a license file, in JSON or as armour.
 const MaxBundle = 1 << 20
+
+// maxBundleFile is the most bytes of a file that can hold one: UTF-16 takes two for each.
+const maxBundleFile = 2*MaxBundle + 2
 
 // A Bundle is a license file: a document with what it takes to verify it from a
 // pinned root set, and nothing secret.
@@ -37,17 +40,28 @@ func EncodeBundle(b Bundle) ([]byte, error) {
 	return encode(b)
 }
 
-// DecodeBundle reads a license file, JSON or armour, and verifies nothing.
+// DecodeBundle reads a license file, JSON or armour, in any encoding that [DecodeText]
+// takes, and verifies nothing. Lines that begin with # are comments, and spaces and ends of
+// lines count nowhere: mail may have wrapped its documents.
 func DecodeBundle(data []byte) (Bundle, error) {
-	if bytes.Contains(data, []byte(armourBegin)) {
-		plain, err := Dearmour(data)
-		if err != nil {
+	if len(data) > maxBundleFile {
+		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
+	}
+	text, err := DecodeText("", data)
+	if err != nil {
+		return Bundle{}, fault(ErrFormat, "%v", err)
+	}
+	if len(text) > MaxBundle {
+		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
+	}
+	plain := []byte(strings.Join(strings.Fields(uncommented(text)), ""))
+	if strings.Contains(text, armourBegin) {
+		if plain, err = Dearmour([]byte(text)); err != nil {
 			return Bundle{}, err
 		}
-		data = plain
 	}
 	var b Bundle
-	if err := unmarshal(data, reflect.ValueOf(&b).Elem(), MaxBundle); err != nil {
+	if err := unmarshal(plain, reflect.ValueOf(&b).Elem(), MaxBundle); err != nil {
 		return Bundle{}, err
 	}
 	if b.V != Version {

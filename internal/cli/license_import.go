@@ -1,0 +1,204 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/text/encoding/ianaindex"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// maxImport bounds an import file, in bytes: some 600,000 rows.
+	maxImport = 64 << 20
+	// importPart is how many rows go into one request: the server stores them in one
+	// transaction, and seats have to wait for it.
+	importPart = 2000
+	// importFaults is how many faulty rows are named.
+	importFaults = 100
+)
+
+func (c *cli) licenseImportCommand() *cobra.Command {
+	var i importing
+	var encoding string
+	cmd := &cobra.Command{
+		Use:   "import FILE.csv",
+		Short: "Import keys of another system, so that programs keep theirs",
+		Long: `Import reads a CSV file with a header and issues a license for each row, whose key is
+the one in the file: key, customer and plan and, if you like, product, channel, revision,
+edition, start, end, reference and payment. A customer is an id or ref:REFERENCE. Fields
+are separated by commas, or by semicolons where the header is; empty rows are skipped.
+
+With a faulty row nothing is imported; each is named with its line and its own reason, and
+the exit status is 1. A large file goes to the server in parts of 2000 rows, which are all
+checked before the first is imported. If the server fails in between, repeat the command
+with --partial: what is there already is named as a fault, and the rest is imported.
+
+The file is UTF-8, or UTF-16 with a byte-order mark. Another encoding has to be named with
+--encoding, as in --encoding ISO-8859-1 or windows-1252; none is guessed.`,
+		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv\n  copyhold license import export.csv --encoding windows-1252",
+		Args:    exactly("FILE.csv"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			text, err := readEncoded(args[0], encoding)
+			if err != nil {
+				return err
+			}
+			rows, faults, err := licensing.ReadImport(text)
+			if err != nil {
+				return exitf(exitUsage, "%s: %w", args[0], err)
+			}
+			for _, f := range faults {
+				i.fail(imported{Failed: 1, Errors: []importError{{f.Line, licensing.CodeOf(f.Err), f.Err.Error()}}})
+			}
+			if err := i.run(cmd.Context(), c, rows); err != nil {
+				return err
+			}
+			return c.printImported(i.imported)
+		},
+	}
+	cmd.Flags().BoolVar(&i.partial, "partial", false, "import the good rows although there are faulty ones")
+	cmd.Flags().BoolVar(&i.dry, "dry-run", false, "say what would happen and change nothing")
+	cmd.Flags().StringVar(&encoding, "encoding", "", "the file's encoding by its IANA name, if it is not UTF-8 or UTF-16")
+	return cmd
+}
+
+// readEncoded reads a text file in the encoding that is named, "" for what says itself
+// which it is.
+func readEncoded(name, encoding string) (string, error) {
+	data, err := readFile(name, maxImport)
+	if err != nil {
+		return "", exitf(exitUsage, "%w", err)
+	}
+	if encoding != "" {
+		from, err := ianaindex.IANA.Encoding(encoding)
+		if err != nil || from == nil {
+			return "", exitf(exitUsage, "--encoding: %q is not an encoding that is known by that name: use one such as ISO-8859-1, windows-1252 or UTF-16LE", encoding)
+		}
+		if data, err = from.NewDecoder().Bytes(data); err != nil {
+			return "", exitf(exitUsage, "%s is not %s: %w", name, encoding, err)
+		}
+		if before, _, lost := strings.Cut(string(data), string(utf8.RuneError)); lost {
+			return "", exitf(exitUsage, "%s:%d: a byte is not %s", name, 1+strings.Count(before, "\n"), encoding)
+		}
+	}
+	text, err := license.DecodeText(name, data)
+	if err != nil && encoding == "" {
+		return "", exitf(exitUsage, "%w, or name its encoding with --encoding", err)
+	}
+	if err != nil {
+		return "", exitf(exitUsage, "%w", err)
+	}
+	return text, nil
+}
+
+// imported is what became of a file, as the server answers for each part.
+type imported struct {
+	Imported int           `json:"imported"`
+	Failed   int           `json:"failed"`
+	Errors   []importError `json:"errors"`
+}
+
+type importError struct {
+	Line    int            `json:"line"`
+	Code    licensing.Code `json:"code"`
+	Message string         `json:"message"`
+}
+
+// importing is one import command.
+type importing struct {
+	dry, partial bool
+	imported
+}
+
+// fail adds what failed in a part.
+func (i *importing) fail(part imported) {
+	i.Failed += part.Failed
+	i.Errors = append(i.Errors, part.Errors...)
+}
+
+// run checks all parts and then imports them. What fits in one request is checked as it
+// is imported, and so is everything with --partial.
+func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow) error {
+	whole := len(rows) <= importPart && i.Failed == 0
+	if !i.partial && !whole || i.dry {
+		n, err := i.send(ctx, c, rows, map[string]any{"dry_run": true})
+		if err != nil || i.dry || i.Failed > 0 {
+			if i.dry {
+				i.Imported = n
+			}
+			return err
+		}
+	}
+	n, err := i.send(ctx, c, rows, map[string]any{"partial": i.partial})
+	i.Imported = n
+	if err != nil && n > 0 {
+		return fmt.Errorf("%d of %d rows are imported; repeat the command with --partial for the others: %w", n, len(rows), err)
+	}
+	return err
+}
+
+// send sends the rows in parts and returns how many were good. Unless all parts are to be
+// looked at, it ends with the first that has a faulty row.
+func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow, how map[string]any) (good int, err error) {
+	for part := range slices.Chunk(rows, importPart) {
+		text, err := licensing.WriteImport(part)
+		if err != nil {
+			return good, err
+		}
+		body := map[string]any{"csv": text}
+		for name, value := range how {
+			body[name] = value
+		}
+		a, err := c.do(ctx, call{as: byToken, method: http.MethodPost, path: "/v1/licenses/import", body: body})
+		if err != nil {
+			return good, err
+		}
+		var done imported
+		if err := a.decode(&done); err != nil {
+			return good, err
+		}
+		for n, e := range done.Errors {
+			if row := e.Line - 2; row >= 0 && row < len(part) { // line 1 is the part's header
+				done.Errors[n].Line = part[row].Line
+			}
+		}
+		good += done.Imported
+		i.fail(done)
+		if done.Failed > 0 && !i.partial && how["dry_run"] == nil {
+			return good, nil
+		}
+	}
+	return good, nil
+}
+
+// printImported prints how many rows there were and what is wrong with each faulty one.
+func (c *cli) printImported(i imported) error {
+	slices.SortStableFunc(i.Errors, func(a, b importError) int { return a.Line - b.Line })
+	i.Errors = append([]importError{}, i.Errors[:min(len(i.Errors), importFaults)]...)
+	if c.asJSON() {
+		if err := c.printJSON(i); err != nil {
+			return err
+		}
+	} else {
+		c.printFields(record{"imported": i.Imported, "failed": i.Failed}, column{head: "IMPORTED", path: "imported"}, column{head: "FAILED", path: "failed"})
+		rows := make([]record, len(i.Errors))
+		for n, e := range i.Errors {
+			rows[n] = record{"line": e.Line, "message": e.Message}
+		}
+		if len(rows) > 0 {
+			c.printf("\n")
+			c.printTable(rows, column{head: "LINE", path: "line"}, column{head: "FAULT", path: "message"})
+		}
+	}
+	if i.Failed > 0 {
+		return &exit{status: exitFailed}
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package copyhold
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// A key file that Windows saved as "Unicode", wrapped and with a comment, is the key; one in
+// Latin-1 is refused with its line.
+func TestAKeyFileIsReadInEveryEncoding(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "acme.key")
+	o := Options{Product: "lathe", Endpoints: []string{"http://one.test"}, KeyFile: file, CacheDir: noCache}
+	none := func(string) string { return "" }
+	var wide []byte
+	for _, c := range []byte("# Acme\r\nOLD-KEY-\r\n0001\r\n") {
+		wide = append(wide, c, 0)
+	}
+	must(t, os.WriteFile(file, append([]byte{0xff, 0xfe}, wide...), 0o600))
+	if _, key, err := o.ready(none); err != nil || key.err != nil || key.text != "OLD-KEY-0001" {
+		t.Errorf("%q, %v, %v", key.text, key.err, err)
+	}
+	must(t, os.WriteFile(file, []byte("# ok\n# B\xfcro\nOLD-KEY-0001\n"), 0o600))
+	if _, key, _ := o.ready(none); key.text != "" || key.err == nil || !strings.Contains(key.err.Error(), file+":2: byte 0xFC") {
+		t.Errorf("%q, %v", key.text, key.err)
+	}
+}
+
+// Names that are too long, in another encoding, or hide a character stay apart, and are ids
+// that a server takes. Others are as they always were.
+func TestTwoNamesNeverBecomeOne(t *testing.T) {
+	long := strings.Repeat("ü", 150)
+	seen := map[string]string{}
+	for _, name := range []string{
+		"M\xfcller", "M\xe4ller", "M\ufffdller", "Müller", "Mu\u0308ller", "ann", "ann\u200b", "\u202eann", long, long + "1", long + "2", "a\u00a0b",
+	} {
+		id := identifier(name)
+		if other, twice := seen[id]; twice {
+			t.Errorf("%q and %q are both %q", name, other, id)
+		}
+		seen[id] = name
+		if len(id) > maxIdentifier || !utf8.ValidString(id) || checkIdentifiers(map[string]string{"it": id}) != nil || strings.ContainsAny(id, " \u00a0") {
+			t.Errorf("%q becomes %q", name, id)
+		}
+	}
+	for name, want := range map[string]string{"ann": "ann", "DOMAIN\\Jörg Müller": "DOMAIN\\Jörg_Müller", "a\tb": "a_b", strings.Repeat("x", 200): strings.Repeat("x", 200)} {
+		if got := identifier(name); got != want {
+			t.Errorf("%q became %q, and was %q", name, got, want)
+		}
+	}
+	if got := description(strings.Repeat("ü", 101)); got != strings.Repeat("ü", 100) {
+		t.Errorf("a long description is cut to %q", got)
+	}
+	if got := description("v" + long); got != "v"+strings.Repeat("ü", 99) {
+		t.Errorf("a long description is cut within a character: %q", got)
+	}
+}
+
+// An id that a program gives by itself is refused where no server takes it: JSON would make
+// two events, or two people, of different bytes one.
+func TestAnIDThatIsNoTextIsRefused(t *testing.T) {
+	for _, id := range []string{"M\xfcller", "ann\u200b", "\u202eann", "a\x00b", "\ufffd"} {
+		if err := (Usage{ID: id, Meter: "calls", Quantity: "1"}).check(); err == nil {
+			t.Errorf("the event %q is taken", id)
+		}
+		if err := (Usage{ID: "one", Meter: id, Quantity: "1"}).check(); err == nil {
+			t.Errorf("the meter %q is taken", id)
+		}
+		c := &Client{}
+		if _, err := c.newLease("seats", AcquireOptions{Holder: &Holder{Kind: KindUser, ID: id}}); err == nil || IsUnavailable(err) {
+			t.Errorf("the holder %q: %v", id, err)
+		}
+	}
+}
