@@ -54,7 +54,11 @@ func Main(p Program) int {
 	root.SetIn(p.Stdin)
 	root.SetOut(p.Stdout)
 	root.SetErr(p.Stderr)
-	return c.report(root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = c.noHelp
+	}
+	return c.report(err)
 }
 
 // cli holds one run of the program: its streams, its common flags and the
@@ -63,6 +67,7 @@ type cli struct {
 	program Program
 	http    *http.Client
 	flags   commonFlags
+	noHelp  error // help was asked for a command that does not exist
 }
 
 // commonFlags are understood by every command.
@@ -96,7 +101,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		Long: `Copyhold issues signed licenses from plan files, counts seats and usage, and
 proves afterwards what happened.
 
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 denied by a license; 4 a document
+Exit status: 0 done; 1 failed; 2 the command or its request can't be right; 3 denied by a license; 4 a document
 or a log is forged or damaged; 5 a document that the root set does not vouch for; 6 one
 whose key was withdrawn; 10 and 11 what plan diff comes to (something changes; somebody
 loses); 75 unavailable, try again (never a denial).`,
@@ -124,6 +129,7 @@ loses); 75 unavailable, try again (never a denial).`,
 	flags.StringVarP(&c.flags.output, "output", "o", "table", "table for people, json for programs")
 	flags.DurationVar(&c.flags.timeout, "timeout", 30*time.Second, "how long a server may take to answer")
 	root.AddCommand(c.commands()...)
+	c.setHelp(root)
 	return root
 }
 

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -14,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	copyhold "copyhold.dev/sdk"
 	"copyhold.dev/sdk/license"
@@ -83,11 +86,27 @@ func (c *cli) client(as credential) (*client, error) {
 			return nil, exitf(exitUsage, "%s holds a mistyped license key: %s", s.key.source, why)
 		}
 	}
+	if err := s.sendable(); err != nil {
+		return nil, err
+	}
 	h, err := s.trusting(c.http)
 	if err != nil {
 		return nil, err
 	}
 	return newClient(h, s, c.flags.timeout), nil
+}
+
+// sendable refuses what no server could read.
+func (s settings) sendable() error {
+	for _, sent := range []struct{ source, value, what string }{
+		{s.key.source, string(s.key.value), "a license key"}, {s.token.source, string(s.token.value), "a token"},
+		{s.environment.source, s.environment.value, "the name of an environment"},
+	} {
+		if !utf8.ValidString(sent.value) || strings.ContainsFunc(sent.value, unicode.IsControl) {
+			return exitf(exitUsage, "%s: %s is one line of text", sent.source, sent.what)
+		}
+	}
+	return nil
 }
 
 // A problem is an RFC 9457 answer, or what stands for one when no server of
@@ -100,6 +119,8 @@ type problem struct {
 	Errors   []problemDetail   `json:"errors,omitempty"`
 	Decision *license.Decision `json:"decision,omitempty"`
 	Reply    string            `json:"reply,omitempty"`
+
+	wrong bool // the request or its address can't be right: sending it again gains nothing
 }
 
 type problemDetail struct {
@@ -135,10 +156,10 @@ func (p *problem) exitStatus() int {
 	switch {
 	case p.Decision != nil && p.Decision.Outcome == license.Denied:
 		return exitDenied
+	case p.wrong:
+		return exitUsage
 	case p.Code == codeUnavailable, p.Code == codeUnknown, p.Code == "rate_limited", p.Status >= 500:
 		return exitUnavailable
-	case p.Code == codeUntrusted:
-		return exitUsage
 	}
 	return exitFailed
 }
@@ -256,10 +277,10 @@ func (c *client) exchange(ctx context.Context, base string, r call, idempotency 
 	}
 	resp, err := c.http.Do(req)
 	if copyhold.IsUntrusted(err) {
-		return nil, &problem{Code: codeUntrusted, Detail: err.Error() + untrustedAdvice}
+		return nil, &problem{Code: codeUntrusted, wrong: true, Detail: err.Error() + untrustedAdvice}
 	}
 	if err != nil {
-		return nil, &problem{Code: codeUnavailable, Detail: err.Error()}
+		return nil, unreached(base, err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -269,7 +290,7 @@ func (c *client) exchange(ctx context.Context, base string, r call, idempotency 
 	if err != nil {
 		return nil, &problem{Code: codeUnavailable, Detail: fmt.Sprintf("reading the answer: %v", err)}
 	}
-	return nil, refused(resp, body)
+	return nil, refused(base, r, resp, body)
 }
 
 func (c *client) request(ctx context.Context, base string, r call, idempotency string) (*http.Request, error) {
@@ -320,13 +341,14 @@ func (c *client) environment(as credential) string {
 
 // refused reads a problem. What is not one came from something in between and
 // says nothing about a license.
-func refused(resp *http.Response, body []byte) error {
+func refused(base string, r call, resp *http.Response, body []byte) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	p := &problem{}
 	if kind != "application/problem+json" || json.Unmarshal(body, p) != nil || p.Code == "" {
-		return stranger(resp)
+		return cmp.Or(misdirected(base, resp, body), stranger(resp))
 	}
 	p.Status = resp.StatusCode
+	p.wrong = p.Status == http.StatusMisdirectedRequest || r.as == byKey && p.Code == "invalid"
 	return p
 }
 

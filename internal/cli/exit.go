@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -107,6 +108,29 @@ func showGroup(cmd *cobra.Command, args []string) error {
 		return usageError(cmd, "unknown command %q", args[0])
 	}
 	return cmd.Help()
+}
+
+// setHelp makes help of a command that does not exist an error: a script that asks for
+// it to find out whether this program has a command must hear no.
+func (c *cli) setHelp(root *cobra.Command) {
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if rest := cmd.Flags().Args(); cmd.HasSubCommands() && len(rest) > 0 {
+			c.noHelp = usageError(cmd, "unknown command %q", rest[0])
+			return
+		}
+		show(cmd, args)
+	})
+	root.SetHelpCommand(&cobra.Command{
+		Use: "help [COMMAND]", Short: "Help about any command", Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usageError(root, "unknown command %q", strings.Join(args, " "))
+			}
+			return found.Help()
+		},
+	})
 }
 
 // group returns a command that only holds others.

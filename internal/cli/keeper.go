@@ -115,9 +115,6 @@ func refusal(err error) news {
 		status = e.status
 	case errors.As(err, &p):
 		status = p.exitStatus()
-		if status != exitDenied && status != exitUsage {
-			status = exitUnavailable
-		}
 	}
 	return news{Status: status, Message: err.Error()}
 }

@@ -33,9 +33,9 @@ A command that has started is never stopped by licensing: if the server is away
 or the seat is lost, it runs on and a warning is printed. Of several servers
 (--url A,B) any that answers renews the seat.
 
-Exit status: the command's own, or before it has started: 3 the license denies it;
-75 no server answered or --wait ran out, try again; 126 the command cannot be
-started; 127 it was not found.`,
+Exit status: the command's own, or before it has started: 1 the server refuses the key;
+2 the request can't be right; 3 the license denies it; 75 no server answered or --wait
+ran out, try again; 126 the command cannot be started; 127 it was not found.`,
 		Example: `  copyhold run --pool seats -- make test
   copyhold run --pool seats --wait 30m --holder job:4711 -- ./render.sh scene.blend
   copyhold run --pool cores --units 8 -- simulate --threads 8`,

@@ -3,7 +3,6 @@
 package cli
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -73,11 +72,4 @@ func TestTheServersOwnSealingKeyWorksWhereverOneCanBeNamed(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(data, sealingKeyFile)); err == nil {
 		t.Error("a server has made another sealing key")
 	}
-}
-
-// command runs a command in this process and returns its status and all that it said.
-func command(environ []string, args ...string) (int, string) {
-	var out bytes.Buffer
-	status := Main(Program{Args: append([]string{"copyhold"}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Environ: environ})
-	return status, out.String()
 }

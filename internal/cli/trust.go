@@ -11,15 +11,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// believe returns a refusal of a call with a nonce only if it is one: signed, for
-// this question, and verified from the pinned root set if there is one. Everything
-// else that says no is infrastructure, and comes back as unavailable.
+// believe returns a denial of a call with a nonce only if it is one: signed, for
+// this question, and verified from the pinned root set if there is one. Every other
+// denial is infrastructure, and comes back as unavailable. A refusal without a decision,
+// of a request that is wrong or a key that is not known, denies nothing and is as it is.
 func (c *client) believe(ctx context.Context, base string, err error, nonce string) error {
 	p, ok := asProblem(err)
-	if nonce == "" || !ok || p.exitStatus() == exitUnavailable {
+	if nonce == "" || !ok || p.Decision == nil || p.exitStatus() == exitUnavailable {
 		return err
 	}
-	if p.Decision == nil || p.Reply == "" {
+	if p.Reply == "" {
 		return &problem{Status: p.Status, Code: codeUnavailable, Detail: "an unsigned refusal says nothing about the license: " + p.Error()}
 	}
 	pinned := c.settings.rootSet.value

@@ -93,7 +93,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 	case r.Status == "denied":
 		return exitf(exitDenied, "denied: %s", denialText(r.Decision))
 	case r.Status == "invalid":
-		return exitf(exitFailed, "%s (%s)", r.Reason, r.Status)
+		return exitf(exitUsage, "%s (%s)", r.Reason, r.Status)
 	}
 	return nil
 }

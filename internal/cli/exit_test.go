@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Each command that asks a server says unavailable where none answers, and wrong usage at
+// once where none could: the address, a flag or the credential can't be right.
+func TestARequestThatCantBeRightIsNeverUnavailable(t *testing.T) {
+	t.Parallel()
+	root := (&cli{}).rootCommand()
+	asking := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+		path := strings.Fields(cmd.CommandPath())[1:]
+		if cmd.HasSubCommands() || cmd.Hidden || len(path) == 0 || path[0] == "serve" || path[0] == "demo" || path[0] == "run" || path[0] == "help" {
+			return
+		}
+		args := append(path, placeholders(cmd)...)
+		environ := []string{"COPYHOLD_TOKEN=cht_x", "COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "XDG_CONFIG_HOME=" + t.TempDir()}
+		if status, _ := command(environ, append(args, "--url", "http://127.0.0.1:1")...); status != exitUnavailable {
+			return // it asks no server, or wants more than a word for each argument
+		}
+		asking++
+		for _, wrong := range [][]string{
+			{"--url", "http://127.0.0.1:99999"}, {"--url", "http://:1"}, {"--url", "ftp://127.0.0.1:1"}, {"--url", "127.0.0.1:1"},
+			{"--url", "http://127.0.0.1:1/?x"}, {"--url", "http://127.0.0.1:1,nowhere"}, {"--url", "http://u:p@127.0.0.1:1"},
+			{"--environment", "a\nb"}, {"--timeout", "soon"}, {"--timeout", "-1s"}, {"--output", "xml"}, {"--nonsense"}, {"--profile", "nobody"},
+		} {
+			if status, said := command(environ, append(args, wrong...)...); status != exitUsage {
+				t.Errorf("%q %q: exit status %d: %s", args, wrong, status, said)
+			}
+		}
+	}
+	walk(root)
+	if asking < 40 {
+		t.Errorf("only %d commands ask a server", asking)
+	}
+}
+
+// placeholders are a word for each argument and each flag that a command needs.
+func placeholders(cmd *cobra.Command) (args []string) {
+	words := strings.Fields(strings.ReplaceAll(cmd.Use, "...", ""))[1:]
+	for i := 0; i < len(words); i++ {
+		switch word := strings.Trim(words[i], "[]"); {
+		case strings.HasPrefix(words[i], "["):
+		case strings.HasPrefix(word, "--"):
+			args = append(args, word, "1d")
+			i++
+		case word == strings.ToUpper(word):
+			args = append(args, "1")
+		}
+	}
+	return args
+}
+
+// What a server answers decides whether the same request is worth sending again: 75 only
+// then, and a denial only what carries a signed decision.
+func TestTheExitStatusSaysWhetherToTryAgain(t *testing.T) {
+	t.Parallel()
+	const problemType, page = "application/problem+json", "text/html"
+	key := []string{"check", "export"}
+	seat := []string{"lease", "acquire", "--pool", "seats", "--holder", "ann"}
+	token := []string{"license", "list"}
+	for _, tc := range []struct {
+		status           int
+		kind, body       string
+		key, seat, token int
+	}{
+		{400, problemType, `{"code":"invalid"}`, exitUsage, exitUsage, exitFailed},
+		{422, problemType, `{"code":"invalid"}`, exitUsage, exitUsage, exitFailed},
+		{401, problemType, `{"code":"unauthenticated"}`, exitFailed, exitFailed, exitFailed},
+		{403, problemType, `{"code":"forbidden"}`, exitFailed, exitFailed, exitFailed},
+		{404, problemType, `{"code":"not_found"}`, exitFailed, exitFailed, exitFailed},
+		{409, problemType, `{"code":"conflict"}`, exitFailed, exitFailed, exitFailed},
+		{409, problemType, `{"code":"pool_full","decision":{"outcome":"denied"}}`, exitDenied, exitUnavailable, exitDenied},
+		{421, problemType, `{"code":"forbidden"}`, exitUsage, exitUsage, exitUsage},
+		{429, problemType, `{"code":"rate_limited"}`, exitUnavailable, exitUnavailable, exitUnavailable},
+		{500, problemType, `{"code":"internal"}`, exitUnavailable, exitUnavailable, exitUnavailable},
+		{503, problemType, `{"code":"unavailable"}`, exitUnavailable, exitUnavailable, exitUnavailable},
+		{400, page, "<html>", exitUnavailable, exitUnavailable, exitUnavailable},
+		{400, page, "Client sent an HTTP request to an HTTPS server.", exitUsage, exitUsage, exitUsage},
+		{401, page, "<html>", exitUnavailable, exitUnavailable, exitUnavailable},
+		{403, page, "<html>", exitUnavailable, exitUnavailable, exitUnavailable},
+		{404, page, "<html>", exitUnavailable, exitUnavailable, exitUnavailable},
+		{502, page, "<html>", exitUnavailable, exitUnavailable, exitUnavailable},
+		{302, page, "", exitUnavailable, exitUnavailable, exitUnavailable},
+		{301, page, "", exitUsage, exitUsage, exitUsage},
+		{308, page, "", exitUsage, exitUsage, exitUsage},
+	} {
+		answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", tc.kind)
+			w.Header().Set("Location", "https://licenses.example.com/")
+			w.WriteHeader(tc.status)
+			_, _ = io.WriteString(w, tc.body)
+		}))
+		for name, want := range map[string]struct {
+			args   []string
+			status int
+		}{"key": {key, tc.key}, "seat": {seat, tc.seat}, "token": {token, tc.token}} {
+			environ := []string{"COPYHOLD_TOKEN=cht_x", "COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "COPYHOLD_URL=" + answers.URL, "XDG_CONFIG_HOME=" + t.TempDir()}
+			if status, said := command(environ, want.args...); status != want.status {
+				t.Errorf("%d %s %s, asked with a %s: exit status %d, not %d: %s", tc.status, tc.kind, tc.body, name, status, want.status, said)
+			}
+		}
+		answers.Close()
+	}
+}
+
+// A server at a wrong address is named, and does not keep the next one from being asked.
+func TestAWrongAddressIsNamed(t *testing.T) {
+	t.Parallel()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(plain.Close)
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(secure.Close)
+	asHTTPS, asHTTP := strings.Replace(plain.URL, "http:", "https:", 1), strings.Replace(secure.URL, "https:", "http:", 1)
+	for urls, want := range map[string]struct {
+		status int
+		says   string
+	}{
+		strings.Replace(secure.URL, "127.0.0.1", "localhost", 1): {exitUsage, "not localhost"},
+		asHTTPS:                                 {exitUsage, "does not speak HTTPS: write http://"},
+		asHTTP:                                  {exitUsage, "speaks HTTPS: write https://"},
+		asHTTP + "," + asHTTPS:                  {exitUsage, "does not speak HTTPS: write http://"},
+		asHTTP + ",http://127.0.0.1:1":          {exitUnavailable, "speaks HTTPS: write https://"},
+		fmt.Sprintf("%s,%s", asHTTP, plain.URL): {exitUnavailable, "something that is not Copyhold"},
+	} {
+		status, said := command([]string{"COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "COPYHOLD_URL=" + urls}, "check", "export")
+		if status != want.status || !strings.Contains(said, want.says) {
+			t.Errorf("%s: exit status %d, not %d: %s", urls, status, want.status, said)
+		}
+	}
+}
+
+// command runs a command in this process and returns its status and all that it said.
+func command(environ []string, args ...string) (int, string) {
+	var out bytes.Buffer
+	status := Main(Program{Args: append([]string{"copyhold"}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Environ: environ})
+	return status, out.String()
+}
