@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"regexp"
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -197,8 +198,18 @@ func defaultHolder(o Options, kind string, sys system) (Holder, error) {
 
 // accountName is the holder of pools that count people, unless one was named.
 func accountName() string {
-	if u, err := user.Current(); err == nil && u.Username != "" {
+	u, err := user.Current()
+	return accountOf(u, err, os.Getuid())
+}
+
+// accountOf names an account, or a user id that has none, as in a container that runs
+// with one of its own: two ids are two people.
+func accountOf(u *user.User, err error, uid int) string {
+	switch {
+	case err == nil && u.Username != "":
 		return identifier(u.Username)
+	case uid >= 0: // it is -1 on Windows
+		return "uid-" + strconv.Itoa(uid)
 	}
 	return ""
 }

@@ -2,6 +2,7 @@ package copyhold
 
 import (
 	"os"
+	"os/user"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -26,6 +27,23 @@ func TestDefaultHolders(t *testing.T) {
 		s := system{getenv: func(name string) string { return tc.env[name] }}
 		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
+		}
+	}
+}
+
+// A user id without an account is a person of its own, and never the next id's seat.
+func TestAUserIDWithoutAnAccountHoldsByItself(t *testing.T) {
+	missing := user.UnknownUserIdError(1234)
+	for want, got := range map[string]string{
+		"ann":      accountOf(&user.User{Username: "ann"}, nil, 1000),
+		"a_b":      accountOf(&user.User{Username: "a b"}, nil, 1000),
+		"uid-1234": accountOf(nil, missing, 1234),
+		"uid-1235": accountOf(nil, missing, 1235),
+		"uid-0":    accountOf(&user.User{}, nil, 0),
+		"":         accountOf(nil, missing, -1),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (s *server) knowsHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	name = strings.Trim(name, "[]")
+	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".") // a name may end with the root's dot
 	if name == "localhost" || slices.Contains(s.Hosts, "*") {
 		return true
 	}

@@ -200,7 +200,7 @@ func TestANameThatIsNotTheServersIsRefused(t *testing.T) {
 	s := frame(t, io.Discard)
 	s.Hosts = []string{"licenses.example.com"}
 	for host, want := range map[string]int{"localhost:7400": 200, "127.0.0.1": 200, "[::1]:7400": 200,
-		"licenses.EXAMPLE.com:443": 200, "evil.example.com": 421, "localhost.evil.com": 421, "": 200} {
+		"licenses.EXAMPLE.com:443": 200, "LOCALHOST": 200, "LocalHost:7400": 200, "licenses.example.com.": 200, "evil.example.com": 421, "localhost.evil.com": 421, "": 200} {
 		r := request(t, "GET", "/healthz", "")
 		r.Host = host
 		if w, _ := do(t, s, r); w.Code != want {

@@ -18,30 +18,16 @@ func serverFlags(flags *pflag.FlagSet, only ...string) {
 		if len(only) > 0 && !slices.Contains(only, s.Path) {
 			continue
 		}
-		name, usage := settingFlag(s), s.Usage()+" ("+s.Env()+")"
+		name, usage := s.Flag(), s.Usage()+" ("+s.Env()+")"
 		if s.Secret() {
 			usage = "file that holds: " + s.Usage() + " (" + s.Env() + "_FILE)"
 		}
 		flags.String(name, "", usage)
-		_ = flags.SetAnnotation(name, ofServer, nil) // fails only for a flag that does not exist
 	}
 }
 
-// ofServer marks the flags that are settings of the server: --url is also one of those
-// that every command has, and means another thing there.
-const ofServer = "server"
-
-func settingFlag(s config.Setting) string {
-	if s.Secret() {
-		return s.Flag() + "-file"
-	}
-	return s.Flag()
-}
-
-func isOfServer(f *pflag.Flag) bool {
-	_, ok := f.Annotations[ofServer]
-	return ok
-}
+// publicURL is the flag that --url was before it was only the clients'.
+const publicURL = "public-url"
 
 // serverConfig loads the server's settings from flags, environment and file: of the
 // environment only those that the command has flags for.
@@ -53,15 +39,18 @@ func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	}
 	named := map[string]string{} // variables that a flag stands for
 	for _, s := range config.Settings() {
-		f := flags.Lookup(settingFlag(s))
-		switch {
-		case f == nil || !isOfServer(f):
-			named[s.Env()], named[s.Env()+"_FILE"] = "", ""
-		case f.Changed && s.Secret():
-			named[s.Env()], named[s.Env()+"_FILE"] = "", f.Value.String()
-		case f.Changed:
+		f := flags.Lookup(s.Flag())
+		if f != nil && f.Changed {
 			from.Flags[s.Path] = f.Value.String()
 		}
+		if f == nil || f.Changed {
+			named[s.Env()], named[s.Env()+"_FILE"] = "", ""
+		}
+	}
+	if flags.Lookup(publicURL) == nil {
+		named["COPYHOLD_URL"] = ""
+	} else if c.flags.url != "" {
+		from.Flags["url"] = c.flags.url
 	}
 	from.Getenv = func(name string) string {
 		if value, ok := named[name]; ok {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os/user"
 
 	copyhold "copyhold.dev/sdk"
 	"copyhold.dev/sdk/license"
@@ -53,11 +52,12 @@ func (c *client) ownLicense(ctx context.Context) (doc license.License, err error
 	return doc, nil
 }
 
-// localUser is the person at this machine.
+// localUser is the person at this machine, as the SDK names a person. A user id without
+// an account is one too.
 func localUser() holder {
 	name := "unknown"
-	if u, err := user.Current(); err == nil {
-		name = u.Username
+	if h, err := copyhold.DefaultHolder(copyhold.Options{Holder: &copyhold.Holder{Kind: copyhold.KindMachine, ID: name}}, copyhold.KindUser); err == nil {
+		name = h.ID
 	}
 	return holder{Kind: copyhold.KindUser, ID: name + "@" + hostName()}
 }

@@ -96,6 +96,20 @@ func TestASecretInTheEnvironmentIsShownToNobodyElse(t *testing.T) {
 	}
 }
 
+// A server warns once where others can listen in, and where its own address was found by
+// the name that it had.
+func TestServeWarnsOfWhatIsExposedOrRenamed(t *testing.T) {
+	t.Parallel()
+	p := serveAlone(t, []string{"COPYHOLD_URL=https://licenses.example.com"}, []string{"--data", t.TempDir(), "--listen", "0.0.0.0:0"})
+	if !p.serves || !strings.Contains(p.log, "unencrypted") || !strings.Contains(p.log, "COPYHOLD_PUBLIC_URL") {
+		t.Errorf("serves: %v\n%s", p.serves, p.log)
+	}
+	p = serveAlone(t, []string{"COPYHOLD_PUBLIC_URL=https://licenses.example.com", "COPYHOLD_URL=http://a,http://b"}, []string{"--data", t.TempDir()})
+	if !p.serves || strings.Contains(p.log, "level=WARN") {
+		t.Errorf("serves: %v\n%s", p.serves, p.log)
+	}
+}
+
 func withPassword(database, password string) string {
 	u, _ := url.Parse(database)
 	q := u.Query()

@@ -50,6 +50,9 @@ copyhold config.`,
 			}
 			defer stop()
 			log := c.logger(loaded.Log)
+			if former := loaded.Former("public_url"); former != "" {
+				log.Warn("the server's own address has another name now: public_url, COPYHOLD_PUBLIC_URL or --public-url", "found in", former)
+			}
 			s, err := c.startServer(cmd.Context(), loaded.Config, log, authority.FirstEnvironments())
 			if err != nil {
 				return err
@@ -190,6 +193,10 @@ func (s *server) listen(ctx context.Context) error {
 	listener, err := config.Listen(ctx, "tcp", s.settings.Listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
+	}
+	if s.settings.Exposed() {
+		s.log.Warn("other machines reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, "+
+			"or proxies where a proxy ends TLS", "listen", s.settings.Listen)
 	}
 	s.listener = api.Bound(listener, limits.Connections, limits.ConnectionsPerAddress)
 	s.http = api.NewServer(s.handler, s.log)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // check returns every setting that cannot be right.
@@ -27,8 +28,8 @@ func (l Loaded) check() error {
 	if l.MetricsListen != "" && !isAddress(l.MetricsListen) {
 		wrong("metrics_listen", "an address is wanted, as 127.0.0.1:7401")
 	}
-	if u, err := url.Parse(l.URL); l.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
-		wrong("url", "an address is wanted, as https://licenses.example.com")
+	if l.PublicURL != "" && !isURL(l.PublicURL) {
+		wrong("public_url", "an address is wanted, as https://licenses.example.com")
 	}
 	l.checkDatabase(wrong)
 	if l.Shutdown < time.Second || l.Shutdown > 10*time.Minute {
@@ -36,6 +37,11 @@ func (l Loaded) check() error {
 	}
 	if (l.TLS.Certificate == "") != (l.TLS.Key == "") {
 		wrong("tls.certificate", "set both the certificate and the key, or none")
+	}
+	for _, host := range l.Hosts {
+		if why := neverMatches(host); why != "" {
+			wrong("hosts", fmt.Sprintf("%q matches no request: %s", host, why))
+		}
 	}
 	if _, err := l.ProxyNetworks(); err != nil {
 		wrong("proxies", "networks are wanted, as 10.0.0.0/8")
@@ -98,6 +104,35 @@ func (l Loaded) checkLimits(wrong func(path, want string)) {
 	}
 }
 
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && neverMatches(u.Hostname()) == "" && (u.Scheme == "http" || u.Scheme == "https")
+}
+
+// neverMatches says why no request can have this name in its Host, or "".
+func neverMatches(host string) string {
+	const want = "a name is wanted, as licenses.example.com, or * for all"
+	_, port, err := net.SplitHostPort(host)
+	switch _, noAddress := netip.ParseAddr(strings.Trim(host, "[]")); {
+	case host == "*" || noAddress == nil:
+		return ""
+	case strings.Contains(host, "://"):
+		return "leave out the scheme, " + want
+	case err == nil && port != "":
+		return "leave out the port, " + want
+	case strings.Contains(host, "*"):
+		return "there are no patterns, " + want
+	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
+		return "write a name with other letters in ASCII, as xn--…"
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
+		if label == "" || len(label) > 63 || len(host) > 254 || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return want
+		}
+	}
+	return ""
+}
+
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -105,6 +140,18 @@ func isAddress(s string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+// Exposed reports whether other machines reach the server, and what they send it, license
+// keys and tokens too, is not encrypted: it has no certificate, and names no proxies that
+// could end TLS.
+func (c Config) Exposed() bool {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil || c.TLS.Certificate != "" || len(c.Proxies) > 0 || strings.EqualFold(host, "localhost") {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return err != nil || !addr.IsLoopback()
 }
 
 // Postgres reports whether the database is PostgreSQL.
@@ -132,8 +179,11 @@ func (c Config) ProxyNetworks() ([]netip.Prefix, error) {
 
 // HostNames returns the names requests may carry in Host: hosts and that of url.
 func (c Config) HostNames() []string {
-	names := slices.Clone(c.Hosts)
-	if u, err := url.Parse(c.URL); err == nil && u.Hostname() != "" {
+	var names []string
+	for _, host := range c.Hosts {
+		names = append(names, strings.TrimSuffix(host, "."))
+	}
+	if u, err := url.Parse(c.PublicURL); err == nil && u.Hostname() != "" {
 		names = append(names, u.Hostname())
 	}
 	return names

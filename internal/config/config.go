@@ -37,8 +37,9 @@ type Config struct {
 	Listen string `koanf:"listen" default:"127.0.0.1:7400"`
 
 	// Address programs and people reach the server by, if it differs from listen.
-	// Its host is accepted in requests.
-	URL string `koanf:"url"`
+	// Its host is accepted in requests. It was called url, which still counts where
+	// this is not set, with --url and COPYHOLD_URL.
+	PublicURL string `koanf:"public_url"`
 
 	// More names that requests may carry in Host, without port. Addresses and
 	// localhost are always accepted; other names are refused, so that no page can

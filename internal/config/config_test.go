@@ -83,7 +83,7 @@ func TestFlagWinsOverEnvironmentOverFileOverDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{"listen": "--listen", "log.level": "COPYHOLD_LOG_LEVEL", "log.format": file, "limits.held": file, "url": "default"} {
+	for path, want := range map[string]string{"listen": "--listen", "log.level": "COPYHOLD_LOG_LEVEL", "log.format": file, "limits.held": file, "public_url": "default"} {
 		if got := l.Origin(path); got != want {
 			t.Errorf("%s comes from %s, want %s", path, got, want)
 		}
@@ -104,7 +104,14 @@ func TestAWrongSettingIsNamedWithWhatWouldBeRight(t *testing.T) {
 		{"log: {level: loud}", "one of debug, info, warn, error"},
 		{"tls: {certificate: a.pem}", "both"},
 		{"proxies: [everyone]", "10.0.0.0/8"},
-		{"url: nowhere", "https://licenses.example.com"},
+		{"public_url: nowhere", "https://licenses.example.com"},
+		{"url: nowhere", "copyhold.yaml (url)"},
+		{"hosts: ['https://licenses.example.com']", "leave out the scheme"},
+		{"hosts: ['licenses.example.com:7400']", "leave out the port"},
+		{"hosts: ['*.example.com']", "there are no patterns"},
+		{"hosts: ['lizenzen.müller.example']", "xn--"},
+		{"hosts: ['licenses example com']", "a name is wanted"},
+		{"hosts: ['licenses..com']", "a name is wanted"},
 		{"database: mysql://root:hunter2@host/db", "postgres://"},
 		{"database: host=db user=u password=hunter2", "postgres://"},
 		{"{database: a.db, database_password: hunter2}", "no PostgreSQL server"},
@@ -148,7 +155,7 @@ func TestEverySecretComesFromAFileOrACredential(t *testing.T) {
 				}
 				return file
 			}
-			credential := "copyhold-" + s.Flag()
+			credential := "copyhold-" + strings.TrimSuffix(s.Flag(), "-file")
 			section, last, nested := strings.Cut(s.Path, ".")
 			yaml := func(suffix, value string) string {
 				if nested {
@@ -227,6 +234,57 @@ func TestASecretIsNeverShown(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "(hidden)") {
 		t.Error("nothing says that the secret is set")
+	}
+}
+
+// COPYHOLD_URL names servers for the commands that ask them. The server's own address has
+// a setting of its own; what an earlier version was given still counts where it is not set.
+func TestTheServersOwnAddressIsNotTheClients(t *testing.T) {
+	const own, other = "https://licenses.example.com", "https://other.example.com"
+	former := write(t, "url: "+own+"\n")
+	both := write(t, "url: "+other+"\npublic_url: "+own+"\n")
+	for name, tc := range map[string]struct {
+		from   config.Sources
+		want   string
+		former string
+	}{
+		"nothing":               {config.Sources{}, "", ""},
+		"variable":              {config.Sources{Getenv: env(map[string]string{"COPYHOLD_PUBLIC_URL": own, "COPYHOLD_URL": other})}, own, ""},
+		"former variable":       {config.Sources{Getenv: env(map[string]string{"COPYHOLD_URL": own})}, own, "COPYHOLD_URL"},
+		"several of a client":   {config.Sources{Getenv: env(map[string]string{"COPYHOLD_URL": own + "," + other})}, "", ""},
+		"none of a client":      {config.Sources{Getenv: env(map[string]string{"COPYHOLD_URL": "nowhere"})}, "", ""},
+		"former file":           {config.Sources{File: former}, own, former + " (url)"},
+		"both in a file":        {config.Sources{File: both}, own, ""},
+		"flag":                  {config.Sources{Flags: map[string]string{"public_url": own, "url": other}}, own, ""},
+		"former flag":           {config.Sources{Flags: map[string]string{"url": own}, File: write(t, "public_url: "+other+"\n")}, own, "--url"},
+		"file before the shell": {config.Sources{File: write(t, "public_url: "+own+"\n"), Getenv: env(map[string]string{"COPYHOLD_URL": other})}, own, ""},
+	} {
+		l, err := config.Load(tc.from)
+		if err != nil || l.PublicURL != tc.want || l.Former("public_url") != tc.former {
+			t.Errorf("%s: %q, formerly %q: %v", name, l.PublicURL, l.Former("public_url"), err)
+		}
+	}
+	if _, err := config.Load(config.Sources{Flags: map[string]string{"url": own + "," + other}}); err == nil || !strings.Contains(err.Error(), "--url") {
+		t.Errorf("two addresses of one server: %v", err)
+	}
+}
+
+func TestAPublicAddressWithoutTLSIsExposed(t *testing.T) {
+	for listen, want := range map[string]bool{
+		"127.0.0.1:1": false, "[::1]:1": false, "localhost:1": false, "127.9.9.9:1": false, ":1": true, "0.0.0.0:1": true, "[::]:1": true, "10.0.0.1:1": true, "licenses:1": true,
+	} {
+		c := config.Config{Listen: listen}
+		if c.Exposed() != want {
+			t.Errorf("%s: %v", listen, !want)
+		}
+		c.Proxies = []string{"10.0.0.0/8"}
+		if c.Exposed() {
+			t.Errorf("%s behind a proxy is exposed", listen)
+		}
+		c.Proxies, c.TLS.Certificate = nil, "a.pem"
+		if c.Exposed() {
+			t.Errorf("%s with a certificate is exposed", listen)
+		}
 	}
 }
 

@@ -24,7 +24,8 @@ type Sources struct {
 	File string
 	// Getenv reads the environment; os.Getenv.
 	Getenv func(string) string
-	// Flags are the settings given on the command line, by path.
+	// Flags are the settings given on the command line, by path; of a secret, the name
+	// of the file that holds it.
 	Flags map[string]string
 }
 
@@ -37,6 +38,17 @@ type Loaded struct {
 // Origin returns where the setting at path comes from: "default", a file, a
 // variable or a flag.
 func (l Loaded) Origin(path string) string { return l.origins[path] }
+
+// Former returns where a setting was found by the name that it had, or "".
+func (l Loaded) Former(path string) string {
+	former := Setting{Path: byPath()[path].Former()}
+	switch origin := l.Origin(path); {
+	case former.Path == "":
+	case origin == "--"+former.Flag(), origin == former.Env(), strings.HasSuffix(origin, " ("+former.Path+")"):
+		return origin
+	}
+	return ""
+}
 
 // Load reads the settings from all sources and checks them. Its error names
 // every wrong setting, where it comes from and what would be right, but no secret.
@@ -59,21 +71,23 @@ func Load(from Sources) (Loaded, error) {
 	if err != nil {
 		return Loaded{}, err
 	}
+	former := readFormer(from.Getenv)
 	fromEnv, variables, err := readEnv(from.Getenv)
 	if err != nil {
 		return Loaded{}, err
 	}
-	flags := map[string]any{}
-	for path, value := range from.Flags {
-		flags[path] = value
-	}
 	settings := byPath()
+	flags, typed, err := readFlags(from.Flags, settings)
+	if err != nil {
+		return Loaded{}, err
+	}
 	if err := errors.Join(
 		layer(defaults(settings), func(string) string { return "default" }),
 		layer(credentials, func(path string) string { return "the systemd credential " + settings[path].credential() }),
+		layer(former, func(path string) string { return Setting{Path: settings[path].Former()}.Env() }),
 		layer(fromFile, origin),
 		layer(fromEnv, func(path string) string { return variables[path] }),
-		layer(flags, func(path string) string { return "--" + settings[path].Flag() }),
+		layer(flags, func(path string) string { return typed[path] }),
 	); err != nil {
 		return Loaded{}, err
 	}
@@ -130,6 +144,29 @@ func walkValues(v reflect.Value, prefix string, visit func(path string, v reflec
 	}
 }
 
+// readFlags returns the settings given on the command line by path, and the flag each
+// was given with.
+func readFlags(given map[string]string, settings map[string]Setting) (values map[string]any, typed map[string]string, err error) {
+	values, typed = map[string]any{}, map[string]string{}
+	for path, s := range settings {
+		value, ok := given[path]
+		typed[path] = "--" + s.Flag()
+		if !ok && s.Former() != "" {
+			value, ok = given[s.Former()]
+			typed[path] = "--" + Setting{Path: s.Former()}.Flag()
+		}
+		if ok && s.Secret() {
+			if value, err = secretFile(value); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", typed[path], err)
+			}
+		}
+		if ok {
+			values[path] = value
+		}
+	}
+	return values, typed, nil
+}
+
 // readFile returns the settings of a YAML file by path, and where each comes from. A
 // secret is named by its path, or the file that holds it by its path with _file added.
 func readFile(name string) (values map[string]any, origin func(path string) string, err error) {
@@ -150,6 +187,14 @@ func readFile(name string) (values map[string]any, origin func(path string) stri
 	}
 	values, origins := map[string]any{}, map[string]string{}
 	flatten(values, "", tree)
+	for _, s := range Settings() {
+		former := s.Former()
+		value, ok := values[former]
+		if _, both := values[s.Path]; ok && !both {
+			values[s.Path], origins[s.Path] = value, name+" ("+former+")"
+		}
+		delete(values, former)
+	}
 	for _, s := range Settings() {
 		named := s.Path + "_file"
 		file, ok := values[named]
@@ -226,6 +271,20 @@ func readEnv(getenv func(string) string) (values map[string]any, variables map[s
 		}
 	}
 	return values, variables, nil
+}
+
+// readFormer returns the settings that variables hold by the names that they had.
+func readFormer(getenv func(string) string) map[string]any {
+	values := map[string]any{}
+	for _, s := range Settings() {
+		if s.Former() == "" || getenv == nil {
+			continue
+		}
+		if value := getenv(Setting{Path: s.Former()}.Env()); isURL(value) {
+			values[s.Path] = value
+		}
+	}
+	return values
 }
 
 // secretFile reads a secret. A file without one is a fault, and not a setting that

@@ -24,14 +24,22 @@ func (s Setting) Env() string {
 	return "COPYHOLD_" + strings.ToUpper(strings.ReplaceAll(s.Path, ".", "_"))
 }
 
-// Flag is the setting's name on the command line, without dashes in front.
-func (s Setting) Flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Path) }
+// Flag is the setting's name on the command line, without dashes in front. Of a secret
+// it names a file.
+func (s Setting) Flag() string {
+	if s.Secret() {
+		return s.dashed() + "-file"
+	}
+	return s.dashed()
+}
+
+func (s Setting) dashed() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.Path) }
 
 // Secret reports whether the setting must not be shown.
 func (s Setting) Secret() bool { return s.Kind == reflect.TypeFor[Secret]() }
 
 // credential is the name of the systemd credential that holds the setting, a secret.
-func (s Setting) credential() string { return "copyhold-" + s.Flag() }
+func (s Setting) credential() string { return "copyhold-" + s.dashed() }
 
 // Usage is the first sentence of Doc, for a flag's help.
 func (s Setting) Usage() string {
@@ -40,6 +48,17 @@ func (s Setting) Usage() string {
 		text = text[:i]
 	}
 	return strings.TrimSuffix(text, ".")
+}
+
+// Former is the name that a setting had, or "": files, variables and flags of an earlier
+// version go on to work. COPYHOLD_URL names servers for the commands that ask them, so as
+// a variable of the server's it counts only where nothing else names its address, and
+// only if it can be one.
+func (s Setting) Former() string {
+	if s.Path == "public_url" {
+		return "url"
+	}
+	return ""
 }
 
 //go:embed config.go
