@@ -22,6 +22,10 @@ func decodeStrict(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the body is not UTF-8")
 	}
+	data, err := wholeNumbers(data)
+	if err != nil {
+		return err
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if err := checkValue(d, 0); err != nil {
 		return err

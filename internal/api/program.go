@@ -110,10 +110,28 @@ func (s *server) decode(c *call, req *http.Request, in any) *Problem {
 	if int64(buf.Len()) > c.route.Body {
 		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation takes")
 	}
-	if err := license.Unmarshal(buf.Bytes(), in); err != nil {
+	err := license.Unmarshal(buf.Bytes(), in)
+	if err != nil { // a program of another language may write 1.0, which costs the others nothing
+		err = decodeAgain(buf.Bytes(), in, err)
+	}
+	if err != nil {
 		return newProblem(c, http.StatusBadRequest, licensing.Invalid, "reading the body: "+strings.TrimPrefix(err.Error(), "license: "))
 	}
 	return nil
+}
+
+// decodeAgain decodes a body that the strict profile refused with refusal, in case only
+// its whole numbers were written with a point.
+func decodeAgain(body []byte, in any, refusal error) error {
+	whole, err := wholeNumbers(body)
+	switch {
+	case err != nil:
+		return err
+	case len(whole) == len(body): // nothing was written so
+		return refusal
+	}
+	reflect.ValueOf(in).Elem().SetZero()
+	return license.Unmarshal(whole, in)
 }
 
 // writeJSON answers status with v as JSON.

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -540,4 +542,32 @@ func TestTheFirstUseStartsTheTerm(t *testing.T) {
 			t.Errorf("%d starts", n)
 		}
 	})
+}
+
+// Languages with one kind of number write 1.0 for 1. A fraction is told how to be written,
+// to programs and to administrators.
+func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
+	d := newDesk(t, storetest.SQLite(t), everyModel)
+	var out struct{ Results []struct{ Status string } }
+	d.ask("POST", "/v1/usage", members{"events": []members{
+		{"id": "e1", "meter": "calls", "quantity": json.RawMessage("2.0")}, {"id": "e1", "meter": "calls", "quantity": 2}, {"id": "e2", "meter": "calls", "quantity": "1.25"},
+	}}).decode(t, &out)
+	if len(out.Results) != 3 || out.Results[0].Status != "recorded" || out.Results[1].Status != "duplicate" || out.Results[2].Status != "recorded" {
+		t.Errorf("%+v", out)
+	}
+	for _, fraction := range []string{"1.25", "1e2", "0.1"} {
+		o := d.ask("POST", "/v1/usage", members{"events": []members{{"id": "e3", "meter": "calls", "quantity": json.RawMessage(fraction)}}})
+		if o.status != http.StatusBadRequest || !strings.Contains(string(o.body), "write decimals as a string") {
+			t.Errorf("%s: %d %s", fraction, o.status, o.body)
+		}
+	}
+	owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
+	l, err := d.authority.License(t.Context(), d.owner, d.license)
+	d.check(err)
+	grant := members{"plan": l.Plan, "customer": l.Customer, "capacity": members{"line": json.RawMessage("7.0")}}
+	d.as(owner, http.StatusCreated, "POST", "/v1/licenses", grant, nil)
+	grant["capacity"] = members{"line": json.RawMessage("7.5")}
+	if o := d.ask("POST", "/v1/licenses", grant, owner); o.status < 400 || o.status >= 500 || !strings.Contains(string(o.body), "write decimals as a string") {
+		t.Errorf("%d %s", o.status, o.body)
+	}
 }

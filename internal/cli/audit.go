@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -68,7 +67,7 @@ func (c *cli) auditShowCommand() *cobra.Command {
 }
 
 func (c *cli) auditHeadCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "head",
 		Short: "Show the log's signed head, or keep it outside for audit verify --head",
@@ -82,7 +81,7 @@ shows later that nothing before it was changed or cut off.`,
 			if err != nil {
 				return err
 			}
-			if file == "" {
+			if !file.given() {
 				return c.printRecord(a.body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
 					column{head: "ROOT", path: "root"}, column{head: "KEY", path: "key"})
 			}
@@ -90,10 +89,10 @@ shows later that nothing before it was changed or cut off.`,
 			if err := a.decode(&head); err != nil {
 				return err
 			}
-			return c.done(os.WriteFile(file, []byte(head.Signed), 0o644), "head of %s written to %s", licensing.Counted(head.Size, "entry"), file)
+			return c.done(file.write([]byte(head.Signed)), "head of %s written to %s", licensing.Counted(head.Size, "entry"), file.name)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "write the signed head to this file")
+	file.flags(cmd, forAll, "write the signed head to this file")
 	return cmd
 }
 
@@ -129,7 +128,7 @@ stay. Backups that were made before still hold what was erased.`,
 }
 
 func (c *cli) auditProveCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "prove INDEX",
 		Short: "Write a proof that the log holds an entry, which anyone can check",
@@ -146,18 +145,18 @@ tlog-proof). Whoever holds the log's public key can check it without this server
 			if err != nil {
 				return err
 			}
-			if file == "" {
+			if !file.given() {
 				return c.printJSON(a.body)
 			}
-			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "proof written to %s", file)
+			return c.done(file.write(append(a.body, '\n')), "proof written to %s", file.name)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	file.flags(cmd, forAll, "write it to this file")
 	return cmd
 }
 
 func (c *cli) auditExportCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:     "export --to FILE",
 		Short:   "Write the whole log to a file that audit verify reads",
@@ -169,11 +168,11 @@ func (c *cli) auditExportCommand() *cobra.Command {
 				return err
 			}
 			defer in.Close()
-			_, err = writeWhole(file, in)
-			return c.done(err, "log written to %s", file)
+			_, err = file.copy(in)
+			return c.done(err, "log written to %s", file.name)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "file to write it to")
+	file.flags(cmd, forOwner, "file to write it to")
 	required(cmd, "to")
 	return cmd
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -26,7 +25,7 @@ import (
 )
 
 func (c *cli) backupCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "backup --to FILE",
 		Short: "Write everything of a running server to one encrypted file",
@@ -41,41 +40,18 @@ opens for nobody.`,
 			if err != nil {
 				return err
 			}
-			if _, err := os.Lstat(file); err == nil {
-				return fmt.Errorf("%s exists: a backup replaces none", file)
-			}
 			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/backup"})
 			if err != nil {
 				return err
 			}
 			defer in.Close()
-			size, err := writeWhole(file, in)
-			return c.done(err, "%s: %d bytes", file, size)
+			size, err := file.copy(in)
+			return c.done(err, "%s: %d bytes", file.name, size)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "new file to write")
+	file.flags(cmd, forOwner, "file to write")
 	required(cmd, "to")
 	return cmd
-}
-
-// writeWhole writes a file, which has its name only when it is whole and on the disk:
-// what a full disk or a kill cuts off replaces nothing.
-func writeWhole(name string, from io.Reader) (int64, error) {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".partial-*") // 0600
-	if err != nil {
-		return 0, err
-	}
-	size, err := io.Copy(f, from)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		return size, errors.Join(fmt.Errorf("writing %s: %w", name, err), os.Remove(f.Name()))
-	}
-	return size, nil
 }
 
 func (c *cli) restoreCommand() *cobra.Command {

@@ -103,7 +103,7 @@ func (e *example) token(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeSecret(e.tokenFile(), text)
+	return target{name: e.tokenFile(), mode: forOwner}.writeSecret(text)
 }
 
 func (e *example) product(ctx context.Context) error {
@@ -145,7 +145,7 @@ func (e *example) pinRoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, append(a.body, '\n'), 0o644)
+	return target{name: file, force: true, mode: forAll}.write(append(a.body, '\n'))
 }
 
 func (e *example) rootSetFile() string { return filepath.Join(e.folder, "root-set.json") }
@@ -228,5 +228,5 @@ func (e *example) keepKey(a answer, l exampleLicense, id string) (exampleLicense
 	if err := os.Remove(l.KeyFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return l, err
 	}
-	return l, writeSecret(l.KeyFile, l.Key)
+	return l, target{name: l.KeyFile, mode: forOwner}.writeSecret(l.Key)
 }

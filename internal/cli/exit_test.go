@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Each command that asks a server says unavailable where none answers, and wrong usage at
@@ -62,6 +64,11 @@ func placeholders(cmd *cobra.Command) (args []string) {
 			args = append(args, "1")
 		}
 	}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if len(f.Annotations[cobra.BashCompOneRequiredFlag]) > 0 && !slices.Contains(args, "--"+f.Name) {
+			args = append(args, "--"+f.Name, "1")
+		}
+	})
 	return args
 }
 

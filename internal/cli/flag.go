@@ -43,7 +43,7 @@ func secondsVar(flags *pflag.FlagSet, into *int64, name, usage string) {
 type units int64
 
 func (u *units) Set(text string) error {
-	n, err := strconv.ParseInt(text, 10, 64)
+	n, err := licensing.ParseQuantity(text, 0) // 1.0 is whole too
 	if err != nil || n < 1 {
 		return errors.New("units are whole numbers from 1")
 	}

@@ -61,7 +61,8 @@ func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
 }
 
 func (c *cli) licenseIssueCommand() *cobra.Command {
-	var customer, product, channel, revision, edition, reference, start, end, file string
+	var customer, product, channel, revision, edition, reference, start, end string
+	var file target
 	var addons, capacity []string
 	cmd := &cobra.Command{
 		Use:   "issue PLAN",
@@ -118,27 +119,27 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	flags.StringVar(&end, "end", "", "end on this date instead of after the plan's first term")
 	flags.StringArrayVar(&capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&addons, "addon", nil, "add-on, as NAME or NAME=QUANTITY; may be repeated")
-	flags.StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
+	file.flags(cmd, forOwner, "write the key to this file, readable by you alone")
 	required(cmd, "customer")
 	return cmd
 }
 
 // printNewKey shows a key that nobody can see again, or writes it to a file.
-func (c *cli) printNewKey(a answer, file string) error {
-	if c.asJSON() && file == "" {
+func (c *cli) printNewKey(a answer, file target) error {
+	if c.asJSON() && !file.given() {
 		return c.printJSON(a.body)
 	}
 	key, err := newKeyOf(a)
 	if err != nil {
 		return err
 	}
-	if file == "" {
+	if !file.given() {
 		c.printf("KEY  %s\n", key)
 	} else {
-		if err := writeSecret(file, key); err != nil {
+		if err := file.writeSecret(key); err != nil {
 			return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
 		}
-		c.sayf("license key written to %s", file)
+		c.sayf("license key written to %s", file.name)
 	}
 	if rawField(a.body, "license") == nil {
 		return nil

@@ -293,7 +293,8 @@ func (c *cli) licenseRevokeCommand() *cobra.Command {
 }
 
 func (c *cli) licenseRotateCommand() *cobra.Command {
-	var overlap, file string
+	var overlap string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "rotate-key LICENSE",
 		Short: "Give a license a new key; the old ones end after an overlap",
@@ -313,7 +314,7 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old keys still work, as 7d; default they end now")
-	cmd.Flags().StringVar(&file, "to", "", "write the key to this new file, readable by you alone")
+	file.flags(cmd, forOwner, "write the key to this file, readable by you alone")
 	return cmd
 }
 

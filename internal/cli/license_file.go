@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +11,8 @@ import (
 )
 
 func (c *cli) licenseExportCommand() *cobra.Command {
-	var format, file string
+	var format string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "export LICENSE",
 		Short: "Write a license file for a machine without network, good to the end of the term",
@@ -33,7 +33,7 @@ years: export such a license again before then.`,
 			if err != nil {
 				return err
 			}
-			if file == "" {
+			if !file.given() {
 				_, err = c.program.Stdout.Write(a.body)
 				return err
 			}
@@ -41,11 +41,11 @@ years: export such a license again before then.`,
 			if err != nil {
 				return err
 			}
-			return c.done(os.WriteFile(file, a.body, 0o644), "license file written to %s\n%s", file, until)
+			return c.done(file.write(a.body), "license file written to %s\n%s", file.name, until)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")
-	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	file.flags(cmd, forAll, "write it to this file")
 	return cmd
 }
 

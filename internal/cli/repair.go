@@ -76,7 +76,7 @@ func (c *cli) backUpTo(file string, write func(io.Writer) error) (err error) {
 	from, to := io.Pipe()
 	var writing sync.WaitGroup
 	writing.Go(func() { to.CloseWithError(write(to)) }) // without an error it is the end
-	size, err := writeWhole(file, from)
+	size, err := target{name: file, mode: forOwner}.copy(from)
 	from.CloseWithError(err) // what can't be kept is not written on
 	writing.Wait()
 	if err == nil {

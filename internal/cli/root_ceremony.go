@@ -2,10 +2,7 @@ package cli
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -17,7 +14,7 @@ import (
 )
 
 func (c *cli) rootNewCommand() *cobra.Command {
-	var file string
+	var file target
 	var want signing.RootChoice
 	cmd := &cobra.Command{
 		Use:   "new --to CEREMONY",
@@ -53,14 +50,14 @@ Without --keep every root is replaced.`,
 			if err := writeCeremony(file, ceremony); err != nil {
 				return err
 			}
-			next := "copyhold signing-key root make " + file + " --to NEW-ROOT.key"
+			next := "copyhold signing-key root make " + file.name + " --to NEW-ROOT.key"
 			if ceremony.Roots == 0 {
-				next = "copyhold signing-key root sign " + file + " --key ROOT.key"
+				next = "copyhold signing-key root sign " + file.name + " --key ROOT.key"
 			}
-			return c.done(nil, "the ceremony is in %s: carry it to an offline machine, then %s", file, next)
+			return c.done(nil, "the ceremony is in %s: carry it to an offline machine, then %s", file.name, next)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "file to write it to")
+	file.flags(cmd, forAll, "file to write it to")
 	cmd.Flags().StringArrayVar(&want.Keep, "keep", nil, "a root that stays, as signing-key list --use root names it; may be repeated")
 	cmd.Flags().IntVar(&want.Roots, "roots", 0, "how many new roots; default as many as go")
 	cmd.Flags().IntVar(&want.Threshold, "threshold", 0, "how many roots have to sign a set; default as many as now")
@@ -69,7 +66,7 @@ Without --keep every root is replaced.`,
 }
 
 func (c *cli) rootMakeCommand() *cobra.Command {
-	var file string
+	var file target
 	var count int
 	cmd := &cobra.Command{
 		Use:   "make CEREMONY --to FILE",
@@ -94,19 +91,19 @@ makes their own, one after the other, and the file goes round.`,
 			if err != nil {
 				return err
 			}
-			if err := writeSecret(file, private.Reveal()); err != nil {
+			if err := file.writeSecret(private.Reveal()); err != nil {
 				return err
 			}
-			if err := writeCeremony(args[0], ceremony); err != nil {
+			if err := writeCeremony(inPlace(args[0]), ceremony); err != nil {
 				return err
 			}
 			for _, k := range ceremony.New[before:] {
 				c.note("made root %s", k.Kid)
 			}
-			return c.done(nil, "the private part is in %s: keep it offline, in two places; %d of %d new roots are made", file, len(ceremony.New), ceremony.Roots)
+			return c.done(nil, "the private part is in %s: keep it offline, in two places; %d of %d new roots are made", file.name, len(ceremony.New), ceremony.Roots)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "new file for the private parts")
+	file.flags(cmd, forOwner, "file for the private parts, readable by you alone")
 	cmd.Flags().IntVar(&count, "count", 0, "how many; default all that are missing")
 	required(cmd, "to")
 	return cmd
@@ -143,7 +140,7 @@ wrote. It asks no server. Compare the keys with those of the others who sign.`,
 			if err := c.confirm(yes, "Programs will believe what these roots sign."); err != nil {
 				return err
 			}
-			if err := writeCeremony(args[0], ceremony); err != nil {
+			if err := writeCeremony(inPlace(args[0]), ceremony); err != nil {
 				return err
 			}
 			for _, kid := range by {
@@ -219,23 +216,17 @@ func (c *cli) readCeremony(name string) (signing.RootCeremony, error) {
 	return ceremony, nil
 }
 
-// writeCeremony replaces the ceremony's file by a whole one: it may hold the
-// signature of somebody who is far away.
-func writeCeremony(name string, ceremony signing.RootCeremony) error {
+// inPlace is the ceremony's file that a command read and writes again.
+func inPlace(name string) target { return target{name: name, force: true, mode: forAll} }
+
+// writeCeremony writes the ceremony's file whole: it may hold the signature of somebody
+// who is far away.
+func writeCeremony(file target, ceremony signing.RootCeremony) error {
 	text, err := json.MarshalIndent(ceremony, "", "  ")
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), ".ceremony-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return file.write(append(text, '\n'))
 }
 
 // showCeremony prints what is signed.

@@ -15,7 +15,7 @@ import (
 )
 
 func (c *cli) featureKeyCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "feature-key PRODUCT FEATURE",
 		Short: "Show the public key that data of a feature is sealed to",
@@ -35,8 +35,8 @@ where there is no token, as on a build machine.`,
 			switch err := a.decode(&key); {
 			case err != nil:
 				return err
-			case file != "":
-				return c.done(os.WriteFile(file, []byte(key.Public+"\n"), 0o644), "public key written to %s", file)
+			case file.given():
+				return c.done(file.write([]byte(key.Public+"\n")), "public key written to %s", file.name)
 			case c.asJSON():
 				return c.printJSON(a.body)
 			}
@@ -44,7 +44,7 @@ where there is no token, as on a build machine.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	file.flags(cmd, forAll, "write it to this file")
 	return cmd
 }
 
@@ -54,7 +54,8 @@ func (c *cli) askFeatureKey(ctx context.Context, product, feature string) (answe
 }
 
 func (c *cli) sealCommand() *cobra.Command {
-	var to, keyFile string
+	var keyFile string
+	var to target
 	cmd := &cobra.Command{
 		Use:   "seal PRODUCT FEATURE FILE",
 		Short: "Encrypt a file that only a license with this feature opens",
@@ -79,10 +80,10 @@ this machine.`,
 			if err != nil {
 				return err
 			}
-			return c.done(os.WriteFile(to, sealed, 0o644), "%s sealed to feature %s of %s: %s", args[2], feature, product, to)
+			return c.done(to.write(sealed), "%s sealed to feature %s of %s: %s", args[2], feature, product, to.name)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "file to write")
+	to.flags(cmd, forAll, "file to write")
 	cmd.Flags().StringVar(&keyFile, "key", "", "file with the feature's public key, instead of asking the server")
 	required(cmd, "to")
 	return cmd

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +22,7 @@ func (c *cli) keySetShowCommand() *cobra.Command {
 
 // setShowCommand shows a signed set that everybody may see.
 func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:     "show",
 		Short:   short,
@@ -42,18 +41,18 @@ func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if file == "" {
+			if !file.given() {
 				return c.printJSON(a.body)
 			}
-			return c.done(os.WriteFile(file, append(a.body, '\n'), 0o644), "%s written to %s", kind, file)
+			return c.done(file.write(append(a.body, '\n')), "%s written to %s", kind, file.name)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "write it to this file")
+	file.flags(cmd, forAll, "write it to this file")
 	return cmd
 }
 
 func (c *cli) rootExportCommand() *cobra.Command {
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "export --to FILE",
 		Short: "Take the root's private part out, for safe-keeping",
@@ -66,10 +65,10 @@ offline, in two places. Whoever has it can sign licenses for ever.`,
 			if err != nil {
 				return err
 			}
-			return c.done(writeSecret(file, string(a.body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file)
+			return c.done(file.writeSecret(string(a.body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file.name)
 		},
 	}
-	cmd.Flags().StringVar(&file, "to", "", "new file to write it to")
+	file.flags(cmd, forOwner, "file to write it to, readable by you alone")
 	required(cmd, "to")
 	return cmd
 }

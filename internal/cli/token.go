@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"errors"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +28,8 @@ func (c *cli) tokenCommand() *cobra.Command {
 }
 
 func (c *cli) tokenCreateCommand() *cobra.Command {
-	var role, customer, product, file string
+	var role, customer, product string
+	var file target
 	var everywhere bool
 	var lifetime int64
 	cmd := &cobra.Command{
@@ -56,14 +55,14 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if file == "" {
+			if !file.given() {
 				return c.printRecord(a.body, append([]column{{head: "SECRET", path: "secret"}}, tokenColumns()...)...)
 			}
 			text, err := newTokenOf(a)
 			if err != nil {
 				return err
 			}
-			return c.done(writeSecret(file, text), "token written to %s", file)
+			return c.done(file.writeSecret(text), "token written to %s", file.name)
 		},
 	}
 	flags := cmd.Flags()
@@ -71,7 +70,7 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	flags.StringVar(&customer, "customer", "", "limit it to what belongs to this customer")
 	flags.StringVar(&product, "product", "", "limit it to this product")
 	flags.BoolVar(&everywhere, "all-environments", false, "let it reach every environment")
-	flags.StringVar(&file, "to", "", "write the secret to this new file, readable by you alone")
+	file.flags(cmd, forOwner, "write the secret to this file, readable by you alone")
 	secondsVar(flags, &lifetime, "expires-in", "how long it lives, as in 90d; default as the server says")
 	return cmd
 }
@@ -88,17 +87,4 @@ func newTokenOf(a answer) (string, error) {
 		return "", exitf(exitFailed, "the server's answer holds no token")
 	}
 	return created.Secret, nil
-}
-
-// writeSecret creates a file that only its owner reads. It replaces nothing.
-func writeSecret(file, text string) error {
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(text + "\n"); err != nil {
-		f.Close()
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -1,0 +1,126 @@
+//go:build unix
+
+package cli
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/spf13/cobra"
+)
+
+// A command replaces no file and follows no link unless it is told to, and says so before
+// it does anything else.
+func TestAFileIsReplacedOnlyByForce(t *testing.T) {
+	for name, tc := range map[string]struct {
+		prepare func(dir string) error // makes dir/file
+		forced  string                 // what holds the text with --force; "" for a refusal too
+	}{
+		"a file":             {func(dir string) error { return os.WriteFile(filepath.Join(dir, "file"), []byte("before"), 0o644) }, "file"},
+		"a link to a file":   {func(dir string) error { return os.Symlink("other", filepath.Join(dir, "file")) }, "other"},
+		"a link to nothing":  {func(dir string) error { return os.Symlink("nowhere", filepath.Join(dir, "file")) }, ""},
+		"a link to a device": {func(dir string) error { return os.Symlink(os.DevNull, filepath.Join(dir, "file")) }, ""},
+		"a folder":           {func(dir string) error { return os.Mkdir(filepath.Join(dir, "file"), 0o700) }, ""},
+	} {
+		for _, force := range []bool{false, true} {
+			dir := t.TempDir()
+			must(t, os.WriteFile(filepath.Join(dir, "other"), []byte("before"), 0o644))
+			must(t, tc.prepare(dir))
+			file := target{name: filepath.Join(dir, "file"), force: force, mode: forOwner}
+			early, late := file.check(), file.writeSecret("after")
+			if refused := !force || tc.forced == ""; refused != (early != nil) || refused != (late != nil) {
+				t.Errorf("%s, force %v: %v, then %v", name, force, early, late)
+			}
+			text, _ := os.ReadFile(filepath.Join(dir, "other"))
+			if want := map[bool]string{false: "before", true: "after\n"}[force && tc.forced == "other"]; string(text) != want {
+				t.Errorf("%s, force %v: the other file holds %q", name, force, text)
+			}
+			if force && tc.forced != "" {
+				info, err := os.Stat(filepath.Join(dir, tc.forced))
+				must(t, err)
+				if info.Mode().Perm() != forOwner {
+					t.Errorf("%s: mode %v", name, info.Mode())
+				}
+			}
+			left, err := filepath.Glob(filepath.Join(dir, "*partial*"))
+			if must(t, err); len(left) > 0 {
+				t.Errorf("%s: %v is left", name, left)
+			}
+		}
+	}
+}
+
+// What breaks off leaves the file before as it was, or none; a file that appears while the
+// command runs stays.
+func TestAFileHasItsNameOnlyWhenItIsWhole(t *testing.T) {
+	dir := t.TempDir()
+	broken := errors.New("the network broke off")
+	for _, force := range []bool{false, true} {
+		file := target{name: filepath.Join(dir, "file"), force: force, mode: forAll}
+		if force {
+			must(t, os.WriteFile(file.name, []byte("before"), 0o644))
+		}
+		if _, err := file.copy(iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader("after")))); err == nil {
+			t.Error("written")
+		}
+		if _, err := file.copy(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+			t.Error(err)
+		}
+		entries, err := os.ReadDir(dir)
+		if must(t, err); len(entries) != map[bool]int{false: 0, true: 1}[force] {
+			t.Errorf("force %v: %v", force, entries)
+		}
+	}
+	file := target{name: filepath.Join(dir, "late"), mode: forAll}
+	must(t, file.check())
+	_, err := file.copy(iotest.DataErrReader(readerFunc(func([]byte) (int, error) {
+		return 0, errors.Join(os.WriteFile(file.name, []byte("theirs"), 0o600), broken)
+	})))
+	if err == nil {
+		t.Error("written")
+	}
+	if err := file.write([]byte("ours")); err == nil {
+		t.Error("a file that appeared was replaced")
+	}
+	if err := file.give(filepath.Join(dir, "file"), file.name); err == nil {
+		t.Error("a file that appeared at the last moment was replaced")
+	}
+	if text, _ := os.ReadFile(file.name); string(text) != "theirs" {
+		t.Errorf("%q", text)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// Every command that writes a file for somebody does so in the one way.
+func TestEveryToCanBeForced(t *testing.T) {
+	found := 0
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, child := range cmd.Commands() {
+			walk(child)
+		}
+		if cmd.Flags().Lookup("to") == nil {
+			return
+		}
+		found++
+		if cmd.Flags().Lookup("force") == nil {
+			t.Errorf("%s --to has no --force", cmd.CommandPath())
+		}
+		args := append(strings.Fields(cmd.CommandPath())[1:], placeholders(cmd)...)
+		status, said := command([]string{"COPYHOLD_TOKEN=cht_x", "XDG_CONFIG_HOME=" + t.TempDir()}, append(args, "--url", "http://127.0.0.1:1", "--to", "file_test.go")...)
+		if cmd.Name() != "make" && (status != exitUsage || !strings.Contains(said, "file_test.go exists; --force replaces it")) {
+			t.Errorf("%s: exit status %d: %s", cmd.CommandPath(), status, said)
+		}
+	}
+	walk((&cli{}).rootCommand())
+	if found < 14 {
+		t.Errorf("only %d commands write a file", found)
+	}
+}
