@@ -22,6 +22,8 @@ var noModTime time.Time
 type Health struct {
 	Status string   `json:"status" enum:"ok,unavailable" doc:"ok, or unavailable"`
 	Causes []string `json:"causes,omitempty" doc:"Why it is unavailable"`
+	// Warnings are no reason to send traffic elsewhere.
+	Warnings []string `json:"warnings,omitempty" doc:"What an operator should look at, although the server can decide"`
 }
 
 // healthRoutes registers what orchestrators and monitoring read.
@@ -38,11 +40,11 @@ func (s *server) healthRoutes() {
 	serve(s, route{
 		ID: "ready", Method: http.MethodGet, Path: "/readyz", Tag: "server", Permission: access.Public, Class: critical,
 		Summary:     "Can the server decide?",
-		Description: "Send no traffic while this answers 503; `causes` says why.",
+		Description: "Send no traffic while this answers 503; `causes` says why. `warnings` can be there with either answer, for example while the clock is in doubt.",
 	}, nil, []answer{{http.StatusOK, "It can.", Health{}}, {http.StatusServiceUnavailable, "It cannot.", Health{}}},
 		func(c *call, req *http.Request, _ *none) error {
 			h, status := Health{Status: "ok"}, http.StatusOK
-			if h.Causes = s.causes(req); len(h.Causes) > 0 {
+			if h.Causes, h.Warnings = s.causes(req); len(h.Causes) > 0 {
 				h.Status, status = "unavailable", http.StatusServiceUnavailable
 			}
 			s.writeJSON(c, status, "application/json", h)
@@ -81,15 +83,15 @@ func (s *server) scrape(w http.ResponseWriter, req *http.Request, metrics http.H
 	}
 }
 
-func (s *server) causes(req *http.Request) []string {
-	var causes []string
+func (s *server) causes(req *http.Request) (causes, warnings []string) {
 	if s.stopping.Err() != nil {
 		causes = append(causes, "the server is stopping")
 	}
-	if err := s.Authority.Ready(req.Context()); err != nil {
+	warnings, err := s.Authority.Ready(req.Context())
+	if err != nil {
 		causes = append(causes, err.Error())
 	}
-	return causes
+	return causes, warnings
 }
 
 // MetricsHandler answers with m to anyone: put it on a listener of its own,

@@ -33,11 +33,11 @@ type Config struct {
 	// Now reads the process's clock; nil is time.Now. Decisions take their time
 	// from the database, see store.Tx.Now.
 	Now func() time.Time
-	// Boot reads a clock that nobody sets, against which the database's clock is
-	// held; nil is the machine's.
-	Boot func() time.Duration
-	// Skew is how far apart the clocks of server and programs may be, for which
-	// nothing is reclaimed after its end; 0 is DefaultSkew.
+	// Machine is where the authority runs; its clocks are what the database's clock
+	// is compared with. The zero value is this machine.
+	Machine Machine
+	// Skew is how far the clocks of server and programs may differ: a unit is
+	// reclaimed only this long after its lease ends. 0 is DefaultSkew.
 	Skew time.Duration
 }
 
@@ -95,11 +95,14 @@ func New(c Config) *Authority {
 	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
 	a.seen = newSightings()
 	a.skew = cmp.Or(c.Skew, DefaultSkew)
-	if c.Boot == nil {
-		c.Boot = bootClock()
+	if c.Machine.Up == nil {
+		c.Machine = thisMachine()
 	}
-	a.clock = newClock(a.db.Mark(), c.Boot, a.skew)
-	a.db.Judge = a.clock.judge
+	a.clock = &clock{machine: c.Machine, mark: a.db.Mark, skew: a.skew, record: licensing.ClockRecord{At: a.db.Mark()}}
+	if a.db.Shared() {
+		a.clock.node = c.Now
+	}
+	a.db.Judge = a.clock
 	a.commits = commit.New(min(a.db.Writers(), maxCommitters), maxWaiting, a.apply)
 	return a
 }

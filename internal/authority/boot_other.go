@@ -2,11 +2,9 @@
 
 package authority
 
-import "time"
-
-// bootClock returns a clock that nobody sets. It may stop while the machine is
-// suspended, which looks like a wall clock set forward.
-func bootClock() func() time.Duration {
-	start := time.Now()
-	return func() time.Duration { return time.Since(start) }
+// thisMachine returns what is known of this machine's clocks. The boot clock is the
+// process's: it may stop while the machine is suspended, which looks like a wall
+// clock set forward. Whether the clock is synchronized is not known.
+func thisMachine() Machine {
+	return Machine{Boot: processBoot(), Up: processClock(), Synchronized: func() bool { return false }}
 }

@@ -2,101 +2,286 @@ package authority
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
 )
 
-// A clock compares the wall clock that decisions use with the boot clock,
-// which nobody sets. Where they part by more than half of the skew, something
-// moved the wall clock: the time that goes on from before is used, and nothing
-// is reclaimed, because holders may see another time. Slow corrections are
-// followed, for the two are compared anew at each reading.
-//
-// It clears when they agree again. A wall clock that was set forward and then
-// runs steadily for clockAdopt was more likely wrong before: it is taken over,
-// and reclaiming waits for another clockSettle, in which every living holder
-// renews by the new time. A clock that was set back is never taken over while
-// the server runs; time never goes back.
-//
-// What an earlier process last saw is known when a server starts. A wall clock
-// that is before it, or more than clockFar after it, is doubted in the same way:
-// a server is rarely off for so long, and what is signed with a time to come
-// cannot be taken back.
-type clock struct {
-	mu   sync.Mutex
-	boot func() time.Duration
-	skew time.Duration
+// A Machine is what an authority knows of the machine that it runs on. Its zero
+// value is this machine.
+type Machine struct {
+	// Boot names this boot of the machine: two machines, and two boots of one, have
+	// different names.
+	Boot string
+	// Up reads a clock that nobody sets and that only a boot starts again.
+	Up func() time.Duration
+	// Synchronized reports whether the kernel says that the machine's clock is
+	// synchronized, for example by NTP.
+	Synchronized func() bool
+}
 
-	wall    time.Time     // the last reading that agreed
-	at      time.Duration // on the boot clock
-	set     bool
-	resumed bool          // wall is an earlier process's, and nothing agreed with it yet
-	offset  time.Duration // of the wall clock in doubt
-	since   time.Duration // of that offset, on the boot clock
-	unsure  bool
-	settled time.Duration // reclaiming waits until then, on the boot clock
+// A clock gives the database's clock to licensing.JudgeClock, at the start and at
+// each reading. Where it parts from the boot clock, the time that goes on from
+// before is used, and nothing is reclaimed, because holders may see another time.
+//
+// The time before a start is judged with the same rule. What nothing explains of
+// it counts for documents only: the database keeps all units that much longer.
+type clock struct {
+	mu      sync.Mutex
+	machine Machine
+	node    func() time.Time // nil where the database's clock is this machine's
+	mark    func() time.Time // the latest time that was given, by any server
+	skew    time.Duration
+
+	begun        bool                  // the time before this start is judged
+	record       licensing.ClockRecord // the last time that was sure
+	synchronized bool                  // what the kernel said last
+	apart        bool                  // the database and this machine have two clocks
+	unsure       bool
+	offset       time.Duration // of the database's clock, while it is unsure
+	since        time.Duration // of that offset, on the boot clock
+	settled      time.Duration // reclaiming waits until then, on the boot clock
+	verdict      licensing.ClockVerdict
 }
 
 const (
-	clockAdopt  = 15 * time.Minute
+	clockEvery = time.Second
+	// clockSettle is how long nothing is reclaimed after a running server took over
+	// a clock that was proven right: every living holder renews by its time.
 	clockSettle = 2 * time.Hour
-	clockEvery  = time.Second
-	clockFar    = 30 * 24 * time.Hour
+	// clockReadings is how often a start reads two clocks to tell them apart, and
+	// clockApart by how much they have to differ for certain.
+	clockReadings = 8
+	clockApart    = time.Millisecond
 )
 
-// newClock returns a clock that goes on from mark, the latest time that an
-// earlier process saw; zero is none.
-func newClock(mark time.Time, boot func() time.Duration, skew time.Duration) *clock {
-	c := &clock{boot: boot, skew: skew}
-	if !mark.IsZero() {
-		c.wall, c.at, c.set, c.resumed = mark, boot(), true, true
+// reading returns what the clocks show when the database's shows wall.
+func (c *clock) reading(wall time.Time) licensing.ClockReading {
+	r := licensing.ClockReading{Wall: wall, Node: wall, Apart: c.apart, Synchronized: c.synchronized, Boot: c.machine.Boot, Up: c.machine.Up()}
+	if c.node != nil {
+		r.Node = c.node()
 	}
-	return c
+	return r
 }
 
-// judge returns the time to use for a reading of the wall clock.
-func (c *clock) judge(wall time.Time) time.Time {
+// Judge implements store.Judge. Until the start is judged the time is that of the record.
+func (c *clock) Judge(wall time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	at := c.boot()
-	expected := c.wall.Add(at - c.at)
-	offset := wall.Sub(expected)
+	r := c.reading(wall)
+	line, _ := c.record.Line(r)
 	switch {
-	case !c.set, offset.Abs() <= c.skew/2, c.resumed && offset > 0 && offset <= clockFar:
-		c.wall, c.at, c.set, c.resumed, c.unsure = wall, at, true, false, false
+	case !c.begun && c.record.At.IsZero():
 		return wall
-	case !c.unsure || (offset-c.offset).Abs() > c.skew/2:
-		c.unsure, c.offset, c.since = true, offset, at
-	case offset > 0 && at-c.since >= clockAdopt:
-		c.wall, c.at, c.resumed, c.unsure = wall, at, false, false
-		c.settled = at + clockSettle
-		return wall
+	case !c.begun:
+		return line
 	}
-	return expected
+	if mark := c.mark(); mark.After(line) { // another server's time lies ahead
+		c.record = licensing.ClockRecord{At: mark, Boot: r.Boot, Up: r.Up}
+		line = mark
+	}
+	offset := wall.Sub(line)
+	if !c.unsure || (offset-c.offset).Abs() > c.skew/2 {
+		c.offset, c.since = offset, r.Up
+	}
+	r.Steady = r.Up - c.since
+	v := licensing.JudgeClock(c.record, r, c.skew)
+	c.verdict = v
+	if v.Kept > 0 { // only Authority.moveClock may go there
+		c.unsure = true
+		return line
+	}
+	if v.Now.Sub(line) > c.skew/2 {
+		c.settled = r.Up + clockSettle
+	}
+	if c.unsure = v.Doubt; !v.Doubt {
+		c.record = licensing.ClockRecord{At: v.Now, Boot: r.Boot, Up: r.Up}
+	}
+	return v.Now
 }
 
-// restart has the clock believe its next reading, as at the first start.
-func (c *clock) restart() {
+// Latest implements store.Judge: the time that goes on from the last reading.
+func (c *clock) Latest() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.set, c.resumed, c.unsure, c.settled = false, false, false, 0
+	line, _ := c.record.Line(licensing.ClockReading{Boot: c.machine.Boot, Up: c.machine.Up()})
+	return line
+}
+
+// Boot implements store.Judge.
+func (c *clock) Boot() (string, time.Duration) { return c.machine.Boot, c.machine.Up() }
+
+// begin has the clock go on at now.
+func (c *clock) begin(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.unsure, c.settled, c.verdict = true, false, 0, licensing.ClockVerdict{}
+	c.record = licensing.ClockRecord{At: now, Boot: c.machine.Boot, Up: c.machine.Up()}
+}
+
+// resume has the clock know the record of an earlier server, and nothing else yet.
+func (c *clock) resume(rec licensing.ClockRecord) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.record = rec
+}
+
+// ask asks the kernel whether this machine's clock is synchronized.
+func (c *clock) ask() {
+	synchronized := c.machine.Synchronized()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.synchronized = synchronized
 }
 
 // doubt reports whether nothing may be reclaimed.
 func (c *clock) doubt() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.unsure || c.settled > 0 && c.boot() < c.settled
+	return c.unsure || c.settled > 0 && c.machine.Up() < c.settled
 }
 
 // state returns whether the clock is in doubt, and by how much it is off.
 func (c *clock) state() (unsure bool, offset time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.unsure, c.offset
+	if !c.unsure {
+		return false, 0
+	}
+	return true, c.offset
+}
+
+// judged returns the last verdict.
+func (c *clock) judged() licensing.ClockVerdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.verdict
+}
+
+// beginClock judges the time since an earlier server stored it, before anything
+// else takes a time. If nothing explains it, the server goes on by the clock and
+// keeps what is held; but while another server runs, it goes on with that one's time.
+func (a *Authority) beginClock(ctx context.Context) error {
+	for {
+		rec, err := a.db.ClockRecord(ctx)
+		if err != nil {
+			return err
+		}
+		a.clock.resume(rec)
+		v, line, err := a.judgeStart(ctx, rec)
+		if err != nil {
+			return err
+		}
+		if v.Kept == 0 {
+			a.clock.begin(v.Now)
+			return nil
+		}
+		followed, err := a.followClock(ctx, rec)
+		if err != nil || followed {
+			return err
+		}
+		if err := a.moveClock(ctx, line, v); !errors.Is(err, store.ErrClockMoved) {
+			return err
+		}
+	}
+}
+
+// judgeStart judges what the clocks show now against the record.
+func (a *Authority) judgeStart(ctx context.Context, rec licensing.ClockRecord) (v licensing.ClockVerdict, line time.Time, err error) {
+	c := a.clock
+	c.ask()
+	for range clockReadings {
+		wall, err := a.compareClocks(ctx)
+		if err != nil {
+			return v, line, err
+		}
+		c.mu.Lock()
+		r := c.reading(wall)
+		c.mu.Unlock()
+		line, _ = rec.Line(r)
+		if v = licensing.JudgeClock(rec, r, a.skew); v.Kept == 0 || c.node == nil || r.Apart {
+			break
+		}
+	}
+	return v, line, nil
+}
+
+// compareClocks reads the database's clock. If it does not lie between a reading
+// of this machine's clock before and one after, they are two clocks.
+func (a *Authority) compareClocks(ctx context.Context) (time.Time, error) {
+	before := a.now()
+	wall, err := a.db.Wall(ctx)
+	after := a.now()
+	if err != nil || a.clock.node == nil {
+		return wall, err
+	}
+	if wall.Before(before.Add(-clockApart)) || wall.After(after.Add(clockApart)) {
+		a.clock.mu.Lock()
+		a.clock.apart = true
+		a.clock.mu.Unlock()
+	}
+	return wall, nil
+}
+
+// followClock looks whether another server stores the time, and if so goes on with it.
+func (a *Authority) followClock(ctx context.Context, rec licensing.ClockRecord) (followed bool, err error) {
+	if !a.db.Shared() {
+		return false, nil
+	}
+	const looks = 20
+	tick := time.NewTicker(store.Watched / looks)
+	defer tick.Stop()
+	for range looks {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-tick.C:
+		}
+		now, err := a.db.ClockRecord(ctx)
+		if err != nil {
+			return false, err
+		}
+		if now != rec {
+			a.clock.begin(now.At)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// moveClock goes on at the time of v, and keeps what is held at line for as much
+// longer as nothing explains.
+func (a *Authority) moveClock(ctx context.Context, line time.Time, v licensing.ClockVerdict) error {
+	var c *change
+	err := a.db.MoveClock(ctx, line, v.Now, clockSettle, a.changing(ctx, "", systemActor, &c, func(c *change) error {
+		return c.noteClock(ctx, clockEvent{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
+	}))
+	a.changed(c, err)
+	if err != nil {
+		return err
+	}
+	a.clock.begin(v.Now)
+	a.warnClock(ctx, "nothing explains how much time has passed: what is held is kept for longer", true, v.Kept)
+	return nil
+}
+
+// explainClock ends what moveClock began, once the time is proven right.
+func (a *Authority) explainClock(ctx context.Context, k store.Kept) error {
+	var c *change
+	done, err := a.db.ExplainClock(ctx, k, a.changing(ctx, "", systemActor, &c, func(c *change) error {
+		return c.noteClock(ctx, clockEvent{Kept: k.By.Seconds()})
+	}))
+	a.changed(c, err)
+	if err != nil || !done {
+		return err
+	}
+	a.warnClock(ctx, "the clock is proven right: what is held ends as before", false, k.By)
+	return a.loadFences(ctx)
 }
 
 // runClock reads the clock even while nobody asks, and logs when it parts from
@@ -108,16 +293,18 @@ func (a *Authority) runClock(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			// The next start then knows exactly when this server ended.
+			a.task("clock", a.db.StoreClock(context.WithoutCancel(ctx)))
 			return
 		case <-tick.C:
 		}
-		err := a.db.ReadClock(ctx)
+		err := a.lookAtClock(ctx)
 		if ctx.Err() != nil {
-			return
+			continue
 		}
 		unsure, offset := a.clock.state()
 		if err == nil && unsure != was {
-			if err = a.noteClock(ctx, unsure, offset); err == nil {
+			if err = a.noteDoubt(ctx, unsure, offset); err == nil {
 				was = unsure
 			}
 		}
@@ -125,27 +312,99 @@ func (a *Authority) runClock(ctx context.Context) {
 	}
 }
 
-type clockEvent struct {
-	Doubt  bool    `json:"doubt"`
-	Offset float64 `json:"offset"` // seconds
+// lookAtClock reads the clock and does what its verdict asks for.
+func (a *Authority) lookAtClock(ctx context.Context) error {
+	a.clock.ask()
+	if err := a.db.ReadClock(ctx); err != nil {
+		return err
+	}
+	v := a.clock.judged()
+	if v.Kept > 0 {
+		if a.db.Shared() {
+			return nil // other servers decide by the time that this one would leave
+		}
+		return a.moveClock(ctx, v.Now.Add(-v.Kept), v)
+	}
+	var kept store.Kept
+	err := a.view(ctx, func(tx *store.Tx) (err error) {
+		kept, err = tx.Kept(ctx)
+		return err
+	})
+	if err != nil || kept.By == 0 || v.Doubt {
+		return err
+	}
+	if v.Proven {
+		return a.explainClock(ctx, kept)
+	}
+	_, err = a.compareClocks(ctx) // they may be two, which proves it next time
+	return err
 }
 
-func (a *Authority) noteClock(ctx context.Context, unsure bool, offset time.Duration) error {
+type clockEvent struct {
+	Doubt  bool    `json:"doubt"`
+	Offset float64 `json:"offset"`         // seconds
+	Kept   float64 `json:"kept,omitempty"` // seconds for which what was held is kept longer
+}
+
+func (a *Authority) noteDoubt(ctx context.Context, unsure bool, offset time.Duration) error {
+	a.warnClock(ctx, "the database's clock and the boot clock disagree", unsure, offset)
+	return a.update(ctx, "", systemActor, func(c *change) error {
+		return c.noteClock(ctx, clockEvent{Doubt: unsure, Offset: offset.Seconds()})
+	})
+}
+
+func (a *Authority) warnClock(ctx context.Context, what string, doubt bool, offset time.Duration) {
 	if a.log != nil {
-		a.log.Log(ctx, slog.LevelWarn, "the wall clock and the boot clock disagree", "doubt", unsure, "offset", offset)
+		a.log.Log(ctx, slog.LevelWarn, what, "doubt", doubt, "offset", offset)
 	}
-	for _, env := range a.ring.Envs() {
-		err := a.update(ctx, env, systemActor, func(c *change) error {
-			e, err := licensing.NewEvent(licensing.ViolationClock, env, c.Now(), systemActor, clockEvent{unsure, offset.Seconds()})
-			if err != nil {
-				return err
-			}
-			_, err = c.Record(e)
-			return err
-		})
-		if err != nil {
+}
+
+// noteClock records in every environment what became of the clock.
+func (c *change) noteClock(ctx context.Context, e clockEvent) error {
+	envs, err := c.KeyEnvs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, env := range envs {
+		if err := c.note(licensing.ViolationClock, licensing.Event{Env: env}, e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A ClockStatus says why the server's time is in doubt, and what follows from it.
+// It is zero while there is no doubt.
+type ClockStatus struct {
+	InDoubt   bool      `json:"in_doubt" doc:"Nothing is reclaimed for now."`
+	Offset    int64     `json:"offset_seconds,omitempty" doc:"By how much the database's clock is ahead of the time that the server goes by."`
+	Kept      int64     `json:"kept_seconds,omitempty" doc:"Nothing explains so much of the time before a start: units that were held then are kept for that much longer."`
+	KeptUntil time.Time `json:"kept_until,omitzero" doc:"When the last of them is free."`
+	Reason    string    `json:"reason"`
+}
+
+// IsZero reports whether there is no doubt.
+func (s ClockStatus) IsZero() bool { return s == ClockStatus{} }
+
+// clockStatus says how the clock stands.
+func (a *Authority) clockStatus(ctx context.Context, tx *store.Tx) (s ClockStatus, err error) {
+	kept, err := tx.Kept(ctx)
+	if err != nil {
+		return s, err
+	}
+	unsure, offset := a.clock.state()
+	s = ClockStatus{InDoubt: a.clock.doubt(), Offset: int64(offset / time.Second), Kept: int64(kept.By / time.Second), KeptUntil: kept.Until}
+	off := offset.Abs().Round(time.Second)
+	switch {
+	case unsure && offset > 0:
+		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the time that has passed by the boot clock: leases are renewed, and nothing is reclaimed until they agree; set the clock right", off)
+	case unsure:
+		s.Reason = fmt.Sprintf("the database's clock is %v behind the time of the record: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock set-back", off)
+	case s.InDoubt:
+		s.Reason = "the server has just taken over a clock that was set right: nothing is reclaimed until every holder could renew"
+	case kept.By > 0:
+		s.Reason = fmt.Sprintf("nothing proves that %v of the time before the start at %s have passed: units that were held then are kept for that much longer, the last until %s; synchronize the clock, which proves it",
+			kept.By.Round(time.Second), stampOf(kept.From.Add(-kept.By)), stampOf(kept.Until))
+	}
+	return s, nil
 }

@@ -77,7 +77,7 @@ func SetClockBack(ctx context.Context, c Config, reason string) (ClockSetBack, e
 	if err != nil {
 		return ClockSetBack{}, err
 	}
-	a.clock.restart()
+	a.clock.begin(set.To)
 	a.epoch.Store(set.Epoch)
 	if err := a.loadKeys(ctx); err != nil {
 		return set, err

@@ -13,17 +13,24 @@ import (
 )
 
 // aheadDesk is a desk whose database clock runs ahead of the test's clock, and
-// was adopted.
+// was adopted: the kernel said that it was right.
 func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
 	t.Helper()
 	d.db.Now = func() time.Time { return d.clock.Now().Add(ahead) }
-	for _, wait := range []time.Duration{0, clockAdopt, clockSettle} {
+	c := d.Authority.clock
+	d.db.Judge = c // not that of a tool that ran on the database
+	c.machine.Synchronized = func() bool { return true }
+	if c.node != nil {
+		c.node = d.db.Now
+	}
+	c.ask()
+	for _, wait := range []time.Duration{0, licensing.ClockSteady, clockSettle} {
 		d.clock.pass(wait)
 		if err := d.db.Update(t.Context(), func(*store.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := d.db.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || d.Authority.clock.doubt() {
+	if got := d.db.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || c.doubt() {
 		t.Fatalf("the clock that runs ahead is not adopted: %v", got)
 	}
 }
@@ -32,7 +39,7 @@ func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
 func (d *desk) corrected(t *testing.T) (*desk, ClockSetBack) {
 	t.Helper()
 	d.db.Now = d.clock.Now
-	config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+	config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
 	set, err := SetClockBack(t.Context(), config, "ntp")
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +171,7 @@ func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
 
 func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+		config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
 		if _, err := SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("set back without need: %v", err)
 		}
@@ -209,7 +216,7 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 				t.Errorf("%d entries of %s, %v", len(list.Items), kind, err)
 			}
 		}
-		if _, err := SetClockBack(t.Context(), Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}, "again"); licensing.CodeOf(err) != licensing.Conflict {
+		if _, err := SetClockBack(t.Context(), Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}, "again"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("set back twice: %v", err)
 		}
 	})
@@ -223,7 +230,7 @@ func TestAServerThatRunsOnAfterTheClockWasSetBackEnds(t *testing.T) {
 	aheadDesk(t, d, 24*time.Hour)
 	tool := connect(t, url)
 	tool.Now = d.clock.Now
-	config := Config{DB: tool, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot}
+	config := Config{DB: tool, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
 	if _, err := SetClockBack(t.Context(), config, "ntp"); err != nil {
 		t.Fatal(err)
 	}

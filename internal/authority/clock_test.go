@@ -1,80 +1,520 @@
 package authority
 
 import (
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/postgres"
 	"copyhold.dev/internal/store/sqlite"
+	"copyhold.dev/internal/store/storetest"
 )
 
-// TestAServerThatStartsInAnotherYearSignsNothingOfIt starts a server again on a
-// machine whose clock is wrong until something corrects it. Leaving the server
-// off for a while is no wrong clock.
-func TestAServerThatStartsInAnotherYearSignsNothingOfIt(t *testing.T) {
-	const off = 2 * time.Hour
-	for _, tc := range []struct {
-		wrong time.Duration // at the second start, beside the time the server was off
-		want  time.Duration // what the server takes the time to be, since it ended
-		doubt bool
-	}{
-		{0, off, false},
-		{20 * 24 * time.Hour, off + 20*24*time.Hour, false},
-		{60 * 24 * time.Hour, time.Minute, true},
-		{365 * 24 * time.Hour, time.Minute, true},
-		{20 * 365 * 24 * time.Hour, time.Minute, true},
-		{-9 * 24 * time.Hour, time.Minute, true},
-		{-20 * 365 * 24 * time.Hour, time.Minute, true},
-	} {
-		t.Run(tc.wrong.String(), func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "copyhold.db")
-			ended := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
-			db, wall, boot := openAt(t, path), ended, time.Duration(0)
-			db.Now = func() time.Time { return wall }
-			if got := timeOf(t, db); !got.Equal(ended) {
-				t.Fatalf("the first start has %v", got)
+// A plant is a deployment that is stopped and started, by clocks that may be wrong.
+type plant struct {
+	truth   *testClock // what everybody else's clocks show
+	open    func() (*store.DB, error)
+	sealing *signing.SealingKey
+	p       access.Principal
+	running map[*store.DB]bool
+}
+
+// A start is what the clocks of one start show.
+type start struct {
+	boot      string        // of the machine
+	off       time.Duration // by how much the database's clock is wrong
+	node      time.Duration // by how much this machine's is, where there are two
+	kernel    bool          // says that the machine's clock is synchronized
+	unstarted bool
+}
+
+// plants runs fn on SQLite and on PostgreSQL, with five seats that are all held.
+func plants(t *testing.T, fn func(t *testing.T, w *plant, held []Granted)) {
+	t.Helper()
+	t.Run("sqlite", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "copyhold.db")
+		newPlant(t, func() (*store.DB, error) { return sqlite.Open(t.Context(), path) }, fn)
+	})
+	t.Run("postgres", func(t *testing.T) {
+		url := storetest.PostgresURL(t)
+		newPlant(t, func() (*store.DB, error) { return postgres.Open(t.Context(), url, "") }, fn)
+	})
+}
+
+func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, *plant, []Granted)) {
+	t.Helper()
+	sealing, err := signing.NewSealingKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &plant{truth: newTestClock(), open: open, sealing: sealing, running: map[*store.DB]bool{}}
+	d := w.start(t, start{boot: "first"})
+	if err := d.PrepareKeys(t.Context(), testEnv); err != nil {
+		t.Fatal(err)
+	}
+	d.p = d.license(t, testPlan())
+	w.p = d.p
+	var held []Granted
+	for n := range 5 {
+		held = append(held, d.acquire(t, ask("seats", n)))
+	}
+	w.truth.pass(time.Second)
+	w.stop(t, d)
+	fn(t, w, held)
+}
+
+// start opens the database and starts a server on it, as the program does.
+func (w *plant) start(t *testing.T, s start) *desk {
+	t.Helper()
+	db, err := w.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.running[db] = true
+	t.Cleanup(func() {
+		if w.running[db] {
+			_ = db.Close()
+		}
+	})
+	wall := func() time.Time { return w.truth.Now().Add(s.off) }
+	db.Now = wall
+	// The program looks whether the deployment exists before it has an authority.
+	if err := db.View(t.Context(), func(tx *store.Tx) error { _, _, err := tx.Deployment(t.Context()); return err }); err != nil {
+		t.Fatal(err)
+	}
+	machine := w.truth.machine()
+	machine.Boot, machine.Synchronized = s.boot, func() bool { return s.kernel }
+	d := &desk{clock: w.truth, p: w.p}
+	d.Authority = New(Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine})
+	t.Cleanup(d.Close)
+	if s.unstarted {
+		return d
+	}
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// stop ends a server: its last time is stored.
+func (w *plant) stop(t *testing.T, d *desk) {
+	t.Helper()
+	d.Close()
+	delete(w.running, d.db)
+	if err := errors.Join(d.db.StoreClock(t.Context()), d.db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tick does what background tasks do each second.
+func (d *desk) tick(t *testing.T) {
+	t.Helper()
+	if err := errors.Join(d.lookAtClock(t.Context()), d.Sweep(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAWrongClockAtAStartOversellsNothing starts servers on a full pool with
+// clocks that are off, on the same boot of the machine and on another, and looks
+// for hours whether more is granted than the documents that go on leave over.
+func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
+	for _, off := range []time.Duration{-2 * time.Hour, 2 * time.Hour, 29 * 24 * time.Hour, 400 * 24 * time.Hour} {
+		for _, boot := range []string{"first", "second"} {
+			for _, servers := range []int{1, 2} {
+				t.Run(off.String()+" "+boot+" "+[]string{"", "one", "two"}[servers], func(t *testing.T) {
+					plants(t, func(t *testing.T, w *plant, held []Granted) {
+						w.truth.pass(10 * time.Minute)
+						s := start{boot: boot, off: off, node: off}
+						desks := []*desk{w.start(t, s)}
+						if servers == 2 {
+							if !desks[0].db.Shared() {
+								t.Skip("one server at a time")
+							}
+							s.boot += " of another"
+							desks = append(desks, w.start(t, s))
+							w.truth.pass(store.Watched) // the first one hung while the second looked for it
+						}
+						w.sellsNoMore(t, held, desks)
+					})
+				})
 			}
-			if err := db.Close(); err != nil {
+		}
+	}
+}
+
+// sellsNoMore has the first holder renew and newcomers ask for three hours. Who held
+// before the stop may use the unit until its document ends by the true time; who
+// came later learned the servers' time.
+func (w *plant) sellsNoMore(t *testing.T, held []Granted, desks []*desk) {
+	t.Helper()
+	var newcomers []Granted
+	renewed := held[0]
+	for n := range 12 {
+		d := desks[n%len(desks)]
+		d.tick(t)
+		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: renewed.Lease.ID, Generation: renewed.Lease.Generation, Nonce: newID("nonce", d.clock.Now())})
+		if err != nil || r.Lease == nil {
+			t.Fatalf("%d: a holder can't renew: %v %+v", n, err, r.Decision)
+		}
+		renewed = r
+		for k := range 2 {
+			g, err := d.Acquire(t.Context(), d.p, ask("seats", 100+2*n+k))
+			if err != nil {
 				t.Fatal(err)
 			}
-			db = openAt(t, path)
-			defer db.Close()
-			db.Now = func() time.Time { return wall }
-			wall = ended.Add(off + tc.wrong)
-			a := New(Config{DB: db, Ring: signing.NewRing(nil), Boot: func() time.Duration { return boot }})
-			defer a.Close()
-			boot += time.Minute
-			if got := timeOf(t, db); !got.Equal(ended.Add(tc.want)) || a.clock.doubt() != tc.doubt {
-				t.Errorf("%v after the end it is %v after it, doubt %v", off+tc.wrong, got.Sub(ended), a.clock.doubt())
+			if g.Lease != nil {
+				newcomers = append(newcomers, g)
 			}
-			if !tc.doubt {
-				return
-			}
-			wall = ended.Add(off + time.Minute)
-			boot += time.Second
-			if got := timeOf(t, db); !got.Equal(wall) || a.clock.doubt() {
-				t.Errorf("once corrected it is %v after the end, unsure %v", got.Sub(ended), a.clock.unsure)
-			}
+		}
+		use := 1
+		for _, g := range held[1:] {
+			use += int(btoi(g.Lease.Expires.After(w.truth.Now())))
+		}
+		for _, g := range newcomers {
+			use += int(btoi(g.Lease.Expires.After(d.db.Latest())))
+		}
+		if use > 5 {
+			t.Fatalf("after %d minutes %d use 5 seats", 15*n, use)
+		}
+		w.truth.pass(15 * time.Minute)
+	}
+	for _, d := range desks {
+		if counter, charged, live := d.held(t, "seats"); counter != charged || counter != live || counter > 5 {
+			t.Errorf("counter %d, charged %d, live %d", counter, charged, live)
+		}
+	}
+}
+
+// fills acquires as many seats as it can, of at most six.
+func (d *desk) fills(t *testing.T, from int) (granted int) {
+	t.Helper()
+	for n := range 6 {
+		if g := d.acquire(t, ask("seats", from+n)); g.Lease != nil {
+			granted++
+		}
+	}
+	return granted
+}
+
+const weekend = 63 * time.Hour
+
+// TestAWeekendsStopDoubtsNothing: with a right clock and a reason to believe it,
+// what ended meanwhile is free at once.
+func TestAWeekendsStopDoubtsNothing(t *testing.T) {
+	for name, s := range map[string]start{
+		"the machine stayed on":       {boot: "first"},
+		"the kernel is synchronized":  {boot: "second", kernel: true},
+		"two machines' clocks agree":  {boot: "second", node: 20 * time.Millisecond},
+		"and they are 40 s apart":     {boot: "second", node: 40 * time.Second},
+		"the node alone is right":     {boot: "second", node: 0, off: 3 * time.Hour, kernel: true},
+		"the database alone is right": {boot: "first", node: 9 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plants(t, func(t *testing.T, w *plant, _ []Granted) {
+				w.truth.pass(weekend)
+				if name == "two machines' clocks agree" || name == "and they are 40 s apart" || s.off != 0 {
+					db, err := w.open()
+					if err != nil {
+						t.Fatal(err)
+					}
+					shared := db.Shared()
+					if err := db.Close(); err != nil {
+						t.Fatal(err)
+					}
+					if !shared {
+						t.Skip("one machine has one clock")
+					}
+				}
+				d := w.start(t, s)
+				if got := d.db.Latest().Sub(w.truth.Now()).Abs(); got > time.Second {
+					t.Errorf("the time is %v off", got)
+				}
+				if s.off != 0 { // the clocks part: reclaiming waits until they agree
+					d.db.Now = w.truth.Now
+				}
+				d.tick(t)
+				if n := d.fills(t, 10); n != 5 {
+					t.Errorf("%d of 5 seats were granted", n)
+				}
+				if c := d.clockStatus(t); !c.IsZero() {
+					t.Errorf("status: %+v", c)
+				}
+			})
 		})
 	}
 }
 
-func openAt(t *testing.T, path string) *store.DB {
+// TestATimeThatNothingExplainsKeepsWhatIsHeld: after a weekend, a boot and no
+// proof, work goes on by the clock; only what was held keeps the time it had left.
+func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
+	plants(t, func(t *testing.T, w *plant, held []Granted) {
+		w.truth.pass(weekend)
+		d := w.start(t, start{boot: "second"})
+		began := w.truth.Now()
+		d.tick(t)
+		if n := d.fills(t, 10); n != 0 {
+			t.Fatalf("%d were granted on a full pool", n)
+		}
+		if g := d.acquire(t, ask("big", 1)); g.Lease == nil || g.Lease.Granted.Sub(began).Abs() > time.Second {
+			t.Errorf("free units are granted by the clock: %+v", g)
+		}
+		s := d.clockStatus(t)
+		if s.InDoubt || time.Duration(s.Kept)*time.Second < weekend-time.Minute || s.KeptUntil.Sub(began) > 2*time.Hour {
+			t.Errorf("status: %+v", s)
+		}
+		left := held[0].Lease.Due.Sub(held[0].Lease.Granted)
+		w.truth.pass(left - 2*time.Second)
+		d.tick(t)
+		if n := d.fills(t, 20); n != 0 {
+			t.Errorf("%d were granted before what was held has ended", n)
+		}
+		// A start in between changes nothing.
+		w.stop(t, d)
+		d = w.start(t, start{boot: "second"})
+		w.truth.pass(2 * time.Second)
+		d.tick(t)
+		if n := d.fills(t, 30); n != 5 {
+			t.Errorf("%d were granted when it had ended", n)
+		}
+		w.truth.pass(time.Hour)
+		if s := d.clockStatus(t); !s.IsZero() {
+			t.Errorf("status when nothing is kept any more: %+v", s)
+		}
+	})
+}
+
+// TestAClockThatIsProvenLaterFreesWhatEnded: the kernel is synchronized a minute
+// after the start.
+func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
+	plants(t, func(t *testing.T, w *plant, held []Granted) {
+		w.truth.pass(weekend)
+		kernel := start{boot: "second"}
+		d := w.start(t, kernel)
+		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: held[0].Lease.ID, Generation: 1, Nonce: "nonce-of-0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.truth.pass(time.Minute)
+		d.tick(t)
+		if n := d.fills(t, 10); n != 0 {
+			t.Fatalf("%d were granted without a proof", n)
+		}
+		d.Authority.clock.machine.Synchronized = func() bool { return true }
+		d.tick(t)
+		d.tick(t)
+		if n := d.fills(t, 20); n != 4 {
+			t.Errorf("%d were granted beside the one who renewed", n)
+		}
+		if s := d.clockStatus(t); !s.IsZero() {
+			t.Errorf("status: %+v", s)
+		}
+		w.truth.pass(r.Lease.Due.Sub(w.truth.Now()) + 2*time.Minute) // the others came a minute later
+		d.tick(t)
+		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
+			t.Errorf("%d held by %d in the end", counter, live)
+		}
+		if report, err := d.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+			t.Errorf("the log: %+v, %v", report.Findings, err)
+		}
+	})
+}
+
+// TestANeighborDoesNotAdoptADoubtedTime: the database's clock jumps while a
+// server runs, and another starts on another machine.
+func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
+	url := storetest.PostgresURL(t)
+	newPlant(t, func() (*store.DB, error) { return postgres.Open(t.Context(), url, "") }, func(t *testing.T, w *plant, held []Granted) {
+		for _, jump := range []time.Duration{2 * time.Hour, -2 * time.Hour, 29 * 24 * time.Hour, 400 * 24 * time.Hour} {
+			a := w.start(t, start{boot: "first"})
+			a.tick(t)
+			wall := func() time.Time { return w.truth.Now().Add(jump) }
+			a.db.Now = wall
+			started, stopped := make(chan struct{}), make(chan struct{})
+			go func() { // a runs on meanwhile
+				defer close(stopped)
+				tick := time.NewTicker(store.Watched / 20)
+				defer tick.Stop()
+				for {
+					select {
+					case <-started:
+						return
+					case <-tick.C:
+						w.truth.pass(time.Second)
+						if err := a.lookAtClock(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			}()
+			b := w.start(t, start{boot: "of another", off: jump, node: jump})
+			close(started)
+			<-stopped
+			for _, d := range []*desk{a, b, a} {
+				w.truth.pass(time.Second)
+				d.tick(t)
+				if off := d.db.Latest().Sub(w.truth.Now()).Abs(); off > 5*time.Second {
+					t.Errorf("by %v: the time is %v off", jump, off)
+				}
+				if n := d.fills(t, 10); n != 0 {
+					t.Errorf("by %v: %d were granted on a full pool", jump, n)
+				}
+				if s := d.clockStatus(t); !s.InDoubt {
+					t.Errorf("by %v: status %+v", jump, s)
+				}
+			}
+			for _, g := range held { // they go on
+				if _, err := b.Renew(t.Context(), b.p, RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: newID("nonce", w.truth.Now())}); err != nil {
+					t.Fatal(err)
+				}
+				g.Lease.Generation++
+			}
+			a.db.Now, b.db.Now = w.truth.Now, w.truth.Now
+			w.stop(t, a)
+			w.stop(t, b)
+		}
+	})
+}
+
+// TestATransactionBeforeTheJudgeLeavesNoTrace: what only reads before there is a
+// judge does not become the record.
+func TestATransactionBeforeTheJudgeLeavesNoTrace(t *testing.T) {
+	plants(t, func(t *testing.T, w *plant, _ []Granted) {
+		before := w.truth.Now()
+		d := w.start(t, start{boot: "first", off: 2 * time.Hour, unstarted: true})
+		if mark := d.db.Mark(); mark.After(before) {
+			t.Errorf("the record is %v after the stop", mark.Sub(before))
+		}
+	})
+}
+
+// TestAClockThatJumpsReclaimsNothing: a running server goes on by the boot clock.
+func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
+	at := stoppedAt
+	boot := time.Duration(0)
+	kernel := false
+	c := &clock{machine: Machine{Boot: "a", Up: func() time.Duration { return boot }, Synchronized: func() bool { return kernel }},
+		skew: time.Minute, mark: func() time.Time { return time.Time{} }}
+	c.begin(at)
+	pass := func(d time.Duration, wall time.Time) time.Time {
+		boot += d
+		c.ask()
+		return c.Judge(wall)
+	}
+	if got := pass(time.Hour, at.Add(time.Hour+20*time.Second)); !got.Equal(at.Add(time.Hour+20*time.Second)) || c.doubt() {
+		t.Errorf("a slow correction: %v, doubt %v", got, c.doubt())
+	}
+	at = at.Add(time.Hour + 20*time.Second)
+	if got := pass(time.Second, at.Add(24*time.Hour)); !got.Equal(at.Add(time.Second)) || !c.doubt() {
+		t.Errorf("a jump of a day: %v, doubt %v", got, c.doubt())
+	}
+	if got := pass(time.Second, at.Add(2*time.Second)); !got.Equal(at.Add(2*time.Second)) || c.doubt() {
+		t.Errorf("corrected: %v, doubt %v", got, c.doubt())
+	}
+	at = at.Add(2 * time.Second)
+	pass(0, at.Add(time.Hour))
+	at = at.Add(licensing.ClockSteady)
+	if got := pass(licensing.ClockSteady, at.Add(time.Hour)); !got.Equal(at) || !c.doubt() {
+		t.Errorf("fifteen steady minutes prove nothing: %v, doubt %v", got, c.doubt())
+	}
+	kernel = true
+	if got := pass(0, at.Add(time.Hour)); !got.Equal(at.Add(time.Hour)) || !c.doubt() {
+		t.Errorf("proven: %v, doubt %v: want the wall clock, and no reclaiming yet", got, c.doubt())
+	}
+	at = at.Add(time.Hour)
+	if pass(clockSettle, at.Add(clockSettle)); c.doubt() {
+		t.Error("still in doubt after holders could renew")
+	}
+	if pass(time.Second, at.Add(-24*time.Hour)); !c.doubt() {
+		t.Error("a clock set back is believed")
+	}
+	if pass(licensing.ClockSteady*10, at.Add(-24*time.Hour+licensing.ClockSteady*10)); !c.doubt() {
+		t.Error("a clock set back was taken over")
+	}
+}
+
+var stoppedAt = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// TestDocumentsFollowASteadyClockAndUnitsDoNot: the clock of a running server was
+// set forward by hand, and nothing proves it.
+func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
+	plants(t, func(t *testing.T, w *plant, held []Granted) {
+		d := w.start(t, start{boot: "first"})
+		d.tick(t)
+		d.db.Now = func() time.Time { return w.truth.Now().Add(3 * time.Hour) }
+		d.tick(t)
+		w.truth.pass(licensing.ClockSteady)
+		d.tick(t)
+		follows := !d.db.Shared() // other servers would have to follow at the same moment
+		if ahead := d.db.Latest().Sub(w.truth.Now()); (ahead > time.Hour) != follows {
+			t.Errorf("after 15 minutes the time is %v ahead", ahead)
+		}
+		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()) - time.Second)
+		d.tick(t)
+		if n := d.fills(t, 10); n != 0 {
+			t.Errorf("%d were granted while others' documents go on", n)
+		}
+		w.truth.pass(time.Second)
+		d.tick(t)
+		if n := d.fills(t, 20); follows && n != 5 {
+			t.Errorf("%d were granted after they have ended", n)
+		}
+	})
+}
+
+// TestAForcedLeaseAndAFenceAreKeptAsWell: whatever keeps units from others by time
+// does so for longer when nothing explains the time.
+func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
+	plants(t, func(t *testing.T, w *plant, held []Granted) {
+		d := w.start(t, start{boot: "first"})
+		if _, err := d.Release(t.Context(), access.System(testEnv, "test"), ReleaseRequest{Lease: held[0].Lease.ID, Force: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.PutFence(t.Context(), store.Fence{Env: testEnv, Since: tx.Now(), Epoch: 1, Reason: "test"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		w.truth.pass(2 * time.Second)
+		w.stop(t, d)
+		d = w.start(t, start{boot: "second", off: 25 * 24 * time.Hour, node: 25 * 24 * time.Hour})
+		d.tick(t)
+		if counter, charged, live := d.held(t, "seats"); counter != 5 || charged != 5 || live != 4 {
+			t.Errorf("counter %d, charged %d, live %d", counter, charged, live)
+		}
+		if _, err := d.Acquire(t.Context(), d.p, ask("big", 1)); licensing.CodeOf(err) != licensing.Unavailable {
+			t.Errorf("the fence is down: %v", err)
+		}
+		var forced licensing.Lease
+		if err := d.view(t.Context(), func(tx *store.Tx) (err error) {
+			forced, err = tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: held[0].Lease.ID})
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !forced.MayUse(d.db.Latest(), d.skew) {
+			t.Errorf("its holder may use it no more: %+v", forced)
+		}
+		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()))
+		d.tick(t)
+		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
+			t.Errorf("%d are held by %d when all have ended", counter, live)
+		}
+	})
+}
+
+func (d *desk) clockStatus(t *testing.T) ClockStatus {
 	t.Helper()
-	db, err := sqlite.Open(t.Context(), path)
+	s, err := d.Status(t.Context(), owner())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return db
-}
-
-// timeOf writes, so that the time is kept.
-func timeOf(t *testing.T, db *store.DB) (got time.Time) {
-	t.Helper()
-	if err := db.Update(t.Context(), func(tx *store.Tx) error { got = tx.Now(); return nil }); err != nil {
-		t.Fatal(err)
+	if !s.Clock.IsZero() && s.Status == "ok" {
+		t.Errorf("the clock is in doubt and the status is ok: %+v", s.Clock)
 	}
-	return got
+	return s.Clock
 }

@@ -93,7 +93,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: first.Lease.ID, Generation: 1}); licensing.CodeOf(err) != licensing.Unavailable {
 		t.Errorf("renewing afterwards: %v, want unavailable", err)
 	}
-	if err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "ending") {
+	if _, err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "ending") {
 		t.Errorf("ready: %v", err)
 	}
 	d.Close()

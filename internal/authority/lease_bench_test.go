@@ -24,7 +24,8 @@ func BenchmarkAcquireRelease(b *testing.B) {
 func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 	d := newDesk(b, db)
 	db.Now = nil
-	d.Authority.clock.boot = bootClock()
+	d.Authority.clock.machine = thisMachine()
+	d.Authority.clock.begin(db.Latest())
 	d.now = time.Now
 	go d.runSequencer(b.Context())
 	fill(b, d, held)

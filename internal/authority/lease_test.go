@@ -39,6 +39,11 @@ func (c *testClock) Now() time.Time       { return time.UnixMicro(c.at.Load()).U
 func (c *testClock) pass(d time.Duration) { c.at.Add(d.Microseconds()) }
 func (c *testClock) boot() time.Duration  { return time.Duration(c.at.Load()) * time.Microsecond }
 
+// machine is a machine that never boots and that nothing synchronizes.
+func (c *testClock) machine() Machine {
+	return Machine{Boot: "test", Up: c.boot, Synchronized: func() bool { return false }}
+}
+
 // testPlan has a pool and a meter of every kind.
 func testPlan() licensing.Plan {
 	return licensing.Plan{
@@ -70,7 +75,7 @@ func newDesk(t testing.TB, db *store.DB) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Authority = New(Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Boot: d.clock.boot})
+	d.Authority = New(Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(d.Close)
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)

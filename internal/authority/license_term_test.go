@@ -22,7 +22,7 @@ func openLater(t *testing.T, db *store.DB) (*shop, *testClock) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Boot: clock.boot})
+	a := New(Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Machine: clock.machine()})
 	t.Cleanup(a.Close)
 	if err := errors.Join(a.Start(t.Context()), a.PrepareKeys(t.Context(), testEnv)); err != nil {
 		t.Fatal(err)

@@ -51,6 +51,11 @@ func (a *Authority) Measure(ctx context.Context) error {
 			state.Pools = append(state.Pools, metrics.Pool{
 				Environment: string(s.Env), Product: string(s.Product), Pool: s.Pool, Held: s.Held, Capacity: s.Capacity})
 		}
+		clock, err := a.clockStatus(ctx, tx)
+		if err != nil {
+			return err
+		}
+		state.Clock = metrics.Clock{InDoubt: clock.InDoubt, Offset: clock.Offset, Kept: clock.Kept}
 		for _, env := range a.ring.Envs() {
 			if err := a.measureEnv(ctx, tx, env, &state); err != nil {
 				return err

@@ -35,7 +35,7 @@ func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
 	}
 	to := db(t)
 	to.Now = d.clock.Now
-	c := Config{DB: to, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Boot: d.clock.boot}
+	c := Config{DB: to, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()}
 	if _, err := Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
 		t.Fatal(err)
 	}

@@ -456,42 +456,6 @@ func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
 	})
 }
 
-func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
-	boot := time.Duration(0)
-	c := &clock{boot: func() time.Duration { return boot }, skew: time.Minute}
-	start := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	c.judge(start)
-	pass := func(d time.Duration, wall time.Time) time.Time {
-		boot += d
-		return c.judge(wall)
-	}
-	if got := pass(time.Hour, start.Add(time.Hour+20*time.Second)); !got.Equal(start.Add(time.Hour+20*time.Second)) || c.doubt() {
-		t.Errorf("a slow correction: %v, doubt %v", got, c.doubt())
-	}
-	agreed := start.Add(time.Hour + 20*time.Second)
-	if got := pass(time.Second, agreed.Add(24*time.Hour)); !got.Equal(agreed.Add(time.Second)) || !c.doubt() {
-		t.Errorf("a jump of a day: %v, doubt %v", got, c.doubt())
-	}
-	if got := pass(time.Second, agreed.Add(2*time.Second)); !got.Equal(agreed.Add(2*time.Second)) || c.doubt() {
-		t.Errorf("corrected: %v, doubt %v", got, c.doubt())
-	}
-	agreed = agreed.Add(2 * time.Second)
-	pass(time.Second, agreed.Add(time.Hour))
-	if got := pass(clockAdopt, agreed.Add(time.Hour+clockAdopt)); !got.Equal(agreed.Add(time.Hour+clockAdopt)) || !c.doubt() {
-		t.Errorf("adopted: %v, doubt %v: want the wall clock, and no reclaiming yet", got, c.doubt())
-	}
-	agreed = agreed.Add(time.Hour + clockAdopt)
-	if pass(clockSettle, agreed.Add(clockSettle)); c.doubt() {
-		t.Error("still in doubt after holders could renew")
-	}
-	if pass(time.Second, agreed.Add(-24*time.Hour)); !c.doubt() {
-		t.Error("a clock set back is believed")
-	}
-	if pass(clockAdopt*10, agreed.Add(-24*time.Hour+clockAdopt*10)); !c.doubt() {
-		t.Error("a clock set back was taken over")
-	}
-}
-
 // TestABatchThatFailsFailsOnlyWhoMadeItFail puts a license that can't be read
 // into one batch with others.
 func TestABatchThatFailsFailsOnlyWhoMadeItFail(t *testing.T) {

@@ -67,7 +67,7 @@ func (d *desk) beside(t *testing.T, db *store.DB) *desk {
 		db.Now = d.clock.Now
 	}
 	other := &desk{clock: d.clock, p: d.p}
-	other.Authority = New(Config{DB: db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Boot: d.clock.boot})
+	other.Authority = New(Config{DB: db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)

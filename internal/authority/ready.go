@@ -11,22 +11,32 @@ import (
 // readyTimeout is how long the database may take to answer at all.
 const readyTimeout = 2 * time.Second
 
-// Ready returns why the authority cannot decide now, nil if it can. What only
-// some licenses or environments lack is no reason: the runway tells it.
-func (a *Authority) Ready(ctx context.Context) error {
+// Ready returns why the authority cannot decide now, nil if it can, and what an
+// operator should know although it can. What only some licenses or environments
+// lack is no reason: the runway tells it.
+func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	if err := a.db.FatalErr(); err != nil {
-		return licensing.Errorf(licensing.Unavailable, "the storage failed; the server is ending")
+		return nil, licensing.Errorf(licensing.Unavailable, "the storage failed; the server is ending")
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	now := a.now()
-	if err := a.view(ctx, func(tx *store.Tx) error { now = tx.Now(); return nil }); err != nil {
-		return licensing.Errorf(licensing.Unavailable, "the database does not answer")
+	var clock ClockStatus
+	err = a.view(ctx, func(tx *store.Tx) (err error) {
+		now = tx.Now()
+		clock, err = a.clockStatus(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return nil, licensing.Errorf(licensing.Unavailable, "the database does not answer")
+	}
+	if !clock.IsZero() {
+		warnings = append(warnings, clock.Reason)
 	}
 	for _, env := range a.ring.Envs() {
 		if a.ring.Active(env, now) != "" {
-			return nil
+			return warnings, nil
 		}
 	}
-	return licensing.Errorf(licensing.Unavailable, "no environment has a signing key for now: rotate, or bring the root")
+	return warnings, licensing.Errorf(licensing.Unavailable, "no environment has a signing key for now: rotate, or bring the root")
 }

@@ -14,7 +14,7 @@ import (
 func (d *desk) again(t *testing.T, dir string) *desk {
 	t.Helper()
 	other := &desk{clock: d.clock, p: d.p}
-	other.Authority = New(Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Boot: d.clock.boot})
+	other.Authority = New(Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -50,7 +50,7 @@ func (w workshop) damage(t *testing.T, text string, args ...any) {
 }
 
 func (w workshop) config() Config {
-	return Config{DB: w.db, Ring: signing.NewRing(w.ring.Sealing()), Now: w.clock.Now, Boot: w.clock.boot}
+	return Config{DB: w.db, Ring: signing.NewRing(w.ring.Sealing()), Now: w.clock.Now, Machine: w.clock.machine()}
 }
 
 // plans fails unless a dry run decides so, and changes nothing.

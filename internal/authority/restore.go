@@ -32,6 +32,9 @@ const maxMember = 256 << 20
 // changed or another sealing key's. Config needs DB, Ring and Dir.
 func Restore(ctx context.Context, c Config, r io.Reader, identities ...age.Identity) (Backup, error) {
 	a := New(c)
+	if err := a.beginClock(ctx); err != nil {
+		return Backup{}, fmt.Errorf("judging the clock: %w", err)
+	}
 	in, err := openBackup(r, a.ring.Sealing(), identities)
 	if err != nil {
 		return Backup{}, err

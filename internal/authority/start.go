@@ -14,10 +14,13 @@ import (
 // systemActor is who acts when nobody asked.
 const systemActor = "system:start"
 
-// Start makes the authority ready: it names the deployment on its first start,
-// compares the database with what was witnessed outside of it, and loads the
-// signing keys of every environment. Call it once, before anything else.
+// Start makes the authority ready: it judges the clock, names the deployment on
+// its first start, compares the database with what was witnessed outside of it,
+// and loads the signing keys of every environment. Call it once, before anything else.
 func (a *Authority) Start(ctx context.Context) error {
+	if err := a.beginClock(ctx); err != nil {
+		return fmt.Errorf("judging the clock: %w", err)
+	}
 	seen, err := a.witness.load()
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 // long nothing needs anybody.
 type Status struct {
 	Environment licensing.Env        `json:"environment"`
-	Status      string               `json:"status" enum:"ok,warning,critical" doc:"By the runway: warning from 30 days before a denial, critical from 7."`
+	Status      string               `json:"status" enum:"ok,warning,critical" doc:"By the runway: warning from 30 days before a denial, critical from 7. Also warning while the clock is in doubt."`
 	At          time.Time            `json:"at"`
 	Runway      licensing.Runway     `json:"runway"`
 	Deadlines   []licensing.Deadline `json:"deadlines" doc:"What ends next, of keys and of licenses."`
@@ -28,6 +28,7 @@ type Status struct {
 	Entries     int64                `json:"entries" doc:"In the log."`
 	Quarantine  []Quarantine         `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
 	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"The record may be older than what holders were told: newcomers wait."`
+	Clock       ClockStatus          `json:"clock,omitzero" doc:"Absent while nobody has a reason to doubt the server's time."`
 }
 
 // LicenseCounts counts licenses by status. Ended are active ones whose term is over.
@@ -74,6 +75,9 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 			Environment: p.Env, At: tx.Now(), Issuer: a.ring.Issuer(p.Env), SigningKey: a.ring.Active(p.Env, tx.Now()),
 			KeySet: a.ring.KeySetNumber(p.Env), Fenced: a.fencedSince(p.Env), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []PlanMove{},
 		}
+		if s.Clock, err = a.clockStatus(ctx, tx); err != nil {
+			return err
+		}
 		if s.Revocations, err = tx.RevocationNumber(ctx, p.Env); err != nil {
 			return err
 		}
@@ -105,7 +109,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 	s.Status = "ok"
 	if days, due := licensing.Warning(s.At, s.Runway.At); !s.Runway.Never && due && days <= 7 {
 		s.Status = "critical"
-	} else if !s.Runway.Never && due && days <= 30 {
+	} else if !s.Runway.Never && due && days <= 30 || !s.Clock.IsZero() {
 		s.Status = "warning"
 	}
 	return s, nil

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
@@ -198,9 +200,7 @@ func (d *doctor) server(ctx context.Context, client *client, base string) (answe
 	resp.Body.Close()
 	took := time.Since(began)
 	d.note("server", "ok", "%s answers in %s", base, took.Round(time.Millisecond))
-	if _, err := client.send(ctx, base, call{method: http.MethodGet, path: "/readyz"}, ""); err != nil {
-		d.note("server ready", "failed", "%v", err)
-	}
+	d.ready(ctx, client, base)
 	theirs, err := http.ParseTime(resp.Header.Get("Date"))
 	if err != nil {
 		d.note("clock", "warning", "the server does not say its time")
@@ -214,6 +214,22 @@ func (d *doctor) server(ctx context.Context, client *client, base string) (answe
 	}
 	d.note("clock", "ok", "within %s of the server's", max(apart.Round(time.Second), time.Second))
 	return true
+}
+
+// ready notes why a server cannot decide, and what its operator should look at.
+func (d *doctor) ready(ctx context.Context, client *client, base string) {
+	a, err := client.send(ctx, base, call{method: http.MethodGet, path: "/readyz"}, "")
+	if err != nil {
+		d.note("server ready", "failed", "%v", err)
+		return
+	}
+	var health api.Health
+	if err := json.Unmarshal(a.body, &health); err != nil {
+		return // not one of ours: /healthz was looked at before
+	}
+	for _, warning := range health.Warnings {
+		d.note("server ready", "warning", "%s", warning)
+	}
 }
 
 func (c *cli) printFindings(d *doctor) error {

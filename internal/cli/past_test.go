@@ -117,6 +117,7 @@ func (p past) ring(t *testing.T) *signing.Ring {
 func (p past) restore(t *testing.T, db *store.DB) string {
 	t.Helper()
 	folder := t.TempDir()
+	db.Now = func() time.Time { return p.at.Add(time.Second) } // a restore stores its time
 	backup, err := os.Open(p.path("past.backup"))
 	must(t, err)
 	defer backup.Close()

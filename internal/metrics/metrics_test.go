@@ -50,6 +50,7 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		Lags:     []metrics.Lag{{Environment: "production", Rows: 2, Since: now.Add(-time.Second)}},
 
 		Quarantines: []metrics.Quarantine{{Environment: "prodution", Cause: "unknown_environment", Rows: 300}},
+		Clock:       metrics.Clock{InDoubt: true, Offset: 7200, Kept: 60},
 	})
 	now = now.Add(time.Minute)
 	got := scrape(t, m)
@@ -71,6 +72,9 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		`copyhold_expiry_seconds{environment="production",kind="key_set"} 3540`,
 		`copyhold_runway_seconds{cause="key_set",environment="production"} 1740`,
 		`copyhold_log_lag_rows{environment="production"} 2`,
+		`copyhold_clock_in_doubt 1`,
+		`copyhold_clock_offset_seconds 7200`,
+		`copyhold_clock_kept_seconds 60`,
 		`copyhold_log_lag_seconds{environment="production"} 61`,
 		`copyhold_log_quarantined_rows{cause="unknown_environment",environment="prodution"} 300`,
 	} {

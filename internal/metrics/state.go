@@ -15,6 +15,14 @@ type State struct {
 	Lags     []Lag
 
 	Quarantines []Quarantine
+	Clock       Clock
+}
+
+// Clock is how far the server's time is in doubt.
+type Clock struct {
+	InDoubt bool  // nothing is reclaimed
+	Offset  int64 // seconds that the database's clock is ahead of the server's time
+	Kept    int64 // seconds for which held units are kept longer
 }
 
 // Pool is what is held of all pools of one name in one product.
@@ -56,7 +64,7 @@ type snapshot struct {
 	state State
 	now   func() time.Time
 
-	held, capacity, expiry, runway, lagRows, lagAge, quarantined *prometheus.Desc
+	held, capacity, expiry, runway, lagRows, lagAge, quarantined, clockDoubt, clockOffset, clockKept *prometheus.Desc
 }
 
 func newSnapshot() *snapshot {
@@ -72,6 +80,9 @@ func newSnapshot() *snapshot {
 		lagAge:   desc("copyhold_log_lag_seconds", "Age of the oldest log row not yet sequenced.", "environment"),
 
 		quarantined: desc("copyhold_log_quarantined_rows", "Log rows that can't be sequenced, by the environment that they name.", "environment", "cause"),
+		clockDoubt:  desc("copyhold_clock_in_doubt", "1 while the clock is in doubt and nothing is reclaimed."),
+		clockOffset: desc("copyhold_clock_offset_seconds", "Seconds that the database's clock is ahead of the server's time; 0 while they agree."),
+		clockKept:   desc("copyhold_clock_kept_seconds", "Seconds before the last start that nothing explains: units held then are kept for as much longer."),
 	}
 }
 
@@ -90,7 +101,7 @@ func (m *Metrics) SetState(s State) {
 
 // Describe implements prometheus.Collector.
 func (s *snapshot) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.held, s.capacity, s.expiry, s.runway, s.lagRows, s.lagAge, s.quarantined} {
+	for _, d := range []*prometheus.Desc{s.held, s.capacity, s.expiry, s.runway, s.lagRows, s.lagAge, s.quarantined, s.clockDoubt, s.clockOffset, s.clockKept} {
 		ch <- d
 	}
 }
@@ -103,6 +114,13 @@ func (s *snapshot) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	doubt := 0.0
+	if state.Clock.InDoubt {
+		doubt = 1
+	}
+	gauge(s.clockDoubt, doubt)
+	gauge(s.clockOffset, float64(state.Clock.Offset))
+	gauge(s.clockKept, float64(state.Clock.Kept))
 	for _, p := range state.Pools {
 		gauge(s.held, float64(p.Held), p.Environment, p.Product, p.Pool)
 		gauge(s.capacity, float64(p.Capacity), p.Environment, p.Product, p.Pool)

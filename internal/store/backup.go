@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,7 +204,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 		return err
 	}
 	called := false
-	err = db.Update(ctx, func(tx *Tx) error {
+	err = db.update(ctx, transaction{unstored: true, fn: func(tx *Tx) error {
 		if called {
 			return licensing.Errorf(licensing.Conflict, "somebody else uses the database")
 		}
@@ -215,15 +216,19 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 			return err
 		}
 		return fn(tx)
-	})
+	}})
 	up := db.migrating(ctx, func(p *goose.Provider) error {
 		_, err := p.Up(ctx)
 		return err
 	})
-	if err != nil {
+	if err = errors.Join(err, up); err != nil {
 		return err
 	}
-	return up
+	// The time goes on from the later of the backup's and this one, by this machine.
+	if err := db.View(ctx, func(tx *Tx) error { return tx.loadMark(ctx) }); err != nil {
+		return err
+	}
+	return db.StoreClock(ctx)
 }
 
 func (tx *Tx) requireEmpty(ctx context.Context) error {

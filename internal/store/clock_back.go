@@ -7,20 +7,28 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// Wall returns the database's clock as it reads, before the mark and any
-// judgement.
+// Wall returns the database's clock as it reads now, before the mark and any
+// judgment.
 func (db *DB) Wall(ctx context.Context) (now time.Time, err error) {
-	err = db.View(ctx, func(tx *Tx) error {
-		now, err = tx.clock(ctx)
+	switch {
+	case db.Now != nil:
+		return db.Now(), nil
+	case db.engine.Clock == "":
+		return time.Now(), nil
+	}
+	err = db.attempt(ctx, db.readers, transaction{begin: db.engine.BeginRead, unjudged: true, fn: func(tx *Tx) error {
+		var us int64
+		_, err := tx.row(ctx, db.engine.Clock, nil, &us)
+		now = instant(us)
 		return err
-	})
+	}})
 	return now, err
 }
 
 // superseded ends a server whose time an operator took back: it would go on
 // with a time that has not come.
 func (db *DB) superseded() error {
-	var err error = licensing.Errorf(licensing.Unavailable, "the clock was set back while this server ran: it has to start anew")
+	var err error = licensing.Errorf(licensing.Unavailable, "the clock was set back while this server ran: restart this server")
 	db.fatalOnce.Do(func() {
 		db.fatalErr.Store(&err)
 		close(db.fatal)
@@ -35,7 +43,9 @@ func (db *DB) SetBack(ctx context.Context, to time.Time, fn func(*Tx) error) err
 	var back int64
 	err := db.Update(ctx, func(tx *Tx) error {
 		tx.now = to
-		if _, err := tx.row(ctx, `UPDATE clock SET at = $1, back = back + 1 WHERE env = '' RETURNING back`, []any{micros(to)}, &back); err != nil {
+		boot, up := db.boot()
+		if _, err := tx.row(ctx, `UPDATE clock SET at = $1, back = back + 1, boot = $2, up = $3, kept_from = 0, kept_by = 0, kept_until = 0
+			WHERE env = '' RETURNING back`, []any{micros(to), boot, up}, &back); err != nil {
 			return err
 		}
 		return fn(tx)

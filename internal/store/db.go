@@ -27,9 +27,9 @@ type DB struct {
 	// Now, when set, replaces the database's clock: drills and tests set it
 	// before the first use.
 	Now func() time.Time
-	// Judge, when set before the first use, turns the clock's reading into the
-	// time that a transaction takes as its own.
-	Judge func(time.Time) time.Time
+	// Judge, when set before the first transaction that writes, decides which time
+	// transactions take as their own. Without it they take what the clock shows.
+	Judge Judge
 
 	engine  Engine
 	settler settler
@@ -110,7 +110,7 @@ func (db *DB) FatalErr() error {
 // was in the way. An error of code outcome_unknown says that the change may
 // have been committed; unavailable, that it was not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
-	return db.update(ctx, false, fn)
+	return db.update(ctx, transaction{fn: fn})
 }
 
 // UpdateEarly is Update that may return before what it wrote is on the disk:
@@ -119,15 +119,16 @@ func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 // on the disk after it. Settle's error says that the change may be lost, by
 // code outcome_unknown.
 func (db *DB) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle func() error, err error) {
-	if err := db.update(ctx, true, fn); err != nil || db.engine.Early == "" {
+	if err := db.update(ctx, transaction{fn: fn, early: db.engine.Early != ""}); err != nil || db.engine.Early == "" {
 		return nil, err
 	}
 	return db.settler.settle, nil
 }
 
-func (db *DB) update(ctx context.Context, early bool, fn func(*Tx) error) error {
+func (db *DB) update(ctx context.Context, t transaction) error {
+	t.begin, t.writes = db.engine.Begin, true
 	for try := 1; ; try++ {
-		err := db.attempt(ctx, db.writers, transaction{begin: db.engine.Begin, writes: true, early: early && db.engine.Early != "", fn: fn})
+		err := db.attempt(ctx, db.writers, t)
 		if err == nil || try == maxTries || !db.engine.Retry(err) && !errors.Is(err, errClockMoved) {
 			return err
 		}
@@ -150,7 +151,10 @@ func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 type transaction struct {
 	begin         string
 	writes, early bool
+	unjudged      bool // it takes no time
+	unstored      bool // its time is not stored: the tables may be those of an earlier version
 	fn            func(*Tx) error
+	committed     func() // may be nil; runs before another transaction gets the session
 }
 
 func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
@@ -180,10 +184,18 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 		return db.failed(licensing.Errorf(licensing.Unavailable, "beginning a transaction: %w", err))
 	}
 	undone := true
-	if err = tx.body(ctx, t.fn); err == nil {
+	if t.unjudged {
+		err = t.fn(tx)
+	} else {
+		err = tx.body(ctx, t)
+	}
+	if err == nil {
 		undone, err = tx.commit(ctx)
 	}
 	broken = err != nil
+	if err == nil && t.committed != nil {
+		t.committed()
+	}
 	if err != nil && undone {
 		tx.queue = nil
 		broken = s.run(context.WithoutCancel(ctx), &Statement{Text: "ROLLBACK"}) != nil
@@ -195,14 +207,14 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	return err
 }
 
-func (tx *Tx) body(ctx context.Context, fn func(*Tx) error) error {
+func (tx *Tx) body(ctx context.Context, t transaction) error {
 	if err := tx.readClock(ctx); err != nil {
 		return licensing.Errorf(licensing.Unavailable, "reading the clock: %w", err)
 	}
-	if err := fn(tx); err != nil {
+	if err := t.fn(tx); err != nil {
 		return err
 	}
-	if !tx.writes {
+	if !tx.writes || t.unstored {
 		return nil
 	}
 	if tx.guessed { // a COMMIT sent along could not be taken back
