@@ -47,6 +47,7 @@ const (
 	AuditRead        Permission = "audit:read"
 	AuditErase       Permission = "audit:erase"
 	BackupTake       Permission = "backup:take"
+	FenceEnd         Permission = "fence:end"
 	StatusRead       Permission = "status:read"
 	Explain          Permission = "decision:explain"
 )
@@ -77,7 +78,7 @@ func Permissions() []Permission {
 		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
 		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
 		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
-		AuditRead, AuditErase, BackupTake, StatusRead, Explain,
+		AuditRead, AuditErase, BackupTake, FenceEnd, StatusRead, Explain,
 	}
 }
 
@@ -114,7 +115,7 @@ func (r Role) May(permission Permission) bool {
 // permission. What it allows otherwise concerns the whole environment.
 func (p Permission) WithinProduct() bool {
 	switch p {
-	case EnvironmentRead, EnvironmentWrite, SigningKeyRead, SigningKeyWrite, RootWrite, AuditErase, BackupTake:
+	case EnvironmentRead, EnvironmentWrite, SigningKeyRead, SigningKeyWrite, RootWrite, AuditErase, BackupTake, FenceEnd:
 		return false
 	}
 	return true

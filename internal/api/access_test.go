@@ -135,6 +135,8 @@ func reaches() []reach {
 		{"GET /v1/audit/reconciliation", "OAPU", none, none, "", ""},
 		{"GET /v1/audit/rows", "OAPU", none, none, "", ""},
 		{"POST /v1/backup", "O", none, none, "", ""},
+		{"GET /v1/fence", "OAIPVU", "yyyyyy-", "yyyyyy-", "", ""},
+		{"POST /v1/fence/declaration", "OA", none, none, "", `{"reason":"none"}`},
 		{"GET /v1/status", "OAIPVU", "eeeeee-", "eeeeee-", "", ""},
 		{"GET /v1/why/{request}", "OAIPVUC", "0000000", "0000000", "/v1/why/req-victim", ""},
 	}

@@ -7,18 +7,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
 )
 
 // backupRoutes registers the backup of a running server.
 func (s *server) backupRoutes() {
 	r := route{
-		ID: "backup", Method: http.MethodPost, Path: "/v1/backup", Tag: "server", Permission: access.BackupTake, Held: true,
+		ID: "backup", Method: http.MethodPost, Path: "/v1/backup", Tag: "server", Permission: access.BackupTake, Held: true, Closed: true,
 		Summary: "Everything, as it is at one moment",
 		Description: "Answers an archive that is encrypted to the server's sealing key; `copyhold restore` reads it. " +
-			"It needs a token that spans environments. A connection that is cut before the end says that the archive is not whole.",
+			"It needs a token that spans environments. A connection that is cut before the end says that the archive is not whole.\n\n" +
+			"With `final=true` every write ends first, for good: programs are answered 503 from then on, and the server that is restored " +
+			"from the archive takes over without a fence. Repeat the request if the archive did not arrive whole.",
 	}
 	s.declare(r)
 	op := s.operation(r)
+	op.Parameters = append(op.Parameters, &huma.Param{Name: finalParam, In: "query", Description: "Close the database before it is read",
+		Schema: &huma.Schema{Type: huma.TypeBoolean}})
 	op.Responses["200"] = &huma.Response{Description: "The archive", Content: map[string]*huma.MediaType{
 		"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}
 	s.huma.OpenAPI().AddOperation(&op)
@@ -26,11 +31,25 @@ func (s *server) backupRoutes() {
 }
 
 func (s *server) backup(w http.ResponseWriter, req *http.Request) {
+	backup := s.Authority.Backup
+	switch req.URL.Query().Get(finalParam) {
+	case "", "false":
+	case "true":
+		backup = s.Authority.FinalBackup
+	default:
+		p := newProblem(callOf(req.Context()), http.StatusUnprocessableEntity, licensing.Invalid, "final is true or false")
+		p.Field = finalParam
+		s.fail(callOf(req.Context()), p)
+		return
+	}
 	s.pour(w, req, "application/octet-stream", func(c *call) error {
-		_, err := s.Authority.Backup(req.Context(), c.principal, c)
+		_, err := backup(req.Context(), c.principal, c)
 		return err
 	})
 }
+
+// finalParam asks for the last backup of a database.
+const finalParam = "final"
 
 // pour answers with what fn writes, however long that takes.
 func (s *server) pour(w http.ResponseWriter, req *http.Request, mediaType string, fn func(*call) error) {

@@ -41,8 +41,25 @@ func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 			s.fail(c, p)
 			return
 		}
+		if p := s.admitClosed(c, req); p != nil {
+			s.fail(c, p)
+			return
+		}
 		next(w, req)
 	})
+}
+
+// admitClosed refuses what a closed database must not answer: writes, and
+// programs, for whom another server signs now.
+func (s *server) admitClosed(c *call, req *http.Request) *Problem {
+	reads := req.Method == http.MethodGet && c.route.Permission != access.LicenseKey
+	if reads || c.route.Closed || c.route.Permission == access.Public {
+		return nil
+	}
+	if err := s.Authority.Closed(); err != nil {
+		return s.problem(c, err)
+	}
+	return nil
 }
 
 // admitBody refuses a body that is not JSON, is compressed, or announces to be too large.

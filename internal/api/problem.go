@@ -142,6 +142,9 @@ func (s *server) problem(c *call, err error) *Problem {
 	errors.As(err, &known)
 	p = newProblem(c, statusOf(code), code, known.Message)
 	p.Field = known.Field
+	if known.Retry > 0 {
+		p.retryAfter = known.Retry
+	}
 	return p
 }
 

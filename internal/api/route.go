@@ -14,7 +14,7 @@ import (
 // routes lists what registers the API's routes, a function per noun.
 func (s *server) routes() []func() {
 	return []func(){
-		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.auditRoutes, s.signingKeyRoutes, s.backupRoutes,
+		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.auditRoutes, s.signingKeyRoutes, s.backupRoutes, s.fenceRoutes,
 		s.environmentRoutes, s.productRoutes, s.planRoutes, s.customerRoutes,
 		s.licenseRoutes, s.licenseKeyRoutes, s.tokenRoutes, s.statusRoutes, s.leaseListRoutes,
 	}
@@ -42,6 +42,7 @@ type route struct {
 	Body        int64             // bound in bytes; zero: 1 MiB
 	Status      int               // of success; zero: 200, or 204 without a body
 	Held        bool              // may be held open: no part in latency, in flight or the write timeout
+	Closed      bool              // it also works once a final backup has closed the database
 }
 
 func (r route) pattern() string { return r.Method + " " + r.Path }

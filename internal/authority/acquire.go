@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -130,7 +129,7 @@ func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
 	case late && !l.Live():
 		return b.grant(o, p)
 	case late, b.fenced(p) && !b.proven(l): // it may have been released, and its unit given to another
-		o.refuse(refusedByFence())
+		o.refuse(b.refusedByFence(p))
 		return nil
 	}
 	return b.resume(o, p, l)
@@ -160,7 +159,7 @@ func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (b
 		o.refuse(licensing.Errorf(licensing.Gone, "request %s led to lease %s, which ended (%s): use a new request id", r.ID, l.ID, l.EndedBy))
 		return true, nil
 	case late:
-		o.refuse(refusedByFence())
+		o.refuse(b.refusedByFence(p))
 		return true, nil
 	}
 	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
@@ -266,7 +265,7 @@ func (b *batch) grant(o *op, p *pool) error {
 		}
 	}
 	if b.fenced(p) {
-		o.refuse(refusedByFence())
+		o.refuse(b.refusedByFence(p))
 		return nil
 	}
 	return b.decide(o, p)
@@ -396,26 +395,6 @@ func sharesUnits(s licensing.Stock, capacity int64) license.Decision {
 // holdsOther refuses a holder that asks for another number of units than it has.
 func holdsOther(l *licensing.Lease, units int64) error {
 	return licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %s already: release it to take %d", l.Holder, l.ID, licensing.Counted(l.Units, "unit"), units)
-}
-
-// refusedByFence tells those who show no signed lease to wait.
-func refusedByFence() error {
-	return licensing.Errorf(licensing.Unavailable, "the server may have lost leases it gave: until all of them have ended it grants nothing new")
-}
-
-// fenced reports whether leases of p may be in use that the database forgot.
-func (b *batch) fenced(p *pool) bool {
-	return b.a.fenced(p.Env, &p.rule, p.terms.Documents, b.Now())
-}
-
-// fenced reports whether at now leases of a pool may be in use that the database
-// forgot.
-func (a *Authority) fenced(env licensing.Env, rule *licensing.Pool, documents licensing.Documents, now time.Time) bool {
-	f := (*a.fences.Load())[env]
-	if f.Since.IsZero() || f.Ending && rule.Endless() {
-		return false
-	}
-	return now.Before(rule.Fence(documents, f.Since, a.skew))
 }
 
 func (b *batch) newID(prefix string) string {

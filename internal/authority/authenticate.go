@@ -97,7 +97,7 @@ func (a *Authority) loadToken(ctx context.Context, env licensing.Env, id licensi
 	}
 	p := access.Principal{
 		Kind: access.KindToken, Env: row.Env, Role: access.Role(row.Role), Token: row.ID,
-		Customer: row.Customer, Product: row.Product, Actor: "token:" + string(row.ID),
+		Customer: row.Customer, Product: row.Product, Actor: tokenActor + string(row.ID),
 		Answers: access.Hash("copyhold answers " + text),
 	}
 	if row.Env == access.AllEnvironments {

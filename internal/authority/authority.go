@@ -68,13 +68,14 @@ type Authority struct {
 	waiters waiters
 	denials denials
 	repeats repeats
+	copies  copies
 
 	troubles troubles
 
 	sequencing sync.Mutex
 	sequencer  sequencer
 	published  atomic.Pointer[map[licensing.Env]*license.Head]
-	fences     atomic.Pointer[map[licensing.Env]store.Fence]
+	fences     atomic.Pointer[map[licensing.Env]fence]
 	loading    sync.Mutex // held by who loads keys into the ring
 
 	licenses    *licensesInForce
@@ -91,7 +92,7 @@ func New(c Config) *Authority {
 	a := &Authority{db: c.DB, ring: c.Ring, log: c.Log, metrics: c.Metrics, now: c.Now, witness: witness{dir: c.Dir}, auth: newAuthentication()}
 	a.sequencer = sequencer{a, map[licensing.Env]audit.Tree{}}
 	a.published.Store(&map[licensing.Env]*license.Head{})
-	a.fences.Store(&map[licensing.Env]store.Fence{})
+	a.fences.Store(&map[licensing.Env]fence{})
 	a.licenses, a.revocations, a.streams = newLicensesInForce(), newRevocationLists(), newStreams()
 	a.seen = newSightings()
 	a.skew = cmp.Or(c.Skew, DefaultSkew)
@@ -107,9 +108,20 @@ func New(c Config) *Authority {
 	return a
 }
 
-// Run does what has to be done in the background until ctx ends.
+// Run does what has to be done in the background until ctx ends, or until a
+// final backup closes the database.
 func (a *Authority) Run(ctx context.Context) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	var tasks sync.WaitGroup
+	tasks.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-a.db.Closing():
+			stop()
+			a.waiters.wakeAll()
+		}
+	})
 	for name, run := range map[string]func(context.Context){
 		"sequencer":    a.runSequencer,
 		"signing keys": a.runSigningKeys,

@@ -51,6 +51,14 @@ type BackupHead struct {
 	Schema     int64     `json:"schema"` // version of the tables
 	Engine     string    `json:"engine"` // where it comes from; it can go to either
 	At         time.Time `json:"at"`
+	Final      bool      `json:"final,omitempty"` // the source wrote nothing after it
+}
+
+func (h BackupHead) kind() string {
+	if h.Final {
+		return "final backup"
+	}
+	return "backup"
 }
 
 // A BackupChunk is a part of a table.
@@ -71,15 +79,62 @@ type BackupLogHead struct {
 // Backup writes the whole database as it is at one moment, while the server
 // works. It can be opened with the sealing key and by the recipients given.
 func (a *Authority) Backup(ctx context.Context, p access.Principal, w io.Writer, recipients ...age.Recipient) (Backup, error) {
-	if err := require(p, access.BackupTake); err != nil {
+	if err := mayBackup(p); err != nil {
 		return Backup{}, err
+	}
+	if a.db.Closed().IsZero() {
+		if err := a.sequenceWhatCan(ctx); err != nil {
+			return Backup{}, err
+		}
+	}
+	b, err := a.archive(ctx, w, recipients)
+	if err != nil || b.Final {
+		return b, err
+	}
+	return b, a.noteBackup(ctx, p, b)
+}
+
+// FinalBackup closes the database for good and then writes it like Backup.
+// Every later write fails with Unavailable, in this process and any other, also
+// after restarts; what is restored from the archive goes on in its place. It
+// can be called again, with the same result, when the archive was not received
+// whole.
+func (a *Authority) FinalBackup(ctx context.Context, p access.Principal, w io.Writer, recipients ...age.Recipient) (Backup, error) {
+	if err := mayBackup(p); err != nil {
+		return Backup{}, err
+	}
+	if a.db.Closed().IsZero() {
+		if err := a.sequenceWhatCan(ctx); err != nil {
+			return Backup{}, err
+		}
+		err := a.db.CloseForGood(ctx, func(tx *store.Tx) error {
+			c := &change{Tx: tx, ring: a.ring, actor: p.Actor}
+			for _, env := range a.ring.Envs() {
+				if err := c.note(licensing.BackupFinal, licensing.Event{Env: env}, backupEvent{c.Now(), a.ring.Epoch(env)}); err != nil {
+					return err
+				}
+			}
+			return c.close(ctx)
+		})
+		if err != nil {
+			return Backup{}, err
+		}
+	}
+	return a.archive(ctx, w, recipients)
+}
+
+func mayBackup(p access.Principal) error {
+	if err := require(p, access.BackupTake); err != nil {
+		return err
 	}
 	if !p.Spans && p.Kind != access.KindSystem {
-		return Backup{}, licensing.Errorf(licensing.Forbidden, "a backup holds every environment: use a token that spans them")
+		return licensing.Errorf(licensing.Forbidden, "a backup holds every environment: use a token that spans them")
 	}
-	if err := a.sequenceWhatCan(ctx); err != nil {
-		return Backup{}, err
-	}
+	return nil
+}
+
+// archive writes the database to w as it is at one moment.
+func (a *Authority) archive(ctx context.Context, w io.Writer, recipients []age.Recipient) (Backup, error) {
 	schema, err := a.db.Schema(ctx)
 	if err != nil {
 		return Backup{}, err
@@ -99,18 +154,14 @@ func (a *Authority) Backup(ctx context.Context, p access.Principal, w io.Writer,
 			return Backup{}, fmt.Errorf("writing the backup: %w", err)
 		}
 	}
-	return out.manifest, a.noteBackup(ctx, p, out.manifest)
+	return out.manifest, nil
 }
 
 // noteBackup records the backup in each environment's log.
 func (a *Authority) noteBackup(ctx context.Context, p access.Principal, b Backup) error {
 	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
 		for _, h := range b.Heads {
-			e, err := licensing.NewEvent(licensing.BackupTaken, h.Env, c.Now(), p.Actor, backupEvent{b.At, b.Epoch})
-			if err != nil {
-				return err
-			}
-			if _, err := c.Record(e); err != nil {
+			if err := c.note(licensing.BackupTaken, licensing.Event{Env: h.Env}, backupEvent{b.At, b.Epoch}); err != nil {
 				return err
 			}
 		}
@@ -136,7 +187,11 @@ func (w *backupWriter) write(ctx context.Context, a *Authority, tx *store.Tx, sc
 	if err != nil {
 		return err
 	}
-	w.manifest.BackupHead = BackupHead{backupFormat, d.ID, d.Epoch, schema, a.db.Engine(), tx.Now()}
+	closed, err := tx.Closed(ctx)
+	if err != nil {
+		return err
+	}
+	w.manifest.BackupHead = BackupHead{backupFormat, d.ID, d.Epoch, schema, a.db.Engine(), tx.Now(), !closed.IsZero()}
 	if err := w.json(headName, w.manifest.BackupHead); err != nil {
 		return err
 	}

@@ -101,22 +101,27 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 		return license.Decision{}, err
 	}
 	stock, units := row.Stock, max(q.Units, 1)
-	fenced := a.fenced(t.Env, &rule, t.Documents, tx.Now())
+	var behind error // a fence
+	if fence := a.fenceIn(t.Env); fence.Declared.IsZero() {
+		if until := fence.Until(&t.Terms, q.Pool, a.skew); tx.Now().Before(until) {
+			behind = refusedByFence(t.License, q.Pool, until, tx.Now())
+		}
+	}
 	if q.Holder.ID != "" {
 		held, err := tx.HolderLeases(ctx, k, q.Holder.ID)
 		if err != nil {
 			return license.Decision{}, err
 		}
 		held = slices.DeleteFunc(held, func(l *licensing.Lease) bool { return late(&rule, stock, l, tx.Now()) })
-		if d, err := a.checkHeld(&rule, stock, held, q, fenced); err != nil || d.Outcome != "" {
+		if d, err := a.checkHeld(&rule, stock, held, q, behind); err != nil || d.Outcome != "" {
 			return d, err
 		}
 	}
 	if units > rule.Limit() {
 		return rule.Admit(licensing.Stock{}, units, tx.Now()), nil
 	}
-	if fenced {
-		return license.Decision{}, refusedByFence()
+	if behind != nil {
+		return license.Decision{}, behind
 	}
 	d := rule.Admit(stock, units, tx.Now())
 	if d.Code == license.CodeOK || row.Due.IsZero() || row.Due.After(tx.Now()) || a.clock.doubt() {
@@ -164,21 +169,21 @@ func (a *Authority) notDue(ctx context.Context, tx *store.Tx, k store.PoolKey, h
 
 // checkHeld decides for who holds units of the pool; the decision is empty where
 // those give no right to what is asked.
-func (a *Authority) checkHeld(rule *licensing.Pool, stock licensing.Stock, held []*licensing.Lease, q CheckRequest, fenced bool) (license.Decision, error) {
+func (a *Authority) checkHeld(rule *licensing.Pool, stock licensing.Stock, held []*licensing.Lease, q CheckRequest, behind error) (license.Decision, error) {
 	units := max(q.Units, 1)
 	for _, l := range held {
 		switch {
 		case !rule.Endless() && l.Instance != q.Caller.Instance:
 			continue
-		case fenced && !a.proven(l):
-			return license.Decision{}, refusedByFence()
+		case behind != nil && !a.proven(l):
+			return license.Decision{}, behind
 		case l.Units != units:
 			return license.Decision{}, holdsOther(l, units)
 		}
 		return hasUnits(stock, rule.Capacity), nil
 	}
 	for _, l := range held {
-		if rule.Share == licensing.ShareHolder && !rule.Endless() && l.Units == units && (!fenced || a.proven(l)) {
+		if rule.Share == licensing.ShareHolder && !rule.Endless() && l.Units == units && (behind == nil || a.proven(l)) {
 			return sharesUnits(stock, rule.Capacity), nil
 		}
 	}

@@ -21,7 +21,7 @@ import (
 // it is where the record has lost nothing: without a fence, and for documents
 // of the present epoch or those that have ended. Invalid if it is not believed.
 func (a *Authority) believe(o *op, compact string, id licensing.LeaseID, generation int64) error {
-	if compact == "" || a.fencedSince(o.env).IsZero() {
+	if compact == "" {
 		return nil
 	}
 	v, err := a.ring.Verifier(o.env)
@@ -30,7 +30,12 @@ func (a *Authority) believe(o *op, compact string, id licensing.LeaseID, generat
 	}
 	now := a.db.Latest()
 	doc, err := v.Lease(compact, now.Unix())
+	if err == nil && doc.Subject == string(o.license) {
+		a.lookForCopy(o, doc)
+	}
 	switch {
+	case a.fencedSince(o.env).IsZero():
+		return nil
 	case errors.Is(err, license.ErrExpired):
 		return nil
 	case err != nil:
@@ -62,7 +67,7 @@ func (b *batch) takeBack(o *op, l *licensing.Lease) (*licensing.Lease, error) {
 	}
 	p := b.pools[o.poolKey(doc.Pool)]
 	switch {
-	case p == nil || !p.planned || !b.fenced(p), l != nil && !l.Behind(doc), o.answer.terms.InForce(b.Now()).Outcome != license.Allowed:
+	case p == nil || !p.planned || !b.mayBeLost(p), l != nil && !l.Behind(doc), o.answer.terms.InForce(b.Now()).Outcome != license.Allowed:
 		return l, nil
 	case l != nil && l.Live():
 		due := l.Due
@@ -196,7 +201,7 @@ func (b *batch) beyond(p *pool, l *licensing.Lease) (bool, error) {
 // certain: it may be of a course of things that was lost.
 func (b *batch) doubt(o *op, p *pool, l *licensing.Lease, shown licensing.Renewal) (refused bool, err error) {
 	another := shown.Generation > l.Generation || o.shown == nil && !b.proven(l) && l.Standing(shown) == licensing.RenewsCopy
-	if another && b.fenced(p) {
+	if another && b.mayBeLost(p) {
 		o.refuse(licensing.Errorf(licensing.NotFound, "lease %s is known in generation %d, not %d: show its document", l.ID, l.Generation, shown.Generation))
 		return true, nil
 	}

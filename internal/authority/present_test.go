@@ -278,7 +278,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 		g = before.kept(t, before.kept(t, g, "nonce-0001"), "nonce-0002")
 		second := before.backup(t)
 		d := before.rolledBack(t, first, dir)
-		d.clock.pass(testPlan().Pools["seats"].Fence(testPlan().Documents, d.fencedSince(testEnv), d.skew).Sub(d.clock.Now()))
+		d.clock.pass(d.fenceIn(testEnv).End("studio", "seats", d.skew).Sub(d.clock.Now()))
 		anew := ask("seats", 1)
 		anew.RequestID = "request-anew"
 		again := d.acquire(t, anew)
@@ -418,7 +418,7 @@ func (s *street) run() {
 		s.settle()
 		s.archives = append(s.archives, s.backup(s.t))
 	}
-	s.clock.pass(rule.Fence(testPlan().Documents, s.fencedSince(testEnv), s.skew).Sub(s.clock.Now()))
+	s.clock.pass(s.fenceIn(testEnv).End("studio", s.pool, s.skew).Sub(s.clock.Now()))
 	if err := s.Sweep(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}

@@ -241,7 +241,7 @@ func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Leas
 	case !t.Live():
 		return false, nil
 	case !t.Offered.IsZero() && b.fenced(p): // it may have been claimed, and lapsed, since
-		o.refuse(refusedByFence())
+		o.refuse(b.refusedByFence(p))
 		return true, nil
 	case !t.Offered.IsZero():
 		return true, b.claim(o, p, t)

@@ -8,6 +8,15 @@ import (
 	"copyhold.dev/internal/store"
 )
 
+// Closed returns nil while the database is open, and Unavailable once a final
+// backup has closed it: nothing is decided or signed here any more.
+func (a *Authority) Closed() error {
+	if a.db.Closed().IsZero() {
+		return nil
+	}
+	return store.ClosedError()
+}
+
 // readyTimeout is how long the database may take to answer at all.
 const readyTimeout = 2 * time.Second
 
@@ -17,6 +26,9 @@ const readyTimeout = 2 * time.Second
 func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	if err := a.db.FatalErr(); err != nil {
 		return nil, licensing.Errorf(licensing.Unavailable, "the storage failed; the server is ending")
+	}
+	if err := a.Closed(); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

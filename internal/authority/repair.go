@@ -138,12 +138,14 @@ func (r *repairing) begin() ([]licensing.Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	fences := make(map[licensing.Env]store.Fence, len(list))
-	for _, f := range list {
-		if f.Since.IsZero() { // it begins with the first start
-			f.Since = r.Now()
+	fences := make(map[licensing.Env]fence, len(list))
+	for _, row := range list {
+		if row.Since.IsZero() { // it begins with the first start
+			row.Since = r.Now()
 		}
-		fences[f.Env] = f
+		if fences[row.Env], err = fenceOf(r.ctx, r.Tx, row, fence{}); err != nil {
+			return nil, err
+		}
 	}
 	r.a.fences.Store(&fences)
 	return r.KeyEnvs(r.ctx)
@@ -189,12 +191,12 @@ func (r *repairing) unsure(m miscount) string {
 	if r.a.clock.doubt() {
 		return "the clock is in doubt: see copyhold clock show"
 	}
-	var rule licensing.Pool
-	var documents licensing.Documents
+	// A license that does not exist any more is fenced as long as any pool is.
+	until := r.a.fenceIn(m.env).Last(r.a.skew)
 	if m.terms != nil {
-		rule, documents = m.terms.Pools[m.Pool.Pool], m.terms.Documents
+		until = r.a.fenceIn(m.env).Until(&m.terms.Terms, m.Pool.Pool, r.a.skew)
 	}
-	if r.a.fenced(m.env, &rule, documents, r.Now()) {
+	if r.Now().Before(until) {
 		return "leases may be in use that the database has lost: its fence has to end before"
 	}
 	return ""
@@ -214,7 +216,7 @@ func (r *repairing) documentsEnd(env licensing.Env) documentsEnd {
 			known[k] = rules
 		}
 		for _, p := range rules {
-			if at := p.rule.Fence(p.documents, ended, 0); at.After(end) {
+			if at := ended.Add(p.rule.Longest(p.documents).Duration()); at.After(end) {
 				end = at
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"filippo.io/age"
 
@@ -29,7 +30,8 @@ const maxMember = 256 << 20
 // sealing key, and the whole log. The epoch is raised, and from the first start
 // on a fence stands: what was granted after the backup is not known here.
 // Conflict if the database is not empty; Invalid if the archive is damaged,
-// changed or another sealing key's. Config needs DB, Ring and Dir.
+// changed or another sealing key's. After a final backup nothing is missing, and
+// no fence stands. Config needs DB, Ring and Dir.
 func Restore(ctx context.Context, c Config, r io.Reader, identities ...age.Identity) (Backup, error) {
 	a := New(c)
 	if err := a.beginClock(ctx); err != nil {
@@ -95,17 +97,15 @@ func (c *change) restore(ctx context.Context, in *backupReader, epoch int64) (Ba
 			}
 			b.Mismatches[env] = rows.Mismatches
 		}
-		reasons[env] = "restored from a backup of " + b.At.UTC().Format("2006-01-02T15:04:05Z")
+		reasons[env] = "restored from a " + b.kind() + " of " + b.At.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	if err := c.fence(ctx, licensing.BackupRestored, b.Epoch, epoch, reasons); err != nil {
-		return Backup{}, err
-	}
-	for env, reason := range reasons {
-		if err := c.PutFence(ctx, store.Fence{Env: env, Epoch: epoch, Reason: reason}); err != nil {
+	if b.Final { // its source writes no more, so nothing is missing
+		if err := c.Reopen(ctx); err != nil {
 			return Backup{}, err
 		}
+		return b, c.beginEpoch(ctx, licensing.BackupRestored, b.Epoch, epoch, reasons)
 	}
-	return b, nil
+	return b, c.fence(ctx, licensing.BackupRestored, b.Epoch, epoch, time.Time{}, reasons)
 }
 
 // verifyRestored verifies a restored log against its own head and the manifest's.

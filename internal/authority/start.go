@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"time"
 
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/licensing"
@@ -25,6 +24,9 @@ func (a *Authority) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !a.db.Closed().IsZero() {
+		return a.startClosed(ctx)
+	}
 	deployment, err := a.deployment(ctx, seen)
 	if err != nil {
 		return err
@@ -36,6 +38,9 @@ func (a *Authority) Start(ctx context.Context) error {
 	if err := a.loadKeys(ctx); err != nil {
 		return err
 	}
+	if err := a.beginFences(ctx); err != nil {
+		return err
+	}
 	if err := a.loadFences(ctx); err != nil {
 		return err
 	}
@@ -43,6 +48,33 @@ func (a *Authority) Start(ctx context.Context) error {
 		return err
 	}
 	return a.witness.begin(deployment.ID, deployment.Epoch, a.heads())
+}
+
+// startClosed makes the authority ready to show a database that a final backup
+// closed. It writes nothing.
+func (a *Authority) startClosed(ctx context.Context) error {
+	if err := a.loadKeys(ctx); err != nil {
+		return err
+	}
+	if err := a.loadFences(ctx); err != nil {
+		return err
+	}
+	return a.view(ctx, func(tx *store.Tx) error {
+		d, _, err := tx.Deployment(ctx)
+		if err != nil {
+			return err
+		}
+		a.epoch.Store(d.Epoch)
+		heads, err := tx.LogHeads(ctx)
+		if err != nil {
+			return err
+		}
+		byEnv := make(map[licensing.Env]store.LogHead, len(heads))
+		for _, h := range heads {
+			byEnv[h.Env] = h
+		}
+		return a.publish(byEnv)
+	})
 }
 
 // deployment returns what this database is. If it is older than what was
@@ -69,7 +101,7 @@ func (a *Authority) deployment(ctx context.Context, seen testimony) (d store.Dep
 		}
 		was := d.Epoch
 		d.Epoch = max(d.Epoch, seen.Epoch) + 1
-		return c.fence(ctx, licensing.ViolationRollback, was, d.Epoch, behind)
+		return c.fence(ctx, licensing.ViolationRollback, was, d.Epoch, c.Now(), behind)
 	})
 	return d, err
 }
@@ -110,67 +142,11 @@ func (c *change) behind(ctx context.Context, d store.Deployment, seen testimony)
 	return found, nil
 }
 
-// fence begins an epoch: what holders were told may be newer than the record.
-// Kind is the type of the event that caused it.
-func (c *change) fence(ctx context.Context, kind string, was, epoch int64, reasons map[licensing.Env]string) error {
-	if err := c.SetEpoch(ctx, epoch); err != nil {
-		return err
-	}
-	for env, reason := range reasons {
-		if err := c.PutFence(ctx, store.Fence{Env: env, Since: c.Now(), Epoch: epoch, Reason: reason}); err != nil {
-			return err
-		}
-		for _, kind := range []string{kind, licensing.EpochRaised} {
-			e, err := licensing.NewEvent(kind, env, c.Now(), c.actor, epochEvent{was, epoch, reason})
-			if err != nil {
-				return err
-			}
-			if _, err := c.Record(e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 type epochEvent struct {
 	From   int64  `json:"from"`
 	To     int64  `json:"to"`
 	Reason string `json:"reason"`
 }
-
-// loadFences reads since when each environment's record may be behind. A fence
-// that a restore left begins now, at the first start after it.
-func (a *Authority) loadFences(ctx context.Context) error {
-	fences := map[licensing.Env]store.Fence{}
-	err := a.update(ctx, "", systemActor, func(c *change) error {
-		clear(fences)
-		list, err := c.Fences(ctx)
-		if err != nil {
-			return err
-		}
-		for _, f := range list {
-			if f.Since.IsZero() {
-				f.Since = c.Now()
-				if err := c.PutFence(ctx, f); err != nil {
-					return err
-				}
-			}
-			fences[f.Env] = f
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	a.fences.Store(&fences)
-	return nil
-}
-
-// fencedSince returns since when the environment's record of leases may be
-// older than what holders were told, zero if it never was. A pool grants to
-// newcomers again when the longest lease it could have given before has ended.
-func (a *Authority) fencedSince(env licensing.Env) time.Time { return (*a.fences.Load())[env].Since }
 
 // tileReader reads an environment's tiles in a transaction.
 func tileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {

@@ -27,7 +27,9 @@ type Status struct {
 	Revocations int64                `json:"revocations" doc:"The number of the list of revocations."`
 	Entries     int64                `json:"entries" doc:"In the log."`
 	Quarantine  []Quarantine         `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
-	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"The record may be older than what holders were told: newcomers wait."`
+	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"Leases that were granted before may be missing, so newcomers wait; see fence."`
+	Fence       *FenceStatus         `json:"fence,omitempty" doc:"Until when newcomers wait, and for which pools."`
+	Closed      time.Time            `json:"closed_at,omitzero" doc:"When a final backup closed the database: nothing is written here any more."`
 	Clock       ClockStatus          `json:"clock,omitzero" doc:"Absent while nobody has a reason to doubt the server's time."`
 }
 
@@ -73,7 +75,14 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 	err := a.view(ctx, func(tx *store.Tx) (err error) {
 		s = Status{
 			Environment: p.Env, At: tx.Now(), Issuer: a.ring.Issuer(p.Env), SigningKey: a.ring.Active(p.Env, tx.Now()),
-			KeySet: a.ring.KeySetNumber(p.Env), Fenced: a.fencedSince(p.Env), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []PlanMove{},
+			KeySet: a.ring.KeySetNumber(p.Env), Closed: a.db.Closed(), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []PlanMove{},
+		}
+		fence, err := a.fenceStatus(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		if fence.Fenced {
+			s.Fence, s.Fenced = &fence, fence.Since
 		}
 		if s.Clock, err = a.clockStatus(ctx, tx); err != nil {
 			return err

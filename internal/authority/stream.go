@@ -176,6 +176,16 @@ func (a *Authority) runChanges(ctx context.Context) {
 // lookForChanges compares what is stored about the licenses listened to with
 // what was last seen of them.
 func (a *Authority) lookForChanges(ctx context.Context) error {
+	if a.db.Shared() {
+		if err := a.db.LookClosed(ctx); err != nil {
+			return err
+		}
+	}
+	if len(*a.fences.Load()) > 0 {
+		if err := a.loadFences(ctx); err != nil {
+			return err
+		}
+	}
 	keys := a.streams.listened()
 	if len(keys) == 0 {
 		return nil

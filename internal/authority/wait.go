@@ -86,6 +86,15 @@ func (w *waiters) wakeLicense(env licensing.Env, id licensing.LicenseID) {
 	}
 }
 
+// wakeAll wakes everybody: what they wait for will not come.
+func (w *waiters) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.all {
+		one.signal()
+	}
+}
+
 // signal wakes all of one; the caller holds the lock.
 func (w *waiter) signal() {
 	close(w.woken)

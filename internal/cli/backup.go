@@ -26,21 +26,36 @@ import (
 
 func (c *cli) backupCommand() *cobra.Command {
 	var file target
+	var final, yes bool
 	cmd := &cobra.Command{
 		Use:   "backup --to FILE",
 		Short: "Write everything of a running server to one encrypted file",
 		Long: `Backup asks the server for its whole database as it is at one moment, encrypted to
 the server's sealing key, and checks the file's size and end. It needs an owner's
 token that spans environments. Keep the sealing key elsewhere: without it the backup
-opens for nobody.`,
-		Example: "  copyhold backup --to copyhold-2026-11-22.backup --token-file /var/lib/copyhold/owner.token",
-		Args:    exactly(),
+opens for nobody.
+
+Use --final to move a deployment. Every write ends before the backup is read, and the
+source never writes again, not even after a restart: programs get 503 there and go to
+the next of their servers. The server that is restored from the file takes over at
+once, without the wait that a restore needs otherwise. If the file did not arrive
+whole, repeat the command.`,
+		Example: `  copyhold backup --to copyhold-2026-11-22.backup --token-file /var/lib/copyhold/owner.token
+  copyhold backup --final --to move.backup`,
+		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			server, err := c.client(byToken)
 			if err != nil {
 				return err
 			}
-			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/backup"})
+			path := "/v1/backup"
+			if final {
+				if err := c.confirm(yes, "The server stops writing for good. Only the server that is restored from this backup goes on. Continue?"); err != nil {
+					return err
+				}
+				path += "?final=true"
+			}
+			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: path})
 			if err != nil {
 				return err
 			}
@@ -50,6 +65,8 @@ opens for nobody.`,
 		},
 	}
 	file.flags(cmd, forOwner, "file to write")
+	cmd.Flags().BoolVar(&final, "final", false, "end every write first, for good: the restored server goes on")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before a final backup")
 	required(cmd, "to")
 	return cmd
 }
@@ -65,6 +82,10 @@ empty database with it, of either engine, and names the rows in it that are not 
 log says. The server must not run. The sealing key of the server that was backed up
 has to be in place: in sealing.key in the data folder, in COPYHOLD_SEALING_KEY, or as
 systemd credential.
+
+After a final backup the restored server goes on at once. After any other one it may
+lack leases that were granted later, so each pool grants nothing new until those could
+have ended: copyhold fence shows until when.
 
 With --check the same is done in a database in a folder of its own under TMPDIR, which
 is removed afterwards and needs as much room as the database had.

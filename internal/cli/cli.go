@@ -141,7 +141,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.runCommand(),
 		c.keeperCommand(),
 		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.auditCommand(),
-		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.configCommand(),
+		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.configCommand(),
 		c.versionCommand(),
 		c.completionCommand(),
 	}

@@ -48,6 +48,7 @@ Exit status 1: something failed.`,
 			if err := c.examineServers(cmd.Context(), d); err != nil {
 				return err
 			}
+			c.examineFence(cmd.Context(), d)
 			for _, folder := range folders {
 				d.secrets(folder)
 			}
@@ -229,6 +230,38 @@ func (d *doctor) ready(ctx context.Context, client *client, base string) {
 	}
 	for _, warning := range health.Warnings {
 		d.note("server ready", "warning", "%s", warning)
+	}
+}
+
+// examineFence checks whether pools wait for leases that a restore may have lost.
+func (c *cli) examineFence(ctx context.Context, d *doctor) {
+	const check = "restore"
+	client, err := c.client(byToken)
+	if err != nil {
+		d.note(check, "ok", "not asked whether pools wait for lost leases: %v", err)
+		return
+	}
+	a, err := client.do(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/fence"})
+	var fence struct {
+		Fenced bool `json:"fenced"`
+		Pools  []struct {
+			Plan  string    `json:"plan"`
+			Pool  string    `json:"pool"`
+			Until time.Time `json:"until"`
+		} `json:"pools"`
+	}
+	if err == nil {
+		err = a.decode(&fence)
+	}
+	if err != nil {
+		d.note(check, "warning", "not known whether pools wait for lost leases: %v", err)
+		return
+	}
+	if !fence.Fenced {
+		d.note(check, "ok", "no pool waits for lost leases")
+	}
+	for _, p := range fence.Pools {
+		d.note(check, "warning", "pool %s of plan %s grants nothing new before %s: copyhold fence shows how to end the wait", p.Pool, p.Plan, p.Until.UTC().Format(time.RFC3339))
 	}
 }
 

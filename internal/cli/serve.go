@@ -168,6 +168,9 @@ func (s *server) begin(ctx context.Context, first []licensing.Environment) error
 	if began {
 		s.log.Info("a new deployment begins", "owner_token", file)
 	}
+	if err := s.authority.Closed(); err != nil {
+		s.log.Warn("programs and writes are refused", "error", err)
+	}
 	return s.listen(ctx)
 }
 

@@ -45,7 +45,9 @@ func (c *cli) printStatus(r record) {
 		column{head: "RUNWAY", path: "runway.seconds", as: lengthText}, column{head: "FIRST", path: "runway.cause"},
 		column{head: "OF", path: "runway.subject"}, column{head: "AT", path: "runway.at"},
 		column{head: "LICENSES", path: "licenses"}, column{head: "SIGNING KEY", path: "signing_key"},
-		column{head: "LOG ENTRIES", path: "entries"}, column{head: "FENCED SINCE", path: "fenced_since"}, column{head: "CLOCK", path: "clock.reason"}, column{head: "VERSION", path: "version"})
+		column{head: "LOG ENTRIES", path: "entries"}, column{head: "FENCED SINCE", path: "fenced_since"}, column{head: "FENCED UNTIL", path: "fence.until"},
+		column{head: "CLOSED", path: "closed_at"}, column{head: "CLOCK", path: "clock.reason"}, column{head: "VERSION", path: "version"})
+	c.printSection(r, "fence.pools", fencedColumns()...)
 	c.printSection(r, "moves",
 		column{head: "MOVE", path: "id"}, column{head: "PLAN", path: "plan"}, column{head: "TO", path: "revision", as: shortHash},
 		column{head: "MOVED", path: "moved"}, column{head: "OF", path: "total"}, column{head: "SINCE", path: "at"})

@@ -22,6 +22,7 @@ type Terms struct {
 	Edition      string
 	Status       Status
 	Seq          license.Seq
+	Issued       time.Time
 	Start        time.Time // zero: with the first use
 	End          time.Time // zero: never, or not known before the first use
 	Renewed      []time.Time
@@ -67,7 +68,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	}
 	t := Terms{
 		License: l.ID, Env: l.Env, Product: l.Product, Customer: l.Customer,
-		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq,
+		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq, Issued: l.Issued,
 		Start: l.Start, End: l.End, Renewed: l.Renewed, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial, Rule: p.Term,
 		Features: endings(built, changes), Fallback: map[string]Feature{},
 		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // A Code classifies an error. Codes are never reused for another meaning. A
@@ -35,7 +36,10 @@ type Error struct {
 	Message string
 	Field   string
 	Reads   []string
-	cause   error
+	// Retry is how long the caller should wait before it asks again; zero when
+	// nothing is known of that.
+	Retry time.Duration
+	cause error
 }
 
 // Error returns the message.
@@ -54,6 +58,13 @@ func Errorf(code Code, format string, args ...any) *Error {
 func (e *Error) At(field string) *Error {
 	c := *e
 	c.Field = field
+	return &c
+}
+
+// After returns a copy of e that says when to ask again.
+func (e *Error) After(wait time.Duration) *Error {
+	c := *e
+	c.Retry = wait
 	return &c
 }
 

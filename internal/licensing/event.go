@@ -104,6 +104,10 @@ const (
 	CountersFixed  = "counters.repaired" // of a pool or a meter's total, by an operator
 	EpochRaised    = "epoch.raised"      // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"
+	BackupFinal    = "backup.final" // the database was closed by it
+	FenceDeclared  = "fence.declared"
+	FenceEnded     = "fence.ended"    // by the word of two people
+	ViolationCopy  = "violation.copy" // another server of the same epoch signs
 	BackupRestored = "backup.restored"
 )
 

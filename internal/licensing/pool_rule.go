@@ -118,14 +118,3 @@ func (p Pool) Judged(s Stock, now time.Time) Stock {
 	}
 	return s
 }
-
-// Fence returns until when a server that may have lost grants, found so at
-// since, grants nothing new from p: then every lease it could have forgotten
-// has come to its end.
-func (p Pool) Fence(documents Documents, since time.Time, skew time.Duration) time.Time {
-	longest := max(p.Lease, p.Borrow) + p.Grace
-	if p.Endless() {
-		longest = documents.Life + documents.Grace
-	}
-	return since.Add(longest.Duration() + skew)
-}

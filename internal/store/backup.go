@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -182,9 +181,11 @@ func native(text json.RawMessage) (any, error) {
 	return n, nil
 }
 
-// Restore runs fn in one transaction on an empty database whose tables have the
-// given version, and brings them up to date afterwards. Conflict if the
-// database is not empty. Nothing is kept when fn fails; fn is called once.
+// Restore runs fn in one transaction on an empty database, to fill it with rows
+// of tables of the given version. Tables are always those of this program:
+// migrations only add, so what an earlier version did not have gets its default.
+// Conflict if the database is not empty. Nothing is kept when fn fails; fn is
+// called once.
 func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) error {
 	if err := db.View(ctx, func(tx *Tx) error { return tx.requireEmpty(ctx) }); err != nil {
 		return err
@@ -197,8 +198,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 		if schema > latest {
 			return licensing.Errorf(licensing.Invalid, "the backup has tables of version %d, this program knows %d: use the program that made it", schema, latest)
 		}
-		_, err = p.DownTo(ctx, schema)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
@@ -217,11 +217,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 		}
 		return fn(tx)
 	}})
-	up := db.migrating(ctx, func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
-		return err
-	})
-	if err = errors.Join(err, up); err != nil {
+	if err != nil {
 		return err
 	}
 	// The time goes on from the later of the backup's and this one, by this machine.

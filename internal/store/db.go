@@ -38,6 +38,7 @@ type DB struct {
 	readers *pool
 	mark    mark
 	reading atomic.Pointer[reading] // of the database's clock, the last one
+	closed  closure
 
 	commitLimit time.Duration
 	fatal       chan struct{}
@@ -56,6 +57,7 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 		writers: newPool(engine.Writers),
 		readers: newPool(engine.Readers),
 		fatal:   make(chan struct{}),
+		closed:  closure{done: make(chan struct{})},
 
 		commitLimit: commitLimit,
 	}
@@ -65,6 +67,9 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 	}
 	if err := db.View(ctx, func(tx *Tx) error { return tx.loadMark(ctx) }); err != nil {
 		return nil, fmt.Errorf("reading the clock's mark: %w", err)
+	}
+	if err := db.LookClosed(ctx); err != nil {
+		return nil, fmt.Errorf("reading the deployment: %w", err)
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
@@ -202,7 +207,7 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 		if broken && db.Shared() && ctx.Err() == nil && licensing.CodeOf(err) == licensing.Internal {
 			err = licensing.Errorf(licensing.Unavailable, "the connection to the database was lost, and nothing was done: %w", err)
 		}
-		return db.failed(err)
+		return db.refused(tx, db.failed(err))
 	}
 	return err
 }

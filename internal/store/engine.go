@@ -55,6 +55,10 @@ type Engine struct {
 	// Replicated is asked after each COMMIT that waits for the disk; its error means that the commit
 	// stands here but was not confirmed elsewhere. It may be nil.
 	Replicated func(*sql.Conn) error
+	// Seal returns the statements that have the engine refuse every write to a
+	// table with an error that says text. Sealed recognizes that error.
+	Seal   func(table, text string) []string
+	Sealed func(error) bool
 	// Locked runs fn while no other process migrates. It may be nil.
 	Locked func(ctx context.Context, db *sql.DB, fn func() error) error
 	// Maintain is called every MaintainEvery outside of any transaction. It may be nil.

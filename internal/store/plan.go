@@ -87,6 +87,12 @@ func (tx *Tx) Revisions(ctx context.Context, env licensing.Env, plan licensing.P
 	return collect(rows, err, scanRevision)
 }
 
+// CountRevisions returns how many revisions the plans of an environment have.
+func (tx *Tx) CountRevisions(ctx context.Context, env licensing.Env) (n int64, err error) {
+	_, err = tx.row(ctx, `SELECT COUNT(*) FROM revision WHERE env = $1`, []any{env}, &n)
+	return n, err
+}
+
 func scanRevision(r Row) (v Revision, err error) {
 	var body string
 	var applied int64

@@ -42,41 +42,6 @@ func (tx *Tx) SetEpoch(ctx context.Context, epoch int64) error {
 	return err
 }
 
-// A Fence says since when an environment's record of leases may be behind.
-type Fence struct {
-	Env    licensing.Env
-	Since  time.Time // zero: from the next start on
-	Epoch  int64
-	Reason string
-	Ending bool // only leases that have an end can be missing
-}
-
-// PutFence stores the latest fence of an environment.
-func (tx *Tx) PutFence(ctx context.Context, f Fence) error {
-	_, err := tx.exec(ctx, `
-		INSERT INTO fence (env, since, epoch, reason, ending) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (env) DO UPDATE SET since = excluded.since, epoch = excluded.epoch, reason = excluded.reason, ending = excluded.ending`,
-		f.Env, micros(f.Since), f.Epoch, f.Reason, flag(f.Ending))
-	return err
-}
-
-// Fences returns the latest fence of each environment that ever had one.
-func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
-	rows, err := tx.query(ctx, `SELECT env, since, epoch, reason, ending FROM fence ORDER BY env`)
-	if err != nil {
-		return nil, err
-	}
-	var list []Fence
-	return list, each(rows, func(rows Row) error {
-		var f Fence
-		var since, ending int64
-		err := rows.Scan(&f.Env, &since, &f.Epoch, &f.Reason, &ending)
-		f.Since, f.Ending = instant(since), ending != 0
-		list = append(list, f)
-		return err
-	})
-}
-
 // HasKeys reports whether an environment has signing keys.
 func (tx *Tx) HasKeys(ctx context.Context, env licensing.Env) (bool, error) {
 	var one int64

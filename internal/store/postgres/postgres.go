@@ -172,6 +172,22 @@ func engine() store.Engine {
 		Send:       send,
 		Replicated: confirmed,
 		Locked:     locked,
+		Seal:       seal,
+		Sealed:     func(err error) bool { return state(err) == sealed },
+	}
+}
+
+// sealed is the SQLSTATE of a write to a closed database.
+const sealed = "CH001"
+
+// seal makes a trigger that refuses writes. Making it waits for the
+// transactions that have written to the table.
+func seal(table, text string) []string {
+	return []string{
+		"CREATE OR REPLACE FUNCTION copyhold_closed() RETURNS trigger LANGUAGE plpgsql AS " +
+			"$$ BEGIN RAISE EXCEPTION USING ERRCODE = '" + sealed + "', MESSAGE = '" + text + "'; END $$",
+		"CREATE TRIGGER copyhold_closed BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON " + table +
+			" FOR EACH STATEMENT EXECUTE FUNCTION copyhold_closed()",
 	}
 }
 

@@ -86,6 +86,8 @@ func engine(release func() error) store.Engine {
 		Maintain:      checkpoint,
 		MaintainEvery: maintainEvery,
 		Close:         release,
+		Seal:          seal,
+		Sealed:        func(err error) bool { return extended(err) == lib.SQLITE_CONSTRAINT_TRIGGER },
 	}
 }
 
@@ -158,17 +160,30 @@ func checkpoint(ctx context.Context, conn *sql.Conn) error {
 }
 
 // primary returns SQLite's result code without its extension, or 0.
-func primary(err error) int {
+func primary(err error) int { return extended(err) & 0xff }
+
+// extended returns SQLite's result code with its extension, or 0.
+func extended(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return 0
 	}
-	return e.Code() & 0xff
+	return e.Code()
 }
 
 func unique(err error) bool {
-	var e *sqlite.Error
-	return errors.As(err, &e) && (e.Code() == lib.SQLITE_CONSTRAINT_UNIQUE || e.Code() == lib.SQLITE_CONSTRAINT_PRIMARYKEY)
+	code := extended(err)
+	return code == lib.SQLITE_CONSTRAINT_UNIQUE || code == lib.SQLITE_CONSTRAINT_PRIMARYKEY
+}
+
+// seal makes triggers that refuse writes.
+func seal(table, text string) []string {
+	var all []string
+	for _, write := range []string{"INSERT", "UPDATE", "DELETE"} {
+		all = append(all, fmt.Sprintf("CREATE TRIGGER closed_%s_%s BEFORE %s ON %s BEGIN SELECT RAISE(ABORT, '%s'); END",
+			table, strings.ToLower(write), write, table, text))
+	}
+	return all
 }
 
 func fatal(err error) bool {

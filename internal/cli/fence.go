@@ -1,0 +1,87 @@
+package cli
+
+import (
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func fencedColumns() []column {
+	return []column{{head: "FENCED PLAN", path: "plan"}, {head: "POOL", path: "pool"}, {head: "NOTHING NEW BEFORE", path: "until"}}
+}
+
+func (c *cli) fenceCommand() *cobra.Command {
+	return group("fence", "The wait for leases that a restore may have lost", "  copyhold fence show",
+		c.fenceShowCommand(), c.fenceEndCommand())
+}
+
+func (c *cli) fenceShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show",
+		Short: "Show which pools grant nothing new after a restore, and until when",
+		Long: `After a restore or a rollback, the server may not know of leases that it granted.
+Holders keep theirs. A pool grants nothing new until the longest lease that it could
+have granted has ended; licenses that were issued since do not wait.`,
+		Example: "  copyhold fence show\n  copyhold fence show --environment staging --output json",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/fence"})
+			if err != nil {
+				return err
+			}
+			return c.printFence(a, "")
+		},
+	}
+}
+
+func (c *cli) fenceEndCommand() *cobra.Command {
+	var reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "end --reason TEXT",
+		Short: "Declare that no lease was lost; two people have to",
+		Long: `The first declaration waits a day for that of a second person, which ends the wait of
+newcomers. Two tokens are two people unless one was created with the other. Both
+declarations are in the log. If leases were lost after all, their holders keep them,
+and more can be in use than was sold until those leases end.`,
+		Example: "  copyhold fence end --reason 'the server was off since the backup'",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.confirm(yes, "If leases were lost after all, more can be in use than was sold. Declare that none were?"); err != nil {
+				return err
+			}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/fence/declaration", body: map[string]any{"reason": reason}})
+			if err != nil {
+				return err
+			}
+			return c.printFence(a, "fence.")
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "what shows that no lease was lost; it is recorded")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	required(cmd, "reason")
+	return cmd
+}
+
+// printFence prints a fence that stands under prefix in an answer.
+func (c *cli) printFence(a answer, prefix string) error {
+	if c.asJSON() {
+		return c.printJSON(a.body)
+	}
+	var r record
+	if err := readRecord(a.body, &r); err != nil {
+		return err
+	}
+	if ended, _ := r.at("ended").(bool); ended {
+		return c.done(nil, "the fence has ended: newcomers are served again")
+	}
+	if fenced, _ := r.at(prefix + "fenced").(bool); !fenced {
+		return c.done(nil, "no pool waits for lost leases")
+	}
+	c.printFields(r,
+		column{head: "FENCED SINCE", path: prefix + "since"}, column{head: "UNTIL", path: prefix + "until"}, column{head: "REASON", path: prefix + "reason"},
+		column{head: "DECLARED BY", path: prefix + "declared.by"}, column{head: "DECLARED AT", path: prefix + "declared.at"},
+		column{head: "AGREE UNTIL", path: prefix + "declared.until"}, column{head: "BECAUSE", path: prefix + "declared.reason"})
+	c.printSection(r, prefix+"pools", fencedColumns()...)
+	return nil
+}
