@@ -9,6 +9,9 @@ import (
 var (
 	// ErrSpoolFull is that so much usage waits to be sent that no more can be kept.
 	ErrSpoolFull = errors.New("copyhold: the spool of usage is full")
+	// ErrUsage reports usage that can't be counted: a quantity below zero, an unknown
+	// meter, a time or a number out of range.
+	ErrUsage = errors.New("copyhold: usage that cannot be counted")
 	// ErrClosed is that the client was closed, or its context ended.
 	ErrClosed = errors.New("copyhold: the client is closed")
 )

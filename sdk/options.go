@@ -144,6 +144,9 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 	if o.CAFile != "" && o.HTTPClient != nil {
 		return o, licenseKey{}, errors.New("copyhold: CAFile and HTTPClient exclude each other: give the authority to the client's transport")
 	}
+	if at := o.Released.Unix(); !o.Released.IsZero() && (at < 1 || at > lastDate) {
+		return o, licenseKey{}, fmt.Errorf("copyhold: the release date %v does not lie between 1970 and 9999", o.Released)
+	}
 	o.Service = description(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
 	o.Version = description(o.Version)
 	o.Region = description(cmp.Or(o.Region, getenv("COPYHOLD_REGION")))

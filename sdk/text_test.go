@@ -62,10 +62,10 @@ func TestTwoNamesNeverBecomeOne(t *testing.T) {
 // two events, or two people, of different bytes one.
 func TestAnIDThatIsNoTextIsRefused(t *testing.T) {
 	for _, id := range []string{"M\xfcller", "ann\u200b", "\u202eann", "a\x00b", "\ufffd"} {
-		if err := (Usage{ID: id, Meter: "calls", Quantity: "1"}).check(); err == nil {
+		if err := (Usage{ID: id, Meter: "calls", Quantity: "1"}).check(nil); err == nil {
 			t.Errorf("the event %q is taken", id)
 		}
-		if err := (Usage{ID: "one", Meter: id, Quantity: "1"}).check(); err == nil {
+		if err := (Usage{ID: "one", Meter: id, Quantity: "1"}).check(nil); err == nil {
 			t.Errorf("the meter %q is taken", id)
 		}
 		c := &Client{}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -17,6 +18,7 @@ const (
 	usageBatch = 500              // events in a request
 	usageEvery = 60 * time.Second // between requests, less up to a fifth
 	maxID      = 128
+	lastDate   = 253402300798 // the last second but one of the year 9999, as servers take dates
 )
 
 // A Usage is an event on a meter.
@@ -30,10 +32,12 @@ type Usage struct {
 	At time.Time `json:"at,omitzero"`
 }
 
-// Record counts quantity whole units on a meter. It writes to the spool in the cache
-// folder and returns: the event is sent in the background, once, and kept until the
-// server has it. What was recorded in the last second can be lost with the power, and
-// nothing with the process. At Options.SpoolLimit it fails with ErrSpoolFull.
+// Record counts quantity whole units, 0 or more, on a meter. It writes to the spool in
+// the cache folder and returns: the event is sent in the background, once, and kept until
+// the server has it. What was recorded in the last second can be lost with the power, and
+// nothing with the process. It fails with ErrSpoolFull at Options.SpoolLimit, and with
+// ErrUsage for what no server would count: a quantity below zero, or a meter that the
+// license which is held does not have.
 func (c *Client) Record(meter string, quantity int64) error {
 	return c.RecordUsage(Usage{Meter: meter, Quantity: strconv.FormatInt(quantity, 10)})
 }
@@ -45,7 +49,7 @@ func (c *Client) RecordUsage(events ...Usage) error {
 		return ErrClosed
 	}
 	c.mu.Lock()
-	now := c.clock.best()
+	now, held := c.clock.best(), c.document.license
 	c.mu.Unlock()
 	kept := make([]Usage, len(events))
 	for i, u := range events {
@@ -56,8 +60,8 @@ func (c *Client) RecordUsage(events ...Usage) error {
 			u.At = time.Unix(now, 0)
 		}
 		u.At = u.At.UTC()
-		if err := u.check(); err != nil {
-			return fmt.Errorf("recording usage: %w", err)
+		if err := u.check(held); err != nil {
+			return fmt.Errorf("%w: %w", ErrUsage, err)
 		}
 		kept[i] = u
 	}
@@ -74,12 +78,21 @@ func (c *Client) RecordUsage(events ...Usage) error {
 }
 
 // check refuses what no server would take, so that one event cannot hold up the others.
-func (u Usage) check() error {
+// Without a license nobody can tell which meters there are.
+func (u Usage) check(held *license.License) error {
 	if u.Meter == "" || len(u.Meter) > maxID || len(u.ID) > maxID {
 		return fmt.Errorf("the meter %q or the id is missing or longer than %d bytes", u.Meter, maxID)
 	}
 	if err := checkIdentifiers(map[string]string{"the meter": u.Meter, "the event's id": u.ID}); err != nil {
 		return err
+	}
+	if held != nil {
+		if _, known := held.Meters[u.Meter]; !known {
+			return fmt.Errorf("the license %s has no meter %q", held.Subject, u.Meter)
+		}
+	}
+	if at := u.At.Unix(); at < 1 || at > lastDate {
+		return fmt.Errorf("the time %v does not lie between 1970 and 9999", u.At)
 	}
 	digits, points := 0, 0
 	for i, r := range u.Quantity {
@@ -89,12 +102,18 @@ func (u Usage) check() error {
 		case r == '.':
 			points++
 		case r == '-' && i == 0:
+			return fmt.Errorf("quantity %q is below zero: what was used stays used", u.Quantity)
 		default:
 			return fmt.Errorf("quantity %q is not a decimal number", u.Quantity)
 		}
 	}
 	if digits == 0 || digits > 18 || points > 1 {
 		return fmt.Errorf("quantity %q is not a decimal number of at most 18 digits", u.Quantity)
+	}
+	if whole, _, _ := strings.Cut(u.Quantity, "."); len(whole) > 15 {
+		if n, err := strconv.ParseInt(whole, 10, 64); err != nil || n > license.MaxInt {
+			return fmt.Errorf("quantity %q is over %d", u.Quantity, int64(license.MaxInt))
+		}
 	}
 	return nil
 }

@@ -84,6 +84,7 @@ func newVendor(t testing.TB, now func() time.Time) *vendor {
 			},
 			Fallback: map[string]license.Feature{"layers": {Value: license.IntValue(5)}},
 			Pools:    map[string]license.Pool{"seats": {Capacity: 2, Holder: KindMachine}},
+			Meters:   map[string]license.Meter{"calls": {Unit: "call", Scale: 2, Quota: 100_000, Per: "month"}},
 		},
 		leases: map[string]*held{}, signed: map[string]string{}, requests: map[string]string{}, capacity: 2, usage: map[string]Usage{}, calls: map[string]int{},
 	}

@@ -6,18 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"copyhold.dev/sdk/license"
 )
 
 // maxDepth bounds objects and lists within each other.
 const maxDepth = 16
 
 // decodeStrict decodes data into v: valid UTF-8, no member twice in any case of
-// letters, nothing after the end, bounded depth, no control characters but those of lines. Its errors repeat nothing of data.
+// letters, nothing after the end, bounded depth, no control characters but those of lines, no number that some language
+// can't hold exactly. Its errors repeat nothing of data.
 func decodeStrict(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the body is not UTF-8")
@@ -27,6 +31,7 @@ func decodeStrict(data []byte, v any) error {
 		return err
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
 	if err := checkValue(d, 0); err != nil {
 		return err
 	}
@@ -47,6 +52,11 @@ func checkValue(d *json.Decoder, depth int) error {
 	}
 	if text, ok := token.(string); ok && !printable(text) {
 		return errControl()
+	}
+	if number, ok := token.(json.Number); ok {
+		if f, err := number.Float64(); err != nil || math.Abs(f) > license.MaxInt {
+			return errors.New("the body has a number beyond ±(2^53-1)")
+		}
 	}
 	switch token {
 	case json.Delim('{'):
@@ -125,6 +135,8 @@ func plain(err error) error {
 // was sent.
 func harmless(e *huma.ErrorDetail) string {
 	switch {
+	case strings.HasSuffix(e.Message, datePattern):
+		return e.Location + " is not a date between 1970 and 9999"
 	case e.Message == "unexpected property":
 		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has a member that is not known"
 	case e.Value == nil && strings.HasPrefix(e.Message, "expected "):

@@ -3,7 +3,9 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +14,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"copyhold.dev/sdk/license"
 )
 
 // A held transport holds every answer to the OpenAPI document of the server it
@@ -56,6 +60,23 @@ func holdToSpecification(t testing.TB, url string) *http.Client {
 	return &http.Client{Transport: &held{t, router, next}}
 }
 
+// exact reports numbers that some language can't hold exactly.
+func (h *held) exact(req *http.Request, body []byte) {
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return
+		}
+		if n, ok := token.(json.Number); ok {
+			if f, err := n.Float64(); err != nil || math.Abs(f) > license.MaxInt {
+				h.t.Errorf("%s %s: the answer has the number %s", req.Method, req.URL.Path, n)
+			}
+		}
+	}
+}
+
 // RoundTrip implements http.RoundTripper.
 func (h *held) RoundTrip(req *http.Request) (*http.Response, error) {
 	answer, err := h.next.RoundTrip(req)
@@ -72,6 +93,9 @@ func (h *held) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	answer.Body = io.NopCloser(bytes.NewReader(body))
+	if strings.Contains(kind, "json") {
+		h.exact(req, body)
+	}
 	route, parameters, err := h.router.FindRoute(req)
 	if err != nil {
 		if answer.StatusCode != http.StatusNotFound && answer.StatusCode != http.StatusMethodNotAllowed {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -42,9 +43,22 @@ func (s *server) specification() huma.Config {
 	}
 	registry.RegisterTypeAlias(reflect.TypeFor[license.Value](), reflect.TypeFor[scalar]())
 	registry.RegisterTypeAlias(reflect.TypeFor[license.Seq](), reflect.TypeFor[pair]())
+	registry.RegisterTypeAlias(reflect.TypeFor[time.Time](), reflect.TypeFor[date]())
 	registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
 	return c
 }
+
+// date stands in the document for time.Time. A date that can't be one is refused
+// here, because year 1 would otherwise be taken for a date that was left out.
+type date struct{}
+
+// Schema implements huma.SchemaProvider.
+func (date) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time", Pattern: datePattern}
+}
+
+// datePattern is the beginning of a date between 1970 and 9999.
+const datePattern = `^(19[7-9]\d|[2-9]\d{3})-`
 
 // operation returns r as huma documents it.
 func (s *server) operation(r route) huma.Operation {

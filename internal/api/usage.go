@@ -52,12 +52,16 @@ func moment(v license.Value) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	if n, ok := v.Int(); ok {
-		return time.Unix(n, 0).UTC(), nil
+		t := time.Unix(n, 0).UTC()
+		if !licensing.Dated(t) {
+			return t, licensing.Errorf(licensing.Invalid, "at is a time between 1970 and 9999, in Unix seconds").At("at")
+		}
+		return t, nil
 	}
 	text, _ := v.Text()
-	t, err := time.Parse(time.RFC3339, text)
+	t, err := licensing.ParseDate(text)
 	if err != nil {
-		return t, licensing.Errorf(licensing.Invalid, "at is a time as 2026-11-22T03:00:00Z, or Unix seconds").At("at")
+		return t, licensing.Errorf(licensing.Invalid, "at is a time as 2026-11-22T03:00:00Z between 1970 and 9999, or Unix seconds").At("at")
 	}
 	return t, nil
 }

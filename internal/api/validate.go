@@ -64,7 +64,7 @@ func (b *ValidateBody) request() authority.ValidateRequest {
 		Asker:  licensing.Asker{Kind: b.Holder.Kind, Components: b.Holder.Components},
 		Caller: b.caller(),
 	}
-	if b.Released > 0 {
+	if b.Released != 0 {
 		r.Released = time.Unix(b.Released, 0).UTC()
 	}
 	return r

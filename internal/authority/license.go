@@ -183,6 +183,9 @@ func (req IssueRequest) license(rev licensing.Revision, p access.Principal, now 
 	if !req.Maintenance.IsZero() {
 		l.Maintenance = req.Maintenance.UTC().Truncate(time.Second)
 	}
+	if err := l.CheckDates(); err != nil {
+		return l, err
+	}
 	return l, l.Check()
 }
 

@@ -54,6 +54,9 @@ func (a *Authority) ChangeLicense(ctx context.Context, p access.Principal, id li
 
 func (c *change) changeLicense(ctx context.Context, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
 	wanted := req.change(l, p, c.Now())
+	if err := wanted.CheckDates(); err != nil {
+		return l, nil, err
+	}
 	done := changeEvent{Change: wanted, Payment: req.Payment, Reason: req.Reason}
 	if req.Payment != "" {
 		l.Payment = req.Payment

@@ -162,12 +162,9 @@ func (i *issuing) importRequest(ctx context.Context, line map[string]string) (Is
 		if text == "" {
 			continue
 		}
-		t, err := time.Parse(time.DateOnly, text)
+		t, err := licensing.ParseDate(text)
 		if err != nil {
-			t, err = time.Parse(time.RFC3339, text)
-		}
-		if err != nil {
-			return req, licensing.Errorf(licensing.Invalid, "%s %q is not a date as 2027-01-31 or a time as 2027-01-31T12:00:00Z", name, text)
+			return req, licensing.Errorf(licensing.Invalid, "%s: %w", name, err)
 		}
 		*at = t
 	}

@@ -82,7 +82,7 @@ func lastDocument(plan licensing.Plan, l licensing.License) time.Time {
 	if l.End.IsZero() {
 		return time.Time{}
 	}
-	return l.End.Add(plan.Term.Grace.Duration() + plan.Documents.Fallback.Duration() + revocationSlack)
+	return licensing.Later(licensing.Later(l.End, plan.Term.Grace.Duration()), plan.Documents.Fallback.Duration()+revocationSlack)
 }
 
 // A TransferRequest gives a license to another customer. NewKey ends the keys

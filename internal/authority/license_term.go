@@ -39,6 +39,9 @@ func (a *Authority) ExtendLicense(ctx context.Context, p access.Principal, id li
 		if until.IsZero() && !from.IsZero() {
 			until = req.By.After(from)
 		}
+		if err := licensing.CheckDate("until", until); err != nil {
+			return l, nil, err
+		}
 		l, err := l.Extend(until)
 		return l, termEvent{from, l.LastDate(), req.Reason}, err
 	})
@@ -91,6 +94,9 @@ func (c *change) renewLicense(ctx context.Context, p access.Principal, l licensi
 		return l, nil, err
 	}
 	if l, err = rev.Plan.Term.Renew(l, req.After, c.Now()); err != nil {
+		return l, nil, err
+	}
+	if err := licensing.CheckDate("end", l.LastDate()); err != nil {
 		return l, nil, err
 	}
 	done := termEvent{from, l.LastDate(), req.Reason}

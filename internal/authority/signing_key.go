@@ -315,6 +315,9 @@ func (a *Authority) WithdrawSigningKey(ctx context.Context, p access.Principal, 
 	if err := require(p, access.SigningKeyWrite); err != nil {
 		return SigningKey{}, err
 	}
+	if err := licensing.CheckDate("cutoff", cutoff); err != nil {
+		return SigningKey{}, err
+	}
 	var withdrawn SigningKey
 	err := a.changeKeys(ctx, p, func(c *change, m signing.Material) (signing.Material, error) {
 		from := cutoff

@@ -105,6 +105,8 @@ func mayCreate(p access.Principal, req TokenRequest) error {
 	switch {
 	case req.Name == "" || len(req.Name) > 200:
 		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")
+	case licensing.CheckDate("expires_at", req.ExpiresAt) != nil:
+		return licensing.CheckDate("expires_at", req.ExpiresAt)
 	case req.Role == access.Customer && req.Customer == "":
 		return licensing.Errorf(licensing.Invalid, "the role customer needs a customer").At("customer")
 	case req.Customer != "" && !req.Role.TakesCustomer():

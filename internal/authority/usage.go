@@ -256,7 +256,7 @@ func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (qua
 			return 0, at, err.Error()
 		}
 		if quantity < 0 {
-			return 0, at, "a quantity below zero: what was used stays used, or no quota would bind who holds the key"
+			return 0, at, "the quantity is below zero: what was used stays used"
 		}
 	}
 	at = e.At

@@ -119,6 +119,9 @@ func (r ValidateRequest) check() error {
 			return err
 		}
 	}
+	if err := licensing.CheckDate("released", r.Released); err != nil {
+		return err
+	}
 	return checkNonce(r.Nonce)
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -95,7 +94,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 				if text == "" {
 					continue
 				}
-				when, err := parseTime(text)
+				when, err := licensing.ParseDate(text)
 				if err != nil {
 					return usageError(cmd, "--%s: %v", member, err)
 				}
@@ -190,16 +189,4 @@ func parseCapacity(texts []string) (map[string]int64, error) {
 		units[pool] = n
 	}
 	return units, nil
-}
-
-// parseTime reads a date (its begin in UTC) or a time in RFC 3339.
-func parseTime(text string) (time.Time, error) {
-	if t, err := time.Parse(time.DateOnly, text); err == nil {
-		return t, nil
-	}
-	t, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		return t, fmt.Errorf("%q is not a date as 2027-01-31 or a time as 2027-01-31T12:00:00Z", text)
-	}
-	return t, nil
 }

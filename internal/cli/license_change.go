@@ -134,7 +134,7 @@ func (f changeFlags) exceptions() ([]licensing.Exception, error) {
 		if f.until == "" {
 			continue
 		}
-		until, err := parseTime(f.until)
+		until, err := licensing.ParseDate(f.until)
 		if err != nil {
 			return nil, fmt.Errorf("--until: %w", err)
 		}
@@ -183,7 +183,7 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 			case by != "":
 				body["by"] = by
 			default:
-				when, err := parseTime(until)
+				when, err := licensing.ParseDate(until)
 				if err != nil {
 					return usageError(cmd, "--until: %v", err)
 				}
@@ -234,7 +234,7 @@ func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, erro
 	var day time.Time
 	if after != "" {
 		var err error
-		if day, err = parseTime(after); err != nil {
+		if day, err = licensing.ParseDate(after); err != nil {
 			return day, usageError(cmd, "--after: %v", err)
 		}
 	} else if !isTerminal(c.program.Stdin) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
 )
 
 // do sends one call to the server that the settings name.
@@ -57,7 +59,7 @@ func (l listing) query(cmd *cobra.Command) (url.Values, error) {
 			continue
 		}
 		if f.isTime() {
-			when, err := parseTime(value)
+			when, err := licensing.ParseDate(value)
 			if err != nil {
 				return nil, usageError(cmd, "--%s: %v", f.name, err)
 			}

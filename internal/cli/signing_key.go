@@ -89,7 +89,7 @@ replace the older ones.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"reason": reason}
 			if cutoff != "" {
-				when, err := parseTime(cutoff)
+				when, err := licensing.ParseDate(cutoff)
 				if err != nil {
 					return usageError(cmd, "--cutoff: %v", err)
 				}

@@ -2,10 +2,10 @@ package cli
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
 
@@ -44,9 +44,9 @@ its --id, is not counted twice. Exit status 3: the quota denies it.`,
 				event["id"] = newRequestID()
 			}
 			if at != "" {
-				when, err := time.Parse(time.RFC3339, at)
+				when, err := licensing.ParseDate(at)
 				if err != nil {
-					return usageError(cmd, "--at is a time as 2006-01-02T15:04:05Z")
+					return usageError(cmd, "--at: %v", err)
 				}
 				event["at"] = when.Unix()
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
 
@@ -37,8 +38,8 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 			now := time.Now()
 			if at != "" {
 				var err error
-				if now, err = time.Parse(time.RFC3339, at); err != nil {
-					return usageError(cmd, "--at is a time as 2006-01-02T15:04:05Z")
+				if now, err = licensing.ParseDate(at); err != nil {
+					return usageError(cmd, "--at: %v", err)
 				}
 			}
 			s, err := c.settings(anonymous)

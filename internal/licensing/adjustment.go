@@ -21,7 +21,7 @@ func (a Adjustment) String() string {
 	return strconv.FormatInt(a.Amount, 10)
 }
 
-// To returns n adjusted. It refuses to go below zero or over an int64.
+// To returns n adjusted. It refuses to go below zero or over MaxQuantity.
 func (a Adjustment) To(n int64) (int64, error) {
 	if !a.Add {
 		if a.Amount < 0 {
@@ -54,12 +54,12 @@ func (a Adjustment) raising(quantity int64) func(int64) (int64, error) {
 	}
 }
 
-// addTimes returns n + amount*times, or Invalid when an int64 cannot hold it.
+// addTimes returns n + amount*times, or Invalid when that lies beyond ±MaxQuantity.
 func addTimes(n, amount, times int64) (int64, error) {
 	product, ok := multiply(amount, times)
 	sum := n + product
 	// Overflow flips the sign of the sum against both of its terms.
-	if !ok || (n >= 0) == (product >= 0) && (sum >= 0) != (n >= 0) {
+	if !ok || (n >= 0) == (product >= 0) && (sum >= 0) != (n >= 0) || magnitude(sum) > MaxQuantity {
 		return 0, Errorf(Invalid, "%d and %d times %d is more than can be counted", n, times, amount)
 	}
 	return sum, nil

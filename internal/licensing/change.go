@@ -83,6 +83,9 @@ func (l License) Change(c Change) (License, error) {
 	return l, l.Check()
 }
 
+// CheckDates refuses dates in c that can't be written.
+func (c Change) CheckDates() error { return checkGiven(c.Add, c.Except) }
+
 // Schedule returns l with c kept until the next term begins: the one that is
 // renewed already and still ahead at now, or the one of the next renewal.
 func (l License) Schedule(c Change, now time.Time) License {

@@ -98,7 +98,8 @@ func (l Length) Mean() int64 { return int64(l.Months)*2629746 + int64(l.Days)*86
 
 // After returns the time l after t on t's calendar: first the months, with the
 // day held inside the month it lands in (31 January and one month is the last
-// of February), then the days, then the seconds.
+// of February), then the days, then the seconds. It stops at the last second of
+// the year 9999.
 func (l Length) After(t time.Time) time.Time {
 	if l.Months != 0 {
 		y, mo, d := t.Date()
@@ -107,7 +108,7 @@ func (l Length) After(t time.Time) time.Time {
 	if l.Days != 0 {
 		t = t.AddDate(0, 0, l.Days)
 	}
-	return addSeconds(t, l.Seconds)
+	return atMost(addSeconds(atMost(t), l.Seconds))
 }
 
 // addSeconds adds more seconds than a time.Duration can hold.
@@ -169,8 +170,10 @@ func ParseSpan(s string) (Span, error) {
 	return span, nil
 }
 
-// Duration returns s for arithmetic with time.Time.
-func (s Span) Duration() time.Duration { return time.Duration(s) * time.Second }
+// Duration returns s for arithmetic with time.Time, 292 years at most.
+func (s Span) Duration() time.Duration {
+	return time.Duration(min(s, math.MaxInt64/Span(time.Second))) * time.Second
+}
 
 // String writes s so that ParseSpan reads the same span, in days and smaller.
 func (s Span) String() string {

@@ -1,6 +1,7 @@
 package licensing
 
 import (
+	"cmp"
 	"time"
 
 	"copyhold.dev/sdk/license"
@@ -98,6 +99,27 @@ func (l License) Check() error {
 		}
 	}
 	return CheckMetadata(l.Metadata)
+}
+
+// CheckDates refuses dates that can't be written. It is for dates that somebody
+// gives: what is stored already must not keep a license from being suspended.
+func (l License) CheckDates() error {
+	return cmp.Or(CheckDate("start", l.Start), CheckDate("end", l.End), CheckDate("maintenance", l.Maintenance),
+		checkGiven(l.Addons, l.Exceptions))
+}
+
+func checkGiven(grants []Grant, exceptions []Exception) error {
+	for _, g := range grants {
+		if err := cmp.Or(CheckDate("from", g.From), CheckDate("until", g.Until)); err != nil {
+			return Errorf(Invalid, "add-on %s: %w", g.Addon, err).At("addons")
+		}
+	}
+	for _, e := range exceptions {
+		if err := cmp.Or(CheckDate("from", e.From), CheckDate("until", e.Until)); err != nil {
+			return Errorf(Invalid, "exception: %w", err).At("exceptions")
+		}
+	}
+	return nil
 }
 
 // Suspend returns l suspended. A suspended license stays so; a revoked one is

@@ -104,14 +104,20 @@ func (m Meter) Check() error {
 
 // Consume decides whether quantity can be used on top of total, what has been
 // used in the window, and returns the new total, which is the old one when it
-// cannot. Quantity is not negative. It is all or nothing: a quantity that does not fit leaves the total.
+// cannot. Quantity is not negative. It is all or nothing: a quantity that does not
+// fit leaves the total. No total passes MaxQuantity, whatever the plan allows.
 func (m Meter) Consume(total, quantity int64, w Window) (license.Decision, int64) {
-	hard := m.HardLimit()
-	if quantity > hard-min(total, hard) && quantity > 0 {
+	if quantity > m.room(total) && quantity > 0 {
 		return m.spent(total, quantity, w), total
 	}
 	return m.used(total+quantity, w), total + quantity
 }
+
+// most is the largest total that m takes.
+func (m Meter) most() int64 { return min(m.HardLimit(), MaxQuantity) }
+
+// room is how much m takes on top of total.
+func (m Meter) room(total int64) int64 { return max(m.most()-total, 0) }
 
 // used is the decision that allows, with a warning from the soft limit on.
 func (m Meter) used(total int64, w Window) license.Decision {
@@ -124,8 +130,8 @@ func (m Meter) used(total int64, w Window) license.Decision {
 	case total >= m.SoftLimit():
 		d.Code, d.Rule = license.CodeSoftLimit, "meter.soft"
 	}
-	if hard := m.HardLimit(); hard != NoLimit {
-		d.Next = license.CodeQuotaSpent + " beyond " + m.amount(hard)
+	if m.HardLimit() != NoLimit {
+		d.Next = license.CodeQuotaSpent + " beyond " + m.amount(m.most())
 	}
 	return m.until(d, w)
 }
@@ -133,7 +139,7 @@ func (m Meter) used(total int64, w Window) license.Decision {
 // spent is the decision that denies, or allows the fallback features.
 func (m Meter) spent(total, quantity int64, w Window) license.Decision {
 	d := license.Decision{Outcome: license.Denied, Code: license.CodeQuotaSpent, Rule: "meter.hard", Held: total, Capacity: m.Quota}
-	d.Reason = m.amount(quantity) + " asked, " + m.amount(m.HardLimit()-min(total, m.HardLimit())) + " of " + m.amount(m.HardLimit()) + " left"
+	d.Reason = m.amount(quantity) + " asked, " + m.amount(m.room(total)) + " of " + m.amount(m.most()) + " left"
 	if m.Full == FullFallback {
 		d.Outcome, d.Code, d.Rule = license.Allowed, license.CodeFallback, "meter.full"
 		d.Reason += "; the fallback features hold"

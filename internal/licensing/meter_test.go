@@ -64,6 +64,28 @@ func TestUsageNeverPassesTheHardLimitAndNothingIsLost(t *testing.T) {
 	})
 }
 
+// TestNoTotalPassesWhatJSONCarries counts on a meter whose plan sets no limit, or one
+// that is higher than any number that a document can carry.
+func TestNoTotalPassesWhatJSONCarries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := Meter{Unit: "byte", Per: PerMonth, Quota: rapid.Int64Range(0, MaxQuantity).Draw(t, "quota"), Overage: true}
+		if rapid.Bool().Draw(t, "limited") {
+			m.Hard = Limit{Percent: rapid.Int64Range(1, 1_000_000).Draw(t, "hard")}
+		}
+		total := rapid.Int64Range(0, MaxQuantity).Draw(t, "total")
+		quantity := rapid.Int64Range(0, MaxQuantity).Draw(t, "quantity")
+		d, after := m.Consume(total, quantity, Window{})
+		switch {
+		case after > MaxQuantity || d.Held > MaxQuantity || d.Capacity > MaxQuantity:
+			t.Fatalf("%d and %d is counted as %d: %+v", total, quantity, after, d)
+		case total+quantity > MaxQuantity && (d.Code != license.CodeQuotaSpent || after != total):
+			t.Fatalf("%d and %d is more than can be counted, and it is %s: %d", total, quantity, d.Code, after)
+		case quantity <= min(m.HardLimit(), MaxQuantity)-total && after != total+quantity:
+			t.Fatalf("%d and %d fits, and %d is counted", total, quantity, after)
+		}
+	})
+}
+
 func TestPercentagesOfAnyQuotaDoNotOverflow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := rapid.Int64Range(0, MaxQuantity).Draw(t, "quota")

@@ -67,6 +67,7 @@ func (t Terms) Window(meter string, current Window, at time.Time) (Window, bool)
 		return Window{}, false
 	}
 	w := m.period(at, t.course())
+	w.End = atMost(w.End)
 	switch {
 	case current.Start.IsZero():
 	case at.Before(current.Start):
@@ -103,7 +104,7 @@ func (m Meter) period(at time.Time, course []time.Time) Window {
 		return termWindow(at, start, course[1:])
 	case m.Per == PerHour && m.Anchor == AnchorLicense:
 		n := floorDiv(at.Unix()-start.Unix(), 3600)
-		begin := start.Truncate(time.Second).Add(time.Duration(n) * time.Hour)
+		begin := time.Unix(start.Unix()+n*3600, 0).In(start.Location()) // a Duration holds 292 years
 		return Window{Start: begin, End: begin.Add(time.Hour)}
 	case m.Per == PerHour:
 		return clockHour(at, loc)

@@ -10,7 +10,7 @@ const MaxScale = 9
 
 // ParseQuantity reads a decimal such as 12, 0.5 or -3.25 as a whole number of
 // 10^-scale units. It is exact: more places than scale are refused unless they
-// are zeros, and so is what an int64 cannot hold. There is no exponent.
+// are zeros, and so is what lies beyond ±MaxQuantity. There is no exponent.
 func ParseQuantity(s string, scale int) (int64, error) {
 	bad := func(why string) (int64, error) {
 		return 0, Errorf(Invalid, "quantity %q %s", s, why)
@@ -35,8 +35,8 @@ func ParseQuantity(s string, scale int) (int64, error) {
 		text = "-" + text
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return bad("is more than can be counted")
+	if err != nil || magnitude(n) > MaxQuantity {
+		return bad("is more than can be counted: " + FormatQuantity(MaxQuantity, scale) + " is the most")
 	}
 	return n, nil
 }

@@ -288,7 +288,7 @@ func (t Terms) Limit() time.Time {
 	if t.End.IsZero() {
 		return time.Time{}
 	}
-	return t.End.Add(t.RenewalGrace.Duration())
+	return Later(t.End, t.RenewalGrace.Duration())
 }
 
 // InForce decides whether the license is in force at now, in which state, and
@@ -312,7 +312,7 @@ func (t Terms) InForce(now time.Time) license.Decision {
 		return t.state(allow(license.CodeRenewalGrace, "term.grace", "the term ended at %s; renew it by %s", stamp(t.End), stamp(t.Limit())), license.StateGrace, license.StateDegraded, t.Limit())
 	}
 	ended := deny(license.CodeTermEnded, "term.end", "the term ended at %s", stamp(t.End))
-	if last := t.Limit().Add(t.Documents.Fallback.Duration()); now.Before(last) {
+	if last := Later(t.Limit(), t.Documents.Fallback.Duration()); now.Before(last) {
 		return t.state(ended, license.StateDegraded, license.StateDenied, last)
 	}
 	return t.state(ended, license.StateDenied, "", time.Time{})

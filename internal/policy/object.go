@@ -179,23 +179,33 @@ func parsed[T any](o *object, name string, otherwise T, parse func(string) (T, e
 }
 
 func (o *object) span(name string, otherwise licensing.Span) licensing.Span {
-	return parsed(o, name, otherwise, licensing.ParseSpan)
+	return parsed(o, name, otherwise, func(s string) (licensing.Span, error) {
+		if _, err := parseLength(s); err != nil {
+			return 0, err
+		}
+		return licensing.ParseSpan(s)
+	})
 }
 
 func (o *object) length(name string) licensing.Length {
-	return parsed(o, name, licensing.Length{}, licensing.ParseLength)
+	return parsed(o, name, licensing.Length{}, parseLength)
 }
 
-func (o *object) date(name string) time.Time { return parsed(o, name, time.Time{}, parseDate) }
+// maxYears bounds what a new plan says. Revisions that were applied before may say more.
+const maxYears = 1000
 
-// parseDate reads a day, which begins at midnight UTC, or a time of RFC 3339.
-func parseDate(s string) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
+// parseLength reads a length that leads to no date beyond the calendar.
+func parseLength(s string) (licensing.Length, error) {
+	l, err := licensing.ParseLength(s)
+	begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	if err == nil && l.After(begin).After(begin.AddDate(maxYears, 0, 0)) {
+		return l, licensing.Errorf(licensing.Invalid, "%s is over 1,000 years: a term without end is perpetual: true", s)
 	}
-	return time.Time{}, licensing.Errorf(licensing.Invalid, "%q is not a date such as 2027-01-31 or 2027-01-31T12:00:00Z", s)
+	return l, err
+}
+
+func (o *object) date(name string) time.Time {
+	return parsed(o, name, time.Time{}, licensing.ParseDate)
 }
 
 // needs records which of the fields that have to be given are not, and why they are wanted.
