@@ -103,7 +103,7 @@ func reaches() []reach {
 		{"GET /v1/licenses/{id}/export", "OAIP", "0000---", "0000---", "/v1/licenses/LICENSE/export", ""},
 		{"POST /v1/licenses/{id}/change", "OAI", "000----", "000----", "/v1/licenses/LICENSE/change", `{"payment":"unpaid"}`},
 		{"POST /v1/licenses/{id}/extend", "OAIP", "0000---", "0000---", "/v1/licenses/LICENSE/extend", `{"by":"14d"}`},
-		{"POST /v1/licenses/{id}/renew", "OAI", "000----", "000----", "/v1/licenses/LICENSE/renew", `{}`},
+		{"POST /v1/licenses/{id}/renew", "OAI", "000----", "000----", "/v1/licenses/LICENSE/renew", `{"after":"2030-01-01T00:00:00Z"}`},
 		{"POST /v1/licenses/{id}/transfer", "OAI", "000----", "000----", "/v1/licenses/LICENSE/transfer", `{"customer":"STRANGER"}`},
 		{"POST /v1/licenses/{id}/suspend", "OAIP", "0000---", "0000---", "/v1/licenses/LICENSE/suspend", `{}`},
 		{"POST /v1/licenses/{id}/reinstate", "OAIP", "0000---", "0000---", "/v1/licenses/LICENSE/reinstate", `{}`},

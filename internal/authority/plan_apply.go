@@ -285,10 +285,15 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 	fault := func(code, path, message string) {
 		faults = append(faults, s.Finding(policy.SevError, code, path, message))
 	}
+	if !p.SeesProduct(s.Plan.Product) { // whether it exists is not told
+		return plan, nil, notFound("product", s.Plan.Product)
+	}
 	_, err := seenProduct(ctx, tx, p, s.Plan.Product)
 	if licensing.CodeOf(err) == licensing.NotFound {
 		fault("unknown-product", "product", err.Error()+"; create the product first, with its owner")
-	} else if err != nil {
+		return plan, faults, nil
+	}
+	if err != nil {
 		return plan, nil, err
 	}
 	rev, err := licensing.NewRevision(s.Plan)
