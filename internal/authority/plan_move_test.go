@@ -156,12 +156,21 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 		}
 		to := impact.Plans[0].Revision
 		var last licensing.License // that has not moved yet
+		var key string
 		for _, one := range issued {
 			if l := s.license(one.License.ID); l.Granted != to {
-				last = l
+				last, key = l, one.Key.Text
 			}
 		}
-		s.hold(last.ID, 3)
+		holder, err := s.Authenticate(t.Context(), "License "+key, "", free)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 {
+			if g, err := s.Acquire(t.Context(), holder, ask("seats", n)); err != nil || g.Lease == nil {
+				t.Fatalf("%+v, %v", g, err)
+			}
+		}
 		for range 2 {
 			if err := s.FinishMoves(context.WithoutCancel(t.Context()), ""); err != nil {
 				t.Fatal(err)
