@@ -61,7 +61,7 @@ func TestScope(t *testing.T) {
 // one customer may hold, of whatever role.
 func TestAScopedTokenHoldsNothingThatReachesFurther(t *testing.T) {
 	whole := []access.Permission{
-		"environment:read", "environment:write", "signing-key:read", "signing-key:write", "root:write", "audit:erase", "backup:take",
+		"environment:read", "environment:write", "signing-key:read", "signing-key:write", "root:write", "audit:erase", "backup:take", "fence:end",
 	}
 	byProduct := []access.Permission{"product:read", "product:write", "plan:read", "plan:apply"}
 	for _, permission := range access.Permissions() {
