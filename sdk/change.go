@@ -54,10 +54,15 @@ func (c *Client) deliver() {
 }
 
 func (c *Client) call(ch Change) {
+	c.called("OnChange", func() { c.options.OnChange(ch) })
+}
+
+// called runs what the program wants to be told with. Its panic is no fault of the client.
+func (c *Client) called(name string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.log.Error("OnChange panicked", "panic", r)
+			c.log.Error(name+" panicked", "panic", r)
 		}
 	}()
-	c.options.OnChange(ch)
+	f()
 }

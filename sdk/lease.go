@@ -36,6 +36,9 @@ type Lease struct {
 	released bool          // to be told to the server
 	over     bool          // ended is closed
 	lost     *license.Decision
+	hinted   time.Duration // on the boot clock: when an event last spoke of a recall; 0 never
+	stop     time.Duration // on the boot clock: the end of a recall's grace; 0 none
+	dropped  bool          // released because of a recall
 	renew    schedule
 	standing license.Standing
 }
@@ -115,6 +118,8 @@ func (l *Lease) Ended() <-chan struct{} {
 func (c *Client) applyLease(l *Lease, r reading, boot time.Duration) {
 	d := license.Decision{Outcome: license.Denied, Code: license.CodeExpired, State: license.StateDenied, Rule: "lease.state"}
 	switch {
+	case l.dropped:
+		d = recallDecision(d)
 	case l.released:
 		d.Reason = "the lease was released"
 	case l.lost != nil:

@@ -99,6 +99,12 @@ type Options struct {
 	// block, and it may panic; no check waits for it.
 	OnChange func(Change)
 
+	// OnRecall is called when an administrator recalls a lease that this program has. The
+	// program saves its work and releases the lease; at Recall.Until the client does it
+	// for the program, and Lease.Ended is closed. It does not acquire the units again. It
+	// may block, and it may panic.
+	OnRecall func(Recall)
+
 	// CAFile is a PEM file with certificate authorities that are trusted for the endpoints
 	// besides the system's, such as a company's own. Empty reads COPYHOLD_CA_FILE. It is read
 	// by Open, and can't be combined with HTTPClient.

@@ -98,15 +98,17 @@ func (c *Client) follow(ctx, within context.Context) error {
 	c.refreshStreaming(ctx)
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(make([]byte, 4096), maxAnswer)
-	event := "message"
+	event, data := "message", ""
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
 		switch {
 		case lines.Text() == "":
-			c.heard(ctx, event)
-			event = "message"
+			c.heard(ctx, event, data)
+			event, data = "message", ""
 		case name == "event":
 			event = strings.TrimSpace(value)
+		case name == "data":
+			data = strings.TrimSpace(value)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -117,10 +119,14 @@ func (c *Client) follow(ctx, within context.Context) error {
 
 // heard notes an event, and has everything fetched when it tells a change. The stream
 // stays open meanwhile, so that no change is missed.
-func (c *Client) heard(ctx context.Context, event string) {
+func (c *Client) heard(ctx context.Context, event, data string) {
 	c.mu.Lock()
 	c.stream.heard, c.stream.failures = c.sys.boot(), 0
 	c.mu.Unlock()
+	if event == "recall" {
+		c.hinted(data)
+		return
+	}
 	if event == "license" || event == "revocations" || event == "keyset" {
 		if sleep(ctx, rand.N(streamSpread)) {
 			c.refreshStreaming(ctx)

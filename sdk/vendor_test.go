@@ -1,6 +1,7 @@
 package copyhold
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
@@ -55,6 +56,8 @@ type held struct {
 	id, pool, instance, nonce, license string
 	units, generation                  int64
 	holder                             Holder
+	recall                             time.Duration // the grace of a recall; 0 none
+	until                              int64
 }
 
 // span are a document's dates in seconds from its issue.
@@ -286,6 +289,15 @@ func (v *vendor) lease(h *held, nonce string) string {
 		Generation: h.generation, Nonce: nonce,
 		Dates: license.Dates{Refresh: [2]int64{now + 300, now + 300}, Stale: now + 600, Due: now + 900, Degraded: now + 75*60},
 	}
+	if h.recall > 0 {
+		if h.until == 0 {
+			h.until = now + int64(h.recall/time.Second)
+		}
+		l.Recall = &license.Recall{Until: h.until, Reason: "needed"}
+		for _, at := range []*int64{&l.Refresh[0], &l.Refresh[1], &l.Stale, &l.Due, &l.Expires} {
+			*at = min(*at, h.until)
+		}
+	}
 	v.signed[h.id] = v.sign(license.TypeLease, l, v.key)
 	return v.signed[h.id]
 }
@@ -426,7 +438,8 @@ func (v *vendor) serveStream(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		case e := <-events:
-			fmt.Fprintf(w, "event: %s\ndata: {}\n\n", e)
+			name, data, _ := strings.Cut(e, " ")
+			fmt.Fprintf(w, "event: %s\ndata: %s\n\n", name, cmp.Or(data, "{}"))
 			_ = http.NewResponseController(w).Flush()
 		}
 	}

@@ -41,6 +41,9 @@ func (l *Lease) due(now int64, boot time.Duration) bool {
 	if l.released || l.abandoned(boot) {
 		return boot >= l.renew.wait
 	}
+	if l.doc != nil && l.doc.Recall != nil { // it is not renewed any more
+		return l.stopped(now, boot)
+	}
 	return l.claimed && l.renew.due(now, boot)
 }
 
@@ -104,6 +107,11 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 	defer cancel()
 	c.mu.Lock()
+	if !l.released && l.stopped(c.clock.read().now, c.sys.boot()) {
+		l.released, l.dropped = true, true
+		c.apply()
+		c.persist()
+	}
 	l.released = l.released || l.abandoned(c.sys.boot())
 	released, was := l.released, l.doc
 	c.mu.Unlock()
@@ -249,6 +257,7 @@ func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
 		c.log.Warn("the lease cannot be renewed; it goes on by its dates", "pool", l.pool, "error", err)
 		return
 	}
+	c.recalled(l, boot)
 	if l.renew.due(c.clock.read().now, boot) {
 		l.renew.wait = boot + time.Second
 	}

@@ -65,6 +65,7 @@ func reaches() []reach {
 		{"POST /v1/leases/batch", "program", none, none, "", `{}`},
 		{"POST /v1/leases/{id}/renew", "program", none, none, "/v1/leases/LEASE/renew", `{"generation":1}`},
 		{"DELETE /v1/leases/{id}", "program+OAPC", "00-0--0", "00-0--0", "/v1/leases/LEASE?force=true", ""},
+		{"POST /v1/leases/{id}/recall", "OAPC", "00-0--0", "00-0--0", "/v1/leases/LEASE/recall", `{}`},
 		{"GET /v1/tickets/{id}", "program", none, none, "/v1/tickets/TICKET", ""},
 		{"DELETE /v1/tickets/{id}", "program", none, none, "/v1/tickets/TICKET", ""},
 		{"POST /v1/usage", "program", none, none, "", `{}`},

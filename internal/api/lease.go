@@ -50,6 +50,11 @@ type LeaseAnswer struct {
 	Reply      string           `json:"reply,omitempty" doc:"The decision, signed, when there is no lease and the request had a nonce"`
 }
 
+// RecallBody says why a lease is recalled.
+type RecallBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"400" doc:"Its holder and the log are told"`
+}
+
 // ReleaseAnswer is what a release freed.
 type ReleaseAnswer struct {
 	ID     string `json:"id"`
@@ -82,6 +87,17 @@ func (s *server) leaseRoutes() {
 		{Name: "lease", In: "query", Kind: "string", Doc: "The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"},
 		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
 	}...), []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
+	handle(s, route{
+		ID: "recall-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/recall", Tag: "lease", Permission: access.LeaseFree,
+		Summary: "Ask a holder to give its lease back",
+		Description: "A holder that listens hears of it at once, by its next signed lease, and stops after the pool's `recall` time, 30 s unless its plan says otherwise. " +
+			"The units are free within seconds of that. One that does not listen keeps what was signed until `free_at`.",
+	}, func(ctx context.Context, p access.Principal, in *struct {
+		ID   string `path:"id" maxLength:"64"`
+		Body RecallBody
+	}) (*reply[authority.Recalled], error) {
+		return answered(s.Authority.RecallLease(ctx, p, licensing.LeaseID(in.ID), in.Body.Reason))
+	})
 	s.leaseBatchRoutes()
 	s.ticketRoutes()
 }

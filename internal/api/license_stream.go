@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -45,6 +46,7 @@ func (s *server) ownLicenseRoutes() {
 		ID: "license-stream", Method: http.MethodGet, Path: "/v1/license/stream", Tag: "license", Permission: access.LicenseKey, Held: true,
 		Summary: "Hear of changes",
 		Description: "Server-sent events: `license`, `revocations` and `keyset` say that there is something new to fetch, `ping` that the server is there. " +
+			"`recall` names a lease of the license, `{\"lease\": ID}`, whose holder should renew it now, for it is asked to give it back. " +
 			"Events prove nothing: what they speak of is fetched, and signed. A change is told within ten seconds.",
 	}
 	s.declare(r)
@@ -74,7 +76,7 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 	defer s.Metrics.Stream()()
 	e := &events{writer: c, control: http.NewResponseController(w), now: s.Now}
 	c.Header().Set("Content-Type", "text/event-stream")
-	if e.open() != nil {
+	if e.open() != nil || s.recalls(req, c, e) != nil {
 		return
 	}
 	ping := time.NewTicker(pingEvery)
@@ -88,7 +90,9 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 			if n&authority.KeysChanged != 0 && s.ended(req) != nil {
 				return
 			}
-			err = e.notices(n)
+			if err = e.notices(n); err == nil && n&authority.LeaseRecalled != 0 {
+				err = s.recalls(req, c, e)
+			}
 		case <-ping.C:
 			if s.ended(req) != nil { // it may end by a date
 				return
@@ -137,11 +141,32 @@ func (e *events) notices(n authority.Notice) error {
 	return nil
 }
 
-func (e *events) send(name string) error {
+// recalls tells the caller which leases of its license are recalled.
+func (s *server) recalls(req *http.Request, c *call, e *events) error {
+	ids, err := s.Authority.PendingRecalls(req.Context(), c.principal)
+	for _, id := range ids {
+		if err == nil {
+			err = e.sendData("recall", recallEvent{string(id)})
+		}
+	}
+	return err
+}
+
+type recallEvent struct {
+	Lease string `json:"lease"`
+}
+
+func (e *events) send(name string) error { return e.sendData(name, struct{}{}) }
+
+func (e *events) sendData(name string, data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
 	if err := e.control.SetWriteDeadline(e.now().Add(streamWrite)); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(e.writer, "event: %s\ndata: {}\n\n", name); err != nil {
+	if _, err := fmt.Fprintf(e.writer, "event: %s\ndata: %s\n\n", name, text); err != nil {
 		return err
 	}
 	return e.control.Flush()

@@ -161,6 +161,8 @@ func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (b
 	case late:
 		o.refuse(b.refusedByFence(p))
 		return true, nil
+	case b.recalledDenies(o, o.acquire.RequestID, l):
+		return true, nil
 	}
 	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
 	return true, b.prolong(o, p, l, o.acquire.For)
@@ -209,6 +211,8 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 		return nil
 	case l.Units != q.Units:
 		o.refuse(holdsOther(l, q.Units))
+		return nil
+	case b.recalledDenies(o, q.RequestID, l):
 		return nil
 	}
 	l.Generation++

@@ -431,6 +431,9 @@ func (a *Authority) signLease(env licensing.Env, an *answer, nonce string) (stri
 	if until := a.ring.TrustUntil(env, an.dates.Issued); !until.IsZero() {
 		clip(&doc, until.Unix())
 	}
+	if l.Asker.Recall != nil {
+		doc.Recall = l.Asker.Recall.Document()
+	}
 	if l.Asker.Components != nil || l.Asker.Device != "" {
 		doc.Binding = &license.Binding{Kind: l.Asker.Kind, Holder: l.Holder, Components: l.Asker.Components, Device: l.Asker.Device}
 		if rule, planned := an.terms.Pools[l.Pool]; planned {

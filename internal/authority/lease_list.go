@@ -23,6 +23,8 @@ type HeldLease struct {
 	FreeAt     time.Time           `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
 	Borrowed   bool                `json:"borrowed,omitempty"`
 	Forced     time.Time           `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
+	Recalled   time.Time           `json:"recalled,omitzero" doc:"When its holder was asked to give it back."`
+	Until      time.Time           `json:"until,omitzero" doc:"When the holder of a recalled lease stops; absent until it was told."`
 	licensing.Caller
 }
 
@@ -72,6 +74,9 @@ func heldLease(l *licensing.Lease) HeldLease {
 	}
 	if l.EndedBy == licensing.EndForced {
 		h.Forced = l.Ended
+	}
+	if r := l.Asker.Recall; r != nil {
+		h.Recalled, h.Until = r.At, r.Until
 	}
 	return h
 }

@@ -141,7 +141,11 @@ func (b *batch) renewOne(o *op) error {
 	if refused, err := b.doubt(o, p, l, shown); refused || err != nil {
 		return err
 	}
-	switch l.Standing(shown) {
+	standing := l.Standing(shown)
+	if standing != licensing.RenewsCopy && b.recalledDenies(o, o.requestID(), l) {
+		return nil
+	}
+	switch standing {
 	case licensing.RenewsCopy:
 		b.clone(o, l, shown)
 		return nil
@@ -180,6 +184,11 @@ func (b *batch) prolong(o *op, p *pool, l *licensing.Lease, asked licensing.Span
 	l.Asker.Caller = o.by.Of(l.Instance).After(l.Asker.Caller)
 	if l.Asker.Presented {
 		d = b.within(o, p, l, d)
+	}
+	if l.Asker.Recall != nil {
+		r := l.Asker.Recall.Told(p.rule, b.Now())
+		l.Asker.Recall, d = &r, d.Until(r.Until)
+		o.answer.decision.Next, o.answer.decision.NextAt = "stop and give the lease back: it was recalled", r.Until.Unix()
 	}
 	if ahead || d.Expires.After(l.Expires) {
 		l.Expires = d.Expires

@@ -28,6 +28,7 @@ const (
 	RevocationsChanged
 	KeySetChanged
 	KeysChanged // of the license: who listens may have to stop
+	LeaseRecalled
 )
 
 // A Listener learns that something about one license has changed. Notices that
@@ -54,6 +55,7 @@ func (l *Listener) Close() {
 		delete(l.streams.byKey, l.key)
 		delete(l.streams.seqs, l.key)
 		delete(l.streams.marks, l.key)
+		delete(l.streams.recalls, l.key)
 	}
 }
 
@@ -67,17 +69,18 @@ func (l *Listener) notify(n Notice) {
 
 // streams are who listens for changes. Safe for concurrent use.
 type streams struct {
-	mu    sync.Mutex
-	byKey map[store.LicenseKey]map[*Listener]bool
-	seqs  map[store.LicenseKey]license.Seq // as last told
-	marks map[store.LicenseKey]store.KeysMark
-	sets  map[licensing.Env]setNumbers
+	mu      sync.Mutex
+	byKey   map[store.LicenseKey]map[*Listener]bool
+	seqs    map[store.LicenseKey]license.Seq // as last told
+	marks   map[store.LicenseKey]store.KeysMark
+	recalls map[store.LicenseKey]int64 // when a lease was last recalled
+	sets    map[licensing.Env]setNumbers
 }
 
 type setNumbers struct{ keySet, revocations int64 }
 
 func newStreams() *streams {
-	return &streams{byKey: map[store.LicenseKey]map[*Listener]bool{}, seqs: map[store.LicenseKey]license.Seq{}, marks: map[store.LicenseKey]store.KeysMark{}, sets: map[licensing.Env]setNumbers{}}
+	return &streams{byKey: map[store.LicenseKey]map[*Listener]bool{}, seqs: map[store.LicenseKey]license.Seq{}, marks: map[store.LicenseKey]store.KeysMark{}, recalls: map[store.LicenseKey]int64{}, sets: map[licensing.Env]setNumbers{}}
 }
 
 // Listen returns a listener for changes of p's license, of the key set and of
@@ -140,6 +143,10 @@ func noticeOf(kind string) Notice {
 		return LicenseChanged
 	case "key":
 		return KeysChanged
+	case "lease":
+		if kind == licensing.LeaseRecalled {
+			return LeaseRecalled
+		}
 	case "signing_key", "root_set":
 		return KeySetChanged
 	}
@@ -162,7 +169,10 @@ func (a *Authority) committed(changes []notable) {
 		if c.notice&RevocationsChanged != 0 {
 			a.revocations.forget(c.env)
 		}
-		if all := c.notice &^ (LicenseChanged | KeysChanged); all != 0 {
+		if c.notice&LeaseRecalled != 0 {
+			a.streams.tell(c.env, c.license, LeaseRecalled)
+		}
+		if all := c.notice &^ (LicenseChanged | KeysChanged | LeaseRecalled); all != 0 {
 			a.streams.tell(c.env, "", all)
 		}
 	}
@@ -192,6 +202,7 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 	}
 	var seqs map[store.LicenseKey]license.Seq
 	var marks map[store.LicenseKey]store.KeysMark
+	var recalls map[store.LicenseKey]int64
 	sets := map[licensing.Env]setNumbers{}
 	err := a.view(ctx, func(tx *store.Tx) (err error) {
 		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
@@ -199,6 +210,9 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 		}
 		if a.db.Shared() { // what this server does to keys it tells at once
 			if marks, err = tx.KeysMarks(ctx, keys); err != nil {
+				return err
+			}
+			if recalls, err = tx.RecallMarks(ctx, keys); err != nil {
 				return err
 			}
 		}
@@ -226,6 +240,9 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 		a.auth.forget(string(key.ID))
 		a.licenses.forget(key)
 		a.streams.tell(key.Env, key.ID, KeysChanged)
+	}
+	for _, key := range a.streams.recalled(recalls) {
+		a.streams.tell(key.Env, key.ID, LeaseRecalled)
 	}
 	for env, now := range sets {
 		if n := a.streams.compare(env, now); n != 0 {
@@ -271,6 +288,22 @@ func (s *streams) rekeyed(marks map[store.LicenseKey]store.KeysMark) []store.Lic
 			changed = append(changed, key)
 		}
 		s.marks[key] = mark
+	}
+	return changed
+}
+
+// recalled returns the licenses of which another lease was recalled since it was
+// last looked, and notes it. The first look tells too: a listener is told once
+// more at worst.
+func (s *streams) recalled(at map[store.LicenseKey]int64) []store.LicenseKey {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var changed []store.LicenseKey
+	for key, last := range at {
+		if s.byKey[key] != nil && s.recalls[key] != last {
+			changed = append(changed, key)
+			s.recalls[key] = last
+		}
 	}
 	return changed
 }

@@ -119,17 +119,32 @@ func refusal(err error) news {
 	return news{Status: status, Message: err.Error()}
 }
 
-// renewUntil renews the seat until the command is over. Nothing that happens here
-// touches the command.
+// renewUntil renews the seat until the command is over, or the grace of a recall.
+// Nothing that happens here touches the command.
 func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
+	listening, deaf := context.WithCancel(ctx)
+	defer deaf()
+	hints := make(chan string)
+	go k.hearRecalls(listening, hints)
+	var hinted time.Time
 	for failures := 0; ; {
-		wait := k.seat.dates().nextRenewal(time.Now(), spread.Float64())
+		dates := k.seat.dates()
+		if dates.Recall != nil {
+			k.awaitRecall(dates, over)
+			return
+		}
+		wait := dates.nextRenewal(time.Now(), spread.Float64())
 		if failures > 0 {
 			wait = min(time.Second<<min(failures, 5), 30*time.Second)
 		}
 		select {
 		case <-over:
 			return
+		case id := <-hints:
+			if id != k.seat.ID || time.Since(hinted) < hintEvery {
+				continue
+			}
+			hinted = time.Now()
 		case <-time.After(wait):
 		}
 		renewed, err := k.renew(ctx)
@@ -141,6 +156,9 @@ func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 		failures, k.warned, k.seat = 0, false, renewed
 	}
 }
+
+// hintEvery is how often a hint of a recall that the lease does not confirm has it renewed.
+const hintEvery = time.Minute
 
 // renew renews the seat, or takes another if the server no longer knows it.
 func (k *seatKeeper) renew(ctx context.Context) (seat, error) {

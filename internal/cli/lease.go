@@ -18,7 +18,7 @@ func leaseColumns() []column {
 		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText},
 		{head: "INSTANCE", path: "instance"}, {head: "UNITS", path: "units"}, {head: "GENERATION", path: "generation"},
 		{head: "SINCE", path: "begun"}, {head: "ENDS", path: "ends"},
-		{head: "ENDED BY FORCE", path: "forced", rare: true},
+		{head: "ENDED BY FORCE", path: "forced", rare: true}, {head: "RECALLED", path: "recalled", rare: true}, {head: "STOPS", path: "until", rare: true},
 		{head: "SERVICE", path: "service", rare: true}, {head: "VERSION", path: "version", rare: true}, {head: "REGION", path: "region", rare: true},
 	}
 }
@@ -42,7 +42,7 @@ func (c *cli) leaseCommand() *cobra.Command {
 				{"product", "only of this product"}, {"holder", "only of this holder"},
 			},
 		}),
-		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(),
+		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(), c.leaseRecallCommand(),
 	)
 }
 

@@ -4,16 +4,35 @@ package cli
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
 // forwarded are the signals that copyhold run passes on to its command.
 func forwarded() []os.Signal {
 	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+}
+
+// defaultRecallSignal asks a command to end.
+const defaultRecallSignal = "TERM"
+
+// recallSignal returns the signal of a name, nil for none.
+func recallSignal(name string) (os.Signal, error) {
+	signals := map[string]os.Signal{
+		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
+		"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "NONE": nil,
+	}
+	short := strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	s, known := signals[short]
+	if !known {
+		return nil, fmt.Errorf("%q is not TERM, INT, HUP, QUIT, USR1, USR2 or none", name)
+	}
+	return s, nil
 }
 
 // fromKeyboard reports signals that a terminal sends to the whole foreground

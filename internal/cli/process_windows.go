@@ -11,6 +11,16 @@ import (
 // forwarded is empty: a console sends its events to every process in it.
 func forwarded() []os.Signal { return []os.Signal{os.Interrupt} }
 
+// defaultRecallSignal is none: Windows has no signals between processes.
+const defaultRecallSignal = "none"
+
+func recallSignal(name string) (os.Signal, error) {
+	if name != defaultRecallSignal {
+		return nil, errors.New("Windows has no signals between processes: only none")
+	}
+	return nil, nil
+}
+
 func fromKeyboard(os.Signal) bool { return true }
 
 // detach keeps console events away from the keeper.

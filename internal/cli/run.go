@@ -23,15 +23,18 @@ const releaseWithin = 2 * time.Second
 
 func (c *cli) runCommand() *cobra.Command {
 	var want seatRequest
+	var onRecall string
 	cmd := &cobra.Command{
 		Use:   "run --pool POOL -- COMMAND [ARGUMENT...]",
 		Short: "Run a command while holding a seat",
 		Long: `Run takes a seat, starts the command, renews the seat while it runs, and gives it
 back within 2 seconds of its end, however it ended: also when the command or
 copyhold run itself is killed with SIGKILL. Signals are passed on to the command.
-A command that has started is never stopped by licensing: if the server is away
-or the seat is lost, it runs on and a warning is printed. Of several servers
-(--url A,B) any that answers renews the seat.
+A command that has started is never stopped because the server is away or the seat is
+lost: it runs on and a warning is printed. Of several servers (--url A,B) any that
+answers renews the seat. If an administrator recalls the seat, the command gets the
+signal --on-recall, and the seat is given back after the plan's time for that, even if
+the command runs on.
 
 Exit status: the command's own, or before it has started: 1 the server refuses the key;
 2 the request can't be right; 3 the license denies it; 75 no server answered or --wait
@@ -49,10 +52,15 @@ ran out, try again; 126 the command cannot be started; 127 it was not found.`,
 				return startFailure(err)
 			}
 			want.RequestID, want.Instance = newRequestID(), instanceName()
-			return c.runWithSeat(cmd.Context(), path, args, c.completed(want))
+			signal, err := recallSignal(onRecall)
+			if err != nil {
+				return exitf(exitUsage, "--on-recall: %w", err)
+			}
+			return c.runWithSeat(cmd.Context(), path, args, c.completed(want), signal)
 		},
 	}
 	c.seatFlags(cmd, &want)
+	cmd.Flags().StringVar(&onRecall, "on-recall", defaultRecallSignal, "signal that tells the command of a recall: TERM, INT, HUP, QUIT, USR1, USR2, or none")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }
@@ -68,7 +76,9 @@ func startFailure(err error) error {
 // runWithSeat has a keeper take a seat, and runs the command meanwhile. The
 // keeper is a process of its own, so that it can give the seat back when this one
 // is killed.
-func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want seatRequest) error {
+//
+// OnRecall tells the command that the seat was recalled; nil tells it nothing.
+func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want seatRequest, onRecall os.Signal) error {
 	k, err := c.startKeeper(want)
 	if err != nil {
 		return fmt.Errorf("starting the keeper of the seat: %w", err)
@@ -97,7 +107,10 @@ func (c *cli) runWithSeat(ctx context.Context, path string, args []string, want 
 			}
 		case n, open := <-k.news:
 			c.warnOf(n)
-			k.settled = k.settled || n.Status != 0
+			k.settled = k.settled || n.Status != 0 || n.Recalled
+			if n.Recalled && onRecall != nil {
+				_ = command.Process.Signal(onRecall) // it may have ended meanwhile
+			}
 			if !open {
 				k = c.replaceKeeper(k, want, command.Process.Pid)
 			}
@@ -184,6 +197,7 @@ type order struct {
 type news struct {
 	Granted  bool   `json:"granted,omitempty"`
 	Released bool   `json:"released,omitempty"`
+	Recalled bool   `json:"recalled,omitempty"`
 	Status   int    `json:"status,omitempty"`
 	Message  string `json:"message,omitempty"`
 }

@@ -206,6 +206,55 @@ func TestRunHoldsASeatAndPassesTheStatusOn(t *testing.T) {
 	}
 }
 
+// TestARecalledSeatIsGivenBackWhileItsCommandRuns: the command is told by the signal
+// that was chosen, and decides for itself; the seat is free after the grace.
+func TestARecalledSeatIsGivenBackWhileItsCommandRuns(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	r := b.run([]string{"--on-recall", "USR1"}, "sh", "-c", `trap 'echo told' USR1; echo started; while :; do if read -r line; then echo "got $line"; [ "$line" = stop ] && exit 5; fi; sleep 0.1; done`)
+	r.expect("started")
+	b.recall()
+	r.expect("told")
+	b.within(patience, 0)
+	for _, line := range []string{"hello", "stop"} { // the command runs on
+		if _, err := io.WriteString(r.input, line+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("got " + line)
+	}
+	if got := r.status(); got != 5 || !strings.Contains(r.errs.String(), "the seat is recalled") {
+		t.Errorf("exit status %d: %s", got, r.errs)
+	}
+}
+
+// TestARecallEndsACommandThatGivesWay: without a choice the signal is TERM.
+func TestARecallEndsACommandThatGivesWay(t *testing.T) {
+	b := startBench(t, "render", "jobs")
+	r := b.run(nil, "sh", "-c", `trap 'exit 9' TERM; echo started; while :; do sleep 0.1; done`)
+	r.expect("started")
+	b.recall()
+	if got := r.status(); got != 9 {
+		t.Errorf("exit status %d: %s", got, r.errs)
+	}
+	b.within(patience, 0)
+}
+
+// recall recalls the one lease that is held.
+func (b *bench) recall() {
+	b.t.Helper()
+	a, err := b.client.do(context.Background(), call{as: byToken, method: http.MethodGet, path: "/v1/leases"})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	var list struct{ Items []struct{ ID string } }
+	if err := a.decode(&list); err != nil || len(list.Items) != 1 {
+		b.t.Fatal(list, err)
+	}
+	_, err = b.client.do(context.Background(), call{as: byToken, method: http.MethodPost, path: "/v1/leases/" + list.Items[0].ID + "/recall", body: map[string]any{"reason": "needed"}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 func TestASeatIsBackHoweverItsCommandEnds(t *testing.T) {
 	b := startBench(t, "render", "jobs")
 	t.Run("command killed", func(t *testing.T) {

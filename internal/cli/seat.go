@@ -136,8 +136,10 @@ type seat struct {
 // pace renewals only; nothing is believed because of them.
 type leaseDates struct {
 	Refresh  [2]int64 `json:"refresh"`
+	IssuedAt int64    `json:"iat"`
 	Expires  int64    `json:"exp"`
 	Instance string   `json:"instance"`
+	Recall   *recall  `json:"recall"`
 }
 
 // dates reads the dates without verifying the document.

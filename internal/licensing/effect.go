@@ -197,6 +197,7 @@ func (c *comparison) pools(before, after map[string]Pool) {
 		sharing, shares := from.Share == ShareHolder, to.Share == ShareHolder
 		c.flag(what+" share", string(from.Share), string(to.Share), sharing, shares)
 		c.text(what+" show_holders", strconv.FormatBool(from.ShowHolders), strconv.FormatBool(to.ShowHolders))
+		amounts(c, what+" recall", from.RecallGrace(), to.RecallGrace())
 		c.full(what, from.Full, to.Full)
 		if from.Full == FullQueue && to.Full == FullQueue {
 			amounts(c, what+" queue wait", cmp.Or(from.Queue.Wait, MaxWait), cmp.Or(to.Queue.Wait, MaxWait))

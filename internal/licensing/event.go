@@ -63,6 +63,7 @@ const (
 	LeaseEnded     = "lease.ended"
 	LeaseReclaimed = "lease.reclaimed"
 	LeaseForced    = "lease.forced"
+	LeaseRecalled  = "lease.recalled"
 	LeasePresented = "lease.presented" // put back from its document: the record had lost it
 	LeaseBorrowed  = "lease.borrowed"
 	LeaseHeldOver  = "lease.held_over" // above the capacity, by overdraft or after a change
@@ -82,6 +83,7 @@ const (
 	ViolationClone    = "violation.clone"
 	ViolationClock    = "violation.clock"
 	ViolationBinding  = "violation.binding"
+	ViolationRecall   = "violation.recall"   // a holder goes on after the grace of a recall
 	ViolationRollback = "violation.rollback" // the database is older than it was
 
 	TokenCreated        = "token.created"

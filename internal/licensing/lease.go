@@ -41,11 +41,13 @@ type Asker struct {
 	// Presented is that the lease was put back from its document when the pool
 	// had no room for it: it is not extended before there is.
 	Presented bool `json:"presented,omitempty"`
+	// Recall asks the holder to give the lease back. It is never changed in place.
+	Recall *Recall `json:"recall,omitempty"`
 }
 
 // IsZero reports whether nothing was said of the asker.
 func (a Asker) IsZero() bool {
-	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented
+	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented && a.Recall == nil
 }
 
 // An Ending says how a lease ended.

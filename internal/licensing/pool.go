@@ -25,6 +25,9 @@ type Pool struct {
 	Match Match `json:"match,omitzero"`
 	// ShowHolders tells a program that is denied who holds.
 	ShowHolders bool `json:"show_holders,omitempty"`
+	// Recall is how long a holder may go on after it was told of a recall; 0 is
+	// DefaultRecall.
+	Recall Span `json:"recall,omitempty"`
 }
 
 // An Overdraft is units beyond a pool's capacity: a count, or a percentage of
@@ -101,7 +104,7 @@ func (p Pool) Check() error {
 	var f faults
 	f.when(p.Holder == "", "holder", "needs a holder, such as machine or user")
 	f.when(p.Capacity < 0 || p.Capacity > MaxUnits, "capacity", "capacity %d is not between 0 and %d", p.Capacity, MaxUnits)
-	f.when(p.Lease < 0 || p.Grace < 0 || p.Borrow < 0 || p.Overdraft.For < 0 || p.Queue.Wait < 0, "lease", "has a length of time below zero")
+	f.when(p.Lease < 0 || p.Grace < 0 || p.Borrow < 0 || p.Overdraft.For < 0 || p.Queue.Wait < 0 || p.Recall < 0, "lease", "has a length of time below zero")
 	f.when(p.Endless() && (p.Grace != 0 || p.Borrow != 0), "lease grace borrow", "a lease without end needs neither grace nor borrow")
 	f.when(!p.Endless() && p.Borrow != 0 && p.Borrow < p.Lease, "borrow lease", "borrow %v is shorter than the lease %v", p.Borrow, p.Lease)
 	f.when(p.Overdraft.Units < 0 || p.Overdraft.Units > MaxUnits || p.Overdraft.Percent < 0 || p.Overdraft.Percent > 1000,

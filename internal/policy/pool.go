@@ -30,6 +30,7 @@ func (r *reader) pool(o *object) licensing.Pool {
 		q.done()
 	}
 	p.ShowHolders = o.flag("show_holders", false)
+	p.Recall = o.span("recall", 0)
 	if m := r.open(o, "match"); m != nil {
 		p.Match = licensing.Match{Need: int(m.whole("need")), Of: int(m.whole("of"))}
 		m.done()

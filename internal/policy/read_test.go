@@ -66,7 +66,7 @@ editions: {pro: {features: {render: true}}}
 addons: {extra: {features: {render: true, max_layers: +10}, pools: {seats: +5}, meters: {gb: 100.5}}}
 pools:
   seats: {holder: user, capacity: 5, lease: 15m, grace: 1h, borrow: 30d, overdraft: {percent: 20%, for: 7d}, full: queue, share: holder, queue: {wait: 1h, max: 100}}
-  machines: {holder: machine, capacity: 3, lease: none, match: {need: 3, of: 5}, show_holders: true}
+  machines: {holder: machine, capacity: 3, lease: none, match: {need: 3, of: 5}, show_holders: true, recall: 2m}
 meters:
   gb: {unit: GB, scale: 3, quota: 12.5, per: month, anchor: calendar, zone: Europe/Berlin, soft: 80%, hard: 15, overage: allow, full: fallback}
 documents: {life: 7d, refresh: 24h, stale: 48h, grace: 14d, fallback: 30d}
@@ -87,7 +87,7 @@ revocation_bound: 60d
 		"raise":     p.Addons["extra"].Meters["gb"] == licensing.Adjustment{Amount: 100500},
 		"pool": p.Pools["seats"] == licensing.Pool{Holder: "user", Capacity: 5, Lease: 900, Grace: 3600, Borrow: 30 * day,
 			Overdraft: licensing.Overdraft{Percent: 20, For: 7 * day}, Full: licensing.FullQueue, Share: licensing.ShareHolder, Queue: licensing.Queue{Wait: 3600, Max: 100}},
-		"machines":  p.Pools["machines"].Endless() && p.Pools["machines"].Match == licensing.Match{Need: 3, Of: 5} && p.Pools["machines"].Share == licensing.ShareHolder && p.Pools["machines"].ShowHolders,
+		"machines":  p.Pools["machines"].Endless() && p.Pools["machines"].Match == licensing.Match{Need: 3, Of: 5} && p.Pools["machines"].Share == licensing.ShareHolder && p.Pools["machines"].ShowHolders && p.Pools["machines"].Recall == 120,
 		"meter":     p.Meters["gb"].Quota == 12500 && p.Meters["gb"].Soft.Percent == 80 && p.Meters["gb"].Hard.Amount == 15000 && p.Meters["gb"].Overage,
 		"documents": p.Documents == licensing.DefaultDocuments(),
 		"bound":     p.RevocationBound == 60*day,

@@ -7,7 +7,7 @@ import "strconv"
 // It reports false for a lease that it leaves to encode: what it writes needs
 // no escape and keeps the JSON profile.
 func (l Lease) appendJSON(b []byte) ([]byte, bool) {
-	if l.Binding != nil || len(l.Must) > 0 || len(l.Audience) == 0 || !l.whole() || !l.plain() {
+	if l.Binding != nil || l.Recall != nil || len(l.Must) > 0 || len(l.Audience) == 0 || !l.whole() || !l.plain() {
 		return nil, false
 	}
 	b = appendText(append(b, '{'), "iss", l.Issuer)

@@ -39,6 +39,7 @@ const (
 	CodeRevoked         = "revoked"
 	CodeBindingMismatch = "binding_mismatch"
 	CodeClone           = "clone"
+	CodeRecalled        = "recalled"
 	CodeClock           = "clock"
 	CodeDegraded        = "degraded"
 	CodeExpired         = "expired"

@@ -16,6 +16,14 @@ type Lease struct {
 	Nonce       string   `json:"nonce,omitempty"`
 	Node        string   `json:"node,omitempty"`        // the edge that granted it
 	Incarnation int64    `json:"incarnation,omitempty"` // of that edge
+	Recall      *Recall  `json:"recall,omitempty"`
+}
+
+// A Recall asks the holder of a lease to give it back. A fake server can't make
+// one up: it is in the signed lease.
+type Recall struct {
+	Until  int64  `json:"until"` // Unix seconds: stop by then
+	Reason string `json:"reason,omitempty"`
 }
 
 func (Lease) kind() Type        { return TypeLease }

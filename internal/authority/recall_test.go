@@ -1,0 +1,255 @@
+package authority
+
+import (
+	"testing"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// recall recalls a lease of d and returns what that came to.
+func (d *desk) recall(t *testing.T, id licensing.LeaseID) Recalled {
+	t.Helper()
+	r, err := d.RecallLease(t.Context(), access.System(testEnv, "desk"), id, "needed elsewhere")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// opened verifies a lease's document.
+func (d *desk) opened(t *testing.T, compact string) *license.Lease {
+	t.Helper()
+	v, err := d.ring.Verifier(testEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := v.Lease(compact, d.clock.Now().Unix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// TestAHolderThatListensIsToldOfARecallBySignature: the renewal after the recall
+// carries it, ends with its grace, and the release frees the unit at once.
+func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		for n := range 5 {
+			d.acquire(t, ask("seats", n))
+		}
+		g := d.acquire(t, ask("seats", 0))
+		if doc := d.opened(t, g.Document); doc.Recall != nil {
+			t.Fatalf("%+v", doc.Recall)
+		}
+		listener, err := d.Listen(t.Context(), d.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		r := d.recall(t, g.Lease.ID)
+		if !r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.skew)) {
+			t.Errorf("%+v", r)
+		}
+		select {
+		case <-listener.Wake():
+		default:
+			t.Fatal("the stream was not told")
+		}
+		if n := listener.Take(); n&LeaseRecalled == 0 {
+			t.Errorf("notices %b", n)
+		}
+		if ids, err := d.PendingRecalls(t.Context(), d.p); err != nil || len(ids) != 1 || ids[0] != g.Lease.ID {
+			t.Fatalf("%v, %v", ids, err)
+		}
+		d.clock.pass(2 * time.Second)
+		told, err := d.keep(t, g, "nonce-of-recall", false)
+		if err != nil || told.Lease == nil {
+			t.Fatal(told.Decision, err)
+		}
+		until := d.clock.Now().Add(30 * time.Second).Unix()
+		doc := d.opened(t, told.Document)
+		if doc.Recall == nil || doc.Recall.Until != until || doc.Recall.Reason != "needed elsewhere" || doc.Expires != until {
+			t.Fatalf("%+v, expires %d, want %d", doc.Recall, doc.Expires, until)
+		}
+		// The document from before lives on: until it ends the unit can't be given to others.
+		if row := d.leaseRow(t, g.Lease.ID); !row.Due.Equal(g.Lease.Expires.Add(d.skew)) {
+			t.Errorf("reclaimed at %v, though a document lasts until %v", row.Due, g.Lease.Expires)
+		}
+		d.clock.pass(30 * time.Second)
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
+			t.Fatal(err)
+		}
+		if other := d.acquire(t, ask("seats", 9)); other.Lease == nil {
+			t.Errorf("the unit is not free: %+v", other.Decision)
+		}
+		if ids, err := d.PendingRecalls(t.Context(), d.p); err != nil || len(ids) != 0 {
+			t.Errorf("a recall outlives its lease: %v, %v", ids, err)
+		}
+	})
+}
+
+// TestAHolderThatGoesOnAgainstARecallIsRefused: by its renewal and by an acquire
+// of the same instance, and the log names the violation.
+func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		d.recall(t, g.Lease.ID)
+		told, err := d.keep(t, g, "nonce-of-recall", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.clock.pass(29 * time.Second)
+		again, err := d.keep(t, told, "nonce-of-again", false)
+		if err != nil || again.Lease == nil || d.opened(t, again.Document).Recall.Until != d.opened(t, told.Document).Recall.Until {
+			t.Fatalf("a renewal moved the end of the grace: %+v, %v", again.Decision, err)
+		}
+		d.clock.pass(time.Second)
+		liar, err := d.keep(t, again, "nonce-of-liar", false)
+		if err != nil || liar.Decision.Outcome != license.Denied || liar.Decision.Code != license.CodeRecalled {
+			t.Errorf("%+v, %v", liar.Decision, err)
+		}
+		q := ask("seats", 1)
+		q.RequestID = "started-again"
+		if back := d.acquire(t, q); back.Lease != nil || back.Decision.Code != license.CodeRecalled {
+			t.Errorf("%+v", back.Decision)
+		}
+		if back := d.acquire(t, ask("seats", 1)); back.Lease != nil || back.Decision.Code != license.CodeRecalled {
+			t.Errorf("a repeated request: %+v", back.Decision)
+		}
+		if err := d.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		page, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: licensing.ViolationRecall}, PageOf{})
+		if err != nil || len(page.Items) != 1 || page.Items[0].Subject != string(g.Lease.ID) {
+			t.Errorf("%+v, %v", page.Items, err)
+		}
+		// Its document lasts: the unit is free when that has ended, and not before.
+		d.clock.pass(g.Lease.Expires.Add(d.skew).Sub(d.clock.Now()) - time.Second)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, _ := d.held(t, "seats"); counter != 1 {
+			t.Errorf("%d counted before the document has ended", counter)
+		}
+		d.clock.pass(time.Second)
+		if err := d.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if counter, _, _ := d.held(t, "seats"); counter != 0 {
+			t.Errorf("%d counted at the time that was shown", counter)
+		}
+	})
+}
+
+// TestARecalledHolderComesAfterAllWhoWait: its next acquire takes the last place.
+func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("queue", 1))
+		waits := d.acquire(t, ask("queue", 2))
+		if waits.Ticket == nil {
+			t.Fatalf("%+v", waits.Decision)
+		}
+		d.recall(t, g.Lease.ID)
+		told, err := d.keep(t, g, "nonce-of-recall", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
+			t.Fatal(err)
+		}
+		q := ask("queue", 1)
+		q.RequestID = "wants-it-back"
+		if back := d.acquire(t, q); back.Ticket == nil {
+			t.Errorf("it overtakes: %+v", back.Decision)
+		}
+		if got := d.acquire(t, ask("queue", 2)); got.Lease == nil {
+			t.Errorf("the one that waited: %+v", got.Decision)
+		}
+	})
+}
+
+// TestARecallOfALeaseWithoutAnEnd: it says that nothing frees the unit of a
+// silent holder; one that was told gives it up with its last document.
+func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("users", 1))
+		if r := d.recall(t, g.Lease.ID); !r.FreeAt.IsZero() || r.Why == "" {
+			t.Errorf("%+v", r)
+		}
+		if _, err := d.keep(t, g, "nonce-of-recall", false); err != nil {
+			t.Fatal(err)
+		}
+		r := d.recall(t, g.Lease.ID)
+		if r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.skew)) {
+			t.Errorf("%+v, the first document lasts until %v", r, g.Lease.Expires)
+		}
+	})
+}
+
+// TestARecallIsOfItsOwnLicense: tokens that may free leases see those of their scope.
+func TestARecallIsOfItsOwnLicense(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		g := d.acquire(t, ask("seats", 1))
+		for name, p := range map[string]access.Principal{
+			"another customer's": {Kind: access.KindToken, Env: testEnv, Role: access.Customer, Customer: "cus_2"},
+			"another product's":  {Kind: access.KindToken, Env: testEnv, Role: access.Operator, Product: "mill"},
+		} {
+			if _, err := d.RecallLease(t.Context(), p, g.Lease.ID, ""); licensing.CodeOf(err) != licensing.NotFound {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for name, p := range map[string]access.Principal{"a viewer": {Kind: access.KindToken, Env: testEnv, Role: access.Viewer}, "the license's key": d.p} {
+			if _, err := d.RecallLease(t.Context(), p, g.Lease.ID, ""); licensing.CodeOf(err) != licensing.Forbidden {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if row := d.leaseRow(t, g.Lease.ID); row.Asker.Recall != nil {
+			t.Errorf("%+v", row.Asker.Recall)
+		}
+		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.RecallLease(t.Context(), owner(), g.Lease.ID, ""); licensing.CodeOf(err) != licensing.Gone {
+			t.Errorf("of an ended lease: %v", err)
+		}
+	})
+}
+
+// TestAnotherNodeTellsOfARecall: its listeners hear at its next look.
+func TestAnotherNodeTellsOfARecall(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *desk) {
+		g := a.acquire(t, ask("seats", 1))
+		listener, err := b.Listen(t.Context(), b.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		a.recall(t, g.Lease.ID)
+		if !a.db.Shared() {
+			return
+		}
+		if err := b.lookForChanges(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := listener.Take(); n&LeaseRecalled == 0 {
+			t.Errorf("notices %b", n)
+		}
+	})
+}
+
+// leaseRow returns the row of a lease.
+func (d *desk) leaseRow(t *testing.T, id licensing.LeaseID) (l licensing.Lease) {
+	t.Helper()
+	err := d.view(t.Context(), func(tx *store.Tx) (err error) {
+		l, err = tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: id})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
