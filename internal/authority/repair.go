@@ -2,6 +2,7 @@ package authority
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"time"
 
@@ -54,6 +55,9 @@ func PlanRepair(ctx context.Context, c Config) (Repair, error) {
 }
 
 func (a *Authority) planRepair(ctx context.Context) (Repair, error) {
+	if err := a.readClock(ctx); err != nil {
+		return Repair{}, fmt.Errorf("judging the clock: %w", err)
+	}
 	var r repairing
 	err := a.view(ctx, func(tx *store.Tx) error {
 		r = repairing{a: a, ctx: ctx, change: &change{Tx: tx, skew: a.skew}}
