@@ -98,7 +98,7 @@ func (d *desk) counts(t *testing.T, pool string, units int64) {
 	}
 }
 
-// TestAReleaseIsCreditedToItsOwnLicense: in one transaction, whoever comes first.
+// TestAReleaseIsCreditedToItsOwnLicense: in one transaction, in whatever order they come.
 func TestAReleaseIsCreditedToItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		a, b := d.as(d.a), d.as(d.b)

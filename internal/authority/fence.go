@@ -319,7 +319,7 @@ func (c *change) declare(ctx context.Context, p access.Principal, s *FenceStatus
 	return false, c.note(licensing.FenceDeclared, licensing.Event{}, event)
 }
 
-// standing returns d unless its token is gone: then nobody answers for it.
+// standing returns d, or nil if its token is gone or has ended.
 func (c *change) standing(ctx context.Context, env licensing.Env, d *FenceDeclaration) (*FenceDeclaration, error) {
 	if d == nil {
 		return nil, nil
