@@ -15,6 +15,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/postgres"
 	"copyhold.dev/internal/store/storetest"
 	"copyhold.dev/sdk/license"
 )
@@ -340,7 +341,8 @@ func TestAStreamTellsOfAChange(t *testing.T) {
 
 // TestAStreamTellsOfAnotherServersChange covers several servers on one database.
 func TestAStreamTellsOfAnotherServersChange(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	url := storetest.PostgresURL(t)
+	d := newDesk(t, openPostgres(t, url), everyModel)
 	background, stop := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
@@ -348,7 +350,9 @@ func TestAStreamTellsOfAnotherServersChange(t *testing.T) {
 	tasks.Go(func() { d.authority.Run(background) })
 	heard := d.listen(t.Context())
 	<-heard
-	other := authority.New(d.sameDatabase())
+	config := d.config
+	config.DB = openPostgres(t, url)
+	other := authority.New(config)
 	t.Cleanup(other.Close)
 	d.check(other.Start(t.Context()))
 	_, err := other.SuspendLicense(t.Context(), d.owner, d.license, "test")
@@ -356,6 +360,17 @@ func TestAStreamTellsOfAnotherServersChange(t *testing.T) {
 	if e := next(t, heard); e != "license" {
 		t.Errorf("%s", e)
 	}
+}
+
+// openPostgres connects to a database as one more server does.
+func openPostgres(t *testing.T, url string) *store.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"copyhold.dev/internal/authority"
 )
 
 // listen opens a stream of changes and returns the names of its events; the
@@ -58,6 +56,3 @@ func next(t *testing.T, heard <-chan string) string {
 		}
 	}
 }
-
-// sameDatabase returns what another server on the same database is made of.
-func (d *desk) sameDatabase() authority.Config { return d.config }
