@@ -20,7 +20,7 @@ echo "== sdk, alone"
 (cd sdk && GOWORK=off CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./...)
 
 echo "== copyhold"
-CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./...
+CGO_ENABLED=1 go test -race "$watch_ours" -count=1 -timeout 60m ./...
 
 if [ "${COPYHOLD_NO_PG:-}" = 1 ]; then
   echo "PostgreSQL was left out by COPYHOLD_NO_PG=1: tests on it were skipped; run with -v to see each."

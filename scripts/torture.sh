@@ -21,7 +21,7 @@ want disk && faults "a disk that is full, and one that fails" 'TestFullDisk|Test
 want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
   echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"
-  go test -race -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
+  go test -race "$watch_ours" -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 want rollback && {
   echo "== rollbacks to random moments, and random lives without any, both engines"
