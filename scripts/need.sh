@@ -26,7 +26,9 @@ need_postgres() {
   install_debian postgresql || missing "PostgreSQL 15 or later (initdb, pg_ctl)" "install it, or leave it out with COPYHOLD_NO_PG=1"
 }
 
-need_node() { # the documents are verified with npm's jose as well
-  command -v npm >/dev/null && return
-  install_debian nodejs npm || missing "node and npm" "install Node.js 20 or later"
+need_node() { # signed documents and the API's description are checked with npm packages as well
+  command -v npm >/dev/null || install_debian nodejs npm || missing "node and npm" "install Node.js 22.12 or later"
+  node -e 'const [a, b] = process.versions.node.split(".").map(Number)
+    process.exit(a > 22 || a == 22 && b >= 12 || a == 20 && b >= 19 ? 0 : 1)' ||
+    missing "a newer Node.js than $(node --version)" "install Node.js 22.12 or later (20.19 is enough too)"
 }

@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/sdk/license"
@@ -18,6 +20,12 @@ type CheckBody struct {
 	Holder   HolderBody    `json:"holder,omitzero" doc:"Who would hold"`
 	Nonce    string        `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
 	CallerBody
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (CheckBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	textOrInt(s.Properties["quantity"])
+	return s
 }
 
 // CheckAnswer is what would be decided now.

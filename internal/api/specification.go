@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"reflect"
@@ -25,10 +26,19 @@ func (s *server) specification() huma.Config {
 				Title:       "Copyhold",
 				Version:     s.Version,
 				Description: "Software licensing: signed licenses, leases on pools, usage of meters.",
+				Contact:     &huma.Contact{Name: "Copyhold", URL: "https://copyhold.dev"},
 				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
+			Tags: tags(),
+			// The paths are those of the server that answers the document, whatever its name.
+			Servers: []*huma.Server{{URL: "/", Description: "The server that this document comes from"}},
 			Components: &huma.Components{
 				Schemas: registry,
+				Responses: map[string]*huma.Response{"Problem": {
+					Description: "An error; `code` says which.",
+					Content: map[string]*huma.MediaType{problemType: {
+						Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
+				}},
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"license-key": {Type: "apiKey", In: "header", Name: "Authorization",
 						Description: "`Authorization: License KEY`, for programs."},
@@ -62,16 +72,13 @@ const datePattern = `^(19[7-9]\d|[2-9]\d{3})-`
 
 // operation returns r as huma documents it.
 func (s *server) operation(r route) huma.Operation {
+	problem := &huma.Response{Ref: "#/components/responses/Problem"}
 	op := huma.Operation{
 		OperationID: r.ID, Method: r.Method, Path: r.Path,
-		Summary: r.Summary, Description: r.Description, Tags: []string{r.Tag},
+		Summary: r.Summary, Description: cmp.Or(r.Description, r.Summary), Tags: []string{r.Tag},
 		DefaultStatus: r.Status,
-		Responses: map[string]*huma.Response{"default": {
-			Description: "An error; `code` says which.",
-			Content: map[string]*huma.MediaType{problemType: {
-				Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
-		}},
-		Extensions: map[string]any{"x-permission": string(r.Permission)},
+		Responses:     map[string]*huma.Response{"4XX": problem, "default": problem},
+		Extensions:    map[string]any{"x-permission": string(r.Permission)},
 	}
 	switch r.Permission {
 	case access.Public:
@@ -88,13 +95,32 @@ func (s *server) operation(r route) huma.Operation {
 	return op
 }
 
+// tags returns the nouns that group operations, in the order in which a reader meets them.
+func tags() []*huma.Tag {
+	return []*huma.Tag{
+		{Name: "license", Description: "What a customer may use, and the keys that programs show."},
+		{Name: "lease", Description: "Units of a pool that somebody holds, and places in its queue."},
+		{Name: "usage", Description: "What was used of meters."},
+		{Name: "trust", Description: "Signed sets and lists that a program needs to verify documents. Anybody may fetch them."},
+		{Name: "customer", Description: "Who bought."},
+		{Name: "product", Description: "What is licensed, and the team that owns it."},
+		{Name: "plan", Description: "What can be bought, as files whose applied versions are revisions."},
+		{Name: "environment", Description: "Production, staging, development: each has its own data, signing keys and tokens."},
+		{Name: "token", Description: "Credentials of people and systems."},
+		{Name: "signing-key", Description: "The keys that sign documents, and the root that vouches for them."},
+		{Name: "status", Description: "The state of an environment, and why a request was decided as it was."},
+		{Name: "audit", Description: "The tamper-evident log, with proofs."},
+		{Name: "server", Description: "The server itself: health, metrics, backup, the time after a restore."},
+	}
+}
+
 func textResponse(description string) *huma.Response {
 	return &huma.Response{Description: description, Content: map[string]*huma.MediaType{
 		"text/plain": {Schema: &huma.Schema{Type: "string"}}}}
 }
 
-// finishSpecification publishes the document, without the error type of huma
-// that no answer uses.
+// finishSpecification publishes the document, without null and without the error
+// type of huma, which no answer uses.
 func (s *server) finishSpecification() {
 	spec := s.huma.OpenAPI()
 	r := route{Method: http.MethodGet, Path: "/openapi.json", ID: "openapi", Summary: "This document", Tag: "server", Permission: access.Public, Class: critical}
@@ -105,6 +131,9 @@ func (s *server) finishSpecification() {
 	spec.AddOperation(&op)
 	delete(spec.Components.Schemas.Map(), "ErrorModel")
 	delete(spec.Components.Schemas.Map(), "ErrorDetail")
+	for _, schema := range spec.Components.Schemas.Map() {
+		neverNull(schema)
+	}
 	text, err := json.Marshal(spec)
 	if err != nil {
 		s.fault("writing the OpenAPI document: %w", err)
@@ -114,4 +143,20 @@ func (s *server) finishSpecification() {
 		w.Header().Set("Content-Type", "application/openapi+json")
 		http.ServeContent(w, req, "", noModTime, bytes.NewReader(text))
 	}))
+}
+
+// neverNull takes null from the types that s and its parts allow. Huma adds it for
+// every slice, but no body may have it and no answer does.
+func neverNull(s *huma.Schema) {
+	if s == nil {
+		return
+	}
+	s.Nullable = false
+	neverNull(s.Items)
+	for _, part := range s.Properties {
+		neverNull(part)
+	}
+	if values, ok := s.AdditionalProperties.(*huma.Schema); ok {
+		neverNull(values)
+	}
 }

@@ -28,6 +28,16 @@ type UsageEvent struct {
 	At       license.Value `json:"at,omitzero" doc:"RFC 3339, or Unix seconds; now when left out"`
 }
 
+// TransformSchema implements huma.SchemaTransformer.
+func (UsageEvent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	textOrInt(s.Properties["quantity"])
+	textOrInt(s.Properties["at"])
+	return s
+}
+
+// textOrInt leaves of a scalar what a decimal and a time can be.
+func textOrInt(s *huma.Schema) { s.OneOf = s.OneOf[:2] }
+
 // scalar stands in the document for license.Value: a text, a whole number, or
 // true or false.
 type scalar struct{}
