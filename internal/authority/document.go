@@ -3,6 +3,7 @@ package authority
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,6 +103,11 @@ func (a *Authority) document(f *inForce, v variant, b *license.Binding, now time
 		return nil, err
 	}
 	compact, err := a.ring.Sign(env, license.TypeLicense, doc, now)
+	if doc.Status != license.Active && errors.Is(err, license.ErrFormat) {
+		// It was granted before sizes were checked. That it has ended is told in any case.
+		doc.Features, doc.Fallback, doc.Pools, doc.Meters = nil, nil, nil, nil
+		compact, err = a.ring.Sign(env, license.TypeLicense, doc, now)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,8 +14,10 @@ import (
 const (
 	// maxText bounds, in bytes, ids and names that callers choose.
 	maxText = 200
-	// maxComponents bounds what is told of a machine.
+	// maxComponents and maxBinding bound what is told of a machine: how much, and in
+	// bytes of a document that is bound to it.
 	maxComponents = 32
+	maxBinding    = 8 << 10
 )
 
 // A text is one that a caller chose, and the part of the request it stands in.
@@ -84,10 +86,39 @@ func checkHolder(kind, id string, components map[string]string) error {
 	if len(components) > maxComponents {
 		return licensing.Errorf(licensing.Invalid, "more than %d components", maxComponents).At("holder.components")
 	}
-	for _, name := range slices.Sorted(maps.Keys(components)) {
+	names, total := slices.Sorted(maps.Keys(components)), 0
+	for n, name := range names {
 		if err := checkNames(text{"holder.components", name}, text{"holder.components", components[name]}); err != nil {
 			return err
 		}
+		if err := checkMember(name, names[:n]); err != nil {
+			return err
+		}
+		total += memberLen(name, components[name])
+	}
+	if total > maxBinding {
+		return licensing.Errorf(licensing.Invalid, "the components take %d bytes of a document, and %d is the most", total, maxBinding).At("holder.components")
 	}
 	return nil
+}
+
+// checkMember refuses what can't be the name of a member of a document (license.Unmarshal)
+// beside others.
+func checkMember(name string, others []string) error {
+	const longest = 128
+	if name == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' }) {
+		return licensing.Errorf(licensing.Invalid, "component %q: a name is 1 to %d printable ASCII characters", name, longest).At("holder.components")
+	}
+	for _, other := range others {
+		if strings.EqualFold(name, other) {
+			return licensing.Errorf(licensing.Invalid, "components %q and %q differ by case alone", other, name).At("holder.components")
+		}
+	}
+	return nil
+}
+
+// memberLen is how many bytes a text takes in a document, at most.
+func memberLen(name, value string) int {
+	escaped := func(s string) int { return len(s) + strings.Count(s, `"`) + strings.Count(s, `\`) }
+	return len(`"":"",`) + escaped(name) + escaped(value)
 }

@@ -127,7 +127,7 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 		return l, err
 	}
 	l.Seq.Epoch, l.Seq.Counter = i.epoch(), 1
-	terms, err := licensing.Compile(rev, l, i.Now())
+	terms, err := licensing.Fit(rev, l, i.Now())
 	if err != nil {
 		return l, err
 	}

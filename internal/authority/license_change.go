@@ -108,7 +108,7 @@ func (c *change) renewable(ctx context.Context, p access.Principal, was licensin
 	if err != nil {
 		return nil, err
 	}
-	terms, err := c.compiled(ctx, p, after)
+	terms, err := c.fitting(ctx, p, after)
 	if err == nil {
 		err = licensing.CheckScales(was.Meters, terms.Meters)
 	}
@@ -155,14 +155,29 @@ func (c *change) licenseReferenceFree(ctx context.Context, l licensing.License) 
 
 // compiled returns the terms of l now, if p sees the plan it is granted by.
 func (c *change) compiled(ctx context.Context, p access.Principal, l licensing.License) (licensing.Terms, error) {
-	rev, err := revisionOf(ctx, c.Tx, l)
+	rev, err := c.granting(ctx, p, l)
 	if err != nil {
 		return licensing.Terms{}, err
 	}
-	if !p.SeesProduct(rev.Plan.Product) {
-		return licensing.Terms{}, notFound("plan", l.Plan)
-	}
 	return licensing.Compile(rev, l, c.Now())
+}
+
+// fitting is compiled for what l is about to become.
+func (c *change) fitting(ctx context.Context, p access.Principal, l licensing.License) (licensing.Terms, error) {
+	rev, err := c.granting(ctx, p, l)
+	if err != nil {
+		return licensing.Terms{}, err
+	}
+	return licensing.Fit(rev, l, c.Now())
+}
+
+// granting returns the revision that grants l, if p sees its plan.
+func (c *change) granting(ctx context.Context, p access.Principal, l licensing.License) (licensing.Revision, error) {
+	rev, err := revisionOf(ctx, c.Tx, l)
+	if err == nil && !p.SeesProduct(rev.Plan.Product) {
+		err = notFound("plan", l.Plan)
+	}
+	return rev, err
 }
 
 // fit makes what is held and counted of a license what it is by its terms after a
@@ -171,7 +186,7 @@ func (c *change) compiled(ctx context.Context, p access.Principal, l licensing.L
 // license with the amounts of its exceptions at their scales, and where more is held.
 // The terms before were compiled with the error unfit.
 func (c *change) fit(ctx context.Context, p access.Principal, was licensing.Terms, unfit error, after licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
-	terms, err := c.compiled(ctx, p, after)
+	terms, err := c.fitting(ctx, p, after)
 	if err != nil {
 		return after, nil, err
 	}

@@ -193,7 +193,7 @@ func weighLicense(ctx context.Context, tx *store.Tx, l licensing.License, rev li
 		w.before, err = licensing.Compile(was, l, tx.Now())
 	}
 	if err == nil {
-		w.after, err = licensing.Compile(rev, w.before.Scaled(l), tx.Now())
+		w.after, err = licensing.Fit(rev, w.before.Scaled(l), tx.Now())
 	}
 	if err == nil {
 		_, err = rescalings(ctx, tx, w.before, w.after)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -408,6 +409,17 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 		return nil, err
 	}
 	err = a.update(ctx, p.Env, p.Actor, func(c *change) (err error) {
+		if err := c.LockEnvironment(ctx, p.Env); err != nil {
+			return err
+		}
+		sealed, err := c.FeatureKeys(ctx, p.Env, product)
+		if err != nil {
+			return err
+		}
+		known := slices.ContainsFunc(sealed, func(k licensing.FeatureKey) bool { return k.Feature == feature })
+		if !known && len(sealed) >= licensing.MaxSealed {
+			return licensing.Errorf(licensing.Conflict, "product %s has %d sealed features, which is the most: a document carries a key for each", product, len(sealed)).At("feature")
+		}
 		k, err = c.CreateFeatureKey(ctx, made)
 		return err
 	})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -31,6 +32,7 @@ func (d document) lint(kind licensing.Kind) []Finding {
 	l.pools()
 	l.meters()
 	l.documents(kind)
+	l.size()
 	return l.findings
 }
 
@@ -303,5 +305,43 @@ func (l *linter) documents(kind licensing.Kind) {
 	}
 	if total := p.Documents.Life + p.Documents.Grace + p.Documents.Fallback; total.Duration() > licensing.MaxDocument || total > 1<<33 {
 		l.wrong("long-documents", "documents", "life, grace and fallback are over twenty years together")
+	}
+}
+
+// size refuses plans of which some license could not be told what it grants: each edition
+// alone, and with one add-on. What several add-ons take together is checked when they are
+// granted.
+func (l *linter) size() {
+	if !l.read("edition", "editions", "features", "fallback", "addons", "pools", "meters") {
+		return
+	}
+	rev := licensing.Revision{Plan: l.Plan}
+	editions := slices.Sorted(maps.Keys(l.Plan.Editions))
+	if len(editions) == 0 {
+		editions = []string{""}
+	}
+	fits := func(path, edition string, addons ...licensing.Grant) bool {
+		granted := licensing.License{Product: l.Plan.Product, Plan: l.Plan.Name, Edition: edition, Addons: addons}
+		// Any time does: the size depends on no clock.
+		size, err := licensing.LargestDocument(rev, granted, time.Unix(0, 0).UTC())
+		if err != nil {
+			return false // another finding says why
+		}
+		if err = size.Check(); err != nil {
+			l.wrong("document-size", path, "%v", err)
+		}
+		return err == nil
+	}
+	for _, edition := range editions {
+		path := "features"
+		if edition != "" {
+			path = "editions." + edition
+		}
+		if !fits(path, edition) {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(l.Plan.Addons)) {
+			fits("addons."+name, edition, licensing.Grant{Addon: name, Quantity: 1})
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -8,6 +9,15 @@ import (
 )
 
 const plain = "product: a\nplan: b\nterm: {length: 1y}\n"
+
+// many is the text of so many features, each of 100 bytes and over.
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "      feature%d: %s\n", i, strings.Repeat("x", 80))
+	}
+	return b.String()
+}
 
 // codes returns what lint finds in a text that reads without a fault.
 func codes(t *testing.T, text string, kind licensing.Kind) []Finding {
@@ -57,6 +67,9 @@ func TestLintNamesWhatAPlanCannotKeep(t *testing.T) {
 		{"revocation-bound", "revocation_bound", SevError, plain + "revocation_bound: 20d\n"},
 		{"revocation-bound", "revocation_bound", SevError, plain + "pools: {seats: {holder: user, capacity: 1, lease: 1m, borrow: 60d}}\nrevocation_bound: 30d\n"},
 		{"short-documents", "documents.life", SevWarning, plain + "documents: {life: 20s}\n"},
+		{"document-size", "features", SevError, plain + "features:\n" + many(600)},
+		{"document-size", "editions.large", SevError, plain + "edition: small\neditions:\n  small: {features: {a: 1}}\n  large:\n    features:\n" + many(600)},
+		{"document-size", "addons.x", SevError, plain + "features:\n" + many(300) + "addons: {x: {features: {note: " + strings.Repeat("n", 20_000) + "}}}\n"},
 		{"long-documents", "documents", SevError, plain + "documents: {fallback: 9000d}\n"},
 	} {
 		found := false
