@@ -282,6 +282,22 @@ func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 	})
 }
 
+// TestAKeyEndsByTheTimeOfTheDatabase: this machine's clock, here an hour behind it, keeps no
+// ended key alive.
+func TestAKeyEndsByTheTimeOfTheDatabase(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		db.Now = func() time.Time { return time.Now().Add(time.Hour) }
+		s := openShop(t, db)
+		issued := s.issue()
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", func() error { return nil }); licensing.CodeOf(err) != licensing.Unauthenticated {
+			t.Errorf("an ended key: %v", err)
+		}
+	})
+}
+
 func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

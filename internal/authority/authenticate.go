@@ -69,11 +69,11 @@ func (a *Authority) authenticateToken(ctx context.Context, text string, before f
 	if err != nil {
 		return access.Principal{}, err
 	}
-	p, err := a.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, a.now(), before, func() (identity, error) {
+	p, err := a.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, a.db.Latest(), before, func() (identity, error) {
 		return a.loadToken(ctx, env, id, text)
 	})
 	if err == nil {
-		a.auth.use(env, id, a.now())
+		a.auth.use(env, id, a.db.Latest())
 	}
 	return p, err
 }
@@ -125,7 +125,7 @@ func (a *Authority) authenticateKey(ctx context.Context, text string, env licens
 }
 
 func (a *Authority) provenKey(ctx context.Context, digest access.Digest, env licensing.Env, before func() error) (access.Principal, error) {
-	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.now(), before, func() (identity, error) {
+	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.db.Latest(), before, func() (identity, error) {
 		return a.loadKey(ctx, digest, env)
 	})
 }
