@@ -20,7 +20,7 @@ func (s *server) leaseListRoutes() {
 			Customer licensing.CustomerID  `query:"customer" maxLength:"64"`
 			Product  licensing.ProductName `query:"product" maxLength:"64"`
 			Pool     string                `query:"pool" maxLength:"128"`
-			Holder   string                `query:"holder" maxLength:"256"`
+			Holder   string                `query:"holder" maxLength:"321" doc:"The id of a holder, or KIND:ID."`
 		}) (*reply[List[authority.HeldLease]], error) {
 			return listed(s.Authority.Leases(ctx, p, store.LeaseFilter{
 				License: in.License, Customer: in.Customer, Product: in.Product, Pool: in.Pool, Holder: in.Holder,

@@ -62,7 +62,7 @@ func (a *Authority) IssueLicenses(ctx context.Context, p access.Principal, reque
 		return nil, licensing.Errorf(licensing.TooLarge, "%d licenses in one request: 1 to %d can be issued", len(requests), MaxIssue)
 	}
 	issued, err := once(ctx, a, p, requests, func(c *change) ([]Issued, error) {
-		i := issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]bool{}}
+		i := newIssuing(c, p)
 		all := make([]Issued, len(requests))
 		for n, req := range requests {
 			var err error
@@ -86,7 +86,11 @@ type issuing struct {
 	*change
 	p         access.Principal
 	plans     map[planAt]licensing.Revision
-	customers map[licensing.CustomerID]bool
+	customers map[licensing.CustomerID]string // their names
+}
+
+func newIssuing(c *change, p access.Principal) issuing {
+	return issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
 }
 
 type planAt struct {
@@ -117,11 +121,12 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 	if err != nil {
 		return l, err
 	}
-	if !i.customers[req.Customer] {
-		if _, err := seenCustomer(ctx, i.Tx, i.p, req.Customer); err != nil {
+	if _, known := i.customers[req.Customer]; !known {
+		customer, err := seenCustomer(ctx, i.Tx, i.p, req.Customer)
+		if err != nil {
 			return l, err
 		}
-		i.customers[req.Customer] = true
+		i.customers[req.Customer] = customer.Name
 	}
 	if l, err = req.license(rev, i.p, i.Now()); err != nil {
 		return l, err
@@ -326,8 +331,8 @@ func aboutLicense(l licensing.License) licensing.Event {
 }
 
 // alterLicense makes one change to a license that p sees: fn returns the
-// license changed and what the event of the given kind says of it; nil where
-// nothing changes.
+// license changed and what the event of the given kind says of it. A license that
+// is as it was is not stored, and leaves no event.
 func (a *Authority) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*change, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
 	return once(ctx, a, p, alteration{id, kind, request}, func(c *change) (licensing.License, error) {
@@ -336,7 +341,13 @@ func (a *Authority) alterLicense(ctx context.Context, p access.Principal, id lic
 			return l, err
 		}
 		altered, data, err := fn(c, l)
-		if err != nil || data == nil {
+		if err != nil {
+			return l, err
+		}
+		if altered, err = granted(ctx, c.Tx, altered); err != nil {
+			return l, err
+		}
+		if same, err := l.Same(altered); err != nil || same {
 			return l, err
 		}
 		return c.storeLicense(ctx, altered, kind, data)
@@ -355,16 +366,23 @@ func (c *change) storeLicense(ctx context.Context, l licensing.License, kind str
 	if err := l.Check(); err != nil {
 		return l, err
 	}
-	if l.Granted == "" {
-		rev, err := revisionOf(ctx, c.Tx, l)
-		if err != nil {
-			return l, err
-		}
-		l.Granted = rev.ID
+	l, err := granted(ctx, c.Tx, l)
+	if err != nil {
+		return l, err
 	}
 	l.Seq.Epoch, l.Seq.Counter = c.epoch(), l.Seq.Counter+1
 	if err := c.UpdateLicense(ctx, l); err != nil {
 		return l, err
 	}
 	return l, c.noteLicense(kind, l, data)
+}
+
+// granted returns l with the revision in force, which a change may have left open.
+func granted(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.License, error) {
+	if l.Granted != "" {
+		return l, nil
+	}
+	rev, err := revisionOf(ctx, tx, l)
+	l.Granted = rev.ID
+	return l, err
 }

@@ -32,6 +32,22 @@ type Imported struct {
 	Imported int           `json:"imported"`
 	Failed   int           `json:"failed"`
 	Errors   []ImportError `json:"errors" doc:"The first 100, by line."`
+	Licenses []Importable  `json:"licenses,omitempty" doc:"Of a dry run: what would be imported, the first 100 by line."`
+}
+
+// An Importable says which license a line would become. It starts with its first use
+// where it has no start, and has no end where there is none.
+type Importable struct {
+	Line         int                   `json:"line"`
+	Customer     licensing.CustomerID  `json:"customer"`
+	CustomerName string                `json:"customer_name"`
+	Product      licensing.ProductName `json:"product"`
+	Plan         licensing.PlanName    `json:"plan"`
+	Edition      string                `json:"edition,omitempty"`
+	Start        time.Time             `json:"start,omitzero"`
+	End          time.Time             `json:"end,omitzero"`
+	Payment      licensing.Payment     `json:"payment"`
+	Reference    string                `json:"reference,omitempty"`
 }
 
 // An ImportError says what is wrong with a line; the header is line 1.
@@ -41,7 +57,8 @@ type ImportError struct {
 	Message string         `json:"message"`
 }
 
-const maxImportErrors = 100
+// maxImportShown bounds the lines of a file that are named, faulty and good ones each.
+const maxImportShown = 100
 
 // errNotImported rolls back a dry run, or a file with a bad line.
 var errNotImported = errors.New("nothing was imported")
@@ -64,16 +81,19 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 	var digests []access.Digest
 	done, err := once(ctx, a, p, req, func(c *change) (Imported, error) {
 		undone, digests = Imported{Errors: []ImportError{}}, digests[:0]
-		i := issuing{change: c, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]bool{}}
+		i := newIssuing(c, p)
 		for _, f := range faults {
 			undone.fail(f.Line, f.Err)
 		}
 		for _, row := range rows {
-			digest, err := i.importLine(ctx, row.Fields)
+			l, digest, err := i.importLine(ctx, row.Fields)
 			switch {
 			case err == nil:
 				undone.Imported++
 				digests = append(digests, digest)
+				if req.DryRun && len(undone.Licenses) < maxImportShown {
+					undone.Licenses = append(undone.Licenses, i.importable(row.Line, l))
+				}
 			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
 				return undone, err
 			default:
@@ -101,43 +121,46 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 func (i *Imported) fail(line int, err error) {
 	i.Failed++
 	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e ImportError, line int) int { return e.Line - line })
-	if at < maxImportErrors {
+	if at < maxImportShown {
 		i.Errors = slices.Insert(i.Errors, at, ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
-		i.Errors = i.Errors[:min(len(i.Errors), maxImportErrors)]
+		i.Errors = i.Errors[:min(len(i.Errors), maxImportShown)]
 	}
 }
 
+func (i *issuing) importable(line int, l licensing.License) Importable {
+	return Importable{line, l.Customer, i.customers[l.Customer], l.Product, l.Plan, l.Edition, l.Start, l.End, l.Payment, l.Reference}
+}
+
 // importLine issues the license of a line. It stores nothing when it fails.
-func (i *issuing) importLine(ctx context.Context, line map[string]string) (access.Digest, error) {
-	digest, err := keyDigest(line["key"])
+func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, digest access.Digest, err error) {
+	digest, err = keyDigest(line["key"])
 	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
-		return digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", maxForeignKey)
+		return l, digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", maxForeignKey)
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {
-		return digest, err
+		return l, digest, err
 	}
 	for _, other := range others {
 		if other.Env == i.env {
-			return digest, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
+			return l, digest, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
 		}
 	}
 	req, err := i.importRequest(ctx, line)
 	if err != nil {
-		return digest, err
+		return l, digest, err
 	}
-	l, err := i.grant(ctx, req)
-	if err != nil {
-		return digest, err
+	if l, err = i.grant(ctx, req); err != nil {
+		return l, digest, err
 	}
 	var random [4]byte
 	rand.Read(random[:])
 	id, _ := licensing.NewKey(random, [16]byte{})
 	key := LicenseKey{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
 	if err := i.insertKey(ctx, l, key, digest); err != nil {
-		return digest, err
+		return l, digest, err
 	}
-	return digest, i.noteIssued(licensing.LicenseImported, l)
+	return l, digest, i.noteIssued(licensing.LicenseImported, l)
 }
 
 func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {

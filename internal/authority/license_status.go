@@ -60,6 +60,9 @@ func (a *Authority) RevokeLicense(ctx context.Context, p access.Principal, id li
 		return licensing.License{}, licensing.Errorf(licensing.Invalid, "the reason is over %d bytes", maxReason).At("reason")
 	}
 	return a.alterLicense(ctx, p, id, licensing.LicenseRevoked, req, func(c *change, l licensing.License) (licensing.License, any, error) {
+		if l.Status == licensing.Revoked {
+			return l, nil, nil
+		}
 		rev, err := revisionOf(ctx, c.Tx, l)
 		if err != nil {
 			return l, nil, err
@@ -121,6 +124,9 @@ func (a *Authority) TransferLicense(ctx context.Context, p access.Principal, id 
 		}
 		if _, err := seenCustomer(ctx, c.Tx, p, req.Customer); err != nil {
 			return Transferred{}, err
+		}
+		if l.Customer == req.Customer && !req.NewKey {
+			return Transferred{License: l}, nil
 		}
 		data := transferEvent{l.Customer, req.Customer, req.Reason}
 		l.Customer = req.Customer

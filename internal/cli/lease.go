@@ -29,7 +29,10 @@ func holderText(value any) string {
 	if !ok {
 		return plain(value)
 	}
-	return plain(h["kind"]) + ":" + plain(h["id"])
+	if kind, _ := h["kind"].(string); kind != "" {
+		return kind + ":" + plain(h["id"])
+	}
+	return plain(h["id"])
 }
 
 func (c *cli) leaseCommand() *cobra.Command {
@@ -39,7 +42,7 @@ func (c *cli) leaseCommand() *cobra.Command {
 			example: "  copyhold lease list\n  copyhold lease list --license lic_01jd0000000000000000000000 --pool seats",
 			filters: []filter{
 				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"},
-				{"product", "only of this product"}, {"holder", "only of this holder"},
+				{"product", "only of this product"}, {"holder", "only of this holder, as the list shows it: KIND:ID, or ID alone"},
 			},
 		}),
 		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(), c.leaseRecallCommand(),

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -50,11 +51,43 @@ func licensePath(id, action string) string {
 	return path + "/" + action
 }
 
+// licenseNow asks the server for a license.
+func (c *cli) licenseNow(ctx context.Context, id string) (l licensing.License, err error) {
+	a, err := c.do(ctx, call{as: byToken, method: http.MethodGet, path: licensePath(id, "")})
+	if err != nil {
+		return l, err
+	}
+	return l, a.decode(&l)
+}
+
 // act posts an action on a license and prints the license.
 func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
-	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(id, action), body: body})
+	before, err := c.licenseNow(cmd.Context(), id)
 	if err != nil {
 		return err
+	}
+	return c.actOn(cmd, before, action, body)
+}
+
+// actOn is act for a license that was just asked for. It says whether the action
+// changed anything: each change of a license raises its seq.
+func (c *cli) actOn(cmd *cobra.Command, before licensing.License, action string, body any) error {
+	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(string(before.ID), action), body: body})
+	if err != nil {
+		return err
+	}
+	var after struct {
+		licensing.License
+		Transferred *licensing.License `json:"license"`
+	}
+	if err := a.decode(&after); err != nil {
+		return err
+	}
+	if after.Transferred != nil {
+		after.License = *after.Transferred
+	}
+	if after.Seq == before.Seq {
+		c.sayf("nothing changed: license %s was as it is", before.ID)
 	}
 	return c.printLicense(a)
 }

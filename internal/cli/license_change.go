@@ -237,22 +237,16 @@ func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, erro
 		if day, err = licensing.ParseDate(after); err != nil {
 			return day, usageError(cmd, "--after: %v", err)
 		}
-	} else if !isTerminal(c.program.Stdin) {
-		return day, usageError(cmd, "--after names the term to renew by its end, as --after 2027-01-31; copyhold license show %s prints it", id)
 	}
-	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(id, "")})
+	l, err := c.licenseNow(cmd.Context(), id)
 	if err != nil {
-		return day, err
-	}
-	var l licensing.License
-	if err := a.decode(&l); err != nil {
 		return day, err
 	}
 	if after != "" {
 		return l.TermEndingOn(day)
 	}
-	c.sayf("license %s: the present term began at %s and ends at %s", l.ID, l.Began().Format(time.RFC3339), l.EndWords())
-	return l.ThisEnd(), c.confirm(false, "Renew it?")
+	question := fmt.Sprintf("The present term of license %s began at %s and ends at %s. Renew it?", l.ID, l.Began().Format(time.RFC3339), l.EndWords())
+	return l.ThisEnd(), c.agreed(question, "--after "+l.ThisEnd().Format(time.RFC3339))
 }
 
 func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
@@ -272,39 +266,55 @@ func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
 
 func (c *cli) licenseRevokeCommand() *cobra.Command {
 	var reason string
-	var fallback bool
+	var fallback, yes bool
 	cmd := &cobra.Command{
 		Use:   "revoke LICENSE",
 		Short: "End a license for good",
+		Long: `Revoke ends a license for good. A suspension ends it as well, and can be taken back.
+Revoking a license again changes nothing, and the first reason stays.`,
 		Example: `  copyhold license revoke lic_01jd0000000000000000000000 --reason 'key published'
-  copyhold license revoke lic_01jd0000000000000000000000 --reason 'ended by agreement' --fallback`,
+  copyhold license revoke lic_01jd0000000000000000000000 --reason 'ended by agreement' --fallback --yes`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"reason": reason}
 			if fallback {
 				body["fallback"] = true
 			}
-			return c.act(cmd, args[0], "revoke", body)
+			l, err := c.licenseNow(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			question := fmt.Sprintf("License %s (plan %s, customer %s) ends for good; a suspension could be taken back. Revoke it?", l.ID, l.Plan, l.Customer)
+			if err := c.confirm(yes || l.Status == licensing.Revoked, question); err != nil {
+				return err
+			}
+			return c.actOn(cmd, l, "revoke", body)
 		},
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
 	cmd.Flags().BoolVar(&fallback, "fallback", false, "leave the plan's fallback set to programs that have the license; they get no units")
 	return cmd
 }
 
 func (c *cli) licenseRotateCommand() *cobra.Command {
 	var overlap string
+	var yes bool
 	var file target
 	cmd := &cobra.Command{
 		Use:   "rotate-key LICENSE",
 		Short: "Give a license a new key; the old ones end after an overlap",
 		Example: `  copyhold license rotate-key lic_01jd0000000000000000000000 --overlap 7d --to acme-2.key
-  copyhold license rotate-key lic_01jd0000000000000000000000`,
+  copyhold license rotate-key lic_01jd0000000000000000000000 --yes`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body := map[string]any{}
+			body, end := map[string]any{}, "at once: programs that have them are refused until they have the new one"
 			if overlap != "" {
 				body["overlap"] = overlap
+				end = "in " + overlap
+			}
+			if err := c.confirm(yes, fmt.Sprintf("The present keys of license %s end %s. Make a new key?", args[0], end)); err != nil {
+				return err
 			}
 			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(args[0], "keys"), body: body})
 			if err != nil {
@@ -313,6 +323,7 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 			return c.printNewKey(a, file)
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
 	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old keys still work, as 7d; default they end now")
 	file.flags(cmd, forOwner, "write the key to this file, readable by you alone")
 	return cmd

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -21,8 +22,8 @@ const (
 	// importPart is how many rows go into one request: the server stores them in one
 	// transaction, and seats have to wait for it.
 	importPart = 2000
-	// importFaults is how many faulty rows are named.
-	importFaults = 100
+	// importShown is how many faulty rows are named, and of a dry run how many good ones.
+	importShown = 100
 )
 
 func (c *cli) licenseImportCommand() *cobra.Command {
@@ -36,7 +37,8 @@ the one in the file: key, customer and plan and, if you like, product, channel, 
 edition, start, end, reference and payment. A customer is an id or ref:REFERENCE. Fields
 are separated by commas, or by semicolons where the header is; empty rows are skipped.
 
-With a faulty row nothing is imported; each is named with its line and its own reason, and
+A dry run shows which license each row would become, the first 100 of them, and imports
+nothing. With a faulty row nothing is imported; each is named with its line and its own reason, and
 the exit status is 1. A large file goes to the server in parts of 2000 rows, which are all
 checked before the first is imported. If the server fails in between, repeat the command
 with --partial: what is there already is named as a fault, and the rest is imported.
@@ -60,11 +62,11 @@ The file is UTF-8, or UTF-16 with a byte-order mark. Another encoding has to be 
 			if err := i.run(cmd.Context(), c, rows); err != nil {
 				return err
 			}
-			return c.printImported(i.imported)
+			return c.printImported(i)
 		},
 	}
 	cmd.Flags().BoolVar(&i.partial, "partial", false, "import the good rows although there are faulty ones")
-	cmd.Flags().BoolVar(&i.dry, "dry-run", false, "say what would happen and change nothing")
+	cmd.Flags().BoolVar(&i.dry, "dry-run", false, "show what would be imported, and import nothing")
 	cmd.Flags().StringVar(&encoding, "encoding", "", "the file's encoding by its IANA name, if it is not UTF-8 or UTF-16")
 	return cmd
 }
@@ -103,6 +105,7 @@ type imported struct {
 	Imported int           `json:"imported"`
 	Failed   int           `json:"failed"`
 	Errors   []importError `json:"errors"`
+	Licenses []record      `json:"licenses,omitempty"` // what a dry run would import
 }
 
 type importError struct {
@@ -121,6 +124,18 @@ type importing struct {
 func (i *importing) fail(part imported) {
 	i.Failed += part.Failed
 	i.Errors = append(i.Errors, part.Errors...)
+}
+
+// show adds what a dry run would import of a part, whose lines are numbered like its file.
+func (i *importing) show(part []licensing.ImportRow, would []record) {
+	for _, l := range would[:min(len(would), importShown-len(i.Licenses))] {
+		n, _ := l["line"].(json.Number)
+		line, err := n.Int64()
+		if row := int(line) - 2; err == nil && row >= 0 && row < len(part) { // line 1 is the part's header
+			l["line"] = part[row].Line
+		}
+		i.Licenses = append(i.Licenses, l)
+	}
 }
 
 // run checks all parts and then imports them. What fits in one request is checked as it
@@ -161,7 +176,7 @@ func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow
 			return good, err
 		}
 		var done imported
-		if err := a.decode(&done); err != nil {
+		if err := readRecord(a.body, &done); err != nil {
 			return good, err
 		}
 		for n, e := range done.Errors {
@@ -171,6 +186,7 @@ func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow
 		}
 		good += done.Imported
 		i.fail(done)
+		i.show(part, done.Licenses)
 		if done.Failed > 0 && !i.partial && how["dry_run"] == nil {
 			return good, nil
 		}
@@ -178,27 +194,46 @@ func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow
 	return good, nil
 }
 
-// printImported prints how many rows there were and what is wrong with each faulty one.
-func (c *cli) printImported(i imported) error {
+// printImported prints how many rows there were, what is wrong with each faulty one, and
+// what a dry run would import.
+func (c *cli) printImported(i importing) error {
 	slices.SortStableFunc(i.Errors, func(a, b importError) int { return a.Line - b.Line })
-	i.Errors = append([]importError{}, i.Errors[:min(len(i.Errors), importFaults)]...)
+	i.Errors = append([]importError{}, i.Errors[:min(len(i.Errors), importShown)]...)
 	if c.asJSON() {
-		if err := c.printJSON(i); err != nil {
+		if err := c.printJSON(i.imported); err != nil {
 			return err
 		}
 	} else {
-		c.printFields(record{"imported": i.Imported, "failed": i.Failed}, column{head: "IMPORTED", path: "imported"}, column{head: "FAILED", path: "failed"})
-		rows := make([]record, len(i.Errors))
-		for n, e := range i.Errors {
-			rows[n] = record{"line": e.Line, "message": e.Message}
-		}
-		if len(rows) > 0 {
-			c.printf("\n")
-			c.printTable(rows, column{head: "LINE", path: "line"}, column{head: "FAULT", path: "message"})
-		}
+		c.showImported(i)
 	}
 	if i.Failed > 0 {
 		return &exit{status: exitFailed}
 	}
 	return nil
+}
+
+func (c *cli) showImported(i importing) {
+	head := "IMPORTED"
+	if i.dry {
+		head = "WOULD BE IMPORTED"
+	}
+	c.printFields(record{"imported": i.Imported, "failed": i.Failed}, column{head: head, path: "imported"}, column{head: "FAILED", path: "failed"})
+	if len(i.Errors) > 0 {
+		rows := make([]record, len(i.Errors))
+		for n, e := range i.Errors {
+			rows[n] = record{"line": e.Line, "message": e.Message}
+		}
+		c.printf("\n")
+		c.printTable(rows, column{head: "LINE", path: "line"}, column{head: "FAULT", path: "message"})
+	}
+	if len(i.Licenses) > 0 {
+		c.printf("\n")
+		c.printTable(i.Licenses, column{head: "LINE", path: "line"}, column{head: "CUSTOMER", path: "customer"}, column{head: "NAME", path: "customer_name"},
+			column{head: "PRODUCT", path: "product"}, column{head: "PLAN", path: "plan"}, column{head: "EDITION", path: "edition", rare: true},
+			column{head: "START", path: "start"}, column{head: "END", path: "end"}, column{head: "PAYMENT", path: "payment"},
+			column{head: "REFERENCE", path: "reference", rare: true})
+		if i.Imported > len(i.Licenses) {
+			c.sayf("the first %d of %d are shown", len(i.Licenses), i.Imported)
+		}
+	}
 }

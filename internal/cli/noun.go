@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -120,13 +121,19 @@ func (c *cli) showCommand(noun, short, example, path string, columns ...column) 
 
 // deleteCommand removes one object by its name or id.
 func (c *cli) deleteCommand(use, noun, short, example, path string) *cobra.Command {
-	return &cobra.Command{
+	var yes bool
+	cmd := &cobra.Command{
 		Use: use + " " + noun, Short: short, Example: example, Args: exactly(noun),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := c.confirm(yes, fmt.Sprintf("The %s %s can't be brought back. Do you want to %s it?", strings.ToLower(noun), args[0], use)); err != nil {
+				return err
+			}
 			err := c.ask(cmd.Context(), call{as: byToken, method: http.MethodDelete, path: path + "/" + url.PathEscape(args[0])})
 			return c.done(err, "%s is gone", args[0])
 		},
 	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	return cmd
 }
 
 // done prints a line for people if there was no error.

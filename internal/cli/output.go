@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/mattn/go-isatty"
 )
 
 // A column is one field of a record: its heading, its place (members joined by
@@ -250,13 +252,11 @@ func (c *cli) colours(w io.Writer) bool {
 	return isTerminal(w) && c.getenv("NO_COLOR") == "" && c.getenv("TERM") != "dumb"
 }
 
+// isTerminal reports whether a person is at the other end of stream. The system is asked:
+// /dev/null is a character device as well, and is called /dev/stdin here.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && file.Name() != os.DevNull
+	return ok && isatty.IsTerminal(file.Fd())
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

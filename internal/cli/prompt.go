@@ -6,39 +6,45 @@ import (
 	"strings"
 )
 
-// confirm asks before something that cannot be undone silently. Yes is the flag
-// --yes; without a terminal there is nobody to ask, and that is a refusal.
+// confirm asks before something that can't be undone. Yes is the flag --yes, which
+// answers it.
 func (c *cli) confirm(yes bool, question string) error {
 	if yes {
 		return nil
 	}
-	if !isTerminal(c.program.Stdin) {
-		return exitf(exitUsage, "%s Repeat with --yes to do it", question)
-	}
-	fmt.Fprintf(c.program.Stderr, "%s [y/N] ", legible(question))
-	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(text)); answer == "y" || answer == "yes" {
-		return nil
-	}
-	if err != nil {
-		return exitf(exitUsage, "nobody answers (%w): repeat with --yes to do it", err)
-	}
-	return exitf(exitFailed, "nothing was done")
+	return c.agreed(question, "--yes")
 }
 
-// prompt asks for a text that a flag would give. Without a terminal there is
-// nobody to ask, and that is a refusal.
-func (c *cli) prompt(question, flag string) (string, error) {
-	if !isTerminal(c.program.Stdin) {
-		return "", exitf(exitUsage, "%s Repeat with --%s", question, flag)
+// agreed asks a question that is answered by yes or no, and returns nil for yes. Flag is
+// what answers it on the command line.
+func (c *cli) agreed(question, flag string) error {
+	answer, err := c.prompt(question, " [y/N]", flag)
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(c.program.Stderr, "%s ", legible(question))
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return errNotDone()
+	}
+	return nil
+}
+
+// errNotDone ends a command whose question was answered by no, or by nothing.
+func errNotDone() error { return exitf(exitFailed, "nothing was done") }
+
+// prompt asks at the terminal for what flag would say on the command line, and shows the
+// answers to choose from. All questions of all commands are asked here: without a
+// terminal there is nobody to ask, and the error names the flag.
+func (c *cli) prompt(question, choices, flag string) (string, error) {
+	if !isTerminal(c.program.Stdin) {
+		return "", exitf(exitUsage, "%s\n  nobody can be asked without a terminal: repeat the command with %s", question, flag)
+	}
+	fmt.Fprintf(c.program.Stderr, "%s%s ", legible(question), choices)
 	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
 	if text = strings.TrimSpace(text); text != "" {
 		return text, nil
 	}
 	if err != nil {
-		return "", exitf(exitUsage, "nobody answers (%w): repeat with --%s", err, flag)
+		return "", exitf(exitUsage, "nobody answers (%w): repeat the command with %s", err, flag)
 	}
-	return "", exitf(exitFailed, "nothing was done")
+	return "", errNotDone()
 }

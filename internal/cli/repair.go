@@ -66,7 +66,7 @@ Exit status 4: counters are, or stay, not as their rows.`,
 // backUpTo writes a backup to a new file, which it asks for if there is no name.
 func (c *cli) backUpTo(file string, write func(io.Writer) error) (err error) {
 	if file == "" {
-		if file, err = c.prompt("A backup is written before counters are changed. Which file?", "backup FILE"); err != nil {
+		if file, err = c.prompt("A backup is written before counters are changed. Which file?", "", "--backup FILE"); err != nil {
 			return err
 		}
 	}

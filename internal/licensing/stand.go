@@ -45,6 +45,16 @@ func (l License) Stand() (Stand, error) {
 	return s, nil
 }
 
+// Same reports whether other says the same of a license as l.
+func (l License) Same(other License) (bool, error) {
+	text, err := l.row()
+	if err != nil {
+		return false, err
+	}
+	others, err := other.row()
+	return bytes.Equal(text, others), err
+}
+
 // Digest is the base64url SHA-256 of all that the row of l says, which entries
 // of earlier versions have in place of the members.
 func (l License) Digest() (string, error) {

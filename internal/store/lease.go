@@ -61,6 +61,12 @@ func encodeAsker(a licensing.Asker) (string, error) {
 	return string(b), err
 }
 
+// beginAsker is how what encodeAsker writes of a holder of a kind begins.
+func beginAsker(kind string) (string, error) {
+	text, err := encodeAsker(licensing.Asker{Kind: kind})
+	return strings.TrimSuffix(text, "}"), err
+}
+
 // encodeCaller writes nothing for a caller that said nothing of itself.
 func encodeCaller(c licensing.Caller) (string, error) {
 	if c == (licensing.Caller{}) {
@@ -274,7 +280,7 @@ type LeaseFilter struct {
 	Customer licensing.CustomerID
 	Product  licensing.ProductName
 	Pool     string
-	Holder   string
+	Holder   string // an id, or KIND:ID as lists show it
 	After    licensing.LeaseID
 	Ended    bool // those that ended, are not counted and are still known, too
 	Limit    int
@@ -282,13 +288,22 @@ type LeaseFilter struct {
 
 // ListLeases returns leases by id, which is by the time they were granted.
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
+	kind, id, _ := strings.Cut(f.Holder, ":")
+	if kind == "" {
+		id = f.Holder // no kind begins like that
+	}
+	asker, err := beginAsker(kind)
+	if err != nil {
+		return nil, err
+	}
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
-		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4) AND ($5 = '' OR l.holder = $5)
+		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4)
+		AND ($5 = '' OR l.holder = $5 OR l.holder = $10 AND SUBSTR(l.asker, 1, LENGTH($11)) = $11)
 		AND ($6 = 1 OR `+counted+`)
 		AND ($7 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND customer = $7))
 		AND ($8 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND product = $8))
 		ORDER BY l.id LIMIT $9`,
-		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Customer, f.Product, f.Limit)
+		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Customer, f.Product, f.Limit, id, asker)
 }
 
 func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensing.Lease, error) {

@@ -114,6 +114,16 @@ func (m *maker) in(environment string, args ...string) map[string]any {
 
 func (m *maker) run(args ...string) map[string]any { return m.in("production", args...) }
 
+// sure runs a command that asks first, except in early commits.
+func (m *maker) sure(noun, verb string, args ...string) {
+	help, err := exec.Command(m.binary, noun, verb, "--help").Output()
+	check(err)
+	if bytes.Contains(help, []byte("--yes")) {
+		args = append(args, "--yes")
+	}
+	m.run(append([]string{noun, verb}, args...)...)
+}
+
 // ask sends a program's request and returns the answer's status and members.
 func (m *maker) ask(ctx context.Context, reference, path string, body map[string]any) (int, map[string]any, error) {
 	key, err := os.ReadFile("keys/" + reference + ".key")
@@ -164,7 +174,7 @@ func (m *maker) administer(plans string) {
 	tokens, _ := m.run("token", "list")["items"].([]any)
 	for _, t := range tokens {
 		if token, _ := t.(map[string]any); token["name"] == "ended" {
-			m.run("token", "revoke", fmt.Sprint(token["id"]))
+			m.sure("token", "revoke", fmt.Sprint(token["id"]))
 		}
 	}
 }
@@ -299,7 +309,7 @@ func (m *maker) spool() {
 // set: a program that pins the first root set has to follow.
 func (m *maker) rotate() {
 	check(os.Rename("keys/rotated.key", "keys/rotated-old.key"))
-	m.run("license", "rotate-key", m.licenses["rotated"], "--overlap", "7d", "--to", "keys/rotated.key")
+	m.sure("license", "rotate-key", m.licenses["rotated"], "--overlap", "7d", "--to", "keys/rotated.key")
 	m.run("signing-key", "rotate")
 	m.run("signing-key", "root", "export", "--to", "old-root.key")
 	m.run("signing-key", "root", "new", "--to", "ceremony.json")
@@ -317,8 +327,8 @@ func (m *maker) rotate() {
 // punish suspends and revokes, and erases an entry of the log.
 func (m *maker) punish() {
 	m.run("license", "suspend", m.licenses["suspended"], "--reason", "payment overdue")
-	m.run("license", "revoke", m.licenses["revoked"], "--reason", "key published")
-	m.run("license", "revoke", m.licenses["fallback"], "--reason", "ended by agreement", "--fallback")
+	m.sure("license", "revoke", m.licenses["revoked"], "--reason", "key published")
+	m.sure("license", "revoke", m.licenses["fallback"], "--reason", "ended by agreement", "--fallback")
 	for _, reference := range []string{"suspended", "revoked", "fallback"} {
 		m.expect(200, reference, "/v1/validate", map[string]any{"product": "lathe", "nonce": "past-" + reference})
 	}
