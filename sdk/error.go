@@ -23,9 +23,13 @@ type DecisionError struct {
 	cause    error
 }
 
-// Error tells the reason.
+// Error returns the reason and, of what a server denied, the request's id.
 func (e *DecisionError) Error() string {
-	return "copyhold: " + string(e.Decision.Outcome) + " (" + e.Decision.Code + "): " + e.Decision.Reason
+	text := "copyhold: " + string(e.Decision.Outcome) + " (" + e.Decision.Code + "): " + e.Decision.Reason
+	if e.Decision.RequestID != "" {
+		text += " (request " + e.Decision.RequestID + ")"
+	}
+	return text
 }
 
 // Unwrap returns what made an answer unavailable, such as context.Canceled.

@@ -50,7 +50,6 @@ type server struct {
 	shedder  *shedder
 	throttle *throttle
 	held     *held
-	requests *requestIDs
 	scrapes  chan struct{} // one for each who reads the metrics
 	buffers  buffers
 	stopping context.Context // ends when the server stops
@@ -70,7 +69,6 @@ func New(c Config) (*Handler, error) {
 		shedder:  newShedder(c.Limits.InFlight, c.Metrics),
 		throttle: newThrottle(c.Limits, c.Metrics, c.Now),
 		held:     newHeld(c.Limits.Held),
-		requests: newRequestIDs(),
 	}
 	var stop context.CancelFunc
 	s.stopping, stop = context.WithCancel(context.Background())

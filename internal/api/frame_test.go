@@ -18,12 +18,16 @@ import (
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store/storetest"
 )
 
 // frame returns a server without routes of licensing, to which a test adds its own.
 func frame(t *testing.T, log io.Writer) *server {
 	t.Helper()
-	h, err := New(Config{Authority: &authority.Authority{}, Metrics: metrics.New(time.Now), Now: time.Now,
+	a := authority.New(authority.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
+	t.Cleanup(a.Close)
+	h, err := New(Config{Authority: a, Metrics: metrics.New(time.Now), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test"})
 	if err != nil {
 		t.Fatal(err)

@@ -2,17 +2,14 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"strconv"
-	"strings"
-	"sync/atomic"
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -64,7 +61,7 @@ func (c *call) Write(b []byte) (int, error) {
 // observe gives every request an id, catches panics and writes the access log.
 func (s *server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{ResponseWriter: w, id: s.requests.next(), began: s.Now(), address: s.address(r)}
+		c := &call{ResponseWriter: w, id: s.Authority.NewCall(), began: s.Now(), address: s.address(r)}
 		h := w.Header()
 		h["X-Request-Id"] = []string{c.id}
 		h["X-Content-Type-Options"] = noSniff()
@@ -75,7 +72,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			}
 			s.log(c, r)
 		}()
-		next.ServeHTTP(c, r.WithContext(context.WithValue(r.Context(), callKey{}, c)))
+		next.ServeHTTP(c, r.WithContext(context.WithValue(authority.WithCall(r.Context(), c.id), callKey{}, c)))
 	})
 }
 
@@ -129,16 +126,3 @@ func (s *server) log(c *call, r *http.Request) {
 	}
 	s.Log.LogAttrs(r.Context(), level, "answered", attrs...)
 }
-
-// requestIDs makes ids that are unique across processes: eight random
-// characters of the process and a count.
-type requestIDs struct {
-	prefix string
-	count  atomic.Uint64
-}
-
-func newRequestIDs() *requestIDs {
-	return &requestIDs{prefix: "req_" + strings.ToLower(rand.Text()[:8]) + "_"}
-}
-
-func (n *requestIDs) next() string { return n.prefix + strconv.FormatUint(n.count.Add(1), 36) }

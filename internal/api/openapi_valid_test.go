@@ -12,10 +12,14 @@ import (
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/metrics"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store/storetest"
 )
 
 func TestTheDocumentIsValidAndAnswersFollowIt(t *testing.T) {
-	h, err := api.New(api.Config{Authority: &authority.Authority{}, Metrics: metrics.New(time.Now), Now: time.Now,
+	a := authority.New(authority.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
+	t.Cleanup(a.Close)
+	h, err := api.New(api.Config{Authority: a, Metrics: metrics.New(time.Now), Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Version: "test"})
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type Payload struct {
 	Actor   string          `json:"actor,omitempty"`
 	Subject string          `json:"subject,omitempty"`
 	Request string          `json:"request,omitempty"`
+	Call    string          `json:"call,omitempty"` // the server's own id of the request
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
@@ -185,7 +186,7 @@ func HashText(h [sha256.Size]byte) string { return hex.EncodeToString(h[:]) }
 
 // encodePayload writes what json.Marshal leaves unchanged when it meets it again.
 func encodePayload(e licensing.Event) ([]byte, error) {
-	p := Payload{Actor: e.Actor, Subject: e.Subject, Request: e.Request}
+	p := Payload{Actor: e.Actor, Subject: e.Subject, Request: e.Request, Call: e.Call}
 	data, err := json.Marshal(e.Data)
 	if err != nil {
 		return nil, err
@@ -197,6 +198,7 @@ func encodePayload(e licensing.Event) ([]byte, error) {
 	b = appendField(b, "actor", p.Actor)
 	b = appendField(b, "subject", p.Subject)
 	b = appendField(b, "request", p.Request)
+	b = appendField(b, "call", p.Call)
 	if p.Data != nil {
 		b = appendName(b, "data")
 		b = append(b, p.Data...)

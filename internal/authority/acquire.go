@@ -161,7 +161,7 @@ func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (b
 	case late:
 		o.refuse(b.refusedByFence(p))
 		return true, nil
-	case b.recalledDenies(o, o.acquire.RequestID, l):
+	case b.recalledDenies(o, l):
 		return true, nil
 	}
 	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
@@ -212,7 +212,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	case l.Units != q.Units:
 		o.refuse(holdsOther(l, q.Units))
 		return nil
-	case b.recalledDenies(o, q.RequestID, l):
+	case b.recalledDenies(o, l):
 		return nil
 	}
 	l.Generation++

@@ -225,13 +225,13 @@ func (b *batch) loadTerms(ops []*op) (err error) {
 // of a pool or of a meter are one.
 func (b *batch) firstUses(ops []*op) (err error) {
 	env, actor := b.env, b.actor
-	defer func() { b.env, b.actor = env, actor }()
+	defer func() { b.env, b.actor, b.call = env, actor, "" }()
 	for _, o := range ops {
 		t := b.terms[o.key()]
 		if t == nil || o.answer.err != nil || o.kind != opAcquire && o.kind != opUsage && o.shown == nil || !t.AwaitsFirstUse() {
 			continue
 		}
-		b.env, b.actor = o.env, o.actor
+		b.env, b.actor, b.call = o.env, o.actor, o.call
 		if err := b.begin(b.ctx, o.license); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type change struct {
 	skew  time.Duration
 	env   licensing.Env
 	actor string
+	call  string   // the request that it is made for
 	rows  []logRow // one for each environment, nearly always one
 	told  []notable
 }
@@ -60,7 +61,7 @@ func (a *Authority) updateEarly(ctx context.Context, fn func(*change) error) (se
 // changing is fn as a transaction, whose last change is left in c.
 func (a *Authority) changing(ctx context.Context, env licensing.Env, actor string, c **change, fn func(*change) error) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
-		*c = &change{Tx: tx, ring: a.ring, skew: a.skew, env: env, actor: actor}
+		*c = &change{Tx: tx, ring: a.ring, skew: a.skew, env: env, actor: actor, call: callIn(ctx)}
 		if err := fn(*c); err != nil {
 			return err
 		}
@@ -81,7 +82,7 @@ func (a *Authority) view(ctx context.Context, fn func(*store.Tx) error) error {
 }
 
 // Record adds an event to the log and returns the leaf hash of its entry.
-// What the event leaves open is taken from the change: environment, actor,
+// What the event leaves open is taken from the change: environment, actor, request,
 // time and version.
 func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	if e.Env == "" {
@@ -89,6 +90,9 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	}
 	if e.Actor == "" {
 		e.Actor = c.actor
+	}
+	if e.Call == "" {
+		e.Call = c.call
 	}
 	if e.At.IsZero() {
 		e.At = c.Now()

@@ -351,7 +351,7 @@ func TestADenialIsOfItsOwnRequest(t *testing.T) {
 			t.Error("the entries are not those of their requests")
 		}
 		err := d.view(t.Context(), func(tx *store.Tx) error {
-			for p, want := range map[*access.Principal][3]any{&d.a: {"of-a", "", int64(1)}, &d.b: {"of-b", "of-b-again ", int64(2)}} {
+			for p, want := range map[*access.Principal][3]any{&d.a: {"of-a", "", int64(1)}, &d.b: {"of-b", again.call + " of-b-again ", int64(2)}} {
 				of, err := tx.LicenseDenials(t.Context(), testEnv, p.License, 9)
 				if err != nil || len(of) != 1 || [3]any{of[0].Request, of[0].Later, of[0].Times} != want {
 					t.Errorf("%+v, want %v, %v", of, want, err)

@@ -32,10 +32,12 @@ type violation struct {
 
 // deny counts the op's decision, once for each holder, reason and minute.
 func (b *batch) deny(o *op, pool, holder string) {
-	b.denyFor(o, o.requestID(), pool, holder, nil)
+	b.denyFor(o, o.acquire.RequestID, pool, holder, nil)
 }
 
+// denyFor counts it under the name that the program gave its request, "" for none.
 func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
+	o.name(b.Now())
 	d, minute := o.answer.decision, b.Now().Truncate(time.Minute)
 	if !b.a.denials.tellApart(o.key(), minute, pool+" "+holder+" "+d.Code) {
 		pool, holder, v = cmp.Or(measured(o.answer.terms.Pools, pool), measured(o.answer.terms.Meters, pool)), "", nil
@@ -44,16 +46,14 @@ func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
 	for _, known := range b.denials {
 		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
 			known.Times++
-			if request != "" {
-				known.Repeat(request)
-			}
+			known.Repeat(request, o.call)
 			o.answer.retried = true
 			return
 		}
 	}
 	b.denials = append(b.denials, &denied{op: o, violation: v, Denial: store.Denial{
 		PoolKey: k, Holder: holder, Code: d.Code, Minute: minute,
-		Request: request, At: b.Now(), Times: 1, Decision: d, Caller: o.by,
+		Request: request, Call: o.call, At: b.Now(), Times: 1, Decision: d, Caller: o.by,
 	}})
 }
 
@@ -90,18 +90,16 @@ func (d *denials) tellApart(k licenseKey, minute time.Time, name string) bool {
 	return true
 }
 
-func (o *op) requestID() string {
-	switch o.kind {
-	case opAcquire:
-		return o.acquire.RequestID
-	case opRenew:
-		return string(o.renew.Lease)
+// name gives a request that came without one an id: what is denied can be asked for.
+func (o *op) name(now time.Time) {
+	if o.call == "" {
+		o.call = newID(callPrefix, now)
 	}
-	return ""
 }
 
-// storeDenials stores what was denied. The first of a minute is an entry in
-// the log; how many followed is one more, once the minute is over.
+// storeDenials stores what was denied. The first of a session is an entry in the log;
+// the others are counted in one more, once their minute is over. What they give away
+// about their holder is an entry for each minute.
 func (b *batch) storeDenials() error {
 	if len(b.denials) == 0 {
 		return nil
@@ -110,37 +108,50 @@ func (b *batch) storeDenials() error {
 	for i, d := range b.denials {
 		rows[i] = d.Denial
 	}
-	first, err := b.PutDenials(b.ctx, rows)
+	first, err := b.PutSessions(b.ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		rows[i].Logged = first[i]
+	}
+	fresh, err := b.PutDenials(b.ctx, rows)
 	if err != nil {
 		return err
 	}
 	for i, d := range b.denials {
-		d.op.answer.retried = !first[i]
-		if !first[i] {
-			continue
+		if d.op.answer.retried = !first[i]; first[i] {
+			if err := b.enterDenial(d); err != nil {
+				return err
+			}
 		}
-		e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity, d.Caller})
-		if err != nil {
-			return err
-		}
-		e.License, e.Pool, e.Request = d.License, d.Name, d.Request
-		if t := d.op.answer.terms; t != nil {
-			e.Product, e.Customer = t.Product, t.Customer
-		}
-		hash, err := b.Record(e)
-		if err != nil {
-			return err
-		}
-		if !d.op.answer.entered {
-			d.op.answer.entry, d.op.answer.entered = hash, true
-		}
-		if v := d.violation; v != nil {
+		if v := d.violation; v != nil && fresh[i] {
 			if err := b.record(d.op, v.lease, v.kind, v.data); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// enterDenial enters a denial in the log; it becomes the entry of its op.
+func (b *batch) enterDenial(d *denied) error {
+	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity, d.Caller})
+	if err != nil {
+		return err
+	}
+	e.License, e.Pool, e.Request, e.Call = d.License, d.Name, d.Request, d.Call
+	if d.op.kind == opRenew {
+		e.Subject = string(d.op.renew.Lease)
+	}
+	if t := d.op.answer.terms; t != nil {
+		e.Product, e.Customer = t.Product, t.Customer
+	}
+	hash, err := b.Record(e)
+	if err == nil && !d.op.answer.entered {
+		d.op.answer.entry, d.op.answer.entered = hash, true
+	}
+	return err
 }
 
 type denialEvent struct {

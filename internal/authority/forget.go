@@ -41,6 +41,12 @@ func (a *Authority) forget(ctx context.Context) error {
 		func(tx *store.Tx) (int64, error) {
 			return tx.ForgetDenials(ctx, tx.Now().Add(-denialsKnown), forgetPage)
 		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetRefusals(ctx, tx.Now().Add(-denialsKnown), forgetPage)
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetSessions(ctx, tx.Now().Add(-licensing.SessionGap), forgetPage)
+		},
 		func(tx *store.Tx) (int64, error) { return tx.ForgetRecalls(ctx, forgetPage) },
 	} {
 		for {

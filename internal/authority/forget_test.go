@@ -48,12 +48,12 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 		}
 		counted()
 		a.clock.pass(time.Minute)
-		denied(2) // of the next minute
+		denied(2) // of the next minute, in the same session
 		counted(6)
 		a.clock.pass(time.Minute)
 		b = b.beside(t, b.db) // has never seen any of it
-		counted(2, 6)
-		counted(2, 6)
+		counted(4, 6)
+		counted(4, 6)
 	})
 }
 

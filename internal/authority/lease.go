@@ -258,6 +258,7 @@ func (a *Authority) Batch(ctx context.Context, p access.Principal, q LeaseBatch)
 	var outcomes []*LeaseOutcome
 	unknown := a.requireEnvironment(ctx, p.Env)
 	add := func(o *op, to *LeaseOutcome, err error) {
+		o.call = callIn(ctx)
 		if to.Err = cmp.Or(unknown, err); to.Err == nil {
 			ops, outcomes = append(ops, o), append(outcomes, to)
 		}
@@ -319,6 +320,7 @@ func (a *Authority) do(ctx context.Context, o *op) error {
 	if err := a.requireEnvironment(ctx, o.env); err != nil {
 		return err
 	}
+	o.call = callIn(ctx)
 	if err := a.commits.Do(ctx, o.kind.class(), o.part(), o); err != nil {
 		return err
 	}
@@ -341,6 +343,7 @@ func (a *Authority) grant(ctx context.Context, o *op, nonce string) (Granted, er
 		return Granted{}, err
 	}
 	var d *draft
+	o.call = callIn(ctx)
 	o.ready = make(chan struct{}, 1)
 	err := a.commits.DoMeanwhile(ctx, o.kind.class(), o.part(), o, o.ready, func() {
 		d = &draft{lease: o.early.lease}
@@ -360,6 +363,10 @@ func (a *Authority) grant(ctx context.Context, o *op, nonce string) (Granted, er
 func (a *Authority) granted(o *op, nonce string, d *draft) (Granted, error) {
 	an := &o.answer
 	a.count(o)
+	if an.decision.Outcome == license.Denied || an.decision.Code == license.CodeFallback {
+		o.name(an.now)
+		an.decision.RequestID = o.call
+	}
 	g := Granted{Decision: an.decision, Ticket: an.queued}
 	if an.decision.Outcome == license.Allowed && an.lease != nil && an.queued == nil {
 		if d == nil || d.lease != an.lease {

@@ -34,9 +34,10 @@ type LogEntry struct {
 	Pool     string          `json:"pool,omitempty"`
 	Meter    string          `json:"meter,omitempty"`
 	Subject  string          `json:"subject,omitempty"`
-	Request  string          `json:"request,omitempty"`
+	Request  string          `json:"request,omitempty"` // the name that a program gave its request
+	Call     string          `json:"call,omitempty"`    // the server's own id of the request
 	Data     json.RawMessage `json:"data,omitempty"`
-	Erased   bool            `json:"erased,omitempty"` // actor, subject, request and data are gone
+	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data are gone
 	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash is of; one entry only
 	Salt     string          `json:"salt,omitempty"`   // with the payload, gives the digest in the leaf; one entry only
 }
@@ -174,7 +175,7 @@ func readEntry(index int64, e audit.Entry) (LogEntry, error) {
 	return LogEntry{
 		Index: index, Hash: audit.HashText(e.Hash()), At: time.UnixMicro(leaf.At).UTC(), Type: leaf.Type, Version: leaf.Version,
 		Actor: p.Actor, License: leaf.License, Product: leaf.Product, Customer: leaf.Customer, Pool: leaf.Pool, Meter: leaf.Meter,
-		Subject: p.Subject, Request: p.Request, Data: p.Data, Erased: e.Erased(),
+		Subject: p.Subject, Request: p.Request, Call: p.Call, Data: p.Data, Erased: e.Erased(),
 	}, nil
 }
 
@@ -364,7 +365,7 @@ func placedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(
 	}
 }
 
-// EraseLogPayload takes actor, subject, request and data out of an entry for
+// EraseLogPayload takes actor, subject, request, call and data out of an entry for
 // good, and records that it did, by whom and why. The entry and its proofs stay.
 func (a *Authority) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
 	if err := require(p, access.AuditErase); err != nil {

@@ -18,6 +18,7 @@ type op struct {
 	env     licensing.Env
 	license licensing.LicenseID // empty when only the lease names it
 	actor   string
+	call    string // the server's own id of the request, "" until it is needed
 	by      licensing.Caller
 	sees    bool // may know who holds
 
@@ -66,7 +67,7 @@ type answer struct {
 	queued   *licensing.Ticket
 	freeAt   time.Time
 	usage    []UsageResult
-	retried  bool // denied, and not for the first time in this minute
+	retried  bool // denied, and not for the first time in its session
 }
 
 type opKind int

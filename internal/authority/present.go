@@ -120,7 +120,7 @@ func (b *batch) supersede(o *op, p *pool) (denied bool, err error) {
 		}
 		if b.proven(other) {
 			o.answer.decision = other.HeldBy(o.shown)
-			b.denyFor(o, o.requestID(), p.Name, other.Holder, &violation{licensing.ViolationClone, other,
+			b.denyFor(o, o.acquire.RequestID, p.Name, other.Holder, &violation{licensing.ViolationClone, other,
 				cloneEvent{other.Holder, other.Instance, o.by.Instance, o.shown.Generation, other.Generation, o.by.Of(o.by.Instance)}})
 			return true, nil
 		}

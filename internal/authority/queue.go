@@ -84,15 +84,16 @@ func (b *batch) endTicket(p *pool, t *licensing.Ticket, how licensing.TicketEndi
 	} else {
 		p.Waiting, p.changed = max(0, p.Waiting-1), true
 	}
-	return b.noteTicket(p, t, licensing.TicketEnded)
+	return b.noteTicket(p, t, licensing.TicketEnded, "")
 }
 
-func (b *batch) noteTicket(p *pool, t *licensing.Ticket, kind string) error {
+func (b *batch) noteTicket(p *pool, t *licensing.Ticket, kind, call string) error {
 	e, err := licensing.NewEvent(kind, t.Env, b.Now(), systemActor, ticketEvent{t.Holder, t.Units, string(t.EndedBy), t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})})
 	if err != nil {
 		return err
 	}
 	e.License, e.Pool, e.Subject, e.Request = t.License, t.Pool, string(t.ID), t.Request
+	e.Call = call
 	if p.terms != nil {
 		e.Product, e.Customer = p.terms.Product, p.terms.Customer
 	}
@@ -181,7 +182,7 @@ func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, er
 	if err := b.take(p, t.Units, 0); err != nil {
 		return false, err
 	}
-	return false, b.noteTicket(p, t, licensing.TicketOffered)
+	return false, b.noteTicket(p, t, licensing.TicketOffered, "")
 }
 
 // enqueue gives a newcomer a place.
@@ -199,7 +200,7 @@ func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
 	o.answer.decision, o.answer.queued = d, t
 	b.queued = append(b.queued, t)
 	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: q.RequestID, Body: q.body(), Ticket: t.ID, At: b.Now()})
-	return b.noteTicket(p, t, licensing.TicketQueued)
+	return b.noteTicket(p, t, licensing.TicketQueued, o.call)
 }
 
 // claim turns an offer into a lease: the units are counted already.
@@ -212,7 +213,7 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 	t.Lease, t.Ended, t.EndedBy = l.ID, b.Now(), licensing.TicketClaimed
 	b.moved = append(b.moved, t)
 	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.queue", Reason: "the offer was claimed", Held: p.Held, Capacity: p.Capacity}
-	return b.noteTicket(p, t, licensing.TicketEnded)
+	return b.noteTicket(p, t, licensing.TicketEnded, o.call)
 }
 
 // again answers a request that got a place in the queue before. It reports

@@ -92,12 +92,12 @@ func (a *Authority) PendingRecalls(ctx context.Context, p access.Principal) (ids
 }
 
 // recalledDenies denies o if its holder goes on with l after the grace of a recall.
-func (b *batch) recalledDenies(o *op, request string, l *licensing.Lease) bool {
+func (b *batch) recalledDenies(o *op, l *licensing.Lease) bool {
 	r := l.Asker.Recall
 	if r == nil || !r.Over(b.Now()) {
 		return false
 	}
 	o.answer.decision = r.Denied(l.ID)
-	b.denyFor(o, request, l.Pool, l.Holder, &violation{licensing.ViolationRecall, l, endEvent{Holder: l.Holder, By: r.By, Caller: o.by}})
+	b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{licensing.ViolationRecall, l, endEvent{Holder: l.Holder, By: r.By, Caller: o.by}})
 	return true
 }

@@ -142,7 +142,7 @@ func (b *batch) renewOne(o *op) error {
 		return err
 	}
 	standing := l.Standing(shown)
-	if standing != licensing.RenewsCopy && b.recalledDenies(o, o.requestID(), l) {
+	if standing != licensing.RenewsCopy && b.recalledDenies(o, l) {
 		return nil
 	}
 	switch standing {
@@ -228,7 +228,7 @@ func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) {
 	l.Cloned = b.Now()
 	b.touch(l)
 	o.answer.decision = l.CloneDenied(shown)
-	b.denyFor(o, o.requestID(), l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
+	b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
 		cloneEvent{l.Holder, l.Instance, o.by.Instance, shown.Generation, l.Generation, o.by.Of(o.by.Instance)}})
 }
 

@@ -1,7 +1,10 @@
 package authority
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -105,6 +108,9 @@ func (a *Authority) Usage(ctx context.Context, p access.Principal, q UsageReques
 	if nonce == "" {
 		return reply, nil
 	}
+	if said.Outcome == license.Denied { // of an invalid event, too
+		said.RequestID = o.call
+	}
 	var err error
 	reply.Reply, err = a.reply(&o.answer.terms.Terms, question{nonce: nonce, entry: o.answer.entryText()}, said, o.answer.now)
 	return reply, err
@@ -175,6 +181,7 @@ func (b *batch) recordUsage(ops []*op) error {
 			if err != nil {
 				return err
 			}
+			m.refuse(o, e, &r)
 			o.answer.usage = append(o.answer.usage, r)
 		}
 	}
@@ -187,6 +194,28 @@ type metering struct {
 	known   map[store.EventKey]bool
 	tallies []*tally
 	events  []store.UsageEvent
+	refused map[store.EventKey]store.UsageRefusal
+}
+
+// refuse notes an event that is not recorded, so that it can be explained by itself.
+// An id that can't be one names nothing.
+func (m *metering) refuse(o *op, e UsageEvent, r *UsageResult) {
+	if r.Status != UsageDenied && r.Status != UsageInvalid {
+		return
+	}
+	o.name(m.Now())
+	d, meter := r.decision(), measured(o.answer.terms.Meters, e.Meter)
+	if r.Status == UsageDenied {
+		r.Decision.RequestID, meter = o.call, e.Meter
+	}
+	if e.ID == "" || checkTexts(text{"id", e.ID}) != nil {
+		return
+	}
+	k := store.EventKey{Env: o.env, License: o.license, ID: e.ID}
+	if m.refused == nil {
+		m.refused = map[store.EventKey]store.UsageRefusal{}
+	}
+	m.refused[k] = store.UsageRefusal{EventKey: k, Meter: meter, Call: o.call, At: m.Now(), Decision: d}
 }
 
 // count decides about one event.
@@ -235,7 +264,7 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 	r.Status = UsageRecorded
 	m.known[key] = true
 	m.events = append(m.events, store.UsageEvent{Env: o.env, License: o.license, ID: e.ID, Meter: e.Meter,
-		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start})
+		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start, Call: o.call})
 	return r, m.add(o, tally, total)
 }
 
@@ -375,7 +404,13 @@ func (m *metering) flush() error {
 	if err := m.PutTotals(m.ctx, totals); err != nil {
 		return err
 	}
-	return m.InsertEvents(m.ctx, m.events)
+	if err := m.InsertEvents(m.ctx, m.events); err != nil {
+		return err
+	}
+	refused := slices.SortedFunc(maps.Values(m.refused), func(a, b store.UsageRefusal) int { // in one order on every server
+		return cmp.Or(cmp.Compare(a.Env, b.Env), cmp.Compare(a.ID, b.ID), cmp.Compare(a.License, b.License))
+	})
+	return m.PutRefusals(m.ctx, refused)
 }
 
 // noteMeter records an event about a meter's total, which becomes o's entry.
@@ -385,7 +420,7 @@ func (m *metering) noteMeter(o *op, t *tally, kind string) error {
 		return err
 	}
 	e.License, e.Meter = t.License, t.Meter
-	e.Product, e.Customer = o.answer.terms.Product, o.answer.terms.Customer
+	e.Product, e.Customer, e.Call = o.answer.terms.Product, o.answer.terms.Customer, o.call
 	o.answer.entry, err = m.Record(e)
 	o.answer.entered = err == nil
 	return err

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -47,7 +48,7 @@ type Validation struct {
 
 // Validate decides whether p's license allows the program to run, and returns
 // its document. A license that starts with its first use is started by it, and the
-// first denials of a minute are recorded; all other validations write nothing. A
+// first denials of a minute are stored; all other validations write nothing. A
 // denial is no error.
 func (a *Authority) Validate(ctx context.Context, p access.Principal, r ValidateRequest) (Validation, error) {
 	if err := r.check(); err != nil {
@@ -72,6 +73,9 @@ func (a *Authority) Validate(ctx context.Context, p access.Principal, r Validate
 	v := Validation{
 		Decision: a.decide(f, r, b, now),
 		KeySet:   a.ring.KeySetNumber(p.Env),
+	}
+	if v.Decision.Outcome == license.Denied {
+		v.Decision.RequestID = cmp.Or(callIn(ctx), a.NewCall())
 	}
 	revocations, err := a.Revocations(ctx, p.Env)
 	if err != nil {

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"sync"
@@ -44,14 +45,13 @@ func (r *repeats) again(d store.Denial) bool {
 		if r.counts == nil {
 			r.counts = map[repeatKey]*store.Denial{}
 		}
-		d.Times, d.Request, d.Later = 0, "", ""
+		d.Times, d.Later = 0, ""
 		r.counts[keyOfRepeat(d)] = &d
 		return false
 	}
 	known.Times++
-	if d.Request != "" {
-		known.Repeat(d.Request)
-	}
+	known.Last = d.At
+	known.Repeat(d.Request, d.Call)
 	return true
 }
 
@@ -94,7 +94,7 @@ func (r *repeats) warn(name string, window time.Time) bool {
 }
 
 // noteValidation records what a validation has to leave: the first denial of a
-// holder and reason in a minute, and a changed fingerprint once in its grace. It
+// holder and reason in a session, and a changed fingerprint once in its grace. It
 // returns the leaf hash of its entry, "" if it has none. That something cannot
 // be recorded is no reason not to answer.
 func (a *Authority) noteValidation(ctx context.Context, p access.Principal, f *inForce, r ValidateRequest, b bound, d license.Decision, now time.Time) string {
@@ -113,15 +113,15 @@ func (a *Authority) noteValidation(ctx context.Context, p access.Principal, f *i
 }
 
 // validationDenial is a denial of the license itself, of no pool.
-func validationDenial(p access.Principal, r ValidateRequest, d license.Decision, now, minute time.Time) store.Denial {
+func validationDenial(ctx context.Context, p access.Principal, r ValidateRequest, d license.Decision, now, minute time.Time) store.Denial {
 	return store.Denial{
 		PoolKey: store.PoolKey{Env: p.Env, License: p.License}, Holder: r.Holder, Code: d.Code, Minute: minute,
-		Request: r.Nonce, At: now, Times: 1, Decision: d, Caller: r.Caller,
+		Request: r.Nonce, Call: cmp.Or(d.RequestID, callIn(ctx)), At: now, Times: 1, Decision: d, Caller: r.Caller,
 	}
 }
 
 func (a *Authority) noteDenied(ctx context.Context, p access.Principal, f *inForce, r ValidateRequest, d license.Decision, now time.Time) (string, error) {
-	denial := validationDenial(p, r, d, now, now.Truncate(time.Minute))
+	denial := validationDenial(ctx, p, r, d, now, now.Truncate(time.Minute))
 	if !a.denials.tellApart(licenseKey{p.Env, p.License}, denial.Minute, " "+r.Holder+" "+d.Code) {
 		denial.Holder = ""
 	}
@@ -140,12 +140,13 @@ func (a *Authority) noteMismatch(ctx context.Context, p access.Principal, f *inF
 	if !a.repeats.warn(string(p.License)+" "+string(b.lease)+" "+r.Holder, window) {
 		return "", nil
 	}
-	return a.recordDenial(ctx, p, f, validationDenial(p, r, d, now, window), licensing.ViolationBinding, string(b.lease),
+	return a.recordDenial(ctx, p, f, validationDenial(ctx, p, r, d, now, window), licensing.ViolationBinding, string(b.lease),
 		endEvent{Holder: r.Holder, By: r.Nonce, Caller: r.Caller})
 }
 
 // recordDenial stores d and an event of a type about it, unless another server
-// or an earlier process did.
+// or an earlier process did: a first denial once in its session, another event once
+// for d's key.
 func (a *Authority) recordDenial(ctx context.Context, p access.Principal, f *inForce, d store.Denial, kind, subject string, data any) (string, error) {
 	var entry string
 	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
@@ -156,8 +157,16 @@ func (a *Authority) recordDenial(ctx context.Context, p access.Principal, f *inF
 				return err
 			}
 		}
-		first, err := c.PutDenials(ctx, []store.Denial{d})
-		if err != nil || !first[0] {
+		d.Logged = true
+		if kind == licensing.DenialFirst {
+			first, err := c.PutSessions(ctx, []store.Denial{d})
+			if err != nil {
+				return err
+			}
+			d.Logged = first[0]
+		}
+		fresh, err := c.PutDenials(ctx, []store.Denial{d})
+		if err != nil || !d.Logged || kind != licensing.DenialFirst && !fresh[0] {
 			return err
 		}
 		e, err := licensing.NewEvent(kind, p.Env, c.Now(), p.Actor, data)
@@ -165,6 +174,7 @@ func (a *Authority) recordDenial(ctx context.Context, p access.Principal, f *inF
 			return err
 		}
 		e.License, e.Product, e.Customer, e.Subject, e.Request = p.License, f.terms.Product, f.terms.Customer, subject, d.Request
+		e.Call = d.Call
 		hash, err := c.Record(e)
 		entry = hex.EncodeToString(hash[:])
 		return err
@@ -182,6 +192,9 @@ func (a *Authority) storeRepeats(ctx context.Context) error {
 		page := list[:min(len(list), forgetPage)]
 		list = list[len(page):]
 		err := a.db.Update(ctx, func(tx *store.Tx) error {
+			if _, err := tx.PutSessions(ctx, page); err != nil {
+				return err
+			}
 			_, err := tx.PutDenials(ctx, page)
 			return err
 		})

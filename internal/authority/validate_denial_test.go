@@ -78,8 +78,13 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 			t.Errorf("%+v", counted)
 		}
 		d.validate(t, ValidateRequest{Nonce: "nonce-in-the-next", Holder: "host-1"})
+		if n := len(d.entriesOf(t, licensing.DenialFirst)); n != 2 {
+			t.Errorf("%d first denials, want no more in the same session", n)
+		}
+		d.clock.pass(licensing.SessionGap)
+		d.validate(t, ValidateRequest{Nonce: "nonce-of-the-next", Holder: "host-1"})
 		if n := len(d.entriesOf(t, licensing.DenialFirst)); n != 3 {
-			t.Errorf("%d first denials, want one more in the next minute", n)
+			t.Errorf("%d first denials, want one more in the next session", n)
 		}
 	})
 }

@@ -147,11 +147,11 @@ func (a *Authority) await(ctx context.Context, o *op, one *waiter, woken <-chan 
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		again := &op{kind: opAcquire, env: o.env, license: o.license, actor: o.actor, by: o.by, sees: o.sees, acquire: o.acquire}
+		again := &op{kind: opAcquire, env: o.env, license: o.license, actor: o.actor, call: o.call, by: o.by, sees: o.sees, acquire: o.acquire}
 		if err := a.commits.Do(ctx, again.kind.class(), again.part(), again); err != nil {
 			return err
 		}
-		o.answer = again.answer
+		o.answer, o.call = again.answer, again.call
 		if o.answer.err != nil || o.answer.queued == nil {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -42,6 +43,7 @@ type ExplainedDenial struct {
 	Holder   string              `json:"holder,omitempty"`
 	At       time.Time           `json:"at"`
 	Times    int64               `json:"times" doc:"In that minute, retries included."`
+	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
 	Decision license.Decision    `json:"decision"`
 	licensing.Caller
 }
@@ -125,7 +127,7 @@ func explained(denials []store.Denial) []ExplainedDenial {
 	all := make([]ExplainedDenial, len(denials))
 	for i, d := range denials {
 		all[i] = ExplainedDenial{
-			Request: d.Request, License: d.License, Pool: d.Name, Holder: d.Holder, At: d.At, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
+			Request: cmp.Or(d.Request, d.Call), Call: d.Call, License: d.License, Pool: d.Name, Holder: d.Holder, At: d.At, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 		}
 	}
 	return all
@@ -141,6 +143,7 @@ type ExplainedRequest struct {
 	Holder   string              `json:"holder,omitempty"`
 	Lease    licensing.LeaseID   `json:"lease,omitempty"`
 	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
+	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
 	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
 	Repeated bool                `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
 	Decision license.Decision    `json:"decision"`
@@ -159,6 +162,7 @@ func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, requ
 	if err := require(p, access.Explain); err != nil {
 		return e, err
 	}
+	request = strings.TrimPrefix(request, "urn:copyhold:request:") // as problems name it
 	err := a.view(ctx, func(tx *store.Tx) error {
 		known, err := tx.Requests(ctx, p.Env, request)
 		if err != nil {
@@ -177,7 +181,16 @@ func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, requ
 			return err
 		}
 		first := len(denials)
-		if first == 0 {
+		if from, until, made := callSpan(request); first == 0 && made {
+			denials, err = tx.DenialsOfCall(ctx, p.Env, request, from, until)
+			if err != nil {
+				return err
+			}
+			if len(denials) > 0 && denials[0].Call == request {
+				first = len(denials)
+			}
+		}
+		if len(denials) == 0 {
 			if denials, err = tx.RepeatedDenials(ctx, p.Env, request, tx.Now().Add(-repeatsKnown)); err != nil {
 				return err
 			}
@@ -187,7 +200,7 @@ func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, requ
 				return err
 			} else if err == nil {
 				e = ExplainedRequest{
-					Request: request, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
+					Request: request, Call: d.Call, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 					Repeated: first == 0,
 				}
 				return nil

@@ -32,6 +32,9 @@ func denialText(d license.Decision) string {
 	if d.NextAt > 0 && d.Next != "" {
 		fmt.Fprintf(&text, "\n  next: %s at %s%s", d.Next, timeText(d.NextAt), away(d.NextAt))
 	}
+	if d.RequestID != "" {
+		fmt.Fprintf(&text, "\n  request %s: the vendor can explain it with \"copyhold why\"", d.RequestID)
+	}
 	return text.String()
 }
 

@@ -7,7 +7,8 @@ import (
 
 // An Event says that something happened; it becomes an entry in the log and
 // drives streams. Data holds what the type adds, as JSON; it must not hold
-// secrets. Subject names the thing the event is about: a lease, key or token.
+// secrets. Subject names the thing the event is about: a lease, key or token. Request
+// is the name that a program gave its request, and Call the server's own id of it.
 type Event struct {
 	Type     string          `json:"type"`
 	Version  int             `json:"version"`
@@ -21,6 +22,7 @@ type Event struct {
 	Meter    string          `json:"meter,omitempty"`
 	Subject  string          `json:"subject,omitempty"`
 	Request  string          `json:"request,omitempty"`
+	Call     string          `json:"call,omitempty"`
 	Data     json.RawMessage `json:"data,omitempty"`
 }
 
@@ -76,7 +78,7 @@ const (
 	UsageSpent     = "usage.spent"
 	UsageOverage   = "usage.overage"
 
-	DenialFirst       = "denial.first"
+	DenialFirst       = "denial.first"   // of a session, see SessionGap
 	DenialsCounted    = "denial.counted" // the rest, per pool, code and minute
 	OverdraftBegun    = "overdraft.begun"
 	OverdraftEnded    = "overdraft.ended"

@@ -1,6 +1,9 @@
 package licensing
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // An Env is the name of an environment. All state is keyed by it first.
 type Env string
@@ -69,6 +72,26 @@ func NewID(prefix string, now time.Time, random [10]byte) string {
 		}
 	}
 	return string(out)
+}
+
+// IDTime returns the time that an id made by NewID holds, to the millisecond; false if it
+// is not in the form of one.
+func IDTime(id string) (time.Time, bool) {
+	_, digits, found := strings.Cut(id, "_")
+	if !found || len(digits) != 26 || digits[0] > '7' {
+		return time.Time{}, false
+	}
+	var ms int64
+	for i := range len(digits) {
+		n := strings.IndexByte(crockford, digits[i])
+		if n < 0 {
+			return time.Time{}, false
+		}
+		if i < 10 { // 50 bits, of which the first two are zero
+			ms = ms<<5 | int64(n)
+		}
+	}
+	return time.UnixMilli(ms).UTC(), true
 }
 
 // CheckName refuses a name that is not lower-case letters, digits and single

@@ -51,7 +51,7 @@ func New(now func() time.Time) *Metrics {
 		decisions: newBounded("copyhold_decisions_total", "Decisions by outcome and code.",
 			"environment", "product", "pool", "outcome", "code"),
 		denials: newBounded("copyhold_denials_total",
-			"Denials: first ones (true) and the same caller asking again (retried).",
+			"Denials: the first of a license, pool, holder and code after 15 minutes without one (true), and those that follow it (retried).",
 			"environment", "product", "pool", "code", "kind"),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "copyhold_http_requests_total", Help: "Answered HTTP requests by operation and status."},
@@ -110,8 +110,8 @@ func (m *Metrics) Decision(env, product, pool, outcome, code string) {
 	}
 }
 
-// Denial counts a denial; retried is set when the same caller was denied the
-// same thing within the last minute.
+// Denial counts a denial; retried is set when the same holder was denied the
+// same thing less than 15 minutes before.
 func (m *Metrics) Denial(env, product, pool, code string, retried bool) {
 	if m == nil {
 		return

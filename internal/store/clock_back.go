@@ -95,6 +95,8 @@ func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (a
 		{`UPDATE ticket SET ended_at = $1 WHERE ended_at > $1`, []any{now}},
 		{`UPDATE usage_event SET recorded = $1 WHERE recorded > $1`, []any{now}},
 		{`DELETE FROM denial WHERE minute > $1`, []any{now}}, // they are in the log
+		{`DELETE FROM denial_session WHERE last_at > $1`, []any{now}},
+		{`UPDATE usage_refusal SET at = $1 WHERE at > $1`, []any{now}},
 		{`UPDATE token SET expires_at = CASE WHEN expires_at > 0 THEN expires_at - $2 ELSE 0 END, created_at = $1 WHERE created_at > $1`, []any{now, shift}},
 		{`UPDATE token SET used_at = $1 WHERE used_at > $1`, []any{now}},
 		{`UPDATE license_key SET created_at = $1 WHERE created_at > $1`, []any{now}},

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,31 +21,104 @@ type Denial struct {
 	Holder   string
 	Code     string
 	Minute   time.Time
-	Request  string
-	Later    string // ids of requests after it, the latest first, by spaces
+	Request  string // the name that its program gave it, if it gave one
+	Call     string // the server's own id of it
+	Later    string // both of requests after it, the latest first, by spaces
 	At       time.Time
+	Last     time.Time // of the latest; zero is At
 	Times    int64
+	Logged   bool // it has an entry of its own in the log; used by PutDenials only
 	Decision license.Decision
 	Caller   licensing.Caller // of the first
 }
 
-const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller, later`
+const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller, later, call`
 
-// maxLater is how many bytes of the ids of repeated requests are kept: about a dozen.
-const maxLater = 400
+// maxLater is how many bytes of the ids of repeated requests are kept: those of a
+// dozen requests or more.
+const maxLater = 800
 
-// Repeat notes the id of a request that was denied after the first.
-func (d *Denial) Repeat(request string) {
-	d.Later = request + " " + d.Later
+// Repeat notes the ids of a request that was denied after the first. An id that is
+// known is not noted twice.
+func (d *Denial) Repeat(request, call string) {
+	for _, id := range []string{request, call} {
+		if id != "" && id != d.Request && id != d.Call {
+			d.Later = id + strings.ReplaceAll(" "+d.Later, " "+id+" ", " ")
+		}
+	}
 	if len(d.Later) > maxLater {
 		d.Later = d.Later[:strings.LastIndexByte(d.Later[:maxLater], ' ')+1]
 	}
 }
 
-var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`) VALUES `, 12, "",
+// asLater is the ids of a denial in SQL, those that are known left out.
+const asLater = `excluded.later || CASE WHEN excluded.call IN ('', denial.call) THEN '' ELSE excluded.call || ' ' END ||
+	CASE WHEN excluded.request IN ('', denial.request) THEN denial.later
+	ELSE excluded.request || REPLACE(' ' || denial.later, ' ' || excluded.request || ' ', ' ') END`
+
+var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`, counted) VALUES `, 14, "",
 	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times,
-	later = SUBSTR(excluded.later || excluded.request || ' ' || denial.later, 1, `+strconv.Itoa(maxLater)+`)
+	counted = denial.counted + excluded.counted, later = SUBSTR(`+asLater+`, 1, `+strconv.Itoa(maxLater)+`)
 	RETURNING env, license, pool, holder, code, minute, times`)
+
+var putSessions = newMany(`INSERT INTO denial_session (env, license, pool, holder, code, tries, last_at) VALUES `, 7, "",
+	` ON CONFLICT (env, license, pool, holder, code) DO UPDATE SET
+	tries = excluded.tries + CASE WHEN excluded.last_at - denial_session.last_at < `+strconv.FormatInt(licensing.SessionGap.Microseconds(), 10)+`
+		THEN denial_session.tries ELSE 0 END,
+	last_at = CASE WHEN excluded.last_at > denial_session.last_at THEN excluded.last_at ELSE denial_session.last_at END
+	RETURNING env, license, pool, holder, code, tries`)
+
+// PutSessions counts denials in the sessions of their holders, and returns which
+// denials begin one, by index: those that follow none of the same license, pool,
+// holder and code within licensing.SessionGap, whichever server decided it. Of several
+// denials of one session only the first in the list can begin it. Rows that are
+// counted stay locked until the commit.
+func (tx *Tx) PutSessions(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
+	type key struct{ env, license, pool, holder, code string }
+	type session struct {
+		key
+		index       int // of its first denial
+		tries, last int64
+	}
+	all := make(map[key]*session, len(denials))
+	for i, d := range denials {
+		k := key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code}
+		s := all[k]
+		if s == nil {
+			s = &session{key: k, index: i}
+			all[k] = s
+		}
+		s.tries += d.Times
+		s.last = max(s.last, micros(d.At), micros(d.Last))
+	}
+	// In one order everywhere, so that two servers don't wait for each other.
+	ordered := slices.SortedFunc(maps.Values(all), func(a, b *session) int {
+		return cmp.Or(cmp.Compare(a.env, b.env), cmp.Compare(a.license, b.license), cmp.Compare(a.pool, b.pool), cmp.Compare(a.holder, b.holder), cmp.Compare(a.code, b.code))
+	})
+	args := make([]any, 0, 7*len(ordered))
+	for _, s := range ordered {
+		args = append(args, s.env, s.license, s.pool, s.holder, s.code, s.tries, s.last)
+	}
+	first = make(map[int]bool)
+	err = tx.queryMany(ctx, &putSessions, args, func(rows Row) error {
+		var k key
+		var tries int64
+		if err := rows.Scan(&k.env, &k.license, &k.pool, &k.holder, &k.code, &tries); err != nil {
+			return err
+		}
+		if s := all[k]; tries == s.tries {
+			first[s.index] = true
+		}
+		return nil
+	})
+	return first, err
+}
+
+// ForgetSessions deletes sessions whose last denial lies before a time, at most limit.
+func (tx *Tx) ForgetSessions(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.exec(ctx, `DELETE FROM denial_session WHERE (env, license, pool, holder, code) IN
+		(SELECT env, license, pool, holder, code FROM denial_session WHERE last_at < $1 LIMIT $2)`, micros(before), limit)
+}
 
 // PutDenials counts denials, each key there once, and returns which of them
 // are the first of their minute, by index.
@@ -51,7 +127,7 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 		env, license, pool, holder, code string
 		minute                           int64
 	}
-	args := make([]any, 0, 12*len(denials))
+	args := make([]any, 0, 14*len(denials))
 	index := make(map[key]int, len(denials))
 	for i, d := range denials {
 		decision, err := json.Marshal(d.Decision)
@@ -63,7 +139,7 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 			return nil, err
 		}
 		index[key{string(d.Env), string(d.License), d.Name, d.Holder, d.Code, micros(d.Minute)}] = i
-		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller, d.Later)
+		args = append(args, d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute), d.Request, micros(d.At), d.Times, string(decision), caller, d.Later, d.Call, btoi(d.Logged))
 	}
 	first = make(map[int]bool)
 	err = tx.queryMany(ctx, &putDenials, args, func(rows Row) error {
@@ -80,7 +156,7 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 	return first, err
 }
 
-// Denials returns the denials that began with a request, the latest first.
+// Denials returns the denials that began with a request of that name, the latest first.
 func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 ORDER BY at DESC LIMIT 10`, env, request)
 }
@@ -91,6 +167,15 @@ func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request st
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
 		WHERE minute >= $1 AND env = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
 		ORDER BY at DESC LIMIT 10`, micros(since), env, request)
+}
+
+// DenialsOfCall returns the denials of minutes from a time on and before another that
+// the server's id of a request names, of those whose ids are kept, the latest first.
+func (tx *Tx) DenialsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]Denial, error) {
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
+		WHERE minute >= $1 AND minute < $2 AND env = $3
+			AND (call = $4 OR later <> '' AND REPLACE(' ' || later, ' ' || $4 || ' ', '') <> ' ' || later)
+		ORDER BY at DESC LIMIT 1000`, micros(from), micros(before), env, call)
 }
 
 // DenialKnown reports whether a denial of d's key is stored.
@@ -109,7 +194,7 @@ func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensin
 // UncountedDenials returns denials of minutes before a time that are not all in
 // the log, locked until the commit, at most limit. Times are those that are missing.
 func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller, later
+	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller, later, call
 		FROM denial WHERE times > counted AND minute < $1
 		ORDER BY minute, env, license, pool, code, holder LIMIT $2`+tx.lock(), micros(before), limit)
 }
@@ -137,7 +222,7 @@ func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, 
 		var d Denial
 		var minute, at int64
 		var decision, caller string
-		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision, &caller, &d.Later); err != nil {
+		if err := rows.Scan(&d.Env, &d.License, &d.Name, &d.Holder, &d.Code, &minute, &d.Request, &at, &d.Times, &decision, &caller, &d.Later, &d.Call); err != nil {
 			return err
 		}
 		d.Minute, d.At = instant(minute), instant(at)

@@ -2,9 +2,11 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
 // A UsageEvent is units of a meter consumed once, told by its id.
@@ -18,6 +20,16 @@ type UsageEvent struct {
 	At       time.Time // when it was used
 	Recorded time.Time
 	Period   time.Time // start of the period it counts in
+	Call     string    // the server's own id of the request that recorded it
+}
+
+// A UsageRefusal is an event that was not recorded, and why.
+type UsageRefusal struct {
+	EventKey
+	Meter    string
+	Call     string
+	At       time.Time // when it was refused
+	Decision license.Decision
 }
 
 // A MeterKey names a meter of one license.
@@ -42,8 +54,10 @@ type UsageTotal struct {
 var (
 	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
-	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale) VALUES `, 9, "", ``)
-	putTotals    = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale) VALUES `, 11, "",
+	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale, call) VALUES `, 10, "", ``)
+	putRefusals  = newMany(`INSERT INTO usage_refusal (env, license, id, meter, call, at, decision) VALUES `, 7, "",
+		` ON CONFLICT (env, id, license) DO UPDATE SET meter = excluded.meter, call = excluded.call, at = excluded.at, decision = excluded.decision`)
+	putTotals = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale) VALUES `, 11, "",
 		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
 		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller, scale = excluded.scale`)
 )
@@ -73,11 +87,85 @@ func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]bo
 
 // InsertEvents stores new events.
 func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
-	args := make([]any, 0, 9*len(events))
+	args := make([]any, 0, 10*len(events))
 	for _, e := range events {
-		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period), e.Scale)
+		args = append(args, e.Env, e.License, e.ID, e.Meter, e.Quantity, micros(e.At), micros(e.Recorded), micros(e.Period), e.Scale, e.Call)
 	}
 	return tx.putMany(ctx, &insertEvents, args)
+}
+
+// PutRefusals stores what became of events that were not recorded, each event there once.
+func (tx *Tx) PutRefusals(ctx context.Context, refusals []UsageRefusal) error {
+	args := make([]any, 0, 7*len(refusals))
+	for _, r := range refusals {
+		decision, err := json.Marshal(r.Decision)
+		if err != nil {
+			return err
+		}
+		args = append(args, r.Env, r.License, r.ID, r.Meter, r.Call, micros(r.At), string(decision))
+	}
+	return tx.putMany(ctx, &putRefusals, args)
+}
+
+const (
+	eventColumns   = `e.env, e.license, e.id, e.meter, e.quantity, e.scale, e.at, e.recorded, e.period, e.call`
+	refusalColumns = `env, license, id, meter, call, at, decision`
+	shownEvents    = 1000 // all of one request
+)
+
+// Events returns the recorded events of an id, of any license of an environment.
+func (tx *Tx) Events(ctx context.Context, env licensing.Env, id string) ([]UsageEvent, error) {
+	return tx.events(ctx, `SELECT `+eventColumns+` FROM license l CROSS JOIN usage_event e
+		WHERE l.env = $1 AND e.env = l.env AND e.license = l.id AND e.id = $2 ORDER BY e.license LIMIT $3`, env, id, shownEvents)
+}
+
+// EventsOfCall returns the events that a request recorded between two times.
+func (tx *Tx) EventsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]UsageEvent, error) {
+	return tx.events(ctx, `SELECT `+eventColumns+` FROM usage_event e
+		WHERE e.recorded >= $1 AND e.recorded < $2 AND e.env = $3 AND e.call = $4 ORDER BY e.license, e.id LIMIT $5`,
+		micros(from), micros(before), env, call, shownEvents)
+}
+
+func (tx *Tx) events(ctx context.Context, text string, args ...any) ([]UsageEvent, error) {
+	rows, err := tx.query(ctx, text, args...)
+	return collect(rows, err, func(r Row) (e UsageEvent, err error) {
+		var at, recorded, period int64
+		err = r.Scan(&e.Env, &e.License, &e.ID, &e.Meter, &e.Quantity, &e.Scale, &at, &recorded, &period, &e.Call)
+		e.At, e.Recorded, e.Period = instant(at), instant(recorded), instant(period)
+		return e, err
+	})
+}
+
+// Refusals returns the refused events of an id, of any license of an environment, the
+// latest first.
+func (tx *Tx) Refusals(ctx context.Context, env licensing.Env, id string) ([]UsageRefusal, error) {
+	return tx.refusals(ctx, `SELECT `+refusalColumns+` FROM usage_refusal WHERE env = $1 AND id = $2 ORDER BY at DESC, license LIMIT $3`, env, id, shownEvents)
+}
+
+// RefusalsOfCall returns the events that a request had refused between two times.
+func (tx *Tx) RefusalsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]UsageRefusal, error) {
+	return tx.refusals(ctx, `SELECT `+refusalColumns+` FROM usage_refusal
+		WHERE at >= $1 AND at < $2 AND env = $3 AND call = $4 ORDER BY license, id LIMIT $5`,
+		micros(from), micros(before), env, call, shownEvents)
+}
+
+func (tx *Tx) refusals(ctx context.Context, text string, args ...any) ([]UsageRefusal, error) {
+	rows, err := tx.query(ctx, text, args...)
+	return collect(rows, err, func(r Row) (f UsageRefusal, err error) {
+		var at int64
+		var decision string
+		if err := r.Scan(&f.Env, &f.License, &f.ID, &f.Meter, &f.Call, &at, &decision); err != nil {
+			return f, err
+		}
+		f.At = instant(at)
+		return f, json.Unmarshal([]byte(decision), &f.Decision)
+	})
+}
+
+// ForgetRefusals deletes refusals before a time, at most limit.
+func (tx *Tx) ForgetRefusals(ctx context.Context, before time.Time, limit int) (int64, error) {
+	return tx.exec(ctx, `DELETE FROM usage_refusal WHERE (env, license, id) IN
+		(SELECT env, license, id FROM usage_refusal WHERE at < $1 ORDER BY at LIMIT $2)`, micros(before), limit)
 }
 
 // OpenTotal makes the total of a period in which nothing was used yet, which

@@ -61,6 +61,9 @@ type Decision struct {
 	FreeAt   int64     `json:"free_at,omitempty"` // when a unit is free at the latest
 	Held     int64     `json:"held,omitempty"`
 	Capacity int64     `json:"capacity,omitempty"`
+	// RequestID is the server's id of the request that it denied. The vendor's
+	// "copyhold why" explains it.
+	RequestID string `json:"request_id,omitempty"`
 }
 
 // A Holding is one holder's part of a pool.

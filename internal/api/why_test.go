@@ -1,0 +1,47 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	"copyhold.dev/sdk/license"
+)
+
+// TestADenialIsExplainedByTheIDThatItsAnswerShows: the header, the problem, the decision,
+// what is signed and the log name one id, and why takes it.
+func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		d := newDesk(t, db, everyModel)
+		auditor := d.bearer(d.owner, authority.TokenRequest{Role: access.Auditor})
+		for _, who := range []string{"ann", "bob"} {
+			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
+		}
+		o := d.ask("POST", "/v1/leases", members{"request_id": "cid", "nonce": nonce, "pool": "seats", "holder": user("cid"), "instance": "cid"})
+		var denied struct {
+			Instance, Reply string
+			Decision        license.Decision
+		}
+		o.decode(t, &denied)
+		id := o.header.Get("X-Request-Id")
+		if o.status != http.StatusConflict || id == "" || denied.Decision.RequestID != id || denied.Instance != "urn:copyhold:request:"+id ||
+			d.reply(denied.Reply).Decision.RequestID != id {
+			t.Errorf("%d %q %s", o.status, id, o.body)
+		}
+		for _, name := range []string{id, "cid", denied.Instance} {
+			var why authority.ExplainedRequest
+			d.as(auditor, http.StatusOK, "GET", "/v1/why/"+name, nil, &why)
+			if why.Pool != "seats" || why.Holder != "cid" || why.Decision.Code != license.CodePoolFull || why.Call != id {
+				t.Errorf("%s: %+v", name, why)
+			}
+		}
+		var page struct{ Items []authority.LogEntry }
+		d.as(auditor, http.StatusOK, "GET", "/v1/audit?type=denial.first", nil, &page)
+		if len(page.Items) != 1 || page.Items[0].Call != id || page.Items[0].Request != "cid" {
+			t.Errorf("%+v", page.Items)
+		}
+	})
+}
