@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,6 +44,9 @@ func (s settings) serve(ctx context.Context, database string, seats int) (*measu
 	m := &measured{dir: dir}
 	args := []string{"serve", "--data", dir, "--listen", addr, "--limits-per-license", "1000000", "--log-level", "warn"}
 	if s.profile != "" {
+		if err := os.Remove(s.profile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err // the server replaces no file
+		}
 		args = append(args, "--cpu-profile", s.profile)
 	}
 	if database != "" {

@@ -131,13 +131,16 @@ func plain(err error) error {
 	return errNotJSON()
 }
 
+// unexpected is huma's message about a member that is not known.
+const unexpected = "unexpected property"
+
 // harmless says what huma found wrong and where, without a value or a name that
 // was sent.
 func harmless(e *huma.ErrorDetail) string {
 	switch {
 	case strings.HasSuffix(e.Message, datePattern):
 		return e.Location + " is not a date between 1970 and 9999"
-	case e.Message == "unexpected property":
+	case e.Message == unexpected:
 		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has a member that is not known"
 	case e.Value == nil && strings.HasPrefix(e.Message, "expected "):
 		return e.Location + " is null: leave out what has no value"

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -164,6 +165,9 @@ func (s *server) cleanError(ctx huma.Context, _ string, v any) (any, error) {
 		detail += "; " + harmless(e)
 	}
 	p := newProblem(callOf(ctx.Context()), m.Status, codeOf(m.Status), detail)
+	if len(m.Errors) == 1 && m.Errors[0].Message != unexpected {
+		_, p.Field, _ = strings.Cut(m.Errors[0].Location, ".") // after body, query, path or header
+	}
 	for name, values := range p.GetHeaders() {
 		ctx.SetHeader(name, values[0])
 	}

@@ -67,7 +67,8 @@ type cli struct {
 	program Program
 	http    *http.Client
 	flags   commonFlags
-	noHelp  error // help was asked for a command that does not exist
+	command *cobra.Command // that runs; nil before
+	noHelp  error          // help was asked for a command that does not exist
 }
 
 // commonFlags are understood by every command.
@@ -115,7 +116,10 @@ loses); 75 unavailable, try again (never a denial).`,
 		CompletionOptions: cobra.CompletionOptions{
 			DisableDefaultCmd: true,
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return c.checkFlags(cmd) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			c.command = cmd
+			return c.checkFlags(cmd)
+		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
 	flags := root.PersistentFlags()

@@ -18,6 +18,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	copyhold "copyhold.dev/sdk"
 	"copyhold.dev/sdk/license"
 )
@@ -51,7 +53,8 @@ const codeUntrusted = "untrusted"
 type client struct {
 	http     *http.Client
 	settings settings
-	timeout  time.Duration // of one request at one server; 0 is none
+	timeout  time.Duration  // of one request at one server; 0 is none
+	command  *cobra.Command // that asks, for the names that people type; may be nil
 }
 
 func newClient(h *http.Client, s settings, timeout time.Duration) *client {
@@ -93,7 +96,9 @@ func (c *cli) client(as credential) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClient(h, s, c.flags.timeout), nil
+	asking := newClient(h, s, c.flags.timeout)
+	asking.command = c.command
+	return asking, nil
 }
 
 // sendable refuses what no server could read.
@@ -116,16 +121,12 @@ type problem struct {
 	Code     string            `json:"code,omitempty"`
 	Title    string            `json:"title,omitempty"`
 	Detail   string            `json:"detail"`
-	Errors   []problemDetail   `json:"errors,omitempty"`
+	Field    string            `json:"field,omitempty"`
 	Decision *license.Decision `json:"decision,omitempty"`
 	Reply    string            `json:"reply,omitempty"`
 
-	wrong bool // the request or its address can't be right: sending it again gains nothing
-}
-
-type problemDetail struct {
-	Location string `json:"location,omitempty"`
-	Message  string `json:"message"`
+	wrong bool   // the request or its address can't be right: sending it again gains nothing
+	typed string // what people type for the field, "" if there is no such thing
 }
 
 func (p *problem) Error() string {
@@ -133,8 +134,8 @@ func (p *problem) Error() string {
 	if text == "" {
 		text = p.Title
 	}
-	for _, d := range p.Errors {
-		text += "\n  " + d.Location + ": " + d.Message
+	if p.typed != "" {
+		text = named(text, p.Field, p.typed)
 	}
 	switch {
 	case p.Decision != nil:
@@ -290,7 +291,7 @@ func (c *client) exchange(ctx context.Context, base string, r call, idempotency 
 	if err != nil {
 		return nil, &problem{Code: codeUnavailable, Detail: fmt.Sprintf("reading the answer: %v", err)}
 	}
-	return nil, refused(base, r, resp, body)
+	return nil, c.refused(base, r, resp, body)
 }
 
 func (c *client) request(ctx context.Context, base string, r call, idempotency string) (*http.Request, error) {
@@ -341,7 +342,7 @@ func (c *client) environment(as credential) string {
 
 // refused reads a problem. What is not one came from something in between and
 // says nothing about a license.
-func refused(base string, r call, resp *http.Response, body []byte) error {
+func (c *client) refused(base string, r call, resp *http.Response, body []byte) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	p := &problem{}
 	if kind != "application/problem+json" || json.Unmarshal(body, p) != nil || p.Code == "" {
@@ -349,7 +350,19 @@ func refused(base string, r call, resp *http.Response, body []byte) error {
 	}
 	p.Status = resp.StatusCode
 	p.wrong = p.Status == http.StatusMisdirectedRequest || r.as == byKey && p.Code == "invalid"
+	p.typed = c.typed(p.Field)
 	return p
+}
+
+// typed returns what people type for a field of a request, or "".
+func (c *client) typed(field string) string {
+	switch {
+	case field == "Copyhold-Environment":
+		return c.settings.environment.source
+	case field == "" || c.command == nil:
+		return ""
+	}
+	return typed(c.command, field)
 }
 
 // stranger is an answer that no server of ours gave.

@@ -18,10 +18,11 @@ const (
 	forAll   = 0o644
 )
 
-// A target is the file that a command writes, named by --to. It replaces nothing and
-// follows no link unless --force says so, and it has its name only when it is whole and
-// on the disk: what a full disk or a kill cuts off replaces nothing either.
+// A target is the file that a command writes, named by --to or another flag. It replaces
+// nothing and follows no link unless --force says so, and it has its name only when it is
+// whole and on the disk: what a full disk or a kill cuts off replaces nothing either.
 type target struct {
+	flag  string // by which people name it, without --
 	name  string
 	force bool
 	mode  fs.FileMode
@@ -29,8 +30,13 @@ type target struct {
 
 // flags declares --to and --force.
 func (t *target) flags(cmd *cobra.Command, mode fs.FileMode, usage string) {
-	t.mode = mode
-	cmd.Flags().StringVar(&t.name, "to", "", usage)
+	t.flagsAs(cmd, "to", mode, usage)
+}
+
+// flagsAs declares a flag that names the file, and --force.
+func (t *target) flagsAs(cmd *cobra.Command, flag string, mode fs.FileMode, usage string) {
+	t.flag, t.mode = flag, mode
+	cmd.Flags().StringVar(&t.name, flag, "", usage)
 	cmd.Flags().BoolVar(&t.force, "force", false, "replace the file if it exists, and follow a link")
 	before := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -55,9 +61,13 @@ func (t target) check() error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), ".copyhold-*")
 	if err != nil {
-		return exitf(exitUsage, "--to: %w", err)
+		return t.refused("%w", err)
 	}
 	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func (t target) refused(format string, args ...any) error {
+	return exitf(exitUsage, "--%s: %w", t.flag, fmt.Errorf(format, args...))
 }
 
 // place returns where the file goes: at the end of a link that is followed.
@@ -67,20 +77,20 @@ func (t target) place() (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return t.name, nil
 	case err != nil:
-		return "", exitf(exitUsage, "--to: %w", err)
+		return "", t.refused("%w", err)
 	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink:
-		return "", exitf(exitUsage, "--to: %s exists and is no file", t.name)
+		return "", t.refused("%s exists and is no file", t.name)
 	case !t.force && info.Mode().Type() == fs.ModeSymlink:
-		return "", exitf(exitUsage, "--to: %s is a link; --force follows it", t.name)
+		return "", t.refused("%s is a link; --force follows it", t.name)
 	case !t.force:
-		return "", exitf(exitUsage, "--to: %s exists; --force replaces it", t.name)
+		return "", t.refused("%s exists; --force replaces it", t.name)
 	}
 	name, err := filepath.EvalSymlinks(t.name)
 	if err != nil {
-		return "", exitf(exitUsage, "--to: %w", err)
+		return "", t.refused("%w", err)
 	}
 	if info, err = os.Stat(name); err != nil || !info.Mode().IsRegular() {
-		return "", exitf(exitUsage, "--to: %s leads to %s, which is no file", t.name, name)
+		return "", t.refused("%s leads to %s, which is no file", t.name, name)
 	}
 	return name, nil
 }

@@ -98,6 +98,37 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
+// A profile and the backup of a repair are files like others.
+func TestAProfileAndARepairsBackupReplaceNothing(t *testing.T) {
+	dir := t.TempDir()
+	theirs := filepath.Join(dir, "theirs")
+	must(t, os.WriteFile(theirs, []byte("before"), 0o600))
+	link := filepath.Join(dir, "link")
+	must(t, os.Symlink("theirs", link))
+	data := filepath.Join(dir, "data")
+	for _, args := range [][]string{
+		{"serve", "--data", data, "--listen", "127.0.0.1:0", "--cpu-profile", theirs},
+		{"serve", "--data", data, "--listen", "127.0.0.1:0", "--cpu-profile", link},
+		{"repair", "--data", data, "--apply", "--backup", theirs},
+		{"repair", "--data", data, "--apply", "--backup", link},
+	} {
+		status, said := command([]string{"XDG_CONFIG_HOME=" + dir}, args...)
+		if status != exitUsage || !strings.Contains(said, args[len(args)-2]+": "+args[len(args)-1]) {
+			t.Errorf("%v: exit status %d: %s", args, status, said)
+		}
+		if text, _ := os.ReadFile(theirs); string(text) != "before" {
+			t.Fatalf("%v wrote to it", args)
+		}
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("the refused commands made a data folder")
+	}
+	status, said := command([]string{"XDG_CONFIG_HOME=" + dir}, "repair", "--data", data, "--force")
+	if status != exitUsage || !strings.Contains(said, "no effect without --apply") {
+		t.Errorf("exit status %d: %s", status, said)
+	}
+}
+
 // Every command that writes a file for somebody does so in the one way.
 func TestEveryToCanBeForced(t *testing.T) {
 	found := 0

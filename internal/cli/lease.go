@@ -151,6 +151,7 @@ func (c *cli) leaseRenewCommand() *cobra.Command {
 	cmd.Flags().Int64Var(&r.Generation, "generation", 1, "the lease's generation, as acquire printed it")
 	secondsVar(cmd.Flags(), &r.For, "for", "keep it this long (borrow), as in 8h")
 	cmd.Flags().StringVar(&r.Lease, "document", "", "the signed lease, as acquire gave it: for a server that was restored and does not know it")
+	fills(cmd.Flags(), "document", "lease")
 	r.flags(cmd.Flags())
 	return cmd
 }

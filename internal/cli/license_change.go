@@ -53,6 +53,7 @@ overdraft.`,
 	flags.BoolVar(&f.follow, "follow", false, "unpin it: follow its channel again")
 	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on, as NAME or NAME=QUANTITY; may be repeated")
 	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; may be repeated")
+	fills(flags, "remove-addon", "remove")
 	flags.StringArrayVar(&f.capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
 	flags.StringArrayVar(&f.features, "feature", nil, "exception: NAME=VALUE, or NAME= to take it away; may be repeated")
 	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
@@ -61,6 +62,7 @@ overdraft.`,
 	flags.StringVar(&f.reason, "reason", "", "why; an exception needs it")
 	flags.StringVar(&f.until, "until", "", "end of the exceptions, as 2027-01-31")
 	flags.BoolVar(&f.atRenewal, "at-renewal", false, "keep the change until the next renewal")
+	fills(flags, "at-renewal", "when")
 	flags.StringVar(&f.below, "below", "refuse", "where more is held than is left: refuse, drain or overdraft")
 	return cmd
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ import (
 
 func (c *cli) repairCommand() *cobra.Command {
 	var apply bool
-	var file string
+	var file target
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "Correct counters of pools and meters that are not as their rows",
@@ -37,8 +36,8 @@ Exit status 4: counters are, or stay, not as their rows.`,
   copyhold repair --data /var/lib/copyhold --apply --backup before-repair.backup`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file != "" && !apply {
-				return usageError(cmd, "--backup has no effect without --apply")
+			if (file.given() || file.force) && !apply {
+				return usageError(cmd, "--backup and --force have no effect without --apply")
 			}
 			return c.withDatabaseBy(cmd, openAlone, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
 				configured := authority.Config{DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log)}
@@ -59,28 +58,25 @@ Exit status 4: counters are, or stay, not as their rows.`,
 	}
 	serverFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&apply, "apply", false, "correct the counters instead of showing what would be done")
-	cmd.Flags().StringVar(&file, "backup", "", "new file for the backup that --apply writes first; default asks for it")
+	file.flagsAs(cmd, "backup", forOwner, "file for the backup that --apply writes first; default asks for it")
 	return cmd
 }
 
-// backUpTo writes a backup to a new file, which it asks for if there is no name.
-func (c *cli) backUpTo(file string, write func(io.Writer) error) (err error) {
-	if file == "" {
-		if file, err = c.prompt("A backup is written before counters are changed. Which file?", "", "--backup FILE"); err != nil {
+// backUpTo writes a backup to a file, whose name it asks for if there is none.
+func (c *cli) backUpTo(file target, write func(io.Writer) error) (err error) {
+	if !file.given() {
+		if file.name, err = c.prompt("A backup is written before counters are changed. Which file?", "", "--backup FILE"); err != nil {
 			return err
 		}
-	}
-	if _, err := os.Lstat(file); err == nil {
-		return exitf(exitUsage, "%s exists: a backup replaces none", file)
 	}
 	from, to := io.Pipe()
 	var writing sync.WaitGroup
 	writing.Go(func() { to.CloseWithError(write(to)) }) // without an error it is the end
-	size, err := target{name: file, mode: forOwner}.copy(from)
+	size, err := file.copy(from)
 	from.CloseWithError(err) // what can't be kept is not written on
 	writing.Wait()
 	if err == nil {
-		c.note("%s: %d bytes", file, size)
+		c.note("%s: %d bytes", file.name, size)
 	}
 	return err
 }

@@ -46,6 +46,7 @@ type caller struct {
 func (by *caller) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&by.Service, "service", "", "what runs, for those who look what depends on what (COPYHOLD_SERVICE)")
 	flags.StringVar(&by.Version, "program-version", "", "its version")
+	fills(flags, "program-version", "version")
 	flags.StringVar(&by.Region, "region", "", "where it runs (COPYHOLD_REGION)")
 }
 
@@ -105,6 +106,7 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seatRequest) {
 	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
 	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
 	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; default as the SDK computes them; repeatable")
+	fills(flags, "component", "holder.components")
 	want.caller.flags(flags)
 	required(cmd, "pool")
 }

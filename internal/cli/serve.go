@@ -1,13 +1,13 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -23,7 +23,7 @@ import (
 )
 
 func (c *cli) serveCommand() *cobra.Command {
-	var profile string
+	profile := target{flag: "cpu-profile", mode: forOwner}
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the license server",
@@ -35,7 +35,7 @@ copyhold config.`,
 		Example: `  copyhold serve --data /var/lib/copyhold
   copyhold serve --config /etc/copyhold.yaml --listen 127.0.0.1:7400`,
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			loaded, err := c.serverConfig(cmd.Flags())
 			if err != nil {
 				return err
@@ -48,7 +48,7 @@ copyhold config.`,
 			if err != nil {
 				return err
 			}
-			defer stop()
+			defer func() { err = errors.Join(err, stop()) }()
 			log := c.logger(loaded.Log)
 			if former := loaded.Former("public_url"); former != "" {
 				log.Warn("the server's own address has another name now: public_url, COPYHOLD_PUBLIC_URL or --public-url", "found in", former)
@@ -61,26 +61,26 @@ copyhold config.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().StringVar(&profile, "cpu-profile", "", "where to write a CPU profile of the server, for go tool pprof; it is complete once the server has stopped")
+	cmd.Flags().StringVar(&profile.name, profile.flag, "", "new file for a CPU profile of the server, for go tool pprof; it is there once the server has stopped")
 	return cmd
 }
 
-// profileTo begins a CPU profile in a file, which stop completes. An empty name
-// is none.
-func profileTo(name string) (stop func(), err error) {
-	if name == "" {
-		return func() {}, nil
+// profileTo begins a CPU profile, which stop writes to a file. A target without a name is
+// none.
+func profileTo(file target) (stop func() error, err error) {
+	if !file.given() {
+		return func() error { return nil }, nil
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("writing a CPU profile: %w", err)
+	if err := file.check(); err != nil {
+		return nil, err
 	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(fmt.Errorf("writing a CPU profile: %w", err), f.Close())
+	var profile bytes.Buffer // pprof writes all of it when it stops
+	if err := pprof.StartCPUProfile(&profile); err != nil {
+		return nil, fmt.Errorf("beginning a CPU profile: %w", err)
 	}
-	return func() {
+	return func() error {
 		pprof.StopCPUProfile()
-		_ = f.Close() // what was lost is the profile's end
+		return file.write(profile.Bytes())
 	}, nil
 }
 

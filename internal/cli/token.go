@@ -70,8 +70,10 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	flags.StringVar(&customer, "customer", "", "limit it to what belongs to this customer")
 	flags.StringVar(&product, "product", "", "limit it to this product")
 	flags.BoolVar(&everywhere, "all-environments", false, "let it reach every environment")
+	fills(flags, "all-environments", "spans")
 	file.flags(cmd, forOwner, "write the secret to this file, readable by you alone")
 	secondsVar(flags, &lifetime, "expires-in", "how long it lives, as in 90d; default as the server says")
+	fills(flags, "expires-in", "expires_at")
 	return cmd
 }
 

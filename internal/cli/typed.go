@@ -1,0 +1,84 @@
+package cli
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// fieldsOf is the annotation of a flag with the fields of a request that it fills,
+// where their names are not the flag's.
+const fieldsOf = "fields"
+
+// fills says which fields of a request a flag fills.
+func fills(flags *pflag.FlagSet, name string, fields ...string) {
+	_ = flags.SetAnnotation(name, fieldsOf, fields) // fails only for a flag that does not exist
+}
+
+// typed returns what people type for a field of cmd's request, as a flag or as an argument,
+// or "". A field that has no flag is looked for by what it is a part of, then by its last name.
+func typed(cmd *cobra.Command, field string) string {
+	var names []string
+	for name := field; ; {
+		names = append(names, name)
+		dot := strings.LastIndexByte(name, '.')
+		if dot < 0 {
+			break
+		}
+		name = name[:dot]
+	}
+	names = append(names, field[strings.LastIndexByte(field, '.')+1:])
+	for _, name := range names {
+		if flag := flagFor(cmd.Flags(), name); flag != "" {
+			return "--" + flag
+		}
+	}
+	arguments := arguments(cmd)
+	for _, name := range names {
+		argument := strings.ToUpper(name)
+		for _, candidate := range []string{argument, strings.TrimSuffix(argument, "S")} {
+			if slices.Contains(arguments, candidate) {
+				return candidate
+			}
+		}
+	}
+	if field == "name" && len(arguments) > 0 {
+		return arguments[0] // of the thing that the command is about
+	}
+	return ""
+}
+
+// flagFor returns the flag that fills a field, or "".
+func flagFor(flags *pflag.FlagSet, field string) (name string) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if slices.Contains(f.Annotations[fieldsOf], field) {
+			name = f.Name
+		}
+	})
+	own := strings.ReplaceAll(field, "_", "-")
+	for _, candidate := range []string{own, strings.TrimSuffix(own, "s")} {
+		if name == "" && flags.Lookup(candidate) != nil {
+			name = candidate
+		}
+	}
+	return name
+}
+
+// arguments returns the names of cmd's arguments, which its usage has in capitals before
+// any flag.
+func arguments(cmd *cobra.Command) []string {
+	before, _, _ := strings.Cut(cmd.Use, "--")
+	return regexp.MustCompile(`\b[A-Z]{2,}\b`).FindAllString(before, -1)
+}
+
+// named returns text, which is about a field, with the name that people typed for it.
+func named(text, field, typed string) string {
+	rest, begins := strings.CutPrefix(text, field)
+	if begins && !regexp.MustCompile(`^[\w.-]`).MatchString(rest) {
+		return typed + rest
+	}
+	return typed + ": " + text
+}

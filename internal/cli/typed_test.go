@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestErrorsNameWhatPeopleTyped(t *testing.T) {
+	root := (&cli{program: Program{Stdout: io.Discard}}).rootCommand()
+	for _, test := range []struct{ command, field, text, want string }{
+		{"lease acquire", "holder.id", "holder.id has spaces", "--holder has spaces"},
+		{"lease acquire", "holder.kind", "holder.kind is missing", "--holder is missing"},
+		{"lease acquire", "holder.components", "more than 32 components", "--component: more than 32 components"},
+		{"lease acquire", "request_id", "request_id is over 200 bytes long", "--request-id is over 200 bytes long"},
+		{"lease acquire", "units", "units 0 are not between 1 and 9", "--units 0 are not between 1 and 9"},
+		{"lease acquire", "for", "a length of time is below zero", "--for: a length of time is below zero"},
+		{"lease acquire", "version", "version is over 200 bytes long", "--program-version is over 200 bytes long"},
+		{"lease renew", "lease", "the document is of another lease", "--document: the document is of another lease"},
+		{"lease release", "generation", "generation is a whole number", "--generation is a whole number"},
+		{"usage record", "quantity", "quantity 1.255 has more decimals", "QUANTITY 1.255 has more decimals"},
+		{"usage record", "meter", "meter is missing", "METER is missing"},
+		{"check", "quantity", "a quantity is not below zero", "--quantity: a quantity is not below zero"},
+		{"license issue", "plan", "plan studio is of product lathe", "PLAN studio is of product lathe"},
+		{"license issue", "addons", "plan studio has no add-on x", "--addon: plan studio has no add-on x"},
+		{"license change", "remove", "license lic_1 has no add-on x", "--remove-addon: license lic_1 has no add-on x"},
+		{"license change", "remove_exceptions", "it has no exception x", "--remove-exception: it has no exception x"},
+		{"license change", "when", "when: \"x\" is not now or renewal", "--at-renewal: \"x\" is not now or renewal"},
+		{"license change", "below", "below: \"x\" is not refuse", "--below: \"x\" is not refuse"},
+		{"product create", "owner.team", "owner.team is empty", "--team is empty"},
+		{"product create", "name", "a name has 1 to 64 characters", "PRODUCT: a name has 1 to 64 characters"},
+		{"customer create", "name", "a customer needs a name", "NAME: a customer needs a name"},
+		{"customer change", "name", "a customer needs a name", "--name: a customer needs a name"},
+		{"token create", "expires_at", "the token would have ended already", "--expires-in: the token would have ended already"},
+		{"token create", "spans", "only an owner's token spans", "--all-environments: only an owner's token spans"},
+		{"plan apply", "files", "no plan file was given", "FILE: no plan file was given"},
+		{"license suspend", "metadata", "metadata has 70 entries", "metadata has 70 entries"}, // nobody types it
+	} {
+		cmd, _, err := root.Find(strings.Fields(test.command))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := test.text
+		if name := typed(cmd, test.field); name != "" {
+			got = named(test.text, test.field, name)
+		}
+		if got != test.want {
+			t.Errorf("%s: the field %s is told as %q, want %q", test.command, test.field, got, test.want)
+		}
+	}
+}
