@@ -28,6 +28,9 @@ const (
 type Holder struct {
 	Kind string `json:"kind"` // KindMachine, KindUser or KindWorkload
 	ID   string `json:"id"`   // the same each time this holder asks
+	// Name is what people recognise the holder by in lists, where the id is a random text.
+	// It decides nothing, and is sent with Acquire alone.
+	Name string `json:"name,omitempty"`
 	// Components are salted hashes by which a machine is recognised, by name.
 	Components map[string]string `json:"components,omitempty"`
 }
@@ -120,20 +123,40 @@ func findPodUID(text string) string {
 // copy of the cache folder.
 func (s system) defaultHolder(instance string) Holder {
 	if uid := podUID(s.getenv); uid != "" {
-		return Holder{Kind: KindWorkload, ID: identifier("pod:" + uid)}
+		return Holder{Kind: KindWorkload, ID: identifier("pod:" + uid), Name: hostName()}
 	}
 	if id := jobID(s.getenv); id != "" {
 		return Holder{Kind: KindWorkload, ID: identifier(id)}
 	}
-	return Holder{Kind: KindMachine, ID: instance}
+	return Holder{Kind: KindMachine, ID: instance, Name: hostName()}
+}
+
+// unnamed returns h without its name, for requests that nobody looks at.
+func unnamed(h Holder) Holder {
+	h.Name = ""
+	return h
+}
+
+// hostName is what people call this machine, or the pod. Empty where the system knows none.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return description(name)
 }
 
 // holder says who holds for a program with these options, in pools that do not count
 // people.
 func (s system) holder(o Options, instance string, components map[string]string) Holder {
 	h := s.defaultHolder(instance)
-	if o.Holder != nil {
+	switch {
+	case o.Holder != nil:
 		h = *o.Holder
+	case o.HostName == "-":
+		h.Name = ""
+	case o.HostName != "" && h.Name != "":
+		h.Name = description(o.HostName)
 	}
 	if h.Kind == KindMachine && h.Components == nil {
 		h.Components = components

@@ -25,9 +25,32 @@ func TestDefaultHolders(t *testing.T) {
 	}
 	for name, tc := range cases {
 		s := system{getenv: func(name string) string { return tc.env[name] }}
-		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID {
+		host, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tc.want.Kind == KindMachine || name == "a pod" { // a job's id says enough
+			tc.want.Name = host
+		}
+		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID || got.Name != tc.want.Name {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)
 		}
+	}
+}
+
+func TestTheHostIsNamedAsTheProgramSays(t *testing.T) {
+	s := system{getenv: func(string) string { return "" }}
+	for text, want := range map[string]string{"cell 4": "cell_4", "-": ""} {
+		if h := s.holder(Options{HostName: text}, "inst", nil); h.Name != want || h.ID != "inst" {
+			t.Errorf("HostName %q: %+v", text, h)
+		}
+	}
+	own := Holder{Kind: KindUser, ID: "ann"}
+	if h := s.holder(Options{HostName: "x", Holder: &own}, "inst", nil); !reflect.DeepEqual(h, own) {
+		t.Errorf("a holder that the program names gets a name: %+v", h)
+	}
+	if h := unnamed(s.holder(Options{}, "inst", nil)); h.Name != "" || h.ID != "inst" {
+		t.Errorf("a validation sends the host's name: %+v", h)
 	}
 }
 

@@ -60,6 +60,10 @@ type Options struct {
 	Holder *Holder
 	User   string
 
+	// HostName is what people recognise this machine or pod by in lists of leases. Empty is
+	// the host's own name, "-" sends none. It decides nothing.
+	HostName string
+
 	// Salt is the product's, for the hashes by which machines are recognised. Empty derives
 	// it from the environment and the product.
 	Salt []byte

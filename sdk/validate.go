@@ -99,7 +99,7 @@ func (c *Client) validate(ctx context.Context, attempts int) (got validated, err
 	question := c.sys.ask()
 	nonce := question.nonce()
 	request := validateRequest{
-		Product: c.options.Product, Nonce: nonce, Holder: c.holder, caller: c.caller(c.instance),
+		Product: c.options.Product, Nonce: nonce, Holder: unnamed(c.holder), caller: c.caller(c.instance),
 	}
 	if c.options.Sealed {
 		request.DeviceKey = c.devicePublic()

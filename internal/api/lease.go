@@ -134,7 +134,7 @@ func (b *AcquireBody) request() authority.AcquireRequest {
 }
 
 func (b HolderBody) holder() authority.Holder {
-	return authority.Holder{Kind: b.Kind, ID: b.ID, Components: b.Components}
+	return authority.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
 }
 
 // hold takes a request that waits out of what counts as work, and gives it a

@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
 )
@@ -40,6 +42,38 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		if list("holder=bob&pool=seats&license=" + string(d.license)); len(page.Items) != 1 {
 			t.Errorf("bob's leases: %+v", page)
 		}
+		d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "cell", "pool": "machines", "instance": "K3J9.0", "holder": members{
+			"kind": "machine", "id": "K3J9", "name": "cell-4", "components": members{"board": "9f2c", "drive": "77ab"},
+		}})
+		var names struct {
+			Items []struct {
+				Customer     string
+				CustomerName string `json:"customer_name"`
+				Plan         string
+				Holder       struct{ Name string }
+			}
+		}
+		for path, want := range map[string]int{"/v1/licenses": 1, "/v1/leases?pool=seats": 2, "/v1/leases?holder=machine:K3J9": 1} {
+			if d.as(viewer, http.StatusOK, "GET", path, nil, &names); len(names.Items) != want || names.Items[0].CustomerName != "Example" || names.Items[0].Plan != "studio" || names.Items[0].Customer == "" {
+				t.Errorf("%s: %+v", path, names)
+			}
+			if strings.HasSuffix(path, "K3J9") && names.Items[0].Holder.Name != "cell-4" {
+				t.Errorf("a machine's lease: %+v", names.Items[0])
+			}
+			names.Items = nil
+		}
+		d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "again", "pool": "machines", "holder": members{
+			"kind": "machine", "id": "K3J9", "name": "cell-5", "components": members{"board": "9f2c", "drive": "77ab"},
+		}})
+		if d.as(viewer, http.StatusOK, "GET", "/v1/leases?holder=K3J9", nil, &names); names.Items[0].Holder.Name != "cell-5" {
+			t.Errorf("a machine that was renamed: %+v", names.Items[0])
+		}
+		d.bearer(d.owner, authority.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
+		auditor := d.bearer(d.owner, authority.TokenRequest{Name: "auditor", Role: access.Auditor})
+		d.as(auditor, http.StatusOK, "GET", "/v1/tokens", nil, &names)
+		if of := names.Items[len(names.Items)-2]; of.CustomerName != "Example" {
+			t.Errorf("a customer's token: %+v", names.Items)
+		}
 		var why authority.Explanation
 		d.as(viewer, http.StatusOK, "GET", "/v1/licenses/"+string(d.license)+"/why", nil, &why)
 		if full := why.Pools["seats"]; len(full.Holders) != 2 || full.Holders[0].Holder != "ann" || full.FreeAt == 0 {
@@ -50,10 +84,13 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		}
 		d.ask("POST", "/v1/usage", members{"events": []members{{"id": "e1", "meter": "calls", "quantity": "1.25"}}})
 		var used struct {
-			Items []struct{ Meter, Used, Quota, Unit string }
+			Items []struct {
+				Meter, Used, Quota, Unit string
+				CustomerName             string `json:"customer_name"`
+			}
 		}
 		d.as(viewer, http.StatusOK, "GET", "/v1/usage?license="+string(d.license), nil, &used)
-		if len(used.Items) != 1 || used.Items[0].Used != "1.25" || used.Items[0].Quota != "10" || used.Items[0].Unit != "call" {
+		if len(used.Items) != 1 || used.Items[0].CustomerName != "Example" || used.Items[0].Used != "1.25" || used.Items[0].Quota != "10" || used.Items[0].Unit != "call" {
 			t.Errorf("usage: %+v", used)
 		}
 	})

@@ -16,9 +16,9 @@ import (
 
 const licenseTag, licensesPath = "license", "/v1/licenses"
 
-// LicenseDetail is a license with its keys, which show no secret.
+// LicenseDetail is a license with what it grants now and its keys, which show no secret.
 type LicenseDetail struct {
-	licensing.License
+	authority.ShownLicense
 	Keys     []authority.LicenseKey  `json:"keys" nullable:"false"`
 	Programs []authority.SeenProgram `json:"programs,omitempty" doc:"What has validated or checked the license at the server that answers since it started, the latest first."`
 }
@@ -93,15 +93,15 @@ func (s *server) licenseListRoutes() {
 			Status     string                `query:"status" enum:"active,suspended,revoked"`
 			Reference  string                `query:"reference" maxLength:"200"`
 			EndsBefore time.Time             `query:"ends_before"`
-		}) (*reply[List[licensing.License]], error) {
+		}) (*reply[List[authority.ListedLicense]], error) {
 			return listed(s.Authority.Licenses(ctx, p, store.LicenseFilter{
 				Customer: in.Customer, Product: in.Product, Plan: in.Plan, Revision: in.Revision,
 				Status: licensing.Status(in.Status), Reference: in.Reference, EndsBefore: in.EndsBefore,
 			}, in.page()))
 		})
-	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license and its keys"},
+	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license, what it grants now, and its keys"},
 		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[LicenseDetail], error) {
-			l, err := s.Authority.License(ctx, p, in.ID)
+			l, err := s.Authority.ShowLicense(ctx, p, in.ID)
 			if err != nil {
 				return nil, err
 			}

@@ -13,7 +13,8 @@ import (
 // HolderBody is who holds, or would.
 type HolderBody struct {
 	Kind       string            `json:"kind" doc:"machine, user, workload or another kind the plan names"`
-	ID         string            `json:"id" doc:"The holder's own name, the same each time"`
+	ID         string            `json:"id" doc:"The same each time this holder asks"`
+	Name       string            `json:"name,omitempty" maxLength:"200" doc:"What people recognize the holder by in lists, such as a host name; it decides nothing"`
 	Components map[string]string `json:"components,omitempty" doc:"Of a machine: names to salted SHA-256 hashes, hexadecimal"`
 }
 

@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"crypto/rand"
 	"hash/fnv"
 	"maps"
@@ -222,6 +223,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	} else {
 		l.Requests = strings.Join(append(ids[1:], q.RequestID), " ")
 	}
+	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // a machine is renamed, or told its name first now
 	if !maps.Equal(l.Asker.Components, q.Holder.Components) {
 		if err := b.rebind(l, q.Holder.Components); err != nil {
 			return err
@@ -419,5 +421,5 @@ func (q AcquireRequest) body() int64 {
 }
 
 func (q AcquireRequest) asker(instance string) licensing.Asker {
-	return licensing.Asker{Kind: q.Holder.Kind, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(instance)}
+	return licensing.Asker{Kind: q.Holder.Kind, Name: q.Holder.Name, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(instance)}
 }

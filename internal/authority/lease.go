@@ -16,6 +16,7 @@ import (
 type Holder struct {
 	Kind       string
 	ID         string
+	Name       string            // that people recognize the holder by; it decides nothing
 	Components map[string]string // of a machine: name to hash
 	Device     string            // thumbprint of the device's key
 }
@@ -118,7 +119,7 @@ func (q AcquireRequest) check() error {
 	if err := checkHolder(q.Holder.Kind, q.Holder.ID, q.Holder.Components); err != nil {
 		return err
 	}
-	if err := checkCaller(q.Caller); err != nil {
+	if err := cmp.Or(checkTexts(text{"holder.name", q.Holder.Name}), checkCaller(q.Caller)); err != nil {
 		return err
 	}
 	switch {

@@ -11,20 +11,21 @@ import (
 
 // A HeldLease is a lease as administrators see it.
 type HeldLease struct {
-	ID         licensing.LeaseID   `json:"id"`
-	License    licensing.LicenseID `json:"license"`
-	Pool       string              `json:"pool"`
-	Holder     HeldBy              `json:"holder"`
-	Units      int64               `json:"units"`
-	Generation int64               `json:"generation"`
-	Begun      time.Time           `json:"begun"`
-	Renewed    time.Time           `json:"renewed"`
-	Ends       time.Time           `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
-	FreeAt     time.Time           `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
-	Borrowed   bool                `json:"borrowed,omitempty"`
-	Forced     time.Time           `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
-	Recalled   time.Time           `json:"recalled,omitzero" doc:"When its holder was asked to give it back."`
-	Until      time.Time           `json:"until,omitzero" doc:"When the holder of a recalled lease stops; absent until it was told."`
+	ID      licensing.LeaseID   `json:"id"`
+	License licensing.LicenseID `json:"license"`
+	LicenseName
+	Pool       string    `json:"pool"`
+	Holder     HeldBy    `json:"holder"`
+	Units      int64     `json:"units"`
+	Generation int64     `json:"generation"`
+	Begun      time.Time `json:"begun"`
+	Renewed    time.Time `json:"renewed"`
+	Ends       time.Time `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
+	FreeAt     time.Time `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
+	Borrowed   bool      `json:"borrowed,omitempty"`
+	Forced     time.Time `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
+	Recalled   time.Time `json:"recalled,omitzero" doc:"When its holder was asked to give it back."`
+	Until      time.Time `json:"until,omitzero" doc:"When the holder of a recalled lease stops; absent until it was told."`
 	licensing.Caller
 }
 
@@ -32,6 +33,7 @@ type HeldLease struct {
 type HeldBy struct {
 	Kind string `json:"kind,omitempty"`
 	ID   string `json:"id"`
+	Name string `json:"name,omitempty" doc:"What people recognize the holder by, such as a host name."`
 }
 
 // Leases returns the leases that are counted, match f and are seen by p, the oldest
@@ -56,9 +58,17 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 		if err != nil {
 			return err
 		}
+		keys := make([]store.LicenseKey, len(leases))
+		for i, l := range leases {
+			keys[i] = store.LicenseKey{Env: l.Env, ID: l.License}
+		}
+		names, err := tx.LicenseNames(ctx, keys)
+		if err != nil {
+			return err
+		}
 		held := make([]HeldLease, len(leases))
 		for i, l := range leases {
-			held[i] = heldLease(l)
+			held[i] = heldLease(l, names[keys[i]])
 		}
 		found = page("lease", held, rows, func(l HeldLease) string { return string(l.ID) })
 		return nil
@@ -66,9 +76,9 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 	return found, err
 }
 
-func heldLease(l *licensing.Lease) HeldLease {
+func heldLease(l *licensing.Lease, of store.LicenseName) HeldLease {
 	h := HeldLease{
-		ID: l.ID, License: l.License, Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder}, Units: l.Units,
+		ID: l.ID, License: l.License, LicenseName: LicenseName(of), Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder, l.Asker.Name}, Units: l.Units,
 		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
 		Caller: l.Caller(),
 	}

@@ -219,8 +219,8 @@ func capacities(of map[string]int64, p access.Principal, now time.Time) []licens
 }
 
 // Licenses returns the licenses that match f and p sees, by id, which is by time.
-func (a *Authority) Licenses(ctx context.Context, p access.Principal, f store.LicenseFilter, of PageOf) (Page[licensing.License], error) {
-	var found Page[licensing.License]
+func (a *Authority) Licenses(ctx context.Context, p access.Principal, f store.LicenseFilter, of PageOf) (Page[ListedLicense], error) {
+	var found Page[ListedLicense]
 	if err := require(p, access.LicenseRead); err != nil {
 		return found, err
 	}
@@ -238,7 +238,11 @@ func (a *Authority) Licenses(ctx context.Context, p access.Principal, f store.Li
 			return err
 		}
 		licenses, err := tx.Licenses(ctx, p.Env, f, after, rows)
-		found = page("license", licenses, rows, func(l licensing.License) string { return string(l.ID) })
+		if err != nil {
+			return err
+		}
+		listed, err := listedLicenses(ctx, tx, licenses)
+		found = page("license", listed, rows, func(l ListedLicense) string { return string(l.ID) })
 		return err
 	})
 	return found, err

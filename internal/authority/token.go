@@ -12,16 +12,18 @@ import (
 
 // A Token is what may be known of a token: everything but its text.
 type Token struct {
-	Env       licensing.Env         `json:"environment" doc:"all for one that spans environments."`
-	ID        licensing.TokenID     `json:"id"`
-	Name      string                `json:"name"`
-	Role      access.Role           `json:"role"`
-	Product   licensing.ProductName `json:"product,omitempty"`
-	Customer  licensing.CustomerID  `json:"customer,omitempty"`
-	CreatedBy string                `json:"created_by"`
-	CreatedAt time.Time             `json:"created_at"`
-	ExpiresAt time.Time             `json:"expires_at,omitzero" doc:"Absent: never."`
-	UsedAt    time.Time             `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
+	Env      licensing.Env         `json:"environment" doc:"all for one that spans environments."`
+	ID       licensing.TokenID     `json:"id"`
+	Name     string                `json:"name"`
+	Role     access.Role           `json:"role"`
+	Product  licensing.ProductName `json:"product,omitempty"`
+	Customer licensing.CustomerID  `json:"customer,omitempty"`
+	// CustomerName is there in lists, and where one token is shown.
+	CustomerName string    `json:"customer_name,omitempty"`
+	CreatedBy    string    `json:"created_by"`
+	CreatedAt    time.Time `json:"created_at"`
+	ExpiresAt    time.Time `json:"expires_at,omitzero" doc:"Absent: never."`
+	UsedAt       time.Time `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
 }
 
 // A TokenRequest asks for a new token. Spans asks for one that reaches every
@@ -175,10 +177,10 @@ func (a *Authority) Tokens(ctx context.Context, p access.Principal, of PageOf) (
 			filter.Also = access.AllEnvironments
 		}
 		tokens, err := tx.Tokens(ctx, filter, after, rows)
-		all := make([]Token, len(tokens))
-		for i, t := range tokens {
-			all[i] = tokenOf(t)
+		if err != nil {
+			return err
 		}
+		all, err := namedTokens(ctx, tx, tokens)
 		found = page("token", all, rows, func(t Token) string { return string(t.ID) })
 		return err
 	})
@@ -187,15 +189,37 @@ func (a *Authority) Tokens(ctx context.Context, p access.Principal, of PageOf) (
 
 // Token returns one token that p may see.
 func (a *Authority) Token(ctx context.Context, p access.Principal, id licensing.TokenID) (Token, error) {
-	var found store.Token
+	var found Token
 	if err := require(p, access.TokenRead); err != nil {
-		return Token{}, err
+		return found, err
 	}
-	err := a.db.View(ctx, func(tx *store.Tx) (err error) {
-		found, err = seenToken(ctx, tx, p, id)
+	err := a.db.View(ctx, func(tx *store.Tx) error {
+		token, err := seenToken(ctx, tx, p, id)
+		if err != nil {
+			return err
+		}
+		all, err := namedTokens(ctx, tx, []store.Token{token})
+		found = all[0]
 		return err
 	})
-	return tokenOf(found), err
+	return found, err
+}
+
+// namedTokens are tokens with the names of the customers that they are limited to.
+func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]Token, error) {
+	var keys []store.CustomerKey
+	for _, t := range tokens {
+		if t.Customer != "" {
+			keys = append(keys, store.CustomerKey{Env: t.Env, ID: t.Customer})
+		}
+	}
+	names, err := tx.CustomerNames(ctx, keys)
+	all := make([]Token, len(tokens))
+	for i, t := range tokens {
+		all[i] = tokenOf(t)
+		all[i].CustomerName = names[store.CustomerKey{Env: t.Env, ID: t.Customer}]
+	}
+	return all, err
 }
 
 func seenToken(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.TokenID) (store.Token, error) {

@@ -14,16 +14,17 @@ import (
 // A UsedMeter is what was used of a meter in a period, with what its plan
 // grants now. Quantities are written in the meter's unit.
 type UsedMeter struct {
-	License     licensing.LicenseID `json:"license"`
-	Meter       string              `json:"meter"`
-	Unit        string              `json:"unit,omitempty"`
-	Used        string              `json:"used"`
-	Quota       string              `json:"quota,omitempty" doc:"Absent when the license has the meter no more."`
-	Events      int64               `json:"events"`
-	PeriodStart time.Time           `json:"period_start"`
-	PeriodEnd   time.Time           `json:"period_end,omitzero" doc:"Absent when the period has no end."`
-	SpentAt     time.Time           `json:"spent_at,omitzero" doc:"When the quota was spent."`
-	Last        licensing.Caller    `json:"last,omitzero" doc:"What recorded last, as it said of itself."`
+	License licensing.LicenseID `json:"license"`
+	LicenseName
+	Meter       string           `json:"meter"`
+	Unit        string           `json:"unit,omitempty"`
+	Used        string           `json:"used"`
+	Quota       string           `json:"quota,omitempty" doc:"Absent when the license has the meter no more."`
+	Events      int64            `json:"events"`
+	PeriodStart time.Time        `json:"period_start"`
+	PeriodEnd   time.Time        `json:"period_end,omitzero" doc:"Absent when the period has no end."`
+	SpentAt     time.Time        `json:"spent_at,omitzero" doc:"When the quota was spent."`
+	Last        licensing.Caller `json:"last,omitzero" doc:"What recorded last, as it said of itself."`
 }
 
 // UsageFilter selects usage; empty fields select all. Past includes the periods
@@ -61,14 +62,19 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 		if err != nil {
 			return err
 		}
-		terms, err := a.terms(ctx, tx, licensesOf(totals))
+		keys := licensesOf(totals)
+		terms, err := a.terms(ctx, tx, keys)
+		if err != nil {
+			return err
+		}
+		names, err := tx.LicenseNames(ctx, storeKeys(keys))
 		if err != nil {
 			return err
 		}
 		last := page("usage", totals, rows, usageKey)
 		found = Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
 		for i, t := range last.Items {
-			found.Items[i] = usedMeter(t, terms[licenseKey{t.Env, t.License}])
+			found.Items[i] = usedMeter(t, terms[licenseKey{t.Env, t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}])
 		}
 		return nil
 	})
@@ -85,8 +91,8 @@ func licensesOf(totals []store.UsageTotal) []licenseKey {
 	return keys
 }
 
-func usedMeter(t store.UsageTotal, terms *compiled) UsedMeter {
-	u := UsedMeter{License: t.License, Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
+func usedMeter(t store.UsageTotal, terms *compiled, of store.LicenseName) UsedMeter {
+	u := UsedMeter{License: t.License, LicenseName: LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
 	scale := t.Scale
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {

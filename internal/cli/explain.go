@@ -15,7 +15,11 @@ func denialText(d license.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s (%s)", d.Reason, d.Code)
 	for _, h := range d.Holders {
-		fmt.Fprintf(&text, "\n  %s holds %d", h.Holder, h.Units)
+		fmt.Fprintf(&text, "\n  %s", h.Holder)
+		if h.Name != "" {
+			fmt.Fprintf(&text, " (%s)", h.Name)
+		}
+		fmt.Fprintf(&text, " holds %d", h.Units)
 		if h.Instance != "" {
 			fmt.Fprintf(&text, " on %s", h.Instance)
 		}
@@ -80,7 +84,7 @@ func (c *cli) explain(body json.RawMessage) error {
 		{head: "SERVICE", path: "service"}, {head: "VERSION", path: "version"}, {head: "INSTANCE", path: "instance"}, {head: "REGION", path: "region"},
 	}, decisionColumns("decision.")...)...)
 	c.printSection(r, "decision.holders",
-		column{head: "HOLDER", path: "holder"}, column{head: "INSTANCE", path: "instance"}, column{head: "UNITS", path: "units"},
+		column{head: "HOLDER", path: "holder"}, column{head: "NAME", path: "name", rare: true}, column{head: "INSTANCE", path: "instance"}, column{head: "UNITS", path: "units"},
 		column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE AT", path: "free_at", as: unixTime})
 	for _, part := range []struct{ head, path string }{{"FEATURE", "features"}, {"POOL", "pools"}, {"METER", "meters"}} {
 		c.explainPart(r, part.head, part.path)
@@ -124,7 +128,7 @@ func (c *cli) explainHolders(r record) {
 	}
 	if len(rows) > 0 {
 		c.printf("\n")
-		c.printTable(rows, column{head: "FULL POOL", path: "pool"}, column{head: "HELD BY", path: "holder"}, column{head: "UNITS", path: "units"},
+		c.printTable(rows, column{head: "FULL POOL", path: "pool"}, column{head: "HELD BY", path: "holder"}, column{head: "NAME", path: "name", rare: true}, column{head: "UNITS", path: "units"},
 			column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE AT THE LATEST", path: "free_at", as: unixTime})
 	}
 }

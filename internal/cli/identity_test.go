@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/store"
 	copyhold "copyhold.dev/sdk"
 )
 
@@ -52,6 +54,10 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 		if got := acquire(pool); got != held.ID() {
 			t.Errorf("%s: the SDK holds %s, the command line %s", pool, held.ID(), got)
 		}
+	}
+	leases, err := s.Leases(t.Context(), s.owner, store.LeaseFilter{Pool: "named"}, authority.PageOf{})
+	if must(t, err); len(leases.Items) != 1 || leases.Items[0].Holder.Name != hostName() {
+		t.Errorf("people do not recognize the machine in a list: %+v", leases.Items)
 	}
 	t.Setenv("XDG_CACHE_HOME", "relative") // refused: there is no folder that lasts
 	t.Setenv("LocalAppData", "")

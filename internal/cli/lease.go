@@ -15,7 +15,8 @@ import (
 
 func leaseColumns() []column {
 	return []column{
-		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText},
+		{head: "LEASE", path: "id"}, {head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer_name"}, {head: "POOL", path: "pool"},
+		{head: "HOLDER", path: "holder", as: holderText}, {head: "NAME", path: "holder.name", rare: true},
 		{head: "INSTANCE", path: "instance"}, {head: "UNITS", path: "units"}, {head: "GENERATION", path: "generation"},
 		{head: "SINCE", path: "begun"}, {head: "ENDS", path: "ends"},
 		{head: "ENDED BY FORCE", path: "forced", rare: true}, {head: "RECALLED", path: "recalled", rare: true}, {head: "STOPS", path: "until", rare: true},

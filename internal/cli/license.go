@@ -17,7 +17,7 @@ import (
 func licenseColumns() []column {
 	return []column{
 		{head: "LICENSE", path: "id"}, {head: "PRODUCT", path: "product"}, {head: "PLAN", path: "plan"}, {head: "CUSTOMER", path: "customer"},
-		{head: "STATUS", path: "status"}, {head: "START", path: "start"}, {head: "END", path: "end"},
+		{head: "NAME", path: "customer_name"}, {head: "STATUS", path: "status"}, {head: "PAYMENT", path: "payment"}, {head: "START", path: "start"}, {head: "END", path: "end"},
 	}
 }
 
@@ -51,8 +51,14 @@ func licensePath(id, action string) string {
 	return path + "/" + action
 }
 
+// A presentLicense is a license as the server shows it.
+type presentLicense struct {
+	licensing.License
+	CustomerName string `json:"customer_name"`
+}
+
 // licenseNow asks the server for a license.
-func (c *cli) licenseNow(ctx context.Context, id string) (l licensing.License, err error) {
+func (c *cli) licenseNow(ctx context.Context, id string) (l presentLicense, err error) {
 	a, err := c.do(ctx, call{as: byToken, method: http.MethodGet, path: licensePath(id, "")})
 	if err != nil {
 		return l, err
@@ -71,7 +77,7 @@ func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
 
 // actOn is act for a license that was just asked for. It says whether the action
 // changed anything: each change of a license raises its seq.
-func (c *cli) actOn(cmd *cobra.Command, before licensing.License, action string, body any) error {
+func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, body any) error {
 	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(string(before.ID), action), body: body})
 	if err != nil {
 		return err
@@ -87,13 +93,13 @@ func (c *cli) actOn(cmd *cobra.Command, before licensing.License, action string,
 		after.License = *after.Transferred
 	}
 	if after.Seq == before.Seq {
-		c.sayf("nothing changed: license %s was as it is", before.ID)
+		c.sayf("nothing changed: license %s was like this already", before.ID)
 	}
 	return c.printLicense(a)
 }
 
 func (c *cli) licenseIssueCommand() *cobra.Command {
-	var customer, product, channel, revision, edition, reference, start, end string
+	var customer, product, channel, revision, edition, payment, reference, start, end string
 	var file target
 	var addons, capacity []string
 	cmd := &cobra.Command{
@@ -105,7 +111,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"plan": args[0], "customer": customer}
 			for member, value := range map[string]string{
-				"product": product, "channel": channel, "revision": revision, "edition": edition, "reference": reference,
+				"product": product, "channel": channel, "revision": revision, "edition": edition, "payment": payment, "reference": reference,
 			} {
 				if value != "" {
 					body[member] = value
@@ -146,6 +152,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	flags.StringVar(&channel, "channel", "", "channel whose revisions it follows; default the plan's")
 	flags.StringVar(&revision, "revision", "", "pin it to this revision")
 	flags.StringVar(&edition, "edition", "", "edition of the plan; default the plan's own")
+	flags.StringVar(&payment, "payment", "", "paid or unpaid: an unpaid license is in force and is not renewed; default paid")
 	flags.StringVar(&reference, "reference", "", "your own number for the license, unique")
 	flags.StringVar(&start, "start", "", "begin on this date, for plans that start on a date")
 	flags.StringVar(&end, "end", "", "end on this date instead of after the plan's first term")

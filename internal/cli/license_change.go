@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 // changeFlags are what a change can say on the command line.
 type changeFlags struct {
 	plan, channel, revision, edition              string
-	reason, until, below                          string
+	reason, until, below, payment                 string
 	follow, atRenewal                             bool
 	addons, remove, features, pools, meters, drop []string
 	capacity                                      []string
@@ -26,16 +27,18 @@ func (c *cli) licenseChangeCommand() *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use:   "change LICENSE",
-		Short: "Change plan, add-ons, capacity or exceptions, now or at renewal",
+		Short: "Change plan, add-ons, capacity, exceptions or payment, now or at renewal",
 		Long: `Change moves a license to another plan or edition, adds or removes add-ons, sets the units that
 were bought, or grants an exception: a feature's value, a pool's capacity or a meter's
 quota, for a reason and if need be until a date. Where less would be granted than is held, --below says
 whether to refuse, to drain (keep what is held, grant nothing new) or to use the
-overdraft.`,
+overdraft. Payment changes at once, also with --at-renewal: an unpaid license stays in force
+and is not renewed.`,
 		Example: `  copyhold license change lic_01jd0000000000000000000000 --plan team --at-renewal
   copyhold license change lic_01jd0000000000000000000000 --addon seats-5=2
   copyhold license change lic_01jd0000000000000000000000 --pool seats=+3 --until 2027-01-31 --reason 'release week'
-  copyhold license change lic_01jd0000000000000000000000 --capacity seats=1 --below drain`,
+  copyhold license change lic_01jd0000000000000000000000 --capacity seats=1 --below drain
+  copyhold license change lic_01jd0000000000000000000000 --payment unpaid`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, err := f.request()
@@ -59,6 +62,7 @@ overdraft.`,
 	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
 	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter in its unit, as NAME=5000 or NAME=+12.5; may be repeated")
 	flags.StringArrayVar(&f.drop, "remove-exception", nil, "remove an exception by its id; may be repeated")
+	flags.StringVar(&f.payment, "payment", "", "paid or unpaid: an unpaid license is not renewed")
 	flags.StringVar(&f.reason, "reason", "", "why; an exception needs it")
 	flags.StringVar(&f.until, "until", "", "end of the exceptions, as 2027-01-31")
 	flags.BoolVar(&f.atRenewal, "at-renewal", false, "keep the change until the next renewal")
@@ -70,12 +74,13 @@ overdraft.`,
 // A changeRequest is what a change says to the server.
 type changeRequest struct {
 	licensing.Change
-	Capacity map[string]int64 `json:"capacity,omitempty"`
-	Reason   string           `json:"reason,omitempty"`
+	Capacity map[string]int64  `json:"capacity,omitempty"`
+	Payment  licensing.Payment `json:"payment,omitempty"`
+	Reason   string            `json:"reason,omitempty"`
 }
 
 func (f changeFlags) request() (changeRequest, error) {
-	c := changeRequest{Reason: f.reason, Change: licensing.Change{
+	c := changeRequest{Reason: f.reason, Payment: licensing.Payment(f.payment), Change: licensing.Change{
 		Plan: licensing.PlanName(f.plan), Channel: f.channel, Revision: licensing.RevisionID(f.revision), Follow: f.follow, Edition: f.edition,
 		Remove: f.remove, When: licensing.ChangeNow, Below: licensing.Below(f.below),
 	}}
@@ -103,7 +108,7 @@ func (f changeFlags) request() (changeRequest, error) {
 
 func (f changeFlags) isEmpty() bool {
 	lists := len(f.addons) + len(f.remove) + len(f.features) + len(f.pools) + len(f.meters) + len(f.drop) + len(f.capacity)
-	return lists == 0 && !f.follow && f.plan == "" && f.channel == "" && f.revision == "" && f.edition == ""
+	return lists == 0 && !f.follow && f.plan == "" && f.channel == "" && f.revision == "" && f.edition == "" && f.payment == ""
 }
 
 func (f changeFlags) exceptions() ([]licensing.Exception, error) {
@@ -286,7 +291,7 @@ Revoking a license again changes nothing, and the first reason stays.`,
 			if err != nil {
 				return err
 			}
-			question := fmt.Sprintf("License %s (plan %s, customer %s) ends for good; a suspension could be taken back. Revoke it?", l.ID, l.Plan, l.Customer)
+			question := fmt.Sprintf("License %s (plan %s, customer %s) ends for good; a suspension could be taken back. Revoke it?", l.ID, l.Plan, cmp.Or(l.CustomerName, string(l.Customer)))
 			if err := c.confirm(yes || l.Status == licensing.Revoked, question); err != nil {
 				return err
 			}

@@ -16,7 +16,7 @@ func licenseDetails() []column {
 		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
 		column{head: "TERM END", path: "term_end"}, column{head: "CHANGES AT", path: "change_at"},
 		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
-		column{head: "REFERENCE", path: "reference"})
+		column{head: "REFERENCE", path: "reference"}, column{head: "STATE", path: "effective.decision.state"}, column{head: "BECAUSE", path: "effective.decision.reason"})
 }
 
 // grantsText writes add-ons as they are typed: render-farm, seats-5=2.
@@ -47,7 +47,7 @@ func listText(value any, text func(map[string]any) string) string {
 
 func (c *cli) licenseShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show LICENSE", Short: "Show a license, its exceptions, what waits for its renewal, and its keys",
+		Use: "show LICENSE", Short: "Show a license, what it grants now, its exceptions, what waits for its renewal, and its keys",
 		Example: "  copyhold license show lic_01jd0000000000000000000000", Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(args[0], "")})
@@ -73,6 +73,7 @@ func (c *cli) printLicense(a answer) error {
 		return err
 	}
 	c.printFields(r, licenseDetails()...)
+	c.printEffective(r)
 	for _, e := range objects(r.at("exceptions")) {
 		e["grants"] = exceptionText(e)
 	}
@@ -86,6 +87,32 @@ func (c *cli) printLicense(a answer) error {
 	c.printSection(r, "programs", column{head: "SEEN", path: "at"}, column{head: "SERVICE", path: "service"}, column{head: "VERSION", path: "version"},
 		column{head: "REGION", path: "region"}, column{head: "INSTANCE", path: "instance"})
 	return nil
+}
+
+// printEffective prints what a license comes to now, by plan, add-ons and exceptions.
+func (c *cli) printEffective(r record) {
+	c.printNamed(r, "effective.features", column{head: "FEATURE", path: "name"}, column{head: "VALUE", path: "value"},
+		column{head: "UNTIL", path: "until", rare: true}, column{head: "THEN", path: "then", rare: true})
+	c.printNamed(r, "effective.pools", column{head: "POOL", path: "name"}, column{head: "HOLDER", path: "holder"}, column{head: "UNITS", path: "capacity"},
+		column{head: "IN USE", path: "held"}, column{head: "OVERDRAFT", path: "overdraft", rare: true}, column{head: "WAITING", path: "waiting", rare: true})
+	c.printNamed(r, "effective.meters", column{head: "METER", path: "name"}, column{head: "USED", path: "used"}, column{head: "QUOTA", path: "quota"},
+		column{head: "UNIT", path: "unit"}, column{head: "PERIOD ENDS", path: "period_end"})
+}
+
+// printNamed prints the objects of an object as a table, by name.
+func (c *cli) printNamed(r record, path string, columns ...column) {
+	all, _ := r.at(path).(map[string]any)
+	rows := make([]record, 0, len(all))
+	for _, name := range sortedKeys(all) {
+		if row, ok := all[name].(map[string]any); ok {
+			row["name"] = name
+			rows = append(rows, row)
+		}
+	}
+	if len(rows) > 0 {
+		c.printf("\n")
+		c.printTable(rows, columns...)
+	}
 }
 
 // objects are the objects in a list.

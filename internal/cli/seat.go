@@ -72,6 +72,7 @@ func (by caller) query() url.Values {
 type holder struct {
 	Kind       string            `json:"kind"`
 	ID         string            `json:"id"`
+	Name       string            `json:"name,omitempty"`
 	Components map[string]string `json:"components,omitempty"`
 }
 

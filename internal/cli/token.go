@@ -10,7 +10,7 @@ import (
 func tokenColumns() []column {
 	return []column{
 		{head: "TOKEN", path: "id"}, {head: "NAME", path: "name"}, {head: "ROLE", path: "role"}, {head: "ENVIRONMENT", path: "environment"},
-		{head: "CUSTOMER", path: "customer"}, {head: "PRODUCT", path: "product"},
+		{head: "CUSTOMER", path: "customer"}, {head: "CUSTOMER NAME", path: "customer_name", rare: true}, {head: "PRODUCT", path: "product"},
 		{head: "EXPIRES", path: "expires_at"}, {head: "LAST USED", path: "used_at"},
 	}
 }

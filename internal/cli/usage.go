@@ -18,7 +18,7 @@ func (c *cli) usageCommand() *cobra.Command {
 			filters:  []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
 			switches: []filter{{"past", "all periods that are kept, not only those in course"}},
 			columns: []column{
-				{head: "LICENSE", path: "license"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
+				{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer_name"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
 				{head: "UNIT", path: "unit"}, {head: "FROM", path: "period_start"}, {head: "UNTIL", path: "period_end"},
 				{head: "LAST SERVICE", path: "last.service", rare: true}, {head: "VERSION", path: "last.version", rare: true},
 				{head: "INSTANCE", path: "last.instance", rare: true}, {head: "REGION", path: "last.region", rare: true},

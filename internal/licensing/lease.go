@@ -35,6 +35,7 @@ type Lease struct {
 // An Asker is who and what asked for units, kept with what it was given.
 type Asker struct {
 	Kind       string            `json:"kind,omitempty"`       // of holder
+	Name       string            `json:"name,omitempty"`       // that people recognize the holder by
 	Components map[string]string `json:"components,omitempty"` // name to hash
 	Device     string            `json:"device,omitempty"`     // thumbprint of its key
 	Caller                       // as last said; the instance only where the lease has none
@@ -47,7 +48,7 @@ type Asker struct {
 
 // IsZero reports whether nothing was said of the asker.
 func (a Asker) IsZero() bool {
-	return a.Kind == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented && a.Recall == nil
+	return a.Kind == "" && a.Name == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented && a.Recall == nil
 }
 
 // An Ending says how a lease ended.
@@ -78,7 +79,7 @@ func (l Lease) Caller() Caller { return l.Asker.Caller.After(Caller{Instance: l.
 
 // Holding says what l holds.
 func (l Lease) Holding() license.Holding {
-	return license.Holding{Holder: l.Holder, Instance: l.Instance, Units: l.Units, Since: unix(l.Granted), FreeAt: unix(l.Due)}
+	return license.Holding{Holder: l.Holder, Name: l.Asker.Name, Instance: l.Instance, Units: l.Units, Since: unix(l.Granted), FreeAt: unix(l.Due)}
 }
 
 // LeaseDates are the thresholds of a lease's document, in whole seconds.

@@ -69,6 +69,7 @@ type Decision struct {
 // A Holding is one holder's part of a pool.
 type Holding struct {
 	Holder   string `json:"holder"`
+	Name     string `json:"name,omitempty"` // what people recognise the holder by
 	Instance string `json:"instance,omitempty"`
 	Units    int64  `json:"units"`
 	Since    int64  `json:"since,omitempty"`
