@@ -168,12 +168,7 @@ func (c *clock) judged() licensing.ClockVerdict {
 // keeps what is held; but while another server runs, it goes on with that one's time.
 func (a *Authority) beginClock(ctx context.Context) error {
 	for {
-		rec, err := a.db.ClockRecord(ctx)
-		if err != nil {
-			return err
-		}
-		a.clock.resume(rec)
-		v, line, err := a.judgeStart(ctx, rec)
+		rec, v, line, err := a.judgeStart(ctx)
 		if err != nil {
 			return err
 		}
@@ -194,12 +189,7 @@ func (a *Authority) beginClock(ctx context.Context) error {
 // readClock judges the clock like beginClock and changes nothing: of a time that
 // nothing explains it only counts the part that is explained.
 func (a *Authority) readClock(ctx context.Context) error {
-	rec, err := a.db.ClockRecord(ctx)
-	if err != nil {
-		return err
-	}
-	a.clock.resume(rec)
-	v, line, err := a.judgeStart(ctx, rec)
+	_, v, line, err := a.judgeStart(ctx)
 	if err != nil {
 		return err
 	}
@@ -212,13 +202,17 @@ func (a *Authority) readClock(ctx context.Context) error {
 }
 
 // judgeStart judges what the clocks show now against the record.
-func (a *Authority) judgeStart(ctx context.Context, rec licensing.ClockRecord) (v licensing.ClockVerdict, line time.Time, err error) {
+func (a *Authority) judgeStart(ctx context.Context) (rec licensing.ClockRecord, v licensing.ClockVerdict, line time.Time, err error) {
+	if rec, err = a.db.ClockRecord(ctx); err != nil {
+		return rec, v, line, err
+	}
+	a.clock.resume(rec)
 	c := a.clock
 	c.ask()
 	for range clockReadings {
 		wall, err := a.compareClocks(ctx)
 		if err != nil {
-			return v, line, err
+			return rec, v, line, err
 		}
 		c.mu.Lock()
 		r := c.reading(wall)
@@ -228,7 +222,7 @@ func (a *Authority) judgeStart(ctx context.Context, rec licensing.ClockRecord) (
 			break
 		}
 	}
-	return v, line, nil
+	return rec, v, line, nil
 }
 
 // compareClocks reads the database's clock. If it does not lie between a reading
