@@ -248,16 +248,13 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 	if err != nil {
 		return r, err
 	}
+	if err := m.noteLimits(o, tally); err != nil { // a change of the license can have moved them
+		return r, err
+	}
 	d, total := meter.Consume(tally.Used, quantity, tally.Window)
 	r.Decision = d
 	if d.Outcome != license.Allowed || d.Code == license.CodeFallback {
 		r.Status = UsageDenied
-		if tally.HardAt.IsZero() {
-			tally.HardAt, tally.changed = m.Now(), true
-			if err := m.noteMeter(o, tally, licensing.UsageSpent); err != nil {
-				return r, err
-			}
-		}
 		m.denyUsage(o, e, d)
 		return r, nil
 	}
@@ -371,14 +368,36 @@ func (m *metering) add(o *op, t *tally, total int64) error {
 	if len(t.ops) == 0 || t.ops[len(t.ops)-1] != o {
 		t.ops = append(t.ops, o)
 	}
-	if soft := t.meter.SoftLimit(); t.SoftAt.IsZero() && total >= soft {
-		t.SoftAt = m.Now()
-		if err := m.noteMeter(o, t, licensing.UsageSoftLimit); err != nil {
-			return err
-		}
+	if err := m.noteLimits(o, t); err != nil {
+		return err
 	}
 	if was <= t.meter.Quota && total > t.meter.Quota {
 		return m.noteMeter(o, t, licensing.UsageOverage)
+	}
+	return nil
+}
+
+// noteLimits enters in the log that the soft limit is reached and that the quota is
+// spent, once for each period and limit: one that was raised above what is used can be
+// reached again.
+func (m *metering) noteLimits(o *op, t *tally) error {
+	for _, limit := range []struct {
+		at      *time.Time
+		reached bool
+		kind    string
+	}{
+		{&t.SoftAt, t.Used >= t.meter.SoftLimit(), licensing.UsageSoftLimit},
+		{&t.HardAt, t.meter.Spent(t.Used), licensing.UsageSpent},
+	} {
+		switch {
+		case limit.reached && limit.at.IsZero():
+			*limit.at, t.changed = m.Now(), true
+			if err := m.noteMeter(o, t, limit.kind); err != nil {
+				return err
+			}
+		case !limit.reached && !limit.at.IsZero() && t.Window.Contains(m.Now()):
+			*limit.at, t.changed = time.Time{}, true
+		}
 	}
 	return nil
 }

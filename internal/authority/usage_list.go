@@ -23,7 +23,7 @@ type UsedMeter struct {
 	Events      int64            `json:"events"`
 	PeriodStart time.Time        `json:"period_start"`
 	PeriodEnd   time.Time        `json:"period_end,omitzero" doc:"Absent when the period has no end."`
-	SpentAt     time.Time        `json:"spent_at,omitzero" doc:"When the quota was spent."`
+	SpentAt     time.Time        `json:"spent_at,omitzero" doc:"When the quota was spent. Absent once it was raised above what is used."`
 	Last        licensing.Caller `json:"last,omitzero" doc:"What recorded last, as it said of itself."`
 }
 
@@ -74,7 +74,7 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 		last := page("usage", totals, rows, usageKey)
 		found = Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
 		for i, t := range last.Items {
-			found.Items[i] = usedMeter(t, terms[licenseKey{t.Env, t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}])
+			found.Items[i] = usedMeter(t, terms[licenseKey{t.Env, t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}], tx.Now())
 		}
 		return nil
 	})
@@ -91,12 +91,15 @@ func licensesOf(totals []store.UsageTotal) []licenseKey {
 	return keys
 }
 
-func usedMeter(t store.UsageTotal, terms *compiled, of store.LicenseName) UsedMeter {
+func usedMeter(t store.UsageTotal, terms *compiled, of store.LicenseName, now time.Time) UsedMeter {
 	u := UsedMeter{License: t.License, LicenseName: LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
 	scale := t.Scale
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {
 			scale, u.Unit, u.Quota = m.Scale, m.Unit, licensing.FormatQuantity(m.Quota, m.Scale)
+			if t.Window.Contains(now) && !m.Spent(t.Used) {
+				u.SpentAt = time.Time{} // the quota was raised since
+			}
 		}
 	}
 	u.Used = licensing.FormatQuantity(t.Used, scale)

@@ -84,6 +84,13 @@ func (m Meter) HardLimit() int64 {
 	return m.Hard.of(m.Quota)
 }
 
+// Spent reports whether nothing is left of the quota, or of a hard limit below it, once
+// total was used. A quota of nothing is never spent.
+func (m Meter) Spent(total int64) bool {
+	quota := min(m.Quota, m.most())
+	return quota > 0 && total >= quota
+}
+
 // Check refuses a meter that contradicts itself, with all that is wrong.
 func (m Meter) Check() error {
 	var f faults
