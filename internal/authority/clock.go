@@ -273,7 +273,7 @@ func (a *Authority) followClock(ctx context.Context, rec licensing.ClockRecord) 
 func (a *Authority) moveClock(ctx context.Context, line time.Time, v licensing.ClockVerdict) error {
 	var c *change
 	err := a.db.MoveClock(ctx, line, v.Now, clockSettle, a.changing(ctx, "", systemActor, &c, func(c *change) error {
-		return c.noteClock(ctx, clockEvent{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
+		return c.noteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
 	}))
 	a.changed(c, err)
 	if err != nil {
@@ -288,7 +288,7 @@ func (a *Authority) moveClock(ctx context.Context, line time.Time, v licensing.C
 func (a *Authority) explainClock(ctx context.Context, k store.Kept) error {
 	var c *change
 	done, err := a.db.ExplainClock(ctx, k, a.changing(ctx, "", systemActor, &c, func(c *change) error {
-		return c.noteClock(ctx, clockEvent{Kept: k.By.Seconds()})
+		return c.noteClock(ctx, licensing.ViolationClock, clockEvent{Kept: k.By.Seconds()})
 	}))
 	a.changed(c, err)
 	if err != nil || !done {
@@ -363,7 +363,7 @@ type clockEvent struct {
 func (a *Authority) noteDoubt(ctx context.Context, unsure bool, offset time.Duration) error {
 	a.warnClock(ctx, "the database's clock and the boot clock disagree", unsure, offset)
 	return a.update(ctx, "", systemActor, func(c *change) error {
-		return c.noteClock(ctx, clockEvent{Doubt: unsure, Offset: offset.Seconds()})
+		return c.noteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: unsure, Offset: offset.Seconds()})
 	})
 }
 
@@ -374,13 +374,13 @@ func (a *Authority) warnClock(ctx context.Context, what string, doubt bool, offs
 }
 
 // noteClock records in every environment what became of the clock.
-func (c *change) noteClock(ctx context.Context, e clockEvent) error {
+func (c *change) noteClock(ctx context.Context, kind string, e any) error {
 	envs, err := c.KeyEnvs(ctx)
 	if err != nil {
 		return err
 	}
 	for _, env := range envs {
-		if err := c.note(licensing.ViolationClock, licensing.Event{Env: env}, e); err != nil {
+		if err := c.note(kind, licensing.Event{Env: env}, e); err != nil {
 			return err
 		}
 	}
@@ -411,7 +411,7 @@ func (a *Authority) clockStatus(ctx context.Context, tx *store.Tx) (s ClockStatu
 	off := offset.Abs().Round(time.Second)
 	switch {
 	case unsure && offset > 0:
-		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the time that has passed by the boot clock: leases are renewed, and nothing is reclaimed until they agree; set the clock right", off)
+		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the time that has passed by the boot clock: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock accept", off)
 	case unsure:
 		s.Reason = fmt.Sprintf("the database's clock is %v behind the time of the record: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock set-back", off)
 	case s.InDoubt:

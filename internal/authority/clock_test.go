@@ -3,6 +3,7 @@ package authority
 import (
 	"errors"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,21 @@ func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, 
 // start opens the database and starts a server on it, as the program does.
 func (w *plant) start(t *testing.T, s start) *desk {
 	t.Helper()
+	d := &desk{clock: w.truth, p: w.p}
+	d.Authority = New(w.config(t, s))
+	t.Cleanup(d.Close)
+	if s.unstarted {
+		return d
+	}
+	if err := d.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// config opens the database for what runs on a machine with the clocks of s.
+func (w *plant) config(t *testing.T, s start) Config {
+	t.Helper()
 	db, err := w.open()
 	if err != nil {
 		t.Fatal(err)
@@ -89,16 +105,7 @@ func (w *plant) start(t *testing.T, s start) *desk {
 	}
 	machine := w.truth.machine()
 	machine.Boot, machine.Synchronized = s.boot, func() bool { return s.kernel }
-	d := &desk{clock: w.truth, p: w.p}
-	d.Authority = New(Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine})
-	t.Cleanup(d.Close)
-	if s.unstarted {
-		return d
-	}
-	if err := d.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return d
+	return Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine}
 }
 
 // stop ends a server: its last time is stored.
@@ -286,6 +293,67 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 			t.Errorf("status when nothing is kept any more: %+v", s)
 		}
 	})
+}
+
+// TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice: after 60 days off without a proof,
+// servers stay at their record until an operator says that the clock is right. What was held
+// keeps the time that it had left, whether the operator was right or not.
+func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
+	const off = 60 * 24 * time.Hour
+	for what, s := range map[string]struct {
+		passed time.Duration
+		start  start
+	}{
+		"60 days have passed":        {off, start{boot: "second"}},
+		"the clock is 60 days ahead": {time.Minute, start{boot: "second", off: off, node: off}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			plants(t, func(t *testing.T, w *plant, held []Granted) {
+				w.truth.pass(s.passed)
+				d := w.start(t, s.start)
+				d.tick(t)
+				if st := d.clockStatus(t); !st.InDoubt || !strings.Contains(st.Reason, "clock accept") {
+					t.Fatalf("status: %+v", st)
+				}
+				w.stop(t, d)
+				config := w.config(t, s.start)
+				if _, err := AcceptClock(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
+					t.Errorf("without a reason: %v", err)
+				}
+				done, err := AcceptClock(t.Context(), config, "closed for the season")
+				if err != nil || done.Kept < off-time.Hour {
+					t.Fatalf("%+v %v", done, err)
+				}
+				if _, err := AcceptClock(t.Context(), config, "again"); licensing.CodeOf(err) != licensing.Conflict {
+					t.Errorf("accepted again: %v", err)
+				}
+				if err := errors.Join(config.DB.StoreClock(t.Context()), config.DB.Close()); err != nil {
+					t.Fatal(err)
+				}
+				delete(w.running, config.DB)
+
+				d = w.start(t, s.start)
+				d.tick(t)
+				if n := d.fills(t, 10); n != 0 {
+					t.Fatalf("%d were granted on a full pool", n)
+				}
+				if g := d.acquire(t, ask("big", 1)); g.Lease == nil || g.Lease.Granted.Sub(done.To).Abs() > time.Minute {
+					t.Errorf("free units are granted by the clock: %+v", g)
+				}
+				if st := d.clockStatus(t); st.InDoubt || st.Kept == 0 {
+					t.Errorf("status: %+v", st)
+				}
+				w.truth.pass(held[0].Lease.Due.Sub(held[0].Lease.Granted))
+				d.tick(t)
+				if n := d.fills(t, 20); n != 5 {
+					t.Errorf("%d were granted when what was held had ended", n)
+				}
+				if report, err := d.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+					t.Errorf("the log: %+v, %v", report.Findings, err)
+				}
+			})
+		})
+	}
 }
 
 // TestAClockThatIsProvenLaterFreesWhatEnded: the kernel is synchronized a minute

@@ -18,7 +18,7 @@ import (
 
 func (c *cli) clockCommand() *cobra.Command {
 	return group("clock", "The server's time, and how to correct it after a wrong clock", "  copyhold clock show --data /var/lib/copyhold",
-		c.clockShowCommand(), c.clockSetBackCommand())
+		c.clockShowCommand(), c.clockSetBackCommand(), c.clockAcceptCommand())
 }
 
 func (c *cli) clockShowCommand() *cobra.Command {
@@ -85,6 +85,53 @@ log of every environment. See docs/clock.md.`,
 					return err
 				}
 				return c.printSetBack(set)
+			})
+		},
+	}
+	serverFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	required(cmd, "reason")
+	return cmd
+}
+
+func (c *cli) clockAcceptCommand() *cobra.Command {
+	var yes bool
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "accept --reason TEXT",
+		Short: "Go on from what the clock says, after a stop of more than 30 days that nothing explains",
+		Long: `Accept is for a machine that was off for more than 30 days, has booted since, and has
+nothing that proves its clock: no synchronized kernel, and no second machine. A server
+follows such a clock for 30 days at most. Check the date yourself, stop every server on the
+database, and accept it. Units that were held keep the time that they had left, so that
+nothing is granted twice even if the clock is wrong. It is recorded in the log of every
+environment. See docs/clock.md.`,
+		Example: "  copyhold clock accept --data /var/lib/copyhold --reason 'the plant was closed for the season'",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withDatabaseBy(cmd, openAlone, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
+				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				if err != nil {
+					return err
+				}
+				if wall.After(mark) {
+					question := fmt.Sprintf("The record is at %s, the clock says %s. Go on from the clock.", mark.UTC().Format(time.RFC3339), wall.UTC().Format(time.RFC3339))
+					if err := c.confirm(yes, question); err != nil {
+						return err
+					}
+				}
+				done, err := authority.AcceptClock(cmd.Context(), authority.Config{
+					DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log),
+				}, reason)
+				if err != nil {
+					return err
+				}
+				if c.asJSON() {
+					return c.printJSON(done)
+				}
+				c.printf("accepted %s; the record was at %s\n", done.To.Format(time.RFC3339), done.From.Format(time.RFC3339))
+				return c.done(nil, "units that were held keep the time that they had left; start the servers")
 			})
 		},
 	}

@@ -105,6 +105,7 @@ const (
 	LogQuarantined = "log.quarantined" // rows can't have a place in the tree
 	LogAdopted     = "log.adopted"     // rows of quarantine get their places after all
 	ClockSetBack   = "clock.set_back"
+	ClockAccepted  = "clock.accepted"    // by an operator, though nothing proves it
 	CountersFixed  = "counters.repaired" // of a pool or a meter's total, by an operator
 	EpochRaised    = "epoch.raised"      // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"
