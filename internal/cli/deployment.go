@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,7 +71,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 	source := c.sealingSource(settings)
 	sealing, err := source.Load(!begun)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the database was sealed with a key that is not there: put your copy of it in %s, or name it with COPYHOLD_SEALING_KEY_FILE", source.File)
+		return lostKey(source)
 	}
 	if err != nil {
 		return err
@@ -88,16 +89,31 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 	return nil
 }
 
+// lostKey says what to do where a database is there and its sealing key is not.
+func lostKey(source signing.SealingSource) error {
+	return fmt.Errorf("the database was sealed with a key that is not there: put your copy of it in %s, or name it with COPYHOLD_SEALING_KEY_FILE", source.File)
+}
+
 // openDatabase opens PostgreSQL by URL, or SQLite by path.
 func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error) {
 	if settings.Postgres() {
 		return postgres.Open(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
 	}
-	path := settings.Database.Reveal()
-	if path == "" {
-		path = filepath.Join(settings.Data, databaseFile)
+	return sqlite.Open(ctx, sqliteFile(settings))
+}
+
+// sqliteFile is where the database is that is not PostgreSQL.
+func sqliteFile(settings config.Config) string {
+	return cmp.Or(settings.Database.Reveal(), filepath.Join(settings.Data, databaseFile))
+}
+
+// examineDatabase reads what is in the database that openDatabase would open, and changes
+// nothing.
+func examineDatabase(ctx context.Context, settings config.Config) (store.Examined, error) {
+	if settings.Postgres() {
+		return postgres.Examine(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
 	}
-	return sqlite.Open(ctx, path)
+	return sqlite.Examine(ctx, sqliteFile(settings))
 }
 
 // openAlone is openDatabase for a command that must be the only process on it.

@@ -3,13 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
-	"path/filepath"
-	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,44 +14,47 @@ import (
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/license"
-)
-
-// Bounds of free space, in bytes.
-const (
-	diskLow  = 1 << 30
-	diskFull = 100 << 20
 )
 
 func (c *cli) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [FOLDER...]",
-		Short: "Check clock, data folder, sealing key, disk, server, log, and secrets left in source",
-		Long: `Doctor looks for what breaks licensing later. Folders named as arguments are searched
-for license keys, tokens and private keys, which do not belong into source code.
+		Short: "Check a server's settings, data folder, database, keys and clock, and secrets left in source",
+		Long: `Doctor looks for what breaks licensing later. It reads the server's settings as
+copyhold serve does and changes nothing, so it is good before the first start too: data
+folder and disk, database, sealing key, certificate, and whether the addresses to listen on
+are free or Copyhold answers there. It asks the servers that --url names, or else the one
+that runs here, whether they can decide, and compares clocks.
 With a token it also looks for rows of the log that are in quarantine (docs/log.md).
-Exit status 1: something failed.`,
-		Example: "  copyhold doctor\n  copyhold doctor ./src --output json\n  copyhold doctor --data /var/lib/copyhold",
+Folders named as arguments are searched for license keys, tokens and private keys, which
+do not belong into source code. Exit status 1: something failed.`,
+		Example: `  copyhold doctor --config /etc/copyhold.yaml
+  copyhold doctor --data /var/lib/copyhold --url https://licenses.example.com
+  copyhold doctor ./src --output json`,
 		RunE: func(cmd *cobra.Command, folders []string) error {
 			loaded, err := c.serverConfig(cmd.Flags())
 			if err != nil {
 				return err
 			}
 			d := &doctor{}
-			d.folder(loaded)
-			d.sealing(c, loaded.Config)
-			if err := c.examineServers(cmd.Context(), d); err != nil {
+			running := c.examineSettings(cmd.Context(), d, loaded)
+			if err := c.examineRunning(cmd.Context(), d, running); err != nil {
 				return err
 			}
-			c.examineFence(cmd.Context(), d)
 			for _, folder := range folders {
 				d.secrets(folder)
 			}
 			return c.printFindings(d)
 		},
 	}
-	serverFlags(cmd.Flags(), "data", "sealing.key")
+	var all []string
+	for _, s := range config.Settings() {
+		if s.Flag() != publicURL { // --url is of the servers to ask
+			all = append(all, s.Path)
+		}
+	}
+	serverFlags(cmd.Flags(), all...)
 	return cmd
 }
 
@@ -72,69 +71,27 @@ func (d *doctor) note(check, outcome, format string, args ...any) {
 	d.findings = append(d.findings, finding{check, outcome, fmt.Sprintf(format, args...)})
 }
 
-// folder checks the data folder's modes and the space left. No folder is no
-// fault unless one was named: this machine may run clients only.
-func (d *doctor) folder(settings config.Loaded) {
-	info, err := os.Stat(settings.Data)
-	if errors.Is(err, fs.ErrNotExist) && settings.Origin("data") == "default" {
-		d.note("data folder", "ok", "%s does not exist yet: no server has run here", settings.Data)
-		return
-	}
+// examineRunning asks the servers that are named, or else the one that runs here.
+func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error {
+	asking, err := c.settings(anonymous)
 	if err != nil {
-		d.note("data folder", "failed", "%v", err)
-		return
+		return err
 	}
-	d.modes(settings.Data, info)
-	free, err := freeSpace(settings.Data)
+	named := asking.endpoints.source != "default"
 	switch {
-	case err != nil:
-		d.note("disk", "warning", "free space is not known: %v", err)
-	case free < diskFull:
-		d.note("disk", "failed", "%d MiB free: the server will stop writing", free>>20)
-	case free < diskLow:
-		d.note("disk", "warning", "%d MiB free", free>>20)
-	default:
-		d.note("disk", "ok", "%.1f GiB free", float64(free)/(1<<30))
+	case !named && here == "": // there is none to ask
+		return nil
+	case !named && strings.HasPrefix(here, "https:"):
+		d.note("server", "ok", "not asked for its clock and what it waits for: name it with --url as its certificate does")
+		return nil
+	case !named:
+		c.flags.url = here
 	}
-}
-
-// modes refuses what others can read: the folder and everything in it.
-func (d *doctor) modes(folder string, info fs.FileInfo) {
-	if runtime.GOOS == "windows" {
-		return // modes say nothing there
+	if err := c.examineServers(ctx, d); err != nil {
+		return err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		d.note("data folder", "failed", "%s has mode %04o, others can look into it: chmod 700", folder, info.Mode().Perm())
-		return
-	}
-	d.note("data folder", "ok", "%s is its owner's alone", folder)
-}
-
-// sealing checks that the sealing key is there and opens; it creates none.
-func (d *doctor) sealing(c *cli, settings config.Config) {
-	if _, err := os.Stat(settings.Data); errors.Is(err, fs.ErrNotExist) && settings.Sealing.Key == "" {
-		return
-	}
-	file := filepath.Join(settings.Data, sealingKeyFile)
-	if _, err := c.sealingSource(settings).Load(false); err != nil {
-		d.note("sealing key", "failed", "%v", err)
-		return
-	}
-	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		d.note("sealing key", "failed", "%s has mode %04o, others can read it: chmod 600", file, info.Mode().Perm())
-		return
-	}
-	d.note("sealing key", "ok", "it is there and can be read")
-}
-
-// sealingKeyFile is the sealing key's name in the data folder.
-const sealingKeyFile = "sealing.key"
-
-func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
-	return signing.SealingSource{
-		Value: signing.NewSecret(settings.Sealing.Key.Reveal()),
-		File:  filepath.Join(settings.Data, sealingKeyFile),
-	}
+	c.examineFence(ctx, d)
+	return nil
 }
 
 // examineServers checks that each server answers, and compares clocks.

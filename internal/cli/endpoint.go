@@ -23,12 +23,13 @@ const elsewhereAfter = 5 * time.Second
 // use.
 type endpoints struct {
 	urls    []string
+	source  string // who named them: a flag, a variable, a file or "default"
 	current atomic.Int64
 }
 
 // parseEndpoints reads addresses separated by commas.
 func parseEndpoints(list setting[string]) (*endpoints, error) {
-	e := &endpoints{}
+	e := &endpoints{source: list.source}
 	for _, text := range strings.Split(list.value, ",") {
 		text = strings.TrimRight(strings.TrimSpace(text), "/")
 		u, err := url.Parse(text)

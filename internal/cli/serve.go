@@ -174,6 +174,10 @@ func (s *server) begin(ctx context.Context, first []licensing.Environment) error
 	return s.listen(ctx)
 }
 
+// exposed warns of settings that config.Exposed is about.
+const exposed = "other machines reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, " +
+	"or proxies where a proxy ends TLS"
+
 func (s *server) listen(ctx context.Context) error {
 	proxies, err := s.settings.ProxyNetworks()
 	if err != nil {
@@ -198,8 +202,7 @@ func (s *server) listen(ctx context.Context) error {
 		return fmt.Errorf("listening: %w", err)
 	}
 	if s.settings.Exposed() {
-		s.log.Warn("other machines reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, "+
-			"or proxies where a proxy ends TLS", "listen", s.settings.Listen)
+		s.log.Warn(exposed, "listen", s.settings.Listen)
 	}
 	s.listener = api.Bound(listener, limits.Connections, limits.ConnectionsPerAddress)
 	s.http = api.NewServer(s.handler, s.log)

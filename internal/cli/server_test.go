@@ -73,7 +73,7 @@ func (t *testServer) close() error {
 type runningServer struct{}
 
 // scriptServer starts a server on a data folder: server FOLDER. It sets
-// COPYHOLD_URL and COPYHOLD_TOKEN_FILE for the commands that follow.
+// COPYHOLD_URL, LISTEN and COPYHOLD_TOKEN_FILE for the commands that follow.
 func scriptServer(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: server FOLDER")
@@ -113,6 +113,7 @@ func serveScript(ts *testscript.TestScript, data string, first []licensing.Envir
 		}
 	})
 	ts.Setenv("COPYHOLD_URL", s.URL())
+	ts.Setenv("LISTEN", s.listener.Addr().String())
 	return s
 }
 

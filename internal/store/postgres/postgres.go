@@ -69,6 +69,29 @@ func OpenAlone(ctx context.Context, dsn, password string) (*store.DB, error) {
 	return db, nil
 }
 
+// Examine connects as Open does, reads what is in the database and changes nothing. It
+// fails where tables are to be made and the user may not.
+func Examine(ctx context.Context, dsn, password string) (e store.Examined, err error) {
+	config, err := configure(dsn, password)
+	if err != nil {
+		return e, err
+	}
+	config.RuntimeParams["default_transaction_read_only"] = "on"
+	conns := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, conns.Close()) }()
+	if e, err = store.Examine(ctx, conns, engine()); err != nil || e.Behind == 0 {
+		return e, err
+	}
+	var may sql.NullBool
+	if err := conns.QueryRowContext(ctx, "SELECT has_schema_privilege(current_schema(), 'CREATE')").Scan(&may); err != nil {
+		return e, fmt.Errorf("asking for the user's privileges: %w", err)
+	}
+	if !may.Bool {
+		return e, fmt.Errorf("user %s may not make tables in the database: GRANT CREATE ON SCHEMA … TO %s, as the schema's owner", config.User, config.User)
+	}
+	return e, nil
+}
+
 // share has a session keep OpenAlone out for as long as it lasts.
 func share(ctx context.Context, conn *pgx.Conn) error {
 	return use(ctx, conn, "pg_try_advisory_lock_shared", "a copyhold process has the database for itself, as a repair does: try again when it has ended")

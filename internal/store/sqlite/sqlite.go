@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"strconv"
@@ -59,6 +60,29 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 	return db, nil
 }
 
+// Examine reads what is in the database file at path, beside a server that may be
+// running on it. It changes nothing, and fails with fs.ErrNotExist if there is no file.
+func Examine(ctx context.Context, path string) (e store.Examined, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return e, err
+	}
+	q := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)"}}
+	// Without a write-ahead log all there is is in the file, and reading it like this makes
+	// no files beside it, which could belong to another user than the server's.
+	if wal, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0 {
+		q.Set("immutable", "1")
+	}
+	conns, err := sql.Open("sqlite", address(path, q))
+	if err != nil {
+		return e, err
+	}
+	defer func() { err = errors.Join(err, conns.Close()) }()
+	if e, err = store.Examine(ctx, conns, engine(nil)); err != nil {
+		return e, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return e, nil
+}
+
 // private makes a missing file with mode 0600, which SQLite gives to the files
 // beside it as well. One that can't be written is told here, by its name.
 func private(path string) error {
@@ -104,6 +128,11 @@ func dsn(path string) string {
 	} {
 		q.Add("_pragma", p)
 	}
+	return address(path, q)
+}
+
+// address returns the name by which SQLite opens the file at path.
+func address(path string, q url.Values) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
@@ -111,8 +140,7 @@ func dsn(path string) string {
 // ends. The lock is a transaction on a file of its own, so it works wherever
 // SQLite does.
 func own(ctx context.Context, path string) (release func() error, err error) {
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path + ".lock"}).EscapedPath()}
-	conns, err := sql.Open("sqlite", u.String())
+	conns, err := sql.Open("sqlite", address(path+".lock", nil))
 	if err != nil {
 		return nil, err
 	}

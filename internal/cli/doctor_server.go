@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/config"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+)
+
+// Bounds of free space, in bytes.
+const (
+	diskLow  = 1 << 30
+	diskFull = 100 << 20
+)
+
+// expiresSoon is how long before its end a certificate is a warning; one with a short life
+// is renewed later than that.
+const expiresSoon = 14 * 24 * time.Hour
+
+// examineSettings checks what the server's settings name, without changing it. It returns
+// the URL of the server that runs here, or "".
+func (c *cli) examineSettings(ctx context.Context, d *doctor, settings config.Loaded) (running string) {
+	d.folder(settings)
+	within, cancel := context.WithTimeout(ctx, c.flags.timeout)
+	defer cancel()
+	found := d.database(within, settings.Config)
+	d.sealing(c, settings.Config, found)
+	d.certificate(settings.TLS, time.Now())
+	return d.listeners(within, settings, found)
+}
+
+// folder checks the data folder's modes and the space left. It need not exist before the
+// first start.
+func (d *doctor) folder(settings config.Loaded) {
+	const check = "data folder"
+	info, err := os.Stat(settings.Data)
+	where := settings.Data
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		where = existing(settings.Data)
+		if err := writable(where); err != nil && settings.Origin("data") != "default" {
+			d.note(check, "failed", "%s does not exist and can't be made: %v", settings.Data, err)
+			return
+		} else if err != nil { // this machine may run clients only
+			d.note(check, "ok", "%s does not exist: no server has run here", settings.Data)
+			return
+		}
+		d.note(check, "ok", "%s does not exist yet: the first start makes it", settings.Data)
+	case err != nil:
+		d.note(check, "failed", "%v", err)
+		return
+	case !info.IsDir():
+		d.note(check, "failed", "%s is no folder", settings.Data)
+		return
+	default:
+		d.modes(settings.Data, info)
+	}
+	d.disk(where)
+}
+
+func (d *doctor) disk(folder string) {
+	free, err := freeSpace(folder)
+	switch {
+	case err != nil:
+		d.note("disk", "warning", "free space is not known: %v", err)
+	case free < diskFull:
+		d.note("disk", "failed", "%d MiB free: the server will stop writing", free>>20)
+	case free < diskLow:
+		d.note("disk", "warning", "%d MiB free", free>>20)
+	default:
+		d.note("disk", "ok", "%.1f GiB free", float64(free)/(1<<30))
+	}
+}
+
+// existing returns the nearest folder above path that exists.
+func existing(path string) string {
+	path, err := filepath.Abs(path)
+	for err == nil {
+		parent := filepath.Dir(path)
+		if _, err := os.Stat(parent); err == nil || parent == path {
+			return parent
+		}
+		path = parent
+	}
+	return "."
+}
+
+// writable returns why no file can be made in a folder, or nil.
+func writable(folder string) error {
+	f, err := os.CreateTemp(folder, ".copyhold-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+// modes refuses what others can read: the folder and everything in it.
+func (d *doctor) modes(folder string, info fs.FileInfo) {
+	const check = "data folder"
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // modes say nothing there
+		d.note(check, "failed", "%s has mode %04o, others can look into it: chmod 700", folder, info.Mode().Perm())
+		return
+	}
+	if err := writable(folder); err != nil {
+		d.note(check, "failed", "no file can be made in it: %v", err)
+		return
+	}
+	d.note(check, "ok", "%s is private to its owner", folder)
+}
+
+// database checks that the database can be opened. It returns what is in it, or nil if that
+// is not known.
+func (d *doctor) database(ctx context.Context, settings config.Config) *store.Examined {
+	const check = "database"
+	name := "PostgreSQL"
+	if !settings.Postgres() {
+		name = sqliteFile(settings)
+	}
+	found, err := examineDatabase(ctx, settings)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !settings.Postgres():
+		folder := filepath.Dir(name) // the first start makes the data folder and no other
+		if _, err := os.Stat(folder); err != nil && folder != filepath.Clean(settings.Data) {
+			d.note(check, "failed", "the folder of %s does not exist: make it", name)
+		} else {
+			d.note(check, "ok", "%s does not exist yet: the first start makes it", name)
+		}
+	case err != nil:
+		d.note(check, "failed", "%s: %s", name, strings.Join(strings.Fields(err.Error()), " ")) // pgx's has lines
+		return nil
+	case !found.Begun:
+		d.note(check, "ok", "%s can be used and is empty: the first start fills it", name)
+	case found.Behind > 0:
+		d.note(check, "ok", "%s can be used; the next start makes %s to its tables", name, licensing.Counted(int64(found.Behind), "change"))
+	default:
+		d.note(check, "ok", "%s can be used", name)
+	}
+	return &found
+}
+
+// sealing checks that the sealing key is there and opens; it creates none.
+func (d *doctor) sealing(c *cli, settings config.Config, database *store.Examined) {
+	const check = "sealing key"
+	source := c.sealingSource(settings)
+	switch _, err := source.Load(false); {
+	case errors.Is(err, fs.ErrNotExist) && database == nil:
+		d.note(check, "warning", "%s does not exist: it is needed if a server has used the database", source.File)
+	case errors.Is(err, fs.ErrNotExist) && database.Begun:
+		d.note(check, "failed", "%v", lostKey(source))
+	case errors.Is(err, fs.ErrNotExist):
+		d.note(check, "ok", "%s does not exist yet: the first start makes it", source.File)
+	case err != nil:
+		d.note(check, "failed", "%v", err)
+	default:
+		d.note(check, "ok", "it is there and can be read")
+	}
+}
+
+// sealingKeyFile is the sealing key's name in the data folder.
+const sealingKeyFile = "sealing.key"
+
+func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
+	return signing.SealingSource{
+		Value: signing.NewSecret(settings.Sealing.Key.Reveal()),
+		File:  filepath.Join(settings.Data, sealingKeyFile),
+	}
+}
+
+// certificate checks that the certificate belongs to the key, and how long it and its
+// chain last.
+func (d *doctor) certificate(settings config.TLS, now time.Time) {
+	const check = "certificate"
+	if settings.Certificate == "" {
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(settings.Certificate, settings.Key)
+	if err != nil {
+		d.note(check, "failed", "%v", err)
+		return
+	}
+	var begins, ends time.Time
+	for _, der := range pair.Certificate {
+		link, err := x509.ParseCertificate(der)
+		if err != nil {
+			d.note(check, "failed", "%s: %v", settings.Certificate, err)
+			return
+		}
+		if begins.IsZero() || link.NotBefore.After(begins) {
+			begins = link.NotBefore
+		}
+		if ends.IsZero() || link.NotAfter.Before(ends) {
+			ends = link.NotAfter
+		}
+	}
+	end, left := ends.UTC().Format(time.RFC3339), ends.Sub(now)
+	days := licensing.Counted(int64(left/(24*time.Hour)), "day")
+	switch {
+	case left <= 0:
+		d.note(check, "failed", "%s ended at %s", settings.Certificate, end)
+	case now.Before(begins):
+		d.note(check, "failed", "%s begins at %s", settings.Certificate, begins.UTC().Format(time.RFC3339))
+	case left < min(expiresSoon, ends.Sub(begins)/5):
+		d.note(check, "warning", "%s ends at %s, in %s: renew it", settings.Certificate, end, days)
+	default:
+		d.note(check, "ok", "%s and its key belong together; it ends at %s, in %s", settings.Certificate, end, days)
+	}
+}
+
+// listeners checks that each address to listen on is free, or that Copyhold answers there.
+// It returns the URL of the server that runs here, or "".
+func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database *store.Examined) (running string) {
+	scheme := "http"
+	if settings.TLS.Certificate != "" {
+		scheme = "https"
+	}
+	// Nothing that is sent or read here is secret, and the certificate names the server, not this address.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true} //nolint:gosec // see above
+	asking := &http.Client{Transport: transport}
+	base := scheme + "://" + reachable(settings.Listen)
+	free, answers := d.listener(ctx, "listener", settings.Listen, settings.Origin("listen"), func() bool {
+		var health api.Health
+		return json.Unmarshal(fetch(ctx, asking, base+"/healthz"), &health) == nil && health.Status == "ok"
+	})
+	if free != nil {
+		defer free.Close() // once the other one was tried
+		if database != nil && database.Begun {
+			d.note("server", "warning", "none runs here, although the database has been used: copyhold serve starts it")
+		}
+	}
+	if settings.Exposed() {
+		d.note("listener", "warning", "%s", exposed)
+	}
+	if settings.MetricsListen != "" {
+		other, _ := d.listener(ctx, "metrics listener", settings.MetricsListen, settings.Origin("metrics_listen"), func() bool {
+			return strings.Contains(string(fetch(ctx, asking, "http://"+reachable(settings.MetricsListen)+"/metrics")), "copyhold_")
+		})
+		if other != nil {
+			defer other.Close()
+		}
+	}
+	if answers {
+		return base
+	}
+	return ""
+}
+
+// listener reports whether an address is free to listen on, with the listener that keeps
+// it so, or else whether Copyhold answers there.
+func (d *doctor) listener(ctx context.Context, check, address, origin string, answers func() bool) (free net.Listener, ours bool) {
+	var listen net.ListenConfig
+	free, err := listen.Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		d.note(check, "ok", "%s is free: no server runs there", address)
+		return free, false
+	case answers():
+		d.note(check, "ok", "Copyhold answers at %s", address)
+		return nil, true
+	case origin == "default": // this machine may run clients only
+		d.note(check, "warning", "no server could listen here, and Copyhold does not answer: %v", err)
+	default:
+		d.note(check, "failed", "no server could listen here, and Copyhold does not answer: %v", err)
+	}
+	return nil, false
+}
+
+// reachable is where a program on this machine reaches what listens on an address.
+func reachable(listen string) string {
+	host, port, _ := net.SplitHostPort(listen) // it was checked with the settings
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// fetch returns the beginning of a page that is answered with 200, or nothing.
+func fetch(ctx context.Context, with *http.Client, url string) []byte {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil
+	}
+	resp, err := with.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return nil
+	}
+	return body
+}

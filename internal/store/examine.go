@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+	"slices"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Examined is what is in a database that is not opened yet.
+type Examined struct {
+	Begun  bool // a server has begun a deployment in it
+	Behind int  // migrations that the next Open runs
+}
+
+// Examine reads what is in a connected database and changes nothing. Packages
+// sqlite and postgres call it.
+func Examine(ctx context.Context, conns *sql.DB, engine Engine) (e Examined, err error) {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return e, err
+	}
+	e.Behind = len(files)
+	tables, err := column[string](ctx, conns, engine.Tables)
+	if err != nil || !slices.Contains(tables, "deployment") {
+		return e, err
+	}
+	ids, err := column[string](ctx, conns, "SELECT id FROM deployment WHERE env = ''")
+	if err != nil {
+		return e, err
+	}
+	e.Begun = len(ids) > 0
+	applied, err := column[int64](ctx, conns, "SELECT DISTINCT version_id FROM goose_db_version")
+	if err != nil {
+		return e, err
+	}
+	for _, file := range files {
+		version, err := goose.NumericComponent(file)
+		if err != nil {
+			return e, err
+		}
+		if slices.Contains(applied, version) {
+			e.Behind--
+		}
+	}
+	return e, nil
+}
+
+// column returns the one column of a query.
+func column[T any](ctx context.Context, conns *sql.DB, query string) ([]T, error) {
+	rows, err := conns.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var values []T
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		values = append(values, v)
+	}
+	return values, rows.Err()
+}
