@@ -80,9 +80,10 @@ func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Grant
 	return unavailable
 }
 
-// told is what both say; who holds, and when units are free, only an acquire looks up.
+// told is what both say; who holds, and when units are free, only an acquire looks up,
+// and only a denial that is recorded has an id.
 func told(d license.Decision) license.Decision {
-	d.FreeAt, d.Holders = 0, nil
+	d.FreeAt, d.Holders, d.RequestID = 0, nil, ""
 	return d
 }
 
