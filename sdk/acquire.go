@@ -41,7 +41,8 @@ type acquireRequest struct {
 // lease without end. What an earlier process of this slot still holds, such as a borrowed
 // unit, is taken up without asking. A denial is a *DecisionError for which
 // IsDenied is true; it tells who holds the units and when one will be free. When no
-// server answers, IsUnavailable is true.
+// server answers, IsUnavailable is true. A request that can't be right fails with
+// ErrRequest.
 func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*Lease, error) {
 	if c == nil {
 		return nil, unavailable(ErrClosed)
@@ -131,7 +132,10 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 	if o.Instance != "" {
 		l.instance, l.named = o.Instance, true
 	}
-	return l, checkIdentifiers(map[string]string{"the pool": pool, "the holder's id": l.holder.ID, "the holder's kind": l.holder.Kind, "the instance": l.instance})
+	if err := checkIdentifiers(map[string]string{"the pool": pool, "the holder's id": l.holder.ID, "the holder's kind": l.holder.Kind, "the instance": l.instance}); err != nil {
+		return l, fmt.Errorf("%w: %w", ErrRequest, err)
+	}
+	return l, nil
 }
 
 // holderOf is who holds units of a pool unless the caller says.
@@ -218,10 +222,14 @@ func (c *Client) ask(ctx context.Context, request acquireRequest, wait time.Dura
 			return err
 		},
 	})
-	if err != nil {
-		return grant{}, unavailable(err)
+	var u *unreachable
+	switch {
+	case err == nil:
+		return got, nil
+	case errors.As(err, &u) && u.invalid:
+		return grant{}, fmt.Errorf("%w: %w", ErrRequest, err)
 	}
-	return got, nil
+	return grant{}, unavailable(err)
 }
 
 func (r acquireRequest) matches(doc *license.Lease) error {

@@ -12,6 +12,9 @@ var (
 	// ErrUsage reports usage that can't be counted: a quantity below zero, an unknown
 	// meter, a time or a number out of range.
 	ErrUsage = errors.New("copyhold: usage that cannot be counted")
+	// ErrRequest reports a request that can't be right, such as a holder's id with spaces: it
+	// is neither a denial nor an outage, and asking again gains nothing.
+	ErrRequest = errors.New("copyhold: a request that cannot be right")
 	// ErrClosed is that the client was closed, or its context ended.
 	ErrClosed = errors.New("copyhold: the client is closed")
 )

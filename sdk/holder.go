@@ -291,7 +291,7 @@ func cut(s string, n int) string {
 func checkIdentifiers(ids map[string]string) error {
 	for what, id := range ids {
 		if r, found := license.Invisible(id); found {
-			return fmt.Errorf("copyhold: %s has U+%04X, a character that nobody sees, or a byte that is not UTF-8", what, r)
+			return fmt.Errorf("%s has U+%04X, a character that nobody sees, or a byte that is not UTF-8", what, r)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package copyhold
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -45,6 +46,7 @@ func hostileAnswers() map[string]func(http.Handler) http.Handler {
 		"404":               constant(404, "text/plain", "404 page not found"),
 		"409 unsigned no":   constant(409, "application/problem+json", `{"decision":{"outcome":"denied","code":"pool_full"}}`),
 		"410":               constant(410, "application/problem+json", `{"code":"gone"}`),
+		"422 invalid":       constant(422, "application/problem+json", `{"code":"invalid"}`),
 		"429":               constant(429, "text/plain", "slow down"),
 		"500":               constant(500, "text/plain", "oops"),
 		"503 with a minute": func(http.Handler) http.Handler { return retryLater("60") },
@@ -73,7 +75,7 @@ func TestNothingUnsignedMakesALicenseValid(t *testing.T) {
 				if d := c.Check("export"); d.Outcome != license.Unavailable || c.Enabled("export") {
 					t.Errorf("without a license: %+v", d)
 				}
-				if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) || IsDenied(err) {
+				if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); IsDenied(err) || IsUnavailable(err) == errors.Is(err, ErrRequest) {
 					t.Errorf("acquiring: %v", err)
 				}
 				w.between(nil)

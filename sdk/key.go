@@ -32,6 +32,15 @@ func newKey(text, source string) (licenseKey, error) {
 	return licenseKey{text: normal, hash: license.KeyHash(normal)}, nil
 }
 
+// readKeyIn returns the key that a file, a variable or an option holds.
+func readKeyIn(source string, content []byte) (licenseKey, error) {
+	text, err := license.DecodeSecret(source, content)
+	if err != nil {
+		return licenseKey{}, fmt.Errorf("copyhold: reading the license key: %w", err)
+	}
+	return newKey(text, source)
+}
+
 // digest names the key in documents and in the cache.
 func (k licenseKey) digest(issuer, subject string) string {
 	return license.KeyDigest(issuer, subject, k.hash)
@@ -40,13 +49,13 @@ func (k licenseKey) digest(issuer, subject string) string {
 // findKey returns the key that the options name. That its file can't be read is told in
 // the key: the cache may be good without.
 func (o Options) findKey(getenv func(string) string) (licenseKey, error) {
-	if text := strings.TrimSpace(o.Key); text != "" {
-		return newKey(text, "Options.Key")
+	if strings.TrimSpace(o.Key) != "" {
+		return readKeyIn("Options.Key", []byte(o.Key))
 	}
 	path := o.KeyFile
 	if path == "" {
-		if text := strings.TrimSpace(getenv("COPYHOLD_LICENSE_KEY")); text != "" {
-			return newKey(text, "COPYHOLD_LICENSE_KEY")
+		if text := getenv("COPYHOLD_LICENSE_KEY"); strings.TrimSpace(text) != "" {
+			return readKeyIn("COPYHOLD_LICENSE_KEY", []byte(text))
 		}
 		path = getenv("COPYHOLD_LICENSE_KEY_FILE")
 	}
@@ -69,11 +78,7 @@ func readKey(path string) licenseKey {
 	if err != nil {
 		return licenseKey{file: path, err: fmt.Errorf("copyhold: reading the license key: %w", err)}
 	}
-	text, err := license.DecodeSecret(path, content)
-	if err != nil {
-		return licenseKey{file: path, err: fmt.Errorf("copyhold: reading the license key: %w", err)}
-	}
-	k, err := newKey(text, path)
+	k, err := readKeyIn(path, content)
 	k.file, k.err = path, err
 	return k
 }

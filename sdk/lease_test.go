@@ -70,6 +70,56 @@ func TestADenialTellsWhy(t *testing.T) {
 	})
 }
 
+// A server that says that a request can't be right is up, and the program is at fault.
+func TestARequestThatCannotBeRightIsNoOutage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		status int
+		body   string
+		right  bool // the request may be right: it is an outage
+	}{
+		"a faulty holder":        {422, `{"code":"invalid","detail":"holder.id has spaces","field":"holder.id"}`, false},
+		"a body out of shape":    {400, `{"code":"invalid","detail":"holder.id has spaces"}`, false},
+		"a proxy's page":         {400, `<html>`, true},
+		"another interface's":    {422, `{"code":"unprocessable"}`, true},
+		"a code on other status": {502, `{"code":"invalid"}`, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.net.serve(t, "two.test", w.handler())
+			o := w.options()
+			o.Endpoints = append(o.Endpoints, "http://two.test")
+			c := w.open(t, o)
+			held := acquire(t, c, AcquireOptions{})
+			asked := w.count("POST /v1/leases")
+			w.between(func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/v1/leases" {
+						asked++
+						constant(tc.status, "application/problem+json", tc.body)(next).ServeHTTP(rw, r)
+						return
+					}
+					next.ServeHTTP(rw, r)
+				})
+			})
+			before := asked
+			_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
+			if IsDenied(err) || IsUnavailable(err) != tc.right || errors.Is(err, ErrRequest) == tc.right {
+				t.Errorf("%s: %v", name, err)
+			}
+			if !tc.right {
+				contains(t, err.Error(), "holder.id has spaces")
+				if strings.Contains(err.Error(), "no server answered") || asked-before > 2 {
+					t.Errorf("%s: asked %d times: %v", name, asked-before, err)
+				}
+			}
+			wantState(t, c, license.StateValid)
+			if held.State() != license.StateValid {
+				t.Errorf("%s: the seat is %s", name, held.State())
+			}
+		})
+	}
+}
+
 func TestWaitingGetsAUnitThatBecomesFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -1,6 +1,7 @@
 package copyhold
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,6 +56,44 @@ func TestTwoNamesNeverBecomeOne(t *testing.T) {
 	}
 	if got := description("v" + long); got != "v"+strings.Repeat("ü", 99) {
 		t.Errorf("a long description is cut within a character: %q", got)
+	}
+}
+
+// A key is read the same from an option, a variable and a file.
+func TestAKeyIsCleanedWhereverItComesFrom(t *testing.T) {
+	const key = "CH-5EKVZ-5CRK1-CFGK5-YAEM4-P7HKB-T1WA0-NZZXS"
+	file := filepath.Join(t.TempDir(), "key")
+	for _, tc := range []struct{ text, says string }{
+		{key, ""},
+		{"\ufeff" + key + "\r\n", ""},
+		{"# of the build\n" + key[:20] + "\n  " + key[20:] + " # until May\n", ""},
+		{"\u00a0" + key + "\u00a0", ""},
+		{key[:9] + "\u200b" + key[9:], "U+200B"},
+		{key + "\n" + key, "a second key"},
+		{"# only a comment", "only has comments"},
+		{key[:len(key)-1] + "T", "mistyped"},
+	} {
+		if err := os.WriteFile(file, []byte(tc.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for source, given := range map[string]struct {
+			options Options
+			environ map[string]string
+		}{
+			"Options.Key":               {Options{Key: tc.text}, nil},
+			"Options.KeyFile":           {Options{KeyFile: file}, nil},
+			"COPYHOLD_LICENSE_KEY":      {Options{}, map[string]string{"COPYHOLD_LICENSE_KEY": tc.text}},
+			"COPYHOLD_LICENSE_KEY_FILE": {Options{}, map[string]string{"COPYHOLD_LICENSE_KEY_FILE": file}},
+		} {
+			k, err := given.options.findKey(func(name string) string { return given.environ[name] })
+			if err = errors.Join(err, k.err); tc.says != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.says) {
+					t.Errorf("%s, %q: %v, want %q", source, tc.text, err, tc.says)
+				}
+			} else if err != nil || k.text != key {
+				t.Errorf("%s, %q: %q, %v", source, tc.text, k.text, err)
+			}
+		}
 	}
 }
 

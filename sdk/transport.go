@@ -296,6 +296,9 @@ func (r *refusedAnswer) Error() string {
 	if detail, refused := r.answer.keyRefused(); refused {
 		return "it does not take the license key: " + detail + " (status 401, unsigned)"
 	}
+	if detail, invalid := r.answer.invalid(); invalid {
+		return fmt.Sprintf("it refuses the request: %s (status %d, unsigned)", detail, r.answer.status)
+	}
 	return r.why.Error() + r.answer.problem()
 }
 
@@ -304,8 +307,19 @@ type problem struct{ Title, Detail, Code string }
 
 // keyRefused reports whether a server of ours says that it does not know the key, and how.
 func (a answer) keyRefused() (detail string, refused bool) {
+	return a.says("unauthenticated", http.StatusUnauthorized)
+}
+
+// invalid reports whether a server of ours says that the request can't be right, and why.
+func (a answer) invalid() (detail string, invalid bool) {
+	return a.says("invalid", http.StatusBadRequest, http.StatusUnprocessableEntity)
+}
+
+// says reports whether a is a problem with a code, as a server of ours answers it with one
+// of these statuses, and its words.
+func (a answer) says(code string, statuses ...int) (detail string, says bool) {
 	var p problem
-	if a.status != http.StatusUnauthorized || json.Unmarshal(a.body, &p) != nil || p.Code != "unauthenticated" {
+	if !slices.Contains(statuses, a.status) || json.Unmarshal(a.body, &p) != nil || p.Code != code {
 		return "", false
 	}
 	return fmt.Sprintf("%.200q", cmp.Or(p.Detail, p.Title)), true
@@ -338,6 +352,7 @@ type unreachable struct {
 	retry        time.Duration // before which trying is useless; 0 when not known
 	unauthorized bool          // an endpoint answered 401
 	keyRefused   bool          // and is one of ours
+	invalid      bool          // an endpoint of ours says that the request can't be right
 	untrusted    bool          // an endpoint's certificate is of an authority that nobody named
 }
 
@@ -350,6 +365,8 @@ func (u *unreachable) judge(err error) {
 		_, ours := r.answer.keyRefused()
 		u.unauthorized = u.unauthorized || r.answer.status == http.StatusUnauthorized
 		u.keyRefused = u.keyRefused || ours
+		_, invalid := r.answer.invalid()
+		u.invalid = u.invalid || invalid
 	}
 }
 
@@ -365,6 +382,9 @@ func (u *unreachable) Error() string {
 	}
 	if u.keyRefused {
 		return "the license key was refused: " + strings.Join(u.reasons, "; ")
+	}
+	if u.invalid {
+		return "the request was refused: " + strings.Join(u.reasons, "; ")
 	}
 	if u.untrusted {
 		return "a server's certificate is not trusted: " + strings.Join(u.reasons, "; ")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -458,4 +459,14 @@ func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 			t.Errorf("%s:\n%s", name, c.Why())
 		}
 	}
+}
+
+func TestSDKARequestThatCannotBeRightIsNoOutage(t *testing.T) {
+	s := newShop(t)
+	c := s.program(t, copyhold.Options{}, nil)
+	_, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: " ann"}})
+	if !errors.Is(err, copyhold.ErrRequest) || copyhold.IsUnavailable(err) || !strings.Contains(err.Error(), "holder.id has spaces") {
+		t.Errorf("a holder's id with a space: %v", err)
+	}
+	s.acquire(t, c, "seats", copyhold.AcquireOptions{})
 }
