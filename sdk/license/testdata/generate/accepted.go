@@ -100,6 +100,7 @@ func (w *world) many() string {
 func (w *world) acceptOthers() {
 	w.ok(Vector{Name: "lease", Op: "lease", Why: "two seats", Doc: w.key.as(license.TypeLease, text(lease()))})
 	w.ok(Vector{Name: "lease by a key for leases", Op: "lease", Why: "the key's entry allows this kind", Doc: w.leaseOnly.as(license.TypeLease, text(lease()))})
+	w.ok(Vector{Name: "lease recalled", Op: "lease", Why: "the holder is asked to stop by until, and why", Doc: w.key.as(license.TypeLease, text(recalled()))})
 	w.ok(Vector{Name: "reply", Op: "reply", Why: "the nonce of the question", Nonce: "n-2", Doc: w.key.as(license.TypeReply, text(reply()))})
 	w.ok(Vector{Name: "reply, clock ahead", Op: "reply", Why: "the nonce proves that it is fresh", Now: now + 300*day, Nonce: "n-2",
 		Doc: w.key.as(license.TypeReply, text(reply()))})
@@ -162,6 +163,8 @@ func (w *world) acceptReplacements() {
 	w.ok(Vector{Name: "license replaces itself", Op: "license_replace", Why: "the same document", Held: held, Doc: held})
 	one := func(edits ...string) string { return w.key.as(license.TypeLease, text(lease(), edits...)) }
 	w.ok(Vector{Name: "lease replaces", Op: "lease_replace", Why: "renewed", Held: one(), Doc: one(`"seq":[1,7]`, `"seq":[1,8]`)})
+	w.ok(Vector{Name: "lease replaces, recalled", Op: "lease_replace", Why: "a recall shortens what the holder has", Held: one(),
+		Doc: w.key.as(license.TypeLease, text(recalled()))})
 	chain, edge := w.chain(1)
 	again := edge.as(license.TypeLease, text(edgeLease("edge_1"), `"incarnation":1`, `"incarnation":0`))
 	w.ok(Vector{Name: "lease replaces incarnation", Op: "lease_replace", Why: "the edge was set up anew; its counter starts again", Held: again, Chain: chain,

@@ -247,6 +247,16 @@ func lease() license.Lease {
 	}
 }
 
+// recalled is the lease as it is renewed once its holder is asked to give it back: it ends
+// when the holder has to stop.
+func recalled() license.Lease {
+	l := lease()
+	l.ID, l.Seq.Counter, l.Must = "doc_recall", l.Seq.Counter+1, []string{"recall"}
+	l.Recall = &license.Recall{Until: now + 30, Reason: "the night build needs it"}
+	l.Expires, l.Degraded = l.Recall.Until, l.Recall.Until
+	return l
+}
+
 func reply() license.Reply {
 	c := claims("doc_3", 2*day)
 	return license.Reply{Claims: c, Nonce: "n-2", Time: now - day,
