@@ -241,6 +241,39 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 	})
 }
 
+// TestAnEventIsOfItsOwnUse: an id that is sent again with another meter or quantity names
+// another use. It is refused aloud instead of passing for the one that was recorded.
+func TestAnEventIsOfItsOwnUse(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		record := func(events ...UsageEvent) (all []UsageResult) {
+			t.Helper()
+			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: events})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r.Results
+		}
+		other := func(r UsageResult) {
+			t.Helper()
+			if r.Status != UsageInvalid || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
+				t.Errorf("%+v", r)
+			}
+		}
+		both := record(UsageEvent{ID: "a", Meter: "calls", Quantity: "1"}, UsageEvent{ID: "a", Meter: "calls", Quantity: "2"})
+		if both[0].Status != UsageRecorded {
+			t.Errorf("%+v", both[0])
+		}
+		other(both[1])
+		other(record(UsageEvent{ID: "a", Meter: "calls", Quantity: "3"})[0])
+		other(record(UsageEvent{ID: "a", Meter: "big", Quantity: "1"})[0])
+		other(record(UsageEvent{ID: "a", Meter: "no-such-meter", Quantity: "1"})[0])
+		if again := record(UsageEvent{ID: "a", Meter: "calls", Quantity: "1.0"})[0]; again.Status != UsageDuplicate {
+			t.Errorf("the same again: %+v", again)
+		}
+		d.shows(t, d.p, "1 of 5")
+	})
+}
+
 // TestUsageIsCountedForItsOwnLicense: two licenses send events with the same
 // ids, and one of them sends one twice.
 func TestUsageIsCountedForItsOwnLicense(t *testing.T) {

@@ -191,7 +191,7 @@ func (b *batch) recordUsage(ops []*op) error {
 // metering is the usage of one batch.
 type metering struct {
 	*batch
-	known   map[store.EventKey]bool
+	known   map[store.EventKey]store.UsageEvent
 	tallies []*tally
 	events  []store.UsageEvent
 	refused map[store.EventKey]store.UsageRefusal
@@ -225,11 +225,15 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 	meter, planned := t.Meters[e.Meter]
 	quantity, at, reason := m.check(e, meter, planned)
 	key := store.EventKey{Env: o.env, License: o.license, ID: e.ID}
+	recorded, known := m.known[key]
+	if reason == "" && known {
+		reason = otherUse(recorded, e.Meter, quantity, meter, planned)
+	}
 	switch {
 	case reason != "":
 		r.Reason = reason
 		return r, nil
-	case m.known[key]:
+	case known:
 		r.Status = UsageDuplicate
 		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "recorded before"}
 		return r, nil
@@ -259,10 +263,23 @@ func (m *metering) count(o *op, e UsageEvent) (UsageResult, error) {
 		return r, nil
 	}
 	r.Status = UsageRecorded
-	m.known[key] = true
-	m.events = append(m.events, store.UsageEvent{Env: o.env, License: o.license, ID: e.ID, Meter: e.Meter,
-		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start, Call: o.call})
+	m.known[key] = store.UsageEvent{Env: o.env, License: o.license, ID: e.ID, Meter: e.Meter,
+		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start, Call: o.call}
+	m.events = append(m.events, m.known[key])
 	return r, m.add(o, tally, total)
+}
+
+// otherUse says why an event can't be the one that was recorded under its id, "" where it
+// can: two uses under one id would count once, and nobody would know.
+func otherUse(recorded store.UsageEvent, name string, quantity int64, meter licensing.Meter, planned bool) string {
+	if recorded.Scale < 0 {
+		recorded.Scale = meter.Scale // recorded before events said it
+	}
+	was := licensing.FormatQuantity(recorded.Quantity, recorded.Scale)
+	if recorded.Meter == name && (!planned || was == licensing.FormatQuantity(quantity, meter.Scale)) {
+		return ""
+	}
+	return "the id was recorded before with " + was + " of the meter " + recorded.Meter + ": each use needs an id of its own"
 }
 
 // check reads an event's quantity and time; a reason says why it can't be right.

@@ -52,7 +52,7 @@ type UsageTotal struct {
 }
 
 var (
-	knownEvents = newMany(`SELECT e.env, e.license, e.id FROM (VALUES `, 3, "ttt", `) v
+	knownEvents = newMany(`SELECT `+eventColumns+` FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
 	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale, call) VALUES `, 10, "", ``)
 	putRefusals  = newMany(`INSERT INTO usage_refusal (env, license, id, meter, call, at, decision) VALUES `, 7, "",
@@ -69,17 +69,17 @@ type EventKey struct {
 	ID      string
 }
 
-// KnownEvents returns those of the events that are recorded already.
-func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]bool, error) {
+// KnownEvents returns those of the events that are recorded already, as they were
+// recorded.
+func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]UsageEvent, error) {
 	args := make([]any, 0, 3*len(keys))
 	for _, k := range keys {
 		args = append(args, k.Env, k.License, k.ID)
 	}
-	known := map[EventKey]bool{}
+	known := map[EventKey]UsageEvent{}
 	err := tx.queryMany(ctx, &knownEvents, args, func(rows Row) error {
-		var k EventKey
-		err := rows.Scan(&k.Env, &k.License, &k.ID)
-		known[k] = true
+		e, err := scanEvent(rows)
+		known[EventKey{e.Env, e.License, e.ID}] = e
 		return err
 	})
 	return known, err
@@ -128,12 +128,14 @@ func (tx *Tx) EventsOfCall(ctx context.Context, env licensing.Env, call string, 
 
 func (tx *Tx) events(ctx context.Context, text string, args ...any) ([]UsageEvent, error) {
 	rows, err := tx.query(ctx, text, args...)
-	return collect(rows, err, func(r Row) (e UsageEvent, err error) {
-		var at, recorded, period int64
-		err = r.Scan(&e.Env, &e.License, &e.ID, &e.Meter, &e.Quantity, &e.Scale, &at, &recorded, &period, &e.Call)
-		e.At, e.Recorded, e.Period = instant(at), instant(recorded), instant(period)
-		return e, err
-	})
+	return collect(rows, err, scanEvent)
+}
+
+func scanEvent(r Row) (e UsageEvent, err error) {
+	var at, recorded, period int64
+	err = r.Scan(&e.Env, &e.License, &e.ID, &e.Meter, &e.Quantity, &e.Scale, &at, &recorded, &period, &e.Call)
+	e.At, e.Recorded, e.Period = instant(at), instant(recorded), instant(period)
+	return e, err
 }
 
 // Refusals returns the refused events of an id, of any license of an environment, the
