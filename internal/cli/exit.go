@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/licensing"
 )
 
 // Exit statuses. They are documented in docs/cli.md and never change meaning.
@@ -57,6 +59,7 @@ func (c *cli) report(err error) int {
 	status := exitFailed
 	var e *exit
 	var p *problem
+	var here *licensing.Error // of a command that works on the database itself
 	switch {
 	case errors.As(err, &e):
 		status = e.status
@@ -67,6 +70,9 @@ func (c *cli) report(err error) int {
 		status = p.exitStatus()
 	case errors.Is(err, context.Canceled):
 		return exitFailed
+	case errors.As(err, &here) && here.Field != "" && c.command != nil:
+		p = &problem{Code: string(here.Code), Detail: err.Error(), Field: here.Field, typed: typed(c.command, here.Field)}
+		err = p // told as a server's
 	}
 	if c.flags.output != "json" {
 		c.sayf("copyhold: %v", err)

@@ -66,6 +66,8 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"a zone of the machine":                  meter(func(m *Meter) { m.Zone = "Local" }),
 		"a zone that is none":                    meter(func(m *Meter) { m.Zone = "Mars/Olympus" }),
 		"a product without a team":               product(func(p *Product) { p.Owner.Team = "" }),
+		"a product with a blank team":            product(func(p *Product) { p.Owner.Team = " \t" }),
+		"a product with a blank pager":           product(func(p *Product) { p.Owner.Pager = "\u00a0" }),
 		"a product without a pager":              product(func(p *Product) { p.Owner.Pager = "" }),
 		"a product without a runbook":            product(func(p *Product) { p.Owner.Runbook = "ask Bob" }),
 		"a product without salt":                 product(func(p *Product) { p.Salt = nil }),

@@ -2,6 +2,7 @@ package licensing
 
 import (
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -29,9 +30,9 @@ func (p Product) Check() error {
 		return err
 	}
 	switch {
-	case p.Owner.Team == "":
+	case strings.TrimSpace(p.Owner.Team) == "":
 		return Errorf(Invalid, "product %s needs an owner: name the team", p.Name).At("owner.team")
-	case p.Owner.Pager == "":
+	case strings.TrimSpace(p.Owner.Pager) == "":
 		return Errorf(Invalid, "product %s needs a pager: whom to call when licensing denies", p.Name).At("owner.pager")
 	case len(p.Salt) < 16:
 		return Errorf(Invalid, "product %s needs a salt of at least 16 bytes", p.Name).At("salt")
