@@ -21,10 +21,11 @@ func (s *server) statusRoutes() {
 			status, err := s.Authority.Status(ctx, p)
 			return answered(StatusAnswer{status, s.Version}, err)
 		})
-	handle(s, route{ID: "explain-request", Method: http.MethodGet, Path: "/v1/why/{request}", Tag: "status", Permission: access.Explain, Summary: "Say what was decided on a request, and why"},
+	handle(s, route{ID: "explain-request", Method: http.MethodGet, Path: "/v1/why/{request}", Tag: "status", Permission: access.Explain, Summary: "Say what an id stands for, what was decided, and why",
+		Description: "Takes every id that an answer or a log shows: of a request (the name that its program gave it, or the id in X-Request-Id), a license, a license key, a lease, a ticket, a usage event, and an entry of the log by its index or hash. Other ids are looked for in the log, for tokens that may read it."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Request string `path:"request" maxLength:"200"`
-		}) (*reply[authority.ExplainedRequest], error) {
-			return answered(s.Authority.ExplainRequest(ctx, p, in.Request))
+		}) (*reply[authority.Explained], error) {
+			return answered(s.Authority.Explain(ctx, p, in.Request))
 		})
 }

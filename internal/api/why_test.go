@@ -32,7 +32,7 @@ func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 			t.Errorf("%d %q %s", o.status, id, o.body)
 		}
 		for _, name := range []string{id, "cid", denied.Instance} {
-			var why authority.ExplainedRequest
+			var why authority.Explained
 			d.as(auditor, http.StatusOK, "GET", "/v1/why/"+name, nil, &why)
 			if why.Pool != "seats" || why.Holder != "cid" || why.Decision.Code != license.CodePoolFull || why.Call != id {
 				t.Errorf("%s: %+v", name, why)

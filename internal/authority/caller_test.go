@@ -88,7 +88,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		q = ask("no-such-pool", 1)
 		q.Caller = mill("1.0")
 		d.acquire(t, q)
-		why, err := d.ExplainRequest(t.Context(), vendor, q.RequestID)
+		why, err := d.Explain(t.Context(), vendor, q.RequestID)
 		if err != nil || why.Caller != mill("1.0") {
 			t.Errorf("denied was %+v, %v", why.Caller, err)
 		}

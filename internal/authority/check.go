@@ -102,10 +102,8 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 	}
 	stock, units := row.Stock, max(q.Units, 1)
 	var behind error // a fence
-	if fence := a.fenceIn(t.Env); fence.Declared.IsZero() {
-		if until := fence.Until(&t.Terms, q.Pool, a.skew); tx.Now().Before(until) {
-			behind = refusedByFence(t.License, q.Pool, until, tx.Now())
-		}
+	if until, fenced := a.fencedUntil(&t.Terms, q.Pool, tx.Now()); fenced {
+		behind = refusedByFence(t.License, q.Pool, until, tx.Now())
 	}
 	if q.Holder.ID != "" {
 		held, err := tx.HolderLeases(ctx, k, q.Holder.ID)

@@ -42,6 +42,7 @@ func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
 	if !b.a.denials.tellApart(o.key(), minute, pool+" "+holder+" "+d.Code) {
 		pool, holder, v = cmp.Or(measured(o.answer.terms.Pools, pool), measured(o.answer.terms.Meters, pool)), "", nil
 	}
+	d = o.answer.terms.Attributed(pool, d)
 	k := o.poolKey(pool)
 	for _, known := range b.denials {
 		if known.PoolKey == k && known.Holder == holder && known.Code == d.Code {
@@ -136,7 +137,7 @@ func (b *batch) storeDenials() error {
 
 // enterDenial enters a denial in the log; it becomes the entry of its op.
 func (b *batch) enterDenial(d *denied) error {
-	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity, d.Caller})
+	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.actor, denialEvent{d.Holder, d.Code, d.Decision.Rule, d.Decision.Held, d.Decision.Capacity, d.Decision.Exceptions, d.Caller})
 	if err != nil {
 		return err
 	}
@@ -160,6 +161,8 @@ type denialEvent struct {
 	Rule     string `json:"rule"`
 	Held     int64  `json:"held"`
 	Capacity int64  `json:"capacity"`
+	// Exceptions are those that the decision goes by.
+	Exceptions []string `json:"exceptions,omitempty"`
 	licensing.Caller
 }
 

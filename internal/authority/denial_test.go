@@ -196,7 +196,7 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 				t.Errorf("%s: the entry is %+v, want request %s of %q", of.kind, entry, first, of.subject)
 			}
 			for _, call := range []string{first, again} {
-				why, err := d.ExplainRequest(t.Context(), owner(), call)
+				why, err := d.Explain(t.Context(), owner(), call)
 				if err != nil || why.Repeated != (call == again) || why.Decision.Code == license.CodeOK || why.License != d.p.License {
 					t.Errorf("%s %s: %+v, %v", of.kind, call, why, err)
 				}
@@ -208,7 +208,7 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 		if err != nil || g.Decision.RequestID == "" {
 			t.Fatalf("%+v, %v", g.Decision, err)
 		}
-		if why, err := d.ExplainRequest(t.Context(), owner(), g.Decision.RequestID); err != nil || why.Holder != q.Holder.ID {
+		if why, err := d.Explain(t.Context(), owner(), g.Decision.RequestID); err != nil || why.Holder != q.Holder.ID {
 			t.Errorf("%+v, %v", why, err)
 		}
 	})

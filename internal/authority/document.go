@@ -185,9 +185,12 @@ func devicePoint(device string) ([]byte, error) {
 	return point, nil
 }
 
+// documentPrefix begins the jti of a document.
+const documentPrefix = "doc"
+
 // documentID returns a new jti.
 func documentID(now time.Time) string {
 	var random [10]byte
 	rand.Read(random[:])
-	return licensing.NewID("doc", now, random)
+	return licensing.NewID(documentPrefix, now, random)
 }

@@ -20,6 +20,9 @@ import (
 // can be short for it, and even empty, and still have a next one.
 const maxScan = 50_000
 
+// maxIndex is after every entry.
+const maxIndex = math.MaxInt64
+
 // A LogEntry is an entry as people and programs read it.
 type LogEntry struct {
 	Index    int64           `json:"index"`
@@ -77,7 +80,7 @@ func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f LogFil
 	if err != nil {
 		return Page[LogEntry]{}, err
 	}
-	before := int64(math.MaxInt64)
+	before := int64(maxIndex)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
 			return Page[LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
@@ -106,7 +109,8 @@ type logScan struct {
 	limit     int
 	found     []LogEntry
 	scanned   int64
-	more      bool // the scan stopped early
+	more      bool                                      // the scan stopped early
+	only      func(store.PlacedRow, int, LogEntry) bool // by position in the row; nil takes all
 }
 
 func (s *logScan) run(ctx context.Context, tx *store.Tx) error {
@@ -147,7 +151,7 @@ func (s *logScan) row(r store.PlacedRow) error {
 		if err != nil {
 			return err
 		}
-		if s.filter.matches(e) && s.principal.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
+		if s.filter.matches(e) && (s.only == nil || s.only(r, i, e)) && s.principal.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
 			s.found = append(s.found, e)
 		}
 	}

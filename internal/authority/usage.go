@@ -215,7 +215,7 @@ func (m *metering) refuse(o *op, e UsageEvent, r *UsageResult) {
 	if m.refused == nil {
 		m.refused = map[store.EventKey]store.UsageRefusal{}
 	}
-	m.refused[k] = store.UsageRefusal{EventKey: k, Meter: meter, Call: o.call, At: m.Now(), Decision: d}
+	m.refused[k] = store.UsageRefusal{EventKey: k, Meter: meter, Call: o.call, At: m.Now(), Decision: o.answer.terms.Attributed(meter, d)}
 }
 
 // count decides about one event.

@@ -128,7 +128,7 @@ func (a *Authority) noteDenied(ctx context.Context, p access.Principal, f *inFor
 	if a.repeats.again(denial) {
 		return "", nil
 	}
-	entry, err := a.recordDenial(ctx, p, f, denial, licensing.DenialFirst, "", denialEvent{denial.Holder, d.Code, d.Rule, 0, 0, r.Caller})
+	entry, err := a.recordDenial(ctx, p, f, denial, licensing.DenialFirst, "", denialEvent{denial.Holder, d.Code, d.Rule, 0, 0, d.Exceptions, r.Caller})
 	if err != nil {
 		a.repeats.forget(denial)
 	}

@@ -53,17 +53,17 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 		if len(first) != 2 || !named["nonce-100"] || !named["nonce-of-another"] {
 			t.Fatalf("%+v", first)
 		}
-		why, err := d.ExplainRequest(t.Context(), owner(), "nonce-100")
+		why, err := d.Explain(t.Context(), owner(), "nonce-100")
 		if err != nil || why.Decision.Code != license.CodeSuspended || why.Holder != "host-1" || why.Repeated {
 			t.Errorf("%+v, %v", why, err)
 		}
 		if err := d.storeRepeats(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if why, err = d.ExplainRequest(t.Context(), owner(), "nonce-129"); err != nil || !why.Repeated || why.Times != 30 {
+		if why, err = d.Explain(t.Context(), owner(), "nonce-129"); err != nil || !why.Repeated || why.Times != 30 {
 			t.Errorf("a repeat: %+v, %v", why, err)
 		}
-		if _, err := d.ExplainRequest(t.Context(), owner(), "nonce-1"); licensing.CodeOf(err) != licensing.NotFound {
+		if _, err := d.Explain(t.Context(), owner(), "nonce-1"); licensing.CodeOf(err) != licensing.NotFound {
 			t.Errorf("part of a nonce is found: %v", err)
 		}
 		e, err := d.ExplainLicense(t.Context(), owner(), d.p.License)
@@ -130,7 +130,7 @@ func TestARepeatedDenialIsExplained(t *testing.T) {
 			}
 		}
 		for _, id := range []string{"req-repeated-100", "req-repeated-112", "req-repeated-119"} {
-			why, err := d.ExplainRequest(t.Context(), owner(), id)
+			why, err := d.Explain(t.Context(), owner(), id)
 			if err != nil || why.Times != 20 || why.Repeated != (id != "req-repeated-100") || why.Pool != "soft" {
 				t.Errorf("%s: %+v, %v", id, why, err)
 			}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -24,8 +23,8 @@ type Explanation struct {
 	At         time.Time                   `json:"at"`
 	Decision   license.Decision            `json:"decision" doc:"Of the license itself: its status and its term."`
 	Features   map[string]license.Decision `json:"features"`
-	Pools      map[string]license.Decision `json:"pools" doc:"Of one unit more, asked now by somebody new."`
-	Meters     map[string]license.Decision `json:"meters" doc:"Of one unit more."`
+	Pools      map[string]license.Decision `json:"pools" doc:"What is held, and whether one unit more would be granted to somebody new"`
+	Meters     map[string]license.Decision `json:"meters" doc:"What was used in this period, and whether any more would be recorded"`
 	Addons     []licensing.Grant           `json:"addons,omitempty"`
 	Exceptions []licensing.Exception       `json:"exceptions,omitempty"`
 	Scheduled  []licensing.Change          `json:"scheduled,omitempty"`
@@ -76,33 +75,27 @@ func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id l
 			Addons: l.Addons, Exceptions: l.Exceptions, Scheduled: l.Scheduled,
 			Runway: licensing.FirstDenial(tx.Now(), []licensing.Deadline{terms.Deadline()}),
 		}
-		return e.parts(ctx, tx, terms)
+		if e.Decision.Outcome == license.Denied {
+			e.Runway = licensing.FirstDenial(tx.Now(), []licensing.Deadline{terms.Denied(tx.Now())})
+		}
+		return a.explainParts(ctx, tx, terms, &e)
 	})
 	return e, err
 }
 
-// parts explains every feature, pool and meter, and what was denied lately.
-func (e *Explanation) parts(ctx context.Context, tx *store.Tx, t licensing.Terms) error {
+// explainParts explains every feature, pool and meter, and what was denied lately.
+func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.Terms, e *Explanation) error {
 	e.Features, e.Pools, e.Meters = map[string]license.Decision{}, map[string]license.Decision{}, map[string]license.Decision{}
 	for name := range t.Features {
-		e.Features[name] = t.Feature(name, tx.Now())
+		e.Features[name] = t.ExplainFeature(name, tx.Now())
+	}
+	for name := range t.Excepted.Features { // taken away, perhaps
+		e.Features[name] = t.ExplainFeature(name, tx.Now())
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Pools)) {
-		key := store.PoolKey{Env: t.Env, License: t.License, Name: name}
-		row, err := tx.Pool(ctx, key)
+		d, err := a.explainPool(ctx, tx, t, name)
 		if err != nil {
 			return err
-		}
-		d := t.Pools[name].Admit(row.Stock, 1, tx.Now())
-		if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
-			d.Held = row.Held // as it is, not as it would be
-		} else {
-			next, err := holding(ctx, tx, key, t.Pools[name])
-			if err != nil {
-				return err
-			}
-			holders, freeAt := holdings(next)
-			d.Holders, d.FreeAt = holders, unixOf(freeAt)
 		}
 		e.Pools[name] = d
 	}
@@ -110,17 +103,51 @@ func (e *Explanation) parts(ctx context.Context, tx *store.Tx, t licensing.Terms
 	if err != nil {
 		return err
 	}
-	for name, m := range t.Meters {
+	for name := range t.Meters {
 		window, _ := t.Window(name, used[name].Window, tx.Now())
 		total := used[name].Total
 		if !window.Start.Equal(used[name].Window.Start) {
 			total = 0
 		}
-		e.Meters[name], _ = m.Consume(total, 1, window)
+		e.Meters[name] = t.ExplainMeter(name, total, window, tx.Now())
 	}
 	denials, err := tx.LicenseDenials(ctx, t.Env, t.License, recentDenials)
 	e.Denials = explained(denials)
 	return err
+}
+
+// explainPool explains a pool as it is: what is held, by whom where nothing is left, and
+// until when newcomers wait after a loss.
+func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.Terms, name string) (license.Decision, error) {
+	key := store.PoolKey{Env: t.Env, License: t.License, Name: name}
+	row, err := tx.Pool(ctx, key)
+	if err != nil {
+		return license.Decision{}, err
+	}
+	d := t.ExplainPool(name, row.Stock, tx.Now())
+	if until, fenced := a.fencedUntil(&t, name, tx.Now()); fenced && t.InForce(tx.Now()).Outcome != license.Denied {
+		d.Outcome, d.Code, d.Rule = license.Unavailable, license.CodeUnavailable, "pool.fence"
+		d.Reason = refusedByFence(t.License, name, until, tx.Now()).Error()
+		d.Next, d.NextAt = "newcomers are served again", until.Unix()
+		return d, nil
+	}
+	if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
+		return d, nil
+	}
+	next, err := holding(ctx, tx, key, t.Pools[name])
+	if err != nil {
+		return d, err
+	}
+	holders, freeAt := holdings(next)
+	d.Holders, d.FreeAt = holders, unixOf(freeAt)
+	return d, nil
+}
+
+// fencedUntil returns until when a pool grants to nobody new after a loss, if it does not.
+func (a *Authority) fencedUntil(t *licensing.Terms, name string, now time.Time) (time.Time, bool) {
+	fence := a.fenceIn(t.Env)
+	until := fence.Until(t, name, a.skew)
+	return until, fence.Declared.IsZero() && now.Before(until)
 }
 
 func explained(denials []store.Denial) []ExplainedDenial {
@@ -131,107 +158,4 @@ func explained(denials []store.Denial) []ExplainedDenial {
 		}
 	}
 	return all
-}
-
-// An ExplainedRequest is what one request led to: a lease, a place in a queue
-// or a denial.
-type ExplainedRequest struct {
-	Request  string              `json:"request_id"`
-	License  licensing.LicenseID `json:"license"`
-	At       time.Time           `json:"at"`
-	Pool     string              `json:"pool"`
-	Holder   string              `json:"holder,omitempty"`
-	Lease    licensing.LeaseID   `json:"lease,omitempty"`
-	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
-	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
-	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
-	Repeated bool                `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
-	Decision license.Decision    `json:"decision"`
-	licensing.Caller
-}
-
-// repeatsKnown is how long the ids of repeated denials are looked for.
-const repeatsKnown = 24 * time.Hour
-
-// ExplainRequest says what was decided on a request, by its id; of a validation
-// by its nonce. A grant is known for a day after its lease; a denial for 30
-// days if it was the first of its holder, reason and minute, and for a day if it was
-// among the last dozen or so that followed.
-func (a *Authority) ExplainRequest(ctx context.Context, p access.Principal, request string) (ExplainedRequest, error) {
-	var e ExplainedRequest
-	if err := require(p, access.Explain); err != nil {
-		return e, err
-	}
-	request = strings.TrimPrefix(request, "urn:copyhold:request:") // as problems name it
-	err := a.view(ctx, func(tx *store.Tx) error {
-		known, err := tx.Requests(ctx, p.Env, request)
-		if err != nil {
-			return err
-		}
-		for _, r := range known {
-			if _, err := seenLicense(ctx, tx, p, r.License); unlessNotFound(err) != nil {
-				return err
-			} else if err == nil {
-				e, err = explainGrant(ctx, tx, r)
-				return err
-			}
-		}
-		denials, err := tx.Denials(ctx, p.Env, request)
-		if err != nil {
-			return err
-		}
-		first := len(denials)
-		if from, until, made := callSpan(request); first == 0 && made {
-			denials, err = tx.DenialsOfCall(ctx, p.Env, request, from, until)
-			if err != nil {
-				return err
-			}
-			if len(denials) > 0 && denials[0].Call == request {
-				first = len(denials)
-			}
-		}
-		if len(denials) == 0 {
-			if denials, err = tx.RepeatedDenials(ctx, p.Env, request, tx.Now().Add(-repeatsKnown)); err != nil {
-				return err
-			}
-		}
-		for _, d := range denials {
-			if _, err := seenLicense(ctx, tx, p, d.License); unlessNotFound(err) != nil {
-				return err
-			} else if err == nil {
-				e = ExplainedRequest{
-					Request: request, Call: d.Call, License: d.License, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
-					Repeated: first == 0,
-				}
-				return nil
-			}
-		}
-		return licensing.Errorf(licensing.NotFound, "no request %s is known: a grant is for a day after its lease; a denial for 30 days if it was the first of its holder, reason and minute, and for a day among the last dozen after it", strings.ToValidUTF8(request, "?"))
-	})
-	return e, err
-}
-
-// explainGrant says what a request that was not denied led to.
-func explainGrant(ctx context.Context, tx *store.Tx, r store.Request) (ExplainedRequest, error) {
-	e := ExplainedRequest{Request: r.ID, License: r.License, At: r.At, Lease: r.Lease, Ticket: r.Ticket}
-	if r.Lease == "" {
-		e.Decision = license.Decision{
-			Outcome: license.Denied, Code: license.CodeQueued, Rule: "pool.queue",
-			Reason: "the pool was full; the request has a place in its queue",
-		}
-		return e, nil
-	}
-	e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.capacity", Reason: "a lease was granted"}
-	leases, err := tx.Leases(ctx, []store.LeaseKey{{Env: r.Env, ID: r.Lease}})
-	if err != nil || len(leases) == 0 {
-		return e, err
-	}
-	l := leases[0]
-	e.Pool, e.Holder, e.Caller = l.Pool, l.Holder, l.Caller()
-	e.Decision.Holders = []license.Holding{l.Holding()}
-	if !l.Live() {
-		e.Decision.Reason = "a lease was granted, and has been " + string(l.EndedBy) + " since"
-		e.Decision.Holders = nil
-	}
-	return e, nil
 }

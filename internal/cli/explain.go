@@ -37,7 +37,7 @@ func denialText(d license.Decision) string {
 		fmt.Fprintf(&text, "\n  next: %s at %s%s", d.Next, timeText(d.NextAt), away(d.NextAt))
 	}
 	if d.RequestID != "" {
-		fmt.Fprintf(&text, "\n  request %s: the vendor can explain it with \"copyhold why\"", d.RequestID)
+		fmt.Fprintf(&text, "\n  request %s, which the vendor explains with \"copyhold why\"", d.RequestID)
 	}
 	return text.String()
 }
@@ -78,11 +78,22 @@ func (c *cli) explain(body json.RawMessage) error {
 	if err := readRecord(body, &r); err != nil {
 		return err
 	}
+	for _, member := range []string{"license", "pool", "request_id"} {
+		if r[member] == "" { // there is none
+			delete(r, member)
+		}
+	}
 	c.printFields(r, append([]column{
-		{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer"}, {head: "PLAN", path: "plan"}, {head: "REQUEST", path: "request_id"},
-		{head: "AT", path: "at"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText}, {head: "TIMES", path: "times"}, {head: "REPEATED", path: "repeated"},
+		{head: "ID", path: "id"}, {head: "KIND", path: "kind"},
+		{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer"}, {head: "PLAN", path: "plan"}, {head: "REQUEST", path: "request_id"}, {head: "CALL", path: "call"},
+		{head: "AT", path: "at"}, {head: "POOL", path: "pool"}, {head: "HOLDER", path: "holder", as: holderText}, {head: "LEASE", path: "lease"}, {head: "TICKET", path: "ticket"},
+		{head: "STATUS", path: "status"}, {head: "QUANTITY", path: "quantity"}, {head: "USED AT", path: "used_at"}, {head: "TIMES", path: "times"}, {head: "REPEATED", path: "repeated"},
 		{head: "SERVICE", path: "service"}, {head: "VERSION", path: "version"}, {head: "INSTANCE", path: "instance"}, {head: "REGION", path: "region"},
-	}, decisionColumns("decision.")...)...)
+	}, append(decisionColumns("decision."), column{head: "EXCEPTIONS", path: "decision.exceptions"}, column{head: "LICENSE NOW", path: "license_now.reason"})...)...)
+	c.printSection(r, "parts",
+		column{head: "PART", path: "request_id"}, column{head: "KIND", path: "kind"}, column{head: "OF", path: "pool"}, column{head: "LICENSE", path: "license"},
+		column{head: "LEASE", path: "lease", rare: true}, column{head: "QUANTITY", path: "quantity", rare: true},
+		column{head: "OUTCOME", path: "decision.outcome"}, column{head: "REASON", path: "decision.reason"})
 	c.printSection(r, "decision.holders",
 		column{head: "HOLDER", path: "holder"}, column{head: "NAME", path: "name", rare: true}, column{head: "INSTANCE", path: "instance"}, column{head: "UNITS", path: "units"},
 		column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE AT", path: "free_at", as: unixTime})
@@ -94,6 +105,9 @@ func (c *cli) explain(body json.RawMessage) error {
 		column{head: "DENIED", path: "at"}, column{head: "OF", path: "pool"}, column{head: "HOLDER", path: "holder"}, column{head: "TIMES", path: "times"},
 		column{head: "REASON", path: "decision.reason"}, column{head: "REQUEST", path: "request_id"},
 		column{head: "SERVICE", path: "service", rare: true}, column{head: "VERSION", path: "version", rare: true}, column{head: "REGION", path: "region", rare: true})
+	c.printSection(r, "entries",
+		column{head: "LOG ENTRY", path: "index"}, column{head: "AT", path: "at"}, column{head: "TYPE", path: "type"}, column{head: "ACTOR", path: "actor"},
+		column{head: "SUBJECT", path: "subject"}, column{head: "LICENSE", path: "license", rare: true})
 	return nil
 }
 

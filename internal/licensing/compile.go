@@ -35,6 +35,7 @@ type Terms struct {
 	Pools        map[string]Pool
 	Meters       map[string]Meter
 	Documents    Documents
+	Excepted     Excepts   // by the exceptions in force
 	Until        time.Time // zero: for ever
 }
 
@@ -71,7 +72,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 		Plan: l.Plan, Revision: rev.ID, Edition: p.Edition, Status: l.Status, Seq: l.Seq, Issued: l.Issued,
 		Start: l.Start, End: l.End, Renewed: l.Renewed, RenewalGrace: p.Term.Grace, Maintenance: l.Maintenance, Trial: p.Term.Trial, Rule: p.Term,
 		Features: endings(built, changes), Fallback: map[string]Feature{},
-		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents,
+		Pools: built[0].pools, Meters: built[0].meters, Documents: p.Documents, Excepted: built[0].excepted,
 	}
 	if len(changes) > 0 {
 		t.Until = changes[0]
@@ -89,6 +90,7 @@ type builder struct {
 	features map[string]license.Value
 	pools    map[string]Pool
 	meters   map[string]Meter
+	excepted Excepts
 }
 
 func build(p Plan, meters map[string]Meter, l License, at time.Time) (builder, error) {

@@ -59,6 +59,7 @@ func (b *builder) exceptions(all []Exception) error {
 		if !b.during(e.From, e.Until) {
 			continue
 		}
+		b.excepted.note(e, b)
 		var err error
 		switch {
 		case e.Pool != "":

@@ -53,14 +53,35 @@ type Edition struct {
 	Features map[string]FeatureRule `json:"features"`
 }
 
+// exceptionRule is the rule of what an exception sets or takes away.
+const exceptionRule = "license.exception"
+
+// without denies a feature that an exception in force takes away or switches off.
+func (e Excepted) without(name string, v license.Value) license.Decision {
+	d := deny(license.CodeFeatureAbsent, exceptionRule, "feature %s is off by an exception", name)
+	if v.IsZero() {
+		d.Reason = "an exception takes feature " + name + " away"
+	}
+	d.Exceptions = e.IDs()
+	return d
+}
+
 // Feature decides about one feature of the terms at now. A feature that is
 // switched off, or that nothing names, is denied.
 func (t Terms) Feature(name string, now time.Time) license.Decision {
 	f, known := t.Features[name]
 	v := f.At(now)
+	by := t.Excepted.Features[name]
+	excepted := len(by.By) > 0 && (f.Until.IsZero() || now.Before(f.Until))
 	switch {
+	case excepted && !v.On():
+		return by.without(name, v)
 	case known && v.On():
 		d := allow(license.CodeOK, "feature.set", "feature %s is %v", name, v)
+		if excepted {
+			d.Rule, d.Exceptions = exceptionRule, by.IDs()
+			d.Reason += " by an exception"
+		}
 		if !f.Until.IsZero() && now.Before(f.Until) {
 			d.Next, d.NextAt = "the feature changes", f.Until.Unix()
 		}

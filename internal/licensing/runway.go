@@ -18,6 +18,7 @@ const (
 	RunwayTerm       RunwayCause = "term"        // a license's term and renewal grace end
 	RunwaySigningKey RunwayCause = "signing_key" // the last prepared signing key ends: the root signs more before
 	RunwayKeySet     RunwayCause = "key_set"     // the key set ends
+	RunwayStatus     RunwayCause = "status"      // the license is suspended or revoked
 )
 
 // A Runway is the time until something will be denied, and its first cause.
@@ -45,6 +46,16 @@ func FirstDenial(now time.Time, deadlines []Deadline) Runway {
 // Deadline returns when the license's full function ends unless it is renewed.
 func (t Terms) Deadline() Deadline {
 	return Deadline{Cause: RunwayTerm, Subject: string(t.License), At: t.Limit()}
+}
+
+// Denied is the deadline of a license that is not in force: it has passed. One that was
+// revoked or suspended is denied whatever its term says.
+func (t Terms) Denied(now time.Time) Deadline {
+	d := t.Deadline()
+	if t.Status != Active {
+		d.Cause, d.At = RunwayStatus, now
+	}
+	return d
 }
 
 // Warning returns how many days of the schedule 90, 60, 30, 14, 7 and 1 are

@@ -83,6 +83,25 @@ func (tx *Tx) KeysByDigest(ctx context.Context, digest string) ([]Key, error) {
 	return collect(rows, err, scanKey)
 }
 
+// KeysByID returns the keys of an id in an environment, of any license.
+func (tx *Tx) KeysByID(ctx context.Context, env licensing.Env, id licensing.KeyID) ([]Key, error) {
+	rows, err := tx.query(ctx, `SELECT `+keyColumns+` FROM license_key WHERE env = $1 AND id = $2 ORDER BY license`, env, id)
+	return collect(rows, err, scanKey)
+}
+
+// EachKey calls fn with every key of an environment. Fn must not use tx.
+func (tx *Tx) EachKey(ctx context.Context, env licensing.Env, fn func(Key)) error {
+	rows, err := tx.query(ctx, `SELECT `+keyColumns+` FROM license_key WHERE env = $1`, env)
+	if err != nil {
+		return err
+	}
+	return each(rows, func(r Row) error {
+		k, err := scanKey(r)
+		fn(k)
+		return err
+	})
+}
+
 func scanKey(r Row) (k Key, err error) {
 	var imported, created, expires int64
 	err = r.Scan(&k.Env, &k.License, &k.ID, &k.Digest, &k.Hint, &imported, &created, &expires)

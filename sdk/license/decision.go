@@ -61,6 +61,8 @@ type Decision struct {
 	FreeAt   int64     `json:"free_at,omitempty"` // when a unit is free at the latest
 	Held     int64     `json:"held,omitempty"`
 	Capacity int64     `json:"capacity,omitempty"`
+	// Exceptions are the ids of the exceptions that the decision goes by.
+	Exceptions []string `json:"exceptions,omitempty"`
 	// RequestID is the server's id of the request that it denied. The vendor's
 	// "copyhold why" explains it.
 	RequestID string `json:"request_id,omitempty"`

@@ -1,0 +1,567 @@
+package authority
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// An Explained is what an id stands for, what was decided about it, and how its license
+// stands now. Members that do not apply are empty.
+type Explained struct {
+	ID       string              `json:"id" doc:"What was asked about"`
+	Kind     string              `json:"kind" enum:"request,license,license_key,lease,ticket,usage_event,log_entry" doc:"What the id is of; log_entry also for ids that only the log knows"`
+	Request  string              `json:"request_id" doc:"The name that its program gave it, or else the server's own id"`
+	License  licensing.LicenseID `json:"license"`
+	At       time.Time           `json:"at"`
+	Pool     string              `json:"pool" doc:"The pool or the meter"`
+	Holder   string              `json:"holder,omitempty"`
+	Lease    licensing.LeaseID   `json:"lease,omitempty"`
+	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
+	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
+	Status   UsageStatus         `json:"status,omitempty" enum:"recorded,denied,invalid" doc:"Of a usage event"`
+	Quantity string              `json:"quantity,omitempty" doc:"Of a usage event that was recorded, in the meter's unit"`
+	UsedAt   time.Time           `json:"used_at,omitzero" doc:"When a recorded usage event happened, as its program said"`
+	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
+	Repeated bool                `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
+	Decision license.Decision    `json:"decision" doc:"What was decided then; of a license, a key, a ticket and a lease in force what is decided now"`
+	Standing license.Decision    `json:"license_now,omitzero" doc:"Of the license itself, now"`
+	Parts    []Explained         `json:"parts,omitempty" doc:"Each by itself, where the id stands for several"`
+	Denials  []ExplainedDenial   `json:"denials,omitempty" doc:"Of the same holder and pool, the newest first"`
+	Entries  []LogEntry          `json:"entries,omitempty" doc:"What the log says of it, the newest first, for those who may read the log"`
+	licensing.Caller
+}
+
+// The kinds of an Explained.
+const (
+	kindRequest  = "request"
+	kindLicense  = "license"
+	kindKey      = "license_key"
+	kindLease    = "lease"
+	kindTicket   = "ticket"
+	kindUsage    = "usage_event"
+	kindLogEntry = "log_entry"
+)
+
+const (
+	// repeatsKnown is how long the names of repeated denials are looked for.
+	repeatsKnown = 24 * time.Hour
+	// instancePrefix is how problems name a request.
+	instancePrefix = "urn:copyhold:request:"
+	// shownEntries is how many entries of the log an explanation shows.
+	shownEntries = 20
+)
+
+// Explain says what an id stands for that an answer or a log shows, and what was decided:
+// of a license, a lease, a ticket, a license key or its digest in a document, of a
+// request by the name that its program gave it or by the server's own id, of a usage
+// event, and of an entry of the log by its index, hash or id. Other ids are looked for in the log. A grant is
+// known for a day after its lease; a denial for 30 days if it was the first of its
+// holder, reason and minute, and for a day if it was among the last dozen that
+// followed; a refused usage event for 30 days and a recorded one for 60.
+func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) (Explained, error) {
+	if err := require(p, access.Explain); err != nil {
+		return Explained{}, err
+	}
+	id = strings.TrimPrefix(id, instancePrefix)
+	if err := checkTexts(text{"id", id}); err != nil {
+		return Explained{}, err
+	}
+	if p.May(access.AuditRead) {
+		if err := a.sequenceWhatCan(ctx); err != nil {
+			return Explained{}, err
+		}
+	}
+	x := explaining{a: a, ctx: ctx, p: p, id: id}
+	err := a.view(ctx, func(tx *store.Tx) error {
+		x.Tx, x.found, x.entries = tx, nil, nil
+		return x.find()
+	})
+	if err != nil {
+		return Explained{}, err
+	}
+	return x.answer()
+}
+
+// explaining looks for one id in one snapshot.
+type explaining struct {
+	*store.Tx
+	a       *Authority
+	ctx     context.Context
+	p       access.Principal
+	id      string
+	found   []Explained
+	entries []LogEntry
+}
+
+// find asks from what costs least on, until something is found.
+func (x *explaining) find() error {
+	for _, step := range []func() error{x.typed, x.named, x.called, x.key, x.logged} {
+		if err := step(); err != nil || len(x.found) > 0 || len(x.entries) > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// answer is what was found as one.
+func (x *explaining) answer() (Explained, error) {
+	var e Explained
+	switch {
+	case len(x.found) == 1:
+		e = x.found[0]
+	case len(x.found) > 1:
+		first := max(0, slices.IndexFunc(x.found, func(part Explained) bool { return part.Decision.Code != license.CodeOK }))
+		e = x.found[first]
+		e.Kind, e.Parts = kindRequest, x.found
+	case len(x.entries) > 0:
+		last := x.entries[0]
+		e = Explained{
+			Kind: kindLogEntry, Request: last.Request, Call: last.Call, License: licensing.LicenseID(last.License), At: last.At, Pool: last.Pool + last.Meter,
+			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log says " + last.Type + " at " + stampOf(last.At)},
+		}
+		if len(x.entries) > 1 {
+			e.Decision.Reason += ", and " + licensing.Counted(len(x.entries)-1, "entry") + " more"
+		}
+	default:
+		return e, x.unknown()
+	}
+	e.ID, e.Entries = x.id, x.entries
+	return e, nil
+}
+
+// unknown says why nothing is known of an id.
+func (x *explaining) unknown() error {
+	switch _, _, call := callSpan(x.id); {
+	case strings.HasPrefix(x.id, documentPrefix+"_"):
+		return licensing.Errorf(licensing.NotFound, "%s is the id of a signed document, of which the server keeps no copy: ask about its license (sub) or its lease", x.id)
+	case call:
+		return licensing.Errorf(licensing.NotFound, "request %s left nothing that is still known: reads, checks, and renewals and validations that are allowed leave nothing; a grant is known for a day after its lease, a denial for 30 days", x.id)
+	}
+	return licensing.Errorf(licensing.NotFound, "nothing is known of %s: a grant is known for a day after its lease; a denial for 30 days if it was the first of its holder, reason and minute, and for a day among the last dozen after it; a usage event for 60 days", x.id)
+}
+
+// add takes a part whose license x may see.
+func (x *explaining) add(e Explained, id licensing.LicenseID, then func(*Explained, licensing.License, licensing.Terms) error) error {
+	l, err := seenLicense(x.ctx, x.Tx, x.p, id)
+	if licensing.CodeOf(err) == licensing.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	rev, err := revisionOf(x.ctx, x.Tx, l)
+	if err != nil {
+		return err
+	}
+	terms, err := licensing.Compile(rev, l, x.Now())
+	if err != nil {
+		return err
+	}
+	e.ID, e.License, e.Standing = x.id, id, terms.InForce(x.Now())
+	if then != nil {
+		if err := then(&e, l, terms); err != nil {
+			return err
+		}
+	}
+	x.found = append(x.found, e)
+	return nil
+}
+
+// typed finds what an id names by its prefix.
+func (x *explaining) typed() error {
+	prefix, _, _ := strings.Cut(x.id, "_")
+	switch prefix {
+	case licensing.LicensePrefix:
+		return x.add(Explained{Kind: kindLicense}, licensing.LicenseID(x.id), func(e *Explained, l licensing.License, _ licensing.Terms) error {
+			e.At, e.Decision = l.Issued, e.Standing
+			return nil
+		})
+	case licensing.LeasePrefix:
+		leases, err := x.Leases(x.ctx, []store.LeaseKey{{Env: x.p.Env, ID: licensing.LeaseID(x.id)}})
+		if err != nil || len(leases) == 0 {
+			return err
+		}
+		return x.lease(Explained{Kind: kindLease, At: leases[0].Granted}, leases[0])
+	case licensing.TicketPrefix:
+		tickets, err := x.Tickets(x.ctx, []store.TicketKey{{Env: x.p.Env, ID: licensing.TicketID(x.id)}})
+		if err != nil || len(tickets) == 0 {
+			return err
+		}
+		return x.ticket(Explained{Kind: kindTicket, At: tickets[0].Queued}, tickets[0])
+	}
+	return nil
+}
+
+// lease explains a lease: what is held, or how it ended.
+func (x *explaining) lease(e Explained, l *licensing.Lease) error {
+	return x.add(e, l.License, func(e *Explained, _ licensing.License, terms licensing.Terms) error {
+		e.Lease, e.Pool, e.Holder, e.Caller = l.ID, l.Pool, l.Holder, l.Caller()
+		if ids := strings.Fields(l.Requests); e.Request == "" && len(ids) > 0 {
+			e.Request = ids[0]
+		}
+		denials, err := x.LicenseDenials(x.ctx, l.Env, l.License, 10*recentDenials)
+		if err != nil {
+			return err
+		}
+		denials = slices.DeleteFunc(denials, func(d store.Denial) bool { return d.Name != l.Pool || d.Holder != l.Holder })
+		e.Denials = explained(denials[:min(len(denials), recentDenials)])
+		if !l.Live() {
+			e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.ended",
+				Reason: "a lease was granted, and has been " + string(l.EndedBy) + " since, at " + stampOf(l.Ended)}
+			return nil
+		}
+		if e.Decision = e.Standing; e.Decision.Outcome != license.Denied {
+			e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder",
+				Reason: licensing.Counted(l.Units, "unit") + " of " + l.Pool + " held"}
+			if r := l.Asker.Recall; r != nil {
+				e.Decision.Code, e.Decision.Rule = license.CodeRecalled, "lease.recall"
+				e.Decision.Reason += "; recalled at " + stampOf(r.At)
+			}
+		}
+		e.Decision.Capacity = terms.Pools[l.Pool].Capacity
+		e.Decision.Holders, e.Decision.FreeAt = []license.Holding{l.Holding()}, unixOf(l.Due)
+		row, err := x.Pool(x.ctx, poolOf(l))
+		e.Decision.Held = row.Held
+		return err
+	})
+}
+
+// ticket explains a place in a queue.
+func (x *explaining) ticket(e Explained, t *licensing.Ticket) error {
+	return x.add(e, t.License, func(e *Explained, _ licensing.License, terms licensing.Terms) error {
+		e.Ticket, e.Lease, e.Pool, e.Holder, e.Request = t.ID, t.Lease, t.Pool, t.Holder, t.Request
+		e.Caller = t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})
+		row, err := x.Pool(x.ctx, store.PoolKey{Env: t.Env, License: t.License, Name: t.Pool})
+		e.Decision = t.Decision(terms.Pools[t.Pool], row.Stock)
+		if t.Live() && e.Standing.Outcome == license.Denied {
+			e.Decision = e.Standing
+		}
+		return err
+	})
+}
+
+// named finds what programs gave the id to: requests, usage events and denials.
+func (x *explaining) named() error {
+	requests, err := x.Requests(x.ctx, x.p.Env, x.id)
+	if err != nil {
+		return err
+	}
+	for _, r := range requests {
+		if err := x.request(r); err != nil {
+			return err
+		}
+	}
+	events, err := x.Events(x.ctx, x.p.Env, x.id)
+	if err != nil {
+		return err
+	}
+	refusals, err := x.Refusals(x.ctx, x.p.Env, x.id)
+	if err != nil {
+		return err
+	}
+	if err := x.usage(events, refusals); err != nil || len(x.found) > 0 {
+		return err
+	}
+	denials, err := x.Denials(x.ctx, x.p.Env, x.id)
+	if err == nil && len(denials) == 0 {
+		denials, err = x.RepeatedDenials(x.ctx, x.p.Env, x.id, x.Now().Add(-repeatsKnown))
+	}
+	if err != nil {
+		return err
+	}
+	return x.denials(denials)
+}
+
+// request explains what a request that was not denied led to.
+func (x *explaining) request(r store.Request) error {
+	e := Explained{Kind: kindRequest, Request: r.ID, At: r.At, Lease: r.Lease, Ticket: r.Ticket}
+	if r.Lease == "" {
+		tickets, err := x.Tickets(x.ctx, []store.TicketKey{{Env: r.Env, ID: r.Ticket}})
+		if err != nil {
+			return err
+		}
+		if len(tickets) > 0 {
+			return x.ticket(e, tickets[0])
+		}
+		e.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeQueued, Rule: "pool.queue", Reason: "the pool was full; the request had a place in its queue"}
+		return x.add(e, r.License, nil)
+	}
+	leases, err := x.Leases(x.ctx, []store.LeaseKey{{Env: r.Env, ID: r.Lease}})
+	if err != nil {
+		return err
+	}
+	if len(leases) > 0 {
+		return x.lease(e, leases[0])
+	}
+	e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.capacity", Reason: "a lease was granted, which has ended"}
+	return x.add(e, r.License, nil)
+}
+
+// usage explains events, each by itself. What was refused first and recorded later is recorded.
+func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefusal) error {
+	recorded := map[store.EventKey]bool{}
+	for _, e := range events {
+		recorded[store.EventKey{Env: e.Env, License: e.License, ID: e.ID}] = true
+		err := x.add(Explained{Kind: kindUsage, Status: UsageRecorded, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *Explained, _ licensing.License, terms licensing.Terms) error {
+			m, scale := terms.Meters[e.Meter], e.Scale
+			if scale < 0 {
+				scale = m.Scale // an earlier version left it to the terms
+			}
+			s.Quantity = licensing.FormatQuantity(e.Quantity, scale)
+			s.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event",
+				Reason: s.Quantity + " of " + e.Meter + " recorded, in the period that began at " + stampOf(e.Period)}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range refusals {
+		if recorded[r.EventKey] {
+			continue
+		}
+		status := UsageDenied
+		if r.Decision.Code == string(licensing.Invalid) {
+			status = UsageInvalid
+		}
+		if err := x.add(Explained{Kind: kindUsage, Status: status, Request: r.ID, Call: r.Call, At: r.At, Pool: r.Meter, Decision: r.Decision}, r.License, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (x *explaining) denials(all []store.Denial) error {
+	for _, d := range all {
+		err := x.add(Explained{
+			Kind: kindRequest, Request: x.id, Call: d.Call, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
+			Repeated: x.id != d.Request && x.id != d.Call,
+		}, d.License, nil)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// called finds what a request left, by the server's own id of it.
+func (x *explaining) called() error {
+	from, until, made := callSpan(x.id)
+	if !made {
+		return nil
+	}
+	denials, err := x.DenialsOfCall(x.ctx, x.p.Env, x.id, from.Truncate(time.Minute), until)
+	if err != nil {
+		return err
+	}
+	events, err := x.EventsOfCall(x.ctx, x.p.Env, x.id, from, until)
+	if err != nil {
+		return err
+	}
+	refusals, err := x.RefusalsOfCall(x.ctx, x.p.Env, x.id, from, until)
+	if err != nil {
+		return err
+	}
+	if err := x.usage(events, refusals); err != nil {
+		return err
+	}
+	if len(refusals) > 0 { // they say more than the denials that count them
+		denials = slices.DeleteFunc(denials, func(d store.Denial) bool {
+			return slices.ContainsFunc(refusals, func(r store.UsageRefusal) bool { return r.License == d.License && r.Meter == d.Name })
+		})
+	}
+	if err := x.denials(denials); err != nil {
+		return err
+	}
+	if x.entries, err = x.search(from, until, func(_ store.PlacedRow, _ int, e LogEntry) bool { return e.Call == x.id }); err != nil {
+		return err
+	}
+	return x.ledTo()
+}
+
+// ledTo explains the leases and tickets that the entries of a request are about.
+func (x *explaining) ledTo() error {
+	known := map[string]bool{}
+	for _, e := range x.entries {
+		if known[e.Subject] || e.Type == licensing.DenialFirst || strings.HasPrefix(e.Type, "violation.") {
+			continue
+		}
+		known[e.Subject] = true
+		part := Explained{Kind: kindRequest, Call: x.id, At: e.At, Request: e.Request}
+		switch prefix, _, _ := strings.Cut(e.Subject, "_"); prefix {
+		case licensing.LeasePrefix:
+			leases, err := x.Leases(x.ctx, []store.LeaseKey{{Env: x.p.Env, ID: licensing.LeaseID(e.Subject)}})
+			if err != nil {
+				return err
+			}
+			for _, l := range leases {
+				if err := x.lease(part, l); err != nil {
+					return err
+				}
+			}
+		case licensing.TicketPrefix:
+			tickets, err := x.Tickets(x.ctx, []store.TicketKey{{Env: x.p.Env, ID: licensing.TicketID(e.Subject)}})
+			if err != nil {
+				return err
+			}
+			for _, q := range tickets {
+				if err := x.ticket(part, q); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// key finds a license key by its id, or by the digest of it that license documents list.
+func (x *explaining) key() error {
+	keys, err := x.KeysByID(x.ctx, x.p.Env, licensing.KeyID(x.id))
+	if err == nil && len(keys) == 0 && len(x.id) == keyDigestLength {
+		err = x.EachKey(x.ctx, x.p.Env, func(k store.Key) {
+			var hash [32]byte
+			if n, err := hex.Decode(hash[:], []byte(k.Digest)); err != nil || n != len(hash) {
+				return
+			}
+			if license.KeyDigest(x.a.ring.Issuer(k.Env), string(k.License), hash) == x.id {
+				keys = append(keys, k)
+			}
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		err := x.add(Explained{Kind: kindKey, At: k.CreatedAt}, k.License, func(e *Explained, _ licensing.License, _ licensing.Terms) error {
+			if e.Decision = e.Standing; !k.ExpiresAt.IsZero() && !x.Now().Before(k.ExpiresAt) {
+				e.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "license.key", Reason: "license key " + string(k.ID) + " ended at " + stampOf(k.ExpiresAt)}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyDigestLength is how long a license.KeyDigest is.
+const keyDigestLength = 22
+
+// logged finds an entry of the log by its hash, id or index, and what else only the log knows.
+func (x *explaining) logged() (err error) {
+	if !x.p.May(access.AuditRead) {
+		return nil
+	}
+	if hash, err := hex.DecodeString(x.id); err == nil && len(hash) == 32 {
+		if done, err := x.hashed(hash); done || err != nil {
+			return err
+		}
+	}
+	if n, err := strconv.ParseInt(x.id, 10, 64); err == nil && n >= 0 {
+		return x.indexed(n)
+	}
+	if row, place, found := strings.Cut(x.id, "/"); found {
+		from, ok := licensing.IDTime(row)
+		if !ok {
+			return nil
+		}
+		x.entries, err = x.search(from.Add(-callEarly), from.Add(callLate), func(r store.PlacedRow, n int, _ LogEntry) bool { return r.ID == row && strconv.Itoa(n) == place })
+		return err
+	}
+	names := func(_ store.PlacedRow, _ int, e LogEntry) bool { return namedIn(e, x.id) }
+	began, timed := licensing.IDTime(x.id)
+	if !timed {
+		x.entries, err = x.search(time.Time{}, time.Time{}, names)
+		return err
+	}
+	x.entries, err = x.search(began.Add(-callEarly), began.Add(callLate), names)
+	if err != nil || len(x.entries) == 0 || x.entries[0].License == "" {
+		return err
+	}
+	// What has a license can have more entries, at any time since.
+	scan := logScan{principal: x.p, filter: LogFilter{License: licensing.LicenseID(x.entries[0].License)}, before: maxIndex, limit: shownEntries, only: names}
+	err = scan.run(x.ctx, x.Tx)
+	x.entries = scan.found
+	return err
+}
+
+// namedIn reports whether an entry is about an id.
+func namedIn(e LogEntry, id string) bool {
+	return e.Subject == id || e.Request == id || e.Call == id || e.License == id || e.Customer == id || strings.HasSuffix(e.Actor, ":"+id) ||
+		bytes.Contains(e.Data, []byte(`"`+id+`"`))
+}
+
+// search returns entries that match and that x may read, of a span of time unless it is zero.
+func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, LogEntry) bool) ([]LogEntry, error) {
+	if !x.p.May(access.AuditRead) {
+		return nil, nil
+	}
+	scan := logScan{principal: x.p, filter: LogFilter{Since: from, Until: until}, before: maxIndex, limit: shownEntries, only: match}
+	if !until.IsZero() {
+		head, err := x.LogHead(x.ctx, x.p.Env)
+		if err != nil {
+			return nil, err
+		}
+		// Rows are in order to the minute, which the span leaves room for.
+		n := sort.Search(int(head.Size), func(i int) bool {
+			if err != nil {
+				return true
+			}
+			var row store.PlacedRow
+			var ok bool
+			row, ok, err = x.LogRowAt(x.ctx, x.p.Env, int64(i))
+			return ok && row.At.After(until)
+		})
+		if err != nil {
+			return nil, err
+		}
+		scan.before = int64(n)
+	}
+	err := scan.run(x.ctx, x.Tx)
+	return scan.found, err
+}
+
+// hashed finds an entry by its leaf hash: the lowest level of the tree has all of them.
+func (x *explaining) hashed(hash []byte) (bool, error) {
+	head, err := x.LogHead(x.ctx, x.p.Env)
+	if err != nil {
+		return false, err
+	}
+	const wide = 256 // hashes of a whole tile
+	for n := (head.Size - 1) / wide; n >= 0 && head.Size > 0; n-- {
+		tile, err := x.LogTile(x.ctx, x.p.Env, 0, n)
+		if err != nil {
+			return false, err
+		}
+		for i := 0; i+len(hash) <= len(tile); i += len(hash) {
+			if bytes.Equal(tile[i:i+len(hash)], hash) {
+				return true, x.indexed(n*wide + int64(i/len(hash)))
+			}
+		}
+	}
+	return false, nil
+}
+
+func (x *explaining) indexed(n int64) error {
+	raw, _, err := entryAt(x.ctx, x.Tx, x.p.Env, n)
+	if err != nil {
+		return unlessNotFound(err)
+	}
+	e, err := readEntry(n, raw)
+	if err == nil && x.p.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
+		x.entries = []LogEntry{e}
+	}
+	return err
+}
