@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -120,9 +121,15 @@ func (s *server) licenseListRoutes() {
 		Summary: "A license file for a machine without network, good to the end of the term"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			LicensePath
-			Format string `query:"format" enum:"json,armour" default:"json"`
+			Format     string   `query:"format" enum:"json,armour" default:"json"`
+			Machine    string   `query:"machine" maxLength:"200" doc:"Of a trial that each machine has once: the machine that the file is for"`
+			Components []string `query:"component,explode" maxItems:"16" doc:"Of the machine: NAME=HASH, the hash salted as programs compute it"`
 		}) (*file, error) {
-			bundle, err := s.Authority.ExportLicense(ctx, p, in.ID)
+			machine, err := machineOf(in.Machine, in.Components)
+			if err != nil {
+				return nil, err
+			}
+			bundle, err := s.Authority.ExportLicense(ctx, p, in.ID, machine)
 			if err != nil {
 				return nil, err
 			}
@@ -141,6 +148,25 @@ func (s *server) licenseListRoutes() {
 			"text/plain":       {Schema: &huma.Schema{Type: huma.TypeString}},
 		},
 	}
+}
+
+// machineOf reads the machine that a license file is for.
+func machineOf(name string, components []string) (authority.Holder, error) {
+	if name == "" && len(components) == 0 {
+		return authority.Holder{}, nil
+	}
+	machine := authority.Holder{Kind: licensing.HolderMachine, ID: name, Components: map[string]string{}}
+	for _, text := range components {
+		component, hash, found := strings.Cut(text, "=")
+		if !found || component == "" || hash == "" {
+			return machine, licensing.Errorf(licensing.Invalid, "component: write NAME=HASH").At("component")
+		}
+		machine.Components[component] = hash
+	}
+	if name == "" {
+		return machine, licensing.Errorf(licensing.Invalid, "components are of a machine: name it").At("machine")
+	}
+	return machine, nil
 }
 
 // file is an answer that is written as it is.

@@ -257,6 +257,9 @@ func (b *batch) grant(o *op, p *pool) error {
 		b.deny(o, p.Name, q.Holder.ID)
 		return nil
 	}
+	if may, err := b.machineTrial(o, p); err != nil || !may {
+		return err
+	}
 	if p.rule.Shares() {
 		others, err := b.holderLeases(p, q.Holder.ID)
 		if err != nil {
@@ -361,6 +364,11 @@ func (b *batch) lend(o *op, p *pool, charge int64, with *licensing.Lease) (*lice
 	o.holds(l, d)
 	if p.rule.Match.Need > 0 {
 		if err := b.PutComponents(b.ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	if t := &o.answer.terms.Terms; t.OncePerMachine(p.rule) {
+		if err := takeMachineTrial(b.ctx, b.Tx, t, p.rule, string(l.ID), q.Holder.Components); err != nil {
 			return nil, err
 		}
 	}

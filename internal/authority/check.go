@@ -118,6 +118,11 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 	if units > rule.Limit() {
 		return rule.Admit(licensing.Stock{}, units, tx.Now()), nil
 	}
+	if t.OncePerMachine(rule) {
+		if _, had, err := machineHad(ctx, tx, &t.Terms, rule, q.Holder.Components); err != nil || had {
+			return t.TrialUsed(), err
+		}
+	}
 	if behind != nil {
 		return license.Decision{}, behind
 	}

@@ -97,7 +97,8 @@ func (a *Authority) DeleteCustomer(ctx context.Context, p access.Principal, id l
 		return err
 	}
 	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
-		if _, err := c.ownCustomer(ctx, p, id); err != nil {
+		customer, err := c.ownCustomer(ctx, p, id)
+		if err != nil {
 			return err
 		}
 		licenses, err := c.Licenses(ctx, p.Env, store.LicenseFilter{Customer: id}, "", 1)
@@ -108,6 +109,9 @@ func (a *Authority) DeleteCustomer(ctx context.Context, p access.Principal, id l
 			return licensing.Errorf(licensing.Conflict, "customer %s has licenses, such as %s: transfer them first", id, licenses[0].ID)
 		}
 		if _, err := c.Tx.DeleteCustomer(ctx, p.Env, id); err != nil {
+			return err
+		}
+		if err := c.keepTrials(ctx, customer); err != nil {
 			return err
 		}
 		return c.note(licensing.CustomerDeleted, licensing.Event{Customer: id}, nil)

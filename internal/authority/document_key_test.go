@@ -84,7 +84,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 		want("overlapping", document(), []string{first, second, third}, true, true, true)
 		fourth := rotate(KeyRequest{})
 		want("rotated", document(), []string{first, second, third, fourth}, false, false, false, true)
-		file, err := s.ExportLicense(t.Context(), s.p, id)
+		file, err := s.ExportLicense(t.Context(), s.p, id, Holder{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,6 +48,7 @@ func (a *Authority) forget(ctx context.Context) error {
 			return tx.ForgetSessions(ctx, tx.Now().Add(-licensing.SessionGap), forgetPage)
 		},
 		func(tx *store.Tx) (int64, error) { return tx.ForgetRecalls(ctx, forgetPage) },
+		func(tx *store.Tx) (int64, error) { return tx.ForgetTrials(ctx, tx.Now(), forgetPage) },
 	} {
 		for {
 			var n int64

@@ -136,12 +136,18 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 	if err != nil {
 		return l, err
 	}
+	if err := i.checkTrial(ctx, terms); err != nil {
+		return l, err
+	}
 	l = terms.Scaled(l)
 	free, err := i.InsertLicense(ctx, l)
 	if err == nil && !free {
 		err = licensing.Errorf(licensing.Exists, "a license has the reference %q already", l.Reference).At("reference")
 	}
-	return l, err
+	if err != nil {
+		return l, err
+	}
+	return l, i.takeTrial(ctx, terms)
 }
 
 // revision finds what req grants, and fills in the channel that it leaves out.

@@ -109,6 +109,9 @@ func (c *change) renewable(ctx context.Context, p access.Principal, was licensin
 		return nil, err
 	}
 	terms, err := c.fitting(ctx, p, after)
+	if err == nil && terms.Plan != was.Plan {
+		err = c.checkTrial(ctx, terms)
+	}
 	if err == nil {
 		err = licensing.CheckScales(was.Meters, terms.Meters)
 	}
@@ -189,6 +192,14 @@ func (c *change) fit(ctx context.Context, p access.Principal, was licensing.Term
 	terms, err := c.fitting(ctx, p, after)
 	if err != nil {
 		return after, nil, err
+	}
+	if terms.Plan != was.Plan {
+		if err := c.checkTrial(ctx, terms); err != nil {
+			return after, nil, err
+		}
+		if err := c.takeTrial(ctx, terms); err != nil {
+			return after, nil, err
+		}
 	}
 	if err := c.rescale(ctx, was, terms); err != nil {
 		return after, nil, err

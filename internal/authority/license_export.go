@@ -22,10 +22,14 @@ type exportEvent struct {
 // server: its document lasts to the end of the term, or as long as the key
 // that signs it is believed if that is sooner. Programs accept it until its last
 // date. A term that begins with the first use begins now. Only a revocation list
-// that is brought to the machine ends it earlier.
-func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (license.Bundle, error) {
+// that is brought to the machine ends it earlier. The file of a trial that each machine
+// has once is for the machine that is named, with its components; no other is named.
+func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, machine Holder) (license.Bundle, error) {
 	var file license.Bundle
 	if err := require(p, access.LicenseExport); err != nil {
+		return file, err
+	}
+	if err := checkHolder(machine.Kind, machine.ID, machine.Components); err != nil {
 		return file, err
 	}
 	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
@@ -41,7 +45,7 @@ func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id li
 				return err
 			}
 		}
-		doc, err := a.exported(ctx, c, l)
+		doc, err := a.exported(ctx, c, l, machine)
 		if err != nil {
 			return err
 		}
@@ -56,7 +60,7 @@ func (a *Authority) ExportLicense(ctx context.Context, p access.Principal, id li
 }
 
 // exported is the document of l with full function to the end of its term.
-func (a *Authority) exported(ctx context.Context, c *change, l licensing.License) (license.License, error) {
+func (a *Authority) exported(ctx context.Context, c *change, l licensing.License, machine Holder) (license.License, error) {
 	rev, err := revisionOf(ctx, c.Tx, l)
 	if err != nil {
 		return license.License{}, err
@@ -67,6 +71,10 @@ func (a *Authority) exported(ctx context.Context, c *change, l licensing.License
 	}
 	if d := terms.InForce(c.Now()); d.Outcome != license.Allowed {
 		return license.License{}, licensing.Errorf(licensing.Conflict, "nothing to export: %s", d.Reason)
+	}
+	binding, err := c.exportTo(ctx, terms, machine)
+	if err != nil {
+		return license.License{}, err
 	}
 	terms.Documents = untilEnd(terms, c.Now(), a.ring.TrustUntil(l.Env, c.Now()))
 	used, err := usedOf(ctx, c.Tx, terms)
@@ -81,7 +89,35 @@ func (a *Authority) exported(ctx context.Context, c *change, l licensing.License
 	if err != nil {
 		return license.License{}, err
 	}
-	return doc, a.address(&doc, &inForce{terms: terms, revision: rev, keys: keys}, "", nil, c.Now())
+	if err := a.address(&doc, &inForce{terms: terms, revision: rev, keys: keys}, "", binding, c.Now()); err != nil || binding == nil {
+		return doc, err
+	}
+	pool, _ := terms.TrialPool()
+	return doc, takeMachineTrial(ctx, c.Tx, &terms, pool, doc.ID, machine.Components)
+}
+
+// exportTo returns what the file of a trial that each machine has once is bound to: the machine
+// that is named, if it had no trial by another license. All other files are for any machine.
+func (c *change) exportTo(ctx context.Context, t licensing.Terms, machine Holder) (*license.Binding, error) {
+	pool, limited := t.TrialPool()
+	switch named := machine.ID != ""; {
+	case named && !limited:
+		return nil, licensing.Errorf(licensing.Invalid, "only the file of a trial that each machine has once is for one machine").At("machine")
+	case !limited:
+		return nil, nil
+	case !named:
+		return nil, licensing.Errorf(licensing.Invalid, "each machine has this trial once: name the machine that the file is for, and its components").At("machine")
+	case len(machine.Components) < pool.Match.Need:
+		return nil, licensing.Errorf(licensing.Invalid, "a machine is recognized by %s of this plan: name as many", licensing.Counted(pool.Match.Need, "component")).At("component")
+	}
+	if err := c.LockProduct(ctx, t.Env, t.Product); err != nil {
+		return nil, err
+	}
+	_, had, err := machineHad(ctx, c.Tx, &t, pool, machine.Components)
+	if err == nil && had {
+		err = licensing.Errorf(licensing.Conflict, "%s", t.TrialUsed().Reason).At("machine")
+	}
+	return &license.Binding{Kind: licensing.HolderMachine, Holder: machine.ID, Need: pool.Match.Need, Components: machine.Components}, err
 }
 
 // untilEnd stretches a plan's documents to the end of the term, or so far that

@@ -28,7 +28,7 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := s.ExportLicense(t.Context(), s.p, issued.License.ID)
+			file, err := s.ExportLicense(t.Context(), s.p, issued.License.ID, Holder{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -128,6 +128,9 @@ func (a *Authority) TransferLicense(ctx context.Context, p access.Principal, id 
 		if l.Customer == req.Customer && !req.NewKey {
 			return Transferred{License: l}, nil
 		}
+		if err := c.transferTrial(ctx, p, l, req.Customer); err != nil {
+			return Transferred{}, err
+		}
 		data := transferEvent{l.Customer, req.Customer, req.Reason}
 		l.Customer = req.Customer
 		if l, err = c.storeLicense(ctx, l, licensing.LicenseTransferred, data); err != nil || !req.NewKey {

@@ -11,7 +11,8 @@ import (
 )
 
 func (c *cli) licenseExportCommand() *cobra.Command {
-	var format string
+	var format, machine string
+	var components map[string]string
 	var file target
 	cmd := &cobra.Command{
 		Use:   "export LICENSE",
@@ -19,17 +20,26 @@ func (c *cli) licenseExportCommand() *cobra.Command {
 		Long: `Export writes a license file: the license to the end of its term, with what it takes to
 verify it from the pinned root set. It prints until when programs accept the file. That is
 before the end of a long or perpetual term, because the key that signs is trusted for ten
-years: export such a license again before then.`,
+years: export such a license again before then.
+
+The file of a trial that each machine has once is for one machine. --machine names it, and
+--component its components, as copyhold.DefaultHolder of the SDK computes them there.`,
 		Example: `  copyhold license export lic_01jd0000000000000000000000 --to acme.license
-  copyhold license export lic_01jd0000000000000000000000 --format armour`,
+  copyhold license export lic_01jd0000000000000000000000 --format armour
+  copyhold license export lic_01jd0000000000000000000000 --machine cell-4 --component board=9f2c,drive=77ab --to cell-4.license`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "json" && format != "armour" {
 				return usageError(cmd, "--format is json or armour")
 			}
-			a, err := c.do(cmd.Context(), call{
-				as: byToken, method: http.MethodGet, path: licensePath(args[0], "export"), query: url.Values{"format": {format}},
-			})
+			query := url.Values{"format": {format}}
+			if machine != "" {
+				query.Set("machine", machine)
+			}
+			for _, name := range sortedKeys(components) {
+				query.Add("component", name+"="+components[name])
+			}
+			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(args[0], "export"), query: query})
 			if err != nil {
 				return err
 			}
@@ -45,6 +55,8 @@ years: export such a license again before then.`,
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")
+	cmd.Flags().StringVar(&machine, "machine", "", "the machine that the file is for, of a trial that each machine has once")
+	cmd.Flags().StringToStringVar(&components, "component", nil, "of the machine: NAME=HASH; repeatable")
 	file.flags(cmd, forAll, "write it to this file")
 	return cmd
 }

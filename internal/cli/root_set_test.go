@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/signing"
 	copyhold "copyhold.dev/sdk"
 	"copyhold.dev/sdk/license"
@@ -50,7 +51,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 	s := newShop(t)
 	old, err := s.ExportRoot(t.Context(), s.owner)
 	must(t, err)
-	before, err := s.ExportLicense(t.Context(), s.owner, s.license)
+	before, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
 	must(t, err)
 	cache := t.TempDir()
 	program := func() *copyhold.Client { return s.program(t, copyhold.Options{CacheDir: cache}, nil) }
@@ -87,7 +88,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 
 	// A file that was exported since brings the sets between with it; one from
 	// before is nothing to a program that trusts the last.
-	after, err := s.ExportLicense(t.Context(), s.owner, s.license)
+	after, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
 	must(t, err)
 	first, err := license.NewAuditor(before.RootSet)
 	must(t, err)

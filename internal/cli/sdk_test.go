@@ -446,7 +446,7 @@ func TestSDKHearsOfChanges(t *testing.T) {
 func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	b, err := s.ExportLicense(t.Context(), s.owner, s.license)
+	b, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
 	must(t, err)
 	s.down()
 	text, err := license.EncodeBundle(b)

@@ -36,7 +36,7 @@ func TestFilesAreReadInEveryEncoding(t *testing.T) {
 		must(t, os.WriteFile(path, data, 0o600))
 		return path
 	}
-	exported, err := s.ExportLicense(t.Context(), s.owner, s.license)
+	exported, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
 	must(t, err)
 	file, err := license.EncodeBundle(exported)
 	must(t, err)

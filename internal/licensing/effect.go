@@ -155,6 +155,7 @@ func (c *comparison) rule(from, to TermRule) {
 	c.text("term perpetual", strconv.FormatBool(from.Perpetual), strconv.FormatBool(to.Perpetual))
 	c.text("term start", string(from.Start), string(to.Start))
 	c.text("term renewal", string(from.Renewal), string(to.Renewal))
+	c.text("term once", cmp.Or(string(from.Once), "no limit"), cmp.Or(string(to.Once), "no limit"))
 	c.text("term trial", strconv.FormatBool(from.Trial), strconv.FormatBool(to.Trial))
 }
 

@@ -17,6 +17,7 @@ type TermRule struct {
 	Renewal     RenewalBasis `json:"renewal"`
 	Grace       Span         `json:"grace,omitempty"` // after the end, until renewed
 	Trial       bool         `json:"trial,omitempty"`
+	Once        Once         `json:"once,omitempty"` // who has the trial no more than once
 }
 
 // A StartBasis says when a term begins.
@@ -46,6 +47,8 @@ func (r TermRule) Check() error {
 	f.when(r.Perpetual && r.Trial, "trial perpetual", "a trial is not perpetual")
 	f.when(r.Perpetual && r.Grace != 0, "grace perpetual", "a perpetual term never needs a renewal grace")
 	f.when(r.Trial && r.Grace != 0, "grace trial", "a trial has no renewal grace")
+	f.when(r.Once != "" && !r.Trial, "once trial", "only a trial is given once: write trial: true")
+	f.when(r.Once != "" && r.Once != OnceCustomer && r.Once != OnceMachine, "once", "once: %q is not customer or machine", r.Once)
 	f.when(r.Grace < 0, "grace", "grace is below zero")
 	f.when(r.Start != StartIssue && r.Start != StartFirstUse && r.Start != StartDate, "start", "start: %q is not issue, first-use or date", r.Start)
 	f.when(r.Renewal != RenewAnchored && r.Renewal != RenewFromNow, "renewal", "renewal: %q is not anchored or from-now", r.Renewal)

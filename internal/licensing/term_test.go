@@ -346,6 +346,8 @@ func TestTermsThatContradictThemselvesAreRefused(t *testing.T) {
 		"no length":            {Start: StartIssue, Renewal: RenewAnchored},
 		"perpetual and length": {Perpetual: true, Length: Length{Days: 1}, Start: StartIssue, Renewal: RenewAnchored},
 		"a trial with grace":   {Length: Length{Days: 1}, Trial: true, Grace: 1, Start: StartIssue, Renewal: RenewAnchored},
+		"once and no trial":    {Length: Length{Days: 1}, Once: OnceCustomer, Start: StartIssue, Renewal: RenewAnchored},
+		"once for whom":        {Length: Length{Days: 1}, Trial: true, Once: "user", Start: StartIssue, Renewal: RenewAnchored},
 		"a perpetual trial":    {Perpetual: true, Trial: true, Start: StartIssue, Renewal: RenewAnchored},
 		"an unknown start":     {Length: Length{Days: 1}, Start: "noon", Renewal: RenewAnchored},
 		"an unknown renewal":   {Length: Length{Days: 1}, Start: StartIssue, Renewal: "never"},

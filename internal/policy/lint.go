@@ -76,6 +76,11 @@ func (l *linter) term() {
 	if t.Trial && t.Renewal == licensing.RenewFromNow {
 		l.warn("trial-renewal", "term.renewal", "a trial is never renewed")
 	}
+	if t.Once == licensing.OnceMachine && l.read("pools") && !slices.ContainsFunc(slices.Collect(maps.Values(l.Plan.Pools)), func(p licensing.Pool) bool {
+		return licensing.Terms{Rule: t}.OncePerMachine(p)
+	}) {
+		l.wrong("once-machine", "term.once", "a trial once for each machine needs a pool {holder: machine, lease: none, match: …}: there machines are recognized")
+	}
 	if !t.Perpetual && !t.Maintenance.IsZero() {
 		l.warn("maintenance-term", "term.maintenance", "only a perpetual term usually has a maintenance of its own; this one ends every release's right with the term too")
 	}

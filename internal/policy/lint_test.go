@@ -42,6 +42,7 @@ func TestLintNamesWhatAPlanCannotKeep(t *testing.T) {
 		{"fallback-never", "documents.fallback", SevWarning, plain + "features: {a: 1}\nfallback: {a: 0}\ndocuments: {fallback: 0s}\n"},
 		{"unknown-edition", "edition", SevError, plain + "edition: pro\n"},
 		{"no-edition", "editions", SevWarning, plain + "editions: {pro: {features: {a: true}}}\n"},
+		{"once-machine", "term.once", SevError, "product: a\nplan: b\nterm: {length: 14d, trial: true, once: machine}\npools: {machines: {holder: machine, capacity: 1, lease: none}, seats: {holder: user, capacity: 1, lease: 1m}}\n"},
 		{"trial-grace", "documents.grace", SevError, "product: a\nplan: b\nterm: {length: 14d, trial: true}\ndocuments: {grace: 1d}\n"},
 		{"trial-grace", "pools.seats.grace", SevError, "product: a\nplan: b\nterm: {length: 14d, trial: true}\npools: {seats: {holder: user, capacity: 1, lease: 1m, grace: 1h}}\n"},
 		{"trial-renewal", "term.renewal", SevWarning, "product: a\nplan: b\nterm: {length: 14d, trial: true, renewal: from-now}\n"},

@@ -90,6 +90,7 @@ func (r *reader) term(o *object) licensing.TermRule {
 		Renewal:     licensing.RenewalBasis(t.text("renewal", string(licensing.RenewAnchored))),
 		Grace:       t.span("grace", 0),
 		Trial:       t.flag("trial", false),
+		Once:        licensing.Once(t.text("once", "")),
 	}
 	t.done()
 	r.check(t, rule.Check())

@@ -24,6 +24,7 @@ const (
 	CodeOffered         = "offered"
 	CodePoolFull        = "pool_full"
 	CodeQueueFull       = "queue_full"
+	CodeTrialUsed       = "trial_used"
 	CodeQuotaSpent      = "quota_spent"
 	CodeNoSuchPool      = "no_such_pool"
 	CodeNoSuchMeter     = "no_such_meter"
