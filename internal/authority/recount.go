@@ -15,7 +15,8 @@ import (
 
 // recount makes what is held of a license what it is by the terms after a
 // change: instances that share no more are counted each, and in a pool that was
-// without end, and is no more, leases end with their documents. It adds to held
+// without end, and is no more, leases end with their documents. Lists and metrics
+// show the new capacities at once. It adds to held
 // what is counted now. The caller has locked the pools.
 func (c *change) recount(ctx context.Context, before, after licensing.Terms, held map[string]int64) error {
 	if err := countShared(ctx, c.Tx, before, after, c.skew, held); err != nil {
@@ -23,6 +24,11 @@ func (c *change) recount(ctx context.Context, before, after licensing.Terms, hel
 	}
 	for name, units := range held {
 		k := store.PoolKey{Env: after.Env, License: after.License, Name: name}
+		if to := after.Pools[name].Capacity; to != before.Pools[name].Capacity {
+			if err := c.PutCapacity(ctx, k, to); err != nil {
+				return err
+			}
+		}
 		if sharingEnds(before, after, name) {
 			if err := c.CountShared(ctx, k, units, c.Now().Add(-c.skew)); err != nil {
 				return err

@@ -1,12 +1,15 @@
 package authority
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
 )
 
 // A Status is how an environment stands: what was sold, what ends next, and how
@@ -53,13 +56,19 @@ type PoolStatus struct {
 	License  licensing.LicenseID `json:"license"`
 	Pool     string              `json:"pool"`
 	Held     int64               `json:"held"`
-	Capacity int64               `json:"capacity"`
+	Capacity int64               `json:"capacity" doc:"What can be held now, by plan, add-ons and exceptions; 0 where the license is not in force"`
 	Waiting  int64               `json:"waiting"`
+	Refused  string              `json:"refused,omitempty" doc:"Why nobody new gets a unit, whatever is free: suspended, revoked, not_started, term_ended, no_such_pool, or fenced (see fence)"`
 }
 
 const (
 	statusEnds  = 10 // licenses that end next
 	statusPools = 20 // pools listed
+	// statusLooked is how many pools are looked at for them, because what is stored of a
+	// capacity can be behind an add-on or an exception that began or ended since.
+	statusLooked = 200
+	// fenced is why a pool grants nothing new after a loss.
+	fenced = "fenced"
 )
 
 // Status says how an environment stands, as far as p sees it.
@@ -101,7 +110,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 		if err := s.count(ctx, tx, filter); err != nil {
 			return err
 		}
-		if err := s.fill(ctx, tx, filter); err != nil {
+		if s.Pools, err = a.fullest(ctx, tx, p.Env, filter); err != nil {
 			return err
 		}
 		if err := s.moving(ctx, tx, p); err != nil {
@@ -170,13 +179,53 @@ func (c *LicenseCounts) add(n store.LicenseCount) {
 	}
 }
 
-// fill lists the fullest pools of the licenses that match f.
-func (s *Status) fill(ctx context.Context, tx *store.Tx, f store.LicenseFilter) error {
-	pools, err := tx.FullestPools(ctx, s.Environment, f, statusPools)
-	for _, p := range pools {
-		s.Pools = append(s.Pools, PoolStatus{License: p.License, Pool: p.Name, Held: p.Held, Capacity: p.Capacity, Waiting: p.Waiting})
+// fullest returns the fullest pools of the licenses that match f, with their capacities
+// as they are now; those that grant to nobody new for their license's sake are last.
+func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]PoolStatus, error) {
+	rows, err := tx.FullestPools(ctx, env, f, statusLooked)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	var keys []licenseKey
+	for _, row := range rows {
+		if k := (licenseKey{row.Env, row.License}); !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	terms, err := a.terms(ctx, tx, keys)
+	if err != nil {
+		return nil, err
+	}
+	pools := make([]PoolStatus, 0, len(rows))
+	for _, row := range rows {
+		p := PoolStatus{License: row.License, Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
+		if t := terms[licenseKey{row.Env, row.License}]; t != nil {
+			p.Capacity, p.Refused = a.capacity(&t.Terms, row.Name, tx.Now())
+		}
+		pools = append(pools, p)
+	}
+	slices.SortStableFunc(pools, func(x, y PoolStatus) int {
+		if a, b := x.Capacity == 0, y.Capacity == 0; a || b {
+			return cmp.Compare(btoi(a), btoi(b))
+		}
+		return cmp.Compare(float64(y.Held)/float64(y.Capacity), float64(x.Held)/float64(x.Capacity))
+	})
+	return pools[:min(len(pools), statusPools)], nil
+}
+
+// capacity returns what can be held of a pool now, and why nobody new gets a unit of it.
+func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (units int64, refused string) {
+	if d := t.InForce(now); d.Outcome == license.Denied {
+		return 0, d.Code
+	}
+	rule, planned := t.Pools[name]
+	if !planned {
+		return 0, license.CodeNoSuchPool
+	}
+	if _, waits := a.fencedUntil(t, name, now); waits {
+		refused = fenced
+	}
+	return rule.Capacity, refused
 }
 
 // moving lists the moves that p sees: a customer's token sees none, for they are of many.

@@ -24,6 +24,7 @@ name: Lathe Studio
 term: {length: 1y, start: issue, renewal: anchored, grace: 3d}
 features: {export: true, max_layers: 50, theme: dark}
 fallback: {export: true}
+addons: {more: {pools: {seats: +3}}}
 pools:
   seats: {holder: user, capacity: 2, lease: 15m, grace: 1h, full: deny}
   line: {holder: user, capacity: 1, lease: 15m, grace: 1h, full: queue}

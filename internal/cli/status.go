@@ -15,7 +15,8 @@ func (c *cli) statusCommand() *cobra.Command {
 		Short: "How an environment stands, and how long until something is denied",
 		Long: `Status shows the runway (how long until something will be denied if nobody acts, and
 the first cause), what ends next, how full pools are, and for each plan how long a
-revoked license can go on at worst.`,
+revoked license can go on at worst. A capacity is what can be held now: 0 where the
+license is not in force. NOTHING NEW says why a pool grants no unit whatever is free.`,
 		Example: "  copyhold status\n  copyhold status --environment staging --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +54,8 @@ func (c *cli) printStatus(r record) {
 		column{head: "MOVED", path: "moved"}, column{head: "OF", path: "total"}, column{head: "SINCE", path: "at"})
 	c.printSection(r, "pools",
 		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "HELD", path: "held"},
-		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"})
+		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"},
+		column{head: "NOTHING NEW", path: "refused", rare: true})
 	c.printSection(r, "quarantine",
 		column{head: "LOG ROWS IN QUARANTINE", path: "rows"}, column{head: "ENVIRONMENT", path: "environment"},
 		column{head: "CAUSE", path: "cause"}, column{head: "SINCE", path: "since"})

@@ -182,13 +182,14 @@ func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFi
 }
 
 // FullestPools returns up to limit pools in use of the licenses that match f,
-// those with the largest share held first.
+// those of active licenses first, by the share held of the capacities as last stored.
 func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilter, limit int) ([]Pool, error) {
-	where, args := f.where([]string{"license.env = $1"}, []any{env, limit})
+	where, args := f.where([]string{"license.env = $1"}, []any{env, limit, licensing.Active, micros(tx.Now())})
 	rows, err := tx.query(ctx, `
 		SELECT `+poolColumns+` FROM pool p JOIN license ON license.env = p.env AND license.id = p.license
 		WHERE p.held > 0 AND `+where+`
-		ORDER BY p.held * 1000 / CASE WHEN p.capacity > 0 THEN p.capacity ELSE 1 END DESC, p.license, p.name LIMIT $2`, args...)
+		ORDER BY CASE WHEN license.status = $3 AND (license.end_at = 0 OR license.end_at > $4) THEN 0 ELSE 1 END,
+			p.held * 1000 / CASE WHEN p.capacity > 0 THEN p.capacity ELSE 1 END DESC, p.license, p.name LIMIT $2`, args...)
 	return collect(rows, err, scanPool)
 }
 

@@ -17,11 +17,12 @@ type PoolSum struct {
 }
 
 // PoolSums adds the pools of all licenses up, at most limit sums, those held most first.
+// A license that is suspended or revoked has no capacity.
 func (tx *Tx) PoolSums(ctx context.Context, limit int) ([]PoolSum, error) {
 	rows, err := tx.query(ctx, `
-		SELECT p.env, l.product, p.name, CAST(SUM(p.held) AS BIGINT) AS held, CAST(SUM(p.capacity) AS BIGINT)
+		SELECT p.env, l.product, p.name, CAST(SUM(p.held) AS BIGINT) AS held, CAST(SUM(CASE WHEN l.status = $2 THEN p.capacity ELSE 0 END) AS BIGINT)
 		FROM pool p JOIN license l ON l.env = p.env AND l.id = p.license
-		GROUP BY p.env, l.product, p.name ORDER BY held DESC, p.env, l.product, p.name LIMIT $1`, limit)
+		GROUP BY p.env, l.product, p.name ORDER BY held DESC, p.env, l.product, p.name LIMIT $1`, limit, licensing.Active)
 	return collect(rows, err, func(r Row) (s PoolSum, err error) {
 		err = r.Scan(&s.Env, &s.Product, &s.Pool, &s.Held, &s.Capacity)
 		return s, err

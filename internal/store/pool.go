@@ -119,6 +119,13 @@ func (tx *Tx) PutPools(ctx context.Context, pools []*Pool) error {
 	return tx.putMany(ctx, &putPools, args)
 }
 
+// PutCapacity stores the capacity that a change of the license gives a pool, whose row
+// is locked.
+func (tx *Tx) PutCapacity(ctx context.Context, k PoolKey, capacity int64) error {
+	_, err := tx.exec(ctx, `UPDATE pool SET capacity = $4 WHERE env = $1 AND license = $2 AND name = $3`, k.Env, k.License, k.Name, capacity)
+	return err
+}
+
 // Pool returns a pool's counters without locking them; those of a pool never
 // used are zero.
 func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
