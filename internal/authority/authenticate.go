@@ -162,7 +162,7 @@ func (a *Authority) loadKey(ctx context.Context, digest access.Digest, env licen
 		found = identity{
 			principal: access.Principal{
 				Kind: access.KindLicense, Env: key.Env, License: l.ID, Key: key.ID,
-				Customer: l.Customer, Product: l.Product, Actor: "license:" + string(l.ID),
+				Customer: l.Customer, Product: l.Product, Actor: licenseActor + string(l.ID),
 			},
 			owner: string(l.ID),
 			ends:  key.ExpiresAt,

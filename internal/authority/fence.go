@@ -12,8 +12,11 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// tokenActor begins the actor of a token.
-const tokenActor = "token:"
+// tokenActor and licenseActor begin the actors of a token and of a license's program.
+const (
+	tokenActor   = "token:"
+	licenseActor = "license:"
+)
 
 // declaredFor is how long a declaration about a fence waits for a second person.
 const declaredFor = 24 * time.Hour

@@ -73,7 +73,9 @@ func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) 
 	if err := require(p, access.Explain); err != nil {
 		return Explained{}, err
 	}
-	id = strings.TrimPrefix(id, instancePrefix)
+	for _, prefix := range []string{instancePrefix, tokenActor, licenseActor} {
+		id = strings.TrimPrefix(id, prefix)
+	}
 	if err := checkTexts(text{"id", id}); err != nil {
 		return Explained{}, err
 	}
@@ -262,7 +264,7 @@ func (x *explaining) named() error {
 			return err
 		}
 	}
-	events, err := x.Events(x.ctx, x.p.Env, x.id)
+	events, err := x.Events(x.ctx, x.p.Env, x.id, x.p.Customer, x.p.Product)
 	if err != nil {
 		return err
 	}

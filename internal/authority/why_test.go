@@ -360,8 +360,8 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 				}
 			}
 			_, actor, _ := strings.Cut(e.Actor, ":")
-			for _, id := range []string{e.Subject, e.Request, e.Call, e.License, e.Customer, actor} {
-				if _, known := kinds[id]; !known && id != "" {
+			for _, id := range []string{e.Subject, e.Request, e.Call, e.License, e.Customer, actor, e.Actor} {
+				if _, known := kinds[id]; !known && id != "" && !strings.HasPrefix(id, "system:") {
 					kinds[id] = ""
 				}
 			}

@@ -113,10 +113,12 @@ const (
 	shownEvents    = 1000 // all of one request
 )
 
-// Events returns the recorded events of an id, of any license of an environment.
-func (tx *Tx) Events(ctx context.Context, env licensing.Env, id string) ([]UsageEvent, error) {
+// Events returns the recorded events of an id, of any license of an environment, a
+// customer and a product; both are empty for all.
+func (tx *Tx) Events(ctx context.Context, env licensing.Env, id string, customer licensing.CustomerID, product licensing.ProductName) ([]UsageEvent, error) {
 	return tx.events(ctx, `SELECT `+eventColumns+` FROM license l CROSS JOIN usage_event e
-		WHERE l.env = $1 AND e.env = l.env AND e.license = l.id AND e.id = $2 ORDER BY e.license LIMIT $3`, env, id, shownEvents)
+		WHERE l.env = $1 AND ($3 = '' OR l.customer = $3) AND ($4 = '' OR l.product = $4)
+			AND e.env = l.env AND e.license = l.id AND e.id = $2 ORDER BY e.license LIMIT $5`, env, id, customer, product, shownEvents)
 }
 
 // EventsOfCall returns the events that a request recorded between two times.
