@@ -53,12 +53,13 @@ type PlanStatus struct {
 
 // A PoolStatus is how full a pool is.
 type PoolStatus struct {
-	License  licensing.LicenseID `json:"license"`
-	Pool     string              `json:"pool"`
-	Held     int64               `json:"held"`
-	Capacity int64               `json:"capacity" doc:"What can be held now, by plan, add-ons and exceptions; 0 where the license is not in force"`
-	Waiting  int64               `json:"waiting"`
-	Refused  string              `json:"refused,omitempty" doc:"Why nobody new gets a unit, whatever is free: suspended, revoked, not_started, term_ended, no_such_pool, or fenced (see fence)"`
+	License licensing.LicenseID `json:"license"`
+	LicenseName
+	Pool     string `json:"pool"`
+	Held     int64  `json:"held"`
+	Capacity int64  `json:"capacity" doc:"What can be held now, by plan, add-ons and exceptions; 0 where the license is not in force"`
+	Waiting  int64  `json:"waiting"`
+	Refused  string `json:"refused,omitempty" doc:"Why nobody new gets a unit, whatever is free: suspended, revoked, not_started, term_ended, no_such_pool, or fenced (see fence)"`
 }
 
 const (
@@ -196,9 +197,14 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	if err != nil {
 		return nil, err
 	}
+	names, err := tx.LicenseNames(ctx, storeKeys(keys))
+	if err != nil {
+		return nil, err
+	}
 	pools := make([]PoolStatus, 0, len(rows))
 	for _, row := range rows {
-		p := PoolStatus{License: row.License, Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
+		of := names[store.LicenseKey{Env: row.Env, ID: row.License}]
+		p := PoolStatus{License: row.License, LicenseName: LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
 		if t := terms[licenseKey{row.Env, row.License}]; t != nil {
 			p.Capacity, p.Refused = a.capacity(&t.Terms, row.Name, tx.Now())
 		}

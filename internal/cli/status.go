@@ -53,7 +53,7 @@ func (c *cli) printStatus(r record) {
 		column{head: "MOVE", path: "id"}, column{head: "PLAN", path: "plan"}, column{head: "TO", path: "revision", as: shortHash},
 		column{head: "MOVED", path: "moved"}, column{head: "OF", path: "total"}, column{head: "SINCE", path: "at"})
 	c.printSection(r, "pools",
-		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "HELD", path: "held"},
+		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "CUSTOMER", path: "customer_name"}, column{head: "HELD", path: "held"},
 		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"},
 		column{head: "NOTHING NEW", path: "refused", rare: true})
 	c.printSection(r, "quarantine",
