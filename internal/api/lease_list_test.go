@@ -70,8 +70,15 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		}
 		d.bearer(d.owner, authority.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
 		auditor := d.bearer(d.owner, authority.TokenRequest{Name: "auditor", Role: access.Auditor})
+		names.Items = nil
 		d.as(auditor, http.StatusOK, "GET", "/v1/tokens", nil, &names)
-		if of := names.Items[len(names.Items)-2]; of.CustomerName != "Example" {
+		limited := 0
+		for _, of := range names.Items { // two of one millisecond are in no order
+			if of.Customer != "" && of.CustomerName == "Example" {
+				limited++
+			}
+		}
+		if limited != 1 {
 			t.Errorf("a customer's token: %+v", names.Items)
 		}
 		var why authority.Explanation
