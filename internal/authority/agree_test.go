@@ -61,6 +61,9 @@ func play(t *testing.T, d *desk, seed uint64) []string {
 			for i := range r.Results {
 				r.Results[i].Decision.RequestID = "" // each server makes its own
 			}
+			for i := range r.Results { // each server's own
+				r.Results[i].Decision.RequestID = ""
+			}
 			what = fmt.Sprint("usage ", licensing.CodeOf(err), r.Results)
 		case 5:
 			d.clock.pass(time.Duration(random.IntN(900)) * time.Second)
