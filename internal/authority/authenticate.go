@@ -69,7 +69,7 @@ func (a *Authority) authenticateToken(ctx context.Context, text string, before f
 	if err != nil {
 		return access.Principal{}, err
 	}
-	p, err := a.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, a.db.Latest(), before, func() (identity, error) {
+	p, err := a.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, a.now(), a.db.Latest, before, func() (identity, error) {
 		return a.loadToken(ctx, env, id, text)
 	})
 	if err == nil {
@@ -125,7 +125,7 @@ func (a *Authority) authenticateKey(ctx context.Context, text string, env licens
 }
 
 func (a *Authority) provenKey(ctx context.Context, digest access.Digest, env licensing.Env, before func() error) (access.Principal, error) {
-	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.db.Latest(), before, func() (identity, error) {
+	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.now(), a.db.Latest, before, func() (identity, error) {
 		return a.loadKey(ctx, digest, env)
 	})
 }
@@ -231,8 +231,9 @@ func newAuthentication() *authentication {
 }
 
 // once returns whom pr belongs to: from memory, else from load, whose zero
-// identity says nobody. An error of load is not remembered.
-func (m *authentication) once(pr proof, now time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
+// identity says nobody. An error of load is not remembered. What ends does so by latest, the
+// database's time; how long it is believed goes by now.
+func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
 	m.mu.RLock()
 	id, known := m.known[pr]
 	until, unknown := m.unknown[pr]
@@ -260,7 +261,7 @@ func (m *authentication) once(pr proof, now time.Time, before func() error, load
 	if !fresh {
 		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s is not known here", what)
 	}
-	if !id.ends.IsZero() && !now.Before(id.ends) { // who holds the secret may know that
+	if !id.ends.IsZero() && !latest().Before(id.ends) { // who holds the secret may know that
 		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s has ended", what)
 	}
 	return id.principal, nil
