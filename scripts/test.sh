@@ -17,7 +17,8 @@ CGO_ENABLED=0 go build ./...
 CGO_ENABLED=0 go vet ./...
 
 echo "== sdk, alone"
-(cd sdk && GOWORK=off watched ./...)
+# In three processes: the race detector crashes where one has run too many bubbles of testing/synctest.
+(cd sdk && export GOWORK=off && watched -run '^TestA[A-L]' ./... && watched -run '^TestA[M-Z]' ./... && watched -skip '^TestA[A-Z]' ./...)
 
 echo "== copyhold"
 watched ./...
