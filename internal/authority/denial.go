@@ -59,8 +59,8 @@ func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
 }
 
 // maxDenied is how many denials of one license are told apart in a minute. More
-// are counted for nobody in particular: names cost whoever asks nothing, and
-// what each leaves in the log stays.
+// are counted without a holder: a caller can make up names for free, and an entry
+// of the log stays.
 const maxDenied = 200
 
 // denials are those told apart in this minute. Safe for concurrent use.

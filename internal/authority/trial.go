@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// trialOfID is the subject of a customer who is not deleted: the claim is its id.
+// trialOfID is the subject while the customer exists: the claim is the customer's id.
 const trialOfID = "id"
 
 // checkTrial refuses terms that are a trial which their customer had by another license. No
@@ -83,8 +83,8 @@ func (c *change) transferTrial(ctx context.Context, p access.Principal, l licens
 	return c.takeTrial(ctx, terms)
 }
 
-// keepTrials has the trials of a customer who is deleted known by hashes of address and
-// reference for a while. Without the server's sealing key nobody can try addresses against them.
+// keepTrials replaces the claims of a customer that is being deleted with hashes of the
+// address and the reference, which are kept for TrialRemembered. Without the server's sealing key nobody can try addresses against them.
 func (c *change) keepTrials(ctx context.Context, customer licensing.Customer) error {
 	had, err := c.Trials(ctx, customer.Env, string(customer.ID))
 	if err != nil || len(had) == 0 {

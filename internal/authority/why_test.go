@@ -100,8 +100,8 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 		d.use(t, "two", "1")
 		e = why()
 		shows("a full pool", e.Pools["seats"], license.Denied, license.CodePoolFull, 2, "2 of 2 units held")
-		shows("a queue", e.Pools["line"], license.Denied, license.CodeQueued, 1, "1 of 1 unit held, 1 request waiting; whoever asks now waits in the queue")
-		shows("a fallback", e.Pools["spare"], license.Allowed, license.CodeFallback, 1, "1 of 1 unit held; whoever asks now gets the fallback features")
+		shows("a queue", e.Pools["line"], license.Denied, license.CodeQueued, 1, "1 of 1 unit held, 1 request waiting; the next request waits in the queue")
+		shows("a fallback", e.Pools["spare"], license.Allowed, license.CodeFallback, 1, "1 of 1 unit held; the next request gets the fallback features")
 		shows("a spent meter", e.Meters["calls"], license.Denied, license.CodeQuotaSpent, 5, "5 calls of 5 calls used, nothing is left")
 		if len(e.Pools["seats"].Holders) != 2 || e.Pools["seats"].FreeAt == 0 {
 			t.Errorf("who holds: %+v", e.Pools["seats"])

@@ -154,7 +154,7 @@ func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow)
 	n, err := i.send(ctx, c, rows, map[string]any{"partial": i.partial})
 	i.Imported = n
 	if err != nil && n > 0 {
-		return fmt.Errorf("%d of %d rows are imported; repeat the command with --partial for the others: %w", n, len(rows), err)
+		return fmt.Errorf("%d of %d rows are imported; rerun the command with --partial for the others: %w", n, len(rows), err)
 	}
 	return err
 }

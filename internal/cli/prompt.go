@@ -36,7 +36,7 @@ func errNotDone() error { return exitf(exitFailed, "nothing was done") }
 // terminal there is nobody to ask, and the error names the flag.
 func (c *cli) prompt(question, choices, flag string) (string, error) {
 	if !isTerminal(c.program.Stdin) {
-		return "", exitf(exitUsage, "%s\n  nobody can be asked without a terminal: repeat the command with %s", question, flag)
+		return "", exitf(exitUsage, "%s\n  no terminal to answer on: rerun the command with %s", question, flag)
 	}
 	fmt.Fprintf(c.program.Stderr, "%s%s ", legible(question), choices)
 	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
@@ -44,7 +44,7 @@ func (c *cli) prompt(question, choices, flag string) (string, error) {
 		return text, nil
 	}
 	if err != nil {
-		return "", exitf(exitUsage, "nobody answers (%w): repeat the command with %s", err, flag)
+		return "", exitf(exitUsage, "no answer was read (%w): rerun the command with %s", err, flag)
 	}
 	return "", errNotDone()
 }

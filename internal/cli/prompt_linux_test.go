@@ -28,7 +28,7 @@ func TestAQuestionIsAnsweredAtATerminal(t *testing.T) {
 	const endOfInput = "\x04"
 	for typed, want := range map[string]string{
 		"y\n": "", "Yes\n": "", "n\n": "nothing was done", "\n": "nothing was done", "yep\n": "nothing was done",
-		endOfInput: "nobody answers (EOF): repeat the command with --yes",
+		endOfInput: "no answer was read (EOF): rerun the command with --yes",
 	} {
 		terminal, keyboard := openTerminal(t)
 		if !isTerminal(terminal) {

@@ -146,9 +146,9 @@ func (p Pool) stands(s Stock, now time.Time) license.Decision {
 	case license.CodeOverdraft:
 		d.Reason += "; one more is granted as overdraft"
 	case license.CodeFallback:
-		d.Reason += "; whoever asks now gets the fallback features"
+		d.Reason += "; the next request gets the fallback features"
 	case license.CodeQueued:
-		d.Reason += "; whoever asks now waits in the queue"
+		d.Reason += "; the next request waits in the queue"
 	case license.CodeQueueFull:
 		d.Reason += "; the queue is full"
 	}

@@ -17,7 +17,7 @@ type TermRule struct {
 	Renewal     RenewalBasis `json:"renewal"`
 	Grace       Span         `json:"grace,omitempty"` // after the end, until renewed
 	Trial       bool         `json:"trial,omitempty"`
-	Once        Once         `json:"once,omitempty"` // who has the trial no more than once
+	Once        Once         `json:"once,omitempty"` // limits the trial to one for each customer or machine
 }
 
 // A StartBasis says when a term begins.
