@@ -78,7 +78,8 @@ func (c *Client) RecordUsage(events ...Usage) error {
 }
 
 // check refuses what no server would take, so that one event cannot hold up the others.
-// Without a license nobody can tell which meters there are.
+// Without a license the meters are unknown, and a document that only says how the license
+// ended can leave them out.
 func (u Usage) check(held *license.License) error {
 	if u.Meter == "" || len(u.Meter) > maxID || len(u.ID) > maxID {
 		return fmt.Errorf("the meter %q or the id is missing or longer than %d bytes", u.Meter, maxID)
@@ -86,7 +87,7 @@ func (u Usage) check(held *license.License) error {
 	if err := checkIdentifiers(map[string]string{"the meter": u.Meter, "the event's id": u.ID}); err != nil {
 		return err
 	}
-	if held != nil {
+	if held != nil && (held.Status == license.Active || len(held.Meters) > 0) {
 		if _, known := held.Meters[u.Meter]; !known {
 			return fmt.Errorf("the license %s has no meter %q", held.Subject, u.Meter)
 		}

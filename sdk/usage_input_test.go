@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"copyhold.dev/sdk/license"
 )
 
 // What no server would count is refused where it is recorded, and holds nothing else up.
@@ -38,6 +40,17 @@ func TestUsageThatCannotBeCountedIsRefused(t *testing.T) {
 			t.Errorf("%d events are counted", n)
 		}
 	})
+}
+
+// A document that only says that its license was suspended leaves out the meters: usage is
+// kept, and the server decides about it.
+func TestUsageIsKeptForALicenseThatIsToldItsEndAlone(t *testing.T) {
+	u := Usage{ID: "a", Meter: "calls", Quantity: "1", At: time.Now()}
+	for status, kept := range map[string]bool{license.Active: false, license.Suspended: true, license.Revoked: true} {
+		if err := u.check(&license.License{Status: status}); (err == nil) != kept {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
 }
 
 // Nobody knows the meters of a license that was never seen: usage is kept for it.

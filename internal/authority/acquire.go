@@ -223,7 +223,7 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 	} else {
 		l.Requests = strings.Join(append(ids[1:], q.RequestID), " ")
 	}
-	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // a machine is renamed, or told its name first now
+	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // it may have been renamed, or says its name for the first time
 	if !maps.Equal(l.Asker.Components, q.Holder.Components) {
 		if err := b.rebind(l, q.Holder.Components); err != nil {
 			return err

@@ -66,7 +66,7 @@ func (c *change) takeTrial(ctx context.Context, t licensing.Terms) error {
 	}})
 }
 
-// transferTrial has the trial that a license is count for its new customer as well.
+// transferTrial counts a license's trial for its new customer too.
 func (c *change) transferTrial(ctx context.Context, p access.Principal, l licensing.License, to licensing.CustomerID) error {
 	l.Customer = to
 	rev, err := c.granting(ctx, p, l)
