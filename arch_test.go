@@ -34,9 +34,9 @@ var rooms = map[string]room{
 	"internal/metrics":          {},
 	"internal/config":           {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
 	"examples/plans":            {outside: "none"},
-	"examples/report":           {ours: []string{"sdk"}, outside: "none", may: "env http"},
-	"examples/gateway":          {ours: []string{"sdk"}, outside: "none", may: "env http"},
-	"examples/batch":            {ours: []string{"sdk"}, outside: "none", may: "env http"},
+	"examples/report":           {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"examples/gateway":          {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"examples/batch":            {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
 	"bench":                     {ours: []string{"*"}, may: "env sql http"},
 	"bench/torture":             {ours: []string{"*"}, may: "env sql http"},
 }

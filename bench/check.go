@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

@@ -20,7 +20,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

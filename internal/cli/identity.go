@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

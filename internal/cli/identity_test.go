@@ -8,7 +8,7 @@ import (
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/store"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 )
 
 const ownMachines = `

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

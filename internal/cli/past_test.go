@@ -25,7 +25,7 @@ import (
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/sqlite"
 	"copyhold.dev/internal/store/storetest"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 
@@ -44,7 +44,7 @@ func (p past) path(name ...string) string {
 func unpackPast(t *testing.T) past {
 	t.Helper()
 	p := past{dir: t.TempDir()}
-	archive, err := os.Open(filepath.Join("..", "..", "sdk", "testdata", "past", "45dee72.tar.gz"))
+	archive, err := os.Open(filepath.Join("..", "..", "sdk", "copyhold", "testdata", "past", "45dee72.tar.gz"))
 	must(t, err)
 	defer archive.Close()
 	unzipped, err := gzip.NewReader(archive)

@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/sqlite"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

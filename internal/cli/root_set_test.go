@@ -7,7 +7,7 @@ import (
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/signing"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

@@ -24,7 +24,7 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/sqlite"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 )
 
 func (c *cli) featureKeyCommand() *cobra.Command {

@@ -6,7 +6,7 @@ import (
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 )
 
 // certificateFiles writes a certificate for 127.0.0.1 with its key, and returns who trusts it.

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 )
 
 // rootSet is what the program trusts: embed the vendor's root set here.

@@ -9,6 +9,8 @@ trap 'git -C "$here" worktree remove --force "$work/tree" 2>/dev/null || true; r
 git -C "$here" worktree add --quiet --detach "$work/tree" "$commit"
 mkdir "$work/tree/cmd/past"
 cp "$here/make/main.go" "$work/tree/cmd/past/"
+[ -d "$work/tree/sdk/copyhold" ] || # the package was the module's root then
+  sed -i 's#"copyhold.dev/sdk/copyhold"#copyhold "copyhold.dev/sdk"#' "$work/tree/cmd/past/main.go"
 (cd "$work/tree" && CGO_ENABLED=0 go build -trimpath -o "$work/copyhold" ./cmd/copyhold && CGO_ENABLED=0 go build -trimpath -o "$work/make" ./cmd/past)
 mkdir "$work/past"
 (cd "$work/past" && "$work/make" "$work/copyhold" "$work/tree/examples/plans")

@@ -22,7 +22,7 @@ import (
 	"syscall"
 	"time"
 
-	copyhold "copyhold.dev/sdk"
+	"copyhold.dev/sdk/copyhold"
 )
 
 func main() {

@@ -19,7 +19,7 @@ import (
 func ours() (stacks []string) {
 	buf := make([]byte, 1<<20)
 	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-		if strings.Contains(stack, "created by copyhold.dev/sdk.") && !strings.Contains(stack, "_test.go") {
+		if strings.Contains(stack, "created by copyhold.dev/sdk/copyhold.") && !strings.Contains(stack, "_test.go") {
 			stacks = append(stacks, stack)
 		}
 	}
