@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
 )
 
 // What make builds names no folder of the machine that built it, in the program or in its
@@ -56,6 +59,28 @@ func TestTheProgramNamesNoFolderOfItsBuilder(t *testing.T) {
 	for _, folder := range append(strings.Fields(string(folders)), here) {
 		if bytes.Contains(text, []byte(folder)) {
 			t.Errorf("the program names %s", folder)
+		}
+	}
+}
+
+// go install refuses a module whose go.mod has replace or exclude lines, and a requirement
+// of a module that no tag can name.
+func TestGoInstallTakesTheModule(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(mod.Replace) > 0 || len(mod.Exclude) > 0 {
+		t.Error("go.mod has replace or exclude lines: go install copyhold.dev/cmd/copyhold@VERSION would fail; use go.work")
+	}
+	for _, r := range mod.Require {
+		if strings.HasPrefix(r.Mod.Path, "copyhold.dev/") && (module.IsPseudoVersion(r.Mod.Version) || r.Mod.Version == "v0.0.0") {
+			t.Errorf("go.mod requires %s, which is no tagged version", r.Mod)
 		}
 	}
 }

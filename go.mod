@@ -2,10 +2,6 @@ module copyhold.dev
 
 go 1.26.0
 
-exclude github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50
-
-exclude golang.org/x/exp v0.0.0-20261011100332-faecfb24eb49
-
 require (
 	filippo.io/age v1.3.2
 	github.com/danielgtaylor/huma/v2 v2.39.1
@@ -27,7 +23,7 @@ require (
 )
 
 require (
-	copyhold.dev/sdk v0.0.0
+	copyhold.dev/sdk v0.1.0
 	filippo.io/hpke v0.4.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
@@ -35,7 +31,6 @@ require (
 	github.com/go-openapi/jsonpointer v0.22.5 // indirect
 	github.com/go-openapi/swag/jsonname v0.25.5 // indirect
 	github.com/go-viper/mapstructure/v2 v2.4.0 // indirect
-	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -67,5 +62,3 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
-
-replace copyhold.dev/sdk => ./sdk
