@@ -149,6 +149,8 @@ func (d *doctor) database(ctx context.Context, settings config.Config) *store.Ex
 		d.note(check, "ok", "%s can be used and is empty: the first start fills it", name)
 	case found.Behind > 0:
 		d.note(check, "ok", "%s can be used; the next start makes %s to its tables", name, licensing.Counted(int64(found.Behind), "change"))
+	case found.Ahead > 0:
+		d.note(check, "ok", "%s can be used; a later version of Copyhold made %s to its tables", name, licensing.Counted(int64(found.Ahead), "change"))
 	default:
 		d.note(check, "ok", "%s can be used", name)
 	}

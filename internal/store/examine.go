@@ -13,10 +13,11 @@ import (
 type Examined struct {
 	Begun  bool // a server has begun a deployment in it
 	Behind int  // migrations that the next Open runs
+	Ahead  int  // migrations of a later version, which this one can go on with
 }
 
-// Examine reads what is in a connected database and changes nothing. Packages
-// sqlite and postgres call it.
+// Examine reads what is in a connected database and changes nothing. It fails where Open
+// would refuse the tables. Packages sqlite and postgres call it.
 func Examine(ctx context.Context, conns *sql.DB, engine Engine) (e Examined, err error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
@@ -32,20 +33,26 @@ func Examine(ctx context.Context, conns *sql.DB, engine Engine) (e Examined, err
 		return e, err
 	}
 	e.Begun = len(ids) > 0
-	applied, err := column[int64](ctx, conns, "SELECT DISTINCT version_id FROM goose_db_version")
+	applied, err := appliedTo(ctx, conns)
 	if err != nil {
 		return e, err
 	}
+	var versions []int64
 	for _, file := range files {
 		version, err := goose.NumericComponent(file)
 		if err != nil {
 			return e, err
 		}
-		if slices.Contains(applied, version) {
+		versions = append(versions, version)
+	}
+	for _, v := range applied {
+		if slices.Contains(versions, v) {
 			e.Behind--
+		} else {
+			e.Ahead++
 		}
 	}
-	return e, nil
+	return e, usable(versions, applied)
 }
 
 // column returns the one column of a query.

@@ -3,22 +3,87 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"embed"
+	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 
 	"github.com/pressly/goose/v3"
+
+	"copyhold.dev/internal/licensing"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// breaking divides the numbers of migrations. Servers of two versions share a database
+// during an upgrade and after a rollback, so a program uses tables to which a later version
+// has added something. A migration that earlier programs must not meet gets a number from
+// the next multiple of breaking on, and they refuse the database.
+const breaking = 10000
+
 // migrate brings the tables up to date, one process at a time.
 func (db *DB) migrate(ctx context.Context) error {
 	return db.migrating(ctx, func(p *goose.Provider) error {
-		_, err := p.Up(ctx)
-		return err
+		if _, err := p.GetDBVersion(ctx); err != nil { // it makes the table of versions
+			return err
+		}
+		applied, err := appliedTo(ctx, db.sql)
+		if err != nil {
+			return err
+		}
+		if err := usable(known(p), applied); err != nil {
+			return err
+		}
+		_, err = p.Up(ctx)
+		return stopped(err)
 	})
+}
+
+// known returns the numbers of this program's migrations.
+func known(p *goose.Provider) (versions []int64) {
+	for _, s := range p.ListSources() {
+		versions = append(versions, s.Version)
+	}
+	return versions
+}
+
+// appliedTo returns the numbers of the migrations that a database has had.
+func appliedTo(ctx context.Context, conns *sql.DB) ([]int64, error) {
+	return column[int64](ctx, conns, "SELECT DISTINCT version_id FROM goose_db_version WHERE version_id > 0")
+}
+
+// usable returns why a program that knows some migrations must not use a database that has
+// had those applied, or nil.
+func usable(known, applied []int64) error {
+	newest := slices.Max(known)
+	for _, v := range applied {
+		if v/breaking > newest/breaking {
+			return licensing.Errorf(licensing.Conflict, "the tables are those of a newer version of Copyhold (change %d, this version knows %d): "+
+				"start that version again, or restore the backup from before the upgrade with this one", v, newest)
+		}
+	}
+	for _, v := range known {
+		if !slices.Contains(applied, v) && slices.ContainsFunc(applied, func(later int64) bool { return later > v }) {
+			return licensing.Errorf(licensing.Conflict, "the tables lack change %d, although a later one was made: no version of Copyhold leaves them like this. "+
+				"Restore the backup from before the upgrade", v)
+		}
+	}
+	return nil
+}
+
+// stopped explains a migration that failed. Each is a transaction of its own.
+func stopped(err error) error {
+	var partial *goose.PartialError
+	if !errors.As(err, &partial) {
+		return err
+	}
+	return fmt.Errorf("the upgrade stopped at change %d (%s), of which nothing was kept: %w. "+
+		"Remove the cause and start this version again, or start the version from before the upgrade, which can use the tables as they are",
+		partial.Failed.Source.Version, path.Base(partial.Failed.Source.Path), partial.Err)
 }
 
 // migrating runs fn while no other process migrates.
