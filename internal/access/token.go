@@ -33,6 +33,21 @@ func (d Digest) Equal(other Digest) bool { return subtle.ConstantTimeCompare(d[:
 // String returns d in hexadecimal, as it is stored.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
+// MaxForeignKey is the longest imported license key, in bytes.
+const MaxForeignKey = 256
+
+// KeyDigest returns the digest that a license key is stored under. A key that begins like
+// ours and has a wrong checksum is refused without a lookup, with code unauthenticated, and
+// so is one longer than MaxForeignKey. Any other may be imported.
+func KeyDigest(text string) (Digest, error) {
+	if _, canonical, err := licensing.ParseKey(text); err == nil {
+		return licensing.HashKey(canonical), nil
+	} else if strings.HasPrefix(strings.ToUpper(text), "CH-") || len(text) > MaxForeignKey {
+		return Digest{}, licensing.Errorf(licensing.Unauthenticated, "%w", err)
+	}
+	return licensing.HashKey(text), nil
+}
+
 // ParseDigest reads what String wrote.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest

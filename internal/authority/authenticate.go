@@ -109,7 +109,7 @@ func (a *Authority) loadToken(ctx context.Context, env licensing.Env, id licensi
 // authenticateKey returns who shows a license key. Whether an environment exists
 // that this server does not know yet is looked up for a key that is good, and for no other.
 func (a *Authority) authenticateKey(ctx context.Context, text string, env licensing.Env, before func() error) (access.Principal, error) {
-	digest, err := keyDigest(text)
+	digest, err := access.KeyDigest(text)
 	if err != nil {
 		return access.Principal{}, err
 	}
@@ -128,17 +128,6 @@ func (a *Authority) provenKey(ctx context.Context, digest access.Digest, env lic
 	return a.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, a.now(), a.db.Latest, before, func() (identity, error) {
 		return a.loadKey(ctx, digest, env)
 	})
-}
-
-// keyDigest returns the digest that a shown key is stored under. One that
-// begins like ours and cannot be is refused unread; any other may be imported.
-func keyDigest(text string) (access.Digest, error) {
-	if _, canonical, err := licensing.ParseKey(text); err == nil {
-		return licensing.HashKey(canonical), nil
-	} else if strings.HasPrefix(strings.ToUpper(text), "CH-") || len(text) > maxForeignKey {
-		return access.Digest{}, licensing.Errorf(licensing.Unauthenticated, "%w", err)
-	}
-	return licensing.HashKey(text), nil
 }
 
 // loadKey finds the license of a key. Without a named environment production
@@ -332,6 +321,18 @@ func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	m.epoch++
 	delete(m.unknown, proof{kind: access.KindLicense, digest: digest})
 	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
+}
+
+// keysCommitted forgets whose the keys of licenses are that have changed.
+func (a *Authority) keysCommitted(changes []committed) {
+	for _, c := range changes {
+		if c.notice&KeysChanged != 0 {
+			a.auth.forget(string(c.license))
+		}
+		if c.key != (access.Digest{}) {
+			a.auth.expect(c.env, c.key)
+		}
+	}
 }
 
 // use notes that a token was used, at most once in tokenUseEvery.

@@ -72,6 +72,8 @@ type Authority struct {
 
 	troubles troubles
 
+	subscribers []func([]committed)
+
 	sequencing sync.Mutex
 	sequencer  sequencer
 	published  atomic.Pointer[map[licensing.Env]*license.Head]
@@ -105,7 +107,34 @@ func New(c Config) *Authority {
 	}
 	a.db.Judge = a.clock
 	a.commits = commit.New(min(a.db.Writers(), maxCommitters), maxWaiting, a.apply)
+	for _, fn := range []func([]committed){a.keysCommitted, a.changesCommitted, a.waitersCommitted} {
+		a.subscribe(fn)
+	}
 	return a
+}
+
+// A Task runs in the background until its context ends.
+type Task struct {
+	Name string
+	Run  func(context.Context)
+}
+
+func (a *Authority) ledgerTasks() []Task {
+	return []Task{{"sequencer", a.runSequencer}, {"clock", a.runClock}}
+}
+
+func (a *Authority) catalogTasks() []Task {
+	return []Task{{"terms", a.runTerms}, {"moves", a.runMoves}}
+}
+
+func (a *Authority) keysTasks() []Task { return []Task{{"signing keys", a.runSigningKeys}} }
+
+func (a *Authority) credentialsTasks() []Task { return []Task{{"credentials", a.runCredentials}} }
+
+func (a *Authority) documentsTasks() []Task { return []Task{{"changes", a.runChanges}} }
+
+func (a *Authority) grantingTasks() []Task {
+	return []Task{{"sweep", a.runSweep}, {"waiters", a.runWaiters}, {"forget", a.runForget}}
 }
 
 // Run does what has to be done in the background until ctx ends, or until a
@@ -113,32 +142,24 @@ func New(c Config) *Authority {
 func (a *Authority) Run(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var tasks sync.WaitGroup
-	tasks.Go(func() {
+	var running sync.WaitGroup
+	running.Go(func() {
 		select {
 		case <-ctx.Done():
 		case <-a.db.Closing():
 			stop()
-			a.waiters.wakeAll()
+			a.endWaits()
 		}
 	})
-	for name, run := range map[string]func(context.Context){
-		"sequencer":    a.runSequencer,
-		"signing keys": a.runSigningKeys,
-		"credentials":  a.runCredentials,
-		"changes":      a.runChanges,
-		"measure":      a.runMeasure,
-		"sweep":        a.runSweep,
-		"terms":        a.runTerms,
-		"moves":        a.runMoves,
-		"waiters":      a.runWaiters,
-		"forget":       a.runForget,
-		"clock":        a.runClock,
-	} {
-		a.metrics.Task(name, nil)
-		tasks.Go(func() { run(ctx) })
+	tasks := []Task{{"measure", a.runMeasure}}
+	for _, more := range [][]Task{a.ledgerTasks(), a.catalogTasks(), a.keysTasks(), a.credentialsTasks(), a.documentsTasks(), a.grantingTasks()} {
+		tasks = append(tasks, more...)
 	}
-	tasks.Wait()
+	for _, t := range tasks {
+		a.metrics.Task(t.Name, nil)
+		running.Go(func() { t.Run(ctx) })
+	}
+	running.Wait()
 }
 
 // every runs a background task again and again until ctx ends, and notes how it went.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
@@ -25,7 +26,7 @@ type change struct {
 	actor string
 	call  string   // the request that it is made for
 	rows  []logRow // one for each environment, nearly always one
-	told  []notable
+	told  []committed
 }
 
 type logRow struct {
@@ -69,11 +70,41 @@ func (a *Authority) changing(ctx context.Context, env licensing.Env, actor strin
 	}
 }
 
-// changed tells those who follow licenses of a change that may have been done.
+// changed announces a change that may have been done.
 func (a *Authority) changed(c *change, err error) {
 	if c != nil && (err == nil || licensing.CodeOf(err) == licensing.OutcomeUnknown) {
-		a.committed(c.told)
+		a.announce(c.told)
 	}
+}
+
+// A committed is something that a transaction has changed, or may have changed, and
+// that others remember.
+type committed struct {
+	env     licensing.Env
+	license licensing.LicenseID
+	notice  Notice
+	key     access.Digest // of a license key that is new; zero for none
+}
+
+// subscribe has fn called with what each transaction changed, before its result is
+// returned, and with what is found that other servers changed. It is not safe for
+// concurrent use: subscribe before the start.
+func (a *Authority) subscribe(fn func([]committed)) { a.subscribers = append(a.subscribers, fn) }
+
+// announce tells every subscriber of changes.
+func (a *Authority) announce(changes []committed) {
+	if len(changes) == 0 {
+		return
+	}
+	for _, fn := range a.subscribers {
+		fn(changes)
+	}
+}
+
+// keyStored notes a license key that the transaction stores: a server that was shown it
+// before remembers that it is unknown.
+func (c *change) keyStored(env licensing.Env, id licensing.LicenseID, digest access.Digest) {
+	c.told = append(c.told, committed{env: env, license: id, notice: KeysChanged, key: digest})
 }
 
 // view runs fn on one snapshot.
@@ -101,7 +132,7 @@ func (c *change) Record(e licensing.Event) ([sha256.Size]byte, error) {
 		e.Version = 1
 	}
 	if n := noticeOf(e.Type); n != 0 {
-		c.told = append(c.told, notable{e.Env, e.License, n})
+		c.told = append(c.told, committed{env: e.Env, license: e.License, notice: n})
 	}
 	var salt audit.Salt
 	rand.Read(salt[:])

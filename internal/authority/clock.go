@@ -387,6 +387,8 @@ func (c *change) noteClock(ctx context.Context, kind string, e any) error {
 	return nil
 }
 
+func stampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
 // A ClockStatus says why the server's time is in doubt, and what follows from it.
 // It is zero while there is no doubt.
 type ClockStatus struct {

@@ -33,9 +33,9 @@ func AcceptClock(ctx context.Context, c Config, reason string) (ClockAccepted, e
 	if c.DB.Mark().IsZero() {
 		return ClockAccepted{}, licensing.Errorf(licensing.NotFound, "no server has run on this database")
 	}
-	a := New(c)
+	a := opened(c)
 	defer a.Close()
-	if err := a.Start(ctx); err != nil {
+	if err := a.startLedger(ctx); err != nil {
 		return ClockAccepted{}, err
 	}
 	_, v, line, err := a.judgeStart(ctx)

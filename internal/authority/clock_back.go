@@ -48,9 +48,9 @@ func SetClockBack(ctx context.Context, c Config, reason string) (ClockSetBack, e
 	if c.DB.Mark().IsZero() {
 		return ClockSetBack{}, licensing.Errorf(licensing.NotFound, "no server has run on this database")
 	}
-	a := New(c)
+	a := opened(c)
 	defer a.Close()
-	if err := a.Start(ctx); err != nil { // whatever waits has its place in the log before
+	if err := a.startLedger(ctx); err != nil { // whatever waits has its place in the log before
 		return ClockSetBack{}, err
 	}
 	mark, wall, err := ClockAhead(ctx, c)
@@ -110,8 +110,6 @@ func (a *Authority) maySetBack(ctx context.Context, set ClockSetBack) error {
 		return nil
 	})
 }
-
-func stampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func (c *change) setBack(ctx context.Context, set *ClockSetBack, reason string, skew time.Duration) error {
 	if err := c.countAllDenials(ctx, set.From); err != nil {

@@ -37,7 +37,9 @@ func (a *Authority) forget(ctx context.Context) error {
 			n, err := tx.ForgetTickets(ctx, tx.Now().Add(-licensing.Remembered), forgetPage)
 			return int64(n), err
 		},
-		func(tx *store.Tx) (int64, error) { return tx.ForgetEvents(ctx, tx.Now().Add(-usageKnown), forgetPage) },
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetEvents(ctx, tx.Now().Add(-licensing.UsageKnown), forgetPage)
+		},
 		func(tx *store.Tx) (int64, error) {
 			return tx.ForgetDenials(ctx, tx.Now().Add(-denialsKnown), forgetPage)
 		},

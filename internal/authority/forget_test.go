@@ -98,7 +98,7 @@ func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
 			{licensing.Remembered, true, true, true},
 			{time.Second, false, true, true},
 			{denialsKnown - licensing.Remembered + time.Minute, false, true, false},
-			{usageKnown - denialsKnown, false, false, false},
+			{licensing.UsageKnown - denialsKnown, false, false, false},
 		} {
 			d.clock.pass(step.pass)
 			if ticket, event, denial := known(); ticket != step.ticket || event != step.event || denial != step.denial {

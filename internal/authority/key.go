@@ -11,8 +11,7 @@ import (
 )
 
 const (
-	maxKeys       = 100 // of one license at once
-	maxForeignKey = 256 // bytes of an imported key
+	maxKeys = 100 // of one license at once
 )
 
 // A LicenseKey is what may be known of a license key: everything but its text.
@@ -52,7 +51,7 @@ func (a *Authority) RotateKey(ctx context.Context, p access.Principal, id licens
 	if req.Keep && req.Overlap != 0 {
 		return NewKey{}, licensing.Errorf(licensing.Invalid, "keys that are kept have no overlap").At("overlap")
 	}
-	key, err := once(ctx, a, p, alteration{id, licensing.KeyRotated, req}, func(c *change) (NewKey, error) {
+	return once(ctx, a, p, alteration{id, licensing.KeyRotated, req}, func(c *change) (NewKey, error) {
 		l, ok, err := c.LockLicense(ctx, p.Env, id)
 		if l, err = seen(p, l, ok, err, id); err != nil {
 			return NewKey{}, err
@@ -66,18 +65,6 @@ func (a *Authority) RotateKey(ctx context.Context, p access.Principal, id licens
 		}
 		return key, c.noteLicenseKey(licensing.KeyAdded, l, key.ID, licenseKeyEvent{Keep: true})
 	})
-	if err == nil {
-		a.keysChanged(p.Env, id, &key)
-	}
-	return key, err
-}
-
-// keysChanged makes this node ask again whose the keys of a license are.
-func (a *Authority) keysChanged(env licensing.Env, id licensing.LicenseID, added *NewKey) {
-	a.auth.forget(string(id))
-	if added != nil {
-		a.auth.expect(env, added.digest())
-	}
 }
 
 // replaceKey makes a new key for l and lets its other keys end at at.
@@ -126,6 +113,9 @@ func (c *change) insertKey(ctx context.Context, l licensing.License, key License
 	if err == nil && !free {
 		err = licensing.Errorf(licensing.Exists, "the key belongs to a license already").At("key")
 	}
+	if err == nil {
+		c.keyStored(l.Env, l.ID, digest)
+	}
 	return err
 }
 
@@ -134,7 +124,7 @@ func (a *Authority) DeleteKey(ctx context.Context, p access.Principal, id licens
 	if err := require(p, access.LicenseKeyWrite); err != nil {
 		return err
 	}
-	err := a.update(ctx, p.Env, p.Actor, func(c *change) error {
+	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
 		l, ok, err := c.LockLicense(ctx, p.Env, id)
 		if l, err = seen(p, l, ok, err, id); err != nil {
 			return err
@@ -148,10 +138,6 @@ func (a *Authority) DeleteKey(ctx context.Context, p access.Principal, id licens
 		}
 		return c.noteLicenseKey(licensing.KeyRevoked, l, key, nil)
 	})
-	if err == nil {
-		a.keysChanged(p.Env, id, nil)
-	}
-	return err
 }
 
 // Keys returns the keys of a license, the oldest first, ended ones too.

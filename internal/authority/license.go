@@ -74,9 +74,6 @@ func (a *Authority) IssueLicenses(ctx context.Context, p access.Principal, reque
 		}
 		return all, nil
 	})
-	for _, one := range issued {
-		a.auth.expect(p.Env, one.Key.digest())
-	}
 	return issued, err
 }
 

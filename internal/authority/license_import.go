@@ -78,19 +78,17 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 		return Imported{}, licensing.Errorf(licensing.TooLarge, "the file has more than %d rows: import it in parts", MaxImport).At("csv")
 	}
 	var undone Imported
-	var digests []access.Digest
 	done, err := once(ctx, a, p, req, func(c *change) (Imported, error) {
-		undone, digests = Imported{Errors: []ImportError{}}, digests[:0]
+		undone = Imported{Errors: []ImportError{}}
 		i := newIssuing(c, p)
 		for _, f := range faults {
 			undone.fail(f.Line, f.Err)
 		}
 		for _, row := range rows {
-			l, digest, err := i.importLine(ctx, row.Fields)
+			l, err := i.importLine(ctx, row.Fields)
 			switch {
 			case err == nil:
 				undone.Imported++
-				digests = append(digests, digest)
 				if req.DryRun && len(undone.Licenses) < maxImportShown {
 					undone.Licenses = append(undone.Licenses, i.importable(row.Line, l))
 				}
@@ -111,9 +109,6 @@ func (a *Authority) ImportLicenses(ctx context.Context, p access.Principal, req 
 		}
 		return undone, nil
 	}
-	for _, d := range digests {
-		a.auth.expect(p.Env, d)
-	}
 	return done, err
 }
 
@@ -132,35 +127,35 @@ func (i *issuing) importable(line int, l licensing.License) Importable {
 }
 
 // importLine issues the license of a line. It stores nothing when it fails.
-func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, digest access.Digest, err error) {
-	digest, err = keyDigest(line["key"])
+func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, err error) {
+	digest, err := access.KeyDigest(line["key"])
 	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
-		return l, digest, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", maxForeignKey)
+		return l, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", access.MaxForeignKey)
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {
-		return l, digest, err
+		return l, err
 	}
 	for _, other := range others {
 		if other.Env == i.env {
-			return l, digest, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
+			return l, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
 		}
 	}
 	req, err := i.importRequest(ctx, line)
 	if err != nil {
-		return l, digest, err
+		return l, err
 	}
 	if l, err = i.grant(ctx, req); err != nil {
-		return l, digest, err
+		return l, err
 	}
 	var random [4]byte
 	rand.Read(random[:])
 	id, _ := licensing.NewKey(random, [16]byte{})
 	key := LicenseKey{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
 	if err := i.insertKey(ctx, l, key, digest); err != nil {
-		return l, digest, err
+		return l, err
 	}
-	return l, digest, i.noteIssued(licensing.LicenseImported, l)
+	return l, i.noteIssued(licensing.LicenseImported, l)
 }
 
 func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {

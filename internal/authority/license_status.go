@@ -114,7 +114,7 @@ func (a *Authority) TransferLicense(ctx context.Context, p access.Principal, id 
 	if err := require(p, access.LicenseTransfer); err != nil {
 		return Transferred{}, err
 	}
-	done, err := once(ctx, a, p, alteration{id, licensing.LicenseTransferred, req}, func(c *change) (Transferred, error) {
+	return once(ctx, a, p, alteration{id, licensing.LicenseTransferred, req}, func(c *change) (Transferred, error) {
 		l, ok, err := c.LockLicense(ctx, p.Env, id)
 		if l, err = seen(p, l, ok, err, id); err != nil {
 			return Transferred{}, err
@@ -139,8 +139,4 @@ func (a *Authority) TransferLicense(ctx context.Context, p access.Principal, id 
 		key, err := c.replaceKey(ctx, l, c.Now())
 		return Transferred{License: l, Key: &key}, err
 	})
-	if err == nil {
-		a.keysChanged(p.Env, id, done.Key)
-	}
-	return done, err
 }

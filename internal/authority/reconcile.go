@@ -33,7 +33,7 @@ func (a *Authority) ReconcileLog(ctx context.Context, p access.Principal) (resul
 
 // eventsKnown is how long usage events are kept at least after the begin of their
 // period: usage is recorded no more than the clocks' difference before it happened.
-const eventsKnown = usageKnown - time.Hour
+const eventsKnown = licensing.UsageKnown - time.Hour
 
 // documentsEnd returns when the last document can end of a lease that ended at a
 // time, and whether that is known.

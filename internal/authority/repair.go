@@ -49,7 +49,7 @@ func changes(f audit.Fix) bool { return f.Action == audit.Raise || f.Action == a
 // PlanRepair compares the counters of every environment with their rows and
 // decides what a repair would do. It changes nothing. Config needs DB and Ring.
 func PlanRepair(ctx context.Context, c Config) (Repair, error) {
-	a := New(c)
+	a := opened(c)
 	defer a.Close()
 	return a.planRepair(ctx)
 }
@@ -72,13 +72,13 @@ func (a *Authority) planRepair(ctx context.Context) (Repair, error) {
 // are changed, nothing is deleted, and each change is in the log of its
 // environment. Config needs DB, Ring and Dir.
 func ApplyRepair(ctx context.Context, c Config, backup func(write func(io.Writer) error) error) (Repair, error) {
-	a := New(c)
+	a := opened(c)
 	defer a.Close()
 	planned, err := a.planRepair(ctx)
 	if err != nil || planned.Changes() == 0 {
 		return planned, err
 	}
-	if err := a.Start(ctx); err != nil { // whatever waits has its place in the log before
+	if err := a.startLedger(ctx); err != nil { // whatever waits has its place in the log before
 		return Repair{}, err
 	}
 	operator := access.System("", "repair")

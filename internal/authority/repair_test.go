@@ -162,7 +162,7 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 func TestForgottenEventsAreNoMismatch(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.uses(t, w.p, "calls", w.clock.Now())
-		w.clock.pass(usageKnown + 32*24*time.Hour)
+		w.clock.pass(licensing.UsageKnown + 32*24*time.Hour)
 		if err := w.forget(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -33,7 +33,7 @@ const maxMember = 256 << 20
 // changed or another sealing key's. After a final backup nothing is missing, and
 // no fence stands. Config needs DB, Ring and Dir.
 func Restore(ctx context.Context, c Config, r io.Reader, identities ...age.Identity) (Backup, error) {
-	a := New(c)
+	a := opened(c)
 	if err := a.beginClock(ctx); err != nil {
 		return Backup{}, fmt.Errorf("judging the clock: %w", err)
 	}

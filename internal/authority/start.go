@@ -13,10 +13,18 @@ import (
 // systemActor is who acts when nobody asked.
 const systemActor = "system:start"
 
-// Start makes the authority ready: it judges the clock, names the deployment on
+// Start makes the authority ready. Call it once, before anything else.
+func (a *Authority) Start(ctx context.Context) error {
+	if err := a.startLedger(ctx); err != nil || !a.db.Closed().IsZero() {
+		return err
+	}
+	return a.keepQueues(ctx)
+}
+
+// startLedger makes the ledger ready: it judges the clock, names the deployment on
 // its first start, compares the database with what was witnessed outside of it,
 // and loads the signing keys of every environment. Call it once, before anything else.
-func (a *Authority) Start(ctx context.Context) error {
+func (a *Authority) startLedger(ctx context.Context) error {
 	if err := a.beginClock(ctx); err != nil {
 		return fmt.Errorf("judging the clock: %w", err)
 	}
@@ -32,9 +40,6 @@ func (a *Authority) Start(ctx context.Context) error {
 		return err
 	}
 	a.epoch.Store(deployment.Epoch)
-	if err := a.keepQueues(ctx); err != nil {
-		return err
-	}
 	if err := a.loadKeys(ctx); err != nil {
 		return err
 	}

@@ -126,17 +126,13 @@ func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n Notice) {
 	}
 }
 
-// A notable is a change that documents speak of.
-type notable struct {
-	env     licensing.Env
-	license licensing.LicenseID
-	notice  Notice
-}
-
 // noticeOf returns what listeners are told of an event, 0 for nothing.
 func noticeOf(kind string) Notice {
-	if kind == licensing.LicenseRevoked {
+	switch kind {
+	case licensing.LicenseRevoked:
 		return LicenseChanged | RevocationsChanged
+	case licensing.LicenseTransferred: // its keys are another customer's now
+		return LicenseChanged | KeysChanged
 	}
 	switch noun, _, _ := strings.Cut(kind, "."); noun {
 	case "license", "exception":
@@ -153,26 +149,19 @@ func noticeOf(kind string) Notice {
 	return 0
 }
 
-// committed forgets what a change made untrue and tells who listens.
-func (a *Authority) committed(changes []notable) {
+// changesCommitted forgets what changes made untrue and tells who listens.
+func (a *Authority) changesCommitted(changes []committed) {
 	for _, c := range changes {
-		if c.notice&LicenseChanged != 0 {
+		if c.notice&(LicenseChanged|KeysChanged) != 0 { // its documents list its keys
 			a.licenses.forget(store.LicenseKey{Env: c.env, ID: c.license})
-			a.streams.tell(c.env, c.license, LicenseChanged)
-			a.waiters.wakeLicense(c.env, c.license)
 		}
-		if c.notice&KeysChanged != 0 {
-			a.auth.forget(string(c.license))
-			a.licenses.forget(store.LicenseKey{Env: c.env, ID: c.license}) // its documents list its keys
-			a.streams.tell(c.env, c.license, KeysChanged)
+		if own := c.notice & (LicenseChanged | KeysChanged | LeaseRecalled); own != 0 {
+			a.streams.tell(c.env, c.license, own)
 		}
 		if c.notice&RevocationsChanged != 0 {
 			a.revocations.forget(c.env)
 		}
-		if c.notice&LeaseRecalled != 0 {
-			a.streams.tell(c.env, c.license, LeaseRecalled)
-		}
-		if all := c.notice &^ (LicenseChanged | KeysChanged | LeaseRecalled); all != 0 {
+		if all := c.notice & (RevocationsChanged | KeySetChanged); all != 0 {
 			a.streams.tell(c.env, "", all)
 		}
 	}
@@ -231,25 +220,28 @@ func (a *Authority) lookForChanges(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, key := range a.streams.differ(seqs) {
-		a.licenses.forget(key)
-		a.streams.tell(key.Env, key.ID, LicenseChanged)
-		a.waiters.wakeLicense(key.Env, key.ID)
+	a.announce(a.streams.foreign(seqs, marks, recalls, sets))
+	return nil
+}
+
+// foreign returns what is not as it was last seen, and notes it.
+func (s *streams) foreign(seqs map[store.LicenseKey]license.Seq, marks map[store.LicenseKey]store.KeysMark, recalls map[store.LicenseKey]int64, sets map[licensing.Env]setNumbers) []committed {
+	var changed []committed
+	for _, key := range s.differ(seqs) {
+		changed = append(changed, committed{env: key.Env, license: key.ID, notice: LicenseChanged})
 	}
-	for _, key := range a.streams.rekeyed(marks) {
-		a.auth.forget(string(key.ID))
-		a.licenses.forget(key)
-		a.streams.tell(key.Env, key.ID, KeysChanged)
+	for _, key := range s.rekeyed(marks) {
+		changed = append(changed, committed{env: key.Env, license: key.ID, notice: KeysChanged})
 	}
-	for _, key := range a.streams.recalled(recalls) {
-		a.streams.tell(key.Env, key.ID, LeaseRecalled)
+	for _, key := range s.recalled(recalls) {
+		changed = append(changed, committed{env: key.Env, license: key.ID, notice: LeaseRecalled})
 	}
 	for env, now := range sets {
-		if n := a.streams.compare(env, now); n != 0 {
-			a.streams.tell(env, "", n)
+		if n := s.compare(env, now); n != 0 {
+			changed = append(changed, committed{env: env, notice: n})
 		}
 	}
-	return nil
+	return changed
 }
 
 func (s *streams) listened() []store.LicenseKey {

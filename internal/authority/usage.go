@@ -14,12 +14,6 @@ import (
 )
 
 const (
-	// usageLate is how long after it happened usage can be recorded: it counts in
-	// the period it happened in.
-	usageLate = 45 * 24 * time.Hour
-	// usageKnown is how long events are known by their ids. It is longer than
-	// usageLate, so an event that says when it happened never counts twice.
-	usageKnown = 60 * 24 * time.Hour
 	// maxEvents bounds one request.
 	maxEvents = 1000
 )
@@ -308,7 +302,7 @@ func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (qua
 		at = m.Now()
 	case at.After(m.Now().Add(m.a.skew)):
 		return 0, at, "the event lies in the future"
-	case at.Before(m.Now().Add(-usageLate)):
+	case at.Before(m.Now().Add(-licensing.UsageLate)):
 		return 0, at, "the event is over 45 days old"
 	}
 	return quantity, at, ""

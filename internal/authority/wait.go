@@ -86,6 +86,15 @@ func (w *waiters) wakeLicense(env licensing.Env, id licensing.LicenseID) {
 	}
 }
 
+// waitersCommitted wakes those who wait for licenses that have changed.
+func (a *Authority) waitersCommitted(changes []committed) {
+	for _, c := range changes {
+		if c.notice&LicenseChanged != 0 {
+			a.waiters.wakeLicense(c.env, c.license)
+		}
+	}
+}
+
 // wakeAll wakes everybody: what they wait for will not come.
 func (w *waiters) wakeAll() {
 	w.mu.Lock()
@@ -131,6 +140,9 @@ func (w *waiters) wakeTickets(changed map[store.TicketKey]bool) {
 		}
 	}
 }
+
+// endWaits wakes everybody: what they wait for will not come.
+func (a *Authority) endWaits() { a.waiters.wakeAll() }
 
 // await holds an acquire until its place became an offer, and claims it; or
 // until wait or ctx ends, when the place is kept for licensing.TicketLasts.

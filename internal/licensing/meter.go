@@ -172,3 +172,12 @@ func (m Meter) amount(n int64) string { return measured(FormatQuantity(n, m.Scal
 // MaxQuantity is the largest amount a document can carry: JSON numbers are
 // exact up to 2^53-1 in every language.
 const MaxQuantity = 1<<53 - 1
+
+const (
+	// UsageLate is how long after it happened usage can be recorded. It counts in the
+	// period it happened in.
+	UsageLate = 45 * 24 * time.Hour
+	// UsageKnown is how long a server knows usage events by their ids. It is longer than
+	// UsageLate, so an event that says when it happened never counts twice.
+	UsageKnown = 60 * 24 * time.Hour
+)
