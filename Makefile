@@ -9,7 +9,7 @@ PROFILE := bench/copyhold.pgo
 export CGO_ENABLED ?= 0
 LINT_VERSION := v2.15.0
 
-.PHONY: help run build test bench torture lint profile vectors clean
+.PHONY: help run build test deploy bench torture lint profile vectors clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ build: ## build bin/copyhold, guided by a profile of its work: a few minutes at 
 
 test: ## everything but the long faults: both engines, race detector, SDK alone
 	@bash scripts/test.sh
+
+deploy: ## check what is in deploy: chart, compose file, workflow; a few minutes at first
+	cd deploy && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) test -count=1 ./...
 
 bench: build ## measure against yardsticks in the same run, or with ARGS='-old PATH' against an earlier program; writes bench.json
 	$(GO) run ./bench $(ARGS)

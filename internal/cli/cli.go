@@ -144,8 +144,8 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(), c.licenseCommand(), c.leaseCommand(), c.usageCommand(), c.checkCommand(), c.verifyCommand(), c.whyCommand(),
 		c.runCommand(),
 		c.keeperCommand(),
-		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.auditCommand(),
-		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.configCommand(),
+		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.sealingKeyCommand(), c.auditCommand(),
+		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.healthCommand(), c.configCommand(),
 		c.versionCommand(),
 		c.completionCommand(),
 	}

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -228,17 +227,10 @@ func (d *doctor) certificate(settings config.TLS, now time.Time) {
 // listeners checks that each address to listen on is free, or that Copyhold answers there.
 // It returns the URL of the server that runs here, or "".
 func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database *store.Examined) (running string) {
-	scheme := "http"
-	if settings.TLS.Certificate != "" {
-		scheme = "https"
-	}
-	// Nothing that is sent or read here is secret, and the certificate names the server, not this address.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true} //nolint:gosec // see above
-	asking := &http.Client{Transport: transport}
-	base := scheme + "://" + reachable(settings.Listen)
+	base := localURL(settings.Config)
 	free, answers := d.listener(ctx, "listener", settings.Listen, settings.Origin("listen"), func() bool {
 		var health api.Health
-		return json.Unmarshal(fetch(ctx, asking, base+"/healthz"), &health) == nil && health.Status == "ok"
+		return json.Unmarshal(fetch(ctx, base+"/healthz"), &health) == nil && health.Status == "ok"
 	})
 	if free != nil {
 		defer free.Close() // once the other one was tried
@@ -251,7 +243,7 @@ func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database
 	}
 	if settings.MetricsListen != "" {
 		other, _ := d.listener(ctx, "metrics listener", settings.MetricsListen, settings.Origin("metrics_listen"), func() bool {
-			return strings.Contains(string(fetch(ctx, asking, "http://"+reachable(settings.MetricsListen)+"/metrics")), "copyhold_")
+			return strings.Contains(string(fetch(ctx, "http://"+reachable(settings.MetricsListen)+"/metrics")), "copyhold_")
 		})
 		if other != nil {
 			defer other.Close()
@@ -292,19 +284,10 @@ func reachable(listen string) string {
 	return net.JoinHostPort(host, port)
 }
 
-// fetch returns the beginning of a page that is answered with 200, or nothing.
-func fetch(ctx context.Context, with *http.Client, url string) []byte {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil
-	}
-	resp, err := with.Do(req)
-	if err != nil {
-		return nil
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
-	if err != nil || resp.StatusCode != http.StatusOK {
+// fetch returns the beginning of a page of this machine that is answered with 200, or nothing.
+func fetch(ctx context.Context, url string) []byte {
+	body, status, err := askLocal(ctx, url)
+	if err != nil || status != http.StatusOK {
 		return nil
 	}
 	return body

@@ -39,9 +39,9 @@ func TestPrintedSettingsAreTheManual(t *testing.T) {
 	if err := l.Print(&got); err != nil {
 		t.Fatal(err)
 	}
-	golden := filepath.Join("testdata", "config.yaml")
+	golden := filepath.Join("..", "..", "deploy", "copyhold.yaml")
 	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

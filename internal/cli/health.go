@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/config"
+)
+
+func (c *cli) healthCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "health",
+		Short: "Ask the server on this machine whether it can decide",
+		Long: `Health asks the server that copyhold serve runs with the same settings whether it can
+decide (GET /readyz). It needs no token and no shell, so a container image can use it as
+its health check. It does not compare the certificate's name with the address, because it
+asks this machine. Exit status: 0 the server can decide; 75 it can't, or does not answer.`,
+		Example: `  copyhold health
+  copyhold health --listen 127.0.0.1:7400 --output json`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := c.serverConfig(cmd.Flags())
+			if err != nil {
+				return err
+			}
+			within, cancel := context.WithTimeout(cmd.Context(), c.flags.timeout)
+			defer cancel()
+			url := localURL(loaded.Config) + "/readyz"
+			body, status, err := askLocal(within, url)
+			if err != nil {
+				return exitf(exitUnavailable, "no server answers here: %w", err)
+			}
+			var h api.Health
+			if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
+				return exitf(exitUnavailable, "what answers at %s is not Copyhold", url)
+			}
+			if c.asJSON() {
+				err = c.printJSON(json.RawMessage(body))
+			} else if status == http.StatusOK {
+				c.printf("ok\n")
+			}
+			for _, w := range h.Warnings {
+				fmt.Fprintf(c.program.Stderr, "copyhold: warning: %s\n", w)
+			}
+			if err != nil || status == http.StatusOK {
+				return err
+			}
+			return exitf(exitUnavailable, "the server can't decide: %s", strings.Join(h.Causes, "; "))
+		},
+	}
+	serverFlags(cmd.Flags(), "listen", "tls.certificate", "tls.key")
+	return cmd
+}
+
+// localURL is where a program on this machine reaches the server with these settings.
+func localURL(settings config.Config) string {
+	scheme := "http"
+	if settings.TLS.Certificate != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + reachable(settings.Listen)
+}
+
+// localClient asks servers on this machine. Nothing that is sent or read through it is
+// secret, and a certificate names the server, not this address.
+func localClient() *http.Client {
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}} //nolint:gosec // see above
+}
+
+// askLocal reads a page of a server on this machine, at most the beginning of it.
+func askLocal(ctx context.Context, url string) (body []byte, status int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	resp, err := localClient().Do(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	return body, resp.StatusCode, err
+}
