@@ -17,31 +17,29 @@ import (
 // maxRequests bounds how many request ids of one lease are remembered.
 const maxRequests = 64
 
-// mayAsk reports whether anything at all can be granted for an acquire, of who
-// holds already, too; if not, it leaves the decision.
+// mayAsk reports whether what is known of o has to be looked up: nothing is if its
+// terms deny it.
 func (b *batch) mayAsk(o *op) bool {
-	if d := o.answer.terms.InForce(b.Now()); d.Outcome != license.Allowed {
-		o.answer.decision = d
-		return false
-	}
-	rule, planned := o.answer.terms.Pools[o.acquire.Pool]
-	if !planned {
-		o.answer.decision = noSuchPool(o.answer.terms, o.acquire.Pool)
-		return false
-	}
-	if d := rule.CheckTime(o.acquire.For); d.Outcome != license.Allowed {
-		o.answer.decision = d
-		return false
-	}
-	if o.instance = o.acquire.Instance; rule.Endless() {
-		o.instance = "" // the holder has it, whatever instance asks
-	}
-	return true
+	t := &o.answer.terms.Terms
+	o.ask, o.instance = unasked, t.Pools[o.acquire.Pool].InstanceOf(o.acquire.Instance)
+	return t.MayAsk(o.acquire.Pool, o.acquire.For, b.Now()).Outcome == license.Allowed
 }
+
+// unasked is the index of an acquire that was not looked up.
+const unasked = -1
 
 // identity is what an acquire is known by.
 func (o *op) identity() store.Ask {
 	return store.Ask{PoolKey: o.poolKey(o.acquire.Pool), Request: o.acquire.RequestID, Holder: o.acquire.Holder.ID, Instance: o.instance}
+}
+
+// asks returns what o asks for.
+func (o *op) asks() licensing.Ask {
+	q := &o.acquire
+	return licensing.Ask{
+		Request: q.RequestID, Body: o.body, Pool: q.Pool, Holder: q.Holder.ID, Instance: o.instance,
+		Components: q.Holder.Components, Units: q.Units, For: q.For,
+	}
 }
 
 // admitAll decides about newcomers, in the order they came.
@@ -53,12 +51,7 @@ func (b *batch) admitAll(ops []*op) error {
 		if o.kind != opAcquire || o.answer.err != nil {
 			continue
 		}
-		if o.answer.decision.Outcome != "" {
-			b.deny(o, o.acquire.Pool, o.acquire.Holder.ID)
-			continue
-		}
-		ask := o.identity()
-		if err := b.admit(o, ask, b.learned(ask, b.known[o.ask])); err != nil {
+		if err := b.admit(o); err != nil {
 			return err
 		}
 	}
@@ -72,7 +65,7 @@ func (b *batch) readKnown(ops []*op) error {
 	}
 	var keys []store.LeaseKey
 	for _, o := range ops {
-		if o.kind != opAcquire || o.answer.err != nil || o.answer.decision.Outcome != "" {
+		if o.kind != opAcquire || o.answer.err != nil {
 			continue
 		}
 		k := b.known[o.ask]
@@ -104,118 +97,151 @@ func (b *batch) learned(a store.Ask, k store.Known) store.Known {
 	return k
 }
 
-// admit decides about one newcomer: first whether it is one.
-func (b *batch) admit(o *op, ask store.Ask, k store.Known) error {
-	p := b.pools[ask.PoolKey]
-	l := b.leases[store.LeaseKey{Env: o.env, ID: k.Lease}]
-	if k.Request.ID != "" {
-		done, err := b.repeat(o, p, k.Request, l)
-		if done || err != nil {
-			return err
+// admit has the rule decide about one acquire, and does what it says.
+func (b *batch) admit(o *op) error {
+	o.body = o.acquire.body()
+	p, ask := b.pools[o.poolKey(o.acquire.Pool)], o.asks()
+	known, err := b.knownOf(o, p)
+	settled := false
+	for err == nil {
+		v := licensing.Admit(&o.answer.terms.Terms, b.state(p, settled), known, ask, b.Now())
+		switch v.Step {
+		case licensing.StepLook:
+			err = b.look(o, p, &known)
+		case licensing.StepSettle:
+			settled, err = true, b.settle(p)
+		case licensing.StepLeave:
+			known.Earlier, settled = nil, false
+			b.moved = append(b.moved, v.Ticket)
+			err = b.endTicket(p, v.Ticket, v.Ending)
+		default:
+			return b.carryOut(o, p, v)
 		}
 	}
-	if l == nil || !l.Live() {
-		var err error
-		if l, err = b.sameMachine(o, p); err != nil {
-			return err
-		}
+	return err
+}
+
+// state returns p as the rule sees it. A pool that the plan lacks has none.
+func (b *batch) state(p *pool, settled bool) licensing.PoolState {
+	if p == nil {
+		return licensing.PoolState{}
 	}
-	if l == nil || !l.Live() {
-		return b.grant(o, p)
+	settled = settled || p.cleared && (p.Waiting == 0 || p.moved)
+	return licensing.PoolState{Stock: p.Stock, Settled: settled, Fence: b.a.fenceIn(p.Env), Skew: b.a.skew}
+}
+
+// knownOf returns what the look-up of an acquire found, and what the batch has
+// done since.
+func (b *batch) knownOf(o *op, p *pool) (known licensing.Known, err error) {
+	if o.ask == unasked {
+		return known, nil
 	}
-	late, err := b.overdue(p, l)
-	switch {
-	case err != nil:
+	ask := o.identity()
+	k := b.learned(ask, b.known[o.ask])
+	known.Lease = b.leases[store.LeaseKey{Env: o.env, ID: k.Lease}]
+	if k.Request.ID == "" {
+		return known, nil
+	}
+	known.Earlier = &licensing.Earlier{Body: k.Request.Body, Lease: b.leaseOf(o, k.Request.Lease)}
+	if k.Request.Lease == "" {
+		known.Earlier.Ticket, err = b.knownTicket(p, k.Request.Ticket)
+	}
+	return known, err
+}
+
+// look completes what is known of a newcomer.
+func (b *batch) look(o *op, p *pool, known *licensing.Known) (err error) {
+	known.Looked = true
+	if known.Alike, err = b.alike(o, p); err != nil {
 		return err
-	case late && !l.Live():
-		return b.grant(o, p)
-	case late, b.fenced(p) && !b.proven(l): // it may have been released, and its unit given to another
-		o.refuse(b.refusedByFence(p))
-		return nil
 	}
-	return b.resume(o, p, l)
-}
-
-// repeat answers a request that was answered before. Has is what its holder has
-// by whatever request. It reports false when that led to nothing that still
-// stands.
-func (b *batch) repeat(o *op, p *pool, r store.Request, has *licensing.Lease) (bool, error) {
-	if r.Body != o.acquire.body() {
-		o.refuse(licensing.Errorf(licensing.IdempotencyMismatch, "request %s asked for something else before", r.ID))
-		return true, nil
-	}
-	if r.Lease == "" {
-		return b.again(o, p, r.Ticket, has)
-	}
-	l := b.leaseOf(o, r.Lease)
-	if l == nil || l.Pool != p.Name {
-		return false, nil
-	}
-	late, err := b.overdue(p, l)
-	switch {
-	case err != nil:
-		return true, err
-	case !l.Live():
-		b.touch(l) // a repeated answer is written, so that it is replicated
-		o.refuse(licensing.Errorf(licensing.Gone, "request %s led to lease %s, which ended (%s): use a new request id", r.ID, l.ID, l.EndedBy))
-		return true, nil
-	case late:
-		o.refuse(b.refusedByFence(p))
-		return true, nil
-	case b.recalledDenies(o, l):
-		return true, nil
-	}
-	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.request", Reason: "granted to the same request before", Held: p.Held, Capacity: p.Capacity}
-	return true, b.prolong(o, p, l, o.acquire.For)
-}
-
-// sameMachine returns the live lease that the instance which asks has of its
-// machine, found by the machine's components under whatever name.
-func (b *batch) sameMachine(o *op, p *pool) (*licensing.Lease, error) {
-	need, components := p.rule.Match.Need, o.acquire.Holder.Components
-	if need == 0 || len(components) == 0 {
-		return nil, nil
-	}
-	keys, err := b.MatchComponents(b.ctx, p.PoolKey, components, need)
-	if err != nil {
-		return nil, err
-	}
-	if err := b.readLeases(keys); err != nil {
-		return nil, err
-	}
-	// A copied disk agrees in as many components and is another machine.
-	same := func(l *licensing.Lease) bool {
-		return l != nil && l.Live() && l.Instance == o.instance && p.rule.SameMachine(*l, components)
-	}
-	for _, k := range keys {
-		if l := b.leases[k]; same(l) {
-			return l, nil
+	if p.rule.Shares() {
+		if known.Others, err = b.holderLeases(p, o.acquire.Holder.ID); err != nil {
+			return err
 		}
+	}
+	known.TrialHad, err = b.machineTrial(o, p)
+	return err
+}
+
+// alike returns the leases of a pool by machines that agree with a newcomer's in
+// enough components, as the batch knows them.
+func (b *batch) alike(o *op, p *pool) ([]*licensing.Lease, error) {
+	found, err := alike(b.ctx, b.Tx, p.PoolKey, p.rule, o.acquire.Holder.Components)
+	if err != nil || p.rule.Match.Need == 0 {
+		return nil, err
+	}
+	for i, l := range found {
+		found[i] = b.adopt(l)
 	}
 	for _, l := range b.begun {
-		if poolOf(l) == p.PoolKey && same(l) {
-			return l, nil
+		if poolOf(l) == p.PoolKey {
+			found = append(found, l)
 		}
 	}
-	return nil, nil
+	return found, nil
+}
+
+// settle does what is due in a pool and moves its queue.
+func (b *batch) settle(p *pool) error {
+	if err := b.clear(p); err != nil || p.Waiting == 0 || p.moved {
+		return err
+	}
+	return b.moveQueue(p)
+}
+
+// carryOut does for an acquire what was decided about it.
+func (b *batch) carryOut(o *op, p *pool, v licensing.Verdict) error {
+	if v.Full {
+		if err := b.freeing(p, &v.Decision, o.sees); err != nil {
+			return err
+		}
+	}
+	o.answer.decision = v.Decision
+	switch v.Step {
+	case licensing.StepRefuse:
+		if v.Lease != nil { // a repeated answer is written, so that it is replicated
+			b.touch(v.Lease)
+		}
+		o.refuse(v.Err)
+	case licensing.StepDeny:
+		b.denyBy(o, o.acquire.Pool, o.acquire.Holder.ID, v)
+	case licensing.StepQueue:
+		return b.enqueue(o, p)
+	case licensing.StepWait:
+		b.keepPlace(o, v.Ticket)
+	case licensing.StepClaim:
+		return b.claim(o, p, v.Ticket)
+	case licensing.StepRepeat:
+		return b.prolong(o, p, v.Lease, o.acquire.For)
+	case licensing.StepResume:
+		return b.resume(o, p, v.Lease)
+	case licensing.StepShare:
+		_, err := b.lend(o, p, 0, v.Lease)
+		return err
+	case licensing.StepGrant:
+		return b.grant(o, p)
+	}
+	return nil
+}
+
+// denyBy counts a denial, with the violation that it gives away.
+func (b *batch) denyBy(o *op, pool, holder string, v licensing.Verdict) {
+	l := v.Lease
+	switch v.Violation {
+	case licensing.ViolationBinding:
+		b.denyFor(o, o.acquire.RequestID, pool, holder, &violation{v.Violation, l, endEvent{Holder: holder, By: o.acquire.RequestID, Caller: o.by}})
+	case licensing.ViolationRecall:
+		b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{v.Violation, l, endEvent{Holder: l.Holder, By: l.Asker.Recall.By, Caller: o.by}})
+	default:
+		b.deny(o, pool, holder)
+	}
 }
 
 // resume gives a holder that has a lease the same one again, in a new
 // generation, so that an earlier copy is noticed.
 func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
-	q := o.acquire
-	switch {
-	case p.rule.Match.Need > 0 && !p.rule.SameMachine(*l, q.Holder.Components):
-		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
-			Reason: "the machine that holds " + string(l.ID) + " agrees in fewer than " + licensing.Counted(p.rule.Match.Need, "component")}
-		b.denyFor(o, q.RequestID, p.Name, q.Holder.ID, &violation{licensing.ViolationBinding, l, endEvent{Holder: q.Holder.ID, By: q.RequestID, Caller: o.by}})
-		return nil
-	case l.Units != q.Units:
-		o.refuse(holdsOther(l, q.Units))
-		return nil
-	case b.recalledDenies(o, l):
-		return nil
-	}
+	q := &o.acquire
 	l.Generation++
 	l.Nonce = q.Nonce
 	if ids := strings.Fields(l.Requests); len(ids) < maxRequests {
@@ -230,7 +256,6 @@ func (b *batch) resume(o *op, p *pool, l *licensing.Lease) error {
 		}
 	}
 	b.remember(o, l.ID)
-	o.answer.decision = hasUnits(p.Stock, p.Capacity)
 	return b.prolong(o, p, l, q.For)
 }
 
@@ -243,93 +268,10 @@ func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
 	return b.PutComponents(b.ctx, l)
 }
 
-// grant decides about units for a holder that has none here.
+// grant makes a lease of units that no other lease has.
 func (b *batch) grant(o *op, p *pool) error {
-	q := o.acquire
-	if q.Units > p.rule.Limit() {
-		o.answer.decision = p.rule.Admit(licensing.Stock{}, q.Units, b.Now())
-		b.deny(o, p.Name, q.Holder.ID)
-		return nil
-	}
-	if p.rule.Match.Need > len(q.Holder.Components) {
-		o.answer.decision = license.Decision{Outcome: license.Denied, Code: license.CodeBindingMismatch, Rule: "pool.match",
-			Reason: "the pool knows machines by " + licensing.Counted(p.rule.Match.Need, "component") + " and was shown " + strconv.Itoa(len(q.Holder.Components))}
-		b.deny(o, p.Name, q.Holder.ID)
-		return nil
-	}
-	if may, err := b.machineTrial(o, p); err != nil || !may {
-		return err
-	}
-	if p.rule.Shares() {
-		others, err := b.holderLeases(p, q.Holder.ID)
-		if err != nil {
-			return err
-		}
-		if with, err := b.sharing(p, others, q.Units); err != nil {
-			return err
-		} else if with != nil {
-			o.answer.decision = sharesUnits(p.Stock, p.Capacity)
-			_, err := b.lend(o, p, 0, with)
-			return err
-		}
-	}
-	if b.fenced(p) {
-		o.refuse(b.refusedByFence(p))
-		return nil
-	}
-	return b.decide(o, p)
-}
-
-// sharing returns the lease of a holder that another instance of it shares, one
-// that is there by right if there is one; nil if none is in use for certain.
-func (b *batch) sharing(p *pool, of []*licensing.Lease, units int64) (with *licensing.Lease, err error) {
-	for _, l := range of {
-		late, err := b.overdue(p, l)
-		if err != nil {
-			return nil, err
-		}
-		if late || !l.Live() || l.Units != units || b.fenced(p) && !b.proven(l) {
-			continue
-		}
-		if with == nil || !l.Asker.Presented {
-			with = l
-		}
-	}
-	return with, nil
-}
-
-// decide asks the rule, after making room where something is due.
-func (b *batch) decide(o *op, p *pool) error {
-	q := o.acquire
-	d := p.rule.Admit(p.Stock, q.Units, b.Now())
-	if d.Code != license.CodeOK {
-		if err := b.clear(p); err != nil {
-			return err
-		}
-		if p.Waiting > 0 && !p.moved {
-			if err := b.moveQueue(p); err != nil {
-				return err
-			}
-		}
-		d = p.rule.Admit(p.Stock, q.Units, b.Now())
-	}
-	switch {
-	case d.Code == license.CodeQueued:
-		if err := b.freeing(p, &d, o.sees); err != nil {
-			return err
-		}
-		return b.enqueue(o, p, d)
-	case d.Outcome != license.Allowed || d.Code == license.CodeFallback:
-		if err := b.freeing(p, &d, o.sees); err != nil {
-			return err
-		}
-		o.answer.decision = d
-		b.deny(o, p.Name, q.Holder.ID)
-		return nil
-	}
-	o.answer.decision = d
-	l, err := b.lend(o, p, q.Units, nil)
-	if err != nil || d.Code != license.CodeOverdraft {
+	l, err := b.lend(o, p, o.acquire.Units, nil)
+	if err != nil || o.answer.decision.Code != license.CodeOverdraft {
 		return err
 	}
 	return b.note(p, licensing.LeaseHeldOver, beganAs(l))
@@ -393,22 +335,7 @@ func beganAs(l *licensing.Lease) beginEvent {
 
 // remember keeps the request, so that asking again gives the same.
 func (b *batch) remember(o *op, id licensing.LeaseID) {
-	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: o.acquire.RequestID, Body: o.acquire.body(), Lease: id, At: b.Now()})
-}
-
-// hasUnits allows what a holder has already.
-func hasUnits(s licensing.Stock, capacity int64) license.Decision {
-	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.holder", Reason: "held already", Held: s.Held, Capacity: capacity}
-}
-
-// sharesUnits allows what another instance of the holder has.
-func sharesUnits(s licensing.Stock, capacity int64) license.Decision {
-	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.share", Reason: "shares the units of another instance", Held: s.Held, Capacity: capacity}
-}
-
-// holdsOther refuses a holder that asks for another number of units than it has.
-func holdsOther(l *licensing.Lease, units int64) error {
-	return licensing.Errorf(licensing.Conflict, "holder %s has lease %s of %s already: release it to take %d", l.Holder, l.ID, licensing.Counted(l.Units, "unit"), units)
+	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: o.acquire.RequestID, Body: o.body, Lease: id, At: b.Now()})
 }
 
 func (b *batch) newID(prefix string) string {

@@ -266,7 +266,6 @@ func (b *batch) loadPools(ops []*op) error {
 		if o.kind != opAcquire || right {
 			continue
 		}
-		o.answer.decision = license.Decision{}
 		if b.mayAsk(o) {
 			o.ask = len(asks)
 			asks = append(asks, o.identity())

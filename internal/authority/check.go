@@ -1,6 +1,7 @@
 package authority
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -78,84 +79,135 @@ func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckReques
 }
 
 func (a *Authority) check(ctx context.Context, tx *store.Tx, t *compiled, q CheckRequest) (license.Decision, error) {
+	if q.Pool != "" {
+		return a.checkPool(ctx, tx, t, q)
+	}
 	if d := t.InForce(tx.Now()); d.Outcome != license.Allowed {
 		return d, nil
 	}
-	switch {
-	case q.Feature != "":
+	if q.Feature != "" {
 		return t.Feature(q.Feature, tx.Now()), nil
-	case q.Pool != "":
-		return a.checkPool(ctx, tx, t, q)
 	}
 	return a.checkMeter(ctx, tx, t, q)
 }
 
+// checkPool decides as for an acquire, and does nothing of what that would do.
 func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q CheckRequest) (license.Decision, error) {
-	rule, planned := t.Pools[q.Pool]
-	if !planned {
-		return noSuchPool(t, q.Pool), nil
-	}
-	k := store.PoolKey{Env: t.Env, License: t.License, Name: q.Pool}
-	row, err := tx.Pool(ctx, k)
+	rule := t.Pools[q.Pool]
+	row, err := tx.Pool(ctx, store.PoolKey{Env: t.Env, License: t.License, Name: q.Pool})
 	if err != nil {
 		return license.Decision{}, err
 	}
-	stock, units := row.Stock, max(q.Units, 1)
-	var behind error // a fence
-	if until, fenced := a.fencedUntil(&t.Terms, q.Pool, tx.Now()); fenced {
-		behind = refusedByFence(t.License, q.Pool, until, tx.Now())
+	c := &poolCheck{a: a, tx: tx, terms: t, key: row.PoolKey, rule: rule}
+	c.ask = licensing.Ask{
+		Pool: q.Pool, Holder: q.Holder.ID, Instance: rule.InstanceOf(q.Caller.Instance), Components: q.Holder.Components, Units: max(q.Units, 1),
 	}
-	if q.Holder.ID != "" {
-		held, err := tx.HolderLeases(ctx, k, q.Holder.ID)
-		if err != nil {
-			return license.Decision{}, err
-		}
-		held = slices.DeleteFunc(held, func(l *licensing.Lease) bool { return late(&rule, stock, l, tx.Now()) })
-		if d, err := a.checkHeld(&rule, stock, held, q, behind); err != nil || d.Outcome != "" {
-			return d, err
-		}
-	}
-	if units > rule.Limit() {
-		return rule.Admit(licensing.Stock{}, units, tx.Now()), nil
-	}
-	if t.OncePerMachine(rule) {
-		if _, had, err := machineHad(ctx, tx, &t.Terms, rule, q.Holder.Components); err != nil || had {
-			return t.TrialUsed(), err
-		}
-	}
-	if behind != nil {
-		return license.Decision{}, behind
-	}
-	d := rule.Admit(stock, units, tx.Now())
-	if d.Code == license.CodeOK || row.Due.IsZero() || row.Due.After(tx.Now()) || a.clock.doubt() {
-		return d, nil
-	}
-	if stock, err = a.cleared(ctx, tx, k, &rule, stock); err != nil {
-		return d, err
-	}
-	return rule.Admit(stock, units, tx.Now()), nil
+	c.state = licensing.PoolState{Stock: row.Stock, Fence: a.fenceIn(t.Env), Skew: a.skew}
+	c.state.Settled = a.clock.doubt() || row.Due.IsZero() || row.Due.After(tx.Now())
+	return c.decide(ctx)
 }
 
-// cleared returns the stock of a pool as an acquire finds it, which reclaims what
-// is due first.
-func (a *Authority) cleared(ctx context.Context, tx *store.Tx, k store.PoolKey, rule *licensing.Pool, stock licensing.Stock) (licensing.Stock, error) {
-	due, err := tx.DueLeases(ctx, k, tx.Now(), duePage)
+// A poolCheck is a question about a pool on its way.
+type poolCheck struct {
+	a     *Authority
+	tx    *store.Tx
+	terms *compiled
+	key   store.PoolKey
+	rule  licensing.Pool
+	ask   licensing.Ask
+	state licensing.PoolState
+	known licensing.Known
+}
+
+func (c *poolCheck) decide(ctx context.Context) (license.Decision, error) {
+	err := c.readHolder(ctx)
+	for err == nil {
+		v := licensing.Admit(&c.terms.Terms, c.state, c.known, c.ask, c.tx.Now())
+		switch v.Step {
+		case licensing.StepLook:
+			err = c.look(ctx)
+		case licensing.StepSettle:
+			err = c.settle(ctx)
+		default:
+			return v.Decision, v.Err
+		}
+	}
+	return license.Decision{}, err
+}
+
+// readHolder reads what the holder has by its name.
+func (c *poolCheck) readHolder(ctx context.Context) (err error) {
+	if c.ask.Holder == "" {
+		return nil
+	}
+	c.known.Others, err = c.tx.HolderLeases(ctx, c.key, c.ask.Holder)
+	for _, l := range c.known.Others {
+		if l.Instance == c.ask.Instance {
+			c.known.Lease = l
+		}
+	}
+	return err
+}
+
+// look completes what is known of somebody who has no lease by name.
+func (c *poolCheck) look(ctx context.Context) (err error) {
+	c.known.Looked = true
+	if c.known.Alike, err = alike(ctx, c.tx, c.key, c.rule, c.ask.Components); err != nil {
+		return err
+	}
+	if c.terms.OncePerMachine(c.rule) {
+		_, c.known.TrialHad, err = machineHad(ctx, c.tx, &c.terms.Terms, c.rule, c.ask.Components)
+	}
+	return err
+}
+
+// alike returns the leases of a pool by machines that agree in enough components.
+func alike(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool, components map[string]string) ([]*licensing.Lease, error) {
+	if rule.Match.Need == 0 || len(components) == 0 {
+		return nil, nil
+	}
+	keys, err := tx.MatchComponents(ctx, k, components, rule.Match.Need)
 	if err != nil {
-		return stock, err
+		return nil, err
+	}
+	leases, err := tx.Leases(ctx, keys)
+	slices.SortFunc(leases, func(a, b *licensing.Lease) int {
+		return cmp.Compare(slices.Index(keys, store.LeaseKey{Env: a.Env, ID: a.ID}), slices.Index(keys, store.LeaseKey{Env: b.Env, ID: b.ID}))
+	})
+	return leases, err
+}
+
+// settle computes the stock as an acquire finds it, which reclaims what is due
+// first.
+func (c *poolCheck) settle(ctx context.Context) error {
+	c.state.Settled = true
+	due, err := c.tx.DueLeases(ctx, c.key, c.tx.Now(), duePage*duePages)
+	if err != nil {
+		return err
 	}
 	for _, l := range due {
-		if l.Charge > 0 && rule.Share == licensing.ShareHolder && !rule.Endless() {
-			others, err := a.notDue(ctx, tx, k, l.Holder)
+		c.end(l.ID)
+		if l.Charge > 0 && c.rule.Shares() {
+			others, err := c.a.notDue(ctx, c.tx, c.key, l.Holder)
 			if err != nil {
-				return stock, err
+				return err
 			}
-			if heirOf(l, others, tx.Now(), a.skew) != nil {
+			if heirOf(l, others, c.tx.Now(), c.a.skew) != nil {
 				continue
 			}
 		}
-		stock = rule.With(stock, -l.Charge, tx.Now())
+		c.state.Stock = c.rule.With(c.state.Stock, -l.Charge, c.tx.Now())
 	}
-	return stock, nil
+	return nil
+}
+
+// end has the decision see a known lease as one that was reclaimed.
+func (c *poolCheck) end(id licensing.LeaseID) {
+	for _, l := range slices.Concat(c.known.Others, c.known.Alike) {
+		if l.ID == id {
+			l.Ended, l.EndedBy = c.tx.Now(), licensing.EndReclaimed
+		}
+	}
 }
 
 // notDue returns the leases of a holder that would not be reclaimed now.
@@ -168,29 +220,6 @@ func (a *Authority) notDue(ctx context.Context, tx *store.Tx, k store.PoolKey, h
 	return slices.DeleteFunc(append(live, forced...), func(l *licensing.Lease) bool {
 		return !l.Due.IsZero() && !l.Due.After(tx.Now())
 	}), err
-}
-
-// checkHeld decides for who holds units of the pool; the decision is empty where
-// those give no right to what is asked.
-func (a *Authority) checkHeld(rule *licensing.Pool, stock licensing.Stock, held []*licensing.Lease, q CheckRequest, behind error) (license.Decision, error) {
-	units := max(q.Units, 1)
-	for _, l := range held {
-		switch {
-		case !rule.Endless() && l.Instance != q.Caller.Instance:
-			continue
-		case behind != nil && !a.proven(l):
-			return license.Decision{}, behind
-		case l.Units != units:
-			return license.Decision{}, holdsOther(l, units)
-		}
-		return hasUnits(stock, rule.Capacity), nil
-	}
-	for _, l := range held {
-		if rule.Share == licensing.ShareHolder && !rule.Endless() && l.Units == units && (behind == nil || a.proven(l)) {
-			return sharesUnits(stock, rule.Capacity), nil
-		}
-	}
-	return license.Decision{}, nil
 }
 
 func (a *Authority) checkMeter(ctx context.Context, tx *store.Tx, t *compiled, q CheckRequest) (license.Decision, error) {

@@ -46,7 +46,14 @@ func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Grant
 	for step := range steps {
 		q := ask(pools[random.IntN(len(pools))], random.IntN(4))
 		if q.Pool == "machines" {
-			q = machine(random.IntN(7))
+			n := random.IntN(7)
+			q = machine(n)
+			if random.IntN(3) == 0 {
+				q.Holder.ID = fmt.Sprint("renamed-", n)
+			}
+			for _, part := range []string{"disk", "cpu"}[:random.IntN(12)/4] { // the machine is another one without both
+				q.Holder.Components[part] = fmt.Sprint("new-", n)
+			}
 		}
 		q.RequestID = fmt.Sprint("step-", d.clock.Now().UnixNano(), "-", step)
 		q.Instance = fmt.Sprint("instance-", random.IntN(2))

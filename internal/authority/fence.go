@@ -141,28 +141,16 @@ func (a *Authority) fenceIn(env licensing.Env) licensing.Fence { return (*a.fenc
 // older than what holders were told, zero if it never was.
 func (a *Authority) fencedSince(env licensing.Env) time.Time { return a.fenceIn(env).Since }
 
-// lostUntil returns until when leases of a pool may be in use that the database
-// forgot.
-func (b *batch) lostUntil(p *pool) time.Time {
-	return b.a.fenceIn(p.Env).Until(&p.terms.Terms, p.Name, b.a.skew)
-}
-
 // mayBeLost reports whether leases of p may be in use that the database forgot.
-func (b *batch) mayBeLost(p *pool) bool { return b.Now().Before(b.lostUntil(p)) }
+func (b *batch) mayBeLost(p *pool) bool {
+	return b.a.fenceIn(p.Env).Lost(&p.terms.Terms, p.Name, b.a.skew, b.Now())
+}
 
 // fenced reports whether newcomers to p wait for what the database may have
 // forgotten.
-func (b *batch) fenced(p *pool) bool { return b.mayBeLost(p) && b.a.fenceIn(p.Env).Declared.IsZero() }
-
-// refusedByFence tells those who show no signed lease to wait.
-func (b *batch) refusedByFence(p *pool) error {
-	return refusedByFence(p.License, p.Name, b.lostUntil(p), b.Now())
-}
-
-func refusedByFence(id licensing.LicenseID, pool string, until, now time.Time) error {
-	return licensing.Errorf(licensing.Unavailable,
-		"pool %s of license %s grants nothing new before %s: the server was restored and may have lost leases that last until then; holders keep theirs, and copyhold fence shows how to end the wait",
-		pool, id, stampOf(until)).After(until.Sub(now))
+func (b *batch) fenced(p *pool) bool {
+	_, waits := b.a.fencedUntil(&p.terms.Terms, p.Name, b.Now())
+	return waits
 }
 
 // A FenceStatus is how an environment's fence stands.

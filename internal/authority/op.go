@@ -32,7 +32,8 @@ type op struct {
 	ticket   licensing.TicketID
 	events   []UsageEvent
 	pool     store.PoolKey // to sweep
-	ask      int           // of an acquire that is decided, where the batch knows it by
+	ask      int           // of an acquire, where the batch knows what was looked up for it
+	body     int64         // of an acquire, a hash of what it asks for
 
 	answer answer
 

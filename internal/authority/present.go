@@ -134,13 +134,8 @@ func (b *batch) supersede(o *op, p *pool) (denied bool, err error) {
 	return false, nil
 }
 
-// proven reports whether a lease was given or kept since the loss, so that who
-// holds it does so now.
-func (a *Authority) proven(l *licensing.Lease) bool {
-	return l.Renewed.After(a.fencedSince(l.Env))
-}
-
-func (b *batch) proven(l *licensing.Lease) bool { return b.a.proven(l) }
+// proven reports whether a lease was given or kept since the loss.
+func (b *batch) proven(l *licensing.Lease) bool { return b.a.fenceIn(l.Env).Proven(*l) }
 
 // putBack counts a lease again, beyond the capacity where there is no room.
 func (b *batch) putBack(o *op, p *pool, l *licensing.Lease) error {
@@ -216,23 +211,13 @@ func (b *batch) doubt(o *op, p *pool, l *licensing.Lease, shown licensing.Renewa
 // pool: one that was put back beyond the capacity, or whose units are due and
 // reclaimed now.
 func (b *batch) overdue(p *pool, l *licensing.Lease) (bool, error) {
-	if !late(&p.rule, p.Stock, l, b.Now()) {
+	if !p.rule.Late(p.Stock, *l, b.Now()) {
 		return false, nil
 	}
 	if err := b.clear(p); err != nil {
 		return false, err
 	}
 	return !l.Live() || !p.rule.Fits(p.Stock, 0, b.Now()), nil
-}
-
-// late reports whether at now the end of a lease has come and its pool holds more
-// than it may.
-func late(rule *licensing.Pool, s licensing.Stock, l *licensing.Lease, now time.Time) bool {
-	ends := l.Due
-	if l.Asker.Presented {
-		ends = l.Expires
-	}
-	return !ends.IsZero() && !now.Before(ends) && !rule.Fits(s, 0, now)
 }
 
 // within returns the dates d of a lease that was put back where there was no

@@ -7,7 +7,6 @@ import (
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
-	"copyhold.dev/sdk/license"
 )
 
 // queuePage is how many tickets are read at a time.
@@ -186,7 +185,7 @@ func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, er
 }
 
 // enqueue gives a newcomer a place.
-func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
+func (b *batch) enqueue(o *op, p *pool) error {
 	p.Tickets++
 	p.Waiting++
 	p.changed = true
@@ -197,9 +196,9 @@ func (b *batch) enqueue(o *op, p *pool, d license.Decision) error {
 		Queued: b.Now(), Deadline: p.rule.Patience(b.Now()), Alive: b.Now().Add(licensing.TicketLasts), Asker: q.asker(o.instance),
 	}
 	p.due(t.Alive)
-	o.answer.decision, o.answer.queued = d, t
+	o.answer.queued = t
 	b.queued = append(b.queued, t)
-	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: q.RequestID, Body: q.body(), Ticket: t.ID, At: b.Now()})
+	b.requests = append(b.requests, store.Request{Env: o.env, License: o.license, ID: q.RequestID, Body: o.body, Ticket: t.ID, At: b.Now()})
 	return b.noteTicket(p, t, licensing.TicketQueued, o.call)
 }
 
@@ -212,62 +211,14 @@ func (b *batch) claim(o *op, p *pool, t *licensing.Ticket) error {
 	}
 	t.Lease, t.Ended, t.EndedBy = l.ID, b.Now(), licensing.TicketClaimed
 	b.moved = append(b.moved, t)
-	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.queue", Reason: "the offer was claimed", Held: p.Held, Capacity: p.Capacity}
 	return b.noteTicket(p, t, licensing.TicketEnded, o.call)
 }
 
-// again answers a request that got a place in the queue before. It reports
-// false when that place is gone, or its holder is served without it, and the
-// request starts anew.
-func (b *batch) again(o *op, p *pool, id licensing.TicketID, has *licensing.Lease) (bool, error) {
-	t, err := b.knownTicket(p, id)
-	if err != nil || t == nil {
-		return false, err
-	}
-	if t.Live() {
-		how := t.Over(b.Now())
-		if how == "" {
-			if served, err := b.served(o, p, has); err != nil {
-				return true, err
-			} else if served {
-				how = licensing.TicketWithdrawn
-			}
-		}
-		if how != "" {
-			b.moved = append(b.moved, t)
-			return false, b.endTicket(p, t, how)
-		}
-	}
-	switch {
-	case !t.Live():
-		return false, nil
-	case !t.Offered.IsZero() && b.fenced(p): // it may have been claimed, and lapsed, since
-		o.refuse(b.refusedByFence(p))
-		return true, nil
-	case !t.Offered.IsZero():
-		return true, b.claim(o, p, t)
-	}
+// keepPlace answers a request that waits in a queue.
+func (b *batch) keepPlace(o *op, t *licensing.Ticket) {
 	t.Alive = b.Now().Add(licensing.TicketLasts)
 	b.moved = append(b.moved, t)
-	o.answer.queued, o.answer.decision = t, t.Decision(p.rule, p.Stock)
-	return true, nil
-}
-
-// served reports whether who has a place in a queue has units without it: by
-// another request, or together with another instance of the holder.
-func (b *batch) served(o *op, p *pool, has *licensing.Lease) (bool, error) {
-	if has != nil && has.Live() {
-		return true, nil
-	}
-	if !p.rule.Shares() {
-		return false, nil
-	}
-	others, err := b.holderLeases(p, o.acquire.Holder.ID)
-	if err != nil {
-		return false, err
-	}
-	with, err := b.sharing(p, others, o.acquire.Units)
-	return with != nil, err
+	o.answer.queued = t
 }
 
 // joinWaiting ends the places of a holder's other instances once l has its units:

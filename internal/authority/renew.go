@@ -132,7 +132,7 @@ func (b *batch) renewOne(o *op) error {
 		return nil
 	}
 	p := b.pools[o.poolKey(l.Pool)]
-	if d := b.mayRenew(o, p); d.Outcome != license.Allowed {
+	if d := o.answer.terms.MayAsk(l.Pool, r.For, b.Now()); d.Outcome != license.Allowed {
 		o.answer.decision = d
 		b.deny(o, l.Pool, l.Holder)
 		return nil
@@ -160,18 +160,6 @@ func (b *batch) renewOne(o *op) error {
 		l.Cloned = l.Ended // told once
 	}
 	return b.prolong(o, p, l, r.For)
-}
-
-// mayRenew asks what does not depend on the generation.
-func (b *batch) mayRenew(o *op, p *pool) license.Decision {
-	d := o.answer.terms.InForce(b.Now())
-	switch {
-	case d.Outcome != license.Allowed:
-		return d
-	case !p.planned:
-		return noSuchPool(o.answer.terms, p.Name)
-	}
-	return p.rule.CheckTime(o.renew.For)
 }
 
 // prolong gives l new dates. Reclaiming never comes before the end of any

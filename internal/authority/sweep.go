@@ -7,7 +7,6 @@ import (
 	"copyhold.dev/internal/authority/commit"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
-	"copyhold.dev/sdk/license"
 )
 
 const (
@@ -161,9 +160,4 @@ func (a *Authority) Sweep(ctx context.Context) error {
 			return nil
 		}
 	}
-}
-
-// noSuchPool is the decision where a plan lacks a pool.
-func noSuchPool(t *compiled, name string) license.Decision {
-	return license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchPool, Rule: "plan.pools", Reason: "plan " + string(t.Plan) + " has no pool " + name}
 }

@@ -166,21 +166,16 @@ func componentsOf(claim []store.Trial) map[string]string {
 	return components
 }
 
-// machineTrial decides whether a newcomer's machine may have the trial, and keeps other
-// transactions from giving it one until the commit. False leaves a denial.
-func (b *batch) machineTrial(o *op, p *pool) (bool, error) {
+// machineTrial reports whether a newcomer's machine had the trial by another license. It
+// keeps other transactions from giving it one until the commit.
+func (b *batch) machineTrial(o *op, p *pool) (had bool, err error) {
 	t := &o.answer.terms.Terms
 	if !t.OncePerMachine(p.rule) {
-		return true, nil
+		return false, nil
 	}
 	if err := b.LockProduct(b.ctx, t.Env, t.Product); err != nil {
 		return false, err
 	}
-	_, had, err := machineHad(b.ctx, b.Tx, t, p.rule, o.acquire.Holder.Components)
-	if err != nil || !had {
-		return err == nil, err
-	}
-	o.answer.decision = t.TrialUsed()
-	b.deny(o, p.Name, o.acquire.Holder.ID)
-	return false, nil
+	_, had, err = machineHad(b.ctx, b.Tx, t, p.rule, o.acquire.Holder.Components)
+	return had, err
 }

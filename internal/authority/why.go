@@ -124,14 +124,8 @@ func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.T
 	if err != nil {
 		return license.Decision{}, err
 	}
-	d := t.ExplainPool(name, row.Stock, tx.Now())
-	if until, fenced := a.fencedUntil(&t, name, tx.Now()); fenced && t.InForce(tx.Now()).Outcome != license.Denied {
-		d.Outcome, d.Code, d.Rule = license.Unavailable, license.CodeUnavailable, "pool.fence"
-		d.Reason = refusedByFence(t.License, name, until, tx.Now()).Error()
-		d.Next, d.NextAt = "newcomers are served again", until.Unix()
-		return d, nil
-	}
-	if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
+	d := t.ExplainPool(name, licensing.PoolState{Stock: row.Stock, Fence: a.fenceIn(t.Env), Skew: a.skew}, tx.Now())
+	if d.Outcome == license.Unavailable || d.Outcome == license.Allowed && d.Code != license.CodeFallback {
 		return d, nil
 	}
 	next, err := holding(ctx, tx, key, t.Pools[name])
@@ -145,9 +139,7 @@ func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.T
 
 // fencedUntil returns until when a pool grants to nobody new after a loss, if it does not.
 func (a *Authority) fencedUntil(t *licensing.Terms, name string, now time.Time) (time.Time, bool) {
-	fence := a.fenceIn(t.Env)
-	until := fence.Until(t, name, a.skew)
-	return until, fence.Declared.IsZero() && now.Before(until)
+	return a.fenceIn(t.Env).Waits(t, name, a.skew, now)
 }
 
 func explained(denials []store.Denial) []ExplainedDenial {

@@ -102,14 +102,24 @@ func (t Terms) ExplainFeature(name string, now time.Time) license.Decision {
 	return d
 }
 
-// ExplainPool explains a pool that counts s.
-func (t Terms) ExplainPool(name string, s Stock, now time.Time) license.Decision {
+// ExplainPool explains a pool as it is, with what is decided about one unit more for
+// somebody new.
+func (t Terms) ExplainPool(name string, s PoolState, now time.Time) license.Decision {
 	p := t.Pools[name]
 	if d := t.InForce(now); d.Outcome == license.Denied {
 		d.Held, d.Capacity = s.Held, p.Capacity
 		return d
 	}
-	return t.Excepted.Pools[name].because(p.stands(s, now))
+	s.Settled = true // nothing is done for a question
+	v := Admit(&t, s, Known{Looked: true}, Ask{Pool: name, Units: 1}, now)
+	if v.Err == nil {
+		return t.Excepted.Pools[name].because(p.stands(v.Decision, s.Stock))
+	}
+	until, _ := s.Fence.Waits(&t, name, s.Skew, now)
+	return license.Decision{
+		Outcome: license.Unavailable, Code: license.CodeUnavailable, Rule: "pool.fence", Reason: v.Err.Error(), Next: "newcomers are served again", NextAt: until.Unix(),
+		Held: s.Held, Capacity: p.Capacity, Exceptions: t.Excepted.Pools[name].IDs(),
+	}
 }
 
 // ExplainMeter explains a meter of which total was used in the window.
@@ -134,9 +144,8 @@ func (t Terms) Attributed(name string, d license.Decision) license.Decision {
 	return d
 }
 
-// stands is the decision on one unit more, in words of what is held now.
-func (p Pool) stands(s Stock, now time.Time) license.Decision {
-	d := p.Admit(s, 1, now)
+// stands is d, the decision on one unit more, in words of what is held now.
+func (p Pool) stands(d license.Decision, s Stock) license.Decision {
 	d.Held = s.Held
 	d.Reason = FormatQuantity(s.Held, 0) + " of " + Counted(p.Capacity, "unit") + " held"
 	if s.Waiting > 0 {

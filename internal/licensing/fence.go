@@ -63,6 +63,29 @@ func (f Fence) Until(t *Terms, pool string, skew time.Duration) time.Time {
 	return f.end(f.Plans[t.Plan][pool], skew)
 }
 
+// Lost reports whether leases of a pool may be in use that the record does not know.
+func (f Fence) Lost(t *Terms, pool string, skew time.Duration, now time.Time) bool {
+	return now.Before(f.Until(t, pool, skew))
+}
+
+// Waits returns until when newcomers to a pool wait for leases that may have been
+// lost, if they do.
+func (f Fence) Waits(t *Terms, pool string, skew time.Duration, now time.Time) (until time.Time, wait bool) {
+	until = f.Until(t, pool, skew)
+	return until, f.Declared.IsZero() && now.Before(until)
+}
+
+// Proven reports whether l was given or kept since the loss, so that its holder
+// has it for certain.
+func (f Fence) Proven(l Lease) bool { return l.Renewed.After(f.Since) }
+
+// refusedByFence tells those who show no signed lease to wait.
+func refusedByFence(id LicenseID, pool string, until, now time.Time) error {
+	return Errorf(Unavailable,
+		"pool %s of license %s grants nothing new before %s: the server was restored and may have lost leases that last until then; holders keep theirs, and copyhold fence shows how to end the wait",
+		pool, id, stamp(until)).After(until.Sub(now))
+}
+
 // End returns Until for the licenses of a plan that have not changed since the loss.
 func (f Fence) End(plan PlanName, pool string, skew time.Duration) time.Time {
 	return f.end(f.Plans[plan][pool], skew)

@@ -46,11 +46,21 @@ func (p Pool) Fits(s Stock, units int64, now time.Time) bool {
 	return units <= most-s.Held
 }
 
-// Admit decides whether units can be granted to somebody who does not wait
-// yet. Nobody overtakes those who wait. The decision says pool_full, in words
+// Late reports whether the end of l has come and its pool holds more than it
+// may: whoever goes on with it could use a unit that another has.
+func (p Pool) Late(s Stock, l Lease, now time.Time) bool {
+	ends := l.Due
+	if l.Asker.Presented {
+		ends = l.Expires
+	}
+	return !ends.IsZero() && !now.Before(ends) && !p.Fits(s, 0, now)
+}
+
+// Decide decides by the counters alone whether units can be granted to somebody
+// who does not wait yet. Nobody overtakes those who wait. The decision says pool_full, in words
 // of what the pool does then; who holds, and when units are free, is added by
 // who can know.
-func (p Pool) Admit(s Stock, units int64, now time.Time) license.Decision {
+func (p Pool) Decide(s Stock, units int64, now time.Time) license.Decision {
 	d := license.Decision{Held: s.Held, Capacity: p.Capacity}
 	fits := p.Fits(s, units, now)
 	switch {

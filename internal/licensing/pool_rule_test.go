@@ -39,7 +39,7 @@ func TestAPoolIsNeverOversold(t *testing.T) {
 			},
 			"acquire": func(t *rapid.T) {
 				units := rapid.Int64Range(1, 8).Draw(t, "units")
-				d := p.Admit(s, units, now)
+				d := p.Decide(s, units, now)
 				if d.Outcome == license.Allowed && d.Code != license.CodeFallback {
 					ends := p.OverdraftEnds(s)
 					if s.Held+units > p.Capacity && !ends.IsZero() && !now.Before(ends) {
@@ -68,7 +68,7 @@ func TestAPoolIsNeverOversold(t *testing.T) {
 
 func TestNobodyOvertakesThoseWhoWait(t *testing.T) {
 	p := Pool{Holder: "user", Capacity: 5, Lease: 900, Full: FullQueue}
-	if d := p.Admit(Stock{Held: 1, Waiting: 1}, 1, time.Time{}); d.Code != license.CodeQueued {
+	if d := p.Decide(Stock{Held: 1, Waiting: 1}, 1, time.Time{}); d.Code != license.CodeQueued {
 		t.Errorf("%+v, want a place in the queue", d)
 	}
 }
@@ -81,7 +81,7 @@ func TestAQueueIsBounded(t *testing.T) {
 			most = DefaultQueue
 		}
 		for waiting, code := range map[int64]string{most - 1: license.CodeQueued, most: license.CodeQueueFull} {
-			if d := p.Admit(Stock{Held: 5, Waiting: waiting}, 1, time.Time{}); d.Code != code || d.Outcome != license.Denied {
+			if d := p.Decide(Stock{Held: 5, Waiting: waiting}, 1, time.Time{}); d.Code != code || d.Outcome != license.Denied {
 				t.Errorf("%d wait of %d: %+v", waiting, most, d)
 			}
 		}

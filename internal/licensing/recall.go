@@ -44,6 +44,14 @@ func (r Recall) Denied(id LeaseID) license.Decision {
 		Next:   "acquire another lease, after those who wait"}
 }
 
+// recalled reports whether the holder of l goes on after the grace of a recall.
+func (l Lease) recalled(now time.Time) bool { return l.Asker.Recall != nil && l.Asker.Recall.Over(now) }
+
+// denyRecalled is the verdict for that holder.
+func (l *Lease) denyRecalled() Verdict {
+	return Verdict{Step: StepDeny, Decision: l.Asker.Recall.Denied(l.ID), Lease: l, Violation: ViolationRecall}
+}
+
 // RecallGrace returns how long a holder of p may go on after it was told of a recall.
 func (p Pool) RecallGrace() Span {
 	if p.Recall > 0 {
