@@ -227,15 +227,19 @@ func (b *batch) carryOut(o *op, p *pool, v licensing.Verdict) error {
 
 // denyBy counts a denial, with the violation that it gives away.
 func (b *batch) denyBy(o *op, pool, holder string, v licensing.Verdict) {
-	l := v.Lease
+	request, l := o.acquire.RequestID, v.Lease
+	var told *violation
 	switch v.Violation {
 	case licensing.ViolationBinding:
-		b.denyFor(o, o.acquire.RequestID, pool, holder, &violation{v.Violation, l, endEvent{Holder: holder, By: o.acquire.RequestID, Caller: o.by}})
+		told = &violation{v.Violation, l, endEvent{Holder: holder, By: request, Caller: o.by}}
 	case licensing.ViolationRecall:
-		b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{v.Violation, l, endEvent{Holder: l.Holder, By: l.Asker.Recall.By, Caller: o.by}})
-	default:
-		b.deny(o, pool, holder)
+		holder = l.Holder
+		told = &violation{v.Violation, l, endEvent{Holder: holder, By: l.Asker.Recall.By, Caller: o.by}}
+	case licensing.ViolationClone:
+		shown := cmp.Or(o.renew.Generation, o.release.Generation)
+		told = &violation{v.Violation, l, cloneEvent{holder, l.Instance, o.by.Instance, shown, l.Generation, o.by.Of(o.by.Instance)}}
 	}
+	b.denyFor(o, request, pool, holder, told)
 }
 
 // resume gives a holder that has a lease the same one again, in a new

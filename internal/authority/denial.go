@@ -30,12 +30,8 @@ type violation struct {
 	data  any
 }
 
-// deny counts the op's decision, once for each holder, reason and minute.
-func (b *batch) deny(o *op, pool, holder string) {
-	b.denyFor(o, o.acquire.RequestID, pool, holder, nil)
-}
-
-// denyFor counts it under the name that the program gave its request, "" for none.
+// denyFor counts the op's decision, once for each holder, reason and minute, under the
+// name that the program gave its request, "" for none.
 func (b *batch) denyFor(o *op, request, pool, holder string, v *violation) {
 	o.name(b.Now())
 	d, minute := o.answer.decision, b.Now().Truncate(time.Minute)

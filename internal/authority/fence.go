@@ -141,11 +141,6 @@ func (a *Authority) fenceIn(env licensing.Env) licensing.Fence { return (*a.fenc
 // older than what holders were told, zero if it never was.
 func (a *Authority) fencedSince(env licensing.Env) time.Time { return a.fenceIn(env).Since }
 
-// mayBeLost reports whether leases of p may be in use that the database forgot.
-func (b *batch) mayBeLost(p *pool) bool {
-	return b.a.fenceIn(p.Env).Lost(&p.terms.Terms, p.Name, b.a.skew, b.Now())
-}
-
 // fenced reports whether newcomers to p wait for what the database may have
 // forgotten.
 func (b *batch) fenced(p *pool) bool {

@@ -2,7 +2,6 @@ package authority
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -65,31 +64,42 @@ func (b *batch) takeBack(o *op, l *licensing.Lease) (*licensing.Lease, error) {
 	if l == nil {
 		l = b.leaseOf(o, licensing.LeaseID(doc.Lease)) // taken back in this batch
 	}
-	p := b.pools[o.poolKey(doc.Pool)]
-	switch {
-	case p == nil || !p.planned || !b.mayBeLost(p), l != nil && !l.Behind(doc), o.answer.terms.InForce(b.Now()).Outcome != license.Allowed:
-		return l, nil
-	case l != nil && l.Live():
-		due := l.Due
-		l.Adopt(doc, b.a.skew)
-		if due.IsZero() {
-			l.Due = due // without end
+	p, known := b.pools[o.poolKey(doc.Pool)], licensing.Known{Lease: l}
+	for {
+		var err error
+		v := licensing.TakeBack(&o.answer.terms.Terms, b.state(p, false), known, doc, b.Now())
+		switch v.Step {
+		case licensing.StepLook:
+			known.Looked = true
+			known.Others, err = b.holderLeases(p, doc.Holder)
+		case licensing.StepReplace:
+			err = b.replace(p, v.Lease)
+		case licensing.StepDeny:
+			o.answer.decision = v.Decision
+			b.denyBy(o, p.Name, v.Lease.Holder, v)
+			return l, nil
+		case licensing.StepAdopt:
+			return l, b.bringUp(o, l)
+		case licensing.StepPutBack:
+			return b.putBack(o, p, v)
+		default:
+			return l, nil
 		}
-		b.touch(l)
-		return l, b.notePresented(o, l)
+		if err != nil {
+			return l, err
+		}
 	}
-	if denied, err := b.supersede(o, p); denied || err != nil {
-		return l, err
+}
+
+// bringUp has the record of a live lease follow its document.
+func (b *batch) bringUp(o *op, l *licensing.Lease) error {
+	due := l.Due
+	l.Adopt(o.shown, b.a.skew)
+	if due.IsZero() {
+		l.Due = due // without end
 	}
-	if l == nil {
-		l = b.lostLease(o, p)
-		b.begun = append(b.begun, l)
-		b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
-	} else {
-		b.touch(l)
-	}
-	l.Adopt(doc, b.a.skew)
-	return l, b.putBack(o, p, l)
+	b.touch(l)
+	return b.notePresented(o, l)
 }
 
 // lostLease is a lease that only its document knows.
@@ -106,118 +116,40 @@ func (b *batch) lostLease(o *op, p *pool) *licensing.Lease {
 	return l
 }
 
-// supersede ends what the record holds for the same instance of the holder: it
-// had ended before the lease that is shown began. What was given or renewed
-// since the loss is in use, though, and who shows a document beside it is a copy.
-func (b *batch) supersede(o *op, p *pool) (denied bool, err error) {
-	others, err := b.holderLeases(p, o.shown.Holder)
-	if err != nil {
-		return false, err
+// replace ends a lease whose place that of a document has.
+func (b *batch) replace(p *pool, l *licensing.Lease) error {
+	if err := b.reclaim(p, l); err != nil {
+		return err
 	}
-	for _, other := range others {
-		if !other.Live() || other.Instance != o.shown.Instance || string(other.ID) == o.shown.Lease {
-			continue
-		}
-		if b.proven(other) {
-			o.answer.decision = other.HeldBy(o.shown)
-			b.denyFor(o, o.acquire.RequestID, p.Name, other.Holder, &violation{licensing.ViolationClone, other,
-				cloneEvent{other.Holder, other.Instance, o.by.Instance, o.shown.Generation, other.Generation, o.by.Of(o.by.Instance)}})
-			return true, nil
-		}
-		if err := b.reclaim(p, other); err != nil {
-			return false, err
-		}
-		if err := b.PutLeases(b.ctx, []*licensing.Lease{other}); err != nil { // before the one that is shown is live
-			return false, err
-		}
-	}
-	return false, nil
+	return b.PutLeases(b.ctx, []*licensing.Lease{l}) // before the one that is shown is live
 }
 
-// proven reports whether a lease was given or kept since the loss.
-func (b *batch) proven(l *licensing.Lease) bool { return b.a.fenceIn(l.Env).Proven(*l) }
-
-// putBack counts a lease again, beyond the capacity where there is no room.
-func (b *batch) putBack(o *op, p *pool, l *licensing.Lease) error {
-	var err error
-	if l.Charge, err = b.chargeOf(p, l); err != nil {
-		return err
+// putBack counts the lease of a document again, beyond the capacity where there
+// is no room.
+func (b *batch) putBack(o *op, p *pool, v licensing.Verdict) (*licensing.Lease, error) {
+	l := v.Lease
+	if l == nil {
+		l = b.lostLease(o, p)
+		b.begun = append(b.begun, l)
+		b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
+	} else {
+		b.touch(l)
 	}
+	l.Adopt(o.shown, b.a.skew)
+	l.Charge, l.Asker.Presented = v.Charge, v.Beyond
 	if err := b.take(p, l.Charge, 1); err != nil {
-		return err
+		return l, err
 	}
 	p.due(l.Due)
-	if l.Asker.Presented, err = b.beyond(p, l); err != nil {
-		return err
-	}
 	if !l.Asker.Presented && p.rule.Endless() {
 		l.Due = time.Time{}
 	}
 	if p.rule.Match.Need > 0 {
 		if err := b.PutComponents(b.ctx, l); err != nil {
-			return err
+			return l, err
 		}
 	}
-	return b.notePresented(o, l)
-}
-
-// chargeOf returns the units that the pool counts for a lease put back: none
-// when another instance of its holder carries them.
-func (b *batch) chargeOf(p *pool, l *licensing.Lease) (int64, error) {
-	if !p.rule.Shares() {
-		return l.Units, nil
-	}
-	others, err := b.holderLeases(p, l.Holder)
-	for _, other := range others {
-		if other.ID != l.ID && other.Live() && other.Units == l.Units {
-			return 0, err
-		}
-	}
-	return l.Units, err
-}
-
-// beyond reports whether there is no room for a lease that is put back: the pool
-// holds more than it may, and no other instance of the holder is there by right.
-func (b *batch) beyond(p *pool, l *licensing.Lease) (bool, error) {
-	if p.rule.Fits(p.Stock, 0, b.Now()) {
-		return false, nil
-	}
-	if l.Charge > 0 {
-		return true, nil
-	}
-	others, err := b.holderLeases(p, l.Holder)
-	return !slices.ContainsFunc(others, func(other *licensing.Lease) bool {
-		return other.ID != l.ID && other.Live() && other.Units == l.Units && !other.Asker.Presented
-	}), err
-}
-
-// doubt refuses a renewal that has to show the lease's document, or is too late.
-// After a loss another generation than the recorded one is no copy's for
-// certain: it may be of a course of things that was lost.
-func (b *batch) doubt(o *op, p *pool, l *licensing.Lease, shown licensing.Renewal) (refused bool, err error) {
-	another := shown.Generation > l.Generation || o.shown == nil && !b.proven(l) && l.Standing(shown) == licensing.RenewsCopy
-	if another && b.mayBeLost(p) {
-		o.refuse(licensing.Errorf(licensing.NotFound, "lease %s is known in generation %d, not %d: show its document", l.ID, l.Generation, shown.Generation))
-		return true, nil
-	}
-	late, err := b.overdue(p, l)
-	if late {
-		o.refuse(licensing.Errorf(licensing.Gone, "the end of lease %s has come, and its pool holds more than its capacity", l.ID))
-	}
-	return late, err
-}
-
-// overdue reports whether the end of a lease has come that has no room in its
-// pool: one that was put back beyond the capacity, or whose units are due and
-// reclaimed now.
-func (b *batch) overdue(p *pool, l *licensing.Lease) (bool, error) {
-	if !p.rule.Late(p.Stock, *l, b.Now()) {
-		return false, nil
-	}
-	if err := b.clear(p); err != nil {
-		return false, err
-	}
-	return !l.Live() || !p.rule.Fits(p.Stock, 0, b.Now()), nil
+	return l, b.notePresented(o, l)
 }
 
 // within returns the dates d of a lease that was put back where there was no

@@ -90,14 +90,3 @@ func (a *Authority) PendingRecalls(ctx context.Context, p access.Principal) (ids
 	})
 	return ids, err
 }
-
-// recalledDenies denies o if its holder goes on with l after the grace of a recall.
-func (b *batch) recalledDenies(o *op, l *licensing.Lease) bool {
-	r := l.Asker.Recall
-	if r == nil || !r.Over(b.Now()) {
-		return false
-	}
-	o.answer.decision = r.Denied(l.ID)
-	b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{licensing.ViolationRecall, l, endEvent{Holder: l.Holder, By: r.By, Caller: o.by}})
-	return true
-}

@@ -5,7 +5,6 @@ import (
 
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
-	"copyhold.dev/sdk/license"
 )
 
 // loadLeases reads the leases that ops name and the first round neither ended
@@ -123,43 +122,41 @@ func (b *batch) renewOne(o *op) error {
 			return err
 		}
 	}
-	if l == nil {
-		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", r.Lease))
-		return nil
+	var p *pool
+	if l != nil {
+		p = b.pools[o.poolKey(l.Pool)]
 	}
-	if !l.Live() {
-		o.refuse(licensing.Errorf(licensing.Gone, "lease %s ended at %s (%s): acquire a new one", l.ID, l.Ended.UTC().Format("2006-01-02T15:04:05Z"), l.EndedBy))
-		return nil
+	shown := licensing.Renewal{Lease: r.Lease, Generation: r.Generation, Nonce: r.Nonce, For: r.For, Shown: o.shown != nil}
+	v := licensing.Renew(&o.answer.terms.Terms, b.state(p, false), l, shown, b.Now())
+	if v.Step == licensing.StepSettle {
+		if err := b.clear(p); err != nil {
+			return err
+		}
+		v = licensing.Renew(&o.answer.terms.Terms, b.state(p, true), l, shown, b.Now())
 	}
-	p := b.pools[o.poolKey(l.Pool)]
-	if d := o.answer.terms.MayAsk(l.Pool, r.For, b.Now()); d.Outcome != license.Allowed {
-		o.answer.decision = d
-		b.deny(o, l.Pool, l.Holder)
+	return b.keep(o, p, l, v)
+}
+
+// keep does for a renewal of l what was decided about it.
+func (b *batch) keep(o *op, p *pool, l *licensing.Lease, v licensing.Verdict) error {
+	o.answer.decision = v.Decision
+	switch v.Step {
+	case licensing.StepRefuse:
+		o.refuse(v.Err)
 		return nil
-	}
-	shown := licensing.Renewal{Generation: r.Generation, Nonce: r.Nonce}
-	if refused, err := b.doubt(o, p, l, shown); refused || err != nil {
-		return err
-	}
-	standing := l.Standing(shown)
-	if standing != licensing.RenewsCopy && b.recalledDenies(o, l) {
+	case licensing.StepDeny:
+		if v.Violation == licensing.ViolationClone { // to tell the one that goes on
+			l.Cloned = b.Now()
+			b.touch(l)
+		}
+		b.denyBy(o, l.Pool, l.Holder, v)
 		return nil
-	}
-	switch standing {
-	case licensing.RenewsCopy:
-		b.clone(o, l, shown)
-		return nil
-	case licensing.RenewsNext:
+	case licensing.StepResume:
 		l.Generation++
-		l.Nonce = r.Nonce
-	case licensing.RenewsAgain:
+		l.Nonce = o.renew.Nonce
 	}
-	o.answer.decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.renew", Reason: "renewed", Held: p.Held, Capacity: p.Capacity}
-	if !l.Cloned.IsZero() {
-		o.answer.decision = l.KeptDespiteClone()
-		l.Cloned = l.Ended // told once
-	}
-	return b.prolong(o, p, l, r.For)
+	l.Cloned = time.Time{} // told once
+	return b.prolong(o, p, l, o.renew.For)
 }
 
 // prolong gives l new dates. Reclaiming never comes before the end of any
@@ -209,15 +206,6 @@ func (o *op) holds(l *licensing.Lease, d licensing.LeaseDates) {
 type prolongEvent struct {
 	beginEvent
 	Renewed bool `json:"renewed"`
-}
-
-// clone refuses the copy and remembers to tell the one that goes on.
-func (b *batch) clone(o *op, l *licensing.Lease, shown licensing.Renewal) {
-	l.Cloned = b.Now()
-	b.touch(l)
-	o.answer.decision = l.CloneDenied(shown)
-	b.denyFor(o, o.acquire.RequestID, l.Pool, l.Holder, &violation{licensing.ViolationClone, l,
-		cloneEvent{l.Holder, l.Instance, o.by.Instance, shown.Generation, l.Generation, o.by.Of(o.by.Instance)}})
 }
 
 type cloneEvent struct {

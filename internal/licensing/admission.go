@@ -51,25 +51,28 @@ type Earlier struct {
 	Ticket *Ticket
 }
 
-// A Step is what to do for somebody who asks for units.
+// A Step is what to do for somebody who asks for units, or keeps them.
 type Step int
 
-// StepLook, StepSettle and StepLeave prepare a decision: whoever asked does
-// what the step says and asks again. All others are decisions.
+// StepLook, StepSettle, StepLeave and StepReplace prepare a decision: whoever
+// asked does what the step says and asks again. All others are decisions.
 const (
-	undecided  Step = iota
-	StepLook        // complete Known
-	StepSettle      // reclaim what is due in the pool and move its queue
-	StepLeave       // end Ticket as Ending says; the request is a new one
-	StepDeny        // a violation by the holder of Lease if Violation is set
-	StepRefuse      // Err; a repeated answer about Lease if that is set
-	StepGrant       // a new lease that the pool counts
-	StepShare       // a new lease that uses the units of Lease
-	StepResume      // Lease again, in a new generation
-	StepRepeat      // Lease again, in the same generation
-	StepClaim       // a new lease with the units that were kept for Ticket
-	StepWait        // Ticket stays in the queue
-	StepQueue       // a new place in the queue
+	StepNone    Step = iota // nothing
+	StepLook                // complete Known
+	StepSettle              // reclaim what is due in the pool and move its queue
+	StepLeave               // end Ticket as Ending says; the request is a new one
+	StepReplace             // end Lease, whose place another has
+	StepDeny                // a violation by the holder of Lease if Violation is set
+	StepRefuse              // Err; a repeated answer about Lease if that is set
+	StepGrant               // a new lease that the pool counts
+	StepShare               // a new lease that uses the units of Lease
+	StepResume              // Lease again, in a new generation
+	StepRepeat              // Lease again, in the same generation
+	StepClaim               // a new lease with the units that were kept for Ticket
+	StepWait                // Ticket stays in the queue
+	StepQueue               // a new place in the queue
+	StepAdopt               // bring Lease up to its document
+	StepPutBack             // Lease lives again, or is made if it is nil, as its document says
 )
 
 // A Verdict is a step, and what it is about.
@@ -82,6 +85,8 @@ type Verdict struct {
 	Ending    TicketEnding
 	Violation string // the type of event
 	Full      bool   // the pool lacks room; who holds, and when units are free, can be added
+	Charge    int64  // of a lease that is put back: what the pool counts for it
+	Beyond    bool   // of a lease that is put back: there is no room for it
 }
 
 // MayAsk decides what does not depend on what is held: whether units of a pool
@@ -119,7 +124,7 @@ func Admit(t *Terms, s PoolState, k Known, a Ask, now time.Time) Verdict {
 		return Verdict{Step: StepLook}
 	}
 	if k.Earlier != nil {
-		if v := in.repeat(k.Earlier); v.Step != undecided {
+		if v := in.repeat(k.Earlier); v.Step != StepNone {
 			return v
 		}
 	}
@@ -185,7 +190,7 @@ func (in *admission) repeat(e *Earlier) Verdict {
 	case l.recalled(in.now):
 		return l.denyRecalled()
 	}
-	return Verdict{Step: StepRepeat, Lease: l, Decision: in.allow("lease.request", "granted to the same request before")}
+	return Verdict{Step: StepRepeat, Lease: l, Decision: in.rule.held(in.Stock, "lease.request", "granted to the same request before")}
 }
 
 // place answers a request that got a place in the queue before. It is undecided
@@ -212,7 +217,7 @@ func (in *admission) place(t *Ticket) Verdict {
 	case in.fenced: // it may have been claimed, and lapsed, since
 		return in.refuseByFence()
 	}
-	return Verdict{Step: StepClaim, Ticket: t, Decision: in.allow("pool.queue", "the offer was claimed")}
+	return Verdict{Step: StepClaim, Ticket: t, Decision: in.rule.held(in.Stock, "pool.queue", "the offer was claimed")}
 }
 
 // resume gives an instance the lease that it has.
@@ -230,7 +235,7 @@ func (in *admission) resume(l *Lease) Verdict {
 	case l.recalled(in.now):
 		return l.denyRecalled()
 	}
-	return Verdict{Step: StepResume, Lease: l, Decision: in.allow("lease.holder", "held already")}
+	return Verdict{Step: StepResume, Lease: l, Decision: in.rule.held(in.Stock, "lease.holder", "held already")}
 }
 
 // begin decides about an instance that has no lease of the pool.
@@ -249,7 +254,7 @@ func (in *admission) begin() Verdict {
 	case due:
 		return Verdict{Step: StepSettle}
 	case with != nil:
-		return Verdict{Step: StepShare, Lease: with, Decision: in.allow("pool.share", "shares the units of another instance")}
+		return Verdict{Step: StepShare, Lease: with, Decision: in.rule.held(in.Stock, "pool.share", "shares the units of another instance")}
 	case in.fenced:
 		return in.refuseByFence()
 	}
@@ -290,9 +295,9 @@ func (in *admission) count() Verdict {
 	}
 }
 
-// allow returns a decision that leaves what the pool holds as it is.
-func (in *admission) allow(rule, reason string) license.Decision {
-	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: rule, Reason: reason, Held: in.Held, Capacity: in.rule.Capacity}
+// held allows what leaves the units that p counts as they are.
+func (p Pool) held(s Stock, rule, reason string) license.Decision {
+	return license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: rule, Reason: reason, Held: s.Held, Capacity: p.Capacity}
 }
 
 func (in *admission) refuseByFence() Verdict {

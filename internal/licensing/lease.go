@@ -157,12 +157,6 @@ func (p Pool) CheckTime(asked Span) license.Decision {
 	return allow(license.CodeOK, "pool.borrow", "within what can be asked for")
 }
 
-// A Renewal is what a holder shows to keep a lease.
-type Renewal struct {
-	Generation int64
-	Nonce      string
-}
-
 // A Standing is what a renewal comes to.
 type Standing int
 
