@@ -6,7 +6,9 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -93,6 +95,55 @@ func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
 	}
 	if strings.Contains(string(mod), "require") {
 		t.Error("sdk/go.mod requires a module")
+	}
+}
+
+// TestSDKNeedsNoNewerGo holds the SDK's imports to the Go version of its go.mod. Vet does so
+// for functions and types, and does not notice a package that is new as a whole.
+func TestSDKNeedsNoNewerGo(t *testing.T) {
+	mod, err := os.ReadFile("sdk/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go 1\.(\d+)`).FindSubmatch(mod)
+	if version == nil {
+		t.Fatal("sdk/go.mod names no Go version")
+	}
+	ours, _ := strconv.Atoi(string(version[1]))
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "api", "go1*.txt"))
+	if err != nil || len(lists) == 0 {
+		t.Skip("this Go comes without its api folder")
+	}
+	since := map[string]int{} // the first minor version of each package
+	for _, list := range lists {
+		minor, _ := strconv.Atoi(strings.TrimPrefix(strings.TrimSuffix(filepath.Base(list), ".txt"), "go1."))
+		text, err := os.ReadFile(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			path, _, _ := strings.Cut(strings.TrimPrefix(line, "pkg "), ",")
+			path, _, _ = strings.Cut(path, " (")
+			if first, known := since[path]; !known || minor < first {
+				since[path] = minor
+			}
+		}
+	}
+	if since["testing/synctest"] != 25 {
+		t.Fatalf("testing/synctest is of Go 1.%d: the api folder is not read right", since["testing/synctest"])
+	}
+	for dir, files := range packages(t, "sdk") {
+		for _, f := range files {
+			for _, spec := range f.ast.Imports {
+				if path, _ := strconv.Unquote(spec.Path.Value); since[path] > ours {
+					t.Errorf("%s imports %s, which Go 1.%d does not have", filepath.Join(dir, f.name), path, ours)
+				}
+			}
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ unformatted=$(git ls-files '*.go' | xargs gofmt -l)
 echo "== build and vet"
 CGO_ENABLED=0 go build ./...
 CGO_ENABLED=0 go vet ./...
+(cd sdk && GOWORK=off CGO_ENABLED=0 go vet ./...) # at the Go version that the SDK promises
 
 echo "== sdk, alone"
 # In three processes: the race detector crashes where one has run too many bubbles of testing/synctest.

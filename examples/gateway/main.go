@@ -60,7 +60,7 @@ func handler(client *copyhold.Client) http.Handler {
 	convert := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, strings.ToUpper(r.FormValue("text")))
 	})
-	mux.Handle("GET /convert", client.Require("api", client.Meter("calls", convert)))
+	mux.Handle("GET /convert", client.Require("api", client.Metered("calls", convert)))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /license", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, client.Why()) })
 	return mux

@@ -41,9 +41,9 @@ func run(args []string, out, warnings io.Writer) int {
 	}
 	fmt.Fprintln(warnings, "report:", err)
 	switch {
-	case copyhold.IsDenied(err):
+	case errors.Is(err, copyhold.ErrDenied):
 		return exitDenied
-	case copyhold.IsUnavailable(err):
+	case errors.Is(err, copyhold.ErrUnavailable):
 		return exitUnavailable
 	}
 	return exitFailed

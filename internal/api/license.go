@@ -138,7 +138,7 @@ func (s *server) licenseListRoutes() {
 				return nil, err
 			}
 			if in.Format == "armour" {
-				return &file{"text/plain; charset=utf-8", license.Armour(text)}, nil
+				return &file{"text/plain; charset=utf-8", license.Armor(text)}, nil
 			}
 			return &file{"application/json", text}, nil
 		})

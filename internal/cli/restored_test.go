@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -71,7 +72,7 @@ func TestASeatSurvivesARestore(t *testing.T) {
 		t.Errorf("%+v, and the program's is %s", back[0], lease.State())
 	}
 	newcomer := s.program(t, copyhold.Options{}, nil)
-	if _, err := newcomer.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsUnavailable(err) || copyhold.IsDenied(err) {
+	if _, err := newcomer.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !errors.Is(err, copyhold.ErrUnavailable) || errors.Is(err, copyhold.ErrDenied) {
 		t.Errorf("a newcomer is told %v", err)
 	}
 }

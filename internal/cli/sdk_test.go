@@ -228,7 +228,7 @@ func TestSDKARevocationLeavesTheFallback(t *testing.T) {
 			if c.Enabled("export") || c.Feature("max_layers").Int() != layers {
 				t.Errorf("%s, fallback %v:\n%s", name, fallback, c.Why())
 			}
-			if _, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsDenied(err) {
+			if _, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !errors.Is(err, copyhold.ErrDenied) {
 				t.Errorf("%s, fallback %v: a seat: %v", name, fallback, err)
 			}
 		}
@@ -246,7 +246,7 @@ func TestSDKEveryModel(t *testing.T) {
 		ann := s.acquire(t, c, "seats", copyhold.AcquireOptions{})
 		bob := s.acquire(t, c, "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: "bob"}})
 		_, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: "cy"}})
-		if !copyhold.IsDenied(err) {
+		if !errors.Is(err, copyhold.ErrDenied) {
 			t.Errorf("a third seat of two: %v", err)
 		}
 		must(t, ann.Release(t.Context()))
@@ -256,7 +256,7 @@ func TestSDKEveryModel(t *testing.T) {
 	})
 	t.Run("queue", func(t *testing.T) {
 		first := s.acquire(t, c, "line", copyhold.AcquireOptions{})
-		if _, err := c.Acquire(t.Context(), "line", copyhold.AcquireOptions{}); !copyhold.IsDenied(err) {
+		if _, err := c.Acquire(t.Context(), "line", copyhold.AcquireOptions{}); !errors.Is(err, copyhold.ErrDenied) {
 			t.Errorf("without waiting: %v", err)
 		}
 		got := make(chan error, 1)
@@ -281,7 +281,7 @@ func TestSDKEveryModel(t *testing.T) {
 	})
 	t.Run("units", func(t *testing.T) {
 		six := s.acquire(t, c, "cores", copyhold.AcquireOptions{Units: 6})
-		if _, err := c.Acquire(t.Context(), "cores", copyhold.AcquireOptions{Units: 3}); !copyhold.IsDenied(err) {
+		if _, err := c.Acquire(t.Context(), "cores", copyhold.AcquireOptions{Units: 3}); !errors.Is(err, copyhold.ErrDenied) {
 			t.Errorf("9 of 8 cores: %v", err)
 		}
 		must(t, six.Release(t.Context()))
@@ -451,7 +451,7 @@ func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 	s.down()
 	text, err := license.EncodeBundle(b)
 	must(t, err)
-	for name, content := range map[string][]byte{"json": text, "armour": license.Armour(text)} {
+	for name, content := range map[string][]byte{"json": text, "armour": license.Armor(text)} {
 		file := filepath.Join(t.TempDir(), "acme.license")
 		must(t, os.WriteFile(file, content, 0o600))
 		c := s.program(t, copyhold.Options{LicenseFile: file}, nil)
@@ -465,7 +465,7 @@ func TestSDKARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 	s := newShop(t)
 	c := s.program(t, copyhold.Options{}, nil)
 	_, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: " ann"}})
-	if !errors.Is(err, copyhold.ErrRequest) || copyhold.IsUnavailable(err) || !strings.Contains(err.Error(), "holder.id has spaces") {
+	if !errors.Is(err, copyhold.ErrRequest) || errors.Is(err, copyhold.ErrUnavailable) || !strings.Contains(err.Error(), "holder.id has spaces") {
 		t.Errorf("a holder's id with a space: %v", err)
 	}
 	s.acquire(t, c, "seats", copyhold.AcquireOptions{})

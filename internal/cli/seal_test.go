@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,7 +65,7 @@ func TestSealedDataOpensWhereTheFeatureIsGranted(t *testing.T) {
 	t.Run("after a copied cache", s.copiedCache)
 	t.Run("without the feature", func(t *testing.T) {
 		c := s.of(t, "basic", nil)
-		if _, err := c.Unseal("export", s.sealed); !copyhold.IsDenied(err) || !c.Enabled("view") {
+		if _, err := c.Unseal("export", s.sealed); !errors.Is(err, copyhold.ErrDenied) || !c.Enabled("view") {
 			t.Errorf("%v\n%s", err, c.Why())
 		}
 	})
@@ -192,7 +193,7 @@ func (s *sealer) degraded(t *testing.T) {
 	eventually(t, patience, func() bool { doc := c.License(); return doc.Expires-doc.IssuedAt < 60 })
 	s.down()
 	until(t, changes, license.StateDegraded)
-	if _, err := c.Unseal("export", s.sealed); !copyhold.IsDenied(err) || !c.Enabled("view") {
+	if _, err := c.Unseal("export", s.sealed); !errors.Is(err, copyhold.ErrDenied) || !c.Enabled("view") {
 		t.Errorf("%v\n%s", err, c.Why())
 	}
 }

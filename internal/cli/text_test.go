@@ -62,7 +62,7 @@ func TestFilesAreReadInEveryEncoding(t *testing.T) {
 	root := write("root.json", wide("# pinned\n"+string(s.root)))
 	for name, data := range map[string][]byte{
 		"plain.license": file, "wide.license": wide(string(file)), "wrapped.license": []byte("# for Acme\n" + strings.ReplaceAll(string(file), ".", ".\r\n  ")),
-		"mail.license": wide("Hello,\n\n" + string(license.Armour(file))),
+		"mail.license": wide("Hello,\n\n" + string(license.Armor(file))),
 	} {
 		if status, out, errs := (commandLine{}).try("verify", write(name, data), "--root-set", root); status != exitDone {
 			t.Errorf("%s: exit status %d: %s%s", name, status, out, errs)

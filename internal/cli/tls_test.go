@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -69,7 +70,7 @@ func TestServingWithACertificate(t *testing.T) {
 	if c := open(trusts); !c.Enabled("export") {
 		t.Errorf("over TLS:\n%s", c.Why())
 	}
-	if _, err := open(nil).Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !copyhold.IsUnavailable(err) || !strings.Contains(err.Error(), "certificate") {
+	if _, err := open(nil).Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !errors.Is(err, copyhold.ErrUnavailable) || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("a certificate that nobody trusts: %v", err)
 	}
 	distrusted(t, s.URL(), filepath.Join(data, "keys", "studio.key"), certificate)

@@ -37,12 +37,14 @@ type acquireRequest struct {
 	caller
 }
 
-// Acquire takes units of a pool, for each call others, except that a holder has only one
-// lease without end. What an earlier process of this slot still holds, such as a borrowed
-// unit, is taken up without asking. A denial is a *DecisionError for which
-// IsDenied is true; it tells who holds the units and when one will be free. When no
-// server answers, IsUnavailable is true. A request that can't be right fails with
-// ErrRequest.
+// Acquire takes units of a pool. Each call takes other units, except that a holder has only
+// one lease without end. What an earlier process of this slot still holds, such as a borrowed
+// unit, is taken up without asking a server.
+//
+// It fails with ErrDenied if a signed answer says no: the *DecisionError shows why, who holds
+// the units if the plan allows that, and by when one is free. It fails with ErrUnavailable
+// if there was no such answer; the package comment says what a program can do then. It fails
+// with ErrRequest if the request can't be right, such as for a holder's id with spaces.
 func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*Lease, error) {
 	if c == nil {
 		return nil, unavailable(ErrClosed)
@@ -57,6 +59,12 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 	}
 	if c.net == nil {
 		return nil, unavailable(errors.New("no endpoint is configured, and the cache holds no lease of the pool " + pool))
+	}
+	c.mu.Lock()
+	keyless := c.keyless()
+	c.mu.Unlock()
+	if keyless {
+		return nil, unavailable(ErrNoKey)
 	}
 	got, err := c.await(ctx, l, o)
 	if err != nil {
@@ -82,7 +90,7 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 // leaseOf returns the lease that is held already under the same id, nil if none is.
 func (c *Client) leaseOf(doc *license.Lease) *Lease {
 	for _, l := range c.leases {
-		if doc != nil && l.doc != nil && !l.released && l.doc.Lease == doc.Lease {
+		if doc != nil && l.doc != nil && !l.released && l.doc.Lease == doc.Lease && l.doc.Subject == doc.Subject {
 			return l
 		}
 	}
@@ -152,7 +160,7 @@ func (c *Client) claim(want *Lease) *Lease {
 	defer c.mu.Unlock()
 	c.apply()
 	for _, l := range c.leases {
-		if l.claimed || l.released || l.pool != want.pool || l.units != want.units ||
+		if l.claimed || l.released || c.foreign(l) || l.pool != want.pool || l.units != want.units ||
 			l.holder.Kind != want.holder.Kind || l.holder.ID != want.holder.ID || l.instance != want.instance || !l.standing.State.Full() {
 			continue
 		}

@@ -39,13 +39,12 @@ func (u *untrusted) Error() string {
 	return u.cause.Error() + "; name the file with its authority in Options.CAFile, COPYHOLD_CA_FILE or SSL_CERT_FILE"
 }
 
-// IsUntrusted reports whether err is that no certificate authority that this machine knows
-// vouches for a server, though its certificate is otherwise in order. That is a fault of the
-// settings: see Options.CAFile.
+// IsUntrusted reports whether err, of this package or of net/http, is that no certificate
+// authority that this machine knows vouches for a server, though its certificate is otherwise
+// in order. That is a fault of the settings: see Options.CAFile.
 func IsUntrusted(err error) bool {
-	var u *unreachable
 	var verification *tls.CertificateVerificationError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
-	return errors.As(err, &u) && u.untrusted || errors.As(err, &verification) && !errors.As(err, &name) && !errors.As(err, &invalid)
+	return errors.Is(err, ErrUntrusted) || errors.As(err, &verification) && !errors.As(err, &name) && !errors.As(err, &invalid)
 }

@@ -1,7 +1,10 @@
+//go:build go1.25
+
 package copyhold
 
 import (
 	"encoding/pem"
+	"errors"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -35,7 +38,7 @@ func TestAnUnknownAuthorityIsAFaultOfTheSettings(t *testing.T) {
 			t.Errorf("%s: %s", name, c.Why())
 		}
 		if err := c.Refresh(t.Context()); tc.want == license.StateNone {
-			if !IsUnavailable(err) || !IsUntrusted(err) {
+			if !errors.Is(err, ErrUnavailable) || !IsUntrusted(err) {
 				t.Errorf("%s: %v", name, err)
 			}
 			for _, part := range []string{"a server's certificate is not trusted", "CAFile", "SSL_CERT_FILE"} {

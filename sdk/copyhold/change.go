@@ -13,11 +13,20 @@ type Change struct {
 	Lease    *Lease        // the lease whose state changed, nil for the license
 }
 
-// changes are told one at a time, outside of any lock and of the goroutine. The client's
+// callbacks are called one at a time, outside of any lock and of the goroutine. The client's
 // lock guards it.
-type changes struct {
-	queue   []Change
-	telling bool
+type callbacks struct {
+	queue []func()
+	idle  chan struct{} // closed once the queue is empty; nil while nothing was ever queued
+}
+
+// later has f called after what is queued.
+func (c *Client) later(q *callbacks, f func()) {
+	q.queue = append(q.queue, f)
+	if len(q.queue) == 1 {
+		q.idle = make(chan struct{})
+		time.AfterFunc(0, func() { c.deliver(q) })
+	}
 }
 
 // tell logs a change and has OnChange called soon.
@@ -30,31 +39,27 @@ func (c *Client) tell(ch Change) {
 	if c.options.OnChange == nil {
 		return
 	}
-	c.changes.queue = append(c.changes.queue, ch)
-	if !c.changes.telling {
-		c.changes.telling = true
-		time.AfterFunc(0, c.deliver)
-	}
+	c.later(&c.changes, func() { c.called("OnChange", func() { c.options.OnChange(ch) }) })
 }
 
-// deliver calls OnChange until the queue is empty.
-func (c *Client) deliver() {
+// deliver calls what is queued until the queue is empty.
+func (c *Client) deliver(q *callbacks) {
 	for {
 		c.mu.Lock()
-		if len(c.changes.queue) == 0 {
-			c.changes.telling = false
-			c.mu.Unlock()
+		f := q.queue[0]
+		c.mu.Unlock()
+		f()
+		c.mu.Lock()
+		q.queue = q.queue[1:]
+		empty := len(q.queue) == 0
+		if empty {
+			close(q.idle)
+		}
+		c.mu.Unlock()
+		if empty {
 			return
 		}
-		ch := c.changes.queue[0]
-		c.changes.queue = c.changes.queue[1:]
-		c.mu.Unlock()
-		c.call(ch)
 	}
-}
-
-func (c *Client) call(ch Change) {
-	c.called("OnChange", func() { c.options.OnChange(ch) })
 }
 
 // called runs what the program wants to be told with. Its panic is no fault of the client.

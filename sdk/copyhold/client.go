@@ -23,6 +23,7 @@ const (
 	dueWait     = 2 * time.Second // in its place once the document asks to be refreshed
 	unclosedMax = 3               // runs in a row that may end without Close
 	openWait    = time.Second     // for the refresh, after those
+	callWait    = time.Second     // for the program's callbacks at the end
 )
 
 // A Client knows what a license allows. Open makes one.
@@ -48,6 +49,8 @@ type Client struct {
 	first chan struct{} // closed when Open's refresh has come to its end, or there is none
 
 	unsettled error // what the end could not settle; read after done
+
+	sending sync.Mutex // held while usage is sent, over the network
 
 	mu        sync.Mutex // held for moments, never over the network
 	clock     clock
@@ -75,7 +78,8 @@ type Client struct {
 	timer     *time.Timer
 	closed    bool
 	contact   contact
-	changes   changes
+	changes   callbacks
+	refusals  callbacks
 	quotas    map[string]license.Decision // the last signed decision on a meter
 }
 
@@ -93,8 +97,8 @@ type contact struct {
 // denied what the server is about to grant. After three runs in a row that ended without
 // Close it waits up to a second for the answer.
 //
-// It fails only when the options are wrong, or when neither the key file can be read nor the
-// cache holds a license that was fetched with it. Without a server and a license the state
+// It fails with ErrOptions if the options are wrong, or if the key file can't be read and the
+// cache holds no license that was fetched with it. Without a server and a license the state
 // is none, and the client goes on trying.
 func Open(ctx context.Context, o Options) (*Client, error) {
 	return open(ctx, o, realSystem(os.Getenv))
@@ -103,7 +107,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	o, key, err := o.ready(sys.getenv)
 	if err != nil {
-		return nil, err
+		return nil, classify(ErrOptions, err)
 	}
 	c := &Client{
 		options: o, log: o.Logger, sys: sys, key: key, looked: sys.boot(),
@@ -114,11 +118,11 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	c.features.Store(&map[string]*Feature{})
 	c.view.Store(&view{})
 	if c.trust, err = o.trust(); err != nil {
-		return nil, err
+		return nil, classify(ErrOptions, err)
 	}
 	if len(o.Endpoints) > 0 {
 		if c.net, err = newTransport(o, key.text, sys.boot); err != nil {
-			return nil, err
+			return nil, classify(ErrOptions, err)
 		}
 		c.net.reread = c.reread
 	}
@@ -127,9 +131,10 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	c.mu.Lock()
 	c.apply()
 	c.mu.Unlock()
-	if key.err != nil && c.document.license == nil && c.trust.no == nil {
+	waits := o.AllowNoKey && errors.Is(key.err, os.ErrNotExist)
+	if key.err != nil && c.document.license == nil && c.trust.no == nil && !waits {
 		c.cache.close()
-		return nil, key.err
+		return nil, classify(ErrOptions, key.err)
 	}
 	c.start(ctx, unclosed)
 	return c, nil
@@ -138,7 +143,7 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 // start begins to ask, and waits where nothing would be right without an answer.
 func (c *Client) start(ctx context.Context, unclosed int) {
 	fresh := c.sys.within(c.last, freshFor)
-	if fresh || c.net == nil {
+	if fresh || c.net == nil || c.keyless() && c.key.err == nil {
 		close(c.first)
 	} else {
 		c.refresh.hasten(c.sys.boot())
@@ -234,7 +239,7 @@ func (c *Client) end() {
 	c.guard("ending", func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.unsettled = errors.Join(c.unsettled, c.drawer.spool.close())
+		c.unsettled = errors.Join(c.unsettled, classify(ErrCache, c.drawer.spool.close()))
 		c.cache.count(0)
 		c.cache.close()
 		if c.net != nil {
@@ -248,9 +253,10 @@ func (c *Client) end() {
 
 // Close ends the client, as the end of the context given to Open does, and waits for it:
 // leases are given back and usage is sent, for at most 5 seconds in all. Before that, Close
-// lets the refresh that Open has begun come to its end, see Options.CloseWait. What could
-// not be sent is kept for the next process, and Close returns why. Checks go on answering
-// from memory.
+// lets the refresh that Open has begun come to its end, see Options.CloseWait; after that, it
+// waits for calls of OnUsageRefused, for at most a second. What could not be sent is kept for
+// the next process, and Close returns why: ErrUnavailable, ErrCache or both. Checks go on
+// answering from memory.
 func (c *Client) Close() error {
 	if c == nil {
 		return nil
@@ -262,6 +268,17 @@ func (c *Client) Close() error {
 	}
 	c.stop()
 	<-c.done
+	c.mu.Lock()
+	idle := c.refusals.idle
+	c.mu.Unlock()
+	if idle != nil {
+		timer := time.NewTimer(callWait)
+		defer timer.Stop()
+		select {
+		case <-idle:
+		case <-timer.C:
+		}
+	}
 	return c.unsettled
 }
 
@@ -279,9 +296,8 @@ func (c *Client) closeWait() time.Duration {
 }
 
 // Refresh asks the server now what the license allows, and reads the key file and the
-// license file again. It returns nil once a signed answer has come, whatever it says, and
-// otherwise why none has, for which IsUnavailable is true. ctx bounds how long it takes,
-// and so do 8 seconds.
+// license file again. It returns nil once a signed answer has come, whatever the answer says,
+// and otherwise ErrUnavailable with the reason. It takes at most 8 seconds, and ends with ctx.
 func (c *Client) Refresh(ctx context.Context) error {
 	if c == nil {
 		return unavailable(ErrClosed)
@@ -307,9 +323,10 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// LastError returns what went wrong last and was not put right since, nil when nothing is
-// wrong: the key file or the license file can't be used, the servers refuse the key, or none
-// of them answered. It takes nothing away by itself.
+// LastError returns what went wrong last and was not put right since, nil if nothing is
+// wrong: the key file or the license file can't be used (ErrOptions), there is no key
+// (ErrNoKey), the servers refuse it (ErrKeyRefused), or none of them answered (ErrUnavailable).
+// It takes nothing away by itself.
 func (c *Client) LastError() error {
 	if c == nil {
 		return ErrClosed
@@ -320,7 +337,16 @@ func (c *Client) LastError() error {
 }
 
 // fault is LastError with the lock held.
-func (c *Client) fault() error { return errors.Join(c.key.err, c.document.err, c.contact.err) }
+func (c *Client) fault() error {
+	key := classify(ErrOptions, c.key.err)
+	if c.keyless() && c.key.err == nil {
+		key = ErrNoKey
+	}
+	return errors.Join(key, classify(ErrOptions, c.document.err), classify(ErrUnavailable, c.contact.err))
+}
+
+// keyless reports whether servers could be asked, and there is no key to ask with.
+func (c *Client) keyless() bool { return c.net != nil && c.key.text == "" }
 
 // poke makes the goroutine look for work.
 func (c *Client) poke() {

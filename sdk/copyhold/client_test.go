@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -61,7 +63,7 @@ func TestOneGoroutineGoneWithItsContext(t *testing.T) {
 		if err := c.Record("calls", 1); err == nil {
 			t.Error("usage was taken that nobody will send")
 		}
-		if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+		if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !errors.Is(err, ErrUnavailable) {
 			t.Error(err)
 		}
 	})
@@ -224,7 +226,7 @@ func TestADeadlineIsKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		if _, err := c.Acquire(ctx, "seats", AcquireOptions{}); !IsUnavailable(err) || time.Since(began) > 510*time.Millisecond {
+		if _, err := c.Acquire(ctx, "seats", AcquireOptions{}); !errors.Is(err, ErrUnavailable) || time.Since(began) > 510*time.Millisecond {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
@@ -239,7 +241,7 @@ func TestNilsAnswer(t *testing.T) {
 	if c.Check("x").Outcome != license.Unavailable || c.Feature("x").Decision().Outcome != license.Unavailable {
 		t.Error("a nil client denies")
 	}
-	if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+	if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !errors.Is(err, ErrUnavailable) {
 		t.Error(err)
 	}
 	if c.Record("calls", 1) == nil || c.Why().String() == "" || c.License() != nil || c.Quota("calls").Outcome != license.Unavailable {
@@ -248,7 +250,7 @@ func TestNilsAnswer(t *testing.T) {
 	if l.State() != license.StateNone || l.Release(t.Context()) != nil || l.Units() != 0 || l.Fallback() || l.ID() != "" || l.Pool() != "" || l.Ended() != nil {
 		t.Error("a nil lease")
 	}
-	if _, err := c.Unseal("x", nil); !IsUnavailable(err) {
+	if _, err := c.Unseal("x", nil); !errors.Is(err, ErrUnavailable) {
 		t.Error(err)
 	}
 }

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -39,7 +41,7 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 				w.setClock(0)
 				pass(5 * time.Second)
 				wantState(t, c, license.StateValid)
-				if c.Why().Doubt {
+				if c.Why().ClockDoubtful {
 					t.Error("still in doubt")
 				}
 			})

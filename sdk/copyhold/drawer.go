@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"copyhold.dev/sdk/license"
 )
 
 // Folders of a cache that hold drawers.
@@ -135,14 +137,57 @@ func (c *Client) prove(subject string) {
 		all := c.cache.load()
 		c.verifyAll(all)
 		c.restoreLicense(all, subject)
-		for _, l := range c.leases { // those of another license are asked for again
-			if l.doc != nil && l.doc.Subject != subject {
-				l.renew.hasten(c.sys.boot())
-			}
-		}
+		c.moveOn()
 	}
 	c.proven, c.strange = true, false
 	c.drawer.remember(c.key.digest(c.trust.verifier.Issuer(), subject))
+}
+
+// moveOn has leases of another license asked for again, and ends those that were only the
+// fallback of its full pools.
+func (c *Client) moveOn() {
+	for _, l := range slices.Clone(c.leases) {
+		switch {
+		case !c.foreign(l):
+		case l.fallback:
+			l.lost = &license.Decision{
+				Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "lease.state",
+				Reason: "the license key is of another license now; acquire the units again",
+			}
+			c.applyLease(l, c.clock.read(), c.sys.boot())
+			c.forget(l)
+		default:
+			l.renew.wait = 0
+			l.renew.hasten(c.sys.boot())
+		}
+	}
+}
+
+// foreign reports whether a lease is of another license than the one whose drawer is open.
+func (c *Client) foreign(l *Lease) bool {
+	return c.drawer.license != "" && l.subject != "" && l.subject != c.drawer.license
+}
+
+// strike takes a lease that is given back out of the drawer of another license, so that no
+// later process takes it up.
+func (c *Client) strike(doc *license.Lease) {
+	path := c.drawerPath(doc.Subject)
+	if path == "" || doc.Subject == c.drawer.license {
+		return
+	}
+	slot, known := filepath.Join(path, slotName(c.cache.slot)), c.trust.verifier.Known()
+	s := readSlot(slot)
+	rest := slices.DeleteFunc(slices.Clone(s.Leases), func(r leaseRecord) bool {
+		kept, err := known.Lease(r.Lease, 0)
+		return err == nil && kept.Subject == doc.Subject && kept.Lease == doc.Lease && kept.Generation <= doc.Generation
+	})
+	if len(rest) == len(s.Leases) {
+		return
+	}
+	s.Leases, s.Generation = rest, s.Generation+1
+	if err := writeSlot(slot, s); err != nil {
+		c.log.Error("a lease that is given back stays in the cache", "lease", doc.Lease, "error", err)
+	}
 }
 
 // sends reports whether usage of the drawer may be sent: with the key that it belongs to.

@@ -1,8 +1,11 @@
+//go:build go1.25
+
 package copyhold
 
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -526,7 +529,7 @@ func TestRefreshAsksNow(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if d := took(func() {
-			if err := c.Refresh(ctx); !IsUnavailable(err) {
+			if err := c.Refresh(ctx); !errors.Is(err, ErrUnavailable) {
 				t.Errorf("a silent server: %v", err)
 			}
 		}); d != time.Second {
@@ -541,7 +544,7 @@ func TestRefreshAsksNow(t *testing.T) {
 		}
 		wantState(t, c, license.StateDenied)
 		_ = c.Close()
-		if err := c.Refresh(t.Context()); !IsUnavailable(err) {
+		if err := c.Refresh(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("closed: %v", err)
 		}
 	})

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -92,7 +94,7 @@ func TestABrokenEndpointIsLeftAloneForAWhile(t *testing.T) {
 		c := w.open(t, w.options())
 		w.net.cut("one.test", true)
 		for range 20 {
-			if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !IsUnavailable(err) {
+			if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !errors.Is(err, ErrUnavailable) {
 				t.Fatal(err)
 			}
 		}
@@ -200,7 +202,7 @@ func TestEachReasonIsSaidOnce(t *testing.T) {
 		w.net.cut("one.test", true)
 		w.net.cut("two.test", true)
 		_, err := w.open(t, o).Acquire(t.Context(), "seats", AcquireOptions{})
-		if !IsUnavailable(err) {
+		if !errors.Is(err, ErrUnavailable) {
 			t.Fatal(err)
 		}
 		for _, url := range []string{"http://one.test: ", "http://two.test: "} {

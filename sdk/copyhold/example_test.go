@@ -2,6 +2,7 @@ package copyhold_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log"
 	"net/http"
@@ -50,13 +51,44 @@ func ExampleClient_Acquire() {
 	var client *copyhold.Client // of Open
 	ctx := context.Background()
 	seat, err := client.Acquire(ctx, "seats", copyhold.AcquireOptions{Wait: 10 * time.Minute})
+	var no *copyhold.DecisionError
 	switch {
-	case copyhold.IsDenied(err):
-		fmt.Println("no seat:", err)
+	case errors.Is(err, copyhold.ErrDenied) && errors.As(err, &no):
+		fmt.Println("no seat:", no.Decision.Reason, "A seat is free by", no.Decision.FreeTime())
+		return
+	case errors.Is(err, copyhold.ErrUnavailable) && client.State().Full():
+		fmt.Println("no server answers, and the license is good: going on without a counted seat")
 	case err != nil:
-		fmt.Println("no server; what is open can be read:", err)
+		fmt.Println("not started:", err)
+		return
+	}
+	defer seat.Release(ctx) // also of a nil lease
+}
+
+// An activation dialog: the program starts without a key, and its user types one.
+func ExampleClient_SetKey() {
+	ctx := context.Background()
+	client, err := copyhold.Open(ctx, copyhold.Options{
+		Endpoints: []string{"https://licenses.example.com"}, Product: "lathe", RootSet: rootSet,
+		Key: "", AllowNoKey: true, // the key of the settings, once there is one
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	var typed string // what the user entered
+	switch err := client.SetKey(ctx, typed); {
+	case err == nil:
+		fmt.Println("activated; now store the key in the settings")
+	case errors.Is(err, copyhold.ErrRequest):
+		fmt.Println("This key has a typing mistake.")
+	case errors.Is(err, copyhold.ErrKeyRefused):
+		fmt.Println("This key is not known, or it has ended.")
+	case errors.Is(err, copyhold.ErrDenied):
+		fmt.Println("This key cannot be used here:", err)
 	default:
-		defer seat.Release(ctx)
+		fmt.Println("No license server was reached. Please try again.")
 	}
 }
 
@@ -64,7 +96,7 @@ func ExampleClient_Require() {
 	var client *copyhold.Client // of Open
 	convert := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	mux := http.NewServeMux()
-	mux.Handle("POST /convert", client.Require("api", client.Meter("calls", convert)))
+	mux.Handle("POST /convert", client.Require("api", client.Metered("calls", convert)))
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {}) // never gated
 }
 

@@ -20,6 +20,7 @@ type leaseAnswer struct {
 // A grant is a proven answer about a lease, or a place in the queue.
 type grant struct {
 	proof  *proof
+	key    string         // that the request carried
 	doc    *license.Lease // nil when nothing was granted
 	text   string
 	reply  *license.Reply // of a fallback or denial
@@ -32,7 +33,7 @@ func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (g
 	if err := json.Unmarshal(a.body, &body); err != nil {
 		return got, errors.New("the answer is not JSON of this interface")
 	}
-	got.proof = c.newProof(nonce)
+	got.proof, got.key = c.newProof(nonce), a.key
 	if body.Lease != "" {
 		got.text = body.Lease
 		got.doc, err = got.proof.lease(ctx, from, body.Lease)
@@ -71,7 +72,7 @@ func (p *proof) lease(ctx context.Context, from, compact string) (*license.Lease
 func (c *Client) install(l *Lease, got grant) error {
 	if got.doc == nil {
 		c.learn(got.proof, got.reply.Time)
-		l.fallback = true
+		l.fallback, l.key, l.subject = true, got.key, got.reply.Subject
 		d := got.reply.Decision
 		l.decision.Store(&d)
 		return nil
@@ -83,6 +84,7 @@ func (c *Client) install(l *Lease, got grant) error {
 		}
 	}
 	l.doc, l.compact, l.fallback, l.lost, l.nonce = got.doc, got.text, false, nil, ""
+	l.key, l.subject = got.key, got.doc.Subject
 	l.keep = l.keep || got.doc.Instance == "" // without end: an activation
 	l.renew.between(got.doc.Refresh)
 	return nil

@@ -28,10 +28,10 @@ const (
 type Holder struct {
 	Kind string `json:"kind"` // KindMachine, KindUser or KindWorkload
 	ID   string `json:"id"`   // the same each time this holder asks
-	// Name is what people recognise the holder by in lists, where the id is a random text.
+	// Name is what people recognize the holder by in lists, where the id is a random text.
 	// It decides nothing, and is sent with Acquire alone.
 	Name string `json:"name,omitempty"`
-	// Components are salted hashes by which a machine is recognised, by name.
+	// Components are salted hashes by which a machine is recognized, by name.
 	Components map[string]string `json:"components,omitempty"`
 }
 

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -75,7 +77,7 @@ func TestNothingUnsignedMakesALicenseValid(t *testing.T) {
 				if d := c.Check("export"); d.Outcome != license.Unavailable || c.Enabled("export") {
 					t.Errorf("without a license: %+v", d)
 				}
-				if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); IsDenied(err) || IsUnavailable(err) == errors.Is(err, ErrRequest) {
+				if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable) == errors.Is(err, ErrRequest) {
 					t.Errorf("acquiring: %v", err)
 				}
 				w.between(nil)
@@ -241,8 +243,8 @@ func TestLicenseFiles(t *testing.T) {
 		want license.State
 	}{
 		"own": {func(_ *testing.T, w *world) []byte { return w.bundle() }, license.StateValid},
-		"armoured": {func(_ *testing.T, w *world) []byte {
-			return append([]byte("Dear customer,\n\n"), license.Armour(w.bundle())...)
+		"armored": {func(_ *testing.T, w *world) []byte {
+			return append([]byte("Dear customer,\n\n"), license.Armor(w.bundle())...)
 		}, license.StateValid},
 		"another customer's, bound to its machine": {func(_ *testing.T, w *world) []byte { alien(w.vendor, false); return w.bundle() }, license.StateGrace},
 		"another customer's, bound to its device":  {func(_ *testing.T, w *world) []byte { alien(w.vendor, true); return w.bundle() }, license.StateGrace},

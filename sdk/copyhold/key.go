@@ -111,6 +111,9 @@ func (c *Client) reread() bool {
 	k := readKey(path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.key.file != path { // SetKey has set another key meanwhile
+		return false
+	}
 	if k.err != nil {
 		if c.key.err == nil {
 			c.log.Error("the license key file cannot be used; the key that was read before goes on", "file", path, "error", k.err)
@@ -129,6 +132,11 @@ func (c *Client) reread() bool {
 // changeKey goes on with another key. What is held is held until a server says, signed,
 // what license the key is of; usage of the license is not sent with the key before.
 func (c *Client) changeKey(k licenseKey) {
+	for _, l := range c.leases {
+		if l.key == "" && c.proven && l.doc != nil && l.doc.Subject == c.drawer.license {
+			l.key = c.key.text
+		}
+	}
 	c.key = k
 	if c.net != nil {
 		c.net.setKey(k.text)

@@ -26,6 +26,8 @@ type Lease struct {
 	request  string // of the acquire that made it
 	doc      *license.Lease
 	compact  string
+	key      string        // that it was fetched with, "" when that is not known
+	subject  string        // the license
 	borrowed time.Duration // asked for; renewed for as long again
 	keep     bool          // outlives the process: borrowed, or without end
 	named    bool          // the caller chose the instance
@@ -238,7 +240,7 @@ func (c *Client) restoreLeases(records []leaseRecord, subject string) {
 		}
 		l := &Lease{
 			client: c, pool: doc.Pool, units: doc.Units, holder: r.Holder, instance: r.Instance,
-			request: r.Request, nonce: r.Nonce, doc: doc, compact: r.Lease, borrowed: r.Borrowed, keep: r.Keep,
+			request: r.Request, nonce: r.Nonce, doc: doc, compact: r.Lease, subject: doc.Subject, borrowed: r.Borrowed, keep: r.Keep,
 			released: r.Released, since: c.sys.boot(), ended: make(chan struct{}),
 		}
 		l.renew.between(doc.Refresh)

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -60,7 +62,7 @@ func TestADenialTellsWhy(t *testing.T) {
 		acquire(t, c, AcquireOptions{Units: 2})
 		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
 		var d *DecisionError
-		if !errors.As(err, &d) || !IsDenied(err) || IsUnavailable(err) {
+		if !errors.As(err, &d) || !errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable) {
 			t.Fatalf("third of two: %v", err)
 		}
 		if d.Decision.Code != license.CodePoolFull || d.Decision.FreeAt == 0 {
@@ -103,7 +105,7 @@ func TestARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 			})
 			before := asked
 			_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
-			if IsDenied(err) || IsUnavailable(err) != tc.right || errors.Is(err, ErrRequest) == tc.right {
+			if errors.Is(err, ErrDenied) || errors.Is(err, ErrUnavailable) != tc.right || errors.Is(err, ErrRequest) == tc.right {
 				t.Errorf("%s: %v", name, err)
 			}
 			if !tc.right {
@@ -245,7 +247,7 @@ func TestAProcessThatRestartsTakesItsLeaseUpOffline(t *testing.T) {
 			t.Errorf("lease %s, want %s", got, id)
 		}
 		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
-		if !IsUnavailable(err) {
+		if !errors.Is(err, ErrUnavailable) {
 			t.Errorf("another, offline: %v", err)
 		}
 		_ = c.Close()
@@ -276,7 +278,7 @@ func TestWhatCouldNotBeGivenBackIsLater(t *testing.T) {
 		l := acquire(t, c, AcquireOptions{})
 		acquire(t, c, AcquireOptions{Instance: "another"})
 		w.net.cut("one.test", true)
-		if err := l.Release(t.Context()); !IsUnavailable(err) {
+		if err := l.Release(t.Context()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("releasing offline: %v", err)
 		}
 		_ = c.Close()
@@ -467,7 +469,7 @@ func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
 		w := newWorld(t)
 		w.capacity, w.full = 0, "queue"
 		_, err := w.open(t, w.options()).Acquire(t.Context(), "seats", AcquireOptions{})
-		if !IsDenied(err) || w.count("DELETE /v1/tickets/{id}") != 1 {
+		if !errors.Is(err, ErrDenied) || w.count("DELETE /v1/tickets/{id}") != 1 {
 			t.Errorf("%v", err)
 		}
 	})

@@ -24,11 +24,11 @@ func (c *Client) Require(feature string, next http.Handler) http.Handler {
 	})
 }
 
-// Meter counts every request that next answers with a status below 500 as one unit, under
+// Metered counts every request that next answers with a status below 500 as one unit, under
 // the id that the header Idempotency-Key gives, if there is one. Once a server has signed
 // that the quota is spent, it answers 429 until the quota is renewed; a server that is
 // away refuses nothing.
-func (c *Client) Meter(meter string, next http.Handler) http.Handler {
+func (c *Client) Metered(meter string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d := c.Quota(meter); d.Outcome == license.Denied && !c.renewedSince(d) {
 			refuse(w, d)

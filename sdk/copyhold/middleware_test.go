@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -27,7 +29,7 @@ func TestMiddlewareGatesAndMeters(t *testing.T) {
 		w.dates = span{60, 120, 420, 1260, 3060}
 		c := w.open(t, w.options())
 		status := http.StatusOK
-		h := c.Require("export", c.Meter("calls", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })))
+		h := c.Require("export", c.Metered("calls", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })))
 		for _, key := range []string{"", "", "a", "a"} {
 			if rec := get(h, key); rec.Code != 200 {
 				t.Errorf("status %d", rec.Code)

@@ -30,7 +30,12 @@ type Options struct {
 	Key     string
 	KeyFile string
 
-	// LicenseFile is the path of an exported license, as JSON or armoured. With it, and
+	// AllowNoKey lets Open succeed without a license key, and with a key file that is not
+	// there yet: for a program that asks its user for the key and gives it to Client.SetKey.
+	// Until then nothing is asked of a server, and the state is none.
+	AllowNoKey bool
+
+	// LicenseFile is the path of an exported license, as JSON or armored. With it, and
 	// without Endpoints, no network is used at all. It is read again every minute.
 	LicenseFile string
 
@@ -60,11 +65,11 @@ type Options struct {
 	Holder *Holder
 	User   string
 
-	// HostName is what people recognise this machine or pod by in lists of leases. Empty is
+	// HostName is what people recognize this machine or pod by in lists of leases. Empty is
 	// the host's own name, "-" sends none. It decides nothing.
 	HostName string
 
-	// Salt is the product's, for the hashes by which machines are recognised. Empty derives
+	// Salt is the product's, for the hashes by which machines are recognized. Empty derives
 	// it from the environment and the product.
 	Salt []byte
 
@@ -108,6 +113,11 @@ type Options struct {
 	// for the program, and Lease.Ended is closed. It does not acquire the units again. It
 	// may block, and it may panic.
 	OnRecall func(Recall)
+
+	// OnUsageRefused is called for each event that a server did not count, one at a time and
+	// in order. The event is not sent again. It may block, and it may panic; no check waits
+	// for it.
+	OnUsageRefused func(UsageRefusal)
 
 	// CAFile is a PEM file with certificate authorities that are trusted for the endpoints
 	// besides the system's, such as a company's own. Empty reads COPYHOLD_CA_FILE. It is read
@@ -167,7 +177,7 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 	if err != nil {
 		return o, key, err
 	}
-	if key.text == "" && key.err == nil && len(o.Endpoints) > 0 {
+	if key.text == "" && key.err == nil && len(o.Endpoints) > 0 && !o.AllowNoKey {
 		return o, key, errors.New("copyhold: no license key is given, and neither COPYHOLD_LICENSE_KEY nor COPYHOLD_LICENSE_KEY_FILE is set")
 	}
 	o.CacheDir, err = o.cacheDir()

@@ -50,7 +50,7 @@ func (c *Client) restoreAll() {
 		c.restoreTrust(k.state)
 	}
 	c.verifyAll(all)
-	subject, sure := c.licenseOf(all)
+	subject, sure := c.licenseOf(all, c.key)
 	c.drawer, c.proven = c.openDrawer(subject), sure && c.key.err == nil
 	c.strange, c.adopting = subject == "" && len(all) > 0, true
 	for _, k := range all {
@@ -171,12 +171,12 @@ func (c *Client) restoreClock(r clockRecord) *license.Reply {
 	return reply
 }
 
-// licenseOf returns the license that the cache holds for the key, "" for none. It is sure
+// licenseOf returns the license that the cache holds for a key, "" for none. It is sure
 // where a document lists the key, or the cache has recorded that the key fetched it. What
 // earlier versions left records no key: it counts for a key that has nothing else, until a
 // server says whose it is. While the key file can't be read, what was fetched with it
 // counts, or else the only license that there is.
-func (c *Client) licenseOf(all []kept) (subject string, sure bool) {
+func (c *Client) licenseOf(all []kept, key licenseKey) (subject string, sure bool) {
 	bound, ids := map[string]bool{}, map[string]bool{}
 	for _, k := range all {
 		ids[k.subject] = ids[k.subject] || k.subject != ""
@@ -185,18 +185,18 @@ func (c *Client) licenseOf(all []kept) (subject string, sure bool) {
 	delete(ids, "")
 	for _, matches := range []func(k kept) bool{
 		func(k kept) bool {
-			if c.key.err != nil {
-				return k.KeyFile == c.key.file
+			if key.err != nil {
+				return k.KeyFile == key.file
 			}
-			return k.doc != nil && k.doc.HasKey(c.key.hash) || has(k.Keys, c.key.digest(c.trust.verifier.Issuer(), k.subject))
+			return k.doc != nil && k.doc.HasKey(key.hash) || has(k.Keys, key.digest(c.trust.verifier.Issuer(), k.subject))
 		},
-		func(kept) bool { return c.key.err != nil && len(ids) == 1 },
+		func(kept) bool { return key.err != nil && len(ids) == 1 },
 	} {
 		if found := newest(all, matches); found != "" {
 			return found, true
 		}
 	}
-	return newest(all, func(k kept) bool { return c.key.err == nil && k.early && !bound[k.subject] }), false
+	return newest(all, func(k kept) bool { return key.err == nil && !c.keyless() && k.early && !bound[k.subject] }), false
 }
 
 // newest returns the license of the latest of those that match, "" when none does.

@@ -1,8 +1,11 @@
+//go:build go1.25
+
 package copyhold
 
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,7 +46,7 @@ func TestSealedDataOpensWithItsFeatureOnThisDeviceOnly(t *testing.T) {
 		if got, err := c.Unseal("export", sealed); err != nil || !bytes.Equal(got, model) {
 			t.Fatalf("%q, %v\n%s", got, err, c.Why())
 		}
-		if _, err := c.Unseal("off", sealed); !IsDenied(err) {
+		if _, err := c.Unseal("off", sealed); !errors.Is(err, ErrDenied) {
 			t.Errorf("a feature that is off: %v", err)
 		}
 		_ = c.Close()

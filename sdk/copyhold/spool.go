@@ -147,14 +147,14 @@ func (s *spool) append(events ...Usage) error {
 	}
 	seg, err := s.tail()
 	if err != nil {
-		return fmt.Errorf("recording usage: %w", err)
+		return classify(ErrCache, fmt.Errorf("recording usage: %w", err))
 	}
 	if seg.path == "" {
 		seg.lines = append(seg.lines, splitLines(lines)...)
 	} else if _, err := s.active.WriteAt(lines, seg.size); err != nil {
 		// What was written past the end is cut, or else overwritten by the next event.
 		_ = s.active.Truncate(seg.size)
-		return fmt.Errorf("recording usage: %w", err)
+		return classify(ErrCache, fmt.Errorf("recording usage: %w", err))
 	}
 	seg.size += int64(len(lines))
 	seg.events += len(events)

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -108,7 +110,7 @@ func TestAnIDThatIsNoTextIsRefused(t *testing.T) {
 			t.Errorf("the meter %q is taken", id)
 		}
 		c := &Client{}
-		if _, err := c.newLease("seats", AcquireOptions{Holder: &Holder{Kind: KindUser, ID: id}}); err == nil || IsUnavailable(err) {
+		if _, err := c.newLease("seats", AcquireOptions{Holder: &Holder{Kind: KindUser, ID: id}}); err == nil || errors.Is(err, ErrUnavailable) {
 			t.Errorf("the holder %q: %v", id, err)
 		}
 	}

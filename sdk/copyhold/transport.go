@@ -200,6 +200,9 @@ func (t *transport) once(ctx context.Context, c call) error {
 			break
 		}
 	}
+	if err := ctx.Err(); err != nil && len(failed.reasons) == 0 {
+		return fmt.Errorf("asking a server: %w", err)
+	}
 	failed.retry = t.opensIn()
 	return failed
 }
@@ -354,6 +357,11 @@ type unreachable struct {
 	keyRefused   bool          // and is one of ours
 	invalid      bool          // an endpoint of ours says that the request can't be right
 	untrusted    bool          // an endpoint's certificate is of an authority that nobody named
+}
+
+// Is makes errors.Is find what is wrong with the configuration.
+func (u *unreachable) Is(target error) bool {
+	return target == ErrKeyRefused && u.keyRefused || target == ErrUntrusted && u.untrusted
 }
 
 // judge notes what is wrong with the configuration, and not with a server.

@@ -35,9 +35,11 @@ type Usage struct {
 // Record counts quantity whole units, 0 or more, on a meter. It writes to the spool in
 // the cache folder and returns: the event is sent in the background, once, and kept until
 // the server has it. What was recorded in the last second can be lost with the power, and
-// nothing with the process. It fails with ErrSpoolFull at Options.SpoolLimit, and with
-// ErrUsage for what no server would count: a quantity below zero, or a meter that the
-// license which is held does not have.
+// nothing with the process. It fails with ErrUsage for what no server would count: a quantity
+// below zero, or a meter that the license which is held does not have. It fails with
+// ErrSpoolFull at Options.SpoolLimit, with ErrCache if the folder can't be written, with
+// ErrNoKey while nobody could be charged, and with ErrClosed. What a server refuses later is
+// given to Options.OnUsageRefused.
 func (c *Client) Record(meter string, quantity int64) error {
 	return c.RecordUsage(Usage{Meter: meter, Quantity: strconv.FormatInt(quantity, 10)})
 }
@@ -69,6 +71,9 @@ func (c *Client) RecordUsage(events ...Usage) error {
 	defer c.mu.Unlock()
 	if c.closed {
 		return ErrClosed
+	}
+	if c.keyless() && c.key.err == nil {
+		return fmt.Errorf("recording usage, which nobody could be charged for: %w", ErrNoKey)
 	}
 	if err := c.drawer.spool.append(kept...); err != nil {
 		return err
@@ -153,11 +158,21 @@ type usageResult struct {
 	ID       string           `json:"id"`
 	Status   string           `json:"status"` // recorded, duplicate, denied or invalid
 	Decision license.Decision `json:"decision"`
+	Reason   string           `json:"reason"` // why the event is invalid
+}
+
+// A UsageRefusal is an event that a server did not count. Err is ErrDenied with the signed
+// decision, such as of a quota that is spent, or ErrUsage if the event can't be counted.
+type UsageRefusal struct {
+	Usage Usage
+	Err   error
 }
 
 // sendUsage sends all that waits, oldest first, with the key that it belongs to. While
 // nobody knows whose license another key is of, nothing is sent.
 func (c *Client) sendUsage(ctx context.Context) error {
+	c.sending.Lock()
+	defer c.sending.Unlock()
 	for {
 		c.mu.Lock()
 		spool, key, sends := c.drawer.spool, c.key.text, c.sends()
@@ -166,12 +181,13 @@ func (c *Client) sendUsage(ctx context.Context) error {
 		}
 		c.mu.Unlock()
 		if events, _ := spool.pending(); !sends && events > 0 {
-			return errors.New("sending usage, which is kept: no server has said yet what license the key is of")
+			return classify(ErrUnavailable, errors.New("sending usage, which is kept: no server has said yet what license the key is of"))
 		}
 		if !sends {
 			return nil
 		}
 		events, m, err := spool.batch(usageBatch)
+		err = classify(ErrCache, err)
 		if err == nil && len(events) == 0 && m.bytes == 0 {
 			c.mu.Lock()
 			c.flush = schedule{}
@@ -180,10 +196,10 @@ func (c *Client) sendUsage(ctx context.Context) error {
 			return nil
 		}
 		if err == nil && len(events) > 0 {
-			err = c.sendBatch(ctx, events, key)
+			err = classify(ErrUnavailable, c.sendBatch(ctx, events, key))
 		}
 		if err == nil {
-			err = spool.drop(m)
+			err = classify(ErrCache, spool.drop(m))
 		}
 		if err != nil {
 			c.mu.Lock()
@@ -249,7 +265,16 @@ func (c *Client) counted(u Usage, r usageResult) {
 	switch r.Status {
 	case "recorded", "duplicate":
 	default:
-		c.log.Error("usage was not counted", "id", u.ID, "meter", u.Meter, "quantity", u.Quantity, "status", r.Status, "reason", r.Decision.Reason)
+		err := classify(ErrUsage, errors.New("copyhold: the server refuses the event: "+r.Reason))
+		if r.Decision.Outcome == license.Denied {
+			err = &DecisionError{Decision: r.Decision}
+		}
+		c.log.Error("usage was not counted", "id", u.ID, "meter", u.Meter, "quantity", u.Quantity, "status", r.Status, "error", err)
+		if c.options.OnUsageRefused != nil {
+			c.later(&c.refusals, func() {
+				c.called("OnUsageRefused", func() { c.options.OnUsageRefused(UsageRefusal{u, err}) })
+			})
+		}
 	}
 	if r.Decision.Outcome != "" {
 		c.quotas[u.Meter] = r.Decision

@@ -1,3 +1,5 @@
+//go:build go1.25
+
 package copyhold
 
 import (
@@ -53,8 +55,8 @@ func TestUsageSurvivesOutagesAndRestarts(t *testing.T) {
 		}
 		pass(10 * time.Minute)
 		_ = c.Close()
-		neighbour := w.start1(t, o) // takes the free slot
-		if n := neighbour.Why().Usage; n != 1200 {
+		neighbor := w.start1(t, o) // takes the free slot
+		if n := neighbor.Why().Usage; n != 1200 {
 			t.Errorf("%d events wait", n)
 		}
 		w.net.cut("one.test", false)
@@ -62,7 +64,7 @@ func TestUsageSurvivesOutagesAndRestarts(t *testing.T) {
 		if w.counted() != 1200 {
 			t.Errorf("%d of 1200 counted", w.counted())
 		}
-		_ = neighbour.Close()
+		_ = neighbor.Close()
 	})
 }
 

@@ -17,9 +17,6 @@ const (
 	firstFloor = 2 * time.Second // between attempts while there is no license at all
 )
 
-// errNoKey is that there is no key to ask with, as LastError explains.
-var errNoKey = errors.New("the license key cannot be read")
-
 type validateRequest struct {
 	Product   string `json:"product"`
 	Nonce     string `json:"nonce"`
@@ -52,7 +49,7 @@ type validated struct {
 
 // refreshNow fetches the license, and notes how that went.
 func (c *Client) refreshNow(ctx context.Context, attempts int) error {
-	got, err := c.validate(ctx, attempts)
+	got, err := c.validate(ctx, attempts, "")
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	boot := c.sys.boot()
@@ -76,10 +73,10 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 		floor, limit = pace(doc.Claims, doc.Dates)
 	}
 	c.refresh.failed(boot, floor, limit, retryOf(err))
-	if c.contact.err == nil && c.key.err == nil {
+	if c.contact.err == nil && c.key.err == nil && !errors.Is(err, ErrNoKey) {
 		c.log.Warn("the license cannot be refreshed; the one that is held goes on by its dates", "error", err)
 	}
-	if c.failed = c.sys.moment(); !errors.Is(err, errNoKey) {
+	if c.failed = c.sys.moment(); !errors.Is(err, ErrNoKey) {
 		c.contact.err = err
 	}
 	c.persist()
@@ -87,14 +84,14 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 	return err
 }
 
-// validate asks what the license allows.
-func (c *Client) validate(ctx context.Context, attempts int) (got validated, err error) {
+// validate asks what the license of a key allows; "" is the key in use.
+func (c *Client) validate(ctx context.Context, attempts int, key string) (got validated, err error) {
 	c.mu.Lock()
 	c.asked++
-	asked, keyless := c.asked, c.key.text == ""
+	asked, keyless := c.asked, c.key.text == "" && key == ""
 	c.mu.Unlock()
 	if keyless {
-		return got, errNoKey
+		return got, ErrNoKey
 	}
 	question := c.sys.ask()
 	nonce := question.nonce()
@@ -108,7 +105,7 @@ func (c *Client) validate(ctx context.Context, attempts int) (got validated, err
 		request.Released = c.options.Released.Unix()
 	}
 	err = c.net.do(ctx, call{
-		method: http.MethodPost, path: "/v1/validate", body: request, attempts: attempts, timeout: attemptTimeout,
+		method: http.MethodPost, path: "/v1/validate", body: request, attempts: attempts, timeout: attemptTimeout, key: key,
 		accept: func(ctx context.Context, from string, a answer) (err error) {
 			got, err = c.readValidate(ctx, from, nonce, a)
 			return err

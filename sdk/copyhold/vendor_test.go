@@ -42,8 +42,9 @@ type vendor struct {
 	capacity int64
 	full     string // what a full pool does: "" denies
 	usage    map[string]Usage
-	charged  map[string]string // the license that each event was counted on
-	forged   bool              // somebody between writes the quota's decision into the unsigned part
+	refused  map[string]usageResult // events that are not counted
+	charged  map[string]string      // the license that each event was counted on
+	forged   bool                   // somebody between writes the quota's decision into the unsigned part
 	batches  int
 	quota    *license.Decision
 	revoked  []license.Revocation
@@ -390,7 +391,7 @@ func (v *vendor) serveRelease(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	generation, _ := strconv.ParseInt(r.URL.Query().Get("generation"), 10, 64)
 	h := v.back(id, r.URL.Query().Get("lease"))
-	if h == nil && v.lost != nil {
+	if h == nil && (v.lost != nil || v.leases[id] != nil) {
 		write(w, 404, map[string]any{"title": "Not Found", "code": "not_found"})
 		return
 	}
@@ -408,7 +409,16 @@ func (v *vendor) serveUsage(w http.ResponseWriter, r *http.Request) {
 	read(r, &in)
 	v.batches++
 	results := []map[string]any{}
+	var denied *license.Decision
 	for _, u := range in.Events {
+		if r, refused := v.refused[u.ID]; refused {
+			one := map[string]any{"id": u.ID, "status": r.Status, "reason": r.Reason}
+			if r.Decision.Outcome != "" {
+				one["decision"], denied = r.Decision, &r.Decision
+			}
+			results = append(results, one)
+			continue
+		}
 		status := "recorded"
 		if _, there := v.usage[u.ID]; there {
 			status = "duplicate"
@@ -423,6 +433,9 @@ func (v *vendor) serveUsage(w http.ResponseWriter, r *http.Request) {
 	said := license.Decision{Outcome: license.Allowed, Code: license.CodeOK}
 	if v.quota != nil && !v.forged {
 		said = *v.quota
+	}
+	if denied != nil {
+		said = *denied
 	}
 	write(w, 200, map[string]any{"results": results, "reply": v.reply(in.Nonce, "", said)})
 }

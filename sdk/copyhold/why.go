@@ -11,21 +11,21 @@ import (
 // An Explanation is all that a client knows about itself, for people and for logs. It
 // holds no secret.
 type Explanation struct {
-	Decision license.Decision // where the license stands
-	License  string           // its id, "" without one
-	Plan     string
-	Customer string
-	Seq      license.Seq
-	Until    time.Time // full function ends then if nothing else happens; zero is never
-	Doubt    bool      // the clock of this machine is not believed
-	Holder   Holder
-	Instance string
-	Leases   []LeaseExplanation
-	Endpoint string    // the one in use
-	Contact  time.Time // the last signed answer, by the server's clock
-	Failure  string    // what went wrong since, as LastError
-	Cache    string    // the folder, "" when there is none
-	Usage    int       // events that wait to be sent
+	Decision      license.Decision // where the license stands
+	License       string           // its id, "" without one
+	Plan          string
+	Customer      string
+	Seq           license.Seq
+	Until         time.Time // full function ends then if nothing else happens; zero is never
+	ClockDoubtful bool      // the clock of this machine is not believed
+	Holder        Holder
+	Instance      string
+	Leases        []LeaseExplanation
+	Endpoint      string    // the one in use
+	LastContact   time.Time // the last signed answer, by the server's clock
+	LastError     string    // what went wrong since, in the words of Client.LastError; "" when nothing did
+	Cache         string    // the folder, "" when there is none
+	Usage         int       // events that wait to be sent
 }
 
 // A LeaseExplanation tells about one lease.
@@ -69,7 +69,7 @@ func (c *Client) Why() Explanation {
 	events, _ := c.drawer.spool.pending()
 	v := c.view.Load()
 	e := Explanation{
-		Decision: v.decision(), Doubt: c.doubt.on, Holder: c.holder, Instance: c.instance, Cache: c.cache.dir, Usage: events,
+		Decision: v.decision(), ClockDoubtful: c.doubt.on, Holder: c.holder, Instance: c.instance, Cache: c.cache.dir, Usage: events,
 	}
 	if doc := v.license; doc != nil {
 		e.License, e.Plan, e.Customer, e.Seq = doc.Subject, doc.Plan, doc.Customer, doc.Seq
@@ -86,10 +86,10 @@ func (c *Client) Why() Explanation {
 		e.Endpoint, _ = c.net.health()
 	}
 	if c.contact.at != 0 {
-		e.Contact = time.Unix(c.contact.at, 0).UTC()
+		e.LastContact = time.Unix(c.contact.at, 0).UTC()
 	}
 	if err := c.fault(); err != nil {
-		e.Failure = err.Error()
+		e.LastError = err.Error()
 	}
 	return e
 }
@@ -125,7 +125,7 @@ func (e Explanation) String() string {
 	if !e.Until.IsZero() {
 		line("full", "until %s", e.Until.Format(time.RFC3339))
 	}
-	if e.Doubt {
+	if e.ClockDoubtful {
 		line("clock", "ahead of what the server said and the time since")
 	}
 	line("holder", "%s %s, instance %s", e.Holder.Kind, e.Holder.ID, e.Instance)
@@ -133,10 +133,10 @@ func (e Explanation) String() string {
 		line("lease", "%d of %s: %s, %s (%s)", l.Units, l.Pool, l.Decision.State, l.Decision.Reason, l.ID)
 	}
 	if e.Endpoint != "" {
-		line("server", "%s, last answer %s", e.Endpoint, instant(e.Contact))
+		line("server", "%s, last answer %s", e.Endpoint, instant(e.LastContact))
 	}
-	if e.Failure != "" {
-		line("failure", "%s", e.Failure)
+	if e.LastError != "" {
+		line("error", "%s", e.LastError)
 	}
 	if e.Usage > 0 {
 		line("usage", "recorded and not sent yet: %d", e.Usage)

@@ -113,7 +113,7 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 		c.persist()
 	}
 	l.released = l.released || l.abandoned(c.sys.boot())
-	released, was := l.released, l.doc
+	released, foreign, was := l.released, c.foreign(l), c.holding(l)
 	c.mu.Unlock()
 	if released {
 		if err := c.giveBack(within, l, 0); err != nil {
@@ -121,13 +121,29 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 		}
 		return
 	}
-	got, err := c.renewal(within, l, false)
+	got, err := c.prolong(within, l, foreign)
 	if errors.Is(err, errReleased) {
 		return
 	}
+	c.renewed(within, l, got, err)
+	c.moved(within, l, was)
+	if c.late(l, was.doc) {
+		if err := c.giveBack(within, l, 0); err != nil {
+			c.log.Debug("giving back what came after the release", "pool", l.pool, "error", err)
+		}
+	}
+}
+
+// prolong asks for another while: by a renewal, by showing the signed lease to a server that
+// was restored, or by an acquire. A lease of another license is only acquired.
+func (c *Client) prolong(ctx context.Context, l *Lease, foreign bool) (got grant, err error) {
+	if foreign {
+		return c.reacquire(ctx, l)
+	}
+	got, err = c.renewal(ctx, l, false)
 	for _, again := range []func() (grant, error){
-		func() (grant, error) { return c.renewal(within, l, true) },
-		func() (grant, error) { return c.reacquire(within, l) },
+		func() (grant, error) { return c.renewal(ctx, l, true) },
+		func() (grant, error) { return c.reacquire(ctx, l) },
 	} {
 		if !errors.Is(err, errNoLease) {
 			break
@@ -136,11 +152,21 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 			got, err = other, nil
 		}
 	}
-	c.renewed(within, l, got, err)
-	if c.late(l, was) {
-		if err := c.giveBack(within, l, 0); err != nil {
-			c.log.Debug("giving back what came after the release", "pool", l.pool, "error", err)
-		}
+	return got, err
+}
+
+// moved gives back what l was under a license that the client's key is not of any more, once
+// the license that it is of has given the units. What outlives a client stays in the cache
+// of the license before, as it does at the end of a client.
+func (c *Client) moved(ctx context.Context, l *Lease, was holding) {
+	c.mu.Lock()
+	left := l.doc != nil && was.doc != nil && l.doc.Subject != was.doc.Subject && was.key != "" && !was.outlivesItsClient
+	c.mu.Unlock()
+	if !left {
+		return
+	}
+	if err := c.surrender(ctx, was, 0); err != nil {
+		c.log.Warn("units of the license before are free at the end of their lease", "pool", was.pool, "error", err)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// MaxBundle is the most bytes of a license file, in JSON or as armour.
+// MaxBundle is the most bytes of a license file, in JSON or as armor.
 const MaxBundle = 1 << 20
 
 // maxBundleFile is the most bytes of a file that can hold one: UTF-16 takes two for each.
@@ -40,7 +40,7 @@ func EncodeBundle(b Bundle) ([]byte, error) {
 	return encode(b)
 }
 
-// DecodeBundle reads a license file, JSON or armour, in any encoding that [DecodeText]
+// DecodeBundle reads a license file, JSON or armor, in any encoding that [DecodeText]
 // takes, and verifies nothing. Lines that begin with # are comments, and spaces and ends of
 // lines count nowhere: mail may have wrapped its documents.
 func DecodeBundle(data []byte) (Bundle, error) {
@@ -55,8 +55,8 @@ func DecodeBundle(data []byte) (Bundle, error) {
 		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
 	}
 	plain := []byte(strings.Join(strings.Fields(uncommented(text)), ""))
-	if strings.Contains(text, armourBegin) {
-		if plain, err = Dearmour([]byte(text)); err != nil {
+	if strings.Contains(text, armorBegin) {
+		if plain, err = Dearmor([]byte(text)); err != nil {
 			return Bundle{}, err
 		}
 	}

@@ -1,5 +1,7 @@
 package license
 
+import "time"
+
 // An Outcome is what a decision comes to.
 type Outcome string
 
@@ -49,7 +51,8 @@ const (
 )
 
 // A Decision is an answer that explains itself: what, why, by which rule, and
-// what happens next. Times are seconds since 1970; 0 means never.
+// what happens next. Times are seconds since 1970, and 0 means never; NextTime
+// and FreeTime return them as time.Time.
 type Decision struct {
 	Outcome  Outcome   `json:"outcome"`
 	Code     string    `json:"code"`
@@ -72,9 +75,46 @@ type Decision struct {
 // A Holding is one holder's part of a pool.
 type Holding struct {
 	Holder   string `json:"holder"`
-	Name     string `json:"name,omitempty"` // what people recognise the holder by
+	Name     string `json:"name,omitempty"` // what people recognize the holder by
 	Instance string `json:"instance,omitempty"`
 	Units    int64  `json:"units"`
 	Since    int64  `json:"since,omitempty"`
 	FreeAt   int64  `json:"free_at,omitempty"`
+}
+
+// String returns outcome, code and reason in a line, and the id of the request that a
+// server denied.
+func (d Decision) String() string {
+	text := string(d.Outcome)
+	if d.Code != "" {
+		text += " (" + d.Code + ")"
+	}
+	if d.Reason != "" {
+		text += ": " + d.Reason
+	}
+	if d.RequestID != "" {
+		text += " (request " + d.RequestID + ")"
+	}
+	return text
+}
+
+// NextTime returns when Next begins, the zero Time if nothing changes by itself.
+func (d Decision) NextTime() time.Time { return Time(d.NextAt) }
+
+// FreeTime returns by when a unit is free, the zero Time if that is not known.
+func (d Decision) FreeTime() time.Time { return Time(d.FreeAt) }
+
+// SinceTime returns since when the units are held, the zero Time if that is not known.
+func (h Holding) SinceTime() time.Time { return Time(h.Since) }
+
+// FreeTime returns by when the units are free, the zero Time if that is not known.
+func (h Holding) FreeTime() time.Time { return Time(h.FreeAt) }
+
+// Time returns a time as documents and decisions carry it, in UTC. 0, which means never, is
+// the zero Time.
+func Time(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0).UTC()
 }

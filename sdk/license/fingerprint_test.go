@@ -60,7 +60,7 @@ func TestACopiedDiskImageIsAnotherMachine(t *testing.T) {
 			t.Errorf("%s has no component that a disk carries", p)
 		}
 		if m := Compare(known, copied, disk); !m.Copied {
-			t.Errorf("%s: a copy is not recognised as one: %+v", p, m)
+			t.Errorf("%s: a copy is not recognized as one: %+v", p, m)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func FuzzBundle(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(raw)
-	f.Add(Armour(raw))
+	f.Add(Armor(raw))
 	f.Add([]byte(`{"v":1,"doc":"x","keyset":[]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b, err := DecodeBundle(data)
@@ -89,25 +89,25 @@ func FuzzBundle(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := DecodeBundle(Armour(raw))
+		again, err := DecodeBundle(Armor(raw))
 		if err != nil || again.Doc != b.Doc || len(again.KeySet) != len(b.KeySet) {
 			t.Fatalf("%+v, %v", again, err)
 		}
 	})
 }
 
-// FuzzArmour holds the armour to: it comes back whole, in any mail.
-func FuzzArmour(f *testing.F) {
+// FuzzArmor holds the armor to: it comes back whole, in any mail.
+func FuzzArmor(f *testing.F) {
 	f.Add([]byte("license"), "Hello\n")
 	f.Add([]byte{}, "> ")
 	f.Add(bytes.Repeat([]byte{0xff}, 300), "\r\n\r\n")
 	f.Fuzz(func(t *testing.T, data []byte, around string) {
-		_, _ = Dearmour([]byte(around))
+		_, _ = Dearmor([]byte(around))
 		if bytes.Contains([]byte(around), []byte("COPYHOLD")) || len(data)+len(around) > MaxBundle/4 {
 			return
 		}
-		text := append([]byte(around+"\n"), Armour(data)...)
-		back, err := Dearmour(append(text, around...))
+		text := append([]byte(around+"\n"), Armor(data)...)
+		back, err := Dearmor(append(text, around...))
 		if err != nil || !reflect.DeepEqual(append([]byte{}, back...), append([]byte{}, data...)) {
 			t.Fatalf("%q, %v", back, err)
 		}

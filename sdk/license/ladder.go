@@ -1,5 +1,7 @@
 package license
 
+import "time"
+
 // A State is a rung of the ladder.
 type State string
 
@@ -67,6 +69,9 @@ type Standing struct {
 	Next  State  // "" when nothing changes by itself
 	At    int64  // when Next begins, 0 never
 }
+
+// Time returns when Next begins, the zero Time if nothing changes by itself.
+func (s Standing) Time() time.Time { return Time(s.At) }
 
 // Standing returns where the license stands at now. It depends on nothing else
 // than its arguments and allocates nothing.

@@ -2,7 +2,6 @@ package license
 
 import (
 	"crypto/ecdh"
-	"crypto/hpke"
 	"crypto/rand"
 	"encoding/base64"
 	"strings"
@@ -16,11 +15,7 @@ func SealTo(pub []byte, info string, plaintext []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fault(ErrKey, "%v", err)
 	}
-	key, err := hpke.NewDHKEMPublicKey(point)
-	if err != nil {
-		return nil, fault(ErrKey, "%v", err)
-	}
-	sealed, err := hpke.Seal(key, hpke.HKDFSHA256(), hpke.AES256GCM(), []byte(info), plaintext)
+	sealed, err := hpkeSeal(point, info, plaintext)
 	if err != nil {
 		return nil, fault(ErrKey, "%v", err) // a point of low order
 	}
@@ -33,11 +28,7 @@ func OpenWith(priv []byte, info string, sealed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fault(ErrKey, "%v", err)
 	}
-	key, err := hpke.NewDHKEMPrivateKey(scalar)
-	if err != nil {
-		return nil, fault(ErrKey, "%v", err)
-	}
-	plain, err := hpke.Open(key, hpke.HKDFSHA256(), hpke.AES256GCM(), []byte(info), sealed)
+	plain, err := hpkeOpen(scalar, info, sealed)
 	if err != nil {
 		return nil, ErrSeal
 	}

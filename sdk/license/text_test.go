@@ -134,7 +134,7 @@ func TestALicenseFileIsTheSameInEveryEncoding(t *testing.T) {
 		t.Fatal(err)
 	}
 	wrapped := bytes.ReplaceAll(plain, []byte("abc."), []byte("abc.\n  "))
-	for _, text := range []string{string(plain), "# for Acme\n" + string(wrapped) + "\n", "Hello,\n\n" + string(license.Armour(plain)) + "\nYours, Büro\n"} {
+	for _, text := range []string{string(plain), "# for Acme\n" + string(wrapped) + "\n", "Hello,\n\n" + string(license.Armor(plain)) + "\nYours, Büro\n"} {
 		for name, file := range encodings(text) {
 			if got, err := license.DecodeBundle(file); err != nil || !reflect.DeepEqual(got, want) {
 				t.Errorf("%s: %+v, %v in %q", name, got, err, text)

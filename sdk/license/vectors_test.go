@@ -130,7 +130,7 @@ func (v vectors) run(one vector) error {
 		_, err := DecodeBundle(one.padded())
 		return err
 	case "armour":
-		_, err := Dearmour(one.padded())
+		_, err := Dearmor(one.padded())
 		return err
 	case "key":
 		var k Key

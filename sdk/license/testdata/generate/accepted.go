@@ -216,7 +216,7 @@ func (w *world) acceptFiles() {
 	chain, edge := w.chain(2)
 	w.ok(Vector{Name: "file of an edge", Op: "file", Why: "lease, chain and key set", Trust: "pinned",
 		Data: bytesOf(license.Bundle{V: 1, Doc: edge.as(license.TypeLease, text(edgeLease("edge_2"))), Chain: chain, KeySet: b.KeySet})})
-	armoured := license.Armour(bytesOf(b))
+	armoured := license.Armor(bytesOf(b))
 	w.ok(Vector{Name: "file in armour", Op: "file", Why: "for mail", Trust: "pinned", Data: armoured})
 	mail := "Dear customer,\r\n\r\n> " + strings.ReplaceAll(string(armoured), "\n", " \r\n> ") + "\r\n-- \r\nthe vendor\r\n"
 	w.ok(Vector{Name: "file in quoted mail", Op: "file", Why: "text around, quote marks and line ends don't matter", Trust: "pinned", Data: []byte(mail)})

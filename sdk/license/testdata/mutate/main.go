@@ -20,7 +20,7 @@ import (
 )
 
 // files hold the verifier: all that stands between bytes and belief.
-var files = []string{"armour.go", "bundle.go", "chain.go", "claims.go", "json.go", "jsontext.go", "jws.go", "key.go", "keyset.go",
+var files = []string{"armor.go", "bundle.go", "chain.go", "claims.go", "json.go", "jsontext.go", "jws.go", "key.go", "keyset.go",
 	"lease.go", "license.go", "override.go", "replace.go", "reply.go", "revocation.go", "verifier.go"}
 
 // elsewhere are functions in these files that verify nothing.

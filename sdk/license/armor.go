@@ -6,28 +6,28 @@ import (
 )
 
 const (
-	armourBegin = "-----BEGIN COPYHOLD LICENSE-----"
-	armourEnd   = "-----END COPYHOLD LICENSE-----"
-	armourLine  = 64 // characters
+	armorBegin = "-----BEGIN COPYHOLD LICENSE-----"
+	armorEnd   = "-----END COPYHOLD LICENSE-----"
+	armorLine  = 64 // characters
 )
 
-// Armour wraps a license file for mail: lines of base64 between BEGIN and END.
-func Armour(data []byte) []byte {
+// Armor wraps a license file for mail: lines of base64 between BEGIN and END.
+func Armor(data []byte) []byte {
 	text := base64.StdEncoding.EncodeToString(data)
 	var out bytes.Buffer
-	out.WriteString(armourBegin + "\n")
+	out.WriteString(armorBegin + "\n")
 	for len(text) > 0 {
-		n := min(armourLine, len(text))
+		n := min(armorLine, len(text))
 		out.WriteString(text[:n] + "\n")
 		text = text[n:]
 	}
-	out.WriteString(armourEnd + "\n")
+	out.WriteString(armorEnd + "\n")
 	return out.Bytes()
 }
 
-// Dearmour finds the one armoured license file in a text. What stands around it,
+// Dearmor finds the one armored license file in a text. What stands around it,
 // and the spaces and quote marks that mail puts around its lines, are ignored.
-func Dearmour(text []byte) ([]byte, error) {
+func Dearmor(text []byte) ([]byte, error) {
 	if len(text) > MaxBundle {
 		return nil, fault(ErrEncoding, "longer than %d bytes", MaxBundle)
 	}
@@ -36,12 +36,12 @@ func Dearmour(text []byte) ([]byte, error) {
 	for line := range bytes.Lines(text) {
 		line = bytes.Trim(line, "> \t\r\n")
 		switch {
-		case string(line) == armourBegin:
+		case string(line) == armorBegin:
 			if begun {
 				return nil, fault(ErrEncoding, "more than one BEGIN")
 			}
 			begun = true
-		case string(line) == armourEnd:
+		case string(line) == armorEnd:
 			if !begun || ended {
 				return nil, fault(ErrEncoding, "END without BEGIN")
 			}
@@ -55,7 +55,7 @@ func Dearmour(text []byte) ([]byte, error) {
 	}
 	out, err := base64.StdEncoding.Strict().AppendDecode(nil, body)
 	if err != nil {
-		return nil, fault(ErrEncoding, "armour is not base64")
+		return nil, fault(ErrEncoding, "armor is not base64")
 	}
 	return out, nil
 }
