@@ -98,7 +98,7 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 	if err != nil {
 		return license.Decision{}, err
 	}
-	c := &poolCheck{a: a, tx: tx, terms: t, key: row.PoolKey, rule: rule}
+	c := &poolCheck{a: a, tx: tx, terms: t, key: row.PoolKey, rule: rule, places: map[licensing.TicketID]*licensing.Ticket{}}
 	c.ask = licensing.Ask{
 		Pool: q.Pool, Holder: q.Holder.ID, Instance: rule.InstanceOf(q.Caller.Instance), Components: q.Holder.Components, Units: max(q.Units, 1),
 	}
@@ -109,18 +109,22 @@ func (a *Authority) checkPool(ctx context.Context, tx *store.Tx, t *compiled, q 
 
 // A poolCheck is a question about a pool on its way.
 type poolCheck struct {
-	a     *Authority
-	tx    *store.Tx
-	terms *compiled
-	key   store.PoolKey
-	rule  licensing.Pool
-	ask   licensing.Ask
-	state licensing.PoolState
-	known licensing.Known
+	a      *Authority
+	tx     *store.Tx
+	terms  *compiled
+	key    store.PoolKey
+	rule   licensing.Pool
+	ask    licensing.Ask
+	state  licensing.PoolState
+	known  licensing.Known
+	places map[licensing.TicketID]*licensing.Ticket // in the queue, that would not stay as they are
 }
 
 func (c *poolCheck) decide(ctx context.Context) (license.Decision, error) {
 	err := c.readHolder(ctx)
+	if err == nil && c.state.Waiting > 0 {
+		err = c.moveQueue(ctx)
+	}
 	for err == nil {
 		v := licensing.Admit(&c.terms.Terms, c.state, c.known, c.ask, c.tx.Now())
 		switch v.Step {
@@ -198,7 +202,56 @@ func (c *poolCheck) settle(ctx context.Context) error {
 		}
 		c.state.Stock = c.rule.With(c.state.Stock, -l.Charge, c.tx.Now())
 	}
+	return c.moveQueue(ctx)
+}
+
+// moveQueue computes the stock after the queue has moved. What it decided before
+// about a place is not stored, and stays.
+func (c *poolCheck) moveQueue(ctx context.Context) error {
+	_, closed := c.state.Fence.Waits(&c.terms.Terms, c.key.Name, c.a.skew, c.tx.Now())
+	for after, full := int64(0), true; full; {
+		page, err := c.tx.Queue(ctx, c.key, after, queuePage)
+		if err != nil {
+			return err
+		}
+		for _, t := range page {
+			after = t.Place
+			if known := c.places[t.ID]; known != nil {
+				t = known
+			}
+			closed = c.moveTicket(t, closed)
+		}
+		full = len(page) == queuePage && !closed
+	}
 	return nil
+}
+
+// moveTicket moves one place, and reports whether those behind it have to wait.
+func (c *poolCheck) moveTicket(t *licensing.Ticket, closed bool) bool {
+	if !t.Live() {
+		return closed
+	}
+	now, waits := c.tx.Now(), t.Offered.IsZero()
+	ending, offer := c.rule.Turn(c.state.Stock, *t, closed, now)
+	switch {
+	case ending != "":
+		t.Ended, t.EndedBy = now, ending
+	case offer:
+		t.Offered = now.Add(licensing.OfferLasts)
+	default:
+		return closed || waits
+	}
+	c.places[t.ID] = t
+	if waits {
+		c.state.Waiting--
+	}
+	switch {
+	case offer:
+		c.state.Stock = c.rule.With(c.state.Stock, t.Units, now)
+	case !waits:
+		c.state.Stock = c.rule.With(c.state.Stock, -t.Units, now)
+	}
+	return closed
 }
 
 // end has the decision see a known lease as one that was reclaimed.

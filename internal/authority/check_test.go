@@ -42,7 +42,7 @@ func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 // many were refused as unavailable.
 func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Granted, steps int) (unavailable int) {
 	t.Helper()
-	pools := []string{"seats", "shared", "over", "soft", "users", "machines"}
+	pools := []string{"seats", "shared", "over", "soft", "users", "machines", "queue"}
 	for step := range steps {
 		q := ask(pools[random.IntN(len(pools))], random.IntN(4))
 		if q.Pool == "machines" {
@@ -92,6 +92,29 @@ func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Grant
 func told(d license.Decision) license.Decision {
 	d.FreeAt, d.Holders, d.RequestID = 0, nil, ""
 	return d
+}
+
+// TestACheckSeesWhoIsNextInTheQueue checks when a unit is due and another holder waits for it.
+func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
+	each(t, func(t *testing.T, d *desk) {
+		due := d.acquire(t, ask("queue", 1)).Lease.Due
+		next := ask("queue", 2)
+		for d.acquire(t, next); d.clock.Now().Add(20 * time.Second).Before(due); d.acquire(t, next) {
+			d.clock.pass(20 * time.Second)
+		}
+		d.clock.pass(due.Sub(d.clock.Now()))
+		q := ask("queue", 3)
+		c, err := d.Check(t.Context(), d.p, CheckRequest{Pool: q.Pool, Holder: q.Holder, Caller: licensing.Caller{Instance: q.Instance}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g := d.acquire(t, q); !reflect.DeepEqual(told(c.Decision), told(g.Decision)) {
+			t.Errorf("checked %+v, acquired %+v", c.Decision, g.Decision)
+		}
+		if g := d.acquire(t, next); g.Lease == nil {
+			t.Errorf("the next in the queue gets %+v", g.Decision)
+		}
+	})
 }
 
 // TestAProgramThatChecksIsSeen: in memory, as one that validates.

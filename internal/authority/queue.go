@@ -156,32 +156,33 @@ func (b *batch) moveTicket(p *pool, t *licensing.Ticket, blocked bool) (bool, er
 	if !t.Live() {
 		return blocked, nil
 	}
-	how := t.Over(b.Now())
-	if how == "" && t.Offered.IsZero() && t.Units > p.rule.Limit() {
-		how = licensing.TicketTooLarge // it would block those behind for nothing
-	}
-	if how != "" {
+	how, offer := p.rule.Turn(p.Stock, *t, blocked || b.fenced(p), b.Now())
+	switch {
+	case how != "":
 		b.moved = append(b.moved, t)
 		return blocked, b.endTicket(p, t, how)
-	}
-	switch {
+	case offer:
+		return false, b.offer(p, t)
 	case !t.Offered.IsZero():
 		p.due(t.Offered)
 		return blocked, nil
-	case blocked || b.fenced(p) || !p.rule.Fits(p.Stock, t.Units, b.Now()):
-		p.due(t.Alive)
-		p.due(t.Deadline)
-		return true, nil
 	}
+	p.due(t.Alive)
+	p.due(t.Deadline)
+	return true, nil
+}
+
+// offer keeps free units for the next waiter.
+func (b *batch) offer(p *pool, t *licensing.Ticket) error {
 	t.Offered = b.Now().Add(licensing.OfferLasts)
 	b.moved = append(b.moved, t)
 	p.due(t.Offered)
 	p.Waiting = max(0, p.Waiting-1)
 	b.wake = append(b.wake, wakeup{t.Env, t.License, t.Request})
 	if err := b.take(p, t.Units, 0); err != nil {
-		return false, err
+		return err
 	}
-	return false, b.noteTicket(p, t, licensing.TicketOffered, "")
+	return b.noteTicket(p, t, licensing.TicketOffered, "")
 }
 
 // enqueue gives a newcomer a place.

@@ -119,7 +119,7 @@ func Admit(t *Terms, s PoolState, k Known, a Ask, now time.Time) Verdict {
 	}
 	in := admission{Terms: t, PoolState: s, Known: k, ask: a, rule: t.Pools[a.Pool], now: now}
 	in.until, in.fenced = s.Fence.Waits(t, a.Pool, s.Skew, now)
-	in.own = in.held()
+	in.own = in.ownLease()
 	if in.own == nil && !k.Looked && (in.rule.Match.Need > 0 || in.rule.Shares()) {
 		return Verdict{Step: StepLook}
 	}
@@ -147,9 +147,9 @@ type admission struct {
 	until  time.Time // until when
 }
 
-// held returns the live lease that the instance has, by its name or else by its
+// ownLease returns the live lease that the instance has, by its name or else by its
 // machine; nil if there is none.
-func (in *admission) held() *Lease {
+func (in *admission) ownLease() *Lease {
 	if l := in.Lease; l != nil && l.Live() {
 		return l
 	}

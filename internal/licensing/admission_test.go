@@ -238,17 +238,20 @@ func (w *simulation) settle() {
 			w.end(l, EndReclaimed)
 		}
 	}
+	closed := false
 	for _, t := range w.tickets {
-		switch how := t.Over(w.now); {
-		case !t.Live():
-		case how != "":
-			w.leave(t, how)
-		case t.Offered.IsZero() && !w.rule.Fits(w.stock, t.Units, w.now):
-			return
-		case t.Offered.IsZero():
+		if !t.Live() {
+			continue
+		}
+		switch ending, offer := w.rule.Turn(w.stock, *t, closed, w.now); {
+		case ending != "":
+			w.leave(t, ending)
+		case offer:
 			t.Offered = w.now.Add(OfferLasts)
 			w.stock.Waiting--
 			w.stock = w.rule.With(w.stock, t.Units, w.now)
+		case t.Offered.IsZero():
+			closed = true
 		}
 	}
 }
@@ -322,4 +325,34 @@ func TestAdmitNeverOversells(t *testing.T) {
 			},
 		})
 	})
+}
+
+func TestTurn(t *testing.T) {
+	p := Pool{Holder: "user", Capacity: 3, Lease: 900, Full: FullQueue}
+	place := func(units int64, change func(*Ticket)) Ticket {
+		t := Ticket{Units: units, Deadline: admitNow.Add(time.Hour), Alive: admitNow.Add(time.Minute)}
+		change(&t)
+		return t
+	}
+	as := func(*Ticket) {}
+	for name, c := range map[string]struct {
+		held   int64
+		place  Ticket
+		closed bool
+		ending TicketEnding
+		offer  bool
+	}{
+		"there is room":                 {1, place(2, as), false, "", true},
+		"there is none":                 {2, place(2, as), false, "", false},
+		"somebody waits before it":      {1, place(2, as), true, "", false},
+		"it has its offer":              {3, place(2, func(t *Ticket) { t.Offered = admitNow.Add(time.Second) }), false, "", false},
+		"its offer has lapsed":          {3, place(2, func(t *Ticket) { t.Offered = admitNow }), true, TicketLapsed, false},
+		"nobody asks for it":            {1, place(2, func(t *Ticket) { t.Alive = admitNow }), true, TicketVanished, false},
+		"its deadline has passed":       {1, place(2, func(t *Ticket) { t.Deadline = admitNow }), false, TicketLate, false},
+		"the pool has come to be small": {0, place(4, as), true, TicketTooLarge, false},
+	} {
+		if ending, offer := p.Turn(Stock{Held: c.held}, c.place, c.closed, admitNow); ending != c.ending || offer != c.offer {
+			t.Errorf("%s: %q, offered %v; want %q, %v", name, ending, offer, c.ending, c.offer)
+		}
+	}
 }

@@ -68,6 +68,21 @@ func (t Ticket) Over(now time.Time) TicketEnding {
 	return ""
 }
 
+// Turn decides about a place when the queue of p moves: how it ends, or that it is
+// offered its units. One that does neither keeps waiting, or keeps its offer.
+// Closed is that a place before it waits, or that newcomers are fenced off: a
+// waiter that needs many units is never overtaken by one that needs few.
+func (p Pool) Turn(s Stock, t Ticket, closed bool, now time.Time) (ending TicketEnding, offer bool) {
+	waits := t.Offered.IsZero()
+	switch ending = t.Over(now); {
+	case ending != "":
+		return ending, false
+	case waits && t.Units > p.Limit():
+		return TicketTooLarge, false // it would block those behind for nothing
+	}
+	return "", waits && !closed && p.Fits(s, t.Units, now)
+}
+
 // Patience returns until when a place taken at now is kept at most.
 func (p Pool) Patience(now time.Time) time.Time {
 	longest := MaxWait
