@@ -147,6 +147,34 @@ func TestSDKNeedsNoNewerGo(t *testing.T) {
 	}
 }
 
+// sdkRooms are the packages of the SDK and what they may import of each other.
+var sdkRooms = map[string][]string{
+	"sdk/license":             {},
+	"sdk/internal/simulation": {},
+	"sdk/copyhold":            {"sdk/license", "sdk/internal/simulation"},
+	"sdk/copyholdtest":        {"sdk/license", "sdk/internal/simulation", "sdk/copyhold"},
+}
+
+// TestSDKHasOnlyKnownRoomsAndArrows also keeps licenses for tests out of programs: nothing
+// but tests imports copyholdtest.
+func TestSDKHasOnlyKnownRoomsAndArrows(t *testing.T) {
+	for dir, files := range packages(t, ".") {
+		allowed, known := sdkRooms[dir]
+		if !known && strings.HasPrefix(dir, "sdk") {
+			t.Errorf("%s is not in the table of the SDK's rooms", dir)
+		}
+		for _, f := range files {
+			for _, spec := range f.ast.Imports {
+				path, _ := strconv.Unquote(spec.Path.Value)
+				ours, isOurs := strings.CutPrefix(path, "copyhold.dev/")
+				if ours == "sdk/copyholdtest" || known && isOurs && !slices.Contains(allowed, ours) {
+					t.Errorf("%s may not import %s", filepath.Join(dir, f.name), path)
+				}
+			}
+		}
+	}
+}
+
 func TestNoAtticsAndEveryRoomIsExplained(t *testing.T) {
 	for dir, files := range packages(t, ".") {
 		if slices.Contains(attics, filepath.Base(dir)) {

@@ -77,9 +77,11 @@ type Client struct {
 	until     int64 // effective time at which what checks see changes by itself; 0 never
 	timer     *time.Timer
 	closed    bool
+	worked    chan struct{} // closed, and replaced, when what was due is done
 	contact   contact
 	changes   callbacks
 	refusals  callbacks
+	recalls   callbacks
 	quotas    map[string]license.Decision // the last signed decision on a meter
 }
 
@@ -101,6 +103,9 @@ type contact struct {
 // cache holds no license that was fetched with it. Without a server and a license the state
 // is none, and the client goes on trying.
 func Open(ctx context.Context, o Options) (*Client, error) {
+	if m, ok := o.simulated(); ok {
+		return open(ctx, o, simulatedSystem(m))
+	}
 	return open(ctx, o, realSystem(os.Getenv))
 }
 
@@ -111,7 +116,7 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	}
 	c := &Client{
 		options: o, log: o.Logger, sys: sys, key: key, looked: sys.boot(),
-		wake: make(chan struct{}, 1), done: make(chan struct{}), first: make(chan struct{}),
+		wake: make(chan struct{}, 1), done: make(chan struct{}), first: make(chan struct{}), worked: make(chan struct{}),
 		clock:  clock{wall: sys.now, boot: sys.boot},
 		quotas: map[string]license.Decision{},
 	}
@@ -137,6 +142,9 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 		return nil, classify(ErrOptions, key.err)
 	}
 	c.start(ctx, unclosed)
+	if m, ok := o.simulated(); ok {
+		c.attach(m)
+	}
 	return c, nil
 }
 
@@ -211,6 +219,7 @@ func (c *Client) run(ctx context.Context) {
 	c.guard("asking", func() { c.refreshFirst(ctx) })
 	for ctx.Err() == nil {
 		c.guard("working", func() { c.work(ctx) })
+		c.round()
 		c.guard("listening", func() { c.rest(ctx) })
 	}
 }

@@ -66,6 +66,11 @@
 // explains where the license stands and what comes next. Package license has the documents
 // and the rules.
 //
+// # In tests
+//
+// Package copyhold.dev/sdk/copyholdtest makes a license for unit tests, with features, pools,
+// meters, states and a clock, and without a server.
+//
 // # Concurrency
 //
 // All methods are safe for concurrent use, never panic, and work on a nil *Client, *Feature

@@ -69,7 +69,7 @@ func (c *Client) recalled(l *Lease, boot time.Duration) {
 		return
 	}
 	r, _ := l.recall()
-	time.AfterFunc(0, func() { c.called("OnRecall", func() { c.options.OnRecall(r) }) })
+	c.later(&c.recalls, func() { c.called("OnRecall", func() { c.options.OnRecall(r) }) })
 }
 
 // stopped reports whether the grace of a recall is over.

@@ -20,15 +20,20 @@ func (c *Client) isDue() bool {
 	if c.net == nil {
 		return false
 	}
-	if c.adopting {
+	now, boot := c.clock.read().now, c.sys.boot()
+	if c.hasWork(now, boot) || boot-c.stream.heard > streamQuiet && c.stream.interrupt != nil {
 		return true
 	}
-	now, boot := c.clock.read().now, c.sys.boot()
-	due := c.refresh.due(now, boot) || c.flush.due(now, boot) || boot-c.stream.heard > streamQuiet && c.stream.interrupt != nil
+	return c.stream.interrupt == nil && c.license() != nil && boot >= c.stream.retryAt
+}
+
+// hasWork reports whether the server is to be told or asked something, the stream apart.
+func (c *Client) hasWork(now int64, boot time.Duration) bool {
+	due := c.adopting || c.refresh.due(now, boot) || c.flush.due(now, boot)
 	for _, l := range c.leases {
 		due = due || l.due(now, boot)
 	}
-	return due || c.stream.interrupt == nil && c.license() != nil && boot >= c.stream.retryAt
+	return due
 }
 
 func (c *Client) license() *license.License { return c.document.license }
