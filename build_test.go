@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
 )
 
 // What make builds names no folder of the machine that built it, in the program or in its
@@ -82,5 +83,19 @@ func TestGoInstallTakesTheModule(t *testing.T) {
 		if strings.HasPrefix(r.Mod.Path, "copyhold.dev/") && (module.IsPseudoVersion(r.Mod.Version) || r.Mod.Version == "v0.0.0") {
 			t.Errorf("go.mod requires %s, which is no tagged version", r.Mod)
 		}
+	}
+}
+
+// The go command adds a file LICENSE of the repository to a module in a folder. The SDK has a
+// folder license, and file systems that do not tell the two names apart could not unpack it:
+// the module would be refused.
+func TestTheSDKCanBePacked(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("LICENSE"); err == nil {
+		t.Error("there is a file LICENSE, which collides with sdk/license in the SDK's module: call it LICENSE.txt")
+	}
+	var packed bytes.Buffer
+	if err := zip.CreateFromDir(&packed, module.Version{Path: "copyhold.dev/sdk", Version: "v0.1.0"}, "sdk"); err != nil {
+		t.Error(err)
 	}
 }
