@@ -48,6 +48,7 @@ func TestExamplesAreCommands(t *testing.T) {
 // invocations finds the arguments of each copyhold in a line of shell.
 func invocations(line string) [][]string {
 	var found [][]string
+	line = strings.ReplaceAll(line, " 2>", " >")
 	for _, part := range strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune("|;()<>&`", r) }) {
 		words := shellWords(part)
 		for i, word := range words {

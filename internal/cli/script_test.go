@@ -33,14 +33,16 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, "config"))
 			env.Setenv("EXAMPLES", examples())
 			env.Values[runningServer{}] = new(*testServer)
-			return nil
+			return useGo(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"embed":         scriptEmbed,
 			"example":       scriptExample,
 			"example-again": scriptExampleAgain,
+			"free":          scriptFree,
 			"json":          scriptJSON,
 			"keep":          scriptKeep,
+			"page":          scriptPage,
 			"server":        scriptServer,
 			"spoil":         scriptSpoil,
 			"status":        scriptStatus,

@@ -27,9 +27,10 @@ func scrape(t *testing.T, m *metrics.Metrics) string {
 	return text.String()
 }
 
-func TestEveryInstrumentIsRead(t *testing.T) {
+// used returns metrics with a value in every instrument, and their clock.
+func used() (m *metrics.Metrics, clock *time.Time) {
 	now := time.Unix(1_000_000, 0)
-	m := metrics.New(func() time.Time { return now })
+	m = metrics.New(func() time.Time { return now })
 	m.Decision("production", "lathe", "seats", "denied", "pool_full")
 	m.Denial("production", "lathe", "seats", "pool_full", false)
 	m.Denial("production", "lathe", "seats", "pool_full", true)
@@ -52,7 +53,12 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		Quarantines: []metrics.Quarantine{{Environment: "prodution", Cause: "unknown_environment", Rows: 300}},
 		Clock:       metrics.Clock{InDoubt: true, Offset: 7200, Kept: 60},
 	})
-	now = now.Add(time.Minute)
+	return m, &now
+}
+
+func TestEveryInstrumentIsRead(t *testing.T) {
+	m, now := used()
+	*now = now.Add(time.Minute)
 	got := scrape(t, m)
 	for _, want := range []string{
 		`copyhold_decisions_total{code="pool_full",environment="production",outcome="denied",pool="seats",product="lathe"} 1`,
