@@ -8,11 +8,13 @@ BUILD := $(GO) build -trimpath
 PROFILE := bench/copyhold.pgo
 export CGO_ENABLED ?= 0
 LINT_VERSION := v2.15.0
+VULN_VERSION := v1.9.0
+ACTIONLINT_VERSION := v1.7.12
 
-.PHONY: help run build test deploy bench torture lint profile vectors clean
+.PHONY: help run build test deploy release tidy bench torture lint vulnerable profile vectors clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: ## start Copyhold with a working example on 127.0.0.1:7400
 	@mkdir -p bin
@@ -26,8 +28,21 @@ build: ## build bin/copyhold, guided by a profile of its work: a few minutes at 
 test: ## everything but the long faults: both engines, race detector, SDK alone
 	@bash scripts/test.sh
 
-deploy: ## check what is in deploy: chart, compose file, workflow; a few minutes at first
+deploy: ## check what is in deploy, and the workflow: Helm, Kubernetes, Compose, actionlint; a few minutes at first
+	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	cd deploy && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) test -count=1 ./...
+
+release: ## build archives, an image, bills of materials and checksums of HEAD into dist, and check them; ARGS='-verify' only checks
+	cd deploy && GOWORK=off $(GO) run ./release $(ARGS)
+
+tidy: ## go mod tidy: the SDK that go.mod requires is that of this tree, tagged or not
+	@proxy=$$(mktemp -d); trap 'rm -rf "$$proxy"' EXIT; \
+	(cd deploy && GOWORK=off $(GO) run ./release -proxy "$$proxy/files"); \
+	GOFLAGS=-modcacherw GOMODCACHE="$$proxy/cache" GONOSUMDB=copyhold.dev \
+	  GOPROXY="file://$$proxy/files,file://$$($(GO) env GOMODCACHE)/cache/download,$$($(GO) env GOPROXY)" $(GO) mod tidy; \
+	sed -i.bak '/^copyhold.dev\/sdk /d' go.sum && rm go.sum.bak
+	cd sdk && GOWORK=off $(GO) mod tidy
+	cd deploy && GOWORK=off $(GO) mod tidy
 
 bench: build ## measure against yardsticks in the same run, or with ARGS='-old PATH' against an earlier program; writes bench.json
 	$(GO) run ./bench $(ARGS)
@@ -35,10 +50,14 @@ bench: build ## measure against yardsticks in the same run, or with ARGS='-old P
 torture: build ## long faults: kills, lost power, races, mutants
 	@bash scripts/torture.sh $(ARGS)
 
-lint: ## golangci-lint with the chosen list
+lint: ## golangci-lint with the chosen list, in every module
 	@command -v golangci-lint >/dev/null || test -x "$$($(GO) env GOPATH)/bin/golangci-lint" || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 	cd sdk && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
+	cd deploy && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
+
+vulnerable: ## known vulnerabilities in what the program calls, by govulncheck
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) ./...
 
 profile: ## measure the server's work anew for the build
 	$(BUILD) -pgo=off -o $(BIN) ./cmd/copyhold

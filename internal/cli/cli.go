@@ -61,6 +61,10 @@ func Main(p Program) int {
 	return c.report(err)
 }
 
+// Manual returns every command with its help, for pages that are made from it. They are
+// not for running.
+func Manual() *cobra.Command { return new(cli).rootCommand() }
+
 // cli holds one run of the program: its streams, its common flags and the
 // settings resolved from them.
 type cli struct {

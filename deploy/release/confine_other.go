@@ -1,0 +1,14 @@
+//go:build !linux
+
+package main
+
+import (
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// inImage is never used here: no image is for this machine.
+func inImage(root string, config v1.Config) instance {
+	return instance{program: filepath.Join(root, config.Entrypoint[0]), data: filepath.Join(root, imageData), environ: config.Env}
+}
