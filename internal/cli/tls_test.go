@@ -75,6 +75,23 @@ func TestServingWithACertificate(t *testing.T) {
 	}
 	distrusted(t, s.URL(), filepath.Join(data, "keys", "studio.key"), certificate)
 	refusals(t, s.URL(), trusting)
+	healthOverTLS(t, strings.TrimPrefix(s.URL(), "https://"), certificate, key)
+}
+
+// healthOverTLS asks the server on this machine, whose certificate it need not trust, and
+// takes no other answer for the server's.
+func healthOverTLS(t *testing.T, listen, certificate, key string) {
+	t.Helper()
+	health := func(args ...string) (int, string) {
+		var out bytes.Buffer
+		return Main(Program{Args: append([]string{"copyhold", "health", "--listen", listen}, args...), Stdout: &out, Stderr: &out}), out.String()
+	}
+	if status, text := health("--tls-certificate", certificate, "--tls-key", key); status != exitDone || text != "ok\n" {
+		t.Errorf("health: exit status %d: %s", status, text)
+	}
+	if status, text := health(); status != exitUnavailable || !strings.Contains(text, "is not Copyhold") {
+		t.Errorf("health without the certificate's settings: exit status %d: %s", status, text)
+	}
 }
 
 // distrusted asks from the command line, which trusts what the system does, and the
