@@ -10,6 +10,7 @@ export CGO_ENABLED ?= 0
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
 ACTIONLINT_VERSION := v1.7.12
+SDK_MODULES := sdk/copyholdgrpc sdk/copyholdopenfeature sdk/copyholdotel
 
 .PHONY: help run build test deploy release tidy bench torture lint vulnerable profile vectors clean
 
@@ -42,6 +43,7 @@ tidy: ## go mod tidy: the SDK that go.mod requires is that of this tree, tagged 
 	  GOPROXY="file://$$proxy/files,file://$$($(GO) env GOMODCACHE)/cache/download,$$($(GO) env GOPROXY)" $(GO) mod tidy; \
 	sed -i.bak '/^copyhold.dev\/sdk /d' go.sum && rm go.sum.bak
 	cd sdk && GOWORK=off $(GO) mod tidy
+	for module in $(SDK_MODULES); do (cd $$module && GOWORK=off $(GO) mod tidy); done
 	cd deploy && GOWORK=off $(GO) mod tidy
 
 bench: build ## measure against yardsticks in the same run, or with ARGS='-old PATH' against an earlier program; writes bench.json
@@ -54,6 +56,7 @@ lint: ## golangci-lint with the chosen list, in every module
 	@command -v golangci-lint >/dev/null || test -x "$$($(GO) env GOPATH)/bin/golangci-lint" || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 	cd sdk && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
+	for module in $(SDK_MODULES); do (cd $$module && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../../.golangci.yml ./...); done
 	cd deploy && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
 
 vulnerable: ## known vulnerabilities in what the program calls, by govulncheck

@@ -78,8 +78,18 @@ func TestHouseHasOnlyKnownRoomsAndArrows(t *testing.T) {
 	}
 }
 
+// sdkModules are the modules beside the SDK, with the third-party code that each may use.
+var sdkModules = map[string]string{
+	"sdk/copyholdgrpc":        "google.golang.org/",
+	"sdk/copyholdopenfeature": "github.com/open-feature/go-sdk/",
+	"sdk/copyholdotel":        "go.opentelemetry.io/otel",
+}
+
 func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
 	for dir, files := range packages(t, "sdk") {
+		if _, apart := sdkModules[dir]; apart {
+			continue
+		}
 		for _, f := range files {
 			for _, spec := range f.ast.Imports {
 				path, _ := strconv.Unquote(spec.Path.Value)
@@ -96,6 +106,24 @@ func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
 	}
 	if strings.Contains(string(mod), "require") {
 		t.Error("sdk/go.mod requires a module")
+	}
+}
+
+func TestModulesBesideTheSDKUseOneThingEach(t *testing.T) {
+	all := packages(t, "sdk")
+	for dir, outside := range sdkModules {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
+			t.Errorf("%s is no module of its own: customers of the SDK inherit what it uses", dir)
+		}
+		for _, f := range all[dir] {
+			for _, spec := range f.ast.Imports {
+				path, _ := strconv.Unquote(spec.Path.Value)
+				first, _, _ := strings.Cut(path, "/")
+				if strings.Contains(first, ".") && !strings.HasPrefix(path, "copyhold.dev/sdk/") && !strings.HasPrefix(path, outside) {
+					t.Errorf("%s may not import %s", filepath.Join(dir, f.name), path)
+				}
+			}
+		}
 	}
 }
 
@@ -154,6 +182,9 @@ var sdkRooms = map[string][]string{
 	"sdk/internal/simulation": {},
 	"sdk/copyhold":            {"sdk/license", "sdk/internal/simulation"},
 	"sdk/copyholdtest":        {"sdk/license", "sdk/internal/simulation", "sdk/copyhold"},
+	"sdk/copyholdgrpc":        {"sdk/license", "sdk/copyhold"},
+	"sdk/copyholdopenfeature": {"sdk/license", "sdk/copyhold"},
+	"sdk/copyholdotel":        {"sdk/license", "sdk/copyhold"},
 }
 
 // TestSDKHasOnlyKnownRoomsAndArrows also keeps licenses for tests out of programs: nothing

@@ -21,6 +21,11 @@ echo "== sdk, alone"
 # In three processes: the race detector crashes where one has run too many bubbles of testing/synctest.
 (cd sdk && export GOWORK=off && watched -run '^TestA[A-L]' ./... && watched -run '^TestA[M-Z]' ./... && watched -skip '^TestA[A-Z]' ./...)
 
+for module in copyholdgrpc copyholdopenfeature copyholdotel; do
+  echo "== sdk/$module"
+  (cd "sdk/$module" && export GOWORK=off && CGO_ENABLED=0 go vet ./... && watched ./...)
+done
+
 echo "== copyhold"
 watched ./...
 

@@ -117,6 +117,9 @@ func (c *Client) show(was, next *view, now int64) {
 			}
 		}
 	}
+	if told := c.options.OnLicense; told != nil && was.license != next.license {
+		c.later(&c.changes, func() { c.called("OnLicense", func() { told(was.license, next.license) }) })
+	}
 	c.until = next.standing.At
 	for _, f := range *c.features.Load() {
 		if d := c.grant(f, next); d.NextAt != 0 && (c.until == 0 || d.NextAt < c.until) {

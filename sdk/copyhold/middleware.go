@@ -30,7 +30,7 @@ func (c *Client) Require(feature string, next http.Handler) http.Handler {
 // away refuses nothing.
 func (c *Client) Metered(meter string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if d := c.Quota(meter); d.Outcome == license.Denied && !c.renewedSince(d) {
+		if d := c.Quota(meter); d.Outcome == license.Denied {
 			refuse(w, d)
 			return
 		}
@@ -47,11 +47,6 @@ func (c *Client) Metered(meter string, next http.Handler) http.Handler {
 			c.log.Error("a request was not metered", "meter", meter, "error", err)
 		}
 	})
-}
-
-// renewedSince reports whether a denial's own end has passed.
-func (c *Client) renewedSince(d license.Decision) bool {
-	return d.NextAt != 0 && c.now.Load() >= d.NextAt
 }
 
 // A statusWriter remembers the status. Flush and the like reach the writer by Unwrap.

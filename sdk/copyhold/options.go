@@ -108,6 +108,12 @@ type Options struct {
 	// block, and it may panic; no check waits for it.
 	OnChange func(Change)
 
+	// OnLicense is called, in order with OnChange, after the client has taken up another
+	// license document: also if the state is the same, such as after an upgrade. Before and after
+	// are shared, so do not change them; before is nil for the first document, and after is nil
+	// if there is none any more. It may block, and it may panic; no check waits for it.
+	OnLicense func(before, after *license.License)
+
 	// OnRecall is called when an administrator recalls a lease that this program has. The
 	// program saves its work and releases the lease; at Recall.Until the client does it
 	// for the program, and Lease.Ended is closed. It does not acquire the units again. It

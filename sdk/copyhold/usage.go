@@ -281,18 +281,18 @@ func (c *Client) counted(u Usage, r usageResult) {
 	}
 }
 
-// Quota returns the last decision on a meter that a server has signed; without one its
-// outcome is unavailable. It asks nobody.
+// Quota returns the last decision on a meter that a server has signed. Without one, and once
+// the period of a quota that was spent is over, its outcome is unavailable. It asks nobody.
 func (c *Client) Quota(meter string) license.Decision {
 	if c != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if d, ok := c.quotas[meter]; ok {
+		if d, ok := c.quotas[meter]; ok && (d.Outcome != license.Denied || d.NextAt == 0 || c.now.Load() < d.NextAt) {
 			return d
 		}
 	}
 	return license.Decision{
 		Outcome: license.Unavailable, Code: license.CodeUnavailable,
-		Reason: "no usage of the meter " + meter + " was counted yet", Rule: "meter.quota",
+		Reason: "no usage of the meter " + meter + " was counted yet in this period", Rule: "meter.quota",
 	}
 }

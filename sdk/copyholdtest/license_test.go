@@ -303,7 +303,7 @@ func TestAVendorsRootSetRefusesIt(t *testing.T) {
 
 // A program that is no test gets no license, however it calls New.
 func TestAProgramThatIsNoTestGetsNothing(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "production")
+	program := filepath.Join(t.TempDir(), "production.exe") // a name that Windows takes, too
 	if out, err := exec.Command("go", "build", "-o", program, "./testdata/production").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
