@@ -99,3 +99,23 @@ func TestTheSDKCanBePacked(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A module that customers fetch brings its license with it: the go command adds only a file
+// that is called LICENSE.
+func TestEachModuleHasItsLicense(t *testing.T) {
+	t.Parallel()
+	nested, err := filepath.Glob("sdk/*/go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("LICENSE.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mod := range append(nested, "sdk/go.mod") {
+		name := filepath.Join(filepath.Dir(mod), "LICENSE.txt")
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not there or differs: cp LICENSE.txt %s", name, name)
+		}
+	}
+}
