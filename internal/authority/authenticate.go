@@ -325,12 +325,12 @@ func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 
 // keysCommitted forgets whose the keys of licenses are that have changed.
 func (a *Authority) keysCommitted(changes []committed) {
-	for _, c := range changes {
-		if c.notice&KeysChanged != 0 {
-			a.auth.forget(string(c.license))
+	for _, one := range changes {
+		if one.notice&KeysChanged != 0 {
+			a.auth.forget(string(one.license))
 		}
-		if c.key != (access.Digest{}) {
-			a.auth.expect(c.env, c.key)
+		if one.key != (access.Digest{}) {
+			a.auth.expect(one.env, one.key)
 		}
 	}
 }

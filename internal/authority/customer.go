@@ -131,7 +131,7 @@ func (a *Authority) Customers(ctx context.Context, p access.Principal, reference
 	}
 	err = a.db.View(ctx, func(tx *store.Tx) error {
 		customers, err := someCustomers(ctx, tx, p, reference, after, rows)
-		found = page("customer", customers, rows, func(c licensing.Customer) string { return string(c.ID) })
+		found = page("customer", customers, rows, func(one licensing.Customer) string { return string(one.ID) })
 		return err
 	})
 	return found, err

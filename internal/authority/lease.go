@@ -368,7 +368,7 @@ func (a *Authority) granted(o *op, nonce string, d *draft) (Granted, error) {
 		o.name(an.now)
 		an.decision.RequestID = o.call
 	}
-	g := Granted{Decision: an.decision, Ticket: an.queued}
+	given := Granted{Decision: an.decision, Ticket: an.queued}
 	if an.decision.Outcome == license.Allowed && an.lease != nil && an.queued == nil {
 		if d == nil || d.lease != an.lease {
 			d = &draft{}
@@ -380,15 +380,15 @@ func (a *Authority) granted(o *op, nonce string, d *draft) (Granted, error) {
 		if d.err != nil {
 			return Granted{}, d.err
 		}
-		g.Lease, g.Document = an.lease, d.document
-		return g, nil
+		given.Lease, given.Document = an.lease, d.document
+		return given, nil
 	}
 	if nonce == "" {
-		return g, nil
+		return given, nil
 	}
 	var err error
-	g.Reply, err = a.reply(&an.terms.Terms, question{nonce: nonce, entry: an.entryText()}, an.decision, an.now)
-	return g, err
+	given.Reply, err = a.reply(&an.terms.Terms, question{nonce: nonce, entry: an.entryText()}, an.decision, an.now)
+	return given, err
 }
 
 func (a *Authority) count(o *op) {

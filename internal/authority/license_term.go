@@ -139,8 +139,8 @@ func (a *Authority) BeginTerms(ctx context.Context) error {
 		keys, err = tx.DueLicenses(ctx, tx.Now(), termPage)
 		return err
 	})
-	for _, k := range keys {
-		err = errors.Join(err, a.update(ctx, k.Env, systemActor, func(c *change) error { return c.beginTerm(ctx, k.ID) }))
+	for _, key := range keys {
+		err = errors.Join(err, a.update(ctx, key.Env, systemActor, func(w *change) error { return w.beginTerm(ctx, key.ID) }))
 	}
 	return err
 }

@@ -316,8 +316,8 @@ func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal,
 // VerifyLog verifies the whole log as it is stored, also against heads that
 // somebody kept outside.
 func (a *Authority) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (report audit.Report, err error) {
-	err = a.wholeLog(ctx, p, func(l audit.Log) error {
-		report, err = audit.Verify(l, outside...)
+	err = a.wholeLog(ctx, p, func(whole audit.Log) error {
+		report, err = audit.Verify(whole, outside...)
 		return err
 	})
 	return report, err
@@ -325,7 +325,7 @@ func (a *Authority) VerifyLog(ctx context.Context, p access.Principal, outside .
 
 // ExportLog writes the whole log as lines of JSON that audit.OpenExport reads.
 func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
-	return a.wholeLog(ctx, p, func(l audit.Log) error { return audit.Export(w, l) })
+	return a.wholeLog(ctx, p, func(whole audit.Log) error { return audit.Export(w, whole) })
 }
 
 // wholeLog runs fn on one snapshot of the log, for those who may see all of it.

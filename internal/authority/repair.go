@@ -58,12 +58,12 @@ func (a *Authority) planRepair(ctx context.Context) (Repair, error) {
 	if err := a.readClock(ctx); err != nil {
 		return Repair{}, fmt.Errorf("judging the clock: %w", err)
 	}
-	var r repairing
+	var plan repairing
 	err := a.view(ctx, func(tx *store.Tx) error {
-		r = repairing{a: a, ctx: ctx, change: &change{Tx: tx, skew: a.skew}}
-		return r.plan()
+		plan = repairing{a: a, ctx: ctx, change: &change{Tx: tx, skew: a.skew}}
+		return plan.plan()
 	})
-	return r.result, err
+	return plan.result, err
 }
 
 // ApplyRepair does what PlanRepair decides. No server may run on the database.

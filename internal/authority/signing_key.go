@@ -391,18 +391,18 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 	if err := require(p, access.ProductWrite); err != nil {
 		return nil, err
 	}
-	var k licensing.FeatureKey
+	var key licensing.FeatureKey
 	var ok bool
 	err := a.view(ctx, func(tx *store.Tx) error {
 		_, err := seenProduct(ctx, tx, p, product)
 		if err != nil {
 			return err
 		}
-		k, ok, err = tx.FeatureKey(ctx, p.Env, product, feature)
+		key, ok, err = tx.FeatureKey(ctx, p.Env, product, feature)
 		return err
 	})
 	if err != nil || ok {
-		return k.Public, err
+		return key.Public, err
 	}
 	made, err := signing.NewFeatureKey(p.Env, product, feature, a.ring.Sealing())
 	if err != nil {
@@ -416,12 +416,12 @@ func (a *Authority) FeatureKey(ctx context.Context, p access.Principal, product 
 		if err != nil {
 			return err
 		}
-		known := slices.ContainsFunc(sealed, func(k licensing.FeatureKey) bool { return k.Feature == feature })
+		known := slices.ContainsFunc(sealed, func(f licensing.FeatureKey) bool { return f.Feature == feature })
 		if !known && len(sealed) >= licensing.MaxSealed {
 			return licensing.Errorf(licensing.Conflict, "product %s has %d sealed features, which is the most: a document carries a key for each", product, len(sealed)).At("feature")
 		}
-		k, err = c.CreateFeatureKey(ctx, made)
+		key, err = c.CreateFeatureKey(ctx, made)
 		return err
 	})
-	return k.Public, err
+	return key.Public, err
 }
