@@ -73,6 +73,7 @@ type Authority struct {
 	troubles troubles
 
 	subscribers []func([]committed)
+	newKeys     func(context.Context, *change, licensing.Env) error // of a new environment
 
 	sequencing sync.Mutex
 	sequencer  sequencer
@@ -106,6 +107,7 @@ func New(c Config) *Authority {
 		a.clock.node = c.Now
 	}
 	a.db.Judge = a.clock
+	a.newKeys = a.createKeys
 	a.commits = commit.New(min(a.db.Writers(), maxCommitters), maxWaiting, a.apply)
 	for _, fn := range []func([]committed){a.keysCommitted, a.changesCommitted, a.waitersCommitted} {
 		a.subscribe(fn)

@@ -19,14 +19,14 @@ type batch struct {
 	a   *Authority
 	ctx context.Context
 
-	asked  []licenseKey // of the ops that name their license
+	asked  []store.LicenseKey // of the ops that name their license
 	seqs   map[store.LicenseKey]license.Seq
-	ended  []store.Released         // by the first round
-	read   []*licensing.Lease       // by the first round: those to renew
-	guess  map[licenseKey]*compiled // the terms that its questions about newcomers went by
-	locked []store.Pool             // by the first round
-	also   *[]store.PoolKey         // to lock with the first round, as an earlier try learned
-	terms  map[licenseKey]*compiled
+	ended  []store.Released               // by the first round
+	read   []*licensing.Lease             // by the first round: those to renew
+	guess  map[store.LicenseKey]*compiled // the terms that its questions about newcomers went by
+	locked []store.Pool                   // by the first round
+	also   *[]store.PoolKey               // to lock with the first round, as an earlier try learned
+	terms  map[store.LicenseKey]*compiled
 	known  map[int]store.Known // of the ops whose ask is such an index
 	pools  map[store.PoolKey]*pool
 	order  []*pool
@@ -66,7 +66,7 @@ func (a *Authority) apply(ops []*op) (func() error, error) {
 	var wake []wakeup
 	var settle func() error
 	var err error
-	asked := make([]licenseKey, 0, 4)
+	asked := make([]store.LicenseKey, 0, 4)
 	for _, o := range ops {
 		if o.license != "" && !slices.Contains(asked, o.key()) {
 			asked = append(asked, o.key())
@@ -120,7 +120,7 @@ func (b *batch) run(ops []*op) error {
 // ends the leases that their holders give back.
 func (b *batch) ask(ops []*op) error {
 	b.seqs = make(map[store.LicenseKey]license.Seq, len(b.asked))
-	if err := b.AskLicenseSeqs(b.ctx, storeKeys(b.asked), b.seqs); err != nil {
+	if err := b.AskLicenseSeqs(b.ctx, b.asked, b.seqs); err != nil {
 		return err
 	}
 	var releases []store.Release
@@ -148,7 +148,7 @@ func (b *batch) ask(ops []*op) error {
 // askNewcomers locks the pools of newcomers and looks them up, going by the
 // terms last known of their licenses.
 func (b *batch) askNewcomers(ops []*op) error {
-	b.guess = make(map[licenseKey]*compiled, len(b.asked))
+	b.guess = make(map[store.LicenseKey]*compiled, len(b.asked))
 	for _, k := range b.asked {
 		if b.guess[k] = b.a.cache.last(k, b.Now()); b.guess[k] == nil {
 			b.guess = nil
@@ -202,7 +202,7 @@ func (b *batch) loadTerms(ops []*op) (err error) {
 	}
 	for _, o := range ops { // whose license identify found
 		if o.answer.err == nil && !slices.Contains(b.asked, o.key()) {
-			found, err := b.a.terms(b.ctx, b.Tx, []licenseKey{o.key()})
+			found, err := b.a.terms(b.ctx, b.Tx, []store.LicenseKey{o.key()})
 			if err != nil {
 				return err
 			}
@@ -297,7 +297,7 @@ func (b *batch) loadPools(ops []*op) error {
 
 // adoptPool judges a pool that was just locked by its license's terms.
 func (b *batch) adoptPool(row store.Pool) {
-	p := &pool{Pool: row, terms: b.terms[licenseKey{row.Env, row.License}]}
+	p := &pool{Pool: row, terms: b.terms[store.LicenseKey{Env: row.Env, ID: row.License}]}
 	if p.terms != nil {
 		p.rule, p.planned = p.terms.Pools[row.Name]
 	}

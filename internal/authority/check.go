@@ -58,8 +58,8 @@ func (a *Authority) Check(ctx context.Context, p access.Principal, q CheckReques
 	var t *compiled
 	var now time.Time
 	err := a.view(ctx, func(tx *store.Tx) error {
-		k := licenseKey{p.Env, p.License}
-		all, err := a.terms(ctx, tx, []licenseKey{k})
+		k := store.LicenseKey{Env: p.Env, ID: p.License}
+		all, err := a.terms(ctx, tx, []store.LicenseKey{k})
 		if err != nil {
 			return err
 		}

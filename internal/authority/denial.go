@@ -63,15 +63,15 @@ const maxDenied = 200
 type denials struct {
 	mu     sync.Mutex
 	minute time.Time
-	told   map[licenseKey]map[string]bool
+	told   map[store.LicenseKey]map[string]bool
 }
 
 // tellApart reports whether a denial gets a row of its own.
-func (d *denials) tellApart(k licenseKey, minute time.Time, name string) bool {
+func (d *denials) tellApart(k store.LicenseKey, minute time.Time, name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !minute.Equal(d.minute) {
-		d.minute, d.told = minute, make(map[licenseKey]map[string]bool)
+		d.minute, d.told = minute, make(map[store.LicenseKey]map[string]bool)
 	}
 	told := d.told[k]
 	switch {

@@ -99,7 +99,7 @@ func (a *Authority) createEnvironment(ctx context.Context, c *change, e licensin
 	if !free {
 		return e, licensing.Errorf(licensing.Exists, "there is an environment %s already", e.Name).At("name")
 	}
-	if err := a.createKeys(ctx, c, e.Name); err != nil {
+	if err := a.newKeys(ctx, c, e.Name); err != nil {
 		return e, err
 	}
 	return e, c.note(licensing.EnvironmentCreated, licensing.Event{Env: e.Name, Subject: string(e.Name)}, e)

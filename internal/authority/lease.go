@@ -215,11 +215,11 @@ func (a *Authority) mayRelease(ctx context.Context, p access.Principal, o *op) e
 		if err != nil {
 			return err
 		}
-		terms, err := a.terms(ctx, tx, []licenseKey{{p.Env, l.License}})
+		terms, err := a.terms(ctx, tx, []store.LicenseKey{{p.Env, l.License}})
 		if err != nil {
 			return err
 		}
-		if t := terms[licenseKey{p.Env, l.License}]; t == nil || !p.Sees(t.Customer, t.Product) {
+		if t := terms[store.LicenseKey{Env: p.Env, ID: l.License}]; t == nil || !p.Sees(t.Customer, t.Product) {
 			return licensing.Errorf(licensing.NotFound, "no lease %s", l.ID)
 		}
 		return nil

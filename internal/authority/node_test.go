@@ -190,14 +190,14 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	var status UsageStatus
 	answered := make(chan error, 1)
 	var record sync.Once
-	k := licenseKey{testEnv, a.p.License}
+	k := store.LicenseKey{Env: testEnv, ID: a.p.License}
 	err := a.db.Update(ctx, func(tx *store.Tx) error {
-		terms, err := a.terms(ctx, tx, []licenseKey{k})
+		terms, err := a.terms(ctx, tx, []store.LicenseKey{k})
 		if err != nil {
 			return err
 		}
 		w, _ := terms[k].Window("calls", licensing.Window{}, tx.Now())
-		total := store.UsageTotal{MeterKey: store.MeterKey{Env: k.env, License: k.id, Meter: "calls"}, Window: w}
+		total := store.UsageTotal{MeterKey: store.MeterKey{Env: k.Env, License: k.ID, Meter: "calls"}, Window: w}
 		if made, err := tx.OpenTotal(ctx, total); err != nil || !made {
 			return errors.Join(err, errors.New("the period has begun"))
 		}

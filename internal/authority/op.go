@@ -97,7 +97,7 @@ func (k opKind) class() commit.Class {
 
 func classOf(o *op) commit.Class { return o.kind.class() }
 
-func (o *op) key() licenseKey { return licenseKey{o.env, o.license} }
+func (o *op) key() store.LicenseKey { return store.LicenseKey{Env: o.env, ID: o.license} }
 
 func (o *op) poolKey(name string) store.PoolKey {
 	return store.PoolKey{Env: o.env, License: o.license, Name: name}

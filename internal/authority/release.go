@@ -235,7 +235,7 @@ func (b *batch) record(o *op, l *licensing.Lease, kind string, data any) (err er
 	}
 	e.License, e.Pool, e.Subject, e.Request = l.License, l.Pool, string(l.ID), o.acquire.RequestID
 	e.Call = o.call
-	if t := b.terms[licenseKey{l.Env, l.License}]; t != nil {
+	if t := b.terms[store.LicenseKey{Env: l.Env, ID: l.License}]; t != nil {
 		e.Product, e.Customer = t.Product, t.Customer
 	}
 	o.answer.entry, err = b.Record(e)

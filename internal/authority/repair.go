@@ -172,11 +172,11 @@ func (r *repairing) weigh(env licensing.Env) ([]miscount, error) {
 		} else {
 			one.license, as.Meter, as.Period = m.Meter.License, m.Meter.Meter, m.Meter.Start
 		}
-		terms, err := r.a.terms(r.ctx, r.Tx, []licenseKey{{env, one.license}})
+		terms, err := r.a.terms(r.ctx, r.Tx, []store.LicenseKey{{Env: env, ID: one.license}})
 		if err != nil {
 			return nil, err
 		}
-		one.terms = terms[licenseKey{env, one.license}]
+		one.terms = terms[store.LicenseKey{Env: env, ID: one.license}]
 		one.fixes = m.Fixes(r.Now(), r.a.skew, r.unsure(one))
 		for _, f := range one.fixes {
 			as.License, as.Fix = one.license, f
@@ -241,11 +241,11 @@ func (r *repairing) rules(k store.PoolKey) (all []pooled, err error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	terms, err := r.a.terms(r.ctx, r.Tx, []licenseKey{{k.Env, k.License}})
+	terms, err := r.a.terms(r.ctx, r.Tx, []store.LicenseKey{{k.Env, k.License}})
 	if err != nil {
 		return nil, err
 	}
-	if t := terms[licenseKey{k.Env, k.License}]; t != nil {
+	if t := terms[store.LicenseKey{Env: k.Env, ID: k.License}]; t != nil {
 		if rule, planned := t.Pools[k.Name]; planned {
 			all = append(all, pooled{rule, t.Documents})
 		}

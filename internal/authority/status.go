@@ -187,9 +187,9 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	if err != nil {
 		return nil, err
 	}
-	var keys []licenseKey
+	var keys []store.LicenseKey
 	for _, row := range rows {
-		if k := (licenseKey{row.Env, row.License}); !slices.Contains(keys, k) {
+		if k := (store.LicenseKey{Env: row.Env, ID: row.License}); !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
 	}
@@ -197,7 +197,7 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	if err != nil {
 		return nil, err
 	}
-	names, err := tx.LicenseNames(ctx, storeKeys(keys))
+	names, err := tx.LicenseNames(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +205,7 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	for _, row := range rows {
 		of := names[store.LicenseKey{Env: row.Env, ID: row.License}]
 		p := PoolStatus{License: row.License, LicenseName: LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
-		if t := terms[licenseKey{row.Env, row.License}]; t != nil {
+		if t := terms[store.LicenseKey{Env: row.Env, ID: row.License}]; t != nil {
 			p.Capacity, p.Refused = a.capacity(&t.Terms, row.Name, tx.Now())
 		}
 		pools = append(pools, p)

@@ -193,8 +193,8 @@ func (w *town) rule() (licensing.Pool, int64) {
 	w.t.Helper()
 	var p licensing.Pool
 	err := w.view(w.t.Context(), func(tx *store.Tx) error {
-		k := licenseKey{testEnv, w.p.License}
-		terms, err := w.terms(w.t.Context(), tx, []licenseKey{k})
+		k := store.LicenseKey{Env: testEnv, ID: w.p.License}
+		terms, err := w.terms(w.t.Context(), tx, []store.LicenseKey{k})
 		if err == nil {
 			p = terms[k].Pools["unit"]
 		}

@@ -10,11 +10,6 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-type licenseKey struct {
-	env licensing.Env
-	id  licensing.LicenseID
-}
-
 // compiled are the terms of one version of a license. They never change.
 type compiled struct {
 	licensing.Terms
@@ -28,10 +23,10 @@ const maxCompiled = 20_000
 // for the version asked for, which the transaction reads.
 type termsCache struct {
 	mu  sync.RWMutex
-	all map[licenseKey]*compiled
+	all map[store.LicenseKey]*compiled
 }
 
-func (c *termsCache) get(k licenseKey, seq license.Seq, now time.Time) *compiled {
+func (c *termsCache) get(k store.LicenseKey, seq license.Seq, now time.Time) *compiled {
 	if t := c.last(k, now); t != nil && t.seq == seq {
 		return t
 	}
@@ -39,7 +34,7 @@ func (c *termsCache) get(k licenseKey, seq license.Seq, now time.Time) *compiled
 }
 
 // last returns the terms of the version last seen, which may not be in force any more.
-func (c *termsCache) last(k licenseKey, now time.Time) *compiled {
+func (c *termsCache) last(k store.LicenseKey, now time.Time) *compiled {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if t := c.all[k]; t != nil && (t.Until.IsZero() || now.Before(t.Until)) {
@@ -48,38 +43,30 @@ func (c *termsCache) last(k licenseKey, now time.Time) *compiled {
 	return nil
 }
 
-func (c *termsCache) put(k licenseKey, t *compiled) {
+func (c *termsCache) put(k store.LicenseKey, t *compiled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.all == nil || len(c.all) >= maxCompiled {
-		c.all = make(map[licenseKey]*compiled)
+		c.all = make(map[store.LicenseKey]*compiled)
 	}
 	c.all[k] = t
 }
 
 // terms returns the terms in force of the licenses, as they are in tx. A
 // license that does not exist is absent.
-func (a *Authority) terms(ctx context.Context, tx *store.Tx, keys []licenseKey) (map[licenseKey]*compiled, error) {
-	seqs, err := tx.LicenseSeqs(ctx, storeKeys(keys))
+func (a *Authority) terms(ctx context.Context, tx *store.Tx, keys []store.LicenseKey) (map[store.LicenseKey]*compiled, error) {
+	seqs, err := tx.LicenseSeqs(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	return a.termsOf(ctx, tx, keys, seqs)
 }
 
-func storeKeys(keys []licenseKey) []store.LicenseKey {
-	ids := make([]store.LicenseKey, len(keys))
-	for i, k := range keys {
-		ids[i] = store.LicenseKey{Env: k.env, ID: k.id}
-	}
-	return ids
-}
-
 // termsOf returns the terms of the licenses' versions that tx has read.
-func (a *Authority) termsOf(ctx context.Context, tx *store.Tx, keys []licenseKey, seqs map[store.LicenseKey]license.Seq) (map[licenseKey]*compiled, error) {
-	all := make(map[licenseKey]*compiled, len(keys))
+func (a *Authority) termsOf(ctx context.Context, tx *store.Tx, keys []store.LicenseKey, seqs map[store.LicenseKey]license.Seq) (map[store.LicenseKey]*compiled, error) {
+	all := make(map[store.LicenseKey]*compiled, len(keys))
 	for _, k := range keys {
-		seq, exists := seqs[store.LicenseKey{Env: k.env, ID: k.id}]
+		seq, exists := seqs[k]
 		if !exists {
 			continue
 		}
@@ -97,10 +84,10 @@ func (a *Authority) termsOf(ctx context.Context, tx *store.Tx, keys []licenseKey
 }
 
 // compile reads a license and its plan's revision.
-func (a *Authority) compile(ctx context.Context, tx *store.Tx, k licenseKey, seq license.Seq) (*compiled, error) {
-	l, ok, err := tx.License(ctx, k.env, k.id)
+func (a *Authority) compile(ctx context.Context, tx *store.Tx, k store.LicenseKey, seq license.Seq) (*compiled, error) {
+	l, ok, err := tx.License(ctx, k.Env, k.ID)
 	if err == nil && !ok {
-		err = notFound("license", k.id)
+		err = notFound("license", k.ID)
 	}
 	if err != nil {
 		return nil, err

@@ -67,24 +67,24 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 		if err != nil {
 			return err
 		}
-		names, err := tx.LicenseNames(ctx, storeKeys(keys))
+		names, err := tx.LicenseNames(ctx, keys)
 		if err != nil {
 			return err
 		}
 		last := page("usage", totals, rows, usageKey)
 		found = Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
 		for i, t := range last.Items {
-			found.Items[i] = usedMeter(t, terms[licenseKey{t.Env, t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}], tx.Now())
+			found.Items[i] = usedMeter(t, terms[store.LicenseKey{Env: t.Env, ID: t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}], tx.Now())
 		}
 		return nil
 	})
 	return found, err
 }
 
-func licensesOf(totals []store.UsageTotal) []licenseKey {
-	var keys []licenseKey
+func licensesOf(totals []store.UsageTotal) []store.LicenseKey {
+	var keys []store.LicenseKey
 	for _, t := range totals { // in the order of licenses
-		if k := (licenseKey{t.Env, t.License}); len(keys) == 0 || keys[len(keys)-1] != k {
+		if k := (store.LicenseKey{Env: t.Env, ID: t.License}); len(keys) == 0 || keys[len(keys)-1] != k {
 			keys = append(keys, k)
 		}
 	}

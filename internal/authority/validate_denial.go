@@ -23,7 +23,7 @@ type repeats struct {
 }
 
 type repeatKey struct {
-	license licenseKey
+	license store.LicenseKey
 	holder  string
 	code    string
 	minute  int64
@@ -33,7 +33,7 @@ type repeatKey struct {
 const maxWarned = 10_000
 
 func keyOfRepeat(d store.Denial) repeatKey {
-	return repeatKey{licenseKey{d.Env, d.License}, d.Holder, d.Code, d.Minute.Unix()}
+	return repeatKey{store.LicenseKey{Env: d.Env, ID: d.License}, d.Holder, d.Code, d.Minute.Unix()}
 }
 
 // again reports whether d was stored in this minute, and then counts it.
@@ -122,7 +122,7 @@ func validationDenial(ctx context.Context, p access.Principal, r ValidateRequest
 
 func (a *Authority) noteDenied(ctx context.Context, p access.Principal, f *inForce, r ValidateRequest, d license.Decision, now time.Time) (string, error) {
 	denial := validationDenial(ctx, p, r, d, now, now.Truncate(time.Minute))
-	if !a.denials.tellApart(licenseKey{p.Env, p.License}, denial.Minute, " "+r.Holder+" "+d.Code) {
+	if !a.denials.tellApart(store.LicenseKey{Env: p.Env, ID: p.License}, denial.Minute, " "+r.Holder+" "+d.Code) {
 		denial.Holder = ""
 	}
 	if a.repeats.again(denial) {
