@@ -10,10 +10,12 @@ import (
 
 const (
 	forgetEvery = time.Minute
-	forgetPage  = 500
 	// denialsKnown is how long denials can be explained.
 	denialsKnown = 30 * 24 * time.Hour
 )
+
+// forgetPage is how many rows are forgotten or counted at a time.
+const forgetPage = 500
 
 // runForget deletes what nobody can ask for any more, and enters in the log
 // how many denials followed the first of each minute.
