@@ -57,11 +57,11 @@ func (a *Authority) ChangeCustomer(ctx context.Context, p access.Principal, id l
 	if err := checkCustomer(orEmpty(wanted.Name), orEmpty(wanted.Email), orEmpty(wanted.Reference)); err != nil {
 		return licensing.Customer{}, err
 	}
-	request := struct {
+	as := struct {
 		ID licensing.CustomerID
 		CustomerChange
 	}{id, wanted}
-	return once(ctx, a, p, request, func(c *change) (licensing.Customer, error) {
+	return once(ctx, a, p, as, func(c *change) (licensing.Customer, error) {
 		customer, err := c.ownCustomer(ctx, p, id)
 		if err != nil {
 			return customer, err

@@ -17,7 +17,7 @@ func (a *Authority) CreateProduct(ctx context.Context, p access.Principal, produ
 	if !p.SeesProduct(product.Name) {
 		return product, licensing.Errorf(licensing.Forbidden, "the token is limited to product %s", p.Product)
 	}
-	request := product
+	as := product
 	product.Env, product.Salt = p.Env, make([]byte, 16)
 	rand.Read(product.Salt)
 	if err := product.Check(); err != nil {
@@ -26,7 +26,7 @@ func (a *Authority) CreateProduct(ctx context.Context, p access.Principal, produ
 	if err := checkDisplays(text{"title", product.Title}, text{"owner.team", product.Owner.Team}, text{"owner.pager", product.Owner.Pager}); err != nil {
 		return product, err
 	}
-	return once(ctx, a, p, request, func(c *change) (licensing.Product, error) {
+	return once(ctx, a, p, as, func(c *change) (licensing.Product, error) {
 		product.Created = c.Now()
 		free, err := c.InsertProduct(ctx, product)
 		if err != nil {
@@ -60,11 +60,11 @@ func (a *Authority) ChangeProduct(ctx context.Context, p access.Principal, name 
 	if err := checkDisplays(text{"title", orEmpty(wanted.Title)}, text{"owner.team", orEmpty(wanted.Owner.Team)}, text{"owner.pager", orEmpty(wanted.Owner.Pager)}); err != nil {
 		return licensing.Product{}, err
 	}
-	request := struct {
+	as := struct {
 		Name licensing.ProductName
 		ProductChange
 	}{name, wanted}
-	return once(ctx, a, p, request, func(c *change) (licensing.Product, error) {
+	return once(ctx, a, p, as, func(c *change) (licensing.Product, error) {
 		product, err := seenProduct(ctx, c.Tx, p, name)
 		if err != nil {
 			return product, err
