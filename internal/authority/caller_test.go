@@ -133,10 +133,10 @@ func TestUsageKeepsWhatRecordedIt(t *testing.T) {
 func TestProgramsThatValidateAreSeen(t *testing.T) {
 	s := newSightings()
 	at := time.Unix(1_800_000_000, 0)
-	k := store.LicenseKey{Env: testEnv, ID: "lic_1"}
+	k := store.LicenseKey{Env: "development", ID: "lic_1"}
 	s.note(k, licensing.Caller{}, at)
 	for n := range 3 * maxSeen {
-		by := mill(fmt.Sprint(n % (2 * maxSeen)))
+		by := licensing.Caller{Service: "mill", Version: fmt.Sprint(n % (2 * maxSeen))}
 		by.Instance = fmt.Sprint("pod-", n)
 		s.note(k, by, at.Add(time.Duration(n)*time.Second))
 	}
@@ -145,7 +145,7 @@ func TestProgramsThatValidateAreSeen(t *testing.T) {
 		t.Errorf("%d seen, from %+v to %+v", len(seen), seen[0], seen[len(seen)-1])
 	}
 	for n := range 2 * maxSeenAll {
-		s.note(store.LicenseKey{Env: testEnv, ID: licensing.LicenseID(fmt.Sprint("lic_", n))}, mill("1"), at)
+		s.note(store.LicenseKey{Env: "development", ID: licensing.LicenseID(fmt.Sprint("lic_", n))}, licensing.Caller{Service: "mill", Version: "1"}, at)
 	}
 	counted := 0
 	for _, of := range s.all {

@@ -97,7 +97,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.licenses.forget(store.LicenseKey{Env: testEnv, ID: id})
+		s.announce([]committed{{env: testEnv, license: id, notice: LicenseChanged}})
 		want("imported", document(), []string{fourth, "1234"}, true, false)
 	})
 }

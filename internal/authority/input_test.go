@@ -265,14 +265,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 func (d *desk) awaitSame(t *testing.T, n int) {
 	t.Helper()
 	for {
-		d.waiters.mu.Lock()
-		count := 0
-		for _, one := range d.waiters.all {
-			if one.ticket.ID != "" {
-				count = one.count
-			}
-		}
-		d.waiters.mu.Unlock()
+		count := d.Waiting()
 		if count == n {
 			return
 		}

@@ -426,7 +426,7 @@ func (d *desk) awaitWaiters(t *testing.T, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for len(d.waiters.tickets()) < n {
+	for d.Waiting() < n {
 		if err := d.db.View(ctx, func(*store.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
 		for _, n := range []int{1, 349, 450, 700} {
 			revokeMany(t, s, made, n)
 			made += n
-			s.revocations.forget(testEnv)
+			s.announce([]committed{{env: testEnv, notice: RevocationsChanged}})
 			list, err := s.Revocations(t.Context(), testEnv)
 			if err != nil {
 				t.Fatal(err)

@@ -117,6 +117,18 @@ func (w *waiters) hold(one *waiter, k store.TicketKey) {
 	one.ticket = k
 }
 
+// waiting returns how many requests wait here with a place in a queue.
+func (w *waiters) waiting() (requests int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.all {
+		if one.ticket.ID != "" {
+			requests += one.count
+		}
+	}
+	return requests
+}
+
 // tickets returns the tickets of those who wait here.
 func (w *waiters) tickets() []store.TicketKey {
 	w.mu.Lock()
@@ -140,6 +152,9 @@ func (w *waiters) wakeTickets(changed map[store.TicketKey]bool) {
 		}
 	}
 }
+
+// Waiting returns how many requests this server holds until units are free.
+func (a *Authority) Waiting() int { return a.waiters.waiting() }
 
 // endWaits wakes everybody: what they wait for will not come.
 func (a *Authority) endWaits() { a.waiters.wakeAll() }
