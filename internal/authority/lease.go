@@ -215,7 +215,7 @@ func (a *Authority) mayRelease(ctx context.Context, p access.Principal, o *op) e
 		if err != nil {
 			return err
 		}
-		terms, err := a.terms(ctx, tx, []store.LicenseKey{{p.Env, l.License}})
+		terms, err := a.terms(ctx, tx, []store.LicenseKey{{Env: p.Env, ID: l.License}})
 		if err != nil {
 			return err
 		}

@@ -241,7 +241,7 @@ func (r *repairing) rules(k store.PoolKey) (all []pooled, err error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	terms, err := r.a.terms(r.ctx, r.Tx, []store.LicenseKey{{k.Env, k.License}})
+	terms, err := r.a.terms(r.ctx, r.Tx, []store.LicenseKey{{Env: k.Env, ID: k.License}})
 	if err != nil {
 		return nil, err
 	}
