@@ -42,8 +42,8 @@ func (s *server) signingKeyRoutes() {
 	handle(s, route{ID: "list-signing-keys", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.SigningKeyRead,
 		Summary: "List the environment's keys, in the order of their turns"},
 		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[authority.SigningKey]], error) {
-			keys, err := s.Authority.SigningKeys(ctx, p)
-			return answered(List[authority.SigningKey]{Items: keys}, err)
+			all, err := s.Authority.SigningKeys(ctx, p)
+			return answered(List[authority.SigningKey]{Items: all}, err)
 		})
 	handle(s, route{ID: "rotate-signing-key", Method: http.MethodPost, Path: path + "/rotate", Tag: tag, Permission: access.SigningKeyWrite,
 		Summary: "Let the next prepared key sign from now on", Description: "What was signed stays good. It needs no root as long as a prepared key is left."},
