@@ -220,7 +220,7 @@ func hardware(board, drive, card string) map[string]string {
 }
 
 // onMachine asks for a unit of the trial's machines, and then checks whether it would get one.
-func (s *shop) onMachine(key, request, holder string, components map[string]string) license.Decision {
+func (s *shop) onMachine(key, req, holder string, components map[string]string) license.Decision {
 	s.t.Helper()
 	p, err := s.Authenticate(s.t.Context(), "License "+key, "", free)
 	if err != nil {
@@ -231,12 +231,12 @@ func (s *shop) onMachine(key, request, holder string, components map[string]stri
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	got, err := s.Acquire(s.t.Context(), p, AcquireRequest{RequestID: request, Pool: "machines", Units: 1, Holder: machine})
+	got, err := s.Acquire(s.t.Context(), p, AcquireRequest{RequestID: req, Pool: "machines", Units: 1, Holder: machine})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if got.Decision.Outcome != checked.Decision.Outcome || got.Decision.Outcome == license.Denied && got.Decision.Code != checked.Decision.Code {
-		s.t.Errorf("%s: a check says %+v, and an acquire %+v", request, checked.Decision, got.Decision)
+		s.t.Errorf("%s: a check says %+v, and an acquire %+v", req, checked.Decision, got.Decision)
 	}
 	return got.Decision
 }
