@@ -51,7 +51,7 @@ func do(t *testing.T, s *server, r *http.Request) (*httptest.ResponseRecorder, P
 	return w, p
 }
 
-func request(t *testing.T, method, path, body string) *http.Request {
+func httpRequest(t *testing.T, method, path, body string) *http.Request {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), method, "http://localhost"+path, strings.NewReader(body))
 	if body != "" {
@@ -119,23 +119,23 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 		status int
 		code   licensing.Code
 	}{
-		{"no such path", request(t, "GET", "/nowhere", ""), 404, licensing.NotFound},
-		{"wrong method", request(t, "GET", "/v1/echo", ""), 405, licensing.Invalid},
-		{"not JSON", request(t, "POST", "/v1/echo", "{"), 400, licensing.Invalid},
-		{"member twice", request(t, "POST", "/v1/echo", `{"text":"a","Text":"b"}`), 400, licensing.Invalid},
-		{"data after the end", request(t, "POST", "/v1/echo", `{"text":"a"}{}`), 400, licensing.Invalid},
-		{"not UTF-8", request(t, "POST", "/v1/echo", "{\"text\":\"\xff\"}"), 400, licensing.Invalid},
-		{"unknown member", request(t, "POST", "/v1/echo", `{"text":"a","canary":1}`), 422, licensing.Invalid},
-		{"too long", request(t, "POST", "/v1/echo", `{"text":"canary"}`), 422, licensing.Invalid},
-		{"too large", request(t, "POST", "/v1/echo", large), 413, licensing.TooLarge},
-		{"too large, program", request(t, "POST", "/v1/program", large), 413, licensing.TooLarge},
-		{"not JSON, program", request(t, "POST", "/v1/program", "{"), 400, licensing.Invalid},
-		{"no body", request(t, "POST", "/v1/echo", ""), 400, licensing.Invalid},
-		{"of the rules", request(t, "POST", "/v1/echo", `{"text":"gone"}`), 410, licensing.Gone},
-		{"ours", request(t, "POST", "/v1/echo", `{"text":"wrong"}`), 500, licensing.Internal},
-		{"panic", request(t, "POST", "/v1/echo", `{"text":"panic"}`), 500, licensing.Internal},
-		{"panic, program", request(t, "POST", "/v1/program", `{"text":"panic"}`), 500, licensing.Internal},
-		{"no credential", request(t, "GET", "/metrics", ""), 401, licensing.Unauthenticated},
+		{"no such path", httpRequest(t, "GET", "/nowhere", ""), 404, licensing.NotFound},
+		{"wrong method", httpRequest(t, "GET", "/v1/echo", ""), 405, licensing.Invalid},
+		{"not JSON", httpRequest(t, "POST", "/v1/echo", "{"), 400, licensing.Invalid},
+		{"member twice", httpRequest(t, "POST", "/v1/echo", `{"text":"a","Text":"b"}`), 400, licensing.Invalid},
+		{"data after the end", httpRequest(t, "POST", "/v1/echo", `{"text":"a"}{}`), 400, licensing.Invalid},
+		{"not UTF-8", httpRequest(t, "POST", "/v1/echo", "{\"text\":\"\xff\"}"), 400, licensing.Invalid},
+		{"unknown member", httpRequest(t, "POST", "/v1/echo", `{"text":"a","canary":1}`), 422, licensing.Invalid},
+		{"too long", httpRequest(t, "POST", "/v1/echo", `{"text":"canary"}`), 422, licensing.Invalid},
+		{"too large", httpRequest(t, "POST", "/v1/echo", large), 413, licensing.TooLarge},
+		{"too large, program", httpRequest(t, "POST", "/v1/program", large), 413, licensing.TooLarge},
+		{"not JSON, program", httpRequest(t, "POST", "/v1/program", "{"), 400, licensing.Invalid},
+		{"no body", httpRequest(t, "POST", "/v1/echo", ""), 400, licensing.Invalid},
+		{"of the rules", httpRequest(t, "POST", "/v1/echo", `{"text":"gone"}`), 410, licensing.Gone},
+		{"ours", httpRequest(t, "POST", "/v1/echo", `{"text":"wrong"}`), 500, licensing.Internal},
+		{"panic", httpRequest(t, "POST", "/v1/echo", `{"text":"panic"}`), 500, licensing.Internal},
+		{"panic, program", httpRequest(t, "POST", "/v1/program", `{"text":"panic"}`), 500, licensing.Internal},
+		{"no credential", httpRequest(t, "GET", "/metrics", ""), 401, licensing.Unauthenticated},
 	} {
 		w, p := do(t, s, tc.req)
 		if w.Code != tc.status || p.Code != tc.code {
@@ -151,7 +151,7 @@ func TestAnnouncedAndUnannouncedSizesAreBounded(t *testing.T) {
 	s := frame(t, io.Discard)
 	addEcho(s)
 	for _, path := range []string{"/v1/echo", "/v1/program"} {
-		r := request(t, "POST", path, strings.Repeat(" ", 1<<20))
+		r := httpRequest(t, "POST", path, strings.Repeat(" ", 1<<20))
 		r.ContentLength = -1
 		if w, _ := do(t, s, r); w.Code != 413 {
 			t.Errorf("%s: %d", path, w.Code)
@@ -165,7 +165,7 @@ func TestOnlyJSONIsRead(t *testing.T) {
 	for kind, want := range map[string]int{"text/plain": 415, "": 415, "application/x-www-form-urlencoded": 415,
 		"application/json; charset=utf-8": 200, "application/json": 200} {
 		for _, path := range []string{"/v1/echo", "/v1/program"} {
-			r := request(t, "POST", path, `{"text":"a"}`)
+			r := httpRequest(t, "POST", path, `{"text":"a"}`)
 			r.Header.Set("Content-Type", kind)
 			if w, _ := do(t, s, r); w.Code != want {
 				t.Errorf("%s as %q: %d, want %d", path, kind, w.Code, want)
@@ -179,7 +179,7 @@ func TestACompressedBodyIsRefusedAsSuch(t *testing.T) {
 	addEcho(s)
 	for coding, want := range map[string]int{"gzip": 415, "br": 415, "identity": 200} {
 		for _, path := range []string{"/v1/echo", "/v1/program"} {
-			r := request(t, "POST", path, `{"text":"a"}`)
+			r := httpRequest(t, "POST", path, `{"text":"a"}`)
 			r.Header.Set("Content-Encoding", coding)
 			w, _ := do(t, s, r)
 			if w.Code != want || want == 415 && w.Header().Get("Accept-Encoding") != "identity" {
@@ -193,7 +193,7 @@ func TestNullIsRefusedInWords(t *testing.T) {
 	s := frame(t, io.Discard)
 	addEcho(s)
 	for _, path := range []string{"/v1/echo", "/v1/program"} {
-		w, _ := do(t, s, request(t, "POST", path, `{"text":null}`))
+		w, _ := do(t, s, httpRequest(t, "POST", path, `{"text":null}`))
 		if w.Code != 400 && w.Code != 422 || !strings.Contains(w.Body.String(), "null") || !strings.Contains(w.Body.String(), "leave out what has no value") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
@@ -205,7 +205,7 @@ func TestANameThatIsNotTheServersIsRefused(t *testing.T) {
 	s.Hosts = []string{"licenses.example.com"}
 	for host, want := range map[string]int{"localhost:7400": 200, "127.0.0.1": 200, "[::1]:7400": 200,
 		"licenses.EXAMPLE.com:443": 200, "LOCALHOST": 200, "LocalHost:7400": 200, "licenses.example.com.": 200, "evil.example.com": 421, "localhost.evil.com": 421, "": 200} {
-		r := request(t, "GET", "/healthz", "")
+		r := httpRequest(t, "GET", "/healthz", "")
 		r.Host = host
 		if w, _ := do(t, s, r); w.Code != want {
 			t.Errorf("%q: %d, want %d", host, w.Code, want)
@@ -218,7 +218,7 @@ func TestAPageOfAnotherOriginCannotWrite(t *testing.T) {
 	addEcho(s)
 	for header, want := range map[string]int{"Origin: https://evil.example.com": 403, "Sec-Fetch-Site: cross-site": 403,
 		"Origin: http://localhost": 200, "X-None: 1": 200} {
-		r := request(t, "POST", "/v1/echo", `{"text":"a"}`)
+		r := httpRequest(t, "POST", "/v1/echo", `{"text":"a"}`)
 		name, value, _ := strings.Cut(header, ": ")
 		r.Header.Set(name, value)
 		if w, _ := do(t, s, r); w.Code != want {
@@ -238,7 +238,7 @@ func TestForwardedAddressesAreBelievedOfProxiesOnly(t *testing.T) {
 		{"[2001:db8::1]:1", "", "2001:db8::/64"},
 		{"[::ffff:192.0.2.1]:1", "", "192.0.2.1"},
 	} {
-		r := request(t, "GET", "/", "")
+		r := httpRequest(t, "GET", "/", "")
 		r.RemoteAddr = tc.peer
 		r.Header.Set("X-Forwarded-For", tc.forwarded)
 		if got := s.address(r); got != tc.want {
@@ -251,11 +251,11 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	var log bytes.Buffer
 	s := frame(t, &log)
 	addEcho(s)
-	r := request(t, "POST", "/v1/echo?token=canary", `{"text":"canary"}`)
+	r := httpRequest(t, "POST", "/v1/echo?token=canary", `{"text":"canary"}`)
 	r.Header.Set("Authorization", "License canary")
 	r.Header.Set("Cookie", "canary")
 	do(t, s, r)
-	r = request(t, "GET", "/metrics", "")
+	r = httpRequest(t, "GET", "/metrics", "")
 	r.Header.Set("Authorization", "Bearer canary")
 	do(t, s, r)
 	if !strings.Contains(log.String(), "path=/v1/echo") || strings.Contains(log.String(), "canary") {
@@ -272,17 +272,17 @@ func TestFewReadTheMetricsAtOnce(t *testing.T) {
 	s.mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) { s.scrape(w, r, slow) })
 	var reading sync.WaitGroup
 	for range maxScrapes {
-		reading.Go(func() { do(t, s, request(t, "GET", "/slow", "")) })
+		reading.Go(func() { do(t, s, httpRequest(t, "GET", "/slow", "")) })
 		<-entered
 	}
-	w, p := do(t, s, request(t, "GET", "/slow", ""))
+	w, p := do(t, s, httpRequest(t, "GET", "/slow", ""))
 	if w.Code != http.StatusServiceUnavailable || p.Code != licensing.Unavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %s %v", w.Code, w.Body, w.Header())
 	}
 	close(leave)
 	reading.Wait()
 	reading.Go(func() { <-entered })
-	if w, _ := do(t, s, request(t, "GET", "/slow", "")); w.Code != http.StatusOK {
+	if w, _ := do(t, s, httpRequest(t, "GET", "/slow", "")); w.Code != http.StatusOK {
 		t.Errorf("afterwards: %d", w.Code)
 	}
 	reading.Wait()
