@@ -59,16 +59,16 @@ func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
 func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
 	owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
-	var keys struct {
+	var listed struct {
 		Items []struct{ Kid, Use, State string }
 	}
-	d.as(owner, http.StatusOK, "GET", "/v1/signing-keys", nil, &keys)
-	if len(keys.Items) != 15 || keys.Items[0].State != "signs" {
-		t.Errorf("%+v", keys.Items)
+	d.as(owner, http.StatusOK, "GET", "/v1/signing-keys", nil, &listed)
+	if len(listed.Items) != 15 || listed.Items[0].State != "signs" {
+		t.Errorf("%+v", listed.Items)
 	}
 	var next struct{ Kid, State string }
 	d.as(owner, http.StatusOK, "POST", "/v1/signing-keys/rotate", nil, &next)
-	if next.Kid != keys.Items[1].Kid || next.State != "signs" {
+	if next.Kid != listed.Items[1].Kid || next.State != "signs" {
 		t.Errorf("rotated to %+v", next)
 	}
 	const root = "/v1/signing-keys/root/"
@@ -76,7 +76,7 @@ func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
 	var private map[string]any
 	d.as(owner, http.StatusOK, "POST", root+"export", nil, &private)
 	d.as(owner, http.StatusNoContent, "POST", root+"remove", nil, nil)
-	withdraw := "/v1/signing-keys/" + keys.Items[0].Kid + "/withdraw"
+	withdraw := "/v1/signing-keys/" + listed.Items[0].Kid + "/withdraw"
 	d.as(owner, http.StatusConflict, "POST", withdraw, members{"reason": "stolen"}, nil)
 	d.as(owner, http.StatusNoContent, "POST", root+"import", private, nil)
 	var withdrawn struct{ State string }

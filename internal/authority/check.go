@@ -196,7 +196,7 @@ func (c *poolCheck) settle(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if heirOf(l, others, c.tx.Now(), c.a.skew) != nil {
+			if l.Heir(others, c.tx.Now(), c.a.skew) != nil {
 				continue
 			}
 		}

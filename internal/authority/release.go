@@ -130,25 +130,7 @@ func (b *batch) heir(p *pool, l *licensing.Lease) (*licensing.Lease, error) {
 	for _, other := range forced {
 		others = append(others, b.adopt(other))
 	}
-	return heirOf(l, others, b.Now(), b.a.skew), nil
-}
-
-// heirOf returns which other lease of a holder carries on what l is charged with:
-// one that shares it and may still be used. Nil if there is none, or another
-// carries units for all of them.
-func heirOf(l *licensing.Lease, others []*licensing.Lease, now time.Time, skew time.Duration) (heir *licensing.Lease) {
-	for _, other := range others {
-		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(now, skew) {
-			continue
-		}
-		if other.Charge > 0 {
-			return nil
-		}
-		if heir == nil || !heir.Live() {
-			heir = other
-		}
-	}
-	return heir
+	return l.Heir(others, b.Now(), b.a.skew), nil
 }
 
 // releaseLeft answers a release whose generation has no live lease.

@@ -227,3 +227,21 @@ func (p Pool) SameMachine(l Lease, components map[string]string) bool {
 	b := license.Binding{Need: p.Match.Need, Components: l.Asker.Components}
 	return b.Matches(components)
 }
+
+// Heir returns which other lease of a holder carries on what l is charged with: one
+// that shares it and may still be used. Nil if there is none, or if another lease
+// carries the units already.
+func (l *Lease) Heir(others []*Lease, now time.Time, skew time.Duration) (heir *Lease) {
+	for _, other := range others {
+		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(now, skew) {
+			continue
+		}
+		if other.Charge > 0 {
+			return nil
+		}
+		if heir == nil || !heir.Live() {
+			heir = other
+		}
+	}
+	return heir
+}
