@@ -171,7 +171,7 @@ func (b *batch) freeing(p *pool, d *license.Decision, sees bool) error {
 			return err
 		}
 		p.looked = true
-		p.holders, p.freeAt = holdings(next)
+		p.holders, p.freeAt = licensing.Holdings(next)
 	}
 	if sees || p.rule.ShowHolders {
 		d.Holders = p.holders
@@ -189,19 +189,4 @@ func holding(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.
 	}
 	endless, err := tx.EndlessLeases(ctx, k, shownHolders-len(held))
 	return append(held, endless...), err
-}
-
-// holdings returns who holds the units of leases that are reclaimed first, and
-// when the first of them is free at the latest.
-func holdings(next []*licensing.Lease) (holders []license.Holding, freeAt time.Time) {
-	for _, l := range next {
-		if l.Charge == 0 {
-			continue
-		}
-		if freeAt.IsZero() {
-			freeAt = l.Due
-		}
-		holders = append(holders, l.Holding())
-	}
-	return holders, freeAt
 }

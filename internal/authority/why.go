@@ -132,7 +132,7 @@ func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.T
 	if err != nil {
 		return d, err
 	}
-	holders, freeAt := holdings(next)
+	holders, freeAt := licensing.Holdings(next)
 	d.Holders, d.FreeAt = holders, unixOf(freeAt)
 	return d, nil
 }

@@ -245,3 +245,18 @@ func (l *Lease) Heir(others []*Lease, now time.Time, skew time.Duration) (heir *
 	}
 	return heir
 }
+
+// Holdings returns who holds the units of leases, which are given in the order in which
+// they are reclaimed, and when the first of them is free at the latest.
+func Holdings(next []*Lease) (holders []license.Holding, freeAt time.Time) {
+	for _, l := range next {
+		if l.Charge == 0 {
+			continue
+		}
+		if freeAt.IsZero() {
+			freeAt = l.Due
+		}
+		holders = append(holders, l.Holding())
+	}
+	return holders, freeAt
+}
