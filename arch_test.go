@@ -1,10 +1,12 @@
 package copyhold_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,30 +21,58 @@ import (
 // ours, and what it may not touch. A package that is missing here fails, so a
 // new room is a decision and not an accident.
 var rooms = map[string]room{
-	"cmd/copyhold":              {ours: []string{"internal/cli"}, outside: "none"},
-	"internal/cli":              {ours: []string{"*"}, may: "env sql http"},
-	"internal/api":              {ours: []string{"internal/authority", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
-	"internal/authority":        {ours: []string{"internal/authority/commit", "internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}},
-	"internal/authority/commit": {ours: []string{"internal/licensing", "internal/metrics"}},
-	"internal/store":            {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}, may: "sql"},
-	"internal/store/sqlite":     {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
-	"internal/store/postgres":   {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
-	"internal/store/storetest":  {ours: []string{"internal/store", "internal/store/sqlite", "internal/store/postgres"}, may: "sql env"},
-	"internal/signing":          {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}},
-	"internal/access":           {ours: []string{"internal/licensing"}},
-	"internal/policy":           {ours: []string{"internal/licensing", "sdk/license"}, pure: true},
-	"internal/audit":            {ours: []string{"internal/licensing"}, pure: true},
-	"internal/licensing":        {ours: []string{"sdk/license"}, pure: true, outside: "none"},
-	"internal/metrics":          {},
-	"internal/config":           {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
-	"examples/plans":            {outside: "none"},
-	"examples/report":           {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
-	"examples/gateway":          {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
-	"examples/batch":            {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
-	"scripts/manual":            {ours: []string{"internal/cli"}, may: "env"},
-	"bench":                     {ours: []string{"*"}, may: "env sql http"},
-	"bench/torture":             {ours: []string{"*"}, may: "env sql http"},
+	"cmd/copyhold":                       {ours: []string{"internal/cli"}, outside: "none"},
+	"internal/cli":                       {ours: []string{"*"}, may: "env sql http"},
+	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
+	"internal/authority":                 authorityRoom(6),
+	"internal/authority/recovery":        authorityRoom(5),
+	"internal/authority/granting":        authorityRoom(4, "internal/authority/granting/commit"),
+	"internal/authority/documents":       authorityRoom(3),
+	"internal/authority/credentials":     authorityRoom(3),
+	"internal/authority/keys":            authorityRoom(3),
+	"internal/authority/catalog":         authorityRoom(2),
+	"internal/authority/ledger":          authorityRoom(1),
+	"internal/authority/request":         authorityRoom(0),
+	"internal/authority/granting/commit": {ours: []string{"internal/licensing", "internal/metrics"}},
+	"internal/store":                     {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}, may: "sql"},
+	"internal/store/sqlite":              {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
+	"internal/store/postgres":            {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
+	"internal/store/storetest":           {ours: []string{"internal/store", "internal/store/sqlite", "internal/store/postgres"}, may: "sql env"},
+	"internal/signing":                   {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}},
+	"internal/access":                    {ours: []string{"internal/licensing"}},
+	"internal/policy":                    {ours: []string{"internal/licensing", "sdk/license"}, pure: true},
+	"internal/audit":                     {ours: []string{"internal/licensing"}, pure: true},
+	"internal/licensing":                 {ours: []string{"sdk/license"}, pure: true, outside: "none"},
+	"internal/metrics":                   {},
+	"internal/config":                    {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
+	"examples/plans":                     {outside: "none"},
+	"examples/report":                    {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"examples/gateway":                   {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"examples/batch":                     {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"scripts/manual":                     {ours: []string{"internal/cli"}, may: "env"},
+	"bench":                              {ours: []string{"*"}, may: "env sql http"},
+	"bench/torture":                      {ours: []string{"*"}, may: "env sql http"},
 }
+
+// authorityRanks are the rooms of authority. Each may import those of lower ranks, and never
+// one of its own rank.
+var authorityRanks = [][]string{
+	{"request"}, {"ledger"}, {"catalog"}, {"keys", "credentials", "documents"}, {"granting"}, {"recovery"},
+}
+
+// authorityRoom is a room of a rank in authority, and also may import what else is given.
+func authorityRoom(rank int, also ...string) room {
+	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, also...)}
+	for _, names := range authorityRanks[:rank] {
+		for _, name := range names {
+			r.ours = append(r.ours, "internal/authority/"+name)
+		}
+	}
+	return r
+}
+
+// largestRoom bounds a room of authority, in lines outside tests.
+const largestRoom = 4000
 
 // A room says what one package may import. Ours lists packages of ours ("*" is
 // the wiring). Outside "none" forbids third-party modules. Pure forbids I/O,
@@ -61,20 +91,48 @@ var (
 	attics  = []string{"util", "utils", "common", "core", "types", "models", "model", "manager", "helpers", "helper", "shared", "misc", "base"}
 )
 
-func TestHouseHasOnlyKnownRoomsAndArrows(t *testing.T) {
-	for dir, files := range packages(t, ".") {
+func TestHouseHasOnlyKnownRoomsAndArrows(t *testing.T) { report(t, arrows(packages(t, "."))) }
+
+// arrows finds packages that are not in the table, and what they may not import or call.
+func arrows(house map[string][]file) (found []string) {
+	for dir, files := range house {
 		if strings.HasPrefix(dir, "sdk") || strings.HasPrefix(dir, "deploy") { // modules of their own
 			continue
 		}
 		r, known := rooms[dir]
 		if !known {
-			t.Errorf("%s is not in the table of rooms: add it with what it may import, or put the code where it belongs", dir)
+			found = append(found, dir+" is not in the table of rooms: add it with what it may import, or put the code where it belongs")
 			continue
 		}
 		for _, f := range files {
-			checkImports(t, dir, r, f)
-			checkCalls(t, dir, r, f)
+			found = append(found, wrongImports(dir, r, f)...)
+			found = append(found, wrongCalls(dir, r, f)...)
 		}
+	}
+	return found
+}
+
+func TestNoRoomOfAuthorityIsTooLarge(t *testing.T) { report(t, tooLarge(packages(t, "."))) }
+
+// tooLarge finds rooms of authority that have more lines than largestRoom.
+func tooLarge(house map[string][]file) (found []string) {
+	for dir, files := range house {
+		lines := 0
+		for _, f := range files {
+			lines += f.lines
+		}
+		if strings.HasPrefix(dir, "internal/authority") && lines > largestRoom {
+			found = append(found, fmt.Sprintf("%s has %d lines, more than %d: divide it", dir, lines, largestRoom))
+		}
+	}
+	return found
+}
+
+// report fails for everything that was found.
+func report(t *testing.T, found []string) {
+	t.Helper()
+	for _, one := range found {
+		t.Error(one)
 	}
 }
 
@@ -86,20 +144,7 @@ var sdkModules = map[string]string{
 }
 
 func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
-	for dir, files := range packages(t, "sdk") {
-		if _, apart := sdkModules[dir]; apart {
-			continue
-		}
-		for _, f := range files {
-			for _, spec := range f.ast.Imports {
-				path, _ := strconv.Unquote(spec.Path.Value)
-				first, _, _ := strings.Cut(path, "/")
-				if strings.Contains(first, ".") && !strings.HasPrefix(path, "copyhold.dev/sdk") {
-					t.Errorf("%s imports %s: customers inherit nothing from the SDK", filepath.Join(dir, f.name), path)
-				}
-			}
-		}
-	}
+	report(t, sdkAlone(packages(t, "sdk")))
 	mod, err := os.ReadFile("sdk/go.mod")
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +152,24 @@ func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
 	if strings.Contains(string(mod), "require") {
 		t.Error("sdk/go.mod requires a module")
 	}
+}
+
+// sdkAlone finds what the SDK imports that is not of the standard library.
+func sdkAlone(house map[string][]file) (found []string) {
+	for dir, files := range house {
+		if _, apart := sdkModules[dir]; apart || !strings.HasPrefix(dir, "sdk") {
+			continue
+		}
+		for _, f := range files {
+			for _, path := range f.imports() {
+				first, _, _ := strings.Cut(path, "/")
+				if strings.Contains(first, ".") && !strings.HasPrefix(path, "copyhold.dev/sdk") {
+					found = append(found, f.in(dir)+" imports "+path+": customers inherit nothing from the SDK")
+				}
+			}
+		}
+	}
+	return found
 }
 
 func TestModulesBesideTheSDKUseOneThingEach(t *testing.T) {
@@ -189,76 +252,162 @@ var sdkRooms = map[string][]string{
 
 // TestSDKHasOnlyKnownRoomsAndArrows also keeps licenses for tests out of programs: nothing
 // but tests imports copyholdtest.
-func TestSDKHasOnlyKnownRoomsAndArrows(t *testing.T) {
-	for dir, files := range packages(t, ".") {
+func TestSDKHasOnlyKnownRoomsAndArrows(t *testing.T) { report(t, sdkArrows(packages(t, "."))) }
+
+func sdkArrows(house map[string][]file) (found []string) {
+	for dir, files := range house {
 		allowed, known := sdkRooms[dir]
 		if !known && strings.HasPrefix(dir, "sdk") {
-			t.Errorf("%s is not in the table of the SDK's rooms", dir)
+			found = append(found, dir+" is not in the table of the SDK's rooms")
 		}
 		for _, f := range files {
-			for _, spec := range f.ast.Imports {
-				path, _ := strconv.Unquote(spec.Path.Value)
+			for _, path := range f.imports() {
 				ours, isOurs := strings.CutPrefix(path, "copyhold.dev/")
 				if ours == "sdk/copyholdtest" || known && isOurs && !slices.Contains(allowed, ours) {
-					t.Errorf("%s may not import %s", filepath.Join(dir, f.name), path)
+					found = append(found, f.in(dir)+" may not import "+path)
 				}
 			}
 		}
 	}
+	return found
 }
 
-func TestNoAtticsAndEveryRoomIsExplained(t *testing.T) {
-	for dir, files := range packages(t, ".") {
+func TestNoAtticsAndEveryRoomIsExplained(t *testing.T) { report(t, unexplained(packages(t, "."))) }
+
+// unexplained finds packages that are named after nothing that they know, or that say nothing
+// about themselves.
+func unexplained(house map[string][]file) (found []string) {
+	for dir, files := range house {
 		if slices.Contains(attics, filepath.Base(dir)) {
-			t.Errorf("%s: name a package after the thing it knows", dir)
+			found = append(found, dir+": name a package after the thing it knows")
 		}
-		explained := slices.ContainsFunc(files, func(f file) bool { return f.ast.Doc != nil })
-		if !explained {
-			t.Errorf("%s has no package comment", dir)
+		if !slices.ContainsFunc(files, func(f file) bool { return f.ast.Doc != nil }) {
+			found = append(found, dir+" has no package comment")
 		}
 	}
+	return found
 }
 
-func TestNoPackageState(t *testing.T) {
-	for dir, files := range packages(t, ".") {
+func TestNoPackageState(t *testing.T) { report(t, packageState(packages(t, "."))) }
+
+// stateful are the package variables that change: what a type's members are, found once, and
+// the databases that the tests of one process share.
+var stateful = []string{"sdk/license.plans", "internal/store/storetest.databases"}
+
+// packageState finds init functions, and package variables that a function changes or that
+// exist to be changed.
+func packageState(house map[string][]file) (found []string) {
+	for dir, files := range house {
+		variables := map[string]bool{}
 		for _, f := range files {
 			for _, d := range f.ast.Decls {
-				fn, ok := d.(*ast.FuncDecl)
-				if ok && fn.Recv == nil && fn.Name.Name == "init" {
-					t.Errorf("%s has an init function", filepath.Join(dir, f.name))
+				switch d := d.(type) {
+				case *ast.FuncDecl:
+					if d.Recv == nil && d.Name.Name == "init" {
+						found = append(found, f.in(dir)+" has an init function")
+					}
+				case *ast.GenDecl:
+					for _, spec := range d.Specs {
+						if v, ok := spec.(*ast.ValueSpec); ok && d.Tok == token.VAR {
+							for _, name := range v.Names {
+								variables[name.Name] = name.Name != "_"
+								if changes(v.Type) && !slices.Contains(stateful, dir+"."+name.Name) {
+									found = append(found, f.in(dir)+" has a package variable that changes: "+name.Name)
+								}
+							}
+						}
+					}
 				}
 			}
 		}
+		for _, f := range files {
+			for _, name := range changed(f.ast, variables) {
+				found = append(found, f.in(dir)+" changes the package variable "+name)
+			}
+		}
 	}
+	return found
 }
 
-func checkImports(t *testing.T, dir string, r room, f file) {
-	t.Helper()
-	for _, spec := range f.ast.Imports {
-		path, _ := strconv.Unquote(spec.Path.Value)
-		where := filepath.Join(dir, f.name)
+// changes reports whether a variable of a type is there to be changed.
+func changes(of ast.Expr) bool {
+	switch of := of.(type) {
+	case *ast.IndexExpr: // atomic.Pointer[T]
+		return changes(of.X)
+	case *ast.SelectorExpr:
+		pkg, ok := of.X.(*ast.Ident)
+		return ok && (pkg.Name == "sync" || pkg.Name == "atomic")
+	case *ast.ChanType:
+		return true
+	}
+	return false
+}
+
+// changed returns the package variables that a function in f assigns to. A local variable
+// of the same name hides the one of the package.
+func changed(f *ast.File, variables map[string]bool) (names []string) {
+	note := func(to ast.Expr) {
+		for {
+			switch x := to.(type) {
+			case *ast.IndexExpr:
+				to = x.X
+				continue
+			case *ast.SelectorExpr:
+				to = x.X
+				continue
+			case *ast.StarExpr:
+				to = x.X
+				continue
+			case *ast.Ident:
+				if variables[x.Name] && (x.Obj == nil || x.Obj.Decl == nil || isPackageVariable(f, x.Obj)) {
+					names = append(names, x.Name)
+				}
+			}
+			return
+		}
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			if n.Tok != token.DEFINE {
+				for _, to := range n.Lhs {
+					note(to)
+				}
+			}
+		case *ast.IncDecStmt:
+			note(n.X)
+		}
+		return true
+	})
+	return names
+}
+
+func isPackageVariable(f *ast.File, o *ast.Object) bool { return f.Scope.Lookup(o.Name) == o }
+
+func wrongImports(dir string, r room, f file) (found []string) {
+	for _, path := range f.imports() {
 		ours, isOurs := strings.CutPrefix(path, "copyhold.dev/")
 		first, _, _ := strings.Cut(path, "/")
 		switch {
 		case isOurs:
 			if !slices.Contains(r.ours, "*") && !slices.Contains(r.ours, ours) {
-				t.Errorf("%s may not import %s", where, ours)
+				found = append(found, f.in(dir)+" may not import "+ours)
 			}
 		case strings.Contains(first, "."):
 			if r.outside == "none" {
-				t.Errorf("%s may not import the third-party %s", where, path)
+				found = append(found, f.in(dir)+" may not import the third-party "+path)
 			}
 		case r.pure && slices.Contains(impure, path):
-			t.Errorf("%s is pure and may not import %s", where, path)
+			found = append(found, f.in(dir)+" is pure and may not import "+path)
 		case guarded[path] != "" && !strings.Contains(r.may, guarded[path]):
-			t.Errorf("%s may not import %s", where, path)
+			found = append(found, f.in(dir)+" may not import "+path)
 		}
 	}
+	return found
 }
 
-// checkCalls holds the rules that imports alone cannot show.
-func checkCalls(t *testing.T, dir string, r room, f file) {
-	t.Helper()
+// wrongCalls finds what imports alone cannot show.
+func wrongCalls(dir string, r room, f file) (found []string) {
 	ast.Inspect(f.ast, func(n ast.Node) bool {
 		sel, ok := n.(*ast.SelectorExpr)
 		if !ok {
@@ -268,27 +417,93 @@ func checkCalls(t *testing.T, dir string, r room, f file) {
 		if !ok || pkg.Obj != nil {
 			return true
 		}
-		call := pkg.Name + "." + sel.Sel.Name
-		where := filepath.Join(dir, f.name)
-		switch call {
+		switch call := pkg.Name + "." + sel.Sel.Name; call {
 		case "time.Now", "time.Since", "time.Until", "time.After", "time.NewTimer", "time.NewTicker":
 			if r.pure {
-				t.Errorf("%s calls %s: time is an argument of a rule", where, call)
+				found = append(found, f.in(dir)+" calls "+call+": time is an argument of a rule")
 			}
 		case "os.Getenv", "os.LookupEnv", "os.Environ", "os.Exit":
 			if !strings.Contains(r.may, "env") && dir != "cmd/copyhold" {
-				t.Errorf("%s calls %s: environment and exit belong to config and cli", where, call)
+				found = append(found, f.in(dir)+" calls "+call+": environment and exit belong to config and cli")
 			}
 		case "slog.Default", "slog.SetDefault", "http.DefaultClient", "prometheus.MustRegister", "prometheus.DefaultRegisterer":
-			t.Errorf("%s uses %s: pass it in", where, call)
+			found = append(found, f.in(dir)+" uses "+call+": pass it in")
 		}
 		return true
 	})
+	return found
 }
 
+// TestTheRulesOfTheHouseCatchWhatBreaksThem plants one violation of each.
+func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
+	whole := packages(t, ".")
+	for _, planted := range []struct {
+		rule      func(map[string][]file) []string
+		dir, text string
+		want      string
+	}{
+		{arrows, "internal/extra", "", "internal/extra is not in the table of rooms"},
+		{arrows, "internal/api", `import _ "copyhold.dev/internal/store"`, "internal/api/planted.go may not import internal/store"},
+		{arrows, "internal/store", `import _ "copyhold.dev/internal/authority/ledger"`, "may not import internal/authority/ledger"},
+		{arrows, "internal/authority/ledger", `import _ "copyhold.dev/internal/authority/catalog"`, "may not import internal/authority/catalog"},
+		{arrows, "internal/authority/keys", `import _ "copyhold.dev/internal/authority/credentials"`, "may not import internal/authority/credentials"},
+		{arrows, "internal/authority/granting", `import _ "copyhold.dev/internal/authority"`, "may not import internal/authority"},
+		{arrows, "internal/authority/catalog", `import _ "database/sql"`, "may not import database/sql"},
+		{arrows, "internal/authority/catalog", `import _ "net/http"`, "may not import net/http"},
+		{arrows, "internal/licensing", `import _ "os"`, "internal/licensing/planted.go is pure and may not import os"},
+		{arrows, "internal/licensing", `import _ "github.com/jackc/pgx/v5"`, "may not import the third-party github.com/jackc/pgx/v5"},
+		{arrows, "internal/licensing", `import "time"; func f() { time.Now() }`, "calls time.Now"},
+		{arrows, "internal/api", `import "os"; func f() { os.Getenv("HOME") }`, "calls os.Getenv"},
+		{arrows, "internal/api", `import "log/slog"; func f() { slog.Default() }`, "uses slog.Default"},
+		{tooLarge, "internal/authority/keys", strings.Repeat("// one line\n", largestRoom), "internal/authority/keys has 4"},
+		{sdkAlone, "sdk/copyhold", `import _ "google.golang.org/grpc"`, "imports google.golang.org/grpc"},
+		{sdkArrows, "sdk/extra", "", "sdk/extra is not in the table"},
+		{sdkArrows, "sdk/license", `import _ "copyhold.dev/sdk/copyhold"`, "may not import copyhold.dev/sdk/copyhold"},
+		{sdkArrows, "internal/cli", `import _ "copyhold.dev/sdk/copyholdtest"`, "may not import copyhold.dev/sdk/copyholdtest"},
+		{unexplained, "internal/util", "", "name a package after the thing it knows"},
+		{unexplained, "internal/extra", "", "internal/extra has no package comment"},
+		{packageState, "internal/store", `func init() {}`, "has an init function"},
+		{packageState, "internal/store", `import "sync/atomic"; var n atomic.Int64`, "has a package variable that changes: n"},
+		{packageState, "internal/store", `var n int; func f() { n++ }`, "changes the package variable n"},
+		{packageState, "internal/store", `var m = map[string]int{}; func f() { m["a"] = 1 }`, "changes the package variable m"},
+	} {
+		house := maps.Clone(whole)
+		if found := planted.rule(house); len(found) > 0 {
+			t.Errorf("before anything is planted: %v", found)
+		}
+		house[planted.dir] = append(slices.Clone(house[planted.dir]), parse(t, token.NewFileSet(), "planted.go", "package planted; "+planted.text))
+		found := planted.rule(house)
+		if !slices.ContainsFunc(found, func(one string) bool { return strings.Contains(one, planted.want) }) {
+			t.Errorf("%s with %q is found as %q, want %q", planted.dir, planted.text[:min(len(planted.text), 80)], found, planted.want)
+		}
+	}
+}
+
+// A file is one Go file of a package.
 type file struct {
-	name string
-	ast  *ast.File
+	name  string
+	ast   *ast.File
+	lines int
+}
+
+// in returns the file's path in a package's folder.
+func (f file) in(dir string) string { return filepath.Join(dir, f.name) }
+
+func (f file) imports() (paths []string) {
+	for _, spec := range f.ast.Imports {
+		path, _ := strconv.Unquote(spec.Path.Value)
+		paths = append(paths, path)
+	}
+	return paths
+}
+
+func parse(t *testing.T, fset *token.FileSet, path string, text any) file {
+	t.Helper()
+	parsed, err := parser.ParseFile(fset, path, text, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file{filepath.Base(path), parsed, fset.File(parsed.Pos()).LineCount()}
 }
 
 // packages parses every non-test Go file below root, by directory. Programs
@@ -310,12 +525,8 @@ func packages(t *testing.T, root string) map[string][]file {
 		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
-		parsed, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
-		if err != nil {
-			return err
-		}
 		dir := filepath.ToSlash(filepath.Dir(path))
-		found[dir] = append(found[dir], file{filepath.Base(path), parsed})
+		found[dir] = append(found[dir], parse(t, fset, path, nil))
 		return nil
 	})
 	if err != nil {

@@ -12,6 +12,10 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -218,13 +222,13 @@ func TestEveryPairOfRouteAndCredential(t *testing.T) {
 		d.check(err)
 		roles := map[byte]string{}
 		for i, role := range access.Roles() {
-			req := authority.TokenRequest{Role: role}
+			req := credentials.TokenRequest{Role: role}
 			if role == access.Customer {
 				req.Customer = l.Customer
 			}
 			roles[roleLetters[i]] = d.bearer(d.owner, req)
 		}
-		deleted, err := d.authority.CreateToken(t.Context(), d.owner, authority.TokenRequest{Name: "deleted", Role: access.Owner})
+		deleted, err := d.authority.CreateToken(t.Context(), d.owner, credentials.TokenRequest{Name: "deleted", Role: access.Owner})
 		d.check(err)
 		d.check(d.authority.DeleteToken(t.Context(), d.owner, deleted.ID))
 		spanning, key := "Bearer "+d.token, "License "+d.key
@@ -353,7 +357,7 @@ func (d *desk) victim() victim {
 	l, err := d.authority.License(ctx, d.owner, d.license)
 	d.check(err)
 	reference := "A7"
-	_, err = d.authority.ChangeCustomer(ctx, d.owner, l.Customer, authority.CustomerChange{Reference: &reference})
+	_, err = d.authority.ChangeCustomer(ctx, d.owner, l.Customer, catalog.CustomerChange{Reference: &reference})
 	d.check(err)
 	v := victim{license: l}
 	stranger, err := d.authority.CreateCustomer(ctx, d.owner, licensing.Customer{Name: "Stranger"})
@@ -361,9 +365,9 @@ func (d *desk) victim() victim {
 	v.stranger = stranger.ID
 	_, err = d.authority.CreateProduct(ctx, d.owner, licensing.Product{Name: "mill", Owner: licensing.Owner{Team: "cam", Pager: "cam@example.com", Runbook: "https://example.com/run"}})
 	d.check(err)
-	_, err = d.authority.ApplyPlans(ctx, d.owner, authority.ApplyRequest{Files: []policy.File{{Name: "mill.yaml", Text: "product: mill\nplan: mill\nname: Mill\nterm: {length: 1y}\nfeatures: {on: true}\n"}}})
+	_, err = d.authority.ApplyPlans(ctx, d.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "mill.yaml", Text: "product: mill\nplan: mill\nname: Mill\nterm: {length: 1y}\nfeatures: {on: true}\n"}}})
 	d.check(err)
-	token, err := d.authority.CreateToken(ctx, d.owner, authority.TokenRequest{Name: "victim", Role: access.Viewer, Customer: l.Customer, Product: "lathe"})
+	token, err := d.authority.CreateToken(ctx, d.owner, credentials.TokenRequest{Name: "victim", Role: access.Viewer, Customer: l.Customer, Product: "lathe"})
 	d.check(err)
 	v.token = string(token.ID)
 	lease := d.want(http.StatusCreated, http.MethodPost, "/v1/leases", members{"request_id": "req-victim", "pool": "line", "holder": user("ann"), "nonce": nonce})
@@ -373,7 +377,7 @@ func (d *desk) victim() victim {
 	d.check(err)
 	signing, err := d.authority.SigningKeys(ctx, d.owner)
 	d.check(err)
-	log, err := d.authority.LogEntries(ctx, d.owner, authority.LogFilter{License: l.ID}, authority.PageOf{})
+	log, err := d.authority.LogEntries(ctx, d.owner, ledger.LogFilter{License: l.ID}, request.PageOf{})
 	d.check(err)
 	v.keys = len(keys)
 	v.license, v.customer, v.product = v.now(d)
@@ -403,9 +407,9 @@ func (v victim) unharmed(d *desk) {
 	if l.Seq != v.license.Seq || l.Customer != v.license.Customer || customer.Name != v.customer.Name || product.Title != v.product.Title {
 		d.t.Errorf("changed: %+v, %+v, %+v", l, customer, product)
 	}
-	licenses, err := d.authority.Licenses(ctx, d.owner, store.LicenseFilter{}, authority.PageOf{})
+	licenses, err := d.authority.Licenses(ctx, d.owner, catalog.LicenseFilter{}, request.PageOf{})
 	d.check(err)
-	leases, err := d.authority.Leases(ctx, d.owner, store.LeaseFilter{}, authority.PageOf{})
+	leases, err := d.authority.Leases(ctx, d.owner, authority.LeaseFilter{}, request.PageOf{})
 	d.check(err)
 	keys, err := d.authority.Keys(ctx, d.owner, l.ID)
 	d.check(err)
@@ -414,7 +418,7 @@ func (v victim) unharmed(d *desk) {
 	if len(licenses.Items) != 1 || len(leases.Items) != 1 || len(keys) != v.keys {
 		d.t.Errorf("%d licenses, %d leases, %d keys", len(licenses.Items), len(leases.Items), len(keys))
 	}
-	all, err := d.authority.LogEntries(ctx, d.owner, authority.LogFilter{License: l.ID}, authority.PageOf{})
+	all, err := d.authority.LogEntries(ctx, d.owner, ledger.LogFilter{License: l.ID}, request.PageOf{})
 	d.check(err)
 	for _, e := range all.Items {
 		if e.Erased {

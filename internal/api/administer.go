@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/request"
 )
 
 // ListQuery is what every list takes. Like all that inputs embed it is exported,
@@ -16,7 +16,7 @@ type ListQuery struct {
 	Cursor string `query:"cursor" maxLength:"400" doc:"next of the page before"`
 }
 
-func (q ListQuery) page() authority.PageOf { return authority.PageOf{Limit: q.Limit, Cursor: q.Cursor} }
+func (q ListQuery) page() request.PageOf { return request.PageOf{Limit: q.Limit, Cursor: q.Cursor} }
 
 // List is part of a list.
 type List[T any] struct {
@@ -39,7 +39,7 @@ func answered[T any](body T, err error) (*reply[T], error) {
 }
 
 // listed turns a page into a reply. An empty list is not null.
-func listed[T any](page authority.Page[T], err error) (*reply[List[T]], error) {
+func listed[T any](page request.Page[T], err error) (*reply[List[T]], error) {
 	if page.Items == nil {
 		page.Items = []T{}
 	}

@@ -10,6 +10,9 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -32,7 +35,7 @@ meters:
 `
 
 // bearer creates a token with a role and returns its header.
-func (d *desk) bearer(p access.Principal, req authority.TokenRequest) string {
+func (d *desk) bearer(p access.Principal, req credentials.TokenRequest) string {
 	d.t.Helper()
 	req.Name = string(req.Role) + " of the test"
 	created, err := d.authority.CreateToken(d.t.Context(), p, req)
@@ -105,11 +108,11 @@ func TestEveryRouteAsksForItsPermission(t *testing.T) {
 		d.check(err)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
-		staging := d.bearer(access.System("staging", "test"), authority.TokenRequest{Role: access.Owner})
+		staging := d.bearer(access.System("staging", "test"), credentials.TokenRequest{Role: access.Owner})
 		parameter := regexp.MustCompile(`\{[^}]*\}`)
 		tokens := map[access.Role]string{}
 		for _, role := range access.Roles() {
-			req := authority.TokenRequest{Role: role}
+			req := credentials.TokenRequest{Role: role}
 			if role == access.Customer {
 				req.Customer = l.Customer
 			}
@@ -158,9 +161,9 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 		d.check(err)
 		nobody := string(d.license[:len(d.license)-6]) + "zzzzzz"
 		for name, credential := range map[string]string{
-			"another customer":    d.bearer(d.owner, authority.TokenRequest{Role: access.Customer, Customer: other.ID}),
-			"an issuer of one":    d.bearer(d.owner, authority.TokenRequest{Role: access.Issuer, Customer: other.ID}),
-			"another environment": d.bearer(access.System("staging", "test"), authority.TokenRequest{Role: access.Admin}),
+			"another customer":    d.bearer(d.owner, credentials.TokenRequest{Role: access.Customer, Customer: other.ID}),
+			"an issuer of one":    d.bearer(d.owner, credentials.TokenRequest{Role: access.Issuer, Customer: other.ID}),
+			"another environment": d.bearer(access.System("staging", "test"), credentials.TokenRequest{Role: access.Admin}),
 		} {
 			for _, path := range []string{"/v1/licenses/ID", "/v1/licenses/ID/why", "/v1/licenses/ID/keys"} {
 				foreign := d.ask(http.MethodGet, strings.Replace(path, "ID", string(d.license), 1), nil, credential)
@@ -179,7 +182,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 				t.Errorf("%s sees %v", name, list.Items)
 			}
 		}
-		own := d.bearer(d.owner, authority.TokenRequest{Role: access.Customer, Customer: l.Customer})
+		own := d.bearer(d.owner, credentials.TokenRequest{Role: access.Customer, Customer: l.Customer})
 		var list struct{ Items []licensing.License }
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses", nil, &list)
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses/"+string(d.license), nil, nil)
@@ -200,7 +203,7 @@ func withoutIDs(body []byte, id string) string {
 func TestALicenseLivesOverHTTP(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, administered)
-		owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
+		owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		var issued struct {
@@ -319,7 +322,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 		d := newDesk(t, db, administered)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
-		owner := d.bearer(d.owner, authority.TokenRequest{Role: access.Owner})
+		owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
 		issue := func(credential, key, body string) outcome {
 			return d.withHeaders(credential, key, http.MethodPost, "/v1/licenses", body)
 		}
@@ -332,7 +335,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 		if other.status != http.StatusUnprocessableEntity || !strings.Contains(string(other.body), "idempotency_mismatch") {
 			t.Errorf("another request under the same key: %d %s", other.status, other.body)
 		}
-		admin := d.bearer(d.owner, authority.TokenRequest{Role: access.Admin})
+		admin := d.bearer(d.owner, credentials.TokenRequest{Role: access.Admin})
 		if o := issue(admin, "k1", body); o.status != http.StatusCreated || string(o.body) == string(first.body) {
 			t.Errorf("another token's key is its own: %d %s", o.status, o.body)
 		}
@@ -344,7 +347,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 		if o := issue(owner, "k2", body); o.status != http.StatusCreated {
 			t.Errorf("after a failure: %d %s", o.status, o.body)
 		}
-		page, err := d.authority.Licenses(t.Context(), d.owner, store.LicenseFilter{}, authority.PageOf{})
+		page, err := d.authority.Licenses(t.Context(), d.owner, catalog.LicenseFilter{}, request.PageOf{})
 		if err != nil || len(page.Items) != 4 {
 			t.Errorf("%d licenses, want the first and three issued (%v)", len(page.Items), err)
 		}

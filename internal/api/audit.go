@@ -11,7 +11,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -46,13 +46,13 @@ func (s *server) auditRoutes() {
 	const tag, path = "audit", "/v1/audit"
 	handle(s, route{ID: "list-log-entries", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.AuditRead,
 		Summary: "List entries of the log, the newest first", Description: "A page can be short and still have a next one."},
-		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[List[authority.LogEntry]], error) {
-			f := authority.LogFilter{Type: in.Type, License: in.License, Customer: in.Customer, Since: in.Since, Until: in.Until}
+		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[List[ledger.LogEntry]], error) {
+			f := ledger.LogFilter{Type: in.Type, License: in.License, Customer: in.Customer, Since: in.Since, Until: in.Until}
 			return listed(s.Authority.LogEntries(ctx, p, f, in.page()))
 		})
 	handle(s, route{ID: "get-log-head", Method: http.MethodGet, Path: path + "/head", Tag: tag, Permission: access.AuditRead,
 		Summary: "The log's signed head; keep one elsewhere now and then"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[authority.LogHead], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[ledger.LogHead], error) {
 			return answered(s.Authority.LogHead(ctx, p))
 		})
 	handle(s, route{ID: "prove-log-consistency", Method: http.MethodGet, Path: path + "/consistency", Tag: tag, Permission: access.AuditRead,
@@ -63,12 +63,12 @@ func (s *server) auditRoutes() {
 		})
 	handle(s, route{ID: "get-log-entry", Method: http.MethodGet, Path: path + "/{index}", Tag: tag, Permission: access.AuditRead,
 		Summary: "Show an entry whole"},
-		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[authority.LogEntry], error) {
+		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[ledger.LogEntry], error) {
 			return answered(s.Authority.LogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "prove-log-entry", Method: http.MethodGet, Path: path + "/{index}/proof", Tag: tag, Permission: access.AuditRead,
 		Summary: "Prove that the log holds an entry"},
-		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[authority.LogProof], error) {
+		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[ledger.LogProof], error) {
 			return answered(s.Authority.ProveLogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "erase-log-payload", Method: http.MethodDelete, Path: path + "/{index}/payload", Tag: tag, Permission: access.AuditErase,

@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/sdk/license"
 )
 
@@ -41,7 +41,7 @@ func (s *server) checkRoutes() {
 		Summary: "What would be decided?", Description: "Changes nothing. A denial is a decision with status 200. An instance is one of the holder. What an acquire would be refused with is an error: 503 where the server can't be certain after a restore, 409 where the holder has another number of units.",
 	}, nil, []answer{{http.StatusOK, "The decision", CheckAnswer{}}},
 		func(c *call, req *http.Request, in *CheckBody) error {
-			checked, err := s.Authority.Check(req.Context(), c.principal, authority.CheckRequest{
+			checked, err := s.Authority.Check(req.Context(), c.principal, granting.CheckRequest{
 				Feature: in.Feature, Pool: in.Pool, Meter: in.Meter, Units: in.Units, Quantity: quantity(in.Quantity),
 				Holder: in.Holder.holder(), Nonce: in.Nonce, Caller: in.caller(),
 			})

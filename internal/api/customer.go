@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -48,7 +48,7 @@ func (s *server) customerRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			CustomerPath
-			Body authority.CustomerChange
+			Body catalog.CustomerChange
 		}) (*reply[licensing.Customer], error) {
 			return answered(s.Authority.ChangeCustomer(ctx, p, in.ID, in.Body))
 		})

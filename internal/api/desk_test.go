@@ -15,6 +15,8 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/policy"
@@ -53,7 +55,7 @@ type desk struct {
 	license   licensing.LicenseID
 	key       string
 	verifier  *license.Verifier
-	config    authority.Config
+	config    ledger.Config
 	probes    int
 }
 
@@ -71,7 +73,7 @@ func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *
 	}
 	log := slog.New(slog.DiscardHandler)
 	instruments := metrics.New(time.Now)
-	d := &desk{t: t, config: authority.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments}}
+	d := &desk{t: t, config: ledger.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments}}
 	d.authority = authority.New(d.config)
 	t.Cleanup(d.authority.Close)
 	d.check(d.authority.Start(t.Context()))
@@ -87,11 +89,11 @@ func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *
 	_, err = d.authority.CreateProduct(t.Context(), d.owner, licensing.Product{Name: "lathe", Title: "Lathe",
 		Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}})
 	d.check(err)
-	_, err = d.authority.ApplyPlans(t.Context(), d.owner, authority.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}})
+	_, err = d.authority.ApplyPlans(t.Context(), d.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}})
 	d.check(err)
 	customer, err := d.authority.CreateCustomer(t.Context(), d.owner, licensing.Customer{Name: "Example"})
 	d.check(err)
-	issued, err := d.authority.IssueLicense(t.Context(), d.owner, authority.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	issued, err := d.authority.IssueLicense(t.Context(), d.owner, catalog.IssueRequest{Customer: customer.ID, Plan: "studio"})
 	d.check(err)
 	d.license, d.key = issued.License.ID, issued.Key.Text
 	d.trust()

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 )
 
 // FenceDeclarationRequest is the word of one person that no lease was lost.
@@ -15,8 +15,8 @@ type FenceDeclarationRequest struct {
 
 // FenceDeclared is what a declaration came to.
 type FenceDeclared struct {
-	Ended bool                  `json:"ended" doc:"Two people have declared it, and newcomers are served again."`
-	Fence authority.FenceStatus `json:"fence" doc:"The fence as it stood"`
+	Ended bool               `json:"ended" doc:"Two people have declared it, and newcomers are served again."`
+	Fence ledger.FenceStatus `json:"fence" doc:"The fence as it stood"`
 }
 
 // fenceRoutes registers what a restore leaves behind, and how it ends early.
@@ -24,7 +24,7 @@ func (s *server) fenceRoutes() {
 	const tag, path = "server", "/v1/fence"
 	handle(s, route{ID: "show-fence", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.StatusRead,
 		Summary: "Which pools grant nothing new after a restore, and until when"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[authority.FenceStatus], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[ledger.FenceStatus], error) {
 			return answered(s.Authority.Fence(ctx, p))
 		})
 	handle(s, route{ID: "declare-nothing-lost", Method: http.MethodPost, Path: path + "/declaration", Tag: tag, Permission: access.FenceEnd,

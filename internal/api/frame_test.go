@@ -16,6 +16,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -25,7 +26,7 @@ import (
 // frame returns a server without routes of licensing, to which a test adds its own.
 func frame(t *testing.T, log io.Writer) *server {
 	t.Helper()
-	a := authority.New(authority.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
+	a := authority.New(ledger.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
 	t.Cleanup(a.Close)
 	h, err := New(Config{Authority: a, Metrics: metrics.New(time.Now), Now: time.Now,
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test"})

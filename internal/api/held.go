@@ -6,7 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -21,7 +22,7 @@ func (s *server) ended(req *http.Request) error {
 }
 
 // watch ends a request that is held once its key has ended. It returns when ctx ends.
-func (s *server) watch(ctx context.Context, req *http.Request, listener *authority.Listener, end context.CancelCauseFunc) {
+func (s *server) watch(ctx context.Context, req *http.Request, listener *documents.Listener, end context.CancelCauseFunc) {
 	look := time.NewTicker(pingEvery) // a key may end by a date
 	defer look.Stop()
 	for {
@@ -36,7 +37,7 @@ func (s *server) watch(ctx context.Context, req *http.Request, listener *authori
 			case <-look.C:
 				changed = true
 			case <-listener.Wake():
-				changed = listener.Take()&authority.KeysChanged != 0
+				changed = listener.Take()&ledger.KeysChanged != 0
 			}
 		}
 	}

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -95,7 +97,7 @@ func (s *server) leaseRoutes() {
 	}, func(ctx context.Context, p access.Principal, in *struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body RecallBody
-	}) (*reply[authority.Recalled], error) {
+	}) (*reply[documents.Recalled], error) {
 		return answered(s.Authority.RecallLease(ctx, p, licensing.LeaseID(in.ID), in.Body.Reason))
 	})
 	s.leaseBatchRoutes()
@@ -125,16 +127,16 @@ func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
 	return s.granted(c, g, http.StatusCreated)
 }
 
-func (b *AcquireBody) request() authority.AcquireRequest {
-	return authority.AcquireRequest{
+func (b *AcquireBody) request() granting.AcquireRequest {
+	return granting.AcquireRequest{
 		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: b.Holder.holder(), Instance: b.Instance,
 		For: licensing.Span(b.For), Wait: licensing.Span(b.Wait),
 		Caller: b.caller(),
 	}
 }
 
-func (b HolderBody) holder() authority.Holder {
-	return authority.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
+func (b HolderBody) holder() request.Holder {
+	return request.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
 }
 
 // hold takes a request that waits out of what counts as work, and gives it a
@@ -166,7 +168,7 @@ func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.C
 }
 
 // granted answers what became of an acquire or a renewal.
-func (s *server) granted(c *call, g authority.Granted, held int) error {
+func (s *server) granted(c *call, g granting.Granted, held int) error {
 	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
 		s.fail(c, p)
 		return nil
@@ -182,7 +184,7 @@ func (s *server) granted(c *call, g authority.Granted, held int) error {
 	return nil
 }
 
-func leaseAnswer(g authority.Granted) LeaseAnswer {
+func leaseAnswer(g granting.Granted) LeaseAnswer {
 	a := LeaseAnswer{Decision: g.Decision, Lease: g.Document, Reply: g.Reply}
 	if g.Lease != nil {
 		a.ID, a.Generation = string(g.Lease.ID), g.Lease.Generation
@@ -220,14 +222,14 @@ func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
 	return s.granted(c, g, http.StatusOK)
 }
 
-func (b *RenewBody) request(id string) authority.RenewalRequest {
-	return authority.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
+func (b *RenewBody) request(id string) granting.RenewalRequest {
+	return granting.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
 		Nonce: b.Nonce, For: licensing.Span(b.For), Document: b.Lease, Caller: b.caller()}
 }
 
 func (s *server) release(c *call, req *http.Request, _ *none) error {
 	query := req.URL.Query()
-	r := authority.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true",
+	r := granting.ReleaseRequest{Lease: licensing.LeaseID(req.PathValue("id")), Nonce: query.Get("nonce"), Force: query.Get("force") == "true",
 		Document: query.Get("lease"), Caller: callerIn(query)}
 	if text := query.Get("generation"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)

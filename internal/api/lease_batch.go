@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -61,10 +61,10 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 	if n := len(in.Acquire) + len(in.Renew) + len(in.Release); n > maxTogether {
 		return licensing.Errorf(licensing.TooLarge, "%d requests, at most %d at once", n, maxTogether)
 	}
-	q := authority.LeaseBatch{
-		Acquire: make([]authority.AcquireRequest, len(in.Acquire)),
-		Renew:   make([]authority.RenewalRequest, len(in.Renew)),
-		Release: make([]authority.ReleaseRequest, len(in.Release)),
+	q := granting.LeaseBatch{
+		Acquire: make([]granting.AcquireRequest, len(in.Acquire)),
+		Renew:   make([]granting.RenewalRequest, len(in.Renew)),
+		Release: make([]granting.ReleaseRequest, len(in.Release)),
 	}
 	all := in.caller()
 	for i := range in.Acquire {
@@ -77,7 +77,7 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 		q.Renew[i].Caller = q.Renew[i].Caller.After(all)
 	}
 	for i, r := range in.Release {
-		q.Release[i] = authority.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: r.caller().After(all)}
+		q.Release[i] = granting.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: r.caller().After(all)}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
 	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{
@@ -90,7 +90,7 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 
 // outcomes turns what became of requests into answers; held is the status of a
 // lease, 0 for releases.
-func (s *server) outcomes(c *call, all []authority.LeaseOutcome, held int) []BatchOutcome {
+func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []BatchOutcome {
 	answers := make([]BatchOutcome, len(all))
 	for i, o := range all {
 		switch {
@@ -106,7 +106,7 @@ func (s *server) outcomes(c *call, all []authority.LeaseOutcome, held int) []Bat
 	return answers
 }
 
-func (s *server) leaseOutcome(c *call, g authority.Granted, held int) BatchOutcome {
+func (s *server) leaseOutcome(c *call, g granting.Granted, held int) BatchOutcome {
 	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
 		return BatchOutcome{Status: p.Status, Problem: p}
 	}

@@ -7,7 +7,6 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 )
 
 // leaseListRoutes registers how administrators see who holds and uses what.
@@ -22,7 +21,7 @@ func (s *server) leaseListRoutes() {
 			Pool     string                `query:"pool" maxLength:"128"`
 			Holder   string                `query:"holder" maxLength:"321" doc:"The id of a holder, or KIND:ID."`
 		}) (*reply[List[authority.HeldLease]], error) {
-			return listed(s.Authority.Leases(ctx, p, store.LeaseFilter{
+			return listed(s.Authority.Leases(ctx, p, authority.LeaseFilter{
 				License: in.License, Customer: in.Customer, Product: in.Product, Pool: in.Pool, Holder: in.Holder,
 			}, in.page()))
 		})

@@ -7,6 +7,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -18,7 +19,7 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 		}
-		viewer := d.bearer(d.owner, authority.TokenRequest{Name: "viewer", Role: access.Viewer})
+		viewer := d.bearer(d.owner, credentials.TokenRequest{Name: "viewer", Role: access.Viewer})
 		var page struct {
 			Items []struct {
 				ID, Pool string
@@ -68,8 +69,8 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		if d.as(viewer, http.StatusOK, "GET", "/v1/leases?holder=K3J9", nil, &names); names.Items[0].Holder.Name != "cell-5" {
 			t.Errorf("a machine that was renamed: %+v", names.Items[0])
 		}
-		d.bearer(d.owner, authority.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
-		auditor := d.bearer(d.owner, authority.TokenRequest{Name: "auditor", Role: access.Auditor})
+		d.bearer(d.owner, credentials.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
+		auditor := d.bearer(d.owner, credentials.TokenRequest{Name: "auditor", Role: access.Auditor})
 		names.Items = nil
 		d.as(auditor, http.StatusOK, "GET", "/v1/tokens", nil, &names)
 		limited := 0

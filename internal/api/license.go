@@ -10,8 +10,10 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -19,19 +21,19 @@ const licenseTag, licensesPath = "license", "/v1/licenses"
 
 // LicenseDetail is a license with what it grants now and its keys, which show no secret.
 type LicenseDetail struct {
-	authority.ShownLicense
-	Keys     []authority.LicenseKey  `json:"keys" nullable:"false"`
-	Programs []authority.SeenProgram `json:"programs,omitempty" doc:"What has validated or checked the license at the server that answers since it started, the latest first."`
+	catalog.ShownLicense
+	Keys     []catalog.Credential    `json:"keys" nullable:"false"`
+	Programs []documents.SeenProgram `json:"programs,omitempty" doc:"What has validated or checked the license at the server that answers since it started, the latest first."`
 }
 
 // IssueBatchBody asks for many licenses.
 type IssueBatchBody struct {
-	Licenses []authority.IssueRequest `json:"licenses" minItems:"1" maxItems:"1000" nullable:"false"`
+	Licenses []catalog.IssueRequest `json:"licenses" minItems:"1" maxItems:"1000" nullable:"false"`
 }
 
 // IssueBatchAnswer is what was issued, in the order asked for.
 type IssueBatchAnswer struct {
-	Licenses []authority.Issued `json:"licenses" nullable:"false"`
+	Licenses []catalog.Issued `json:"licenses" nullable:"false"`
 }
 
 // ReasonBody says why.
@@ -58,8 +60,8 @@ func (s *server) licenseRoutes() {
 		Summary: "Grant a plan to a customer", Description: "The license key is in this answer and nowhere else."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body authority.IssueRequest
-		}) (*reply[authority.Issued], error) {
+			Body catalog.IssueRequest
+		}) (*reply[catalog.Issued], error) {
 			return answered(s.Authority.IssueLicense(ctx, p, in.Body))
 		})
 	write(s, route{ID: "issue-licenses", Method: http.MethodPost, Path: licensesPath + "/batch", Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
@@ -75,8 +77,8 @@ func (s *server) licenseRoutes() {
 		Body: importBody, Summary: "Import the licenses and keys of another system from CSV"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body authority.ImportRequest
-		}) (*reply[authority.Imported], error) {
+			Body catalog.ImportRequest
+		}) (*reply[catalog.Imported], error) {
 			return answered(s.Authority.ImportLicenses(ctx, p, in.Body))
 		})
 	s.licenseChangeRoutes()
@@ -94,8 +96,8 @@ func (s *server) licenseListRoutes() {
 			Status     string                `query:"status" enum:"active,suspended,revoked"`
 			Reference  string                `query:"reference" maxLength:"200"`
 			EndsBefore time.Time             `query:"ends_before"`
-		}) (*reply[List[authority.ListedLicense]], error) {
-			return listed(s.Authority.Licenses(ctx, p, store.LicenseFilter{
+		}) (*reply[List[catalog.ListedLicense]], error) {
+			return listed(s.Authority.Licenses(ctx, p, catalog.LicenseFilter{
 				Customer: in.Customer, Product: in.Product, Plan: in.Plan, Revision: in.Revision,
 				Status: licensing.Status(in.Status), Reference: in.Reference, EndsBefore: in.EndsBefore,
 			}, in.page()))
@@ -151,11 +153,11 @@ func (s *server) licenseListRoutes() {
 }
 
 // machineOf reads the machine that a license file is for.
-func machineOf(name string, components []string) (authority.Holder, error) {
+func machineOf(name string, components []string) (request.Holder, error) {
 	if name == "" && len(components) == 0 {
-		return authority.Holder{}, nil
+		return request.Holder{}, nil
 	}
-	machine := authority.Holder{Kind: licensing.HolderMachine, ID: name, Components: map[string]string{}}
+	machine := request.Holder{Kind: licensing.HolderMachine, ID: name, Components: map[string]string{}}
 	for _, text := range components {
 		component, hash, found := strings.Cut(text, "=")
 		if !found || component == "" || hash == "" {
@@ -177,19 +179,19 @@ type file struct {
 
 func (s *server) licenseChangeRoutes() {
 	write(s, route{ID: "change-license", Method: http.MethodPost, Path: licensesPath + "/{id}/change", Tag: licenseTag, Permission: access.LicenseChange, Summary: "Change what a license grants, now or at its renewal"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.ChangeRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.ChangeRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.ChangeLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license, without renewing it"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.ExtendRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.ExtendRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.ExtendLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the changes kept for the renewal and add a term"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.RenewRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.RenewRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.RenewLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "transfer-license", Method: http.MethodPost, Path: licensesPath + "/{id}/transfer", Tag: licenseTag, Permission: access.LicenseTransfer, Summary: "Give a license to another customer"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.TransferRequest]) (*reply[authority.Transferred], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.TransferRequest]) (*reply[catalog.Transferred], error) {
 			return answered(s.Authority.TransferLicense(ctx, p, in.ID, in.Body))
 		})
 }
@@ -204,7 +206,7 @@ func (s *server) licenseStatusRoutes() {
 	turn("suspend", "Take a license out of force until it is reinstated", s.Authority.SuspendLicense)
 	turn("reinstate", "Put a suspended license back in force", s.Authority.ReinstateLicense)
 	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license for good"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[authority.RevokeRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.RevokeRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.RevokeLicense(ctx, p, in.ID, in.Body))
 		})
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -87,10 +87,10 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 		select {
 		case <-listener.Wake():
 			n := listener.Take()
-			if n&authority.KeysChanged != 0 && s.ended(req) != nil {
+			if n&ledger.KeysChanged != 0 && s.ended(req) != nil {
 				return
 			}
-			if err = e.notices(n); err == nil && n&authority.LeaseRecalled != 0 {
+			if err = e.notices(n); err == nil && n&ledger.LeaseRecalled != 0 {
 				err = s.recalls(req, c, e)
 			}
 		case <-ping.C:
@@ -126,11 +126,11 @@ func (e *events) open() error {
 	return e.send("ping")
 }
 
-func (e *events) notices(n authority.Notice) error {
+func (e *events) notices(n ledger.Notice) error {
 	for _, event := range []struct {
-		notice authority.Notice
+		notice ledger.Notice
 		name   string
-	}{{authority.KeySetChanged, "keyset"}, {authority.RevocationsChanged, "revocations"}, {authority.LicenseChanged | authority.KeysChanged, "license"}} {
+	}{{ledger.KeySetChanged, "keyset"}, {ledger.RevocationsChanged, "revocations"}, {ledger.LicenseChanged | ledger.KeysChanged, "license"}} {
 		if n&event.notice == 0 {
 			continue
 		}

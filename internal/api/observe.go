@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -72,7 +72,7 @@ func (s *server) observe(next http.Handler) http.Handler {
 			}
 			s.log(c, r)
 		}()
-		next.ServeHTTP(c, r.WithContext(context.WithValue(authority.WithCall(r.Context(), c.id), callKey{}, c)))
+		next.ServeHTTP(c, r.WithContext(context.WithValue(request.WithCall(r.Context(), c.id), callKey{}, c)))
 	})
 }
 

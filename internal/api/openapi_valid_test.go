@@ -11,13 +11,14 @@ import (
 
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/storetest"
 )
 
 func TestTheDocumentIsValidAndAnswersFollowIt(t *testing.T) {
-	a := authority.New(authority.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
+	a := authority.New(ledger.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
 	t.Cleanup(a.Close)
 	h, err := api.New(api.Config{Authority: a, Metrics: metrics.New(time.Now), Now: time.Now,
 		Log: slog.New(slog.DiscardHandler), Version: "test"})

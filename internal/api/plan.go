@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 )
@@ -32,27 +32,27 @@ func (s *server) planRoutes() {
 			return answered(LintAnswer{!policy.HasErrors(findings), append([]policy.Finding{}, findings...)}, err)
 		})
 	handle(s, route{ID: "diff-plans", Method: http.MethodPost, Path: path + "/diff", Tag: tag, Permission: access.PlanRead, Body: planBody, Summary: "Say what plan files would change, and for whom"},
-		func(ctx context.Context, p access.Principal, in *struct{ Body authority.ApplyRequest }) (*reply[authority.Impact], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body catalog.ApplyRequest }) (*reply[catalog.Impact], error) {
 			in.Body.DryRun = true
 			return answered(s.Authority.ApplyPlans(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "apply-plans", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.PlanApply, Body: planBody, Summary: "Make plan files the revisions in force",
 		Description: "Says who gains and who loses; with `dry_run` that is all. Applying the same files again changes nothing."},
-		func(ctx context.Context, p access.Principal, in *struct{ Body authority.ApplyRequest }) (*reply[authority.Impact], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body catalog.ApplyRequest }) (*reply[catalog.Impact], error) {
 			return answered(s.Authority.ApplyPlans(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "list-plans", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.PlanRead, Summary: "List plans and the revision in force"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
 			Product licensing.ProductName `query:"product" maxLength:"64"`
-		}) (*reply[List[authority.PlanSummary]], error) {
+		}) (*reply[List[catalog.PlanSummary]], error) {
 			return listed(s.Authority.Plans(ctx, p, in.Product, in.page()))
 		})
 	handle(s, route{ID: "get-plan", Method: http.MethodGet, Path: path + "/{plan}", Tag: tag, Permission: access.PlanRead, Summary: "Show a plan as it is in force, or one revision of it"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Plan     licensing.PlanName   `path:"plan" maxLength:"64"`
 			Revision licensing.RevisionID `query:"revision" maxLength:"64"`
-		}) (*reply[authority.PlanDetail], error) {
+		}) (*reply[catalog.PlanDetail], error) {
 			return answered(s.Authority.Plan(ctx, p, in.Plan, in.Revision))
 		})
 }

@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -42,7 +42,7 @@ func (s *server) productRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			ProductPath
-			Body authority.ProductChange
+			Body catalog.ProductChange
 		}) (*reply[licensing.Product], error) {
 			return answered(s.Authority.ChangeProduct(ctx, p, in.Name, in.Body))
 		})

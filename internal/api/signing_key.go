@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 )
@@ -41,13 +41,13 @@ func (s *server) signingKeyRoutes() {
 	const tag, path = "signing-key", "/v1/signing-keys"
 	handle(s, route{ID: "list-signing-keys", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.SigningKeyRead,
 		Summary: "List the environment's keys, in the order of their turns"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[authority.SigningKey]], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[keys.SigningKey]], error) {
 			all, err := s.Authority.SigningKeys(ctx, p)
-			return answered(List[authority.SigningKey]{Items: all}, err)
+			return answered(List[keys.SigningKey]{Items: all}, err)
 		})
 	handle(s, route{ID: "rotate-signing-key", Method: http.MethodPost, Path: path + "/rotate", Tag: tag, Permission: access.SigningKeyWrite,
 		Summary: "Let the next prepared key sign from now on", Description: "What was signed stays good. It needs no root as long as a prepared key is left."},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[authority.SigningKey], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[keys.SigningKey], error) {
 			return answered(s.Authority.RotateSigningKey(ctx, p))
 		})
 	handle(s, route{ID: "withdraw-signing-key", Method: http.MethodPost, Path: path + "/{kid}/withdraw", Tag: tag, Permission: access.SigningKeyWrite,
@@ -55,7 +55,7 @@ func (s *server) signingKeyRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			Kid  string `path:"kid" maxLength:"64"`
 			Body WithdrawRequest
-		}) (*reply[authority.SigningKey], error) {
+		}) (*reply[keys.SigningKey], error) {
 			return answered(s.Authority.WithdrawSigningKey(ctx, p, in.Kid, in.Body.Cutoff, in.Body.Reason))
 		})
 	handle(s, route{ID: "feature-key", Method: http.MethodPost, Path: "/v1/products/{product}/features/{feature}/key", Tag: tag, Permission: access.ProductWrite,
@@ -114,7 +114,7 @@ func (s *server) rootSetRoutes() {
 	handle(s, route{ID: "install-root-set", Method: http.MethodPost, Path: path + "/install", Tag: tag, Permission: access.RootWrite,
 		Summary:     "Take a new root set into force, signed by enough of the roots before and of its own",
 		Description: "Programs that trust the root set before follow by themselves."},
-		func(ctx context.Context, p access.Principal, in *struct{ Body RootSetRequest }) (*reply[authority.InstalledRootSet], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body RootSetRequest }) (*reply[keys.InstalledRootSet], error) {
 			return answered(s.Authority.InstallRootSet(ctx, p, in.Body.RootSet, in.Body.KeySet))
 		})
 }

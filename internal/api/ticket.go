@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -40,7 +40,7 @@ func (s *server) ticketRoutes() {
 	})
 }
 
-func (s *server) queued(c *call, q authority.Queued, err error) error {
+func (s *server) queued(c *call, q granting.Queued, err error) error {
 	if err != nil {
 		return err
 	}

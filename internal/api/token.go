@@ -5,7 +5,7 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -17,19 +17,19 @@ type TokenPath struct {
 func (s *server) tokenRoutes() {
 	const tag, path = "token", "/v1/tokens"
 	handle(s, route{ID: "list-tokens", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.TokenRead, Summary: "List tokens; their secrets are not kept"},
-		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[List[authority.Token]], error) {
+		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[List[credentials.Token]], error) {
 			return listed(s.Authority.Tokens(ctx, p, in.page()))
 		})
 	handle(s, route{ID: "get-token", Method: http.MethodGet, Path: path + "/{id}", Tag: tag, Permission: access.TokenRead, Summary: "Show a token"},
-		func(ctx context.Context, p access.Principal, in *TokenPath) (*reply[authority.Token], error) {
+		func(ctx context.Context, p access.Principal, in *TokenPath) (*reply[credentials.Token], error) {
 			return answered(s.Authority.Token(ctx, p, in.ID))
 		})
 	write(s, route{ID: "create-token", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.TokenWrite, Status: http.StatusCreated,
 		Summary: "Create a token", Description: "The secret is in this answer and nowhere else. A token can do no more than the one it is created with."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body authority.TokenRequest
-		}) (*reply[authority.NewToken], error) {
+			Body credentials.TokenRequest
+		}) (*reply[credentials.NewToken], error) {
 			return answered(s.Authority.CreateToken(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "delete-token", Method: http.MethodDelete, Path: path + "/{id}", Tag: tag, Permission: access.TokenWrite, Summary: "End a token at once"},

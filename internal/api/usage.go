@@ -8,7 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -98,15 +98,15 @@ func (s *server) usageRoutes() {
 		Description: "An event is counted once, told by its id. Each has its own status; one that is denied was not recorded.",
 	}, nil, []answer{{http.StatusOK, "The results", UsageAnswer{}}},
 		func(c *call, req *http.Request, in *UsageBody) error {
-			events := make([]authority.UsageEvent, len(in.Events))
+			events := make([]granting.UsageEvent, len(in.Events))
 			for i, e := range in.Events {
 				at, err := moment(e.At)
 				if err != nil {
 					return err
 				}
-				events[i] = authority.UsageEvent{ID: e.ID, Meter: e.Meter, Quantity: quantity(e.Quantity), At: at}
+				events[i] = granting.UsageEvent{ID: e.ID, Meter: e.Meter, Quantity: quantity(e.Quantity), At: at}
 			}
-			done, err := s.Authority.Usage(req.Context(), c.principal, authority.UsageRequest{Events: events, Nonce: in.Nonce, Caller: in.caller()})
+			done, err := s.Authority.Usage(req.Context(), c.principal, granting.UsageRequest{Events: events, Nonce: in.Nonce, Caller: in.caller()})
 			if err != nil {
 				return err
 			}

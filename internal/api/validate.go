@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -58,8 +58,8 @@ func (s *server) validateRoutes() {
 		})
 }
 
-func (b *ValidateBody) request() authority.ValidateRequest {
-	r := authority.ValidateRequest{
+func (b *ValidateBody) request() documents.ValidateRequest {
+	r := documents.ValidateRequest{
 		Product: licensing.ProductName(b.Product), Nonce: b.Nonce, DeviceKey: b.DeviceKey, Features: b.Features,
 		Holder: b.Holder.ID,
 		Asker:  licensing.Asker{Kind: b.Holder.Kind, Components: b.Holder.Components},

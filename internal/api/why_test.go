@@ -6,6 +6,8 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
 	"copyhold.dev/sdk/license"
@@ -16,7 +18,7 @@ import (
 func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, everyModel)
-		auditor := d.bearer(d.owner, authority.TokenRequest{Role: access.Auditor})
+		auditor := d.bearer(d.owner, credentials.TokenRequest{Role: access.Auditor})
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 		}
@@ -38,7 +40,7 @@ func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 				t.Errorf("%s: %+v", name, why)
 			}
 		}
-		var page struct{ Items []authority.LogEntry }
+		var page struct{ Items []ledger.LogEntry }
 		d.as(auditor, http.StatusOK, "GET", "/v1/audit?type=denial.first", nil, &page)
 		if len(page.Items) != 1 || page.Items[0].Call != id || page.Items[0].Request != "cid" {
 			t.Errorf("%+v", page.Items)

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -65,18 +68,18 @@ func plan(layers, seats string) []policy.File {
 	return []policy.File{{Name: "studio.yaml", Text: strings.NewReplacer("LAYERS", layers, "SEATS", seats).Replace(shopPlan)}}
 }
 
-func (s *shop) apply(who, layers, seats string) Impact {
+func (s *shop) apply(who, layers, seats string) catalog.Impact {
 	s.t.Helper()
-	impact, err := s.ApplyPlans(s.t.Context(), s.p, ApplyRequest{Files: plan(layers, seats), Licenses: who})
+	impact, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: plan(layers, seats), Licenses: who})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return impact
 }
 
-func (s *shop) issue() Issued {
+func (s *shop) issue() catalog.Issued {
 	s.t.Helper()
-	issued, err := s.IssueLicense(s.t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "studio"})
+	issued, err := s.IssueLicense(s.t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -86,7 +89,7 @@ func (s *shop) issue() Issued {
 // hold makes a pool look held, as leases would.
 func (s *shop) hold(id licensing.LicenseID, units int64) {
 	s.t.Helper()
-	err := s.db.Update(s.t.Context(), func(tx *store.Tx) error {
+	err := s.ledger.DB.Update(s.t.Context(), func(tx *store.Tx) error {
 		return tx.PutPools(s.t.Context(), []*store.Pool{{
 			PoolKey: store.PoolKey{Env: testEnv, License: id, Name: "seats"}, Stock: licensing.Stock{Held: units, Leases: units}, Capacity: units,
 		}})
@@ -113,7 +116,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if again := s.apply("all", "50", "5"); again.Plans[0].Status != "unchanged" || again.Moving != 0 {
 			t.Errorf("the same plan again: %+v", again)
 		}
-		dry, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all", DryRun: true})
+		dry, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all", DryRun: true})
 		if err != nil || dry.Applied || dry.Moving != 2 || dry.Gaining != 2 || dry.Losing != 2 {
 			t.Errorf("a dry run: %+v (%v)", dry, err)
 		}
@@ -136,11 +139,11 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		}
 		// What is held is not taken away without a word.
 		s.hold(old.ID, 5)
-		_, err = s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
+		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
 		if licensing.CodeOf(err) != licensing.Conflict || s.license(old.ID).Granted != old.Granted {
 			t.Errorf("five are held of four: %v", err)
 		}
-		impact, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
+		impact, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(impact.Licenses) != 1 || len(impact.Licenses[0].Shortages) != 1 || s.license(old.ID).Granted != fresh.Granted {
 			t.Errorf("draining: %+v (%v)", impact, err)
 		}
@@ -150,7 +153,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if l := s.license(fresh.ID); l.Granted != old.Granted {
 			t.Error("a license stayed behind")
 		}
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: plan("x", "-1")}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("x", "-1")}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a plan with faults: %v", err)
 		}
 	})
@@ -162,7 +165,7 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 		id := s.issue().License.ID
 		s.hold(id, 5)
 		change := func(seats int64, below licensing.Below, when licensing.When) error {
-			req := ChangeRequest{Capacity: map[string]int64{"seats": seats}}
+			req := catalog.ChangeRequest{Capacity: map[string]int64{"seats": seats}}
 			req.Below, req.When = below, when
 			_, err := s.ChangeLicense(t.Context(), s.p, id, req)
 			return err
@@ -183,7 +186,7 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 			t.Errorf("at renewal: %v", err)
 		}
 		end := s.license(id).End
-		l, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{After: end})
+		l, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: end})
 		if err != nil || len(l.Scheduled) != 1 || len(l.Exceptions) != 1 || !l.ChangeAt.Equal(end) {
 			t.Errorf("renewed early: %+v (%v)", l, err)
 		}
@@ -198,21 +201,21 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 		bad := file + "OLD-KEY-0001-ABCD,ref:C7,studio,c,\nOLD-KEY-0003-ABCD,ref:C8,studio,d,\nshort,ref:C7,studio,e,\n"
 		count := func(want int) {
 			t.Helper()
-			page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{})
+			page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{}, request.PageOf{})
 			if err != nil || len(page.Items) != want {
 				t.Errorf("%d licenses, want %d (%v)", len(page.Items), want, err)
 			}
 		}
-		got, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad})
+		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad})
 		if err != nil || got.Imported != 0 || got.Failed != 3 || got.Errors[0].Line != 4 {
 			t.Errorf("with bad lines: %+v (%v)", got, err)
 		}
 		count(0)
-		if got, err = s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad, DryRun: true}); err != nil || got.Imported != 2 {
+		if got, err = s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad, DryRun: true}); err != nil || got.Imported != 2 {
 			t.Errorf("a dry run: %+v (%v)", got, err)
 		}
 		count(0)
-		if got, err = s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: bad, Partial: true}); err != nil || got.Imported != 2 || got.Failed != 3 {
+		if got, err = s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad, Partial: true}); err != nil || got.Imported != 2 || got.Failed != 3 {
 			t.Errorf("the good lines: %+v (%v)", got, err)
 		}
 		count(2)
@@ -221,7 +224,7 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 			t.Errorf("the old key: %+v (%v)", p, err)
 		}
 		for _, text := range []string{"", "key\nx\n", "key,customer,plan,colour\n"} {
-			if _, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: text}); licensing.CodeOf(err) != licensing.Invalid {
+			if _, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: text}); licensing.CodeOf(err) != licensing.Invalid {
 				t.Errorf("%q: %v", text, err)
 			}
 		}
@@ -234,7 +237,7 @@ func TestEachFaultOfAnImportIsAtItsLine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
 		file := "key,customer,plan,reference\n\nshort,ref:C7,studio,line 3\n\"two\nlines of it\",ref:C7,studio,line 4\n\n\nOLD-KEY-0001-ABCD,ref:C8,studio,line 8\n"
-		got, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: file})
+		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: file})
 		lines := []int{}
 		for _, fault := range got.Errors {
 			lines = append(lines, fault.Line)
@@ -251,14 +254,14 @@ func free() error { return nil }
 func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		requests := slices.Repeat([]IssueRequest{{Customer: s.customer, Plan: "studio"}}, MaxIssue)
+		requests := slices.Repeat([]catalog.IssueRequest{{Customer: s.customer, Plan: "studio"}}, catalog.MaxIssue)
 		all, err := s.IssueLicenses(t.Context(), s.p, requests)
-		if err != nil || len(all) != MaxIssue {
+		if err != nil || len(all) != catalog.MaxIssue {
 			t.Fatal(len(all), err)
 		}
 		seen, cursor := map[licensing.LicenseID]bool{}, ""
 		for {
-			page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{Limit: 300, Cursor: cursor})
+			page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{}, request.PageOf{Limit: 300, Cursor: cursor})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -269,15 +272,15 @@ func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 				break
 			}
 		}
-		if len(seen) != MaxIssue {
+		if len(seen) != catalog.MaxIssue {
 			t.Errorf("the list has %d licenses", len(seen))
 		}
 		requests[7].Customer = "cus_nobody"
 		if _, err := s.IssueLicenses(t.Context(), s.p, requests); licensing.CodeOf(err) != licensing.NotFound || !strings.Contains(err.Error(), "license 8 of") {
 			t.Errorf("one has no customer: %v", err)
 		}
-		if status, err := s.Status(t.Context(), s.p); err != nil || status.Licenses.Active != MaxIssue {
-			t.Errorf("%d were issued with one that could not be (%v)", status.Licenses.Active-MaxIssue, err)
+		if status, err := s.Status(t.Context(), s.p); err != nil || status.Licenses.Active != catalog.MaxIssue {
+			t.Errorf("%d were issued with one that could not be (%v)", status.Licenses.Active-catalog.MaxIssue, err)
 		}
 	})
 }
@@ -289,7 +292,7 @@ func TestAKeyEndsByTheTimeOfTheDatabase(t *testing.T) {
 		db.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		s := openShop(t, db)
 		issued := s.issue()
-		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{}); err != nil {
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", func() error { return nil }); licensing.CodeOf(err) != licensing.Unauthenticated {
@@ -312,7 +315,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if looked != 1 {
 			t.Errorf("a good key was looked up %d times", looked)
 		}
-		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{}); err != nil {
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "license key has ended") {
@@ -325,7 +328,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if _, err := s.Authenticate(t.Context(), "License "+unknown[:len(unknown)-1]+"Z", "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "typing mistake") {
 			t.Errorf("a mistyped key: %v", err)
 		}
-		created, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: "ci", Role: access.Viewer})
+		created, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -336,7 +339,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if _, err := s.Authenticate(t.Context(), bearer, "staging", look); licensing.CodeOf(err) != licensing.Forbidden {
 			t.Errorf("a token of production in staging: %v", err)
 		}
-		if err := s.saveTokenUses(t.Context()); err != nil {
+		if err := s.SaveTokenUses(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if token, err := s.Token(t.Context(), s.p, created.ID); err != nil || token.UsedAt.IsZero() {
@@ -369,7 +372,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 func TestATokenShownAsALicenseKeyIsNobody(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		created, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: "ci", Role: access.Viewer})
+		created, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -406,7 +409,7 @@ func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
 		var work sync.WaitGroup
 		for range 8 {
 			work.Go(func() {
-				issued, err := s.IssueLicense(t.Context(), p, IssueRequest{Customer: s.customer, Plan: "studio"})
+				issued, err := s.IssueLicense(t.Context(), p, catalog.IssueRequest{Customer: s.customer, Plan: "studio"})
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -416,7 +419,7 @@ func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
 			})
 		}
 		work.Wait()
-		page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{}, PageOf{})
+		page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{}, request.PageOf{})
 		if err != nil || len(keys) != 1 || len(page.Items) != 1 {
 			t.Errorf("%d keys and %d licenses, want one (%v)", len(keys), len(page.Items), err)
 		}

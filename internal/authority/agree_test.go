@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store/storetest"
 )
@@ -45,7 +46,7 @@ func play(t *testing.T, d *desk, seed uint64) []string {
 			}
 		case 2:
 			if l := leases[name]; l != nil {
-				g, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: l.ID, Generation: l.Generation, Nonce: fmt.Sprint("nonce-of-", step)})
+				g, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: l.ID, Generation: l.Generation, Nonce: fmt.Sprint("nonce-of-", step)})
 				what = fmt.Sprint("renew ", name, " ", licensing.CodeOf(err), g.Decision.Code)
 				if g.Lease != nil {
 					leases[name] = g.Lease
@@ -53,11 +54,11 @@ func play(t *testing.T, d *desk, seed uint64) []string {
 			}
 		case 3:
 			if l := leases[name]; l != nil {
-				r, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: l.ID, Generation: l.Generation})
+				r, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: l.ID, Generation: l.Generation})
 				what = fmt.Sprint("release ", name, " ", licensing.CodeOf(err), r.FreeAt.IsZero())
 			}
 		case 4:
-			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: fmt.Sprint("e", random.IntN(20)), Meter: "calls", Quantity: fmt.Sprint(1 + random.IntN(2))}}})
+			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: fmt.Sprint("e", random.IntN(20)), Meter: "calls", Quantity: fmt.Sprint(1 + random.IntN(2))}}})
 			for i := range r.Results {
 				r.Results[i].Decision.RequestID = "" // each server makes its own
 			}

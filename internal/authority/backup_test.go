@@ -11,6 +11,9 @@ import (
 
 	"filippo.io/age"
 
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -41,13 +44,13 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 		a, archive := saved(t, from)
 		storetest.Each(t, func(t *testing.T, to *store.DB) {
 			ctx, dir := t.Context(), t.TempDir()
-			ring := signing.NewRing(a.ring.Sealing())
-			c := Config{DB: to, Ring: ring, Dir: dir}
-			b, err := Restore(ctx, c, bytes.NewReader(archive))
+			ring := signing.NewRing(a.ledger.Ring.Sealing())
+			c := ledger.Config{DB: to, Ring: ring, Dir: dir}
+			b, err := recovery.Restore(ctx, c, bytes.NewReader(archive))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Restore(ctx, c, bytes.NewReader(archive)); licensing.CodeOf(err) != licensing.Conflict {
+			if _, err := recovery.Restore(ctx, c, bytes.NewReader(archive)); licensing.CodeOf(err) != licensing.Conflict {
 				t.Errorf("restored over a database that is not empty: %v", err)
 			}
 			restored := New(c)
@@ -57,10 +60,10 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 			if got := ring.Epoch(testEnv); got != b.Epoch+1 {
 				t.Errorf("epoch %d after %d", got, b.Epoch)
 			}
-			if restored.fencedSince(testEnv).IsZero() {
+			if restored.ledger.FencedSince(testEnv).IsZero() {
 				t.Error("no fence")
 			}
-			if ring.Issuer(testEnv) != a.ring.Issuer(testEnv) || ring.KeySet(testEnv)[0] != a.ring.KeySet(testEnv)[0] {
+			if ring.Issuer(testEnv) != a.ledger.Ring.Issuer(testEnv) || ring.KeySet(testEnv)[0] != a.ledger.Ring.KeySet(testEnv)[0] {
 				t.Error("another issuer or key set")
 			}
 			compact, now, err := signed(ctx, restored, 1)
@@ -68,15 +71,15 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			verifies(t, a, compact, now)
-			report, err := restored.VerifyLog(ctx, owner())
+			report, err := restored.ledger.VerifyLog(ctx, owner())
 			if err != nil || !report.Whole() {
 				t.Fatalf("%v, %v", report.Findings, err)
 			}
-			page, err := restored.LogEntries(ctx, owner(), LogFilter{License: "lic_1"}, PageOf{})
+			page, err := restored.ledger.LogEntries(ctx, owner(), ledger.LogFilter{License: "lic_1"}, request.PageOf{})
 			if err != nil || len(page.Items) != 3 || page.Items[2].Subject != "søren" || page.Items[0].Subject != `quo"te` {
 				t.Errorf("%+v, %v", page.Items, err)
 			}
-			raised, err := restored.LogEntries(ctx, owner(), LogFilter{Type: licensing.BackupRestored}, PageOf{})
+			raised, err := restored.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: licensing.BackupRestored}, request.PageOf{})
 			if err != nil || len(raised.Items) != 1 {
 				t.Errorf("%d entries tell of the restore, %v", len(raised.Items), err)
 			}
@@ -100,7 +103,7 @@ func TestRestoreNamesRowsThatTheLogDoesNotBearOut(t *testing.T) {
 			t.Fatal(taken.Mismatches, err)
 		}
 		storetest.Each(t, func(t *testing.T, to *store.DB) {
-			b, err := Restore(t.Context(), Config{DB: to, Ring: signing.NewRing(s.ring.Sealing())}, bytes.NewReader(archive.Bytes()))
+			b, err := recovery.Restore(t.Context(), ledger.Config{DB: to, Ring: signing.NewRing(s.ledger.Ring.Sealing())}, bytes.NewReader(archive.Bytes()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -122,10 +125,10 @@ func TestBackupIsOpenedByARecipientToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	restore := func(sealing *signing.SealingKey, ids ...age.Identity) error {
-		_, err := Restore(t.Context(), Config{DB: storetest.SQLite(t), Ring: signing.NewRing(sealing)}, bytes.NewReader(archive), ids...)
+		_, err := recovery.Restore(t.Context(), ledger.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(sealing)}, bytes.NewReader(archive), ids...)
 		return err
 	}
-	if err := restore(a.ring.Sealing(), id); err != nil {
+	if err := restore(a.ledger.Ring.Sealing(), id); err != nil {
 		t.Fatal(err)
 	}
 	stranger, err := signing.NewSealingKey()
@@ -191,7 +194,7 @@ func second(_ int, err error) error { return err }
 func TestTamperedBackupIsRefusedAndLeavesNothing(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a, archive := saved(t, db)
-		sealing := a.ring.Sealing()
+		sealing := a.ledger.Ring.Sealing()
 		flipped := bytes.Clone(archive)
 		flipped[len(flipped)/2] ^= 1
 		bad := map[string][]byte{
@@ -203,9 +206,9 @@ func TestTamperedBackupIsRefusedAndLeavesNothing(t *testing.T) {
 			"dropped table": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) {
 				return data, !strings.Contains(name, "feature_key")
 			}),
-			"no MAC": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) { return data, name != macName }),
+			"no MAC": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) { return data, name != recovery.MacName }),
 			"edited manifest": repack(t, archive, sealing, func(name string, data []byte) ([]byte, bool) {
-				if name == manifestName {
+				if name == recovery.ManifestName {
 					data = bytes.Replace(data, []byte(`"epoch": 1`), []byte(`"epoch": 9`), 1)
 				}
 				return data, true
@@ -214,12 +217,12 @@ func TestTamperedBackupIsRefusedAndLeavesNothing(t *testing.T) {
 		}
 		to := storetest.SQLite(t)
 		for name, text := range bad {
-			_, err := Restore(t.Context(), Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(text))
+			_, err := recovery.Restore(t.Context(), ledger.Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(text))
 			if licensing.CodeOf(err) != licensing.Invalid {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, err := Restore(t.Context(), Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(archive)); err != nil {
+		if _, err := recovery.Restore(t.Context(), ledger.Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(archive)); err != nil {
 			t.Errorf("something was left: %v", err)
 		}
 	})
@@ -231,45 +234,45 @@ func TestServerKnowsThatItsDatabaseWasRolledBack(t *testing.T) {
 		a := ready(t, db, dir, nil)
 		start := func(db *store.DB) *Authority {
 			t.Helper()
-			b := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing()), Dir: dir})
+			b := New(ledger.Config{DB: db, Ring: signing.NewRing(a.ledger.Ring.Sealing()), Dir: dir})
 			if err := b.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
 			return b
 		}
-		if err := a.Sequence(ctx); err != nil {
+		if err := a.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.witness.save(a.heads()); err != nil {
+		if err := a.ledger.Witness.Save(a.ledger.Heads()); err != nil {
 			t.Fatal(err)
 		}
 		b := start(db)
-		if !b.fencedSince(testEnv).IsZero() || b.ring.Epoch(testEnv) != 1 {
+		if !b.ledger.FencedSince(testEnv).IsZero() || b.ledger.Ring.Epoch(testEnv) != 1 {
 			t.Fatal("a restart puts up a fence")
 		}
 		// What is witnessed now, the database will not have known.
-		head := *b.head(testEnv)
+		head := *b.ledger.Head(testEnv)
 		head.Size += 10
-		if err := b.witness.begin(deploymentOf(t, b), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
+		if err := b.ledger.Witness.Begin(deploymentOf(t, b), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
 			t.Fatal(err)
 		}
 		c := start(db)
-		if c.fencedSince(testEnv).IsZero() || c.ring.Epoch(testEnv) != 2 {
-			t.Fatalf("fenced since %v, epoch %d", c.fencedSince(testEnv), c.ring.Epoch(testEnv))
+		if c.ledger.FencedSince(testEnv).IsZero() || c.ledger.Ring.Epoch(testEnv) != 2 {
+			t.Fatalf("fenced since %v, epoch %d", c.ledger.FencedSince(testEnv), c.ledger.Ring.Epoch(testEnv))
 		}
-		if head := c.head(testEnv); !strings.HasSuffix(head.Origin, "/log/2") {
+		if head := c.ledger.Head(testEnv); !strings.HasSuffix(head.Origin, "/log/2") {
 			t.Errorf("origin %s", head.Origin)
 		}
-		page, err := c.LogEntries(ctx, owner(), LogFilter{Type: licensing.ViolationRollback}, PageOf{})
+		page, err := c.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: licensing.ViolationRollback}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("%d violations, %v", len(page.Items), err)
 		}
 		d := start(db)
-		if d.ring.Epoch(testEnv) != 2 || !d.fencedSince(testEnv).Equal(c.fencedSince(testEnv)) {
+		if d.ledger.Ring.Epoch(testEnv) != 2 || !d.ledger.FencedSince(testEnv).Equal(c.ledger.FencedSince(testEnv)) {
 			t.Error("the next start begins another epoch or fence")
 		}
 		other := storetest.SQLite(t)
-		if err := New(Config{DB: other, Ring: signing.NewRing(a.ring.Sealing()), Dir: dir}).Start(ctx); licensing.CodeOf(err) != licensing.Conflict {
+		if err := New(ledger.Config{DB: other, Ring: signing.NewRing(a.ledger.Ring.Sealing()), Dir: dir}).Start(ctx); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("started on another deployment's database: %v", err)
 		}
 	})
@@ -277,7 +280,7 @@ func TestServerKnowsThatItsDatabaseWasRolledBack(t *testing.T) {
 
 func deploymentOf(t *testing.T, a *Authority) (id string) {
 	t.Helper()
-	err := a.view(t.Context(), func(tx *store.Tx) error {
+	err := a.ledger.View(t.Context(), func(tx *store.Tx) error {
 		d, _, err := tx.Deployment(t.Context())
 		id = d.ID
 		return err

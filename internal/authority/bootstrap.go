@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -31,8 +33,8 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 	}
 	p := access.System(environments[0].Name, "bootstrap")
 	did := false
-	err := a.update(ctx, "", p.Actor, func(c *change) error {
-		there, err := c.Environments(ctx)
+	err := a.ledger.Update(ctx, "", p.Actor, func(tx *ledger.Tx) error {
+		there, err := tx.Environments(ctx)
 		if did = len(there) == 0; err != nil || !did {
 			return err
 		}
@@ -40,11 +42,11 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 			if err := e.Check(); err != nil {
 				return err
 			}
-			if _, err := a.createEnvironment(ctx, c, e); err != nil {
+			if _, err := a.AddEnvironment(ctx, tx, e); err != nil {
 				return err
 			}
 		}
-		created, err := c.createToken(ctx, p, TokenRequest{Name: "first owner", Role: access.Owner, Spans: true})
+		created, err := credentials.CreateToken(ctx, tx, p, credentials.TokenRequest{Name: "first owner", Role: access.Owner, Spans: true})
 		if err != nil {
 			return err
 		}
@@ -53,7 +55,7 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 	if err != nil || !did {
 		return false, err
 	}
-	return true, a.loadKeys(ctx)
+	return true, a.ledger.LoadKeys(ctx)
 }
 
 // TokenFile returns a keep for Bootstrap that writes the token to a file which

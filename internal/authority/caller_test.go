@@ -6,11 +6,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 )
 
 func mill(version string) licensing.Caller {
@@ -20,10 +21,10 @@ func mill(version string) licensing.Caller {
 // logged returns what the entries of a type add, the first first.
 func (d *desk) logged(t *testing.T, kind string, into any) {
 	t.Helper()
-	if err := d.Sequence(t.Context()); err != nil {
+	if err := d.ledger.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	p, err := d.LogEntries(t.Context(), access.System(testEnv, "test"), LogFilter{Type: kind}, PageOf{Limit: 100})
+	p, err := d.ledger.LogEntries(t.Context(), access.System(testEnv, "test"), ledger.LogFilter{Type: kind}, request.PageOf{Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +45,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		vendor := access.System(testEnv, "test")
 		listed := func(pool string) licensing.Caller {
 			t.Helper()
-			p, err := d.Leases(t.Context(), vendor, store.LeaseFilter{Pool: pool}, PageOf{Limit: 10})
+			p, err := d.Leases(t.Context(), vendor, LeaseFilter{Pool: pool}, request.PageOf{Limit: 10})
 			if err != nil || len(p.Items) != 1 {
 				t.Fatalf("%+v, %v", p.Items, err)
 			}
@@ -59,7 +60,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		renew := func(by licensing.Caller) {
 			t.Helper()
 			var err error
-			if g, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: by}); err != nil {
+			if g, err = d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: by}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,7 +69,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		if got := listed("seats"); got != mill("1.1") {
 			t.Errorf("renewed by %+v: what is not said stays", got)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: mill("1.2")}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: mill("1.2")}); err != nil {
 			t.Fatal(err)
 		}
 		for kind, version := range map[string]string{licensing.LeaseBegun: "1.0", licensing.LeaseEnded: "1.2"} {
@@ -103,55 +104,28 @@ func TestWhatCallsIsKnown(t *testing.T) {
 // was the last, and events take no more room than before.
 func TestUsageKeepsWhatRecordedIt(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		var ops []*op
+		var ops []*granting.Op
 		for n, version := range []string{"1.0", "1.1", "1.0", ""} {
 			by := mill(version)
 			if version == "" {
 				by = licensing.Caller{}
 			}
-			o := d.op(d.p, opUsage, by)
-			o.events = []UsageEvent{{ID: fmt.Sprint("e", n), Meter: "big", Quantity: fmt.Sprint(n + 1)}}
+			o := d.Op(d.p, granting.OpUsage, by)
+			o.Events = []granting.UsageEvent{{ID: fmt.Sprint("e", n), Meter: "big", Quantity: fmt.Sprint(n + 1)}}
 			ops = append(ops, o)
 		}
-		if _, err := d.apply(ops); err != nil {
+		if _, err := d.Apply(ops); err != nil {
 			t.Fatal(err)
 		}
-		var entries []meterEvent
+		var entries []granting.MeterEvent
 		d.logged(t, licensing.UsageRecorded, &entries)
-		want := []recorder{{mill("1.0"), 4, 2}, {mill("1.1"), 2, 1}}
+		want := []granting.Recorder{{Caller: mill("1.0"), Added: 4, Events: 2}, {Caller: mill("1.1"), Added: 2, Events: 1}}
 		if len(entries) != 1 || entries[0].Added != 10 || !slices.Equal(entries[0].By, want) {
 			t.Errorf("%+v, want %+v", entries, want)
 		}
-		p, err := d.ListUsage(t.Context(), access.System(testEnv, "test"), UsageFilter{Meter: "big"}, PageOf{Limit: 10})
+		p, err := d.ListUsage(t.Context(), access.System(testEnv, "test"), UsageFilter{Meter: "big"}, request.PageOf{Limit: 10})
 		if err != nil || len(p.Items) != 1 || p.Items[0].Last != mill("1.0") {
 			t.Errorf("%+v, %v", p.Items, err)
 		}
 	})
-}
-
-// TestProgramsThatValidateAreSeen: without a write, and within bounds.
-func TestProgramsThatValidateAreSeen(t *testing.T) {
-	s := newSightings()
-	at := time.Unix(1_800_000_000, 0)
-	k := store.LicenseKey{Env: "development", ID: "lic_1"}
-	s.note(k, licensing.Caller{}, at)
-	for n := range 3 * maxSeen {
-		by := licensing.Caller{Service: "mill", Version: fmt.Sprint(n % (2 * maxSeen))}
-		by.Instance = fmt.Sprint("pod-", n)
-		s.note(k, by, at.Add(time.Duration(n)*time.Second))
-	}
-	seen := s.of(k)
-	if len(seen) != maxSeen || seen[0].Instance != fmt.Sprint("pod-", 3*maxSeen-1) || !seen[maxSeen-1].At.After(at.Add(2*maxSeen*time.Second-time.Second)) {
-		t.Errorf("%d seen, from %+v to %+v", len(seen), seen[0], seen[len(seen)-1])
-	}
-	for n := range 2 * maxSeenAll {
-		s.note(store.LicenseKey{Env: "development", ID: licensing.LicenseID(fmt.Sprint("lic_", n))}, licensing.Caller{Service: "mill", Version: "1"}, at)
-	}
-	counted := 0
-	for _, of := range s.all {
-		counted += len(of)
-	}
-	if counted != s.count || counted > maxSeenAll {
-		t.Errorf("%d seen, counted as %d, at most %d", counted, s.count, maxSeenAll)
-	}
 }

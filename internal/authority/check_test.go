@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -19,7 +20,7 @@ import (
 func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		random := rand.New(rand.NewPCG(20261122, 0))
-		leases := map[string]Granted{}
+		leases := map[string]granting.Granted{}
 		d.askTwice(t, random, leases, 120)
 		archive := d.backup(t)
 		d.askTwice(t, random, leases, 60)
@@ -40,7 +41,7 @@ func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 
 // askTwice checks and acquires, and fails where the two differ. It returns how
 // many were refused as unavailable.
-func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Granted, steps int) (unavailable int) {
+func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]granting.Granted, steps int) (unavailable int) {
 	t.Helper()
 	pools := []string{"seats", "shared", "over", "soft", "users", "machines", "queue"}
 	for step := range steps {
@@ -58,7 +59,7 @@ func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Grant
 		q.RequestID = fmt.Sprint("step-", d.clock.Now().UnixNano(), "-", step)
 		q.Instance = fmt.Sprint("instance-", random.IntN(2))
 		q.Units = int64(1 + random.IntN(5)/4*random.IntN(6))
-		c, refused := d.Check(t.Context(), d.p, CheckRequest{Pool: q.Pool, Units: q.Units, Holder: q.Holder, Caller: licensing.Caller{Instance: q.Instance}})
+		c, refused := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: q.Pool, Units: q.Units, Holder: q.Holder, Caller: licensing.Caller{Instance: q.Instance}})
 		g, err := d.Acquire(t.Context(), d.p, q)
 		if refused != nil || err != nil {
 			if fmt.Sprint(refused) != fmt.Sprint(err) || licensing.CodeOf(refused) != licensing.CodeOf(err) {
@@ -79,7 +80,7 @@ func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]Grant
 		case 1:
 			for _, name := range slices.Sorted(maps.Keys(leases))[:min(1, len(leases))] {
 				l := leases[name].Lease
-				_, _ = d.Release(t.Context(), d.p, ReleaseRequest{Lease: l.ID, Generation: l.Generation})
+				_, _ = d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: l.ID, Generation: l.Generation})
 				delete(leases, name)
 			}
 		}
@@ -104,7 +105,7 @@ func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
 		}
 		d.clock.pass(due.Sub(d.clock.Now()))
 		q := ask("queue", 3)
-		c, err := d.Check(t.Context(), d.p, CheckRequest{Pool: q.Pool, Holder: q.Holder, Caller: licensing.Caller{Instance: q.Instance}})
+		c, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: q.Pool, Holder: q.Holder, Caller: licensing.Caller{Instance: q.Instance}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,14 +121,14 @@ func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
 // TestAProgramThatChecksIsSeen: in memory, as one that validates.
 func TestAProgramThatChecksIsSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		if _, err := d.Check(t.Context(), d.p, CheckRequest{Pool: "seats", Caller: mill("1.0")}); err != nil {
+		if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats", Caller: mill("1.0")}); err != nil {
 			t.Fatal(err)
 		}
 		seen, err := d.Programs(t.Context(), access.System(testEnv, "test"), d.p.License)
 		if err != nil || len(seen) != 1 || seen[0].Caller != mill("1.0") {
 			t.Errorf("%+v, %v", seen, err)
 		}
-		_, err = d.Check(t.Context(), d.p, CheckRequest{Pool: "seats", Caller: licensing.Caller{Service: "a\x00b"}})
+		_, err = d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats", Caller: licensing.Caller{Service: "a\x00b"}})
 		if licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("%v", err)
 		}

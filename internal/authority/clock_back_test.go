@@ -5,6 +5,12 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -16,35 +22,35 @@ import (
 // was adopted: the kernel said that it was right.
 func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
 	t.Helper()
-	d.db.Now = func() time.Time { return d.clock.Now().Add(ahead) }
-	c := d.Authority.clock
-	d.db.Judge = c // not that of a tool that ran on the database
-	c.machine.Synchronized = func() bool { return true }
-	if c.node != nil {
-		c.node = d.db.Now
+	d.ledger.DB.Now = func() time.Time { return d.clock.Now().Add(ahead) }
+	c := d.Authority.ledger.Clock
+	d.ledger.DB.Judge = c // not that of a tool that ran on the database
+	c.Machine.Synchronized = func() bool { return true }
+	if c.Node != nil {
+		c.Node = d.ledger.DB.Now
 	}
-	c.ask()
-	for _, wait := range []time.Duration{0, licensing.ClockSteady, clockSettle} {
+	c.Ask()
+	for _, wait := range []time.Duration{0, licensing.ClockSteady, ledger.ClockSettle} {
 		d.clock.pass(wait)
-		if err := d.db.Update(t.Context(), func(*store.Tx) error { return nil }); err != nil {
+		if err := d.ledger.DB.Update(t.Context(), func(*store.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := d.db.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || c.doubt() {
+	if got := d.ledger.DB.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || c.Doubt() {
 		t.Fatalf("the clock that runs ahead is not adopted: %v", got)
 	}
 }
 
 // corrected sets the clock right and back, and returns the server that starts then.
-func (d *desk) corrected(t *testing.T) (*desk, ClockSetBack) {
+func (d *desk) corrected(t *testing.T) (*desk, recovery.ClockSetBack) {
 	t.Helper()
-	d.db.Now = d.clock.Now
-	config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
-	set, err := SetClockBack(t.Context(), config, "ntp")
+	d.ledger.DB.Now = d.clock.Now
+	config := ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
+	set, err := recovery.SetClockBack(t.Context(), config, "ntp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.beside(t, d.db), set
+	return d.beside(t, d.ledger.DB), set
 }
 
 func TestSettingTheClockBackOversellsNothing(t *testing.T) {
@@ -65,7 +71,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 		user := d.acquire(t, ask("users", 1))
 		d.clock.pass(time.Minute)
 		began := firstUsed(t, d, "trial")
-		if _, err := began.Validate(t.Context(), began.p, ValidateRequest{Product: "lathe"}); err != nil {
+		if _, err := began.Validate(t.Context(), began.p, documents.ValidateRequest{Product: "lathe"}); err != nil {
 			t.Fatal(err)
 		}
 
@@ -92,13 +98,13 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 		}
 
 		// Who is there renews, and its unit ends when its new document does.
-		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: later.Lease.ID, Generation: 1, Nonce: "nonce-of-later"})
+		r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: later.Lease.ID, Generation: 1, Nonce: "nonce-of-later"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := license.NewVerifier(d.ring.Issuer(testEnv), "lathe", d.ring.RootSet(testEnv))
+		v, err := license.NewVerifier(d.ledger.Ring.Issuer(testEnv), "lathe", d.ledger.Ring.RootSet(testEnv))
 		if err == nil {
-			v, err = v.WithKeySet(d.ring.KeySet(testEnv), now.Unix())
+			v, err = v.WithKeySet(d.ledger.Ring.KeySet(testEnv), now.Unix())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -114,7 +120,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 		if err := is.MayReplace(was); err != nil || is.Expires > now.Unix()+5000 || !r.Lease.Due.Before(now.Add(2*time.Hour)) {
 			t.Errorf("it ends at %d, the unit is free at %v: %v", is.Expires, r.Lease.Due, err)
 		}
-		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: user.Lease.ID, Generation: 1, Nonce: "nonce-of-user"}); err != nil {
+		if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: user.Lease.ID, Generation: 1, Nonce: "nonce-of-user"}); err != nil {
 			t.Errorf("a lease without end: %v", err)
 		}
 
@@ -171,11 +177,11 @@ func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
 
 func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		config := Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
-		if _, err := SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
+		config := ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
+		if _, err := recovery.SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("set back without need: %v", err)
 		}
-		if _, err := SetClockBack(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := recovery.SetClockBack(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("set back without a reason: %v", err)
 		}
 		aheadDesk(t, d, 400*24*time.Hour)
@@ -187,14 +193,14 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := d.RevokeLicense(t.Context(), access.System(testEnv, "test"), d.p.License, RevokeRequest{Reason: "fraud"}); err != nil {
+		if _, err := d.RevokeLicense(t.Context(), access.System(testEnv, "test"), d.p.License, catalog.RevokeRequest{Reason: "fraud"}); err != nil {
 			t.Fatal(err)
 		}
 		d, set := d.corrected(t)
-		if got := d.db.Latest(); got.After(d.clock.Now()) || set.To.After(d.clock.Now()) {
+		if got := d.ledger.DB.Latest(); got.After(d.clock.Now()) || set.To.After(d.clock.Now()) {
 			t.Errorf("it is %v, want %v", got, d.clock.Now())
 		}
-		err := d.view(t.Context(), func(tx *store.Tx) error {
+		err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 			list, err := tx.Revocations(t.Context(), testEnv, tx.Now())
 			if err != nil || len(list) != 1 || list[0].At.After(tx.Now()) {
 				t.Errorf("revocations %+v, %v", list, err)
@@ -204,19 +210,19 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v, err := d.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe"}); err != nil || v.Decision.Code != license.CodeRevoked {
+		if v, err := d.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe"}); err != nil || v.Decision.Code != license.CodeRevoked {
 			t.Errorf("%+v, %v", v.Decision, err)
 		}
-		report, err := d.VerifyLog(t.Context(), owner())
+		report, err := d.ledger.VerifyLog(t.Context(), owner())
 		if err != nil || !report.Whole() {
 			t.Errorf("the log: %+v, %v", report.Findings, err)
 		}
 		for _, kind := range []string{licensing.ClockSetBack, licensing.EpochRaised, licensing.DenialsCounted} {
-			if list, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: kind}, PageOf{}); err != nil || len(list.Items) != 1 {
+			if list, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: kind}, request.PageOf{}); err != nil || len(list.Items) != 1 {
 				t.Errorf("%d entries of %s, %v", len(list.Items), kind, err)
 			}
 		}
-		if _, err := SetClockBack(t.Context(), Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}, "again"); licensing.CodeOf(err) != licensing.Conflict {
+		if _, err := recovery.SetClockBack(t.Context(), ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}, "again"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("set back twice: %v", err)
 		}
 	})
@@ -230,14 +236,14 @@ func TestAServerThatRunsOnAfterTheClockWasSetBackEnds(t *testing.T) {
 	aheadDesk(t, d, 24*time.Hour)
 	tool := connect(t, url)
 	tool.Now = d.clock.Now
-	config := Config{DB: tool, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
-	if _, err := SetClockBack(t.Context(), config, "ntp"); err != nil {
+	config := ledger.Config{DB: tool, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
+	if _, err := recovery.SetClockBack(t.Context(), config, "ntp"); err != nil {
 		t.Fatal(err)
 	}
 	d.clock.pass(2 * time.Second)
-	_ = d.db.Update(t.Context(), func(*store.Tx) error { return nil })
+	_ = d.ledger.DB.Update(t.Context(), func(*store.Tx) error { return nil })
 	select {
-	case <-d.db.Fatal():
+	case <-d.ledger.DB.Fatal():
 	default:
 		t.Error("it goes on")
 	}

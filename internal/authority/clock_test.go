@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -35,7 +38,7 @@ type start struct {
 }
 
 // plants runs fn on SQLite and on PostgreSQL, with five seats that are all held.
-func plants(t *testing.T, fn func(t *testing.T, w *plant, held []Granted)) {
+func plants(t *testing.T, fn func(t *testing.T, w *plant, held []granting.Granted)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "copyhold.db")
@@ -47,7 +50,7 @@ func plants(t *testing.T, fn func(t *testing.T, w *plant, held []Granted)) {
 	})
 }
 
-func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, *plant, []Granted)) {
+func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, *plant, []granting.Granted)) {
 	t.Helper()
 	sealing, err := signing.NewSealingKey()
 	if err != nil {
@@ -60,7 +63,7 @@ func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, 
 	}
 	d.p = d.license(t, testPlan())
 	w.p = d.p
-	var held []Granted
+	var held []granting.Granted
 	for n := range 5 {
 		held = append(held, d.acquire(t, ask("seats", n)))
 	}
@@ -85,7 +88,7 @@ func (w *plant) start(t *testing.T, s start) *desk {
 }
 
 // config opens the database for what runs on a machine with the clocks of s.
-func (w *plant) config(t *testing.T, s start) Config {
+func (w *plant) config(t *testing.T, s start) ledger.Config {
 	t.Helper()
 	db, err := w.open()
 	if err != nil {
@@ -105,15 +108,15 @@ func (w *plant) config(t *testing.T, s start) Config {
 	}
 	machine := w.truth.machine()
 	machine.Boot, machine.Synchronized = s.boot, func() bool { return s.kernel }
-	return Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine}
+	return ledger.Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine}
 }
 
 // stop ends a server: its last time is stored.
 func (w *plant) stop(t *testing.T, d *desk) {
 	t.Helper()
 	d.Close()
-	delete(w.running, d.db)
-	if err := errors.Join(d.db.StoreClock(t.Context()), d.db.Close()); err != nil {
+	delete(w.running, d.ledger.DB)
+	if err := errors.Join(d.ledger.DB.StoreClock(t.Context()), d.ledger.DB.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -121,7 +124,7 @@ func (w *plant) stop(t *testing.T, d *desk) {
 // tick does what background tasks do each second.
 func (d *desk) tick(t *testing.T) {
 	t.Helper()
-	if err := errors.Join(d.lookAtClock(t.Context()), d.Sweep(t.Context())); err != nil {
+	if err := errors.Join(d.ledger.LookAtClock(t.Context()), d.Sweep(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -134,12 +137,12 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 		for _, boot := range []string{"first", "second"} {
 			for _, servers := range []int{1, 2} {
 				t.Run(off.String()+" "+boot+" "+[]string{"", "one", "two"}[servers], func(t *testing.T) {
-					plants(t, func(t *testing.T, w *plant, held []Granted) {
+					plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 						w.truth.pass(10 * time.Minute)
 						s := start{boot: boot, off: off, node: off}
 						desks := []*desk{w.start(t, s)}
 						if servers == 2 {
-							if !desks[0].db.Shared() {
+							if !desks[0].ledger.DB.Shared() {
 								t.Skip("one server at a time")
 							}
 							s.boot += " of another"
@@ -157,14 +160,14 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 // sellsNoMore has the first holder renew and newcomers ask for three hours. Who held
 // before the stop may use the unit until its document ends by the true time; who
 // came later learned the servers' time.
-func (w *plant) sellsNoMore(t *testing.T, held []Granted, desks []*desk) {
+func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*desk) {
 	t.Helper()
-	var newcomers []Granted
+	var newcomers []granting.Granted
 	renewed := held[0]
 	for n := range 12 {
 		d := desks[n%len(desks)]
 		d.tick(t)
-		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: renewed.Lease.ID, Generation: renewed.Lease.Generation, Nonce: newID("nonce", d.clock.Now())})
+		r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: renewed.Lease.ID, Generation: renewed.Lease.Generation, Nonce: ledger.NewID("nonce", d.clock.Now())})
 		if err != nil || r.Lease == nil {
 			t.Fatalf("%d: a holder can't renew: %v %+v", n, err, r.Decision)
 		}
@@ -180,10 +183,10 @@ func (w *plant) sellsNoMore(t *testing.T, held []Granted, desks []*desk) {
 		}
 		use := 1
 		for _, g := range held[1:] {
-			use += int(btoi(g.Lease.Expires.After(w.truth.Now())))
+			use += int(granting.Btoi(g.Lease.Expires.After(w.truth.Now())))
 		}
 		for _, g := range newcomers {
-			use += int(btoi(g.Lease.Expires.After(d.db.Latest())))
+			use += int(granting.Btoi(g.Lease.Expires.After(d.ledger.DB.Latest())))
 		}
 		if use > 5 {
 			t.Fatalf("after %d minutes %d use 5 seats", 15*n, use)
@@ -222,7 +225,7 @@ func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 		"the database alone is right": {boot: "first", node: 9 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plants(t, func(t *testing.T, w *plant, _ []Granted) {
+			plants(t, func(t *testing.T, w *plant, _ []granting.Granted) {
 				w.truth.pass(weekend)
 				if name == "two machines' clocks agree" || name == "and they are 40 s apart" || s.off != 0 {
 					db, err := w.open()
@@ -238,11 +241,11 @@ func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 					}
 				}
 				d := w.start(t, s)
-				if got := d.db.Latest().Sub(w.truth.Now()).Abs(); got > time.Second {
+				if got := d.ledger.DB.Latest().Sub(w.truth.Now()).Abs(); got > time.Second {
 					t.Errorf("the time is %v off", got)
 				}
 				if s.off != 0 { // the clocks part: reclaiming waits until they agree
-					d.db.Now = w.truth.Now
+					d.ledger.DB.Now = w.truth.Now
 				}
 				d.tick(t)
 				if n := d.fills(t, 10); n != 5 {
@@ -259,7 +262,7 @@ func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 // TestATimeThatNothingExplainsKeepsWhatIsHeld: after a weekend, a boot and no
 // proof, work goes on by the clock; only what was held keeps the time it had left.
 func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
-	plants(t, func(t *testing.T, w *plant, held []Granted) {
+	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		w.truth.pass(weekend)
 		d := w.start(t, start{boot: "second"})
 		began := w.truth.Now()
@@ -308,7 +311,7 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 		"the clock is 60 days ahead": {time.Minute, start{boot: "second", off: off, node: off}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			plants(t, func(t *testing.T, w *plant, held []Granted) {
+			plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 				w.truth.pass(s.passed)
 				d := w.start(t, s.start)
 				d.tick(t)
@@ -317,14 +320,14 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 				}
 				w.stop(t, d)
 				config := w.config(t, s.start)
-				if _, err := AcceptClock(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
+				if _, err := recovery.AcceptClock(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
 					t.Errorf("without a reason: %v", err)
 				}
-				done, err := AcceptClock(t.Context(), config, "closed for the season")
+				done, err := recovery.AcceptClock(t.Context(), config, "closed for the season")
 				if err != nil || done.Kept < off-time.Hour {
 					t.Fatalf("%+v %v", done, err)
 				}
-				if _, err := AcceptClock(t.Context(), config, "again"); licensing.CodeOf(err) != licensing.Conflict {
+				if _, err := recovery.AcceptClock(t.Context(), config, "again"); licensing.CodeOf(err) != licensing.Conflict {
 					t.Errorf("accepted again: %v", err)
 				}
 				if err := errors.Join(config.DB.StoreClock(t.Context()), config.DB.Close()); err != nil {
@@ -348,7 +351,7 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 				if n := d.fills(t, 20); n != 5 {
 					t.Errorf("%d were granted when what was held had ended", n)
 				}
-				if report, err := d.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+				if report, err := d.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 					t.Errorf("the log: %+v, %v", report.Findings, err)
 				}
 			})
@@ -359,11 +362,11 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 // TestAClockThatIsProvenLaterFreesWhatEnded: the kernel is synchronized a minute
 // after the start.
 func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
-	plants(t, func(t *testing.T, w *plant, held []Granted) {
+	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		w.truth.pass(weekend)
 		kernel := start{boot: "second"}
 		d := w.start(t, kernel)
-		r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: held[0].Lease.ID, Generation: 1, Nonce: "nonce-of-0"})
+		r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: held[0].Lease.ID, Generation: 1, Nonce: "nonce-of-0"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +375,7 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 		if n := d.fills(t, 10); n != 0 {
 			t.Fatalf("%d were granted without a proof", n)
 		}
-		d.Authority.clock.machine.Synchronized = func() bool { return true }
+		d.Authority.ledger.Clock.Machine.Synchronized = func() bool { return true }
 		d.tick(t)
 		d.tick(t)
 		if n := d.fills(t, 20); n != 4 {
@@ -386,7 +389,7 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
 			t.Errorf("%d held by %d in the end", counter, live)
 		}
-		if report, err := d.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+		if report, err := d.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 			t.Errorf("the log: %+v, %v", report.Findings, err)
 		}
 	})
@@ -396,12 +399,12 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 // server runs, and another starts on another machine.
 func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	newPlant(t, func() (*store.DB, error) { return postgres.Open(t.Context(), url, "") }, func(t *testing.T, w *plant, held []Granted) {
+	newPlant(t, func() (*store.DB, error) { return postgres.Open(t.Context(), url, "") }, func(t *testing.T, w *plant, held []granting.Granted) {
 		for _, jump := range []time.Duration{2 * time.Hour, -2 * time.Hour, 29 * 24 * time.Hour, 400 * 24 * time.Hour} {
 			a := w.start(t, start{boot: "first"})
 			a.tick(t)
 			wall := func() time.Time { return w.truth.Now().Add(jump) }
-			a.db.Now = wall
+			a.ledger.DB.Now = wall
 			started, stopped := make(chan struct{}), make(chan struct{})
 			go func() { // a runs on meanwhile
 				defer close(stopped)
@@ -413,7 +416,7 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 						return
 					case <-tick.C:
 						w.truth.pass(time.Second)
-						if err := a.lookAtClock(t.Context()); err != nil {
+						if err := a.ledger.LookAtClock(t.Context()); err != nil {
 							t.Error(err)
 						}
 					}
@@ -425,7 +428,7 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 			for _, d := range []*desk{a, b, a} {
 				w.truth.pass(time.Second)
 				d.tick(t)
-				if off := d.db.Latest().Sub(w.truth.Now()).Abs(); off > 5*time.Second {
+				if off := d.ledger.DB.Latest().Sub(w.truth.Now()).Abs(); off > 5*time.Second {
 					t.Errorf("by %v: the time is %v off", jump, off)
 				}
 				if n := d.fills(t, 10); n != 0 {
@@ -436,12 +439,12 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 				}
 			}
 			for _, g := range held { // they go on
-				if _, err := b.Renew(t.Context(), b.p, RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: newID("nonce", w.truth.Now())}); err != nil {
+				if _, err := b.Renew(t.Context(), b.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: ledger.NewID("nonce", w.truth.Now())}); err != nil {
 					t.Fatal(err)
 				}
 				g.Lease.Generation++
 			}
-			a.db.Now, b.db.Now = w.truth.Now, w.truth.Now
+			a.ledger.DB.Now, b.ledger.DB.Now = w.truth.Now, w.truth.Now
 			w.stop(t, a)
 			w.stop(t, b)
 		}
@@ -451,10 +454,10 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 // TestATransactionBeforeTheJudgeLeavesNoTrace: what only reads before there is a
 // judge does not become the record.
 func TestATransactionBeforeTheJudgeLeavesNoTrace(t *testing.T) {
-	plants(t, func(t *testing.T, w *plant, _ []Granted) {
+	plants(t, func(t *testing.T, w *plant, _ []granting.Granted) {
 		before := w.truth.Now()
 		d := w.start(t, start{boot: "first", off: 2 * time.Hour, unstarted: true})
-		if mark := d.db.Mark(); mark.After(before) {
+		if mark := d.ledger.DB.Mark(); mark.After(before) {
 			t.Errorf("the record is %v after the stop", mark.Sub(before))
 		}
 	})
@@ -465,42 +468,42 @@ func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
 	at := stoppedAt
 	boot := time.Duration(0)
 	kernel := false
-	c := &clock{machine: Machine{Boot: "a", Up: func() time.Duration { return boot }, Synchronized: func() bool { return kernel }},
-		skew: time.Minute, mark: func() time.Time { return time.Time{} }}
-	c.begin(at)
+	c := &ledger.Clock{Machine: ledger.Machine{Boot: "a", Up: func() time.Duration { return boot }, Synchronized: func() bool { return kernel }},
+		Skew: time.Minute, Mark: func() time.Time { return time.Time{} }}
+	c.Begin(at)
 	pass := func(d time.Duration, wall time.Time) time.Time {
 		boot += d
-		c.ask()
+		c.Ask()
 		return c.Judge(wall)
 	}
-	if got := pass(time.Hour, at.Add(time.Hour+20*time.Second)); !got.Equal(at.Add(time.Hour+20*time.Second)) || c.doubt() {
-		t.Errorf("a slow correction: %v, doubt %v", got, c.doubt())
+	if got := pass(time.Hour, at.Add(time.Hour+20*time.Second)); !got.Equal(at.Add(time.Hour+20*time.Second)) || c.Doubt() {
+		t.Errorf("a slow correction: %v, doubt %v", got, c.Doubt())
 	}
 	at = at.Add(time.Hour + 20*time.Second)
-	if got := pass(time.Second, at.Add(24*time.Hour)); !got.Equal(at.Add(time.Second)) || !c.doubt() {
-		t.Errorf("a jump of a day: %v, doubt %v", got, c.doubt())
+	if got := pass(time.Second, at.Add(24*time.Hour)); !got.Equal(at.Add(time.Second)) || !c.Doubt() {
+		t.Errorf("a jump of a day: %v, doubt %v", got, c.Doubt())
 	}
-	if got := pass(time.Second, at.Add(2*time.Second)); !got.Equal(at.Add(2*time.Second)) || c.doubt() {
-		t.Errorf("corrected: %v, doubt %v", got, c.doubt())
+	if got := pass(time.Second, at.Add(2*time.Second)); !got.Equal(at.Add(2*time.Second)) || c.Doubt() {
+		t.Errorf("corrected: %v, doubt %v", got, c.Doubt())
 	}
 	at = at.Add(2 * time.Second)
 	pass(0, at.Add(time.Hour))
 	at = at.Add(licensing.ClockSteady)
-	if got := pass(licensing.ClockSteady, at.Add(time.Hour)); !got.Equal(at) || !c.doubt() {
-		t.Errorf("fifteen steady minutes prove nothing: %v, doubt %v", got, c.doubt())
+	if got := pass(licensing.ClockSteady, at.Add(time.Hour)); !got.Equal(at) || !c.Doubt() {
+		t.Errorf("fifteen steady minutes prove nothing: %v, doubt %v", got, c.Doubt())
 	}
 	kernel = true
-	if got := pass(0, at.Add(time.Hour)); !got.Equal(at.Add(time.Hour)) || !c.doubt() {
-		t.Errorf("proven: %v, doubt %v: want the wall clock, and no reclaiming yet", got, c.doubt())
+	if got := pass(0, at.Add(time.Hour)); !got.Equal(at.Add(time.Hour)) || !c.Doubt() {
+		t.Errorf("proven: %v, doubt %v: want the wall clock, and no reclaiming yet", got, c.Doubt())
 	}
 	at = at.Add(time.Hour)
-	if pass(clockSettle, at.Add(clockSettle)); c.doubt() {
+	if pass(ledger.ClockSettle, at.Add(ledger.ClockSettle)); c.Doubt() {
 		t.Error("still in doubt after holders could renew")
 	}
-	if pass(time.Second, at.Add(-24*time.Hour)); !c.doubt() {
+	if pass(time.Second, at.Add(-24*time.Hour)); !c.Doubt() {
 		t.Error("a clock set back is believed")
 	}
-	if pass(licensing.ClockSteady*10, at.Add(-24*time.Hour+licensing.ClockSteady*10)); !c.doubt() {
+	if pass(licensing.ClockSteady*10, at.Add(-24*time.Hour+licensing.ClockSteady*10)); !c.Doubt() {
 		t.Error("a clock set back was taken over")
 	}
 }
@@ -510,15 +513,15 @@ var stoppedAt = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 // TestDocumentsFollowASteadyClockAndUnitsDoNot: the clock of a running server was
 // set forward by hand, and nothing proves it.
 func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
-	plants(t, func(t *testing.T, w *plant, held []Granted) {
+	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		d := w.start(t, start{boot: "first"})
 		d.tick(t)
-		d.db.Now = func() time.Time { return w.truth.Now().Add(3 * time.Hour) }
+		d.ledger.DB.Now = func() time.Time { return w.truth.Now().Add(3 * time.Hour) }
 		d.tick(t)
 		w.truth.pass(licensing.ClockSteady)
 		d.tick(t)
-		follows := !d.db.Shared() // other servers would have to follow at the same moment
-		if ahead := d.db.Latest().Sub(w.truth.Now()); (ahead > time.Hour) != follows {
+		follows := !d.ledger.DB.Shared() // other servers would have to follow at the same moment
+		if ahead := d.ledger.DB.Latest().Sub(w.truth.Now()); (ahead > time.Hour) != follows {
 			t.Errorf("after 15 minutes the time is %v ahead", ahead)
 		}
 		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()) - time.Second)
@@ -537,12 +540,12 @@ func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
 // TestAForcedLeaseAndAFenceAreKeptAsWell: whatever keeps units from others by time
 // does so for longer when nothing explains the time.
 func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
-	plants(t, func(t *testing.T, w *plant, held []Granted) {
+	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		d := w.start(t, start{boot: "first"})
-		if _, err := d.Release(t.Context(), access.System(testEnv, "test"), ReleaseRequest{Lease: held[0].Lease.ID, Force: true}); err != nil {
+		if _, err := d.Release(t.Context(), access.System(testEnv, "test"), granting.ReleaseRequest{Lease: held[0].Lease.ID, Force: true}); err != nil {
 			t.Fatal(err)
 		}
-		if err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+		if err := d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			return tx.PutFence(t.Context(), store.Fence{Env: testEnv, Since: tx.Now(), Epoch: 1, Reason: "test"})
 		}); err != nil {
 			t.Fatal(err)
@@ -558,13 +561,13 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 			t.Errorf("the fence is down: %v", err)
 		}
 		var forced licensing.Lease
-		if err := d.view(t.Context(), func(tx *store.Tx) (err error) {
+		if err := d.ledger.View(t.Context(), func(tx *store.Tx) (err error) {
 			forced, err = tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: held[0].Lease.ID})
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if !forced.MayUse(d.db.Latest(), d.skew) {
+		if !forced.MayUse(d.ledger.DB.Latest(), d.ledger.Skew) {
 			t.Errorf("its holder may use it no more: %+v", forced)
 		}
 		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()))
@@ -575,7 +578,7 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 	})
 }
 
-func (d *desk) clockStatus(t *testing.T) ClockStatus {
+func (d *desk) clockStatus(t *testing.T) ledger.ClockStatus {
 	t.Helper()
 	s, err := d.Status(t.Context(), owner())
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -45,10 +46,10 @@ func pairOf(t *testing.T, d *desk) pair {
 func (d pair) as(p access.Principal) *desk { return &desk{d.Authority, p, d.clock} }
 
 // batch has ops decided in one transaction, in the order of their classes.
-func (d *desk) batch(t *testing.T, ops ...*op) {
+func (d *desk) batch(t *testing.T, ops ...*granting.Op) {
 	t.Helper()
-	slices.SortStableFunc(ops, func(a, b *op) int { return int(a.kind.class()) - int(b.kind.class()) })
-	settle, err := d.apply(ops)
+	slices.SortStableFunc(ops, func(a, b *granting.Op) int { return int(a.Kind.Class()) - int(b.Kind.Class()) })
+	settle, err := d.Apply(ops)
 	if err == nil && settle != nil {
 		err = settle()
 	}
@@ -57,36 +58,36 @@ func (d *desk) batch(t *testing.T, ops ...*op) {
 	}
 }
 
-func (d *desk) releaseOp(p access.Principal, r ReleaseRequest) *op {
-	o := d.op(p, opRelease, licensing.Caller{})
-	o.release = r
+func (d *desk) releaseOp(p access.Principal, r granting.ReleaseRequest) *granting.Op {
+	o := d.Op(p, granting.OpRelease, licensing.Caller{})
+	o.Release = r
 	return o
 }
 
-func (d *desk) renewOp(p access.Principal, r RenewalRequest) *op {
-	o := d.op(p, opRenew, licensing.Caller{})
-	o.renew = r
+func (d *desk) renewOp(p access.Principal, r granting.RenewalRequest) *granting.Op {
+	o := d.Op(p, granting.OpRenew, licensing.Caller{})
+	o.Renew = r
 	return o
 }
 
-func (d *desk) acquireOp(p access.Principal, q AcquireRequest) *op {
-	o := d.op(p, opAcquire, licensing.Caller{})
+func (d *desk) acquireOp(p access.Principal, q granting.AcquireRequest) *granting.Op {
+	o := d.Op(p, granting.OpAcquire, licensing.Caller{})
 	q.Units = max(q.Units, 1)
-	o.acquire = q
+	o.Acquire = q
 	return o
 }
 
-func (d *desk) usageOp(p access.Principal, events ...UsageEvent) *op {
-	o := d.op(p, opUsage, licensing.Caller{})
-	o.events = events
+func (d *desk) usageOp(p access.Principal, events ...granting.UsageEvent) *granting.Op {
+	o := d.Op(p, granting.OpUsage, licensing.Caller{})
+	o.Events = events
 	return o
 }
 
 // refused fails unless o was refused with a code.
-func refused(t *testing.T, o *op, code licensing.Code) {
+func refused(t *testing.T, o *granting.Op, code licensing.Code) {
 	t.Helper()
-	if licensing.CodeOf(o.answer.err) != code || !o.answer.freeAt.IsZero() {
-		t.Errorf("%v, free at %v; want it refused: %s", o.answer.err, o.answer.freeAt, code)
+	if licensing.CodeOf(o.Answer.Err) != code || !o.Answer.FreeAt.IsZero() {
+		t.Errorf("%v, free at %v; want it refused: %s", o.Answer.Err, o.Answer.FreeAt, code)
 	}
 }
 
@@ -107,28 +108,28 @@ func TestAReleaseIsCreditedToItsOwnLicense(t *testing.T) {
 		}
 		id := b.acquire(t, ask("seats", 1)).Lease.ID
 		b.acquire(t, ask("seats", 2))
-		foreign := d.releaseOp(d.a, ReleaseRequest{Lease: id, Generation: 1})
-		stale := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 2})
-		older := d.releaseOp(d.b, ReleaseRequest{Lease: id})
-		right := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 1})
-		twice := d.releaseOp(d.b, ReleaseRequest{Lease: id, Generation: 1})
-		desk := d.op(access.System(testEnv, "desk"), opRelease, licensing.Caller{})
-		desk.release = ReleaseRequest{Lease: id, Generation: 1, Force: true}
+		foreign := d.releaseOp(d.a, granting.ReleaseRequest{Lease: id, Generation: 1})
+		stale := d.releaseOp(d.b, granting.ReleaseRequest{Lease: id, Generation: 2})
+		older := d.releaseOp(d.b, granting.ReleaseRequest{Lease: id})
+		right := d.releaseOp(d.b, granting.ReleaseRequest{Lease: id, Generation: 1})
+		twice := d.releaseOp(d.b, granting.ReleaseRequest{Lease: id, Generation: 1})
+		desk := d.Op(access.System(testEnv, "desk"), granting.OpRelease, licensing.Caller{})
+		desk.Release = granting.ReleaseRequest{Lease: id, Generation: 1, Force: true}
 		d.batch(t, foreign, stale, older, desk, right, twice)
 		refused(t, foreign, licensing.NotFound)
 		refused(t, stale, licensing.Conflict)
 		refused(t, older, licensing.Conflict)
-		for _, o := range []*op{right, twice, desk} {
-			if o.answer.err != nil || !o.answer.freeAt.Equal(d.clock.Now()) {
-				t.Errorf("%v, free at %v", o.answer.err, o.answer.freeAt)
+		for _, o := range []*granting.Op{right, twice, desk} {
+			if o.Answer.Err != nil || !o.Answer.FreeAt.Equal(d.clock.Now()) {
+				t.Errorf("%v, free at %v", o.Answer.Err, o.Answer.FreeAt)
 			}
 		}
-		if !right.answer.entered || twice.answer.entered || desk.answer.entered {
+		if !right.Answer.Entered || twice.Answer.Entered || desk.Answer.Entered {
 			t.Error("the entry is not that of the release which ended the lease")
 		}
 		a.counts(t, "seats", 5)
 		b.counts(t, "seats", 1)
-		if err := d.Sequence(t.Context()); err != nil {
+		if err := d.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ended := d.entriesOf(t, licensing.LeaseEnded)
@@ -162,7 +163,7 @@ func TestNoForeignReleaseIsCredited(t *testing.T) {
 			id := b.acquire(t, q).Lease.ID
 			var credited atomic.Int64
 			parallel(25, func(n int) {
-				p, r := d.a, ReleaseRequest{Lease: id, Generation: 1}
+				p, r := d.a, granting.ReleaseRequest{Lease: id, Generation: 1}
 				switch {
 				case n == 12:
 					p = d.b
@@ -205,27 +206,27 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 		a.acquire(t, ask("seats", 1))
 		first := b.acquire(t, ask("seats", 1)).Lease
 		d.clock.pass(time.Minute)
-		foreign := d.renewOp(d.a, RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-foreign"})
-		stale := d.renewOp(d.b, RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-stale"})
-		right := d.renewOp(d.b, RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-right"})
+		foreign := d.renewOp(d.a, granting.RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-foreign"})
+		stale := d.renewOp(d.b, granting.RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-stale"})
+		right := d.renewOp(d.b, granting.RenewalRequest{Lease: first.ID, Generation: 1, Nonce: "nonce-of-right"})
 		fresh := ask("seats", 1)
 		fresh.RequestID, fresh.Nonce = "started-again", "nonce-of-fresh"
 		restarted := d.acquireOp(d.b, fresh)
 		d.batch(t, foreign, stale, right, restarted)
 		refused(t, foreign, licensing.NotFound)
-		if stale.answer.decision.Code != license.CodeClone || stale.answer.lease != nil && stale.answer.decision.Outcome == license.Allowed {
-			t.Errorf("%+v", stale.answer.decision)
+		if stale.Answer.Decision.Code != license.CodeClone || stale.Answer.Lease != nil && stale.Answer.Decision.Outcome == license.Allowed {
+			t.Errorf("%+v", stale.Answer.Decision)
 		}
-		for o, generation := range map[*op]int64{right: 2, restarted: 3} {
-			if l := o.answer.lease; o.answer.err != nil || l == nil || l.ID != first.ID || l.License != d.b.License || l.Generation != generation {
-				t.Errorf("want generation %d: %+v, %v", generation, l, o.answer.err)
+		for o, generation := range map[*granting.Op]int64{right: 2, restarted: 3} {
+			if l := o.Answer.Lease; o.Answer.Err != nil || l == nil || l.ID != first.ID || l.License != d.b.License || l.Generation != generation {
+				t.Errorf("want generation %d: %+v, %v", generation, l, o.Answer.Err)
 			}
 		}
-		document, err := d.signLease(testEnv, &right.answer, "nonce-of-right")
+		document, err := d.SignLease(testEnv, &right.Answer, "nonce-of-right")
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := d.ring.Verifier(testEnv)
+		v, err := d.ledger.Ring.Verifier(testEnv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +236,7 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 		}
 		a.counts(t, "seats", 1)
 		b.counts(t, "seats", 1)
-		if _, err := d.Renew(t.Context(), d.b, RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-next"}); err != nil {
+		if _, err := d.Renew(t.Context(), d.b, granting.RenewalRequest{Lease: first.ID, Generation: 3, Nonce: "nonce-of-next"}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -245,29 +246,29 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 // another use. It is refused aloud instead of passing for the one that was recorded.
 func TestAnEventIsOfItsOwnUse(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		record := func(events ...UsageEvent) (all []UsageResult) {
+		record := func(events ...granting.UsageEvent) (all []granting.UsageResult) {
 			t.Helper()
-			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: events})
+			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: events})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return r.Results
 		}
-		other := func(r UsageResult) {
+		other := func(r granting.UsageResult) {
 			t.Helper()
-			if r.Status != UsageInvalid || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
+			if r.Status != granting.UsageInvalid || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
 				t.Errorf("%+v", r)
 			}
 		}
-		both := record(UsageEvent{ID: "a", Meter: "calls", Quantity: "1"}, UsageEvent{ID: "a", Meter: "calls", Quantity: "2"})
-		if both[0].Status != UsageRecorded {
+		both := record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "1"}, granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "2"})
+		if both[0].Status != granting.UsageRecorded {
 			t.Errorf("%+v", both[0])
 		}
 		other(both[1])
-		other(record(UsageEvent{ID: "a", Meter: "calls", Quantity: "3"})[0])
-		other(record(UsageEvent{ID: "a", Meter: "big", Quantity: "1"})[0])
-		other(record(UsageEvent{ID: "a", Meter: "no-such-meter", Quantity: "1"})[0])
-		if again := record(UsageEvent{ID: "a", Meter: "calls", Quantity: "1.0"})[0]; again.Status != UsageDuplicate {
+		other(record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "3"})[0])
+		other(record(granting.UsageEvent{ID: "a", Meter: "big", Quantity: "1"})[0])
+		other(record(granting.UsageEvent{ID: "a", Meter: "no-such-meter", Quantity: "1"})[0])
+		if again := record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "1.0"})[0]; again.Status != granting.UsageDuplicate {
 			t.Errorf("the same again: %+v", again)
 		}
 		d.shows(t, d.p, "1 of 5")
@@ -278,26 +279,28 @@ func TestAnEventIsOfItsOwnUse(t *testing.T) {
 // ids, and one of them sends one twice.
 func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
-		event := func(id, quantity string) UsageEvent { return UsageEvent{ID: id, Meter: "calls", Quantity: quantity} }
+		event := func(id, quantity string) granting.UsageEvent {
+			return granting.UsageEvent{ID: id, Meter: "calls", Quantity: quantity}
+		}
 		a := d.usageOp(d.a, event("event-1", "1"), event("event-2", "1"))
 		b := d.usageOp(d.b, event("event-1", "3"), event("event-3", "3"))
 		again := d.usageOp(d.b, event("event-1", "3"))
 		d.batch(t, a, b, again)
-		status := func(o *op) (all []UsageStatus) {
-			for _, r := range o.answer.usage {
+		status := func(o *granting.Op) (all []granting.UsageStatus) {
+			for _, r := range o.Answer.Usage {
 				all = append(all, r.Status)
 			}
 			return all
 		}
-		if !slices.Equal(status(a), []UsageStatus{UsageRecorded, UsageRecorded}) || !slices.Equal(status(b), []UsageStatus{UsageRecorded, UsageDenied}) ||
-			!slices.Equal(status(again), []UsageStatus{UsageDuplicate}) {
+		if !slices.Equal(status(a), []granting.UsageStatus{granting.UsageRecorded, granting.UsageRecorded}) || !slices.Equal(status(b), []granting.UsageStatus{granting.UsageRecorded, granting.UsageDenied}) ||
+			!slices.Equal(status(again), []granting.UsageStatus{granting.UsageDuplicate}) {
 			t.Errorf("%v, %v, %v", status(a), status(b), status(again))
 		}
-		if a.answer.entry == b.answer.entry || !a.answer.entered || !b.answer.entered || again.answer.entered {
+		if a.Answer.Entry == b.Answer.Entry || !a.Answer.Entered || !b.Answer.Entered || again.Answer.Entered {
 			t.Error("the entries are not those of their requests")
 		}
 		for p, used := range map[*access.Principal]int64{&d.a: 2, &d.b: 3} {
-			err := d.view(t.Context(), func(tx *store.Tx) error {
+			err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 				totals, err := tx.ListUsage(t.Context(), store.UsageFilter{Env: testEnv, License: p.License, Limit: 9})
 				if len(totals) != 1 || totals[0].Used != used {
 					t.Errorf("%+v, want %d", totals, used)
@@ -308,7 +311,7 @@ func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err := d.view(t.Context(), func(tx *store.Tx) error {
+		err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 			of, err := tx.Denials(t.Context(), testEnv, "event-3")
 			if len(of) != 1 || of[0].License != d.b.License {
 				t.Errorf("the denial is not found by the event that was denied: %+v", of)
@@ -331,16 +334,16 @@ func TestATicketIsOfItsOwnLicense(t *testing.T) {
 		}
 		a.acquire(t, ask("queue", 2))
 		id := b.acquire(t, ask("queue", 2)).Ticket.ID
-		at := func(p access.Principal, kind opKind) *op {
-			o := d.op(p, kind, licensing.Caller{})
-			o.ticket = id
+		at := func(p access.Principal, kind granting.OpKind) *granting.Op {
+			o := d.Op(p, kind, licensing.Caller{})
+			o.Ticket = id
 			return o
 		}
-		steals, looks, kept := at(d.a, opWithdraw), at(d.a, opTicket), at(d.b, opTicket)
+		steals, looks, kept := at(d.a, granting.OpWithdraw), at(d.a, granting.OpTicket), at(d.b, granting.OpTicket)
 		d.batch(t, steals, looks, kept)
 		refused(t, steals, licensing.NotFound)
 		refused(t, looks, licensing.NotFound)
-		if q := kept.answer.queued; q == nil || !q.Live() || q.License != d.b.License {
+		if q := kept.Answer.Queued; q == nil || !q.Live() || q.License != d.b.License {
 			t.Errorf("%+v", q)
 		}
 		// The same request id is another license's own place.
@@ -348,7 +351,7 @@ func TestATicketIsOfItsOwnLicense(t *testing.T) {
 			t.Errorf("%+v", q)
 		}
 		for _, one := range []*desk{a, b} {
-			err := d.view(t.Context(), func(tx *store.Tx) error {
+			err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 				row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: one.p.License, Name: "queue"})
 				if row.Waiting != 1 || row.Held != 1 {
 					t.Errorf("%+v", row)
@@ -370,21 +373,21 @@ func TestADenialIsOfItsOwnRequest(t *testing.T) {
 			d.as(d.a).acquire(t, ask("seats", n))
 			d.as(d.b).acquire(t, ask("seats", n))
 		}
-		denied := func(p access.Principal, request string) *op {
+		denied := func(p access.Principal, request string) *granting.Op {
 			q := ask("seats", 9)
 			q.RequestID = request
 			return d.acquireOp(p, q)
 		}
 		a, b, again := denied(d.a, "of-a"), denied(d.b, "of-b"), denied(d.b, "of-b-again")
 		d.batch(t, a, b, again)
-		if a.answer.retried || b.answer.retried || !again.answer.retried {
-			t.Errorf("denied before: %v, %v, %v", a.answer.retried, b.answer.retried, again.answer.retried)
+		if a.Answer.Retried || b.Answer.Retried || !again.Answer.Retried {
+			t.Errorf("denied before: %v, %v, %v", a.Answer.Retried, b.Answer.Retried, again.Answer.Retried)
 		}
-		if !a.answer.entered || !b.answer.entered || a.answer.entry == b.answer.entry {
+		if !a.Answer.Entered || !b.Answer.Entered || a.Answer.Entry == b.Answer.Entry {
 			t.Error("the entries are not those of their requests")
 		}
-		err := d.view(t.Context(), func(tx *store.Tx) error {
-			for p, want := range map[*access.Principal][3]any{&d.a: {"of-a", "", int64(1)}, &d.b: {"of-b", again.call + " of-b-again ", int64(2)}} {
+		err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
+			for p, want := range map[*access.Principal][3]any{&d.a: {"of-a", "", int64(1)}, &d.b: {"of-b", again.Call + " of-b-again ", int64(2)}} {
 				of, err := tx.LicenseDenials(t.Context(), testEnv, p.License, 9)
 				if err != nil || len(of) != 1 || [3]any{of[0].Request, of[0].Later, of[0].Times} != want {
 					t.Errorf("%+v, want %v, %v", of, want, err)
@@ -481,7 +484,7 @@ func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 		}
 		forget := func(want int) {
 			t.Helper()
-			err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+			err := d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 				n, err := tx.ForgetTickets(t.Context(), tx.Now(), 10)
 				if n != want {
 					t.Errorf("%d tickets forgotten, want %d", n, want)
@@ -501,7 +504,7 @@ func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 		}
 		d.clock.pass(time.Second)
 		forget(1)
-		err := d.view(t.Context(), func(tx *store.Tx) error {
+		err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 			left, err := tx.Requests(t.Context(), testEnv, ask("queue", 2).RequestID)
 			if len(left) != 0 {
 				t.Errorf("a request is kept that leads to nothing: %+v", left)
@@ -555,7 +558,7 @@ type held struct {
 }
 
 func (m *mixed) batch(t *testing.T, r *rapid.T) {
-	ops := make([]*op, rapid.IntRange(1, 6).Draw(r, "requests"))
+	ops := make([]*granting.Op, rapid.IntRange(1, 6).Draw(r, "requests"))
 	for i := range ops {
 		ops[i] = m.draw(r)
 	}
@@ -563,8 +566,8 @@ func (m *mixed) batch(t *testing.T, r *rapid.T) {
 	ended := map[licensing.LeaseID]int{}
 	for _, o := range ops {
 		m.hear(r, o)
-		if o.kind == opRelease && o.answer.entered {
-			ended[o.release.Lease]++
+		if o.Kind == granting.OpRelease && o.Answer.Entered {
+			ended[o.Release.Lease]++
 		}
 	}
 	for id, n := range ended {
@@ -574,29 +577,29 @@ func (m *mixed) batch(t *testing.T, r *rapid.T) {
 	}
 }
 
-func (m *mixed) draw(r *rapid.T) *op {
+func (m *mixed) draw(r *rapid.T) *granting.Op {
 	p := m.keys[rapid.IntRange(0, 1).Draw(r, "key")]
 	m.count++
 	nonce := fmt.Sprint("nonce-of-", m.count)
-	kind := rapid.SampledFrom([]opKind{opAcquire, opAcquire, opRenew, opRelease, opRelease, opUsage, opTicket, opWithdraw}).Draw(r, "kind")
+	kind := rapid.SampledFrom([]granting.OpKind{granting.OpAcquire, granting.OpAcquire, granting.OpRenew, granting.OpRelease, granting.OpRelease, granting.OpUsage, granting.OpTicket, granting.OpWithdraw}).Draw(r, "kind")
 	switch {
-	case kind == opUsage:
-		return m.usageOp(p, UsageEvent{ID: fmt.Sprint("event-", rapid.IntRange(1, 4).Draw(r, "event")), Meter: "calls", Quantity: "1"})
-	case (kind == opTicket || kind == opWithdraw) && len(m.tickets) > 0:
-		o := m.op(p, kind, licensing.Caller{})
-		o.ticket = rapid.SampledFrom(m.tickets).Draw(r, "ticket")
+	case kind == granting.OpUsage:
+		return m.usageOp(p, granting.UsageEvent{ID: fmt.Sprint("event-", rapid.IntRange(1, 4).Draw(r, "event")), Meter: "calls", Quantity: "1"})
+	case (kind == granting.OpTicket || kind == granting.OpWithdraw) && len(m.tickets) > 0:
+		o := m.Op(p, kind, licensing.Caller{})
+		o.Ticket = rapid.SampledFrom(m.tickets).Draw(r, "ticket")
 		return o
-	case (kind == opRenew || kind == opRelease) && len(m.order) > 0:
+	case (kind == granting.OpRenew || kind == granting.OpRelease) && len(m.order) > 0:
 		id := rapid.SampledFrom(m.order).Draw(r, "lease")
 		generation := m.known[id].generation + rapid.SampledFrom([]int64{0, 0, 0, -1, 1}).Draw(r, "off")
-		if kind == opRenew {
-			return m.renewOp(p, RenewalRequest{Lease: id, Generation: generation, Nonce: nonce})
+		if kind == granting.OpRenew {
+			return m.renewOp(p, granting.RenewalRequest{Lease: id, Generation: generation, Nonce: nonce})
 		}
 		force := rapid.IntRange(0, 9).Draw(r, "force") == 0
 		if force {
 			p = access.System(testEnv, "desk")
 		}
-		return m.releaseOp(p, ReleaseRequest{Lease: id, Generation: generation, Force: force})
+		return m.releaseOp(p, granting.ReleaseRequest{Lease: id, Generation: generation, Force: force})
 	}
 	q := ask(rapid.SampledFrom([]string{"seats", "shared", "queue", "users"}).Draw(r, "pool"), rapid.IntRange(1, 6).Draw(r, "holder"))
 	q.Nonce = nonce
@@ -610,21 +613,21 @@ func (m *mixed) draw(r *rapid.T) *op {
 }
 
 // hear takes an answer, which has to be of what its license holds.
-func (m *mixed) hear(r *rapid.T, o *op) {
-	if q := o.answer.queued; q != nil && o.answer.err == nil {
-		if q.License != o.license {
-			r.Errorf("%s was told of ticket %s of %s", o.license, q.ID, q.License)
+func (m *mixed) hear(r *rapid.T, o *granting.Op) {
+	if q := o.Answer.Queued; q != nil && o.Answer.Err == nil {
+		if q.License != o.License {
+			r.Errorf("%s was told of ticket %s of %s", o.License, q.ID, q.License)
 		}
 		m.tickets = append(m.tickets, q.ID)
 	}
-	l := o.answer.lease
-	if l == nil || o.answer.err != nil {
+	l := o.Answer.Lease
+	if l == nil || o.Answer.Err != nil {
 		return
 	}
-	if l.License != o.license || m.known[l.ID] != nil && m.known[l.ID].license != o.license {
-		r.Errorf("%s was answered with lease %s of %s", o.license, l.ID, l.License)
+	if l.License != o.License || m.known[l.ID] != nil && m.known[l.ID].license != o.License {
+		r.Errorf("%s was answered with lease %s of %s", o.License, l.ID, l.License)
 	}
-	if o.kind == opRelease {
+	if o.Kind == granting.OpRelease {
 		return
 	}
 	if m.known[l.ID] == nil {
@@ -636,7 +639,7 @@ func (m *mixed) hear(r *rapid.T, o *op) {
 
 // check holds the counters of both licenses against their rows.
 func (m *mixed) check(r *rapid.T) {
-	err := m.view(context.Background(), func(tx *store.Tx) error {
+	err := m.ledger.View(context.Background(), func(tx *store.Tx) error {
 		mine := func(id licensing.LicenseID) bool { return id == m.keys[0].License || id == m.keys[1].License }
 		err := tx.PoolCounts(context.Background(), testEnv, func(p licensing.PoolCount) error {
 			if wrong := p.Wrong(tx.Now()); mine(p.License) && len(wrong) > 0 {

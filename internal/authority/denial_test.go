@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -47,7 +50,7 @@ func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 		a.clock.pass(almost)
 		denied(b, "users", 8, 1)
 		a.clock.pass(almost)
-		denied(b.beside(t, b.db), "users", 8, 1)
+		denied(b.beside(t, b.ledger.DB), "users", 8, 1)
 		denied(a, "users", 9, 2)        // another holder
 		denied(other, "users", 8, 3)    // another license
 		denied(a, "no-such-pool", 8, 4) // another pool
@@ -59,7 +62,7 @@ func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		denied(a, "users", 8, 5)
-		if err := a.forget(t.Context()); err != nil { // deletes no session that goes on
+		if err := a.Forget(t.Context()); err != nil { // deletes no session that goes on
 			t.Fatal(err)
 		}
 		denied(b, "users", 8, 5)
@@ -137,7 +140,7 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 		g := d.acquire(t, ask("soft", 1))
 		mine := g.Lease
 		renewed := func(generation int64, nonce string) license.Decision {
-			r, err := d.Renew(WithCall(t.Context(), d.NewCall()), d.p, RenewalRequest{Lease: mine.ID, Generation: generation, Nonce: nonce})
+			r, err := d.Renew(request.WithCall(t.Context(), d.ledger.NewCall()), d.p, granting.RenewalRequest{Lease: mine.ID, Generation: generation, Nonce: nonce})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,14 +156,14 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 				q := ask("soft", 2)
 				tries++
 				q.RequestID = "acquire-" + strconv.Itoa(tries)
-				g, err := d.Acquire(WithCall(t.Context(), call), d.p, q)
+				g, err := d.Acquire(request.WithCall(t.Context(), call), d.p, q)
 				if err != nil {
 					t.Fatal(err)
 				}
 				return g.Decision
 			}},
 			{"renew", string(mine.ID), func(call string) license.Decision {
-				r, err := d.Renew(WithCall(t.Context(), call), d.p, RenewalRequest{Lease: mine.ID, Generation: 1, Nonce: "a-copy-of-it"})
+				r, err := d.Renew(request.WithCall(t.Context(), call), d.p, granting.RenewalRequest{Lease: mine.ID, Generation: 1, Nonce: "a-copy-of-it"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -168,27 +171,27 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 			}},
 			{"usage", "", func(call string) license.Decision {
 				tries++
-				r, err := d.Usage(WithCall(t.Context(), call), d.p, UsageRequest{Events: []UsageEvent{{ID: "event-" + strconv.Itoa(tries), Meter: "none", Quantity: "1"}}})
+				r, err := d.Usage(request.WithCall(t.Context(), call), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "event-" + strconv.Itoa(tries), Meter: "none", Quantity: "1"}}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return r.Results[0].Decision
 			}},
 			{"validate", "", func(call string) license.Decision {
-				v, err := d.Validate(WithCall(t.Context(), call), d.p, ValidateRequest{Product: "mill", Holder: "host-1"})
+				v, err := d.Validate(request.WithCall(t.Context(), call), d.p, documents.ValidateRequest{Product: "mill", Holder: "host-1"})
 				if err != nil {
 					t.Fatal(err)
 				}
 				return v.Decision
 			}},
 		} {
-			first, again := d.NewCall(), d.NewCall()
+			first, again := d.ledger.NewCall(), d.ledger.NewCall()
 			for _, call := range []string{first, again} {
 				if got := of.deny(call); got.Code == license.CodeOK || got.RequestID != call {
 					t.Errorf("%s: %+v", of.kind, got)
 				}
 			}
-			if err := d.storeRepeats(t.Context()); err != nil {
+			if err := d.StoreRepeats(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			entry := d.entriesOf(t, licensing.DenialFirst)[0]

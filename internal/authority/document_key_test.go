@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -49,13 +53,13 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 		program := access.Principal{Kind: access.KindLicense, Env: testEnv, License: id, Product: "lathe"}
 		document := func() string {
 			t.Helper()
-			v, err := s.Validate(t.Context(), program, ValidateRequest{Product: "lathe"})
+			v, err := s.Validate(t.Context(), program, documents.ValidateRequest{Product: "lathe"})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return v.License
 		}
-		rotate := func(r KeyRequest) string {
+		rotate := func(r catalog.KeyRequest) string {
 			t.Helper()
 			key, err := s.RotateKey(t.Context(), s.p, id, r)
 			if err != nil {
@@ -75,21 +79,21 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
-		second := rotate(KeyRequest{Keep: true})
-		if n := listener.Take(); n&KeysChanged == 0 {
+		second := rotate(catalog.KeyRequest{Keep: true})
+		if n := listener.Take(); n&ledger.KeysChanged == 0 {
 			t.Errorf("programs are told of %b", n)
 		}
 		want("another", document(), []string{first, second}, true, true)
-		third := rotate(KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})
+		third := rotate(catalog.KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})
 		want("overlapping", document(), []string{first, second, third}, true, true, true)
-		fourth := rotate(KeyRequest{})
+		fourth := rotate(catalog.KeyRequest{})
 		want("rotated", document(), []string{first, second, third, fourth}, false, false, false, true)
-		file, err := s.ExportLicense(t.Context(), s.p, id, Holder{})
+		file, err := s.ExportLicense(t.Context(), s.p, id, request.Holder{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		want("exported", file.Doc, []string{first, fourth}, false, true)
-		err = s.db.Update(t.Context(), func(tx *store.Tx) error {
+		err = s.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.InsertKey(t.Context(), store.Key{Env: testEnv, License: id, ID: "old", Imported: true,
 				Digest: access.Digest(licensing.HashKey("1234")).String(), CreatedAt: tx.Now()})
 			return err
@@ -97,7 +101,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.announce([]committed{{env: testEnv, license: id, notice: LicenseChanged}})
+		s.ledger.Announce([]ledger.Committed{{Env: testEnv, License: id, Notice: ledger.LicenseChanged}})
 		want("imported", document(), []string{fourth, "1234"}, true, false)
 	})
 }

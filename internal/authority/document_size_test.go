@@ -9,6 +9,10 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -50,38 +54,38 @@ func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		_, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: wide(600)})
+		_, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(600)})
 		refused("a plan", err, licensing.Invalid)
-		_, err = s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: wide(fillsADocument)})
+		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(fillsADocument)})
 		refused("an add-on", err, licensing.Invalid)
 
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: wide(300)}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(300)}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "wide", Exceptions: exceptions(40)})
+		_, err = s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide", Exceptions: exceptions(40)})
 		refused("a license", err, licensing.Conflict)
-		issued, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "wide"})
+		issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := s.license(issued.License.ID)
 		for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-			_, err = s.ChangeLicense(t.Context(), s.p, before.ID, ChangeRequest{Change: licensing.Change{When: when, Except: exceptions(40)}})
+			_, err = s.ChangeLicense(t.Context(), s.p, before.ID, catalog.ChangeRequest{Change: licensing.Change{When: when, Except: exceptions(40)}})
 			refused("a change "+string(when), err, licensing.Conflict)
 		}
 		other := s.issue()
-		_, err = s.ChangeLicense(t.Context(), s.p, other.License.ID, ChangeRequest{Change: licensing.Change{Except: exceptions(120)}})
+		_, err = s.ChangeLicense(t.Context(), s.p, other.License.ID, catalog.ChangeRequest{Change: licensing.Change{Except: exceptions(120)}})
 		refused("a change of the other", err, licensing.Conflict)
 		if after := s.license(before.ID); after.Seq != before.Seq {
 			t.Errorf("the refused change counted: %v, %v", before.Seq, after.Seq)
 		}
 		// A license that follows the plan and would not fit its next revision.
-		if _, err := s.ChangeLicense(t.Context(), s.p, before.ID, ChangeRequest{Change: licensing.Change{Except: exceptions(20)}}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, before.ID, catalog.ChangeRequest{Change: licensing.Change{Except: exceptions(20)}}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: wide(380), Licenses: "all"})
+		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(380), Licenses: "all"})
 		refused("an apply", err, licensing.Conflict)
-		done, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: "key,customer,plan\nimported-key-1,ref:C7,wide\n"})
+		done, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: "key,customer,plan\nimported-key-1,ref:C7,wide\n"})
 		if err != nil || done.Imported != 1 {
 			t.Errorf("an import of what fits: %+v %v", done, err)
 		}
@@ -95,7 +99,7 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 		s := openShop(t, db)
 		files := wide(fillsADocument)
 		files[0].Text = files[0].Text[:strings.Index(files[0].Text, "addons:")]
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: files}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files}); err != nil {
 			t.Fatal(err)
 		}
 		for n := range licensing.MaxSealed {
@@ -109,12 +113,12 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 		if _, err := s.FeatureKey(t.Context(), s.p, "lathe", "f0000"); err != nil {
 			t.Errorf("a key that there is: %v", err)
 		}
-		issued, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "wide"})
+		issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for range maxKeys - 1 {
-			if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, KeyRequest{Keep: true}); err != nil {
+		for range catalog.MaxKeys - 1 {
+			if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{Keep: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -123,19 +127,19 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 			t.Fatal(err)
 		}
 		components := map[string]string{}
-		for n := range maxComponents {
-			components[fmt.Sprintf("component-%02d-%s", n, strings.Repeat("n", 40))] = strings.Repeat("v", maxText-8)
+		for n := range request.MaxComponents {
+			components[fmt.Sprintf("component-%02d-%s", n, strings.Repeat("n", 40))] = strings.Repeat("v", request.MaxText-8)
 		}
 		program := access.Principal{Kind: access.KindLicense, Env: testEnv, License: issued.License.ID, Product: "lathe"}
-		acquire := func() (Granted, error) {
-			return s.Acquire(t.Context(), program, AcquireRequest{RequestID: "r", Pool: "machines", Units: 1, Instance: "i",
-				Holder: Holder{Kind: "machine", ID: strings.Repeat("i", maxText), Components: components}})
+		acquire := func() (granting.Granted, error) {
+			return s.Acquire(t.Context(), program, granting.AcquireRequest{RequestID: "r", Pool: "machines", Units: 1, Instance: "i",
+				Holder: request.Holder{Kind: "machine", ID: strings.Repeat("i", request.MaxText), Components: components}})
 		}
 		g, err := acquire()
 		if err != nil || g.Lease == nil {
 			t.Fatalf("%+v %v", g.Decision, err)
 		}
-		v, err := s.Validate(t.Context(), program, ValidateRequest{Product: "lathe", Holder: strings.Repeat("i", maxText),
+		v, err := s.Validate(t.Context(), program, documents.ValidateRequest{Product: "lathe", Holder: strings.Repeat("i", request.MaxText),
 			Asker: licensing.Asker{Kind: "machine", Components: components}, DeviceKey: base64.RawURLEncoding.EncodeToString(device.PublicKey().Bytes())})
 		if err != nil {
 			t.Fatal(err)
@@ -154,14 +158,14 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 			for _, name := range names {
 				odd[name] = "v"
 			}
-			_, err := s.Validate(t.Context(), program, ValidateRequest{Product: "lathe", Holder: "m", Asker: licensing.Asker{Kind: "machine", Components: odd}})
+			_, err := s.Validate(t.Context(), program, documents.ValidateRequest{Product: "lathe", Holder: "m", Asker: licensing.Asker{Kind: "machine", Components: odd}})
 			if licensing.CodeOf(err) != licensing.Invalid {
 				t.Errorf("components named %q: %v", names, err)
 			}
 		}
-		components["one-more-byte"] = strings.Repeat("v", maxText)
+		components["one-more-byte"] = strings.Repeat("v", request.MaxText)
 		delete(components, "component-00-"+strings.Repeat("n", 40))
-		components["two"] = strings.Repeat("v", maxText)
+		components["two"] = strings.Repeat("v", request.MaxText)
 		if _, err := acquire(); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a larger machine: %v", err)
 		}
@@ -179,21 +183,21 @@ func TestALicenseThatIsTooLargeIsToldItsEnd(t *testing.T) {
 				return err
 			},
 			license.Revoked: func(id licensing.LicenseID) error {
-				_, err := s.RevokeLicense(t.Context(), s.p, id, RevokeRequest{Reason: "test"})
+				_, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "test"})
 				return err
 			},
 		} {
 			l := s.issue().License
 			l.Exceptions = exceptions(200)
 			l.Seq.Counter++
-			if err := s.db.Update(t.Context(), func(tx *store.Tx) error { return tx.UpdateLicense(t.Context(), l) }); err != nil {
+			if err := s.ledger.DB.Update(t.Context(), func(tx *store.Tx) error { return tx.UpdateLicense(t.Context(), l) }); err != nil {
 				t.Fatal(err)
 			}
 			if err := end(l.ID); err != nil {
 				t.Fatal(err)
 			}
 			program := access.Principal{Kind: access.KindLicense, Env: testEnv, License: l.ID, Product: "lathe"}
-			v, err := s.Validate(t.Context(), program, ValidateRequest{Product: "lathe"})
+			v, err := s.Validate(t.Context(), program, documents.ValidateRequest{Product: "lathe"})
 			if err != nil || v.License == "" || !strings.Contains(claims(t, v.License), `"status":"`+name+`"`) {
 				t.Errorf("%s: %+v %v", name, v, err)
 			}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/sqlite"
@@ -82,7 +83,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 		t.Errorf("the disk failed and the answer is %q: %v", code, err)
 	}
 	select {
-	case <-d.db.Fatal():
+	case <-d.ledger.DB.Fatal():
 	default:
 		t.Error("the process is not told to end")
 	}
@@ -90,14 +91,14 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	if _, err := d.Acquire(t.Context(), d.p, ask("seats", 3)); licensing.CodeOf(err) != licensing.Unavailable {
 		t.Errorf("acquiring afterwards: %v, want unavailable", err)
 	}
-	if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: first.Lease.ID, Generation: 1}); licensing.CodeOf(err) != licensing.Unavailable {
+	if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: first.Lease.ID, Generation: 1}); licensing.CodeOf(err) != licensing.Unavailable {
 		t.Errorf("renewing afterwards: %v, want unavailable", err)
 	}
 	if _, err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "ending") {
 		t.Errorf("ready: %v", err)
 	}
 	d.Close()
-	if err := d.db.Close(); err != nil {
+	if err := d.ledger.DB.Close(); err != nil {
 		t.Logf("closing: %v", err)
 	}
 
@@ -119,7 +120,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	if counter, charged, live := d.held(t, "seats"); counter != 2 || charged != 2 || live != 2 {
 		t.Errorf("counter %d, charged %d, live %d; want 2 each", counter, charged, live)
 	}
-	if report, err := d.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+	if report, err := d.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 		t.Error(err, report.Findings)
 	}
 }

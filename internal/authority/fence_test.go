@@ -8,6 +8,11 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -28,11 +33,11 @@ func (d *desk) finalBackup(t *testing.T) []byte {
 func (d *desk) moved(t *testing.T, archive []byte, to *store.DB) *desk {
 	t.Helper()
 	to.Now = d.clock.Now
-	c := Config{DB: to, Ring: signing.NewRing(d.ring.Sealing()), Dir: t.TempDir(), Now: d.clock.Now, Machine: d.clock.machine()}
-	if _, err := Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
+	c := ledger.Config{DB: to, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Dir: t.TempDir(), Now: d.clock.Now, Machine: d.clock.machine()}
+	if _, err := recovery.Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
 		t.Fatal(err)
 	}
-	c.Ring = signing.NewRing(d.ring.Sealing())
+	c.Ring = signing.NewRing(d.ledger.Ring.Sealing())
 	other := &desk{Authority: New(c), clock: d.clock, p: d.p}
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
@@ -49,7 +54,7 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 		archive := d.finalBackup(t)
 		again := d.finalBackup(t) // the first one did not arrive whole
 		storetest.Each(t, func(t *testing.T, to *store.DB) {
-			for _, archive := range [][]byte{archive, again}[:1+btoi(to.Engine() == "sqlite")] {
+			for _, archive := range [][]byte{archive, again}[:1+granting.Btoi(to.Engine() == "sqlite")] {
 				if to.Engine() == "sqlite" {
 					to = storetest.SQLite(t)
 				}
@@ -65,10 +70,10 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 				if g, err := m.keep(t, held, "nonce-of-move", false); err != nil || g.Lease == nil {
 					t.Errorf("the holder goes on: %+v, %v", g.Decision, err)
 				}
-				if got, want := m.epoch.Load(), d.epoch.Load()+1; got != want {
+				if got, want := m.ledger.Epoch.Load(), d.ledger.Epoch.Load()+1; got != want {
 					t.Errorf("epoch %d, want %d", got, want)
 				}
-				report, err := m.VerifyLog(t.Context(), owner())
+				report, err := m.ledger.VerifyLog(t.Context(), owner())
 				if err != nil || !report.Whole() {
 					t.Errorf("%v, %v", report.Findings, err)
 				}
@@ -84,20 +89,20 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 }
 
 // refuses tries whatever writes on a server whose database is closed.
-func refuses(t *testing.T, name string, d *desk, held Granted) {
+func refuses(t *testing.T, name string, d *desk, held granting.Granted) {
 	t.Helper()
 	ctx := t.Context()
 	for what, try := range map[string]func() error{
 		"acquire": func() error { _, err := d.Acquire(ctx, d.p, ask("seats", 9)); return err },
 		"renew":   func() error { _, err := d.keep(t, held, "nonce-of-later", false); return err },
 		"release": func() error {
-			_, err := d.Release(ctx, d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: held.Lease.Generation})
+			_, err := d.Release(ctx, d.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: held.Lease.Generation})
 			return err
 		},
 		"customer": func() error { _, err := d.CreateCustomer(ctx, owner(), licensing.Customer{Name: "Late"}); return err },
 		"rotate":   func() error { _, err := d.RotateSigningKey(ctx, owner()); return err },
 		"sql": func() error {
-			return d.db.Update(ctx, func(tx *store.Tx) error { return tx.SetEpoch(ctx, 99) })
+			return d.ledger.DB.Update(ctx, func(tx *store.Tx) error { return tx.SetEpoch(ctx, 99) })
 		},
 	} {
 		err := try()
@@ -120,12 +125,12 @@ func refuses(t *testing.T, name string, d *desk, held Granted) {
 
 func entries(t *testing.T, a *Authority, kind string) int {
 	t.Helper()
-	if a.db.Closed().IsZero() {
-		if err := a.Sequence(t.Context()); err != nil {
+	if a.ledger.DB.Closed().IsZero() {
+		if err := a.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	page, err := a.LogEntries(t.Context(), owner(), LogFilter{Type: kind}, PageOf{})
+	page, err := a.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,7 +143,7 @@ func TestAnotherNodeStopsWhenTheDatabaseIsClosed(t *testing.T) {
 	d := newDesk(t, connect(t, url))
 	other := d.beside(t, connect(t, url))
 	d.finalBackup(t)
-	if err := other.lookForChanges(t.Context()); err != nil {
+	if err := other.LookForChanges(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := other.Closed(); licensing.CodeOf(err) != licensing.Unavailable {
@@ -172,7 +177,7 @@ func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
 			if id == "" {
 				continue
 			}
-			err := m.db.View(t.Context(), func(tx *store.Tx) error {
+			err := m.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 				_, err := tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: id})
 				return err
 			})
@@ -191,7 +196,7 @@ func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 		archive := d.finalBackup(t)
 		one, two := d.moved(t, archive, storetest.SQLite(t)), d.moved(t, archive, storetest.SQLite(t))
 		for _, s := range []*desk{one, two} {
-			if err := s.Sequence(t.Context()); err != nil {
+			if err := s.ledger.Sequence(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -202,12 +207,12 @@ func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 			t.Fatalf("%d copies before there is one at work", n)
 		}
 		g := two.acquire(t, ask("seats", 2))
-		_, _ = one.Renew(t.Context(), one.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "nonce-of-copy", Document: g.Document})
+		_, _ = one.Renew(t.Context(), one.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "nonce-of-copy", Document: g.Document})
 		if n := entries(t, one.Authority, licensing.ViolationCopy); n != 1 {
 			t.Errorf("%d entries name the copy", n)
 		}
 		own := one.acquire(t, ask("seats", 3))
-		_, _ = two.Renew(t.Context(), two.p, RenewalRequest{Lease: own.Lease.ID, Generation: 1, Nonce: "nonce-of-copy", Document: own.Document})
+		_, _ = two.Renew(t.Context(), two.p, granting.RenewalRequest{Lease: own.Lease.ID, Generation: 1, Nonce: "nonce-of-copy", Document: own.Document})
 		if n := entries(t, two.Authority, licensing.ViolationCopy); n != 1 {
 			t.Errorf("%d entries of the other name the copy", n)
 		}
@@ -229,17 +234,17 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 			ends[p.Pool] = p.Until
 		}
 		for pool, length := range map[string]time.Duration{"seats": 25 * time.Hour, "shared": 16 * time.Minute} {
-			until := s.Fence.Since.Add(length + d.skew)
+			until := s.Fence.Since.Add(length + d.ledger.Skew)
 			if !ends[pool].Equal(until) {
 				t.Errorf("%s: status says %v, want %v", pool, ends[pool], until)
 			}
 			_, err := d.Acquire(t.Context(), d.p, ask(pool, 7))
 			var known *licensing.Error
-			if !errors.As(err, &known) || known.Code != licensing.Unavailable || !strings.Contains(known.Message, stampOf(until)) ||
+			if !errors.As(err, &known) || known.Code != licensing.Unavailable || !strings.Contains(known.Message, ledger.StampOf(until)) ||
 				!d.clock.Now().Add(known.Retry).Equal(until) {
 				t.Errorf("%s: %v", pool, err)
 			}
-			if _, err := d.Check(t.Context(), d.p, CheckRequest{Pool: pool}); licensing.CodeOf(err) != licensing.Unavailable {
+			if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: pool}); licensing.CodeOf(err) != licensing.Unavailable {
 				t.Errorf("%s: a check says %v", pool, err)
 			}
 		}
@@ -258,7 +263,7 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 		if s, err := d.Status(t.Context(), owner()); err != nil || s.Fence != nil || !s.Fenced.IsZero() {
 			t.Errorf("after its end: %+v, %v", s.Fence, err)
 		}
-		if s, err := d.Fence(t.Context(), owner()); err != nil || s.Fenced {
+		if s, err := d.ledger.Fence(t.Context(), owner()); err != nil || s.Fenced {
 			t.Errorf("after its end: %+v, %v", s, err)
 		}
 	})
@@ -272,15 +277,15 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 		d := before.rolledBack(t, before.backup(t), t.TempDir())
 		token := func(by access.Principal, role access.Role) access.Principal {
 			t.Helper()
-			made, err := d.CreateToken(t.Context(), by, TokenRequest{Name: "test", Role: role})
+			made, err := d.CreateToken(t.Context(), by, credentials.TokenRequest{Name: "test", Role: role})
 			if err != nil {
 				t.Fatal(err)
 			}
 			d.clock.pass(time.Second)
-			return access.Principal{Kind: access.KindToken, Env: testEnv, Role: role, Token: made.ID, Actor: tokenActor + string(made.ID)}
+			return access.Principal{Kind: access.KindToken, Env: testEnv, Role: role, Token: made.ID, Actor: ledger.TokenActor + string(made.ID)}
 		}
 		declare := func(p access.Principal) (bool, error) {
-			_, ended, err := d.DeclareNothingLost(t.Context(), p, "the server was off")
+			_, ended, err := d.ledger.DeclareNothingLost(t.Context(), p, "the server was off")
 			return ended, err
 		}
 		refused := func(what string, p access.Principal, code licensing.Code) {
@@ -306,7 +311,7 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 		refused("the first", ann, "")
 		refused("the same again", ann, "")
 		refused("a token that the first created, by one that is deleted", grandchild, licensing.Forbidden)
-		d.clock.pass(declaredFor)
+		d.clock.pass(ledger.DeclaredFor)
 		refused("the second, a day later", bob, "")
 		refused("a token of the second's own", token(bob, access.Owner), licensing.Forbidden)
 		if err := d.DeleteToken(t.Context(), system, bob.Token); err != nil {
@@ -342,7 +347,7 @@ func TestAFenceCoversEarlierRevisions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = before.db.Update(t.Context(), func(tx *store.Tx) error {
+		err = before.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.InsertRevision(t.Context(), testEnv, store.Revision{Revision: longer})
 			return err
 		})

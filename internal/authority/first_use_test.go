@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -20,7 +24,7 @@ func firstUsed(t *testing.T, d *desk, name string) *desk {
 func TestTheFirstUseStartsALicense(t *testing.T) {
 	uses := map[string]func(t *testing.T, d *desk) error{
 		"validate": func(t *testing.T, d *desk) error {
-			_, err := d.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe"})
+			_, err := d.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe"})
 			return err
 		},
 		"acquire": func(t *testing.T, d *desk) error {
@@ -28,14 +32,14 @@ func TestTheFirstUseStartsALicense(t *testing.T) {
 			return err
 		},
 		"usage": func(t *testing.T, d *desk) error {
-			_, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}})
+			_, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}})
 			return err
 		},
 	}
 	each(t, func(t *testing.T, d *desk) {
 		for name, use := range uses {
 			d := firstUsed(t, d, name)
-			if _, err := d.Check(t.Context(), d.p, CheckRequest{Pool: "seats"}); err != nil {
+			if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats"}); err != nil {
 				t.Fatal(err)
 			}
 			d.clock.pass(time.Hour) // neither time nor a check starts it
@@ -51,10 +55,10 @@ func TestTheFirstUseStartsALicense(t *testing.T) {
 			if err != nil || !l.Start.Equal(began) || !l.End.Equal(began.AddDate(0, 0, 10)) {
 				t.Errorf("%s: from %v to %v, began at %v, %v", name, l.Start, l.End, began, err)
 			}
-			if err := d.Sequence(t.Context()); err != nil {
+			if err := d.ledger.Sequence(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			page, err := d.LogEntries(t.Context(), owner(), LogFilter{License: d.p.License, Type: licensing.LicenseStarted}, PageOf{})
+			page, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{License: d.p.License, Type: licensing.LicenseStarted}, request.PageOf{})
 			if err != nil || len(page.Items) != 1 || page.Items[0].Actor != d.p.Actor {
 				t.Errorf("%s: %+v, %v: want one entry of %s", name, page.Items, err, d.p.Actor)
 			}
@@ -78,15 +82,15 @@ func TestALicenseStartsOnceOnTwoServers(t *testing.T) {
 			if err != nil {
 				t.Error(err)
 			}
-			granted.Add(btoi(g.Lease != nil))
+			granted.Add(granting.Btoi(g.Lease != nil))
 		})
 		if granted.Load() != 5 {
 			t.Errorf("%d of 5 granted", granted.Load())
 		}
-		if err := a.Sequence(t.Context()); err != nil {
+		if err := a.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		page, err := a.LogEntries(t.Context(), owner(), LogFilter{License: a.p.License, Type: licensing.LicenseStarted}, PageOf{})
+		page, err := a.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{License: a.p.License, Type: licensing.LicenseStarted}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("%d entries of a start, %v", len(page.Items), err)
 		}

@@ -5,6 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -28,19 +32,19 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 		counted := func(want ...int64) {
 			t.Helper()
 			parallel(4, func(n int) {
-				if err := []*desk{a, b}[n%2].countDenials(t.Context()); err != nil {
+				if err := []*desk{a, b}[n%2].CountDenials(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
-			if err := a.Sequence(t.Context()); err != nil {
+			if err := a.ledger.Sequence(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			page, err := a.LogEntries(t.Context(), owner(), LogFilter{License: a.p.License, Type: licensing.DenialsCounted}, PageOf{})
+			page, err := a.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{License: a.p.License, Type: licensing.DenialsCounted}, request.PageOf{})
 			if err != nil || len(page.Items) != len(want) {
 				t.Fatalf("%d entries count denials, want %d: %v", len(page.Items), len(want), err)
 			}
 			for i, e := range page.Items {
-				var c countEvent
+				var c documents.CountEvent
 				if err := json.Unmarshal(e.Data, &c); err != nil || c.Times != want[i] || c.Code != "pool_full" {
 					t.Errorf("%s, %v: want %d", e.Data, err, want[i])
 				}
@@ -51,7 +55,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 		denied(2) // of the next minute, in the same session
 		counted(6)
 		a.clock.pass(time.Minute)
-		b = b.beside(t, b.db) // has never seen any of it
+		b = b.beside(t, b.ledger.DB) // has never seen any of it
 		counted(4, 6)
 		counted(4, 6)
 	})
@@ -64,16 +68,16 @@ func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
 		if _, err := d.Withdraw(t.Context(), d.p, waiting.Ticket.ID); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}}); err != nil {
+		if _, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}}); err != nil {
 			t.Fatal(err)
 		}
 		d.acquire(t, ask("none", 0)) // denied: no such pool
 		known := func() (ticket, event, denial bool) {
 			t.Helper()
-			if err := d.forget(t.Context()); err != nil {
+			if err := d.Forget(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			err := d.db.View(t.Context(), func(tx *store.Tx) error {
+			err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 				tickets, err := tx.Tickets(t.Context(), []store.TicketKey{{Env: testEnv, ID: waiting.Ticket.ID}})
 				if err != nil {
 					return err
@@ -97,8 +101,8 @@ func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
 		}{
 			{licensing.Remembered, true, true, true},
 			{time.Second, false, true, true},
-			{denialsKnown - licensing.Remembered + time.Minute, false, true, false},
-			{licensing.UsageKnown - denialsKnown, false, false, false},
+			{granting.DenialsKnown - licensing.Remembered + time.Minute, false, true, false},
+			{licensing.UsageKnown - granting.DenialsKnown, false, false, false},
 		} {
 			d.clock.pass(step.pass)
 			if ticket, event, denial := known(); ticket != step.ticket || event != step.event || denial != step.denial {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -26,10 +28,10 @@ func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
 			}
 			g := d.acquire(t, ask(pool, 12))
 			named := len(g.Decision.Holders)
-			if want := map[string]int{"seats": shownHolders, "users": shownHolders}[pool]; named != want || g.Decision.Code != license.CodePoolFull {
+			if want := map[string]int{"seats": granting.ShownHolders, "users": granting.ShownHolders}[pool]; named != want || g.Decision.Code != license.CodePoolFull {
 				t.Errorf("%s: %d holders are named, want %d: %+v", pool, named, want, g.Decision)
 			}
-			v, err := d.ring.Verifier(testEnv)
+			v, err := d.ledger.Ring.Verifier(testEnv)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -52,13 +54,13 @@ func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
 // TestAServerHearsThatAnotherDeletedAKey: who listens there is told to look.
 func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *desk) {
-		if !b.db.Shared() {
+		if !b.ledger.DB.Shared() {
 			return // whoever changes keys is this process, and tells at once
 		}
 		k := store.Key{Env: testEnv, License: a.p.License, ID: "key_1", Digest: "00", CreatedAt: a.clock.Now()}
 		change := func(fn func(tx *store.Tx) error) {
 			t.Helper()
-			if err := a.db.Update(t.Context(), fn); err != nil {
+			if err := a.ledger.DB.Update(t.Context(), fn); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,9 +70,9 @@ func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
-		look := func() Notice {
+		look := func() ledger.Notice {
 			t.Helper()
-			if err := b.lookForChanges(t.Context()); err != nil {
+			if err := b.LookForChanges(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			return listener.Take()
@@ -79,11 +81,11 @@ func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 			t.Errorf("told of %b before anything changed", n)
 		}
 		change(func(tx *store.Tx) error { return tx.EndKeys(t.Context(), testEnv, k.License, "", a.clock.Now()) })
-		if n := look(); n != KeysChanged {
+		if n := look(); n != ledger.KeysChanged {
 			t.Errorf("told of %b when a key was given an end", n)
 		}
 		change(func(tx *store.Tx) error { _, err := tx.DeleteKey(t.Context(), testEnv, k.License, k.ID); return err })
-		if n := look(); n != KeysChanged {
+		if n := look(); n != ledger.KeysChanged {
 			t.Errorf("told of %b when the last key was deleted", n)
 		}
 		if n := look(); n != 0 {

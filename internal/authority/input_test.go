@@ -9,6 +9,11 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -21,55 +26,55 @@ import (
 func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		g := d.acquire(t, ask("seats", 1))
-		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "a\ufffd", "\u009b31m", "ann\u200b", "ann\u200d", "\u202eann", "\u2066ann", "an\u00adn", "\ufeffann", strings.Repeat("a", maxText+1)} {
+		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "a\ufffd", "\u009b31m", "ann\u200b", "ann\u200d", "\u202eann", "\u2066ann", "an\u00adn", "\ufeffann", strings.Repeat("a", request.MaxText+1)} {
 			refused := func(what string, err error) {
 				t.Helper()
 				if licensing.CodeOf(err) != licensing.Invalid {
 					t.Errorf("%s %q: %v", what, bad, err)
 				}
 			}
-			for what, change := range map[string]func(*AcquireRequest){
-				"request id":     func(q *AcquireRequest) { q.RequestID = bad },
-				"nonce":          func(q *AcquireRequest) { q.Nonce = bad + "12345678" },
-				"pool":           func(q *AcquireRequest) { q.Pool = bad },
-				"instance":       func(q *AcquireRequest) { q.Instance = bad },
-				"holder":         func(q *AcquireRequest) { q.Holder.ID = bad },
-				"kind":           func(q *AcquireRequest) { q.Holder.Kind = bad },
-				"component":      func(q *AcquireRequest) { q.Holder.Components = map[string]string{bad: "00"} },
-				"component hash": func(q *AcquireRequest) { q.Holder.Components = map[string]string{"disk": bad} },
+			for what, change := range map[string]func(*granting.AcquireRequest){
+				"request id":     func(q *granting.AcquireRequest) { q.RequestID = bad },
+				"nonce":          func(q *granting.AcquireRequest) { q.Nonce = bad + "12345678" },
+				"pool":           func(q *granting.AcquireRequest) { q.Pool = bad },
+				"instance":       func(q *granting.AcquireRequest) { q.Instance = bad },
+				"holder":         func(q *granting.AcquireRequest) { q.Holder.ID = bad },
+				"kind":           func(q *granting.AcquireRequest) { q.Holder.Kind = bad },
+				"component":      func(q *granting.AcquireRequest) { q.Holder.Components = map[string]string{bad: "00"} },
+				"component hash": func(q *granting.AcquireRequest) { q.Holder.Components = map[string]string{"disk": bad} },
 			} {
 				q := ask("seats", 2)
 				change(&q)
 				_, err := d.Acquire(t.Context(), d.p, q)
 				refused(what, err)
-				out := d.Batch(t.Context(), d.p, LeaseBatch{Acquire: []AcquireRequest{q}})
+				out := d.Batch(t.Context(), d.p, granting.LeaseBatch{Acquire: []granting.AcquireRequest{q}})
 				refused(what+" in a batch", out.Acquire[0].Err)
 			}
 			id := licensing.LeaseID(bad)
-			_, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: id, Generation: 1})
+			_, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: id, Generation: 1})
 			refused("renewed lease", err)
-			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: bad + "12345678"})
+			_, err = d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: bad + "12345678"})
 			refused("nonce of a renewal", err)
-			_, err = d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Caller: licensing.Caller{Instance: bad}})
+			_, err = d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Caller: licensing.Caller{Instance: bad}})
 			refused("instance of a renewal", err)
-			_, err = d.Release(t.Context(), d.p, ReleaseRequest{Lease: id, Generation: 1})
+			_, err = d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: id, Generation: 1})
 			refused("released lease", err)
 			_, err = d.Ticket(t.Context(), d.p, licensing.TicketID(bad))
 			refused("ticket", err)
-			_, err = d.Check(t.Context(), d.p, CheckRequest{Pool: "seats", Holder: Holder{ID: bad}})
+			_, err = d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats", Holder: request.Holder{ID: bad}})
 			refused("holder of a check", err)
-			_, err = d.Check(t.Context(), d.p, CheckRequest{Feature: bad})
+			_, err = d.Check(t.Context(), d.p, granting.CheckRequest{Feature: bad})
 			refused("feature of a check", err)
-			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}})
-			if err != nil || r.Results[0].Status != UsageInvalid {
+			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}})
+			if err != nil || r.Results[0].Status != granting.UsageInvalid {
 				t.Errorf("meter %q: %v, %v", bad, r.Results, err)
 			}
 		}
-		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}})
-		if err != nil || r.Results[0].Status != UsageInvalid {
+		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}})
+		if err != nil || r.Results[0].Status != granting.UsageInvalid {
 			t.Errorf("event id: %v, %v", r.Results, err)
 		}
-		if _, err := d.Acquire(t.Context(), d.p, AcquireRequest{RequestID: "r", Pool: "seats", Holder: Holder{ID: "h"}, Nonce: "short"}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := d.Acquire(t.Context(), d.p, granting.AcquireRequest{RequestID: "r", Pool: "seats", Holder: request.Holder{ID: "h"}, Nonce: "short"}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a nonce that is none: %v", err)
 		}
 		if _, _, live := d.held(t, "seats"); live != 1 {
@@ -95,15 +100,15 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					return err
 				},
 				"changed customer": func() error {
-					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, CustomerChange{Name: &bad})
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, catalog.CustomerChange{Name: &bad})
 					return err
 				},
 				"changed reference of a customer": func() error {
-					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, CustomerChange{Reference: &bad})
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, catalog.CustomerChange{Reference: &bad})
 					return err
 				},
 				"license's reference": func() error {
-					_, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "studio", Reference: bad})
+					_, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio", Reference: bad})
 					return err
 				},
 				"product": func() error {
@@ -113,11 +118,11 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					return err
 				},
 				"changed product": func() error {
-					_, err := s.ChangeProduct(t.Context(), s.p, "lathe", ProductChange{Owner: OwnerChange{Team: &bad}})
+					_, err := s.ChangeProduct(t.Context(), s.p, "lathe", catalog.ProductChange{Owner: catalog.OwnerChange{Team: &bad}})
 					return err
 				},
 				"token": func() error {
-					_, err := s.CreateToken(t.Context(), s.p, TokenRequest{Name: bad, Role: access.Viewer})
+					_, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: bad, Role: access.Viewer})
 					return err
 				},
 			} {
@@ -125,7 +130,7 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					t.Errorf("%s %q: %v", what, bad, err)
 				}
 			}
-			im, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: "key,customer,plan\n\"OLD-" + bad + "-KEY\"," + string(s.customer) + ",studio\n"})
+			im, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: "key,customer,plan\n\"OLD-" + bad + "-KEY\"," + string(s.customer) + ",studio\n"})
 			if err == nil && im.Failed != 1 {
 				t.Errorf("imported key with %q: %+v", bad, im)
 			}
@@ -142,10 +147,10 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 func (d *desk) entries(t *testing.T) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
-	if err := d.Sequence(t.Context()); err != nil {
+	if err := d.ledger.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err := d.db.View(t.Context(), func(tx *store.Tx) error {
+	err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 		for row, err := range tx.LogRows(t.Context(), d.p.Env) {
 			if err != nil {
 				return err
@@ -166,7 +171,7 @@ func (d *desk) entries(t *testing.T) map[string]int {
 // and entries of the log stay.
 func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		const asked = maxDenied + 100
+		const asked = documents.MaxDenied + 100
 		d.acquire(t, ask("soft", 0))
 		pools := []string{"soft", "no-such-pool-"}
 		for n := range asked {
@@ -179,7 +184,7 @@ func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 			}
 		}
 		var rows, times int64
-		err := d.db.View(t.Context(), func(tx *store.Tx) error {
+		err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 			denials, err := tx.LicenseDenials(t.Context(), d.p.Env, d.p.License, 10*asked)
 			for _, denial := range denials {
 				rows++
@@ -190,10 +195,10 @@ func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rows > maxDenied+2 || times != asked {
+		if rows > documents.MaxDenied+2 || times != asked {
 			t.Errorf("%d denials in %d rows", times, rows)
 		}
-		if n := d.entries(t)[licensing.DenialFirst]; n > maxDenied+2 {
+		if n := d.entries(t)[licensing.DenialFirst]; n > documents.MaxDenied+2 {
 			t.Errorf("%d entries in the log", n)
 		}
 	})
@@ -207,7 +212,7 @@ func TestAViolationIsToldOnceAMinute(t *testing.T) {
 		q.Holder.Components = map[string]string{"disk": "aa", "board": "bb", "mac": "cc"}
 		d.acquire(t, q)
 		renew := func(generation int64, nonce string) license.Decision {
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +245,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 		q.Wait = 300
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		got := make(chan Granted, 2)
+		got := make(chan granting.Granted, 2)
 		for range 2 {
 			go func() {
 				g, err := d.Acquire(ctx, d.p, q)
@@ -251,7 +256,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 			}()
 		}
 		d.awaitSame(t, 2)
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		one, other := <-got, <-got
@@ -281,13 +286,13 @@ func (d *desk) awaitSame(t *testing.T, n int) {
 // quota by taking usage back.
 func TestWhatWasUsedStaysUsed(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{
+		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{
 			{ID: "e1", Meter: "calls", Quantity: "5"}, {ID: "e2", Meter: "calls", Quantity: "-5"}, {ID: "e3", Meter: "calls", Quantity: "1"},
 		}})
-		if err != nil || r.Results[1].Status != UsageInvalid || r.Results[2].Status != UsageDenied {
+		if err != nil || r.Results[1].Status != granting.UsageInvalid || r.Results[2].Status != granting.UsageDenied {
 			t.Errorf("%+v, %v", r.Results, err)
 		}
-		if _, err := d.Check(t.Context(), d.p, CheckRequest{Meter: "calls", Quantity: "-5"}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Meter: "calls", Quantity: "-5"}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("checked: %v", err)
 		}
 	})

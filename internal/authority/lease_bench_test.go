@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -24,10 +26,10 @@ func BenchmarkAcquireRelease(b *testing.B) {
 func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 	d := newDesk(b, db)
 	db.Now = nil
-	d.Authority.clock.machine = thisMachine()
-	d.Authority.clock.begin(db.Latest())
-	d.now = time.Now
-	go d.runSequencer(b.Context())
+	d.Authority.ledger.Clock.Machine = ledger.ThisMachine()
+	d.Authority.ledger.Clock.Begin(db.Latest())
+	d.ledger.Now = time.Now
+	go d.ledger.RunSequencer(b.Context())
 	fill(b, d, held)
 	var n atomic.Int64
 	b.SetParallelism(32)
@@ -42,7 +44,7 @@ func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 				err = fmt.Errorf("denied: %+v", g.Decision)
 			}
 			if err == nil {
-				_, err = d.Release(b.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation})
+				_, err = d.Release(b.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation})
 			}
 			if err != nil {
 				b.Error(err)
@@ -55,7 +57,7 @@ func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 // fill has n seats held by others.
 func fill(b *testing.B, d *desk, n int) {
 	for from := 0; from < n; from += 1000 {
-		var batch LeaseBatch
+		var batch granting.LeaseBatch
 		for i := from; i < min(n, from+1000); i++ {
 			q := ask("big", i)
 			q.RequestID, q.Holder.ID = fmt.Sprintf("fill-%d", i), fmt.Sprintf("fill-%x-%d", uint32(i)*2654435761, i)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -13,7 +15,7 @@ import (
 type HeldLease struct {
 	ID      licensing.LeaseID   `json:"id"`
 	License licensing.LicenseID `json:"license"`
-	LicenseName
+	catalog.LicenseName
 	Pool       string    `json:"pool"`
 	Holder     HeldBy    `json:"holder"`
 	Units      int64     `json:"units"`
@@ -36,31 +38,42 @@ type HeldBy struct {
 	Name string `json:"name,omitempty" doc:"What people recognize the holder by, such as a host name."`
 }
 
+// A LeaseFilter says which leases to list. What is empty matches every lease.
+type LeaseFilter struct {
+	License  licensing.LicenseID
+	Customer licensing.CustomerID
+	Product  licensing.ProductName
+	Pool     string
+	Holder   string // an id, or KIND:ID as lists show it
+}
+
 // Leases returns the leases that are counted, match f and are seen by p, the oldest
 // first: those in force, and those ended by force whose document has not ended.
-// Of f its Env, After and Limit are set here.
-func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.LeaseFilter, of PageOf) (Page[HeldLease], error) {
-	var found Page[HeldLease]
-	if err := require(p, access.LeaseRead); err != nil {
+func (a *Authority) Leases(ctx context.Context, p access.Principal, f LeaseFilter, of request.PageOf) (request.Page[HeldLease], error) {
+	var found request.Page[HeldLease]
+	if err := request.Require(p, access.LeaseRead); err != nil {
 		return found, err
 	}
-	after, rows, err := of.after("lease")
+	after, rows, err := of.After("lease")
 	if err != nil {
 		return found, err
 	}
-	seen, possible := scoped(p, store.LicenseFilter{Customer: f.Customer, Product: f.Product})
+	seen, possible := catalog.Scoped(p, store.LicenseFilter{Customer: f.Customer, Product: f.Product})
 	if !possible {
 		return found, nil
 	}
-	f.Env, f.Customer, f.Product, f.After, f.Limit = p.Env, seen.Customer, seen.Product, licensing.LeaseID(after), rows
-	err = a.db.View(ctx, func(tx *store.Tx) error {
-		leases, err := tx.ListLeases(ctx, f)
+	match := store.LeaseFilter{
+		Env: p.Env, License: f.License, Customer: seen.Customer, Product: seen.Product, Pool: f.Pool, Holder: f.Holder,
+		After: licensing.LeaseID(after), Limit: rows,
+	}
+	err = a.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		leases, err := tx.ListLeases(ctx, match)
 		if err != nil {
 			return err
 		}
-		keys := make([]store.LicenseKey, len(leases))
+		keys := make([]store.LicenseRef, len(leases))
 		for i, l := range leases {
-			keys[i] = store.LicenseKey{Env: l.Env, ID: l.License}
+			keys[i] = store.LicenseRef{Env: l.Env, ID: l.License}
 		}
 		names, err := tx.LicenseNames(ctx, keys)
 		if err != nil {
@@ -70,7 +83,7 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 		for i, l := range leases {
 			held[i] = heldLease(l, names[keys[i]])
 		}
-		found = page("lease", held, rows, func(l HeldLease) string { return string(l.ID) })
+		found = request.NewPage("lease", held, rows, func(l HeldLease) string { return string(l.ID) })
 		return nil
 	})
 	return found, err
@@ -78,7 +91,7 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f store.Leas
 
 func heldLease(l *licensing.Lease, of store.LicenseName) HeldLease {
 	h := HeldLease{
-		ID: l.ID, License: l.License, LicenseName: LicenseName(of), Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder, l.Asker.Name}, Units: l.Units,
+		ID: l.ID, License: l.License, LicenseName: catalog.LicenseName(of), Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder, l.Asker.Name}, Units: l.Units,
 		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
 		Caller: l.Caller(),
 	}

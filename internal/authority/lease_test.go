@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -40,8 +43,8 @@ func (c *testClock) pass(d time.Duration) { c.at.Add(d.Microseconds()) }
 func (c *testClock) boot() time.Duration  { return time.Duration(c.at.Load()) * time.Microsecond }
 
 // machine is a machine that never boots and that nothing synchronizes.
-func (c *testClock) machine() Machine {
-	return Machine{Boot: "test", Up: c.boot, Synchronized: func() bool { return false }}
+func (c *testClock) machine() ledger.Machine {
+	return ledger.Machine{Boot: "test", Up: c.boot, Synchronized: func() bool { return false }}
 }
 
 // testPlan has a pool and a meter of every kind.
@@ -75,7 +78,7 @@ func newDesk(t testing.TB, db *store.DB) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Authority = New(Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Machine: d.clock.machine()})
+	d.Authority = New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(d.Close)
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -94,7 +97,7 @@ func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = d.db.Update(t.Context(), func(tx *store.Tx) error {
+	err = d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 		if err := tx.InsertPlan(t.Context(), testEnv, store.Plan{Name: plan.Name, Product: plan.Product}); err != nil {
 			return err
 		}
@@ -111,8 +114,8 @@ func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
 // has it start with its first use.
 func (d *desk) issue(t testing.TB, rev licensing.Revision) access.Principal {
 	t.Helper()
-	id := licensing.LicenseID(newID(licensing.LicensePrefix, d.clock.Now()))
-	err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+	id := licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, d.clock.Now()))
+	err := d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 		l := licensing.License{
 			Env: testEnv, ID: id, Product: rev.Plan.Product, Customer: "cus_1", Plan: rev.Plan.Name, Revision: rev.ID, Status: licensing.Active,
 			Issued: tx.Now(), Payment: licensing.Paid, Seq: license.Seq{Epoch: 1, Counter: 1},
@@ -129,20 +132,20 @@ func (d *desk) issue(t testing.TB, rev licensing.Revision) access.Principal {
 	return access.Principal{Kind: access.KindLicense, Env: testEnv, License: id, Actor: "license:" + string(id)}
 }
 
-func ask(pool string, n int) AcquireRequest {
+func ask(pool string, n int) granting.AcquireRequest {
 	s := strconv.Itoa(n)
-	return AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-of-" + s}
+	return granting.AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: request.Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-of-" + s}
 }
 
 // machine is ask for a machine with components of its own.
-func machine(n int) AcquireRequest {
+func machine(n int) granting.AcquireRequest {
 	q := ask("machines", n)
 	s := strconv.Itoa(n)
-	q.Holder = Holder{Kind: "machine", ID: "machine-" + s, Components: map[string]string{"board": "b" + s, "disk": "d" + s, "cpu": "c" + s}}
+	q.Holder = request.Holder{Kind: "machine", ID: "machine-" + s, Components: map[string]string{"board": "b" + s, "disk": "d" + s, "cpu": "c" + s}}
 	return q
 }
 
-func (d *desk) acquire(t testing.TB, q AcquireRequest) Granted {
+func (d *desk) acquire(t testing.TB, q granting.AcquireRequest) granting.Granted {
 	t.Helper()
 	g, err := d.Acquire(t.Context(), d.p, q)
 	if err != nil {
@@ -154,7 +157,7 @@ func (d *desk) acquire(t testing.TB, q AcquireRequest) Granted {
 // held returns what the pool's counter and its leases say.
 func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
 	t.Helper()
-	err := d.db.View(t.Context(), func(tx *store.Tx) error {
+	err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 		row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: d.p.License, Name: pool})
 		if err != nil {
 			return err
@@ -162,8 +165,8 @@ func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
 		counter = row.Held
 		leases, err := tx.ListLeases(t.Context(), store.LeaseFilter{Env: testEnv, License: d.p.License, Pool: pool, Ended: true, Limit: 1_000_000})
 		for _, l := range leases {
-			charged += l.Charge * btoi(l.Live() || l.EndedBy == licensing.EndForced)
-			live += btoi(l.Live())
+			charged += l.Charge * granting.Btoi(l.Live() || l.EndedBy == licensing.EndForced)
+			live += granting.Btoi(l.Live())
 		}
 		return err
 	})

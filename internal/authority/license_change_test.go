@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -28,20 +31,20 @@ func TestWhatChangesNothingLeavesNoTrace(t *testing.T) {
 			{"suspend", func() (licensing.License, error) { return s.SuspendLicense(t.Context(), s.p, id, "unpaid") }},
 			{"reinstate", func() (licensing.License, error) { return s.ReinstateLicense(t.Context(), s.p, id, "paid") }},
 			{"payment", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, ChangeRequest{Payment: licensing.Unpaid})
+				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Payment: licensing.Unpaid})
 			}},
 			{"reference", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, ChangeRequest{Reference: &text})
+				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Reference: &text})
 			}},
 			{"plan", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, ChangeRequest{Change: licensing.Change{Plan: "studio"}})
+				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: licensing.Change{Plan: "studio"}})
 			}},
 			{"transfer", func() (licensing.License, error) {
-				done, err := s.TransferLicense(t.Context(), s.p, id, TransferRequest{Customer: to.ID})
+				done, err := s.TransferLicense(t.Context(), s.p, id, catalog.TransferRequest{Customer: to.ID})
 				return done.License, err
 			}},
 			{"revoke", func() (licensing.License, error) {
-				return s.RevokeLicense(t.Context(), s.p, id, RevokeRequest{Reason: "key published"})
+				return s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "key published"})
 			}},
 		} {
 			first, err := a.do()
@@ -59,10 +62,10 @@ func TestWhatChangesNothingLeavesNoTrace(t *testing.T) {
 // logged counts the entries about a license.
 func (s *shop) logged(id licensing.LicenseID) int {
 	s.t.Helper()
-	if err := s.Sequence(s.t.Context()); err != nil {
+	if err := s.ledger.Sequence(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	entries, err := s.LogEntries(s.t.Context(), s.p, LogFilter{License: id}, PageOf{Limit: 100})
+	entries, err := s.ledger.LogEntries(s.t.Context(), s.p, ledger.LogFilter{License: id}, request.PageOf{Limit: 100})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -90,7 +93,7 @@ func TestAHolderIsFoundAsListsShowIt(t *testing.T) {
 		for holder, want := range map[string]string{
 			"": "01234", "ann": "0134", "user:ann": "0", "machine:ann": "12", "user:machine:ann": "2", "user_:ann": "3", "userx:ann": "", "bob": "", ":ann": "",
 		} {
-			found, err := s.Leases(t.Context(), s.p, store.LeaseFilter{Holder: holder}, PageOf{Limit: 100})
+			found, err := s.Leases(t.Context(), s.p, LeaseFilter{Holder: holder}, request.PageOf{Limit: 100})
 			got := ""
 			for _, l := range found.Items {
 				got += string(l.ID[len("lse_"):])

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -21,14 +23,14 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 		s := openShop(t, db)
 		for _, term := range []string{"{length: 1y}", "{length: 4y, grace: 3d}", "{length: 30y}", "{length: 1000y}", "{perpetual: true}"} {
 			files := []policy.File{{Name: "long.yaml", Text: "product: lathe\nplan: long\nterm: " + term + "\nfeatures: {export: true}\n"}}
-			if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: files, Licenses: "new"}); err != nil {
+			if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files, Licenses: "new"}); err != nil {
 				t.Fatal(err)
 			}
-			issued, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "long"})
+			issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "long"})
 			if err != nil {
 				t.Fatal(err)
 			}
-			file, err := s.ExportLicense(t.Context(), s.p, issued.License.ID, Holder{})
+			file, err := s.ExportLicense(t.Context(), s.p, issued.License.ID, request.Holder{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,7 +43,7 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing.License) {
 	t.Helper()
 	first := func(now int64) (*license.License, error) {
-		v, err := license.NewVerifier(s.ring.Issuer(testEnv), "lathe", s.ring.RootSet(testEnv))
+		v, err := license.NewVerifier(s.ledger.Ring.Issuer(testEnv), "lathe", s.ledger.Ring.RootSet(testEnv))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +52,7 @@ func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing
 		}
 		return v.Filed().License(file.Doc, now)
 	}
-	doc, err := first(s.now().Unix())
+	doc, err := first(s.ledger.Now().Unix())
 	if err != nil {
 		t.Fatalf("%s: not accepted today: %v", term, err)
 	}
@@ -60,7 +62,7 @@ func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing
 	if _, err := first(doc.Degraded); !errors.Is(err, license.ErrExpired) {
 		t.Errorf("%s: after its last date: %v", term, err)
 	}
-	trusted := s.ring.TrustUntil(testEnv, s.now()).Unix()
+	trusted := s.ledger.Ring.TrustUntil(testEnv, s.ledger.Now()).Unix()
 	switch {
 	case doc.Degraded > trusted:
 		t.Errorf("%s: it lasts beyond the trust in its key", term)

@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -22,7 +25,7 @@ func openLater(t *testing.T, db *store.DB) (*shop, *testClock) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := New(Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Machine: clock.machine()})
+	a := New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Machine: clock.machine()})
 	t.Cleanup(a.Close)
 	if err := errors.Join(a.Start(t.Context()), a.PrepareKeys(t.Context(), testEnv)); err != nil {
 		t.Fatal(err)
@@ -38,7 +41,7 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 		issued := s.issue().License
 		renew := func(after time.Time) licensing.License {
 			t.Helper()
-			l, err := s.RenewLicense(t.Context(), s.p, issued.ID, RenewRequest{After: after})
+			l, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{After: after})
 			if err != nil {
 				t.Error(err)
 			}
@@ -56,16 +59,16 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 		if s.entries(licensing.LicenseRenewed) != 1 {
 			t.Errorf("%d renewals are in the log", s.entries(licensing.LicenseRenewed))
 		}
-		_, err := s.RenewLicense(t.Context(), s.p, issued.ID, RenewRequest{After: issued.End.Add(day)})
+		_, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{After: issued.End.Add(day)})
 		if licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("a term that never was: %v", err)
 		}
-		if _, err := s.RenewLicense(t.Context(), s.p, issued.ID, RenewRequest{}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("no term: %v", err)
 		}
 
 		// An extension moves the end and not what the next term is counted from.
-		if _, err := s.ExtendLicense(t.Context(), s.p, issued.ID, ExtendRequest{Until: once.End.Add(14 * day)}); err != nil {
+		if _, err := s.ExtendLicense(t.Context(), s.p, issued.ID, catalog.ExtendRequest{Until: once.End.Add(14 * day)}); err != nil {
 			t.Fatal(err)
 		}
 		if twice := renew(once.End); !twice.End.Equal(issued.Start.AddDate(3, 0, 0)) || !twice.TermEnd.IsZero() {
@@ -85,7 +88,7 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fewer := ChangeRequest{Capacity: map[string]int64{"seats": 1}}
+		fewer := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 1}}
 		fewer.When, fewer.Below = licensing.ChangeAtRenewal, licensing.BelowRefuse
 		if _, err := s.ChangeLicense(t.Context(), s.p, id, fewer); err != nil {
 			t.Fatal(err)
@@ -99,7 +102,7 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 			return e.Pools["seats"].Capacity
 		}
 		end := issued.License.End
-		if l, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{After: end}); err != nil || !l.ChangeAt.Equal(end) || capacity() != 5 {
+		if l, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: end}); err != nil || !l.ChangeAt.Equal(end) || capacity() != 5 {
 			t.Fatalf("renewed early: %+v, %v; %d seats", l, err, capacity())
 		}
 		tick := func(d time.Duration, want int64) {
@@ -132,13 +135,13 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 		}
 
 		// In the grace after the end the new term has begun.
-		more := ChangeRequest{Capacity: map[string]int64{"seats": 7}}
+		more := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
 		more.When = licensing.ChangeAtRenewal
 		if _, err := s.ChangeLicense(t.Context(), s.p, id, more); err != nil {
 			t.Fatal(err)
 		}
 		tick(s.license(id).End.Sub(clock.Now())+day, 1)
-		if _, err := s.RenewLicense(t.Context(), s.p, id, RenewRequest{After: s.license(id).End}); err != nil || capacity() != 7 {
+		if _, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: s.license(id).End}); err != nil || capacity() != 7 {
 			t.Errorf("renewed in its grace: %d seats, %v", capacity(), err)
 		}
 	})
@@ -151,12 +154,12 @@ func TestAChangeThatCannotBeMadeHoldsUpNoOther(t *testing.T) {
 		s, clock := openLater(t, db)
 		bad, good := s.issue().License, s.issue().License
 		for _, l := range []licensing.License{bad, good} {
-			c := ChangeRequest{Capacity: map[string]int64{"seats": 9}}
+			c := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 9}}
 			c.When = licensing.ChangeAtRenewal
 			if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, c); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.RenewLicense(t.Context(), s.p, l.ID, RenewRequest{After: l.End}); err != nil {
+			if _, err := s.RenewLicense(t.Context(), s.p, l.ID, catalog.RenewRequest{After: l.End}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -208,7 +211,7 @@ func TestAServerOfAnEarlierVersionMayRenewInBetween(t *testing.T) {
 // entries counts the log's entries of a type.
 func (s *shop) entries(kind string) int {
 	s.t.Helper()
-	page, err := s.LogEntries(s.t.Context(), s.p, LogFilter{Type: kind}, PageOf{Limit: 100})
+	page, err := s.ledger.LogEntries(s.t.Context(), s.p, ledger.LogFilter{Type: kind}, request.PageOf{Limit: 100})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -217,7 +220,7 @@ func (s *shop) entries(kind string) int {
 
 func reconciledShop(t *testing.T, s *shop) []string {
 	t.Helper()
-	r, err := s.ReconcileLog(t.Context(), s.p)
+	r, err := s.ledger.ReconcileLog(t.Context(), s.p)
 	if err != nil {
 		t.Fatal(err)
 	}

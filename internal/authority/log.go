@@ -2,414 +2,73 @@ package authority
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"io"
-	"math"
-	"strconv"
-	"strings"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
-	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 )
 
-// maxScan bounds how many entries one page of a filtered list looks at. A page
-// can be short for it, and even empty, and still have a next one.
-const maxScan = 50_000
-
-// maxIndex is after every entry.
-const maxIndex = math.MaxInt64
-
-// A LogEntry is an entry as people and programs read it.
-type LogEntry struct {
-	Index    int64           `json:"index"`
-	Hash     string          `json:"hash"` // leaf hash, hex
-	At       time.Time       `json:"at"`
-	Type     string          `json:"type"`
-	Version  int             `json:"version"`
-	Actor    string          `json:"actor,omitempty"`
-	License  string          `json:"license,omitempty"`
-	Product  string          `json:"product,omitempty"`
-	Customer string          `json:"customer,omitempty"`
-	Pool     string          `json:"pool,omitempty"`
-	Meter    string          `json:"meter,omitempty"`
-	Subject  string          `json:"subject,omitempty"`
-	Request  string          `json:"request,omitempty"` // the name that a program gave its request
-	Call     string          `json:"call,omitempty"`    // the server's own id of the request
-	Data     json.RawMessage `json:"data,omitempty"`
-	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data are gone
-	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash is of; one entry only
-	Salt     string          `json:"salt,omitempty"`   // with the payload, gives the digest in the leaf; one entry only
+// LogEntries returns entries of the log of p's environment, the oldest first.
+func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f ledger.LogFilter, of request.PageOf) (request.Page[ledger.LogEntry], error) {
+	return a.ledger.LogEntries(ctx, p, f, of)
 }
 
-// A LogFilter chooses entries; what is zero chooses all.
-type LogFilter struct {
-	Type     string // exact, or all that begin with it if it ends with a dot
-	License  licensing.LicenseID
-	Customer licensing.CustomerID
-	Since    time.Time
-	Until    time.Time // before
+// LogEntry returns one entry of the log.
+func (a *Authority) LogEntry(ctx context.Context, p access.Principal, index int64) (ledger.LogEntry, error) {
+	return a.ledger.LogEntry(ctx, p, index)
 }
 
-// LogHead is the log's published head.
-type LogHead struct {
-	Origin string `json:"origin"`
-	Size   int64  `json:"size"`
-	Root   string `json:"root"`   // base64
-	Signed string `json:"signed"` // C2SP checkpoint
-	Key    string `json:"key"`    // verifier key, C2SP signed-note
+// LogHead returns the signed head of the log.
+func (a *Authority) LogHead(ctx context.Context, p access.Principal) (ledger.LogHead, error) {
+	return a.ledger.LogHead(ctx, p)
 }
 
-// A LogProof proves an entry to somebody who has the log's key.
-type LogProof struct {
-	audit.Inclusion
-	Leaf string `json:"leaf"`  // the entry's exact bytes
-	Text string `json:"proof"` // the same proof as C2SP tlog-proof
-	Key  string `json:"key"`   // verifier key; have it from elsewhere
+// ProveLogEntry proves that an entry is in the log.
+func (a *Authority) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (ledger.LogProof, error) {
+	return a.ledger.ProveLogEntry(ctx, p, index)
 }
 
-// LogEntries returns entries that p sees, the newest first.
-func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f LogFilter, of PageOf) (Page[LogEntry], error) {
-	if err := require(p, access.AuditRead); err != nil {
-		return Page[LogEntry]{}, err
-	}
-	after, limit, err := of.after("entry")
-	if err != nil {
-		return Page[LogEntry]{}, err
-	}
-	before := int64(maxIndex)
-	if after != "" {
-		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return Page[LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
-		}
-	}
-	if after == "" { // who has just done something expects to see it
-		if err := a.sequenceWhatCan(ctx); err != nil {
-			return Page[LogEntry]{}, err
-		}
-	}
-	scan := logScan{principal: p, filter: f, before: before, limit: limit}
-	if err := a.view(ctx, func(tx *store.Tx) error { return scan.run(ctx, tx) }); err != nil {
-		return Page[LogEntry]{}, err
-	}
-	if scan.more {
-		return Page[LogEntry]{Items: scan.found, Next: cursor("entry", strconv.FormatInt(scan.before, 10))}, nil
-	}
-	return page("entry", scan.found, limit, func(e LogEntry) string { return strconv.FormatInt(e.Index, 10) }), nil
+// ProveLogConsistency proves that the log of one size is the beginning of that of another.
+func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal, from, to int64) (audit.Consistency, error) {
+	return a.ledger.ProveLogConsistency(ctx, p, from, to)
 }
 
-// A logScan walks back through the log until it has found enough.
-type logScan struct {
-	principal access.Principal
-	filter    LogFilter
-	before    int64 // entries from here on were looked at
-	limit     int
-	found     []LogEntry
-	scanned   int64
-	more      bool                                      // the scan stopped early
-	only      func(store.PlacedRow, int, LogEntry) bool // by position in the row; nil takes all
+// VerifyLog verifies the whole log against its head, and against heads that others kept.
+func (a *Authority) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (audit.Report, error) {
+	return a.ledger.VerifyLog(ctx, p, outside...)
 }
 
-func (s *logScan) run(ctx context.Context, tx *store.Tx) error {
-	s.found, s.scanned, s.more = nil, 0, false
-	for from := s.before; ; {
-		rows, err := tx.LogRowsBefore(ctx, s.principal.Env, from, s.filter.License, s.filter.Until)
-		if err != nil || len(rows) == 0 {
-			return err
-		}
-		for _, r := range rows {
-			if r.At.Before(s.filter.Since.Add(-time.Minute)) {
-				return nil // rows of several servers are in order to the minute
-			}
-			if err := s.row(r); err != nil || len(s.found) >= s.limit {
-				return err
-			}
-			s.scanned += r.Entries
-		}
-		from = rows[len(rows)-1].First
-		if s.scanned > maxScan {
-			s.before, s.more = from, true
-			return nil
-		}
-	}
-}
-
-func (s *logScan) row(r store.PlacedRow) error {
-	entries, err := audit.ReadRow(r.Body)
-	if err != nil {
-		return err
-	}
-	for i := len(entries) - 1; i >= 0 && len(s.found) < s.limit; i-- {
-		index := r.First + int64(i)
-		if index >= s.before {
-			continue
-		}
-		e, err := readEntry(index, entries[i])
-		if err != nil {
-			return err
-		}
-		if s.filter.matches(e) && (s.only == nil || s.only(r, i, e)) && s.principal.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
-			s.found = append(s.found, e)
-		}
-	}
-	return nil
-}
-
-func (f LogFilter) matches(e LogEntry) bool {
-	return (f.Type == "" || f.Type == e.Type || strings.HasSuffix(f.Type, ".") && strings.HasPrefix(e.Type, f.Type)) &&
-		(f.License == "" || f.License == licensing.LicenseID(e.License)) &&
-		(f.Customer == "" || f.Customer == licensing.CustomerID(e.Customer)) &&
-		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
-}
-
-func readEntry(index int64, e audit.Entry) (LogEntry, error) {
-	leaf, err := e.Fields()
-	if err != nil {
-		return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
-	}
-	var p audit.Payload
-	if !e.Erased() {
-		if err := json.Unmarshal(e.Payload, &p); err != nil {
-			return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
-		}
-	}
-	return LogEntry{
-		Index: index, Hash: audit.HashText(e.Hash()), At: time.UnixMicro(leaf.At).UTC(), Type: leaf.Type, Version: leaf.Version,
-		Actor: p.Actor, License: leaf.License, Product: leaf.Product, Customer: leaf.Customer, Pool: leaf.Pool, Meter: leaf.Meter,
-		Subject: p.Subject, Request: p.Request, Call: p.Call, Data: p.Data, Erased: e.Erased(),
-	}, nil
-}
-
-// LogEntry returns one entry whole.
-func (a *Authority) LogEntry(ctx context.Context, p access.Principal, index int64) (LogEntry, error) {
-	if err := require(p, access.AuditRead); err != nil {
-		return LogEntry{}, err
-	}
-	var found LogEntry
-	err := a.view(ctx, func(tx *store.Tx) error {
-		raw, _, err := entryAt(ctx, tx, p.Env, index)
-		if err != nil {
-			return err
-		}
-		if found, err = readEntry(index, raw); err != nil {
-			return err
-		}
-		found.Leaf, found.Salt = string(raw.Leaf), raw.Salt
-		if !p.Sees(licensing.CustomerID(found.Customer), licensing.ProductName(found.Product)) {
-			return notFound("log entry", index)
-		}
-		return nil
-	})
-	if err != nil {
-		return LogEntry{}, err
-	}
-	return found, nil
-}
-
-// entryAt returns the entry at an index and the row it is in.
-func entryAt(ctx context.Context, tx *store.Tx, env licensing.Env, index int64) (audit.Entry, store.PlacedRow, error) {
-	row, ok, err := tx.LogRowAt(ctx, env, index)
-	if err != nil {
-		return audit.Entry{}, row, err
-	}
-	if !ok {
-		return audit.Entry{}, row, notFound("log entry", index)
-	}
-	entries, err := audit.ReadRow(row.Body)
-	if err != nil {
-		return audit.Entry{}, row, err
-	}
-	if index-row.First >= int64(len(entries)) {
-		return audit.Entry{}, row, notFound("log entry", index)
-	}
-	return entries[index-row.First], row, nil
-}
-
-// LogHead returns the log's published head and the key to verify it.
-func (a *Authority) LogHead(ctx context.Context, p access.Principal) (h LogHead, err error) {
-	if err := require(p, access.AuditRead); err != nil {
-		return h, err
-	}
-	err = a.view(ctx, func(tx *store.Tx) error {
-		h, err = a.logHead(ctx, tx, p.Env)
-		return err
-	})
-	return h, err
-}
-
-func (a *Authority) logHead(ctx context.Context, tx *store.Tx, env licensing.Env) (LogHead, error) {
-	stored, err := tx.LogHead(ctx, env)
-	if err != nil {
-		return LogHead{}, err
-	}
-	if stored.Size == 0 {
-		return LogHead{}, licensing.Errorf(licensing.NotFound, "the log of %s is empty", env)
-	}
-	h, err := audit.ParseHead(stored.Signed)
-	if err != nil {
-		return LogHead{}, err
-	}
-	public, _, err := a.ring.LogKey(env)
-	if err != nil {
-		return LogHead{}, err
-	}
-	return LogHead{
-		Origin: h.Origin, Size: h.Size, Root: h.RootText(), Signed: stored.Signed, Key: audit.VerifierKey(h.Origin, public),
-	}, nil
-}
-
-// ProveLogEntry proves that the log holds the entry at an index.
-func (a *Authority) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (proof LogProof, err error) {
-	if _, err := a.LogEntry(ctx, p, index); err != nil { // asks what p may see
-		return proof, err
-	}
-	err = a.view(ctx, func(tx *store.Tx) error {
-		entry, _, err := entryAt(ctx, tx, p.Env, index)
-		if err != nil {
-			return err
-		}
-		head, err := a.logHead(ctx, tx, p.Env)
-		if err != nil {
-			return err
-		}
-		proof.Inclusion, err = audit.ProveInclusion(head.Signed, index, tileReader(ctx, tx, p.Env))
-		proof.Leaf, proof.Text, proof.Key = string(entry.Leaf), proof.Inclusion.Text(), head.Key
-		return err
-	})
-	return proof, err
-}
-
-// ProveLogConsistency proves that the first to entries of the log, 0 for all
-// under the published head, continue its first from entries.
-func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal, from, to int64) (proof audit.Consistency, err error) {
-	if err := require(p, access.AuditRead); err != nil {
-		return proof, err
-	}
-	err = a.view(ctx, func(tx *store.Tx) error {
-		head, err := a.logHead(ctx, tx, p.Env)
-		if err != nil {
-			return err
-		}
-		if to == 0 {
-			to = head.Size
-		}
-		if from < 0 || from > to || to > head.Size {
-			return licensing.Errorf(licensing.Invalid, "the log has %s: choose 0 <= from <= to <= %d", licensing.Counted(head.Size, "entry"), head.Size)
-		}
-		text, read := head.Signed, tileReader(ctx, tx, p.Env)
-		if to < head.Size {
-			tree, err := audit.LoadTree(to, read)
-			if err != nil {
-				return err
-			}
-			text = audit.Head{Origin: head.Origin, Size: to, Root: tree.Root()}.Text()
-		}
-		proof, err = audit.ProveConsistency(text, from, read)
-		return err
-	})
-	return proof, err
-}
-
-// VerifyLog verifies the whole log as it is stored, also against heads that
-// somebody kept outside.
-func (a *Authority) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (report audit.Report, err error) {
-	err = a.wholeLog(ctx, p, func(whole audit.Log) error {
-		report, err = audit.Verify(whole, outside...)
-		return err
-	})
-	return report, err
-}
-
-// ExportLog writes the whole log as lines of JSON that audit.OpenExport reads.
+// ExportLog writes the whole log for anyone to verify.
 func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
-	return a.wholeLog(ctx, p, func(whole audit.Log) error { return audit.Export(w, whole) })
+	return a.ledger.ExportLog(ctx, p, w)
 }
 
-// wholeLog runs fn on one snapshot of the log, for those who may see all of it.
-func (a *Authority) wholeLog(ctx context.Context, p access.Principal, fn func(audit.Log) error) error {
-	if err := requireWholeLog(p); err != nil {
-		return err
-	}
-	if err := a.sequenceWhatCan(ctx); err != nil {
-		return err
-	}
-	return a.view(ctx, func(tx *store.Tx) error {
-		head, err := a.logHead(ctx, tx, p.Env)
-		if err != nil {
-			return err
-		}
-		strays, err := tx.StrayLog(ctx, p.Env)
-		if err != nil {
-			return err
-		}
-		return fn(audit.Log{Key: head.Key, Head: head.Signed, Tile: tileReader(ctx, tx, p.Env), Strays: strays, Rows: placedRows(ctx, tx, p.Env)})
-	})
-}
-
-func requireWholeLog(p access.Principal) error {
-	if err := require(p, access.AuditRead); err != nil {
-		return err
-	}
-	if p.Customer != "" || p.Product != "" {
-		return licensing.Errorf(licensing.Forbidden, "the whole log is for those who may see every customer and product")
-	}
-	return nil
-}
-
-func placedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(audit.PlacedRow, error) bool) {
-	return func(yield func(audit.PlacedRow, error) bool) {
-		for r, err := range tx.LogRows(ctx, env) {
-			if !yield(audit.PlacedRow{ID: r.ID, First: r.First, Count: r.Entries, Body: r.Body}, err) {
-				return
-			}
-		}
-	}
-}
-
-// EraseLogPayload takes actor, subject, request, call and data out of an entry for
-// good, and records that it did, by whom and why. The entry and its proofs stay.
+// EraseLogPayload removes what an entry says and leaves its place and hash.
 func (a *Authority) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
-	if err := require(p, access.AuditErase); err != nil {
-		return err
-	}
-	return a.update(ctx, p.Env, p.Actor, func(c *change) error {
-		_, row, err := entryAt(ctx, c.Tx, p.Env, index)
-		if err != nil {
-			return err
-		}
-		body, err := c.LockLogRow(ctx, p.Env, row.ID)
-		if err != nil {
-			return err
-		}
-		entries, err := audit.ReadRow(body)
-		if err != nil {
-			return err
-		}
-		position := int(index - row.First)
-		entry := entries[position]
-		if entry.Erased() {
-			return licensing.Errorf(licensing.Gone, "the payload of entry %d is erased already", index)
-		}
-		if body, err = audit.Erase(body, position); err != nil {
-			return err
-		}
-		if err := c.ReplaceLogBody(ctx, p.Env, row.ID, body); err != nil {
-			return err
-		}
-		e, err := licensing.NewEvent(licensing.PayloadErased, p.Env, c.Now(), p.Actor, eraseEvent{index, reason})
-		if err != nil {
-			return err
-		}
-		e.Subject = audit.HashText(entry.Hash())
-		_, err = c.Record(e)
-		return err
-	})
+	return a.ledger.EraseLogPayload(ctx, p, index, reason)
 }
 
-type eraseEvent struct {
-	Index  int64  `json:"index"`
-	Reason string `json:"reason"`
+// ReconcileLog compares what is stored with the log.
+func (a *Authority) ReconcileLog(ctx context.Context, p access.Principal) (audit.Reconciliation, error) {
+	return a.ledger.ReconcileLog(ctx, p)
 }
+
+// Sequence gives every entry that waits its place in the log, which is otherwise done
+// every 200 ms.
+func (a *Authority) Sequence(ctx context.Context) error { return a.ledger.Sequence(ctx) }
+
+// Fence returns how the fence of p's environment stands.
+func (a *Authority) Fence(ctx context.Context, p access.Principal) (ledger.FenceStatus, error) {
+	return a.ledger.Fence(ctx, p)
+}
+
+// DeclareNothingLost records p's word that no lease is missing since the loss that put
+// up the fence; a second person's word ends it.
+func (a *Authority) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (ledger.FenceStatus, bool, error) {
+	return a.ledger.DeclareNothingLost(ctx, p, reason)
+}
+
+// NewCall returns the id of a request that begins now.
+func (a *Authority) NewCall() string { return a.ledger.NewCall() }

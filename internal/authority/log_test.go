@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -32,7 +35,7 @@ func ready(t testing.TB, db *store.DB, dir string, sealing *signing.SealingKey) 
 			t.Fatal(err)
 		}
 	}
-	a := New(Config{DB: db, Ring: signing.NewRing(sealing), Dir: dir})
+	a := New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Dir: dir})
 	if err := a.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -44,9 +47,9 @@ func ready(t testing.TB, db *store.DB, dir string, sealing *signing.SealingKey) 
 
 // note records events that begin leases, in one row.
 func note(ctx context.Context, a *Authority, l licensing.LicenseID, subjects ...string) error {
-	return a.update(ctx, testEnv, "test", func(c *change) error {
+	return a.ledger.Update(ctx, testEnv, "test", func(tx *ledger.Tx) error {
 		for _, s := range subjects {
-			if _, err := c.Record(licensing.Event{Type: licensing.LeaseBegun, License: l, Subject: s}); err != nil {
+			if _, err := tx.Record(licensing.Event{Type: licensing.LeaseBegun, License: l, Subject: s}); err != nil {
 				return err
 			}
 		}
@@ -57,9 +60,9 @@ func note(ctx context.Context, a *Authority, l licensing.LicenseID, subjects ...
 func TestSequencersOfManyServersPlaceEachEntryOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a := ready(t, db, "", nil)
-		b := ready(t, db, "", a.ring.Sealing())
-		before := a.head(testEnv)
-		if err := a.Sequence(t.Context()); err != nil {
+		b := ready(t, db, "", a.ledger.Ring.Sealing())
+		before := a.ledger.Head(testEnv)
+		if err := a.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		var work sync.WaitGroup
@@ -69,21 +72,21 @@ func TestSequencersOfManyServersPlaceEachEntryOnce(t *testing.T) {
 					if err := note(t.Context(), []*Authority{a, b}[w%2], "lic_1", fmt.Sprintf("w%d-%d", w, i), "x"); err != nil {
 						t.Error(err)
 					}
-					if err := []*Authority{b, a}[w%2].Sequence(t.Context()); err != nil {
+					if err := []*Authority{b, a}[w%2].ledger.Sequence(t.Context()); err != nil {
 						t.Error(err)
 					}
 				}
 			})
 		}
 		work.Wait()
-		if err := a.Sequence(t.Context()); err != nil {
+		if err := a.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if before != nil && a.head(testEnv).Size <= before.Size {
+		if before != nil && a.ledger.Head(testEnv).Size <= before.Size {
 			t.Error("the head has not moved")
 		}
 		found := 0
-		err := a.view(t.Context(), func(tx *store.Tx) error {
+		err := a.ledger.View(t.Context(), func(tx *store.Tx) error {
 			next := int64(0)
 			for r, err := range tx.LogRows(t.Context(), testEnv) {
 				if err != nil {
@@ -95,8 +98,8 @@ func TestSequencersOfManyServersPlaceEachEntryOnce(t *testing.T) {
 				next = r.First + r.Entries
 				found++
 			}
-			if next != a.head(testEnv).Size {
-				t.Errorf("%d entries, the head has %d", next, a.head(testEnv).Size)
+			if next != a.ledger.Head(testEnv).Size {
+				t.Errorf("%d entries, the head has %d", next, a.ledger.Head(testEnv).Size)
 			}
 			return nil
 		})
@@ -163,7 +166,7 @@ func TestVerifyNamesWhatWasDoneToTheDatabase(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if report, err := a.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
+		if report, err := a.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 			t.Fatalf("%v, %v", report.Findings, err)
 		}
 		for _, test := range tests {
@@ -173,8 +176,8 @@ func TestVerifyNamesWhatWasDoneToTheDatabase(t *testing.T) {
 					t.Fatal(err)
 				}
 				copied, raw := exposed(t, db.Engine())
-				b := New(Config{DB: copied, Ring: signing.NewRing(a.ring.Sealing())})
-				if _, err := Restore(t.Context(), Config{DB: copied, Ring: b.ring}, &backup); err != nil {
+				b := New(ledger.Config{DB: copied, Ring: signing.NewRing(a.ledger.Ring.Sealing())})
+				if _, err := recovery.Restore(t.Context(), ledger.Config{DB: copied, Ring: b.ledger.Ring}, &backup); err != nil {
 					t.Fatal(err)
 				}
 				if err := b.Start(t.Context()); err != nil {
@@ -182,7 +185,7 @@ func TestVerifyNamesWhatWasDoneToTheDatabase(t *testing.T) {
 				}
 				const index = 120
 				var first int64
-				err := b.view(t.Context(), func(tx *store.Tx) error {
+				err := b.ledger.View(t.Context(), func(tx *store.Tx) error {
 					r, _, err := tx.LogRowAt(t.Context(), testEnv, index)
 					first = r.First
 					return err
@@ -195,7 +198,7 @@ func TestVerifyNamesWhatWasDoneToTheDatabase(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				report, err := b.VerifyLog(t.Context(), owner())
+				report, err := b.ledger.VerifyLog(t.Context(), owner())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -218,10 +221,10 @@ func TestTruncationIsFoundByAHeadFromOutside(t *testing.T) {
 		if err := note(ctx, a, "lic_1", "a", "b", "c"); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Sequence(ctx); err != nil {
+		if err := a.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := a.LogHead(ctx, owner())
+		kept, err := a.ledger.LogHead(ctx, owner())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,10 +234,10 @@ func TestTruncationIsFoundByAHeadFromOutside(t *testing.T) {
 		}
 		longer := head
 		longer.Size += 5
-		if report, err := a.VerifyLog(ctx, owner(), head); err != nil || !report.Whole() {
+		if report, err := a.ledger.VerifyLog(ctx, owner(), head); err != nil || !report.Whole() {
 			t.Fatalf("%v, %v", report.Findings, err)
 		}
-		report, err := a.VerifyLog(ctx, owner(), longer)
+		report, err := a.ledger.VerifyLog(ctx, owner(), longer)
 		if err != nil || len(report.Findings) != 1 || report.Findings[0].First != head.Size || report.Findings[0].Last != head.Size+4 {
 			t.Fatalf("%v, %v", report.Findings, err)
 		}
@@ -250,12 +253,12 @@ func TestLogIsListedShownAndProven(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := a.Sequence(ctx); err != nil {
+		if err := a.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
 		var seen []int64
 		for cursor := ""; ; {
-			p, err := a.LogEntries(ctx, owner(), LogFilter{License: "lic_1", Type: "lease."}, PageOf{Limit: 7, Cursor: cursor})
+			p, err := a.ledger.LogEntries(ctx, owner(), ledger.LogFilter{License: "lic_1", Type: "lease."}, request.PageOf{Limit: 7, Cursor: cursor})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -272,36 +275,36 @@ func TestLogIsListedShownAndProven(t *testing.T) {
 		if len(seen) != 20 {
 			t.Errorf("%d entries of 20", len(seen))
 		}
-		none, err := a.LogEntries(ctx, owner(), LogFilter{Since: a.now().Add(time.Hour)}, PageOf{})
+		none, err := a.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Since: a.ledger.Now().Add(time.Hour)}, request.PageOf{})
 		if err != nil || len(none.Items) != 0 {
 			t.Errorf("%d entries of the future, %v", len(none.Items), err)
 		}
 		limited := owner()
 		limited.Product = "another"
-		if page, err := a.LogEntries(ctx, limited, LogFilter{}, PageOf{}); err != nil || len(page.Items) != 0 {
+		if page, err := a.ledger.LogEntries(ctx, limited, ledger.LogFilter{}, request.PageOf{}); err != nil || len(page.Items) != 0 {
 			t.Errorf("%d entries of another product, %v", len(page.Items), err)
 		}
-		proof, err := a.ProveLogEntry(ctx, owner(), seen[3])
+		proof, err := a.ledger.ProveLogEntry(ctx, owner(), seen[3])
 		if err != nil {
 			t.Fatal(err)
 		}
-		entry, err := a.LogEntry(ctx, owner(), seen[3])
+		entry, err := a.ledger.LogEntry(ctx, owner(), seen[3])
 		if err != nil || entry.Leaf != proof.Leaf || entry.Subject == "" {
 			t.Fatalf("%+v, %v", entry, err)
 		}
-		if _, err := a.LogEntry(ctx, owner(), 1_000_000); licensing.CodeOf(err) != licensing.NotFound {
+		if _, err := a.ledger.LogEntry(ctx, owner(), 1_000_000); licensing.CodeOf(err) != licensing.NotFound {
 			t.Errorf("entry of the future: %v", err)
 		}
-		head, err := a.LogHead(ctx, owner())
+		head, err := a.ledger.LogHead(ctx, owner())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, to := range []int64{0, head.Size, head.Size - 1} {
-			if _, err := a.ProveLogConsistency(ctx, owner(), 5, to); err != nil {
+			if _, err := a.ledger.ProveLogConsistency(ctx, owner(), 5, to); err != nil {
 				t.Errorf("to %d: %v", to, err)
 			}
 		}
-		if _, err := a.ProveLogConsistency(ctx, owner(), 5, head.Size+1); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := a.ledger.ProveLogConsistency(ctx, owner(), 5, head.Size+1); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("to the future: %v", err)
 		}
 	})
@@ -314,28 +317,28 @@ func TestErasedPayloadIsGoneAndTheLogStaysWhole(t *testing.T) {
 		if err := note(ctx, a, "lic_1", "alice@example.com", "bob@example.com"); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.Sequence(ctx); err != nil {
+		if err := a.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
-		index := a.head(testEnv).Size - 2
-		if err := a.EraseLogPayload(ctx, owner(), index, "asked for by the person"); err != nil {
+		index := a.ledger.Head(testEnv).Size - 2
+		if err := a.ledger.EraseLogPayload(ctx, owner(), index, "asked for by the person"); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.EraseLogPayload(ctx, owner(), index, "again"); licensing.CodeOf(err) != licensing.Gone {
+		if err := a.ledger.EraseLogPayload(ctx, owner(), index, "again"); licensing.CodeOf(err) != licensing.Gone {
 			t.Errorf("erased twice: %v", err)
 		}
-		report, err := a.VerifyLog(ctx, owner())
+		report, err := a.ledger.VerifyLog(ctx, owner())
 		if err != nil || !report.Whole() || report.Erased != 1 {
 			t.Fatalf("%+v, %v", report, err)
 		}
 		var export bytes.Buffer
-		if err := a.ExportLog(ctx, owner(), &export); err != nil {
+		if err := a.ledger.ExportLog(ctx, owner(), &export); err != nil {
 			t.Fatal(err)
 		}
 		if text := export.String(); strings.Contains(text, "alice@") || !strings.Contains(text, "bob@") {
 			t.Error("the wrong payload is gone")
 		}
-		if _, err := a.ProveLogEntry(ctx, owner(), index); err != nil {
+		if _, err := a.ledger.ProveLogEntry(ctx, owner(), index); err != nil {
 			t.Errorf("an erased entry can't be proven: %v", err)
 		}
 	})
@@ -359,7 +362,7 @@ func BenchmarkSequencer(b *testing.B) {
 						}
 					}
 					b.StartTimer()
-					if err := a.Sequence(b.Context()); err != nil {
+					if err := a.ledger.Sequence(b.Context()); err != nil {
 						b.Fatal(err)
 					}
 				}

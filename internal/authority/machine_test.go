@@ -3,11 +3,12 @@ package authority
 import (
 	"testing"
 
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/sdk/license"
 )
 
 // wearing is machine n with some components of another.
-func wearing(n, other int, components ...string) AcquireRequest {
+func wearing(n, other int, components ...string) granting.AcquireRequest {
 	q := machine(n)
 	q.Holder.Components = map[string]string{}
 	for _, c := range license.Components(license.Linux) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/store"
@@ -25,7 +26,7 @@ func (a *Authority) runMeasure(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		a.task("measure", err)
+		a.ledger.Task("measure", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -37,11 +38,11 @@ func (a *Authority) runMeasure(ctx context.Context) {
 // Measure takes the levels that metrics show: what is held, what ends when, how
 // far the log is behind. It is done every 15 seconds; call it to see them now.
 func (a *Authority) Measure(ctx context.Context) error {
-	if a.metrics == nil {
+	if a.ledger.Metrics == nil {
 		return nil
 	}
 	var state metrics.State
-	err := a.view(ctx, func(tx *store.Tx) error {
+	err := a.ledger.View(ctx, func(tx *store.Tx) error {
 		state = metrics.State{}
 		sums, err := tx.PoolSums(ctx, measuredPools)
 		if err != nil {
@@ -51,24 +52,24 @@ func (a *Authority) Measure(ctx context.Context) error {
 			state.Pools = append(state.Pools, metrics.Pool{
 				Environment: string(s.Env), Product: string(s.Product), Pool: s.Pool, Held: s.Held, Capacity: s.Capacity})
 		}
-		clock, err := a.clockStatus(ctx, tx)
+		clock, err := a.ledger.ClockStatus(ctx, tx)
 		if err != nil {
 			return err
 		}
 		state.Clock = metrics.Clock{InDoubt: clock.InDoubt, Offset: clock.Offset, Kept: clock.Kept}
-		for _, env := range a.ring.Envs() {
+		for _, env := range a.ledger.Ring.Envs() {
 			if err := a.measureEnv(ctx, tx, env, &state); err != nil {
 				return err
 			}
 		}
-		quarantines, err := tx.Quarantines(ctx, shownQuarantines)
+		quarantines, err := tx.Quarantines(ctx, ledger.ShownQuarantines)
 		for _, q := range quarantines {
 			state.Quarantines = append(state.Quarantines, metrics.Quarantine{Environment: string(q.Env), Cause: string(q.Cause), Rows: q.Rows})
 		}
 		return err
 	})
 	if err == nil {
-		a.metrics.SetState(state)
+		a.ledger.Metrics.SetState(state)
 	}
 	return err
 }

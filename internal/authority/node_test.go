@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -30,18 +34,18 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 			parallel(2*leases, func(n int) {
 				id := ids[n/2]
 				if n%2 == 0 {
-					_, err := a.Release(t.Context(), a.p, ReleaseRequest{Lease: id, Generation: 1})
+					_, err := a.Release(t.Context(), a.p, granting.ReleaseRequest{Lease: id, Generation: 1})
 					if code := licensing.CodeOf(err); err != nil && code != licensing.Conflict {
 						t.Errorf("releasing: %v", err)
 					}
-					released.Add(btoi(err == nil))
+					released.Add(granting.Btoi(err == nil))
 					return
 				}
-				_, err := b.Renew(t.Context(), b.p, RenewalRequest{Lease: id, Generation: 1, Nonce: "nonce-of-1"})
+				_, err := b.Renew(t.Context(), b.p, granting.RenewalRequest{Lease: id, Generation: 1, Nonce: "nonce-of-1"})
 				if code := licensing.CodeOf(err); err != nil && code != licensing.Gone {
 					t.Errorf("renewing: %v", err)
 				}
-				renewed.Add(btoi(err == nil))
+				renewed.Add(granting.Btoi(err == nil))
 			})
 			counter, charged, live := a.held(t, "big")
 			if released.Load()+renewed.Load() != leases || counter != charged || counter != live || counter != before-released.Load() {
@@ -60,14 +64,14 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	defer cancel()
 	renewed := make(chan error, 1)
 	var renew sync.Once
-	err := a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.ledger.DB.Update(ctx, func(tx *store.Tx) error {
 		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil, true)
 		if err != nil {
 			return err
 		}
 		renew.Do(func() {
 			go func() {
-				_, err := b.Renew(ctx, b.p, RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce-of-1"})
+				_, err := b.Renew(ctx, b.p, granting.RenewalRequest{Lease: l.ID, Generation: 1, Nonce: "nonce-of-1"})
 				renewed <- err
 			}()
 			err = somebodyWaits(ctx, raw)
@@ -105,18 +109,18 @@ func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
 	pool := func(name string) []store.PoolKey {
 		return []store.PoolKey{{Env: testEnv, License: a.p.License, Name: name}}
 	}
-	done := make(chan LeaseOutcomes, 1)
+	done := make(chan granting.LeaseOutcomes, 1)
 	tries := 0
-	err := b.db.Update(ctx, func(tx *store.Tx) error {
+	err := b.ledger.DB.Update(ctx, func(tx *store.Tx) error {
 		tries++
 		if _, _, err := tx.LockPools(ctx, pool("over"), nil, true); err != nil {
 			return err
 		}
 		if tries == 1 {
 			go func() {
-				done <- a.Batch(ctx, a.p, LeaseBatch{
-					Release: []ReleaseRequest{{Lease: held.Lease.ID, Generation: 1}},
-					Acquire: []AcquireRequest{ask("seats", 2)},
+				done <- a.Batch(ctx, a.p, granting.LeaseBatch{
+					Release: []granting.ReleaseRequest{{Lease: held.Lease.ID, Generation: 1}},
+					Acquire: []granting.AcquireRequest{ask("seats", 2)},
 				})
 			}()
 			if err := somebodyWaits(ctx, raw); err != nil {
@@ -150,7 +154,7 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	var code string
 	answered := make(chan error, 1)
 	var acquire sync.Once
-	err := a.db.Update(ctx, func(tx *store.Tx) error {
+	err := a.ledger.DB.Update(ctx, func(tx *store.Tx) error {
 		pools, _, err := tx.LockPools(ctx, []store.PoolKey{{Env: testEnv, License: a.p.License, Name: "seats"}}, nil, true)
 		if err != nil {
 			return err
@@ -187,12 +191,12 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	a, b, raw := twoServers(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var status UsageStatus
+	var status granting.UsageStatus
 	answered := make(chan error, 1)
 	var record sync.Once
-	k := store.LicenseKey{Env: testEnv, ID: a.p.License}
-	err := a.db.Update(ctx, func(tx *store.Tx) error {
-		terms, err := a.terms(ctx, tx, []store.LicenseKey{k})
+	k := store.LicenseRef{Env: testEnv, ID: a.p.License}
+	err := a.ledger.DB.Update(ctx, func(tx *store.Tx) error {
+		terms, err := a.Terms(ctx, tx, []store.LicenseRef{k})
 		if err != nil {
 			return err
 		}
@@ -203,7 +207,7 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 		}
 		record.Do(func() {
 			go func() {
-				r, err := b.Usage(ctx, b.p, UsageRequest{Events: []UsageEvent{{ID: "event", Meter: "calls", Quantity: "1"}}})
+				r, err := b.Usage(ctx, b.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "event", Meter: "calls", Quantity: "1"}}})
 				if err == nil {
 					status = r.Results[0].Status
 				}
@@ -220,7 +224,7 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-answered; err != nil || status != UsageDenied {
+	if err := <-answered; err != nil || status != granting.UsageDenied {
 		t.Errorf("a quota that another server has spent: %s, %v", status, err)
 	}
 }
@@ -260,17 +264,17 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	type outcome struct {
-		Granted
+		granting.Granted
 		err error
 	}
 	granted := make(chan outcome, 1)
 	var begin sync.Once
-	err := a.update(ctx, testEnv, "test", func(c *change) error {
-		l, _, err := c.LockLicense(ctx, testEnv, a.p.License)
+	err := a.ledger.Update(ctx, testEnv, "test", func(tx *ledger.Tx) error {
+		l, _, err := tx.LockLicense(ctx, testEnv, a.p.License)
 		if err != nil {
 			return err
 		}
-		if _, err := c.LockHeld(ctx, testEnv, a.p.License); err != nil {
+		if _, err := tx.LockHeld(ctx, testEnv, a.p.License); err != nil {
 			return err
 		}
 		begin.Do(func() {
@@ -283,12 +287,12 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		l, data, err := c.changeLicense(ctx, owner(), l, ChangeRequest{
+		l, data, err := catalog.ChangeLicense(ctx, tx, owner(), l, catalog.ChangeRequest{
 			Change: licensing.Change{When: licensing.ChangeNow}, Capacity: map[string]int64{"seats": 2}, Reason: "fewer"})
 		if err != nil {
 			return err
 		}
-		_, err = c.storeLicense(ctx, l, licensing.LicenseChanged, data)
+		_, err = catalog.StoreLicense(ctx, tx, l, licensing.LicenseChanged, data)
 		return err
 	})
 	if err != nil {
@@ -307,7 +311,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *desk) {
 		held := a.acquire(t, ask("queue", 0))
-		granted := make(chan Granted, 1)
+		granted := make(chan granting.Granted, 1)
 		go func() {
 			q := ask("queue", 1)
 			q.Wait = 300
@@ -318,10 +322,10 @@ func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 			granted <- g
 		}()
 		b.awaitWaiters(t, 1)
-		if _, err := a.Release(t.Context(), a.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+		if _, err := a.Release(t.Context(), a.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.askWaiters(t.Context()); err != nil {
+		if err := b.AskWaiters(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if g := <-granted; g.Lease == nil || g.Lease.Holder != "holder-1" {
@@ -335,7 +339,7 @@ func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *desk) {
 		held := a.acquire(t, ask("queue", 0))
-		granted := make(chan Granted, 1)
+		granted := make(chan granting.Granted, 1)
 		go func() {
 			q := ask("queue", 1)
 			q.Wait = 300
@@ -348,17 +352,17 @@ func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 		b.awaitWaiters(t, 1)
 		for range 3 {
 			a.clock.pass(licensing.TicketLasts - time.Second)
-			if err := b.keepWaiters(t.Context()); err != nil {
+			if err := b.KeepWaiters(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			if err := a.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := a.Release(t.Context(), a.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+		if _, err := a.Release(t.Context(), a.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.askWaiters(t.Context()); err != nil {
+		if err := b.AskWaiters(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if g := <-granted; g.Lease == nil {
@@ -372,7 +376,7 @@ func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *desk) {
 		b.acquire(t, ask("seats", 1))
-		if _, err := b.Validate(t.Context(), b.p, ValidateRequest{Product: "lathe"}); err != nil {
+		if _, err := b.Validate(t.Context(), b.p, documents.ValidateRequest{Product: "lathe"}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := a.SuspendLicense(t.Context(), owner(), a.p.License, "unpaid"); err != nil {
@@ -381,8 +385,8 @@ func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
 		if g := b.acquire(t, ask("seats", 2)); g.Lease != nil || g.Decision.Code != license.CodeSuspended {
 			t.Errorf("acquiring at once: %+v, want suspended", g.Decision)
 		}
-		b.clock.pass(believedFor)
-		if v, err := b.Validate(t.Context(), b.p, ValidateRequest{Product: "lathe"}); err != nil || v.Decision.Code != license.CodeSuspended {
+		b.clock.pass(documents.BelievedFor)
+		if v, err := b.Validate(t.Context(), b.p, documents.ValidateRequest{Product: "lathe"}); err != nil || v.Decision.Code != license.CodeSuspended {
 			t.Errorf("validating: %+v, %v, want suspended", v.Decision, err)
 		}
 	})
@@ -407,12 +411,12 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 					leases[n] = g.Lease.ID
 					return
 				}
-				r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: newID("event", a.clock.Now().Truncate(time.Second)), Meter: "big", Quantity: "1"}, {ID: "same-" + ask("", round).RequestID, Meter: "big", Quantity: "1"}}})
+				r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: ledger.NewID("event", a.clock.Now().Truncate(time.Second)), Meter: "big", Quantity: "1"}, {ID: "same-" + ask("", round).RequestID, Meter: "big", Quantity: "1"}}})
 				if err != nil {
 					t.Errorf("recording: %v", err)
 					return
 				}
-				recorded.Add(btoi(r.Results[1].Status == UsageRecorded))
+				recorded.Add(granting.Btoi(r.Results[1].Status == granting.UsageRecorded))
 			})
 			if leases[0] != leases[1] || recorded.Load() != 1 {
 				t.Fatalf("round %d: leases %v, recorded %d times", round, leases, recorded.Load())
@@ -427,7 +431,7 @@ func (d *desk) awaitWaiters(t *testing.T, n int) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for d.Waiting() < n {
-		if err := d.db.View(ctx, func(*store.Tx) error { return nil }); err != nil {
+		if err := d.ledger.DB.View(ctx, func(*store.Tx) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}

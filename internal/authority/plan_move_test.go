@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -13,9 +16,9 @@ import (
 )
 
 // diff weighs plan files for all licenses.
-func (s *shop) diff(files []policy.File) Impact {
+func (s *shop) diff(files []policy.File) catalog.Impact {
 	s.t.Helper()
-	impact, err := s.ApplyPlans(s.t.Context(), s.p, ApplyRequest{Files: files, Licenses: "all", DryRun: true})
+	impact, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: files, Licenses: "all", DryRun: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -31,7 +34,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 		for n := range 6 {
 			l := s.issue().License
 			if n%2 == 0 {
-				c := ChangeRequest{Capacity: map[string]int64{"seats": 7}}
+				c := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
 				if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, c); err != nil {
 					t.Fatal(err)
 				}
@@ -42,7 +45,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 			holding = append(holding, l.ID)
 		}
 		pinned := s.issue().License
-		if _, err := s.ChangeLicense(t.Context(), s.p, pinned.ID, ChangeRequest{Change: licensing.Change{Revision: pinned.Granted[:12]}}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, pinned.ID, catalog.ChangeRequest{Change: licensing.Change{Revision: pinned.Granted[:12]}}); err != nil {
 			t.Fatal(err)
 		}
 		if l := s.license(pinned.ID); l.Revision != pinned.Granted {
@@ -63,7 +66,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 			{"smaller, as overdraft", smaller, licensing.BelowOverdraft, holding, "more than the overdraft allows"},
 		} {
 			before := s.entries("")
-			_, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: c.files, Licenses: "all", Below: c.below})
+			_, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: c.files, Licenses: "all", Below: c.below})
 			if licensing.CodeOf(err) != licensing.Conflict || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "nothing was changed") {
 				t.Errorf("%s: %v", c.what, err)
 				continue
@@ -83,11 +86,11 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 		if i := s.diff(smaller); i.Short != 3 || i.Moving != 6 || len(i.Misfits) != 0 {
 			t.Errorf("%+v", i)
 		}
-		done, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
+		done, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(done.Moves) != 1 || done.Moves[0].Moved != 6 || done.Moves[0].DoneAt.IsZero() || s.entries(licensing.PlanMoved) != 1 {
 			t.Errorf("%+v, %v", done.Moves, err)
 		}
-		again, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
+		again, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(again.Moves) != 0 || again.Plans[0].Status != "unchanged" || s.entries(licensing.PlanMoved) != 1 {
 			t.Errorf("again: %+v, %v", again, err)
 		}
@@ -100,7 +103,7 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 		s := openShop(t, db)
 		metered := plan("50", "5")
 		metered[0].Text += "meters: {calls: {unit: call, scale: 2, quota: 10, per: month}}\n"
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: metered}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: metered}); err != nil {
 			t.Fatal(err)
 		}
 		metered[0].Text = strings.Replace(metered[0].Text, "scale: 2", "scale: 1", 1)
@@ -116,7 +119,7 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 				t.Errorf("%s is not found in %v", want, impact.Findings)
 			}
 		}
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: files}); licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "calls") || !strings.Contains(err.Error(), "mill") {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files}); licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "calls") || !strings.Contains(err.Error(), "mill") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -127,31 +130,31 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 func TestAMoveGoesOnAfterACrash(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		requests := make([]IssueRequest, moveBatch+50)
+		requests := make([]catalog.IssueRequest, catalog.MoveBatch+50)
 		for n := range requests {
-			requests[n] = IssueRequest{Customer: s.customer, Plan: "studio"}
+			requests[n] = catalog.IssueRequest{Customer: s.customer, Plan: "studio"}
 		}
 		issued, err := s.IssueLicenses(t.Context(), s.p, requests)
 		if err != nil {
 			t.Fatal(err)
 		}
-		impact, err := s.weighPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{})
+		impact, err := s.WeighPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{})
 		if err != nil || impact.Moving != len(requests) {
 			t.Fatal(impact.Moving, err)
 		}
-		moves, err := s.storePlans(t.Context(), s.p, impact.Plans, &store.LicenseFilter{}, licensing.BelowRefuse)
+		moves, err := s.StorePlans(t.Context(), s.p, impact.Plans, &store.LicenseFilter{}, licensing.BelowRefuse)
 		if err != nil || len(moves) != 1 {
 			t.Fatal(moves, err)
 		}
-		if err := s.update(t.Context(), testEnv, systemActor, func(c *change) error {
-			_, err := c.stepMove(t.Context(), moves[0].ID)
+		if err := s.ledger.Update(t.Context(), testEnv, ledger.SystemActor, func(tx *ledger.Tx) error {
+			_, err := catalog.StepMove(t.Context(), tx, moves[0].ID)
 			return err
 		}); err != nil {
 			t.Fatal(err)
 		}
 		// Here the server was killed.
 		status, err := s.Status(t.Context(), s.p)
-		if err != nil || len(status.Moves) != 1 || status.Moves[0].Moved != moveBatch || status.Moves[0].Total != int64(len(requests)) || status.Moves[0].ID != moves[0].ID {
+		if err != nil || len(status.Moves) != 1 || status.Moves[0].Moved != catalog.MoveBatch || status.Moves[0].Total != int64(len(requests)) || status.Moves[0].ID != moves[0].ID {
 			t.Errorf("%+v, %v", status.Moves, err)
 		}
 		to := impact.Plans[0].Revision
@@ -185,7 +188,7 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 		if err != nil || detail.Revision != to || len(detail.Moves) != 1 || detail.Moves[0].Moved != int64(len(requests)-1) || detail.Moves[0].Refused != 1 || detail.Moves[0].DoneAt.IsZero() {
 			t.Errorf("%+v, %v", detail.Moves, err)
 		}
-		page, err := s.LogEntries(t.Context(), s.p, LogFilter{Type: licensing.LicenseLeft}, PageOf{})
+		page, err := s.ledger.LogEntries(t.Context(), s.p, ledger.LogFilter{Type: licensing.LicenseLeft}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 || page.Items[0].License != string(last.ID) {
 			t.Errorf("%+v, %v", page.Items, err)
 		}
@@ -220,11 +223,11 @@ func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 			if d, err := s.Plan(t.Context(), s.p, "studio", name); err != nil || d.Revision != old {
 				t.Errorf("%s names %s, %v", name, d.Revision, err)
 			}
-			issued, err := s.IssueLicense(t.Context(), s.p, IssueRequest{Customer: s.customer, Plan: "studio", Revision: name})
+			issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio", Revision: name})
 			if err != nil || issued.License.Revision != old || issued.License.Granted != old {
 				t.Errorf("issued by %s: %+v, %v", name, issued.License, err)
 			}
-			page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{Revision: name}, PageOf{})
+			page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{Revision: name}, request.PageOf{})
 			if err != nil || len(page.Items) < 2 {
 				t.Errorf("listed by %s: %d, %v", name, len(page.Items), err)
 			}
@@ -232,7 +235,7 @@ func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 		// The same content on another channel is the same revision, and was not rolled back.
 		beta := plan("50", "5")
 		beta[0].Text += "channel: beta\n"
-		if i, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: beta}); err != nil || i.Plans[0].Revision != old || s.entries(licensing.PlanRolledBack) != 0 {
+		if i, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: beta}); err != nil || i.Plans[0].Revision != old || s.entries(licensing.PlanRolledBack) != 0 {
 			t.Errorf("on another channel: %+v, %v", i, err)
 		}
 	})
@@ -251,12 +254,12 @@ func planOf(t *testing.T, files []policy.File) licensing.Plan {
 func TestWhatWasNotWeighedIsNotApplied(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		impact, err := s.weighPlans(t.Context(), s.p, ApplyRequest{Files: plan("80", "5")}, nil)
+		impact, err := s.WeighPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "5")}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.apply("new", "60", "5")
-		if _, err := s.storePlans(t.Context(), s.p, impact.Plans, nil, ""); licensing.CodeOf(err) != licensing.Conflict {
+		if _, err := s.StorePlans(t.Context(), s.p, impact.Plans, nil, ""); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("%v", err)
 		}
 		if text, err := json.Marshal(s.diff(plan("60", "5"))); err != nil || !strings.Contains(string(text), `"status":"unchanged"`) {

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/storetest"
@@ -30,16 +33,16 @@ func (d *desk) backup(t *testing.T) []byte {
 func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
 	t.Helper()
 	db := storetest.SQLite
-	if d.db.Shared() {
+	if d.ledger.DB.Shared() {
 		db = storetest.Postgres
 	}
 	to := db(t)
 	to.Now = d.clock.Now
-	c := Config{DB: to, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()}
-	if _, err := Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
+	c := ledger.Config{DB: to, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()}
+	if _, err := recovery.Restore(t.Context(), c, bytes.NewReader(archive)); err != nil {
 		t.Fatal(err)
 	}
-	c.Ring = signing.NewRing(d.ring.Sealing())
+	c.Ring = signing.NewRing(d.ledger.Ring.Sealing())
 	other := &desk{Authority: New(c), clock: d.clock, p: d.p}
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
@@ -50,9 +53,9 @@ func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
 }
 
 // keep renews what was granted, and with show presents its document.
-func (d *desk) keep(t *testing.T, g Granted, nonce string, show bool) (Granted, error) {
+func (d *desk) keep(t *testing.T, g granting.Granted, nonce string, show bool) (granting.Granted, error) {
 	t.Helper()
-	r := RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: nonce}
+	r := granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: nonce}
 	if show {
 		r.Document = g.Document
 	}
@@ -60,7 +63,7 @@ func (d *desk) keep(t *testing.T, g Granted, nonce string, show bool) (Granted, 
 }
 
 // kept is keep that has to succeed.
-func (d *desk) kept(t *testing.T, g Granted, nonce string) Granted {
+func (d *desk) kept(t *testing.T, g granting.Granted, nonce string) granting.Granted {
 	t.Helper()
 	again, err := d.keep(t, g, nonce, true)
 	if err != nil || again.Lease == nil || again.Lease.ID != g.Lease.ID || again.Lease.Generation != g.Lease.Generation+1 {
@@ -89,7 +92,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		activated := before.acquire(t, machineAt)
 		d := before.rolledBack(t, archive, t.TempDir())
 
-		for _, g := range []Granted{known, fresh, activated} {
+		for _, g := range []granting.Granted{known, fresh, activated} {
 			_, err := d.keep(t, g, "nonce-0003", false)
 			d.wantError(t, licensing.NotFound, err)
 		}
@@ -121,7 +124,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 			t.Errorf("the machine is not known by its components: %s", l.ID)
 		}
 
-		gone := ReleaseRequest{Lease: released.Lease.ID, Generation: released.Lease.Generation}
+		gone := granting.ReleaseRequest{Lease: released.Lease.ID, Generation: released.Lease.Generation}
 		_, err = d.Release(t.Context(), d.p, gone)
 		d.wantError(t, licensing.NotFound, err)
 		gone.Document = released.Document
@@ -133,7 +136,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		_, err = d.keep(t, released, "nonce-0007", true)
 		d.wantError(t, licensing.Gone, err)
 
-		var events []presentedEvent
+		var events []granting.PresentedEvent
 		if d.logged(t, licensing.LeasePresented, &events); len(events) != 4 || events[0].Document == "" || events[0].Epoch != 1 || events[0].Beyond {
 			t.Errorf("%+v", events)
 		}
@@ -142,7 +145,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 				t.Errorf("the rows of what was taken back and the log: %+v", m)
 			}
 		}
-		for d.clock.pass(0); d.clock.Now().Before(d.fencedSince(testEnv).Add(26 * time.Hour)); d.clock.pass(time.Hour) {
+		for d.clock.pass(0); d.clock.Now().Before(d.ledger.FencedSince(testEnv).Add(26 * time.Hour)); d.clock.pass(time.Hour) {
 			known = d.kept(t, known, "nonce-of-"+fmt.Sprint(known.Lease.Generation))
 		}
 		if g := d.acquire(t, ask("seats", 5)); g.Lease == nil {
@@ -163,7 +166,7 @@ func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 		archive := before.backup(t)
 		one, two := before.acquire(t, ask("seats", 1)), before.acquire(t, ask("seats", 2))
 		d := before.rolledBack(t, archive, t.TempDir())
-		for name, r := range map[string]RenewalRequest{
+		for name, r := range map[string]granting.RenewalRequest{
 			"another lease's":      {Lease: one.Lease.ID, Generation: 1, Document: two.Document},
 			"another generation's": {Lease: one.Lease.ID, Generation: 2, Document: one.Document},
 			"a changed one":        {Lease: one.Lease.ID, Generation: 1, Document: one.Document[:len(one.Document)-4] + "AAAA"},
@@ -175,9 +178,9 @@ func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 		}
 		other := d.p
 		other.License = "lic_other"
-		_, err := d.Renew(t.Context(), other, RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: one.Document})
+		_, err := d.Renew(t.Context(), other, granting.RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: one.Document})
 		d.wantError(t, licensing.Invalid, err)
-		if _, err := before.Renew(t.Context(), d.p, RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: "document"}); err != nil {
+		if _, err := before.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: "document"}); err != nil {
 			t.Errorf("without a fence nobody looks at it: %v", err)
 		}
 	})
@@ -191,7 +194,7 @@ func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 		first := before.acquire(t, ask("queue", 1))
 		archive := before.backup(t)
 		before.clock.pass(10 * time.Minute)
-		if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+		if _, err := before.Release(t.Context(), before.p, granting.ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		second := before.acquire(t, ask("queue", 2))
@@ -206,7 +209,7 @@ func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 		if second = d.kept(t, second, "nonce-0002"); !second.Lease.Expires.Equal(ends) {
 			t.Errorf("extended to %v while the pool holds 2 of 1", second.Lease.Expires)
 		}
-		d.clock.pass(first.Lease.Expires.Add(d.skew).Sub(d.clock.Now()))
+		d.clock.pass(first.Lease.Expires.Add(d.ledger.Skew).Sub(d.clock.Now()))
 		if err := d.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -243,8 +246,8 @@ func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
 	each(t, func(t *testing.T, before *desk) {
 		first, second := before.acquire(t, ask("shared", 1)), before.acquire(t, ask("shared", 2))
 		archive := before.backup(t)
-		for _, g := range []Granted{first, second} {
-			if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		for _, g := range []granting.Granted{first, second} {
+			if _, err := before.Release(t.Context(), before.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -259,7 +262,7 @@ func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
 		if l := shared.Lease; l == nil || l.Charge != 0 || !l.Expires.Equal(third.Lease.Expires) || shared.Decision.NextAt != third.Lease.Expires.Unix() {
 			t.Fatalf("shares what ends at %v: %+v, %+v", third.Lease.Expires, l, shared.Decision)
 		}
-		d.clock.pass(first.Lease.Expires.Add(d.skew).Sub(d.clock.Now()))
+		d.clock.pass(first.Lease.Expires.Add(d.ledger.Skew).Sub(d.clock.Now()))
 		if err := d.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -278,7 +281,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 		g = before.kept(t, before.kept(t, g, "nonce-0001"), "nonce-0002")
 		second := before.backup(t)
 		d := before.rolledBack(t, first, dir)
-		d.clock.pass(d.fenceIn(testEnv).End("studio", "seats", d.skew).Sub(d.clock.Now()))
+		d.clock.pass(d.ledger.FenceIn(testEnv).End("studio", "seats", d.ledger.Skew).Sub(d.clock.Now()))
 		anew := ask("seats", 1)
 		anew.RequestID = "request-anew"
 		again := d.acquire(t, anew)
@@ -303,7 +306,7 @@ func TestTheQueueWaitsForTheFence(t *testing.T) {
 		g := before.acquire(t, ask("queue", 1))
 		before.acquire(t, ask("queue", 2))
 		before.acquire(t, ask("queue", 3))
-		if _, err := before.Release(t.Context(), before.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := before.Release(t.Context(), before.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		archive := before.backup(t)
@@ -318,10 +321,10 @@ func TestTheQueueWaitsForTheFence(t *testing.T) {
 			}
 		}
 		got = d.kept(t, got, "nonce-0001")
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: got.Lease.ID, Generation: got.Lease.Generation}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: got.Lease.ID, Generation: got.Lease.Generation}); err != nil {
 			t.Fatal(err)
 		}
-		for until := d.fencedSince(testEnv).Add(17*time.Minute + d.skew); d.clock.Now().Before(until); d.clock.pass(20 * time.Second) {
+		for until := d.ledger.FencedSince(testEnv).Add(17*time.Minute + d.ledger.Skew); d.clock.Now().Before(until); d.clock.pass(20 * time.Second) {
 			if q := d.acquire(t, ask("queue", 3)); q.Ticket == nil && d.clock.Now().Before(until.Add(-time.Minute)) {
 				t.Fatalf("granted behind the fence: %+v", q)
 			}
@@ -335,15 +338,15 @@ func TestTheQueueWaitsForTheFence(t *testing.T) {
 // A tenant is an honest holder: it uses its unit while its document allows, and
 // renews until it releases.
 type tenant struct {
-	ask   AcquireRequest
-	has   Granted
+	ask   granting.AcquireRequest
+	has   granting.Granted
 	until time.Time
 	round int
 }
 
 func (h *tenant) holds(now time.Time) bool { return h.has.Lease != nil && now.Before(h.until) }
 
-func (h *tenant) take(g Granted) {
+func (h *tenant) take(g granting.Granted) {
 	if h.has = g; g.Lease != nil {
 		h.until = g.Lease.Expires
 	}
@@ -406,7 +409,7 @@ func (s *street) run() {
 	}
 	s.archives = append(s.archives, s.backup(s.t))
 	rollbacks := 4
-	if s.db.Shared() {
+	if s.ledger.DB.Shared() {
 		rollbacks = 1 // making a database takes its time
 	}
 	for range rollbacks {
@@ -418,7 +421,7 @@ func (s *street) run() {
 		s.settle()
 		s.archives = append(s.archives, s.backup(s.t))
 	}
-	s.clock.pass(s.fenceIn(testEnv).End("studio", s.pool, s.skew).Sub(s.clock.Now()))
+	s.clock.pass(s.ledger.FenceIn(testEnv).End("studio", s.pool, s.ledger.Skew).Sub(s.clock.Now()))
 	if err := s.Sweep(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -448,7 +451,7 @@ func (s *street) step() {
 	if s.rough {
 		switch s.random.IntN(25) {
 		case 0:
-			h.has = Granted{} // it fails, and its cache is lost
+			h.has = granting.Granted{} // it fails, and its cache is lost
 		case 1:
 			s.force(h)
 		case 2:
@@ -515,11 +518,11 @@ func (s *street) renew(h *tenant) {
 }
 
 func (s *street) release(h *tenant) {
-	r := ReleaseRequest{Lease: h.has.Lease.ID, Generation: h.has.Lease.Generation, Document: h.has.Document}
+	r := granting.ReleaseRequest{Lease: h.has.Lease.ID, Generation: h.has.Lease.Generation, Document: h.has.Document}
 	if _, err := s.Release(s.t.Context(), s.p, r); err != nil {
 		s.t.Fatalf("%s releases: %v", h.ask.Holder.ID, err)
 	}
-	h.has = Granted{}
+	h.has = granting.Granted{}
 }
 
 // force ends what a tenant has, if the record knows it. The tenant goes on while
@@ -530,7 +533,7 @@ func (s *street) force(h *tenant) {
 	}
 	admin := access.System(testEnv, "test")
 	admin.License = s.p.License
-	_, err := s.Release(s.t.Context(), admin, ReleaseRequest{Lease: h.has.Lease.ID, Force: true})
+	_, err := s.Release(s.t.Context(), admin, granting.ReleaseRequest{Lease: h.has.Lease.ID, Force: true})
 	if err != nil && licensing.CodeOf(err) != licensing.NotFound {
 		s.t.Fatal(err)
 	}

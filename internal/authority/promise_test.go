@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -25,10 +26,10 @@ func TestTheSameRequestGivesTheSameLease(t *testing.T) {
 		if _, err := d.Acquire(t.Context(), d.p, other); licensing.CodeOf(err) != licensing.IdempotencyMismatch {
 			t.Errorf("same id, another body: %v", err)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
 			t.Errorf("releasing again: %v", err)
 		}
 		d.clock.pass(23 * time.Hour)
@@ -65,7 +66,7 @@ func TestAUnitIsNotReclaimedBeforeItsLeaseHasEndedEverywhere(t *testing.T) {
 		for n := range 5 {
 			d.acquire(t, ask("seats", n))
 		}
-		ends := 900*time.Second + time.Hour + d.skew
+		ends := 900*time.Second + time.Hour + d.ledger.Skew
 		d.clock.pass(ends - time.Second)
 		g := d.acquire(t, ask("seats", 10))
 		if g.Lease != nil || g.Decision.FreeAt != d.clock.Now().Add(time.Second).Unix() {
@@ -92,7 +93,7 @@ func TestARenewalKeepsTheUnit(t *testing.T) {
 		g := d.acquire(t, ask("seats", 1))
 		for n := range int64(20) {
 			d.clock.pass(10 * time.Minute)
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
+			r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
 			if err != nil || r.Lease == nil || r.Lease.Generation != n+2 || r.Document == "" {
 				t.Fatalf("renewal %d: %v %+v", n, err, r)
 			}
@@ -103,7 +104,7 @@ func TestARenewalKeepsTheUnit(t *testing.T) {
 		if counter, _, live := d.held(t, "seats"); counter != 1 || live != 1 {
 			t.Errorf("held %d by %d", counter, live)
 		}
-		d.clock.pass(900*time.Second + time.Hour + d.skew - time.Second)
+		d.clock.pass(900*time.Second + time.Hour + d.ledger.Skew - time.Second)
 		for _, want := range []int64{1, 0} {
 			if err := d.Sweep(t.Context()); err != nil {
 				t.Fatal(err)
@@ -121,7 +122,7 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 		g := d.acquire(t, ask("seats", 1))
 		renew := func(generation int64, nonce string) license.Decision {
 			t.Helper()
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,12 +149,12 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		g := d.acquire(t, ask("seats", 1))
-		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "the-lost-one"}); err != nil {
+		if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "the-lost-one"}); err != nil {
 			t.Fatal(err)
 		}
 		release := func(generation int64, nonce string) licensing.Code {
 			t.Helper()
-			r, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
+			r, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: generation, Nonce: nonce})
 			if err == nil && !r.FreeAt.Equal(d.clock.Now()) {
 				t.Errorf("free at %v, want now", r.FreeAt)
 			}
@@ -198,7 +199,7 @@ func TestOverdraftEnds(t *testing.T) {
 		third := ask("over", 2)
 		third.RequestID = "last"
 		g := d.acquire(t, third)
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation}); err != nil {
 			t.Fatal(err)
 		}
 		// Back within the capacity: a new overdraft can begin.
@@ -232,7 +233,7 @@ func TestBorrowedUnitsAreKeptAndReturnEarly(t *testing.T) {
 		if counter, _, _ := d.held(t, "seats"); counter != 1 {
 			t.Errorf("%d held after 20 of 24 h", counter)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if counter, _, _ := d.held(t, "seats"); counter != 0 {
@@ -245,11 +246,11 @@ func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		g := d.acquire(t, ask("queue", 1))
 		admin := access.System(testEnv, "test")
-		r, err := d.Release(t.Context(), admin, ReleaseRequest{Lease: g.Lease.ID, Force: true})
+		r, err := d.Release(t.Context(), admin, granting.ReleaseRequest{Lease: g.Lease.ID, Force: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := d.clock.Now().Add(960*time.Second + d.skew); !r.FreeAt.Equal(want) {
+		if want := d.clock.Now().Add(960*time.Second + d.ledger.Skew); !r.FreeAt.Equal(want) {
 			t.Errorf("free at %v, want %v", r.FreeAt, want)
 		}
 		if counter, _, live := d.held(t, "queue"); counter != 1 || live != 0 {
@@ -257,7 +258,7 @@ func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
 		}
 		counts := func(want int) {
 			t.Helper()
-			list, err := d.Leases(t.Context(), admin, store.LeaseFilter{Pool: "queue"}, PageOf{})
+			list, err := d.Leases(t.Context(), admin, LeaseFilter{Pool: "queue"}, request.PageOf{})
 			if err != nil || len(list.Items) != want || want > 0 && (list.Items[0].Forced.IsZero() || list.Items[0].Holder.ID != "holder-1") {
 				t.Errorf("listed: %+v, %v", list.Items, err)
 			}
@@ -270,11 +271,11 @@ func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
 		} else if _, err := d.Withdraw(t.Context(), d.p, g.Ticket.ID); err != nil {
 			t.Error(err)
 		}
-		d.clock.pass(960*time.Second + d.skew)
+		d.clock.pass(960*time.Second + d.ledger.Skew)
 		if g := d.acquire(t, ask("queue", 2)); g.Lease == nil {
 			t.Errorf("%+v, want a lease", g.Decision)
 		}
-		if list, err := d.Leases(t.Context(), admin, store.LeaseFilter{Pool: "queue"}, PageOf{}); err != nil || len(list.Items) != 1 || list.Items[0].Holder.ID != "holder-2" {
+		if list, err := d.Leases(t.Context(), admin, LeaseFilter{Pool: "queue"}, request.PageOf{}); err != nil || len(list.Items) != 1 || list.Items[0].Holder.ID != "holder-2" {
 			t.Errorf("listed: %+v, %v", list.Items, err)
 		}
 	})
@@ -292,7 +293,7 @@ func TestInstancesOfAHolderShareItsUnits(t *testing.T) {
 			t.Fatalf("counter %d, charged %d, live %d; want 1, 1, 3", counter, charged, live)
 		}
 		for i, want := range []int64{1, 1, 0} {
-			if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: leases[i].ID, Generation: 1}); err != nil {
+			if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: leases[i].ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 			if counter, charged, _ := d.held(t, "shared"); counter != want || charged != want {
@@ -326,7 +327,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		held := d.acquire(t, ask("queue", 0))
 		var mu sync.Mutex
 		var served []int
-		granted := make(chan Granted)
+		granted := make(chan granting.Granted)
 		var all sync.WaitGroup
 		for n := 1; n <= waiting; n++ {
 			all.Go(func() {
@@ -347,7 +348,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		slowest := time.Duration(0)
 		for range waiting {
 			began := time.Now()
-			if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: held.Lease.Generation}); err != nil {
+			if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: held.Lease.Generation}); err != nil {
 				t.Fatal(err)
 			}
 			held = <-granted
@@ -373,7 +374,7 @@ func TestAVanishedWaiterLosesItsPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.clock.pass(2 * time.Second)
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		q, err := d.Ticket(t.Context(), d.p, second.Ticket.ID)
@@ -390,7 +391,7 @@ func TestAnOfferLapses(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		held := d.acquire(t, ask("queue", 0))
 		d.acquire(t, ask("queue", 1))
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if g := d.acquire(t, ask("queue", 2)); g.Ticket == nil {
@@ -408,13 +409,13 @@ func TestAnOfferLapses(t *testing.T) {
 
 func TestUsageCountsOnce(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		send := func(ids ...string) (got []UsageStatus) {
+		send := func(ids ...string) (got []granting.UsageStatus) {
 			t.Helper()
-			var events []UsageEvent
+			var events []granting.UsageEvent
 			for _, id := range ids {
-				events = append(events, UsageEvent{ID: id, Meter: "calls", Quantity: "2"})
+				events = append(events, granting.UsageEvent{ID: id, Meter: "calls", Quantity: "2"})
 			}
-			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: events, Nonce: "nonce-12345"})
+			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: events, Nonce: "nonce-12345"})
 			if err != nil || r.Reply == "" {
 				t.Fatal(err, r)
 			}
@@ -423,13 +424,13 @@ func TestUsageCountsOnce(t *testing.T) {
 			}
 			return got
 		}
-		if got, want := send("a", "a", "b", "c"), []UsageStatus{UsageRecorded, UsageDuplicate, UsageRecorded, UsageDenied}; !slices.Equal(got, want) {
+		if got, want := send("a", "a", "b", "c"), []granting.UsageStatus{granting.UsageRecorded, granting.UsageDuplicate, granting.UsageRecorded, granting.UsageDenied}; !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		if got := send("a", "b"); !slices.Equal(got, []UsageStatus{UsageDuplicate, UsageDuplicate}) {
+		if got := send("a", "b"); !slices.Equal(got, []granting.UsageStatus{granting.UsageDuplicate, granting.UsageDuplicate}) {
 			t.Errorf("sent again: %v", got)
 		}
-		c, err := d.Check(t.Context(), d.p, CheckRequest{Meter: "calls"})
+		c, err := d.Check(t.Context(), d.p, granting.CheckRequest{Meter: "calls"})
 		if err != nil || c.Decision.Held != 5 {
 			t.Errorf("check: %v %+v, want 5 with one more", err, c.Decision)
 		}

@@ -13,6 +13,12 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -26,13 +32,13 @@ import (
 func leave(t *testing.T, a *Authority, env licensing.Env, n int) {
 	t.Helper()
 	for i := range n {
-		var c *change
-		err := a.db.Update(t.Context(), a.changing(t.Context(), env, "token:tok_1", &c, func(c *change) error {
-			customer := licensing.Customer{Env: env, ID: licensing.CustomerID(newID(licensing.CustomerPrefix, c.Now())), Name: fmt.Sprint("Customer ", i), Created: c.Now()}
-			if _, err := c.InsertCustomer(t.Context(), customer); err != nil {
+		var tx *ledger.Tx
+		err := a.ledger.DB.Update(t.Context(), a.ledger.Changing(t.Context(), env, "token:tok_1", &tx, func(tx *ledger.Tx) error {
+			customer := licensing.Customer{Env: env, ID: licensing.CustomerID(ledger.NewID(licensing.CustomerPrefix, tx.Now())), Name: fmt.Sprint("Customer ", i), Created: tx.Now()}
+			if _, err := tx.InsertCustomer(t.Context(), customer); err != nil {
 				return err
 			}
-			return c.note(licensing.CustomerCreated, licensing.Event{Customer: customer.ID}, customerEvent{})
+			return tx.Note(licensing.CustomerCreated, licensing.Event{Customer: customer.ID}, catalog.CustomerEvent{})
 		}))
 		if err != nil {
 			t.Fatal(err)
@@ -43,7 +49,7 @@ func leave(t *testing.T, a *Authority, env licensing.Env, n int) {
 // restarted is a new server on the database of a.
 func restarted(t *testing.T, a *Authority, dir string) *Authority {
 	t.Helper()
-	b := New(Config{DB: a.db, Ring: signing.NewRing(a.ring.Sealing()), Dir: dir, Metrics: metrics.New(time.Now)})
+	b := New(ledger.Config{DB: a.ledger.DB, Ring: signing.NewRing(a.ledger.Ring.Sealing()), Dir: dir, Metrics: metrics.New(time.Now)})
 	if err := b.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +57,14 @@ func restarted(t *testing.T, a *Authority, dir string) *Authority {
 }
 
 // quarantined returns the data of the entries of a type in an environment's log.
-func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (all []quarantineEvent) {
+func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (all []ledger.QuarantineEvent) {
 	t.Helper()
-	page, err := a.LogEntries(t.Context(), access.System(env, "test"), LogFilter{Type: kind}, PageOf{})
+	page, err := a.ledger.LogEntries(t.Context(), access.System(env, "test"), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range page.Items {
-		var data quarantineEvent
+		var data ledger.QuarantineEvent
 		if err := json.Unmarshal(e.Data, &data); err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +105,7 @@ func eachExposed(t *testing.T, fn func(t *testing.T, db *store.DB, raw *sql.DB))
 
 func whole(t *testing.T, a *Authority, env licensing.Env) {
 	t.Helper()
-	report, err := a.VerifyLog(t.Context(), access.System(env, "test"))
+	report, err := a.ledger.VerifyLog(t.Context(), access.System(env, "test"))
 	if err != nil || !report.Whole() {
 		t.Errorf("the log of %s: %v, %v", env, report.Findings, err)
 	}
@@ -120,7 +126,7 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 		}
 
 		b := restarted(t, s.Authority, "")
-		page, err := b.LogEntries(ctx, owner(), LogFilter{License: "lic_1"}, PageOf{})
+		page, err := b.ledger.LogEntries(ctx, owner(), ledger.LogFilter{License: "lic_1"}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 {
 			t.Errorf("what was written after them has %d entries, %v", len(page.Items), err)
 		}
@@ -129,7 +135,7 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 			if len(told) != 3 {
 				t.Fatalf("the log of %s tells of %d batches, want 3: %+v", e.Name, len(told), told)
 			}
-			i := slices.IndexFunc(told, func(e quarantineEvent) bool { return e.Environment == "prodution" })
+			i := slices.IndexFunc(told, func(e ledger.QuarantineEvent) bool { return e.Environment == "prodution" })
 			if i < 0 || told[i].Rows != 300 || told[i].Hash != want || told[i].Cause != store.UnknownEnvironment {
 				t.Errorf("the log of %s says %+v, want 300 rows with the hash %s", e.Name, told, want)
 			}
@@ -151,8 +157,8 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 			t.Errorf("adopted: %+v, want 300 rows with the hash %s", adopted, want)
 		}
 		created := 0
-		for of := (PageOf{Limit: 500}); ; {
-			page, err := b.LogEntries(ctx, access.System("prodution", "test"), LogFilter{Type: licensing.CustomerCreated}, of)
+		for of := (request.PageOf{Limit: 500}); ; {
+			page, err := b.ledger.LogEntries(ctx, access.System("prodution", "test"), ledger.LogFilter{Type: licensing.CustomerCreated}, of)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,13 +170,13 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 		if created != 300 {
 			t.Errorf("%d of 300 entries are in the log of the new environment", created)
 		}
-		first, err := b.LogEntry(ctx, access.System("prodution", "test"), 0)
+		first, err := b.ledger.LogEntry(ctx, access.System("prodution", "test"), 0)
 		if err != nil || first.Type != licensing.CustomerCreated {
 			t.Errorf("the log begins with %s, %v: want the oldest entry first", first.Type, err)
 		}
 		whole(t, b, "prodution")
 		s.shows(b, map[licensing.Env]int64{"aaa": 300, access.AllEnvironments: 1})
-		customers, err := b.Customers(ctx, access.System("prodution", "test"), "", PageOf{Limit: 500})
+		customers, err := b.Customers(ctx, access.System("prodution", "test"), "", request.PageOf{Limit: 500})
 		if err != nil || len(customers.Items) != 300 {
 			t.Errorf("%d customers, %v", len(customers.Items), err)
 		}
@@ -202,7 +208,7 @@ func (s *shop) shows(a *Authority, want map[licensing.Env]int64) {
 	if err := a.Measure(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
-	families, err := a.metrics.Gatherer().Gather()
+	families, err := a.ledger.Metrics.Gatherer().Gather()
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -227,8 +233,8 @@ func archives(t *testing.T, a *Authority, env licensing.Env, rows int64) {
 		t.Fatal(err)
 	}
 	storetest.Each(t, func(t *testing.T, to *store.DB) {
-		c := Config{DB: to, Ring: signing.NewRing(a.ring.Sealing())}
-		if _, err := Restore(t.Context(), c, bytes.NewReader(archive.Bytes())); err != nil {
+		c := ledger.Config{DB: to, Ring: signing.NewRing(a.ledger.Ring.Sealing())}
+		if _, err := recovery.Restore(t.Context(), c, bytes.NewReader(archive.Bytes())); err != nil {
 			t.Fatal(err)
 		}
 		restored := New(c)
@@ -237,7 +243,7 @@ func archives(t *testing.T, a *Authority, env licensing.Env, rows int64) {
 		}
 		whole(t, restored, testEnv)
 		status, err := restored.Status(t.Context(), owner())
-		if err != nil || !slices.ContainsFunc(status.Quarantine, func(q Quarantine) bool { return q.Environment == env && q.Rows == rows }) {
+		if err != nil || !slices.ContainsFunc(status.Quarantine, func(q ledger.Quarantine) bool { return q.Environment == env && q.Rows == rows }) {
 			t.Errorf("restored: %+v, %v", status.Quarantine, err)
 		}
 	})
@@ -249,7 +255,7 @@ func TestADamagedRowKeepsNoOtherFromItsPlace(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
 		s := openShop(t, db)
-		if err := s.Sequence(ctx); err != nil {
+		if err := s.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
 		for _, damage := range []string{
@@ -276,7 +282,7 @@ func TestADamagedRowKeepsNoOtherFromItsPlace(t *testing.T) {
 			if others := quarantined(t, b, "staging", licensing.LogQuarantined); len(others) != 0 {
 				t.Errorf("the log of staging tells of production's rows: %+v", others)
 			}
-			page, err := b.LogEntries(ctx, owner(), LogFilter{License: "lic_1"}, PageOf{})
+			page, err := b.ledger.LogEntries(ctx, owner(), ledger.LogFilter{License: "lic_1"}, request.PageOf{})
 			if err != nil || len(page.Items) < 2 || page.Items[0].Subject != "2" || page.Items[1].Subject != "0" {
 				t.Errorf("%s: %+v, %v", damage, page.Items, err)
 			}
@@ -294,7 +300,7 @@ func TestOneEnvironmentsBrokenTreeStopsNoOther(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
 		s := openShop(t, db)
-		if err := s.Sequence(ctx); err != nil {
+		if err := s.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := raw.ExecContext(ctx, `DELETE FROM log_tile WHERE env = 'development'`); err != nil {
@@ -307,15 +313,15 @@ func TestOneEnvironmentsBrokenTreeStopsNoOther(t *testing.T) {
 			}
 		}
 		b := restarted(t, s.Authority, dir)
-		if err := b.Sequence(ctx); !errors.Is(err, errUnplaced) || !strings.Contains(err.Error(), "development") {
+		if err := b.ledger.Sequence(ctx); !errors.Is(err, ledger.ErrUnplaced) || !strings.Contains(err.Error(), "development") {
 			t.Errorf("the broken tree is not named: %v", err)
 		}
-		page, err := b.LogEntries(ctx, owner(), LogFilter{Type: licensing.CustomerCreated}, PageOf{})
+		page, err := b.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: licensing.CustomerCreated}, request.PageOf{})
 		if err != nil || len(page.Items) != 2 {
 			t.Errorf("%d entries, %v", len(page.Items), err)
 		}
 		whole(t, b, testEnv)
-		if seen, err := b.witness.load(); err != nil || seen.Heads["development"] == nil {
+		if seen, err := b.ledger.Witness.Load(); err != nil || seen.Heads["development"] == nil {
 			t.Errorf("the witness has forgotten the broken tree's head: %+v, %v", seen, err)
 		}
 	})
@@ -339,24 +345,24 @@ func TestNothingIsWrittenToAnEnvironmentThatDoesNotExist(t *testing.T) {
 					return err
 				},
 				"token": func() error {
-					_, err := s.CreateToken(ctx, p, TokenRequest{Name: "any", Role: access.Viewer})
+					_, err := s.CreateToken(ctx, p, credentials.TokenRequest{Name: "any", Role: access.Viewer})
 					return err
 				},
 				"rotation": func() error { _, err := s.RotateSigningKey(ctx, p); return err },
 				"acquire":  func() error { _, err := s.Acquire(ctx, program, ask("seats", 1)); return err },
 				"renewal": func() error {
-					_, err := s.Renew(ctx, program, RenewalRequest{Lease: "lse_1", Generation: 1, Nonce: "nonce-of-1"})
+					_, err := s.Renew(ctx, program, granting.RenewalRequest{Lease: "lse_1", Generation: 1, Nonce: "nonce-of-1"})
 					return err
 				},
 				"release": func() error {
-					_, err := s.Release(ctx, program, ReleaseRequest{Lease: "lse_1", Generation: 1})
+					_, err := s.Release(ctx, program, granting.ReleaseRequest{Lease: "lse_1", Generation: 1})
 					return err
 				},
 				"batch": func() error {
-					return s.Batch(ctx, program, LeaseBatch{Acquire: []AcquireRequest{ask("seats", 1)}}).Acquire[0].Err
+					return s.Batch(ctx, program, granting.LeaseBatch{Acquire: []granting.AcquireRequest{ask("seats", 1)}}).Acquire[0].Err
 				},
 				"usage": func() error {
-					_, err := s.Usage(ctx, program, UsageRequest{Events: []UsageEvent{{ID: "e1", Meter: "calls", Quantity: "1"}}})
+					_, err := s.Usage(ctx, program, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "e1", Meter: "calls", Quantity: "1"}}})
 					return err
 				},
 			} {
@@ -403,16 +409,16 @@ func TestAServerStartsOnADatabaseFromBeforeAnEnvironmentWasCreated(t *testing.T)
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx, dir := t.Context(), t.TempDir()
 		s := openShop(t, db)
-		if err := s.Sequence(ctx); err != nil {
+		if err := s.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
-		heads := map[licensing.Env]*license.Head{testEnv: s.head(testEnv), "training": {Size: 5, Root: s.head(testEnv).Root}}
-		seen := witness{dir: dir}
-		if err := seen.begin(deploymentOf(t, s.Authority), 1, heads); err != nil {
+		heads := map[licensing.Env]*license.Head{testEnv: s.ledger.Head(testEnv), "training": {Size: 5, Root: s.ledger.Head(testEnv).Root}}
+		seen := ledger.Witness{Dir: dir}
+		if err := seen.Begin(deploymentOf(t, s.Authority), 1, heads); err != nil {
 			t.Fatal(err)
 		}
 		b := restarted(t, s.Authority, dir)
-		if b.fencedSince("training").IsZero() {
+		if b.ledger.FencedSince("training").IsZero() {
 			t.Error("no fence for the environment that was lost")
 		}
 		if told := quarantined(t, b, testEnv, licensing.LogQuarantined); len(told) != 1 || told[0].Environment != "training" {
@@ -430,8 +436,8 @@ func TestOnlyAnOwnersTokenSpansEnvironments(t *testing.T) {
 		s := openShop(t, db)
 		made := func(role access.Role, product licensing.ProductName, customer licensing.CustomerID) (text string) {
 			t.Helper()
-			err := s.db.Update(ctx, func(tx *store.Tx) error {
-				id := licensing.TokenID(newID(licensing.TokenPrefix, tx.Now()))
+			err := s.ledger.DB.Update(ctx, func(tx *store.Tx) error {
+				id := licensing.TokenID(ledger.NewID(licensing.TokenPrefix, tx.Now()))
 				text = access.NewToken(access.AllEnvironments, id, [20]byte{1})
 				return tx.InsertToken(ctx, store.Token{
 					Env: access.AllEnvironments, ID: id, Digest: access.Hash(text).String(), Name: "old", Role: string(role),
@@ -460,12 +466,12 @@ func TestOnlyAnOwnersTokenSpansEnvironments(t *testing.T) {
 					}
 				}
 			}
-			_, err := s.CreateToken(ctx, owner(), TokenRequest{Name: "new", Role: role, Spans: true, Customer: map[bool]licensing.CustomerID{true: s.customer}[role == access.Customer]})
+			_, err := s.CreateToken(ctx, owner(), credentials.TokenRequest{Name: "new", Role: role, Spans: true, Customer: map[bool]licensing.CustomerID{true: s.customer}[role == access.Customer]})
 			if (err == nil) != (role == access.Owner) {
 				t.Errorf("a new token of the role %s that spans: %v", role, err)
 			}
 		}
-		tokens, err := s.Tokens(ctx, owner(), PageOf{Limit: 100})
+		tokens, err := s.Tokens(ctx, owner(), request.PageOf{Limit: 100})
 		if err != nil || len(tokens.Items) != 3*len(access.Roles())+2 {
 			t.Errorf("an owner sees %d of them, %v", len(tokens.Items), err)
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -36,7 +38,7 @@ func TestRaceForTheLastUnitsOnTwoServers(t *testing.T) {
 func servers(t *testing.T, fn func(t *testing.T, a, b *desk)) {
 	t.Run("sqlite", func(t *testing.T) {
 		a := newDesk(t, storetest.SQLite(t))
-		fn(t, a, a.beside(t, a.db))
+		fn(t, a, a.beside(t, a.ledger.DB))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		url := storetest.PostgresURL(t)
@@ -63,11 +65,11 @@ func connect(t *testing.T, url string) *store.DB {
 // beside starts another server with the same keys, clock and license.
 func (d *desk) beside(t *testing.T, db *store.DB) *desk {
 	t.Helper()
-	if db != d.db {
+	if db != d.ledger.DB {
 		db.Now = d.clock.Now
 	}
 	other := &desk{clock: d.clock, p: d.p}
-	other.Authority = New(Config{DB: db, Ring: signing.NewRing(d.ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()})
+	other.Authority = New(ledger.Config{DB: db, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -126,14 +128,14 @@ func raceUsage(t *testing.T, round int, desks ...*desk) {
 	var recorded atomic.Int64
 	parallel(64, func(n int) {
 		d := desks[n%len(desks)]
-		r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: fmt.Sprint("event-", n/2), Meter: "calls", Quantity: "1"}}})
+		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: fmt.Sprint("event-", n/2), Meter: "calls", Quantity: "1"}}})
 		if err != nil {
 			t.Errorf("recording: %v", err)
 			return
 		}
-		recorded.Add(btoi(r.Results[0].Status == UsageRecorded))
+		recorded.Add(granting.Btoi(r.Results[0].Status == granting.UsageRecorded))
 	})
-	c, err := desks[0].Check(t.Context(), desks[0].p, CheckRequest{Meter: "calls"})
+	c, err := desks[0].Check(t.Context(), desks[0].p, granting.CheckRequest{Meter: "calls"})
 	if err != nil || recorded.Load() != 5 || c.Decision.Held != 5 {
 		t.Fatalf("round %d: %d calls recorded of a quota of 5, %d counted, %v", round, recorded.Load(), c.Decision.Held, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -11,7 +12,7 @@ import (
 // Closed returns nil while the database is open, and Unavailable once a final
 // backup has closed it: nothing is decided or signed here any more.
 func (a *Authority) Closed() error {
-	if a.db.Closed().IsZero() {
+	if a.ledger.DB.Closed().IsZero() {
 		return nil
 	}
 	return store.ClosedError()
@@ -24,7 +25,7 @@ const readyTimeout = 2 * time.Second
 // operator should know although it can. What only some licenses or environments
 // lack is no reason: the runway tells it.
 func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
-	if err := a.db.FatalErr(); err != nil {
+	if err := a.ledger.DB.FatalErr(); err != nil {
 		return nil, licensing.Errorf(licensing.Unavailable, "the storage failed; the server is ending")
 	}
 	if err := a.Closed(); err != nil {
@@ -32,11 +33,11 @@ func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	now := a.now()
-	var clock ClockStatus
-	err = a.view(ctx, func(tx *store.Tx) (err error) {
+	now := a.ledger.Now()
+	var clock ledger.ClockStatus
+	err = a.ledger.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now()
-		clock, err = a.clockStatus(ctx, tx)
+		clock, err = a.ledger.ClockStatus(ctx, tx)
 		return err
 	})
 	if err != nil {
@@ -45,8 +46,8 @@ func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	if !clock.IsZero() {
 		warnings = append(warnings, clock.Reason)
 	}
-	for _, env := range a.ring.Envs() {
-		if a.ring.Active(env, now) != "" {
+	for _, env := range a.ledger.Ring.Envs() {
+		if a.ledger.Ring.Active(env, now) != "" {
 			return warnings, nil
 		}
 	}

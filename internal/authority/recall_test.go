@@ -5,13 +5,17 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
 // recall recalls a lease of d and returns what that came to.
-func (d *desk) recall(t *testing.T, id licensing.LeaseID) Recalled {
+func (d *desk) recall(t *testing.T, id licensing.LeaseID) documents.Recalled {
 	t.Helper()
 	r, err := d.RecallLease(t.Context(), access.System(testEnv, "desk"), id, "needed elsewhere")
 	if err != nil {
@@ -23,7 +27,7 @@ func (d *desk) recall(t *testing.T, id licensing.LeaseID) Recalled {
 // opened verifies a lease's document.
 func (d *desk) opened(t *testing.T, compact string) *license.Lease {
 	t.Helper()
-	v, err := d.ring.Verifier(testEnv)
+	v, err := d.ledger.Ring.Verifier(testEnv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +55,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 		}
 		defer listener.Close()
 		r := d.recall(t, g.Lease.ID)
-		if !r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.skew)) {
+		if !r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.ledger.Skew)) {
 			t.Errorf("%+v", r)
 		}
 		select {
@@ -59,7 +63,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 		default:
 			t.Fatal("the stream was not told")
 		}
-		if n := listener.Take(); n&LeaseRecalled == 0 {
+		if n := listener.Take(); n&ledger.LeaseRecalled == 0 {
 			t.Errorf("notices %b", n)
 		}
 		if ids, err := d.PendingRecalls(t.Context(), d.p); err != nil || len(ids) != 1 || ids[0] != g.Lease.ID {
@@ -76,11 +80,11 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 			t.Fatalf("%+v, expires %d, want %d", doc.Recall, doc.Expires, until)
 		}
 		// The document from before lives on: until it ends the unit can't be given to others.
-		if row := d.leaseRow(t, g.Lease.ID); !row.Due.Equal(g.Lease.Expires.Add(d.skew)) {
+		if row := d.leaseRow(t, g.Lease.ID); !row.Due.Equal(g.Lease.Expires.Add(d.ledger.Skew)) {
 			t.Errorf("reclaimed at %v, though a document lasts until %v", row.Due, g.Lease.Expires)
 		}
 		d.clock.pass(30 * time.Second)
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
 			t.Fatal(err)
 		}
 		if other := d.acquire(t, ask("seats", 9)); other.Lease == nil {
@@ -120,15 +124,15 @@ func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 		if back := d.acquire(t, ask("seats", 1)); back.Lease != nil || back.Decision.Code != license.CodeRecalled {
 			t.Errorf("a repeated request: %+v", back.Decision)
 		}
-		if err := d.Sequence(t.Context()); err != nil {
+		if err := d.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		page, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: licensing.ViolationRecall}, PageOf{})
+		page, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: licensing.ViolationRecall}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 || page.Items[0].Subject != string(g.Lease.ID) {
 			t.Errorf("%+v, %v", page.Items, err)
 		}
 		// Its document lasts: the unit is free when that has ended, and not before.
-		d.clock.pass(g.Lease.Expires.Add(d.skew).Sub(d.clock.Now()) - time.Second)
+		d.clock.pass(g.Lease.Expires.Add(d.ledger.Skew).Sub(d.clock.Now()) - time.Second)
 		if err := d.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +162,7 @@ func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: told.Lease.Generation}); err != nil {
 			t.Fatal(err)
 		}
 		q := ask("queue", 1)
@@ -184,7 +188,7 @@ func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := d.recall(t, g.Lease.ID)
-		if r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.skew)) {
+		if r.Until.IsZero() || !r.FreeAt.Equal(g.Lease.Expires.Add(d.ledger.Skew)) {
 			t.Errorf("%+v, the first document lasts until %v", r, g.Lease.Expires)
 		}
 	})
@@ -210,7 +214,7 @@ func TestARecallIsOfItsOwnLicense(t *testing.T) {
 		if row := d.leaseRow(t, g.Lease.ID); row.Asker.Recall != nil {
 			t.Errorf("%+v", row.Asker.Recall)
 		}
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := d.RecallLease(t.Context(), owner(), g.Lease.ID, ""); licensing.CodeOf(err) != licensing.Gone {
@@ -229,13 +233,13 @@ func TestAnotherNodeTellsOfARecall(t *testing.T) {
 		}
 		defer listener.Close()
 		a.recall(t, g.Lease.ID)
-		if !a.db.Shared() {
+		if !a.ledger.DB.Shared() {
 			return
 		}
-		if err := b.lookForChanges(t.Context()); err != nil {
+		if err := b.LookForChanges(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := listener.Take(); n&LeaseRecalled == 0 {
+		if n := listener.Take(); n&ledger.LeaseRecalled == 0 {
 			t.Errorf("notices %b", n)
 		}
 	})
@@ -244,7 +248,7 @@ func TestAnotherNodeTellsOfARecall(t *testing.T) {
 // leaseRow returns the row of a lease.
 func (d *desk) leaseRow(t *testing.T, id licensing.LeaseID) (l licensing.Lease) {
 	t.Helper()
-	err := d.view(t.Context(), func(tx *store.Tx) (err error) {
+	err := d.ledger.View(t.Context(), func(tx *store.Tx) (err error) {
 		l, err = tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: id})
 		return err
 	})

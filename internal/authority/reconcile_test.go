@@ -8,6 +8,10 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -15,7 +19,7 @@ import (
 
 func reconciled(t *testing.T, d *desk) audit.Reconciliation {
 	t.Helper()
-	r, err := d.ReconcileLog(t.Context(), owner())
+	r, err := d.ledger.ReconcileLog(t.Context(), owner())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,14 +76,14 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		first, second := d.acquire(t, ask("seats", 1)), d.acquire(t, ask("seats", 2))
 		d.acquire(t, machine(1))
 		gone := d.acquire(t, ask("seats", 3))
-		if _, err := d.Release(t.Context(), d.p, ReleaseRequest{Lease: gone.Lease.ID, Generation: 1}); err != nil {
+		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: gone.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: first.Lease.ID, Generation: 1, Nonce: "nonce-of-first", For: 86400}); err != nil {
+		if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: first.Lease.ID, Generation: 1, Nonce: "nonce-of-first", For: 86400}); err != nil {
 			t.Fatal(err)
 		}
 		d.agrees(t, 3) // some wait for their place
-		if err := d.Sequence(t.Context()); err != nil {
+		if err := d.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		d.agrees(t, 3)
@@ -114,13 +118,13 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		}
 
 		// Who erases what names a person makes the comparison impossible, not wrong.
-		entries, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: licensing.LeaseBegun}, PageOf{})
+		entries, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: licensing.LeaseBegun}, request.PageOf{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range entries.Items {
 			if e.Subject == id {
-				if err := d.EraseLogPayload(t.Context(), owner(), e.Index, "asked for"); err != nil {
+				if err := d.ledger.EraseLogPayload(t.Context(), owner(), e.Index, "asked for"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -151,7 +155,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		}
 		finds := func(want ...licensing.Deviation) string {
 			t.Helper()
-			r, err := s.ReconcileLog(t.Context(), owner())
+			r, err := s.ledger.ReconcileLog(t.Context(), owner())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +183,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
 		finds()
 
-		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, RenewRequest{After: l.End}); err != nil {
+		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, catalog.RenewRequest{After: l.End}); err != nil {
 			t.Fatal(err)
 		}
 		finds()
@@ -187,7 +191,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		// What can be long or name people is entered as a digest.
 		metadata := map[string]string{"buyer": "Ada"}
 		except := licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 9}, Reason: strings.Repeat("long ", 60)}}}
-		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, catalog.ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
 			t.Fatal(err)
 		}
 		finds()
@@ -216,16 +220,16 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = s.update(t.Context(), testEnv, "test", func(c *change) error {
+		err = s.ledger.Update(t.Context(), testEnv, "test", func(tx *ledger.Tx) error {
 			l.Seq.Counter++
-			if err := c.UpdateLicense(t.Context(), l); err != nil {
+			if err := tx.UpdateLicense(t.Context(), l); err != nil {
 				return err
 			}
 			digest, err := l.Digest()
 			if err != nil {
 				return err
 			}
-			return c.note(licensing.LicenseRenewed, aboutLicense(l), map[string]any{"stands": map[string]any{
+			return tx.Note(licensing.LicenseRenewed, catalog.AboutLicense(l), map[string]any{"stands": map[string]any{
 				"seq": l.Seq, "status": l.Status, "revision": l.Granted, "digest": digest}})
 		})
 		if err != nil {
@@ -237,7 +241,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`status = 'suspended'`)
 		finds(licensing.Deviation{Field: "status", Row: "suspended", Entry: "active"})
 		tamper(`status = 'active', end_at = 1`)
-		r, err := s.ReconcileLog(t.Context(), owner())
+		r, err := s.ledger.ReconcileLog(t.Context(), owner())
 		if err != nil || len(r.Mismatches) != 1 || !strings.Contains(r.Mismatches[0].What, "the row's dates") {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -247,7 +251,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 // place gives the rows that wait their place in the log.
 func (s *shop) place() {
 	s.t.Helper()
-	if err := s.Sequence(s.t.Context()); err != nil {
+	if err := s.ledger.Sequence(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -30,7 +31,7 @@ func (w *town) becomes(pool draftPool) {
 }
 
 // of is ask for an instance of a holder of the town's pool.
-func of(holder string, n int) AcquireRequest {
+func of(holder string, n int) granting.AcquireRequest {
 	q := ask("unit", n)
 	q.Holder.ID = holder
 	return q
@@ -66,7 +67,7 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 			first := w.acquire1(of("ada", 1))
 			w.acquire1(of("ada", 2))
 			forced := w.acquire1(of("ada", 3))
-			if _, err := w.Release(t.Context(), w.admin, ReleaseRequest{Lease: forced.Lease.ID, Force: true}); err != nil {
+			if _, err := w.Release(t.Context(), w.admin, granting.ReleaseRequest{Lease: forced.Lease.ID, Force: true}); err != nil {
 				t.Fatal(err)
 			}
 			w.counts(1, 2)
@@ -79,7 +80,7 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 			w.counts(1, 2)
 			w.becomes(after)
 			w.counts(3, 2)
-			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
+			if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: first.Lease.ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 			w.counts(2, 1)
@@ -94,7 +95,7 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 }
 
 // acquire1 is acquire that has to be granted.
-func (w *town) acquire1(q AcquireRequest) Granted {
+func (w *town) acquire1(q granting.AcquireRequest) granting.Granted {
 	w.t.Helper()
 	g := w.desk.acquire(w.t, q)
 	if g.Lease == nil {
@@ -117,13 +118,13 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 		if g := w.desk.acquire(t, of("bob", 2)); g.Lease != nil {
 			t.Errorf("a second of one: %+v", g.Lease)
 		}
-		w.later(8*time.Hour + w.skew) // nobody would find the instance's lease again
+		w.later(8*time.Hour + w.ledger.Skew) // nobody would find the instance's lease again
 		w.counts(0, 0)
 	})
 	eachTown(t, endless, func(t *testing.T, w *town) {
 		lost := w.acquire1(of("ada", 1))
 		w.becomes(ends)
-		w.later(8*time.Hour + w.skew - time.Second)
+		w.later(8*time.Hour + w.ledger.Skew - time.Second)
 		w.counts(1, 1)
 		w.later(time.Second)
 		w.counts(0, 0)
@@ -179,8 +180,8 @@ func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
 		if g := w.desk.acquire(t, first); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
-		for _, g := range []Granted{one, two} {
-			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		for _, g := range []granting.Granted{one, two} {
+			if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -204,7 +205,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		if g := w.desk.acquire(t, first); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
-		granted := make(chan Granted, 1)
+		granted := make(chan granting.Granted, 1)
 		go func() {
 			q := of("eve", 3)
 			q.Wait = 300
@@ -219,7 +220,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		if g := w.desk.acquire(t, behind); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
-		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
+		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		one := w.acquire1(first)
@@ -231,8 +232,8 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		if g := w.desk.acquire(t, behind); g.Ticket == nil || w.row().Waiting != 1 {
 			t.Errorf("who is behind: %+v, %d wait", g.Decision, w.row().Waiting)
 		}
-		for _, g := range []Granted{one, two} {
-			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		for _, g := range []granting.Granted{one, two} {
+			if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -247,7 +248,7 @@ func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 		w.acquire1(of("bob", 2))
 		waits := of("eve", 3)
 		w.desk.acquire(t, waits)
-		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		since := w.row().OverSince
@@ -263,7 +264,7 @@ func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 // program on a machine takes nothing over from the first.
 func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
 	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny", matched: true}, func(t *testing.T, w *town) {
-		var held []Granted
+		var held []granting.Granted
 		for n := range 3 {
 			q := machine(1)
 			q.RequestID, q.Instance, q.Pool = ask("unit", n).RequestID, ask("unit", n).Instance, "unit"
@@ -278,7 +279,7 @@ func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
 		}
 		renamed := machine(1)
 		renamed.RequestID, renamed.Instance, renamed.Pool, renamed.Holder.ID = "renamed", ask("unit", 1).Instance, "unit", "renamed"
-		if g := w.acquire1(renamed); !slices.ContainsFunc(held, func(h Granted) bool { return h.Lease.ID == g.Lease.ID }) {
+		if g := w.acquire1(renamed); !slices.ContainsFunc(held, func(h granting.Granted) bool { return h.Lease.ID == g.Lease.ID }) {
 			t.Errorf("the instance of a renamed machine: %+v", g.Lease)
 		}
 		w.counts(2, 2)
@@ -311,7 +312,7 @@ func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
 		w.desk.acquire(t, of("dan", 4))
 		pool.capacity = 2
 		w.becomes(pool)
-		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: one.Lease.ID, Generation: 1}); err != nil {
+		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: one.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		w.desk.kept(t, two, "nonce-0001")
@@ -329,7 +330,7 @@ func TestAWaitingInstanceSharesItsHoldersUnits(t *testing.T) {
 		g := w.acquire1(of("bob", 1))
 		w.desk.acquire(t, of("ada", 2))
 		w.desk.acquire(t, of("ada", 3))
-		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		w.acquire1(of("ada", 2))

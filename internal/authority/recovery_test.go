@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/license"
@@ -14,7 +16,7 @@ import (
 func (d *desk) again(t *testing.T, dir string) *desk {
 	t.Helper()
 	other := &desk{clock: d.clock, p: d.p}
-	other.Authority = New(Config{DB: d.db, Ring: signing.NewRing(d.ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()})
+	other.Authority = New(ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -27,14 +29,14 @@ func (d *desk) again(t *testing.T, dir string) *desk {
 func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 	each(t, func(t *testing.T, before *desk) {
 		g := before.acquire(t, ask("seats", 1))
-		if err := before.Sequence(t.Context()); err != nil {
+		if err := before.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		head := *before.head(testEnv)
+		head := *before.ledger.Head(testEnv)
 		head.Size += 10
 		dir := t.TempDir()
-		seen := witness{dir: dir}
-		if err := seen.begin(deploymentOf(t, before.Authority), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
+		seen := ledger.Witness{Dir: dir}
+		if err := seen.Begin(deploymentOf(t, before.Authority), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {
 			t.Fatal(err)
 		}
 		d := before.again(t, dir)
@@ -42,7 +44,7 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 			t.Helper()
 			q := ask(pool, n)
 			if g, err := d.Acquire(t.Context(), d.p, q); licensing.CodeOf(err) != licensing.Unavailable {
-				t.Fatalf("after %v a newcomer in %s gets %+v, %v: want unavailable", d.clock.Now().Sub(d.fencedSince(testEnv)), pool, g.Decision, err)
+				t.Fatalf("after %v a newcomer in %s gets %+v, %v: want unavailable", d.clock.Now().Sub(d.ledger.FencedSince(testEnv)), pool, g.Decision, err)
 			}
 		}
 		if again := d.acquire(t, ask("seats", 1)); again.Lease == nil || again.Lease.ID != g.Lease.ID {
@@ -51,13 +53,13 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 		// The longest lease of the pool is a borrowed one of a day, with its grace.
 		for n := range int64(25) {
 			fenced("seats", int(100+n))
-			r, err := d.Renew(t.Context(), d.p, RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
+			r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
 			if err != nil || r.Lease == nil {
 				t.Fatalf("renewal %d: %v %+v", n, err, r.Decision)
 			}
 			d.clock.pass(time.Hour)
 		}
-		d.clock.pass(d.skew - time.Second)
+		d.clock.pass(d.ledger.Skew - time.Second)
 		fenced("seats", 200)
 		d.clock.pass(time.Second)
 		if g := d.acquire(t, ask("seats", 201)); g.Lease == nil {

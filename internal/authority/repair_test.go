@@ -11,6 +11,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -49,19 +53,19 @@ func (w workshop) damage(t *testing.T, text string, args ...any) {
 	}
 }
 
-func (w workshop) config() Config {
-	return Config{DB: w.db, Ring: signing.NewRing(w.ring.Sealing()), Now: w.clock.Now, Machine: w.clock.machine()}
+func (w workshop) config() ledger.Config {
+	return ledger.Config{DB: w.ledger.DB, Ring: signing.NewRing(w.ledger.Ring.Sealing()), Now: w.clock.Now, Machine: w.clock.machine()}
 }
 
 // plans fails unless a dry run decides so, and changes nothing.
 func (w workshop) plans(t *testing.T, want ...string) {
 	t.Helper()
-	r, err := PlanRepair(t.Context(), w.config())
+	r, err := recovery.PlanRepair(t.Context(), w.config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	said(t, r, want)
-	again, err := PlanRepair(t.Context(), w.config())
+	again, err := recovery.PlanRepair(t.Context(), w.config())
 	if err != nil || len(again.Fixes) != len(r.Fixes) || r.Applied {
 		t.Fatalf("a dry run changed something: %+v, %v", again, err)
 	}
@@ -74,7 +78,7 @@ func (w workshop) repairs(t *testing.T, want ...string) {
 	w.plans(t, want...)
 	before := w.entriesAfterSequence(t, licensing.CountersFixed)
 	backups := 0
-	r, err := ApplyRepair(t.Context(), w.config(), func(write func(io.Writer) error) error {
+	r, err := recovery.ApplyRepair(t.Context(), w.config(), func(write func(io.Writer) error) error {
 		var archive bytes.Buffer
 		backups++
 		if err := write(&archive); err != nil || archive.Len() == 0 {
@@ -86,7 +90,7 @@ func (w workshop) repairs(t *testing.T, want ...string) {
 		t.Fatal(err)
 	}
 	said(t, r, want)
-	changed := btoi(r.Changes() > 0)
+	changed := granting.Btoi(r.Changes() > 0)
 	if r.Applied != (changed == 1) || backups != int(changed) {
 		t.Errorf("applied %v after %d backups: %+v", r.Applied, backups, r.Fixes)
 	}
@@ -96,15 +100,15 @@ func (w workshop) repairs(t *testing.T, want ...string) {
 	}
 }
 
-func (w workshop) entriesAfterSequence(t *testing.T, kind string) []LogEntry {
+func (w workshop) entriesAfterSequence(t *testing.T, kind string) []ledger.LogEntry {
 	t.Helper()
-	if err := w.Sequence(t.Context()); err != nil {
+	if err := w.ledger.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return w.entriesOf(t, kind)
 }
 
-func said(t *testing.T, r Repair, want []string) {
+func said(t *testing.T, r recovery.Repair, want []string) {
 	t.Helper()
 	got := []string{}
 	for _, f := range r.Fixes {
@@ -163,7 +167,7 @@ func TestForgottenEventsAreNoMismatch(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.uses(t, w.p, "calls", w.clock.Now())
 		w.clock.pass(licensing.UsageKnown + 32*24*time.Hour)
-		if err := w.forget(t.Context()); err != nil {
+		if err := w.Forget(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.agrees(t, 0)
@@ -204,7 +208,7 @@ func TestARepairLowersWhenEveryDocumentHasEnded(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 5 {
 			g := w.acquire(t, ask("seats", n))
-			if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+			if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -213,7 +217,7 @@ func TestARepairLowersWhenEveryDocumentHasEnded(t *testing.T) {
 			t.Fatal("the damage denies nobody")
 		}
 		w.repairs(t, "wait held 5 to 5") // documents of 15 minutes and an hour of grace
-		w.clock.pass(75*time.Minute + w.skew - time.Second)
+		w.clock.pass(75*time.Minute + w.ledger.Skew - time.Second)
 		w.repairs(t, "wait held 5 to 5")
 		w.clock.pass(time.Second)
 		w.repairs(t, "lower held 5 to 0")
@@ -224,14 +228,14 @@ func TestARepairLowersWhenEveryDocumentHasEnded(t *testing.T) {
 	})
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		g := w.acquire(t, ask("seats", 1))
-		if _, err := w.Release(t.Context(), w.p, ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
+		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 		w.damage(t, `UPDATE pool SET held = 1 WHERE name = 'seats'`)
 		w.damage(t, `DELETE FROM lease`)
 		w.clock.pass(2 * time.Hour)
 		w.repairs(t, "wait held 1 to 1") // it may have been borrowed for a day
-		w.clock.pass(23*time.Hour + w.skew)
+		w.clock.pass(23*time.Hour + w.ledger.Skew)
 		w.repairs(t, "lower held 1 to 0")
 	})
 }
@@ -248,7 +252,7 @@ func TestARepairLowersOnlyWhereRowsAndLogAgree(t *testing.T) {
 		w.repairs(t, "keep held 2 to 2", "keep leases 2 to 2")
 		for _, e := range w.entriesAfterSequence(t, licensing.LeaseBegun) {
 			if e.Subject == string(gone.Lease.ID) {
-				if err := w.EraseLogPayload(t.Context(), owner(), e.Index, "asked for"); err != nil {
+				if err := w.ledger.EraseLogPayload(t.Context(), owner(), e.Index, "asked for"); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -258,7 +262,7 @@ func TestARepairLowersOnlyWhereRowsAndLogAgree(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.damage(t, `INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES ($1, $2, 'seats', 5, 0, 0, 0, 0, 0, 5)`,
 			string(testEnv), string(w.p.License))
-		err := w.db.Update(t.Context(), func(tx *store.Tx) error {
+		err := w.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			return tx.PutFence(t.Context(), store.Fence{Env: testEnv, Since: tx.Now(), Epoch: 1, Reason: "test"})
 		})
 		if err != nil {
@@ -275,8 +279,8 @@ func TestARepairLowersOnlyWhereRowsAndLogAgree(t *testing.T) {
 func TestARepairOfUsageGoesByEventsAndLog(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 3 {
-			r, err := w.Usage(t.Context(), w.p, UsageRequest{Events: []UsageEvent{{ID: fmt.Sprint("event-", n), Meter: "calls", Quantity: "1"}}})
-			if err != nil || r.Results[0].Status != UsageRecorded {
+			r, err := w.Usage(t.Context(), w.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: fmt.Sprint("event-", n), Meter: "calls", Quantity: "1"}}})
+			if err != nil || r.Results[0].Status != granting.UsageRecorded {
 				t.Fatal(r, err)
 			}
 		}
@@ -300,7 +304,7 @@ func TestARepairThatCanNotBackUpChangesNothing(t *testing.T) {
 		w.acquire(t, ask("seats", 1))
 		w.damage(t, `UPDATE pool SET held = 0 WHERE name = 'seats'`)
 		full := errors.New("no space left on device")
-		_, err := ApplyRepair(t.Context(), w.config(), func(func(io.Writer) error) error { return full })
+		_, err := recovery.ApplyRepair(t.Context(), w.config(), func(func(io.Writer) error) error { return full })
 		if !errors.Is(err, full) {
 			t.Errorf("%v", err)
 		}
@@ -324,13 +328,13 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 			id := b.acquire(t, ask("seats", n)).Lease.ID
 			w.damage(t, `UPDATE lease SET ended_at = $1, ended_by = 'released', due = $2 WHERE id = $3`,
 				w.clock.Now().UnixMicro(), w.clock.Now().Add(licensing.Remembered).UnixMicro(), string(id))
-			err := w.update(t.Context(), testEnv, d.a.Actor, func(c *change) error { // as it was entered
-				e, err := licensing.NewEvent(licensing.LeaseEnded, testEnv, c.Now(), d.a.Actor, endEvent{Holder: ask("seats", n).Holder.ID, By: "released"})
+			err := w.ledger.Update(t.Context(), testEnv, d.a.Actor, func(tx *ledger.Tx) error { // as it was entered
+				e, err := licensing.NewEvent(licensing.LeaseEnded, testEnv, tx.Now(), d.a.Actor, documents.EndEvent{Holder: ask("seats", n).Holder.ID, By: "released"})
 				if err != nil {
 					return err
 				}
 				e.License, e.Pool, e.Subject = d.a.License, "seats", string(id)
-				_, err = c.Record(e)
+				_, err = tx.Record(e)
 				return err
 			})
 			if err != nil {
@@ -338,7 +342,7 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 			}
 			w.damage(t, `UPDATE pool SET held = held - 1, leases = leases - 1 WHERE license = $1`, string(d.a.License))
 		}
-		r, err := PlanRepair(t.Context(), w.config())
+		r, err := recovery.PlanRepair(t.Context(), w.config())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -349,13 +353,13 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 		if len(r.Fixes) != 4 || actions[d.a.License] != audit.Raise || actions[d.b.License] != audit.Wait {
 			t.Fatalf("%+v", r.Fixes)
 		}
-		w.clock.pass(25*time.Hour + w.skew)
-		if _, err := ApplyRepair(t.Context(), w.config(), func(write func(io.Writer) error) error { return write(io.Discard) }); err != nil {
+		w.clock.pass(25*time.Hour + w.ledger.Skew)
+		if _, err := recovery.ApplyRepair(t.Context(), w.config(), func(write func(io.Writer) error) error { return write(io.Discard) }); err != nil {
 			t.Fatal(err)
 		}
 		a.counts(t, "seats", 3)
 		b.counts(t, "seats", 0)
-		if r, err := PlanRepair(t.Context(), w.config()); err != nil || len(r.Fixes) != 0 {
+		if r, err := recovery.PlanRepair(t.Context(), w.config()); err != nil || len(r.Fixes) != 0 {
 			t.Errorf("%+v, %v", r.Fixes, err)
 		}
 	})

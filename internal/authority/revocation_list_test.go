@@ -9,6 +9,9 @@ import (
 	"unicode/utf8"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -19,8 +22,8 @@ import (
 func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		s.log = slog.New(slog.DiscardHandler)
-		v, err := s.ring.Verifier(testEnv)
+		s.ledger.Log = slog.New(slog.DiscardHandler)
+		v, err := s.ledger.Ring.Verifier(testEnv)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,12 +31,12 @@ func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
 		for _, n := range []int{1, 349, 450, 700} {
 			revokeMany(t, s, made, n)
 			made += n
-			s.announce([]committed{{env: testEnv, notice: RevocationsChanged}})
+			s.ledger.Announce([]ledger.Committed{{Env: testEnv, Notice: ledger.RevocationsChanged}})
 			list, err := s.Revocations(t.Context(), testEnv)
 			if err != nil {
 				t.Fatal(err)
 			}
-			doc, err := v.Revocations(list.Compact, s.db.Latest().Unix())
+			doc, err := v.Revocations(list.Compact, s.ledger.DB.Latest().Unix())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,7 +50,7 @@ func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
 				t.Errorf("%d of %d are listed", len(listed), made)
 			}
 			for _, r := range listed {
-				if len(r.Reason) > maxListedReason || !utf8.ValidString(r.Reason) {
+				if len(r.Reason) > documents.MaxListedReason || !utf8.ValidString(r.Reason) {
 					t.Fatalf("reason %q", r.Reason)
 				}
 			}
@@ -59,10 +62,10 @@ func subjectOf(n int) string { return fmt.Sprintf("lic_%026d", n) }
 
 func revokeMany(t *testing.T, s *shop, from, n int) {
 	t.Helper()
-	err := s.update(t.Context(), testEnv, "test", func(c *change) error {
+	err := s.ledger.Update(t.Context(), testEnv, "test", func(tx *ledger.Tx) error {
 		for i := from; i < from+n; i++ {
 			reason := strings.Repeat("größer ", i%200) + "refund"
-			if err := c.revoke(t.Context(), testEnv, store.Revocation{Subject: subjectOf(i), At: c.Now(), Reason: reason}); err != nil {
+			if err := catalog.Revoke(t.Context(), tx, testEnv, store.Revocation{Subject: subjectOf(i), At: tx.Now(), Reason: reason}); err != nil {
 				return err
 			}
 		}
@@ -77,15 +80,15 @@ func revokeMany(t *testing.T, s *shop, from, n int) {
 func TestARevocationHasABoundedReason(t *testing.T) {
 	s := openShop(t, storetest.SQLite(t))
 	id := s.issue().License.ID
-	for reason, want := range map[string]licensing.Code{"": licensing.Invalid, strings.Repeat("x", maxReason+1): licensing.Invalid} {
-		if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, RevokeRequest{Reason: reason}); licensing.CodeOf(err) != want {
+	for reason, want := range map[string]licensing.Code{"": licensing.Invalid, strings.Repeat("x", catalog.MaxReason+1): licensing.Invalid} {
+		if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, catalog.RevokeRequest{Reason: reason}); licensing.CodeOf(err) != want {
 			t.Errorf("a reason of %d bytes: %v", len(reason), err)
 		}
 	}
-	if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, RevokeRequest{Reason: strings.Repeat("x", maxReason)}); err != nil {
+	if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, catalog.RevokeRequest{Reason: strings.Repeat("x", catalog.MaxReason)}); err != nil {
 		t.Error(err)
 	}
-	if list := listRevoked([]store.Revocation{{Subject: "lic_1", At: time.Unix(1, 0)}}, 10); len(list) != 0 {
+	if list := documents.ListRevoked([]store.Revocation{{Subject: "lic_1", At: time.Unix(1, 0)}}, 10); len(list) != 0 {
 		t.Errorf("%+v in no room", list)
 	}
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
@@ -19,12 +22,12 @@ func counted(scale int, quota int64) licensing.Plan {
 }
 
 // records sends events of calls, as ID=QUANTITY, and returns what became of the last.
-func (d *desk) records(t *testing.T, p access.Principal, events ...string) UsageResult {
+func (d *desk) records(t *testing.T, p access.Principal, events ...string) granting.UsageResult {
 	t.Helper()
-	var q UsageRequest
+	var q granting.UsageRequest
 	for _, e := range events {
 		id, quantity, _ := strings.Cut(e, "=")
-		q.Events = append(q.Events, UsageEvent{ID: id, Meter: "calls", Quantity: quantity})
+		q.Events = append(q.Events, granting.UsageEvent{ID: id, Meter: "calls", Quantity: quantity})
 	}
 	r, err := d.Usage(t.Context(), p, q)
 	if err != nil {
@@ -37,7 +40,7 @@ func (d *desk) records(t *testing.T, p access.Principal, events ...string) Usage
 // and of what quota.
 func (d *desk) shows(t *testing.T, p access.Principal, want ...string) {
 	t.Helper()
-	all, err := d.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls", Past: true}, PageOf{Limit: 10})
+	all, err := d.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls", Past: true}, request.PageOf{Limit: 10})
 	if err != nil || len(all.Items) != len(want) {
 		t.Fatalf("%+v, %v; want %v", all.Items, err, want)
 	}
@@ -50,7 +53,7 @@ func (d *desk) shows(t *testing.T, p access.Principal, want ...string) {
 
 func (d *desk) change(t *testing.T, p access.Principal, c licensing.Change) licensing.License {
 	t.Helper()
-	l, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, ChangeRequest{Change: c})
+	l, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +86,14 @@ func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 		d.pin(t, p, counted(3, 5000))
 		d.shows(t, p, "1.5 of 7", "3 of 7")
 		for _, event := range []string{"a=1.5", "c=0.5"} {
-			if r := d.records(t, p, event); r.Status != UsageDuplicate {
+			if r := d.records(t, p, event); r.Status != granting.UsageDuplicate {
 				t.Errorf("%s again: %+v", event, r)
 			}
 		}
-		if r := d.records(t, p, "d=3.999", "e=0.002"); r.Status != UsageDenied || r.Decision.Code != license.CodeQuotaSpent {
+		if r := d.records(t, p, "d=3.999", "e=0.002"); r.Status != granting.UsageDenied || r.Decision.Code != license.CodeQuotaSpent {
 			t.Errorf("0.002 of 0.001 left: %+v", r)
 		}
-		if r := d.records(t, p, "f=0.001"); r.Status != UsageRecorded {
+		if r := d.records(t, p, "f=0.001"); r.Status != granting.UsageRecorded {
 			t.Errorf("the last: %+v", r)
 		}
 		d.shows(t, p, "1.5 of 7", "7 of 7")
@@ -124,7 +127,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 			t.Helper()
 			rev, err := licensing.NewRevision(plan)
 			if err == nil {
-				err = d.db.Update(t.Context(), func(tx *store.Tx) error {
+				err = d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 					_, err := tx.InsertRevision(t.Context(), p.Env, store.Revision{Revision: rev})
 					return err
 				})
@@ -133,7 +136,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-				_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, ChangeRequest{Change: licensing.Change{Revision: rev.ID, When: when}})
+				_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{Revision: rev.ID, When: when}})
 				if licensing.CodeOf(err) != licensing.Conflict && (when == licensing.ChangeNow || what == "lower") {
 					t.Errorf("%s %s: %v", what, when, err)
 				}
@@ -157,7 +160,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 		d.records(t, p, "b=1.75")
 		most := counted(4, 90_000_000_000_000)
 		d.pin(t, p, most)
-		if r := d.records(t, p, "c=8000000000"); r.Status != UsageRecorded {
+		if r := d.records(t, p, "c=8000000000"); r.Status != granting.UsageRecorded {
 			t.Fatal(r)
 		}
 		refused("too fine", counted(9, 1))
@@ -181,21 +184,21 @@ func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
 			}
 			d := []*desk{a, b}[n%2]
 			for i := range 20 {
-				q := UsageEvent{ID: fmt.Sprint(n, "-", i), Meter: "calls", Quantity: "0.7"}
+				q := granting.UsageEvent{ID: fmt.Sprint(n, "-", i), Meter: "calls", Quantity: "0.7"}
 				for range 2 { // each is sent twice
-					r, err := d.Usage(t.Context(), p, UsageRequest{Events: []UsageEvent{q}})
+					r, err := d.Usage(t.Context(), p, granting.UsageRequest{Events: []granting.UsageEvent{q}})
 					if err != nil {
 						t.Errorf("recording: %v", err)
 						return
 					}
-					thousandths.Add(700 * btoi(r.Results[0].Status == UsageRecorded))
+					thousandths.Add(700 * granting.Btoi(r.Results[0].Status == granting.UsageRecorded))
 				}
 			}
 		})
 		if n := thousandths.Load(); n != 15*20*700 {
 			t.Errorf("%d thousandths were recorded, want %d", n, 15*20*700)
 		}
-		all, err := a.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls"}, PageOf{Limit: 10})
+		all, err := a.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls"}, request.PageOf{Limit: 10})
 		if err != nil || len(all.Items) != 1 || all.Items[0].Used != "210" {
 			t.Errorf("%+v, %v; want 210 used", all.Items, err)
 		}
@@ -210,7 +213,7 @@ func TestAnExceptionSaysItsScale(t *testing.T) {
 		d.records(t, p, "a=7.5")
 		d.shows(t, p, "7.5 of 7.5")
 		scale = 3
-		_, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, ChangeRequest{Change: licensing.Change{
+		_, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Amount: 7501}, Scale: &scale, Reason: "finer than the meter"}}}})
 		if licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "7.501 of meter calls") {
 			t.Errorf("an amount finer than the meter: %v", err)

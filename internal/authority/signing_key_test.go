@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -25,11 +27,11 @@ func owner() access.Principal {
 
 // signed signs the smallest document at the database's time.
 func signed(ctx context.Context, a *Authority, n int64) (compact string, now time.Time, err error) {
-	err = a.view(ctx, func(tx *store.Tx) error {
+	err = a.ledger.View(ctx, func(tx *store.Tx) error {
 		now = tx.Now()
-		compact, err = a.ring.Sign(testEnv, license.TypeRevocations, license.Revocations{Claims: license.Claims{
-			Issuer: a.ring.Issuer(testEnv), Audience: []string{"lathe"}, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Unix() + 3600,
-			ID: fmt.Sprint(n), Version: license.Version, Seq: license.Seq{Epoch: a.ring.Epoch(testEnv), Counter: n},
+		compact, err = a.ledger.Ring.Sign(testEnv, license.TypeRevocations, license.Revocations{Claims: license.Claims{
+			Issuer: a.ledger.Ring.Issuer(testEnv), Audience: []string{"lathe"}, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Unix() + 3600,
+			ID: fmt.Sprint(n), Version: license.Version, Seq: license.Seq{Epoch: a.ledger.Ring.Epoch(testEnv), Counter: n},
 		}, Revoked: []license.Revocation{}}, now)
 		return err
 	})
@@ -38,11 +40,11 @@ func signed(ctx context.Context, a *Authority, n int64) (compact string, now tim
 
 func verifies(t *testing.T, a *Authority, compact string, now time.Time) {
 	t.Helper()
-	v, err := license.NewVerifier(a.ring.Issuer(testEnv), "lathe", a.ring.RootSet(testEnv))
+	v, err := license.NewVerifier(a.ledger.Ring.Issuer(testEnv), "lathe", a.ledger.Ring.RootSet(testEnv))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v, err = v.WithKeySet(a.ring.KeySet(testEnv), now.Unix()); err != nil {
+	if v, err = v.WithKeySet(a.ledger.Ring.KeySet(testEnv), now.Unix()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := v.Revocations(compact, now.Unix()); err != nil {
@@ -110,7 +112,7 @@ func TestTenRotationsUnderLoadRefuseNobody(t *testing.T) {
 func TestServersLearnOfEachOthersRotation(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a := ready(t, db, "", nil)
-		b := ready(t, db, "", a.ring.Sealing())
+		b := ready(t, db, "", a.ledger.Ring.Sealing())
 		k, err := a.RotateSigningKey(t.Context(), owner())
 		if err != nil {
 			t.Fatal(err)
@@ -120,10 +122,10 @@ func TestServersLearnOfEachOthersRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		verifies(t, a, compact, now)
-		if err := b.tendKeys(t.Context()); err != nil {
+		if err := b.TendKeys(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.ring.Active(testEnv, now); got != k.Kid {
+		if got := b.ledger.Ring.Active(testEnv, now); got != k.Kid {
 			t.Errorf("b signs with %s, a rotated to %s", got, k.Kid)
 		}
 	})
@@ -143,23 +145,23 @@ func TestRootLeavesAndComesBackForACeremony(t *testing.T) {
 		if err := a.RemoveRoot(ctx, owner()); err != nil {
 			t.Fatal(err)
 		}
-		active := a.ring.Active(testEnv, a.now())
+		active := a.ledger.Ring.Active(testEnv, a.ledger.Now())
 		if _, err := a.WithdrawSigningKey(ctx, owner(), active, time.Time{}, "stolen"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Fatalf("withdrawn without the root: %v", err)
 		}
-		again := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing())})
+		again := New(ledger.Config{DB: db, Ring: signing.NewRing(a.ledger.Ring.Sealing())})
 		if err := again.Start(ctx); err != nil {
 			t.Fatalf("starting without the root: %v", err)
 		}
 		if err := again.ImportRoot(ctx, owner(), root); err != nil {
 			t.Fatal(err)
 		}
-		number := again.ring.KeySetNumber(testEnv)
+		number := again.ledger.Ring.KeySetNumber(testEnv)
 		k, err := again.WithdrawSigningKey(ctx, owner(), active, time.Time{}, "stolen")
 		if err != nil || k.State != "withdrawn" {
 			t.Fatalf("%+v, %v", k, err)
 		}
-		if again.ring.KeySetNumber(testEnv) != number+1 {
+		if again.ledger.Ring.KeySetNumber(testEnv) != number+1 {
 			t.Error("no new key set")
 		}
 		compact, now, err := signed(ctx, again, 1)
@@ -167,10 +169,10 @@ func TestRootLeavesAndComesBackForACeremony(t *testing.T) {
 			t.Fatal(err)
 		}
 		verifies(t, again, compact, now)
-		if err := again.Sequence(ctx); err != nil {
+		if err := again.ledger.Sequence(ctx); err != nil {
 			t.Fatal(err)
 		}
-		entries, err := again.LogEntries(ctx, owner(), LogFilter{Type: "root_set."}, PageOf{})
+		entries, err := again.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: "root_set."}, request.PageOf{})
 		if err != nil || len(entries.Items) != 4 {
 			t.Errorf("%d entries about the root, %v", len(entries.Items), err)
 		}
@@ -251,11 +253,11 @@ func TestANewRootSetIsInstalledOnEveryServer(t *testing.T) {
 		}
 		install(t, a, fresh, signing.RootChoice{Roots: 2, Threshold: 2})
 
-		again := New(Config{DB: db, Ring: signing.NewRing(a.ring.Sealing())})
+		again := New(ledger.Config{DB: db, Ring: signing.NewRing(a.ledger.Ring.Sealing())})
 		if err := again.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
-		v, err := license.NewVerifier(a.ring.Issuer(testEnv), "lathe", first.From)
+		v, err := license.NewVerifier(a.ledger.Ring.Issuer(testEnv), "lathe", first.From)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,14 +266,14 @@ func TestANewRootSetIsInstalledOnEveryServer(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v, err = v.WithRootSet(set, again.now().Unix()); err != nil {
+			if v, err = v.WithRootSet(set, again.ledger.Now().Unix()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if _, err := again.RootSetNumbered(testEnv, 4); licensing.CodeOf(err) != licensing.NotFound {
 			t.Errorf("root set 4: %v", err)
 		}
-		if v, err = v.WithKeySet(again.KeySet(testEnv), again.now().Unix()); err != nil {
+		if v, err = v.WithKeySet(again.KeySet(testEnv), again.ledger.Now().Unix()); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := again.RotateSigningKey(ctx, owner()); err != nil {
@@ -284,7 +286,7 @@ func TestANewRootSetIsInstalledOnEveryServer(t *testing.T) {
 		if _, err := v.Revocations(compact, now.Unix()); err != nil {
 			t.Error(err)
 		}
-		entries, err := again.LogEntries(ctx, owner(), LogFilter{Type: "root_set."}, PageOf{})
+		entries, err := again.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: "root_set."}, request.PageOf{})
 		count := map[string]int{}
 		for _, e := range entries.Items {
 			count[e.Type]++

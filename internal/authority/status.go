@@ -7,6 +7,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -23,17 +27,17 @@ type Status struct {
 	Licenses    LicenseCounts        `json:"licenses"`
 	Plans       []PlanStatus         `json:"plans"`
 	Pools       []PoolStatus         `json:"pools" doc:"The pools with the largest share held, at most 20."`
-	Moves       []PlanMove           `json:"moves" doc:"Licenses that are on their way to a revision of their plan."`
+	Moves       []catalog.PlanMove   `json:"moves" doc:"Licenses that are on their way to a revision of their plan."`
 	Issuer      string               `json:"issuer"`
 	SigningKey  string               `json:"signing_key" doc:"Whose turn it is to sign."`
 	KeySet      int64                `json:"key_set"`
 	Revocations int64                `json:"revocations" doc:"The number of the list of revocations."`
 	Entries     int64                `json:"entries" doc:"In the log."`
-	Quarantine  []Quarantine         `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
+	Quarantine  []ledger.Quarantine  `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
 	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"Leases that were granted before may be missing, so newcomers wait; see fence."`
-	Fence       *FenceStatus         `json:"fence,omitempty" doc:"Until when newcomers wait, and for which pools."`
+	Fence       *ledger.FenceStatus  `json:"fence,omitempty" doc:"Until when newcomers wait, and for which pools."`
 	Closed      time.Time            `json:"closed_at,omitzero" doc:"When a final backup closed the database: nothing is written here any more."`
-	Clock       ClockStatus          `json:"clock,omitzero" doc:"Absent while nobody has a reason to doubt the server's time."`
+	Clock       ledger.ClockStatus   `json:"clock,omitzero" doc:"Absent while nobody has a reason to doubt the server's time."`
 }
 
 // LicenseCounts counts licenses by status. Ended are active ones whose term is over.
@@ -54,7 +58,7 @@ type PlanStatus struct {
 // A PoolStatus is how full a pool is.
 type PoolStatus struct {
 	License licensing.LicenseID `json:"license"`
-	LicenseName
+	catalog.LicenseName
 	Pool     string `json:"pool"`
 	Held     int64  `json:"held"`
 	Capacity int64  `json:"capacity" doc:"What can be held now, by plan, add-ons and exceptions; 0 where the license is not in force"`
@@ -74,27 +78,27 @@ const (
 
 // Status says how an environment stands, as far as p sees it.
 func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, error) {
-	if err := require(p, access.StatusRead); err != nil {
+	if err := request.Require(p, access.StatusRead); err != nil {
 		return Status{}, err
 	}
-	filter, possible := scoped(p, store.LicenseFilter{})
+	filter, possible := catalog.Scoped(p, store.LicenseFilter{})
 	if !possible {
 		return Status{}, licensing.Errorf(licensing.Forbidden, "the token sees no license")
 	}
 	var s Status
-	err := a.view(ctx, func(tx *store.Tx) (err error) {
+	err := a.ledger.View(ctx, func(tx *store.Tx) (err error) {
 		s = Status{
-			Environment: p.Env, At: tx.Now(), Issuer: a.ring.Issuer(p.Env), SigningKey: a.ring.Active(p.Env, tx.Now()),
-			KeySet: a.ring.KeySetNumber(p.Env), Closed: a.db.Closed(), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []PlanMove{},
+			Environment: p.Env, At: tx.Now(), Issuer: a.ledger.Ring.Issuer(p.Env), SigningKey: a.ledger.Ring.Active(p.Env, tx.Now()),
+			KeySet: a.ledger.Ring.KeySetNumber(p.Env), Closed: a.ledger.DB.Closed(), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []catalog.PlanMove{},
 		}
-		fence, err := a.fenceStatus(ctx, tx, p)
+		fence, err := a.ledger.FenceStatus(ctx, tx, p)
 		if err != nil {
 			return err
 		}
 		if fence.Fenced {
 			s.Fence, s.Fenced = &fence, fence.Since
 		}
-		if s.Clock, err = a.clockStatus(ctx, tx); err != nil {
+		if s.Clock, err = a.ledger.ClockStatus(ctx, tx); err != nil {
 			return err
 		}
 		if s.Revocations, err = tx.RevocationNumber(ctx, p.Env); err != nil {
@@ -105,7 +109,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 			return err
 		}
 		s.Entries = head.Size
-		if s.Quarantine, err = a.quarantines(ctx, tx, p); err != nil {
+		if s.Quarantine, err = a.ledger.Quarantines(ctx, tx, p); err != nil {
 			return err
 		}
 		if err := s.count(ctx, tx, filter); err != nil {
@@ -156,7 +160,7 @@ func (s *Status) count(ctx context.Context, tx *store.Tx, f store.LicenseFilter)
 
 func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) (PlanStatus, error) {
 	status := PlanStatus{Plan: name}
-	plan, err := planInForce(ctx, tx, env, store.Plan{Name: name})
+	plan, err := catalog.PlanInForce(ctx, tx, env, store.Plan{Name: name})
 	if err != nil {
 		return status, err
 	}
@@ -187,13 +191,13 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	if err != nil {
 		return nil, err
 	}
-	var keys []store.LicenseKey
+	var keys []store.LicenseRef
 	for _, row := range rows {
-		if k := (store.LicenseKey{Env: row.Env, ID: row.License}); !slices.Contains(keys, k) {
+		if k := (store.LicenseRef{Env: row.Env, ID: row.License}); !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
 	}
-	terms, err := a.terms(ctx, tx, keys)
+	terms, err := a.Terms(ctx, tx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -203,16 +207,16 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	}
 	pools := make([]PoolStatus, 0, len(rows))
 	for _, row := range rows {
-		of := names[store.LicenseKey{Env: row.Env, ID: row.License}]
-		p := PoolStatus{License: row.License, LicenseName: LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
-		if t := terms[store.LicenseKey{Env: row.Env, ID: row.License}]; t != nil {
+		of := names[store.LicenseRef{Env: row.Env, ID: row.License}]
+		p := PoolStatus{License: row.License, LicenseName: catalog.LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
+		if t := terms[store.LicenseRef{Env: row.Env, ID: row.License}]; t != nil {
 			p.Capacity, p.Refused = a.capacity(&t.Terms, row.Name, tx.Now())
 		}
 		pools = append(pools, p)
 	}
 	slices.SortStableFunc(pools, func(x, y PoolStatus) int {
 		if a, b := x.Capacity == 0, y.Capacity == 0; a || b {
-			return cmp.Compare(btoi(a), btoi(b))
+			return cmp.Compare(granting.Btoi(a), granting.Btoi(b))
 		}
 		return cmp.Compare(float64(y.Held)/float64(y.Capacity), float64(x.Held)/float64(x.Capacity))
 	})
@@ -228,7 +232,7 @@ func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (un
 	if !planned {
 		return 0, license.CodeNoSuchPool
 	}
-	if _, waits := a.fencedUntil(t, name, now); waits {
+	if _, waits := a.ledger.FencedUntil(t, name, now); waits {
 		refused = fenced
 	}
 	return rule.Capacity, refused
@@ -249,7 +253,7 @@ func (s *Status) moving(ctx context.Context, tx *store.Tx, p access.Principal) e
 			return err
 		}
 		if p.SeesProduct(plan.Product) {
-			s.Moves = append(s.Moves, planMove(m))
+			s.Moves = append(s.Moves, catalog.MoveOf(m))
 		}
 	}
 	return nil
@@ -263,7 +267,7 @@ func termDeadlines(ctx context.Context, tx *store.Tx, env licensing.Env, f store
 	}
 	var all []licensing.Deadline
 	for _, l := range ending {
-		rev, err := revisionOf(ctx, tx, l)
+		rev, err := catalog.RevisionOf(ctx, tx, l)
 		if err != nil {
 			return nil, err
 		}
@@ -278,7 +282,7 @@ func termDeadlines(ctx context.Context, tx *store.Tx, env licensing.Env, f store
 
 // keyDeadlines returns when the keys of env end unless the root signs more.
 func (a *Authority) keyDeadlines(env licensing.Env) []licensing.Deadline {
-	keys, set := a.ring.SignsUntil(env)
+	keys, set := a.ledger.Ring.SignsUntil(env)
 	return []licensing.Deadline{
 		{Cause: licensing.RunwaySigningKey, Subject: string(env), At: keys},
 		{Cause: licensing.RunwayKeySet, Subject: string(env), At: set},

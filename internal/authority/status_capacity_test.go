@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -30,7 +31,7 @@ func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) P
 // TestStatusShowsCapacitiesAsTheyAre: with the plan, add-ons and exceptions of this moment,
 // without an acquire that would bring the stored row up to date.
 func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		id := issued.License.ID
 		d.acquire(t, ask("seats", 1))
 		shows := func(what string, capacity int64, refused string) {
@@ -41,7 +42,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		}
 		stored := func(what string, capacity int64) { // what metrics add up
 			t.Helper()
-			if err := s.view(t.Context(), func(tx *store.Tx) error {
+			if err := s.ledger.View(t.Context(), func(tx *store.Tx) error {
 				sums, err := tx.PoolSums(t.Context(), 10)
 				if err != nil || len(sums) != 1 || sums[0].Capacity != capacity {
 					t.Errorf("%s: %+v, %v; want %d", what, sums, err, capacity)
@@ -53,7 +54,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		}
 		change := func(c licensing.Change) {
 			t.Helper()
-			if _, err := s.ChangeLicense(t.Context(), s.p, id, ChangeRequest{Change: c}); err != nil {
+			if _, err := s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: c}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -68,7 +69,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		d.clock.pass(time.Hour)
 		shows("after the add-on", 2, "")
 		larger := policy.File{Name: "studio.yaml", Text: strings.Replace(explainedPlan, "capacity: 2", "capacity: 4", 1)}
-		if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: []policy.File{larger}, Licenses: "all"}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{larger}, Licenses: "all"}); err != nil {
 			t.Fatal(err)
 		}
 		shows("another revision", 4, "")
@@ -84,7 +85,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		shows("reinstated", 4, "")
 		d.clock.pass(370 * 24 * time.Hour)
 		shows("ended", 0, license.CodeTermEnded)
-		if _, err := s.RevokeLicense(t.Context(), s.p, id, RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		shows("revoked", 0, license.CodeRevoked)
@@ -94,7 +95,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 // TestStatusListsTheFullestPoolsByWhatTheyAre: a pool that a change has filled is above
 // others, and one that grants nothing for its license's sake is below all.
 func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		license := func() *desk {
 			p := d.p
 			p.License = s.issue().License.ID
@@ -104,11 +105,11 @@ func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 		for _, one := range []*desk{half, filled, revoked} {
 			one.acquire(t, ask("seats", 1))
 		}
-		change := ChangeRequest{Change: licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 1}, Reason: "as agreed"}}}}
+		change := catalog.ChangeRequest{Change: licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 1}, Reason: "as agreed"}}}}
 		if _, err := s.ChangeLicense(t.Context(), s.p, filled.p.License, change); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.RevokeLicense(t.Context(), s.p, revoked.p.License, RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, revoked.p.License, catalog.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		status, err := s.Status(t.Context(), owner())

@@ -14,6 +14,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -71,14 +75,14 @@ type draftPool struct {
 // document allows.
 type program struct {
 	name     string
-	second   bool           // of its holder
-	ask      AcquireRequest // its latest
+	second   bool                    // of its holder
+	ask      granting.AcquireRequest // its latest
 	parts    map[string]string
 	has      *licensing.Lease // as of its latest document
 	until    time.Time
 	waits    licensing.TicketID
-	released ReleaseRequest
-	older    AcquireRequest
+	released granting.ReleaseRequest
+	older    granting.AcquireRequest
 	round    int
 }
 
@@ -104,7 +108,7 @@ func openTown(t *testing.T, db *store.DB, seed uint64) *town {
 	if err := w.apply("new", ""); err != nil {
 		t.Fatal(err)
 	}
-	issued, err := w.IssueLicense(t.Context(), w.admin, IssueRequest{Customer: w.buyers[0], Plan: "street"})
+	issued, err := w.IssueLicense(t.Context(), w.admin, catalog.IssueRequest{Customer: w.buyers[0], Plan: "street"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +117,7 @@ func openTown(t *testing.T, db *store.DB, seed uint64) *town {
 		s := strconv.Itoa(n / 2)
 		w.programs = append(w.programs, &program{
 			name: fmt.Sprint("program-", n), second: n%2 == 1,
-			ask: AcquireRequest{Pool: "unit", Instance: fmt.Sprint("instance-", n), Units: 1, Holder: Holder{Kind: "user", ID: "holder-" + s}},
+			ask: granting.AcquireRequest{Pool: "unit", Instance: fmt.Sprint("instance-", n), Units: 1, Holder: request.Holder{Kind: "user", ID: "holder-" + s}},
 		})
 		if n%2 == 0 {
 			w.programs[n].parts = map[string]string{"board": "b" + s, "disk": "d" + s, "cpu": "c" + s}
@@ -184,7 +188,7 @@ func (d draftPool) text() string {
 func (w *town) apply(who string, below licensing.Below) error {
 	text := "product: lathe\nplan: street\nterm: {perpetual: true}\nfeatures: {export: true}\nfallback: {export: false}\n" +
 		"documents: {life: 4h, refresh: 30m, stale: 1h, grace: 4h, fallback: 1d}\npools:\n  " + w.draft.text() + "\n"
-	_, err := w.ApplyPlans(w.t.Context(), w.admin, ApplyRequest{Files: []policy.File{{Name: "street.yaml", Text: text}}, Licenses: who, Below: below})
+	_, err := w.ApplyPlans(w.t.Context(), w.admin, catalog.ApplyRequest{Files: []policy.File{{Name: "street.yaml", Text: text}}, Licenses: who, Below: below})
 	return err
 }
 
@@ -192,9 +196,9 @@ func (w *town) apply(who string, below licensing.Below) error {
 func (w *town) rule() (licensing.Pool, int64) {
 	w.t.Helper()
 	var p licensing.Pool
-	err := w.view(w.t.Context(), func(tx *store.Tx) error {
-		k := store.LicenseKey{Env: testEnv, ID: w.p.License}
-		terms, err := w.terms(w.t.Context(), tx, []store.LicenseKey{k})
+	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) error {
+		k := store.LicenseRef{Env: testEnv, ID: w.p.License}
+		terms, err := w.Terms(w.t.Context(), tx, []store.LicenseRef{k})
 		if err == nil {
 			p = terms[k].Pools["unit"]
 		}
@@ -208,7 +212,7 @@ func (w *town) rule() (licensing.Pool, int64) {
 
 func (w *town) row() (row store.Pool) {
 	w.t.Helper()
-	err := w.view(w.t.Context(), func(tx *store.Tx) (err error) {
+	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) (err error) {
 		row, err = tx.Pool(w.t.Context(), store.PoolKey{Env: testEnv, License: w.p.License, Name: "unit"})
 		return err
 	})
@@ -245,20 +249,20 @@ func (w *town) run(steps int) {
 // An act is one request on its way into a transaction, and what its asker does
 // with the answer.
 type act struct {
-	o    *op
-	hear func(LeaseOutcome)
+	o    *granting.Op
+	hear func(granting.LeaseOutcome)
 }
 
 // together has acts decided in one transaction, as those that arrive while the
 // last one commits.
 func (w *town) together(acts ...act) {
 	w.t.Helper()
-	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.o.kind.class(), b.o.kind.class()) })
-	ops := make([]*op, len(acts))
+	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.o.Kind.Class(), b.o.Kind.Class()) })
+	ops := make([]*granting.Op, len(acts))
 	for i, a := range acts {
 		ops[i] = a.o
 	}
-	settle, err := w.Authority.apply(ops)
+	settle, err := w.Authority.Apply(ops)
 	if err == nil && settle != nil {
 		err = settle()
 	}
@@ -266,24 +270,24 @@ func (w *town) together(acts ...act) {
 		w.fatalf("a transaction of %d: %v", len(ops), err)
 	}
 	for i, a := range acts {
-		var out LeaseOutcome
-		w.outcome(ops[i], &out, nil)
+		var out granting.LeaseOutcome
+		w.Outcome(ops[i], &out, nil)
 		w.logf("   %s", w.told(ops[i], out))
 		a.hear(out)
 	}
 }
 
-func (w *town) told(o *op, out LeaseOutcome) string {
-	name := map[opKind]string{opRelease: "release", opRenew: "renew", opTicket: "ticket", opWithdraw: "withdraw", opSweep: "sweep", opAcquire: "acquire"}[o.kind]
+func (w *town) told(o *granting.Op, out granting.LeaseOutcome) string {
+	name := map[granting.OpKind]string{granting.OpRelease: "release", granting.OpRenew: "renew", granting.OpTicket: "ticket", granting.OpWithdraw: "withdraw", granting.OpSweep: "sweep", granting.OpAcquire: "acquire"}[o.Kind]
 	switch {
-	case o.release.Force:
-		name = "force " + string(o.release.Lease)
-	case o.kind == opRelease:
-		name += fmt.Sprint(" ", o.release.Lease, "/", o.release.Generation)
-	case o.kind == opRenew:
-		name += fmt.Sprint(" ", o.renew.Lease, "/", o.renew.Generation, " ", o.renew.Nonce, " for ", int64(o.renew.For))
-	case o.kind == opAcquire:
-		name += fmt.Sprint(" ", o.acquire.RequestID, " ", o.acquire.Holder.ID, " ", o.acquire.Instance, " ", o.acquire.Units, " for ", int64(o.acquire.For))
+	case o.Release.Force:
+		name = "force " + string(o.Release.Lease)
+	case o.Kind == granting.OpRelease:
+		name += fmt.Sprint(" ", o.Release.Lease, "/", o.Release.Generation)
+	case o.Kind == granting.OpRenew:
+		name += fmt.Sprint(" ", o.Renew.Lease, "/", o.Renew.Generation, " ", o.Renew.Nonce, " for ", int64(o.Renew.For))
+	case o.Kind == granting.OpAcquire:
+		name += fmt.Sprint(" ", o.Acquire.RequestID, " ", o.Acquire.Holder.ID, " ", o.Acquire.Instance, " ", o.Acquire.Units, " for ", int64(o.Acquire.For))
 	}
 	text := fmt.Sprint(out.Granted.Decision.Code, " ", out.Err)
 	if l := out.Granted.Lease; l != nil {
@@ -306,7 +310,7 @@ func (w *town) step() {
 			acts = append(acts, w.force()...)
 		}
 		if w.chance(12) {
-			acts = append(acts, act{&op{kind: opSweep, env: testEnv, license: w.p.License, actor: systemActor, pool: w.last.PoolKey}, func(LeaseOutcome) {}})
+			acts = append(acts, act{&granting.Op{Kind: granting.OpSweep, Env: testEnv, License: w.p.License, Actor: ledger.SystemActor, Pool: w.last.PoolKey}, func(granting.LeaseOutcome) {}})
 		}
 		if len(acts) > 0 {
 			w.together(acts...)
@@ -353,10 +357,10 @@ func (w *town) force() []act {
 		return nil
 	}
 	id := h.has.ID
-	o := w.op(w.admin, opRelease, licensing.Caller{})
-	o.license = w.p.License
-	o.release = ReleaseRequest{Lease: id, Force: true}
-	return []act{{o, func(out LeaseOutcome) {
+	o := w.Op(w.admin, granting.OpRelease, licensing.Caller{})
+	o.License = w.p.License
+	o.Release = granting.ReleaseRequest{Lease: id, Force: true}
+	return []act{{o, func(out granting.LeaseOutcome) {
 		if out.Err != nil && licensing.CodeOf(out.Err) != licensing.NotFound {
 			w.fatalf("forcing %s: %v", id, out.Err)
 		}
@@ -375,7 +379,7 @@ func (w *town) administer() {
 	_, limit := w.rule()
 	switch k := w.random.IntN(20); {
 	case k < 7:
-		req := ChangeRequest{Capacity: map[string]int64{"unit": w.random.Int64N(7)}}
+		req := catalog.ChangeRequest{Capacity: map[string]int64{"unit": w.random.Int64N(7)}}
 		req.Below = w.below()
 		_, err = w.ChangeLicense(ctx, w.admin, id, req)
 		w.logf("capacity %v %s: %v", req.Capacity, req.Below, err)
@@ -406,7 +410,7 @@ func (w *town) administer() {
 		_, err = w.ReinstateLicense(ctx, w.admin, id, "paid")
 		w.logf("reinstate: %v", err)
 	default:
-		_, err = w.TransferLicense(ctx, w.admin, id, TransferRequest{Customer: w.buyers[w.random.IntN(2)]})
+		_, err = w.TransferLicense(ctx, w.admin, id, catalog.TransferRequest{Customer: w.buyers[w.random.IntN(2)]})
 		w.logf("transfer: %v", err)
 	}
 	if err != nil && licensing.CodeOf(err) != licensing.Conflict {
@@ -420,7 +424,7 @@ func (w *town) unexcept() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req := ChangeRequest{}
+	req := catalog.ChangeRequest{}
 	req.Below = licensing.BelowDrain
 	for _, e := range l.Exceptions {
 		req.RemoveExceptions = append(req.RemoveExceptions, e.ID)
@@ -439,7 +443,7 @@ func (w *town) unexcept() {
 func (w *town) acts(h *program) []act {
 	acts := w.wishes(h)
 	if rule, _ := w.rule(); rule.Endless() && h.second {
-		acts = slices.DeleteFunc(acts, func(a act) bool { return a.o.kind == opAcquire })
+		acts = slices.DeleteFunc(acts, func(a act) bool { return a.o.Kind == granting.OpAcquire })
 	}
 	return acts
 }
@@ -458,9 +462,9 @@ func (w *town) wishes(h *program) []act {
 	case h.waits != "":
 		switch w.random.IntN(6) {
 		case 0:
-			return []act{w.look(h, opTicket)}
+			return []act{w.look(h, granting.OpTicket)}
 		case 1:
-			return []act{w.look(h, opWithdraw)}
+			return []act{w.look(h, granting.OpWithdraw)}
 		}
 		return []act{w.acquire(h, h.ask)}
 	case h.has != nil && !now.Before(h.until): // it may ask whether it still has it
@@ -486,7 +490,7 @@ func (w *town) wishes(h *program) []act {
 			return []act{first, w.enterFor(h, units)}
 		case 6:
 			r := w.renew(h, w.nonce(h), 0, false)
-			r.hear = func(LeaseOutcome) {} // gone, or kept by a later release
+			r.hear = func(granting.LeaseOutcome) {} // gone, or kept by a later release
 			return []act{w.release(h), r}
 		case 7:
 			return []act{w.renew(h, w.nonce(h), w.span(), true)}
@@ -543,10 +547,10 @@ func (w *town) enterFor(h *program, units int64) act {
 }
 
 // acquire asks for units.
-func (w *town) acquire(h *program, q AcquireRequest) act {
-	o := w.op(w.p, opAcquire, licensing.Caller{})
-	o.acquire = q
-	return act{o, func(out LeaseOutcome) {
+func (w *town) acquire(h *program, q granting.AcquireRequest) act {
+	o := w.Op(w.p, granting.OpAcquire, licensing.Caller{})
+	o.Acquire = q
+	return act{o, func(out granting.LeaseOutcome) {
 		g := out.Granted
 		if slices.Contains([]string{license.CodePoolFull, license.CodeQueued, license.CodeQueueFull, license.CodeFallback}, g.Decision.Code) {
 			w.mayShare(q)
@@ -570,21 +574,21 @@ func (w *town) acquire(h *program, q AcquireRequest) act {
 	}}
 }
 
-func (w *town) look(h *program, kind opKind) act {
-	o := w.op(w.p, kind, licensing.Caller{})
-	o.ticket = h.waits
-	return act{o, func(LeaseOutcome) {
-		if o.answer.err != nil {
-			w.fatalf("%s asks after its place %s: %v", h.name, o.ticket, o.answer.err)
+func (w *town) look(h *program, kind granting.OpKind) act {
+	o := w.Op(w.p, kind, licensing.Caller{})
+	o.Ticket = h.waits
+	return act{o, func(granting.LeaseOutcome) {
+		if o.Answer.Err != nil {
+			w.fatalf("%s asks after its place %s: %v", h.name, o.Ticket, o.Answer.Err)
 		}
-		if !o.answer.queued.Live() {
+		if !o.Answer.Queued.Live() {
 			h.waits = ""
 		}
 	}}
 }
 
 // take notes what h was given, by its document.
-func (w *town) take(h *program, g Granted) {
+func (w *town) take(h *program, g granting.Granted) {
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(g.Document, ".")[1])
 	var doc license.Lease
 	if err == nil {
@@ -602,7 +606,7 @@ func (w *town) take(h *program, g Granted) {
 	switch {
 	case end.After(now.Add(longest.Duration())):
 		w.t.Errorf("%s has %s for %v, and the longest is %v", h.name, l.ID, end.Sub(now), longest)
-	case end.After(l.Expires) || !l.Due.IsZero() && l.Due.Before(l.Expires.Add(w.skew)):
+	case end.After(l.Expires) || !l.Due.IsZero() && l.Due.Before(l.Expires.Add(w.ledger.Skew)):
 		w.t.Errorf("%s has %s by its document until %v, ends %v, due %v", h.name, l.ID, end, l.Expires, l.Due)
 	case doc.Generation != l.Generation || doc.Units != l.Units:
 		w.t.Errorf("%s: document %+v of lease %+v", h.name, doc, l)
@@ -618,10 +622,10 @@ func (w *town) take(h *program, g Granted) {
 
 // renew keeps what h has. An answer that is not heard is lost.
 func (w *town) renew(h *program, nonce string, asked licensing.Span, heard bool) act {
-	o := w.op(w.p, opRenew, licensing.Caller{})
-	o.renew = RenewalRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce, For: asked}
+	o := w.Op(w.p, granting.OpRenew, licensing.Caller{})
+	o.Renew = granting.RenewalRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce, For: asked}
 	until := h.until
-	return act{o, func(out LeaseOutcome) {
+	return act{o, func(out granting.LeaseOutcome) {
 		if out.Err == nil && out.Granted.Decision.Outcome == license.Allowed {
 			if heard && h.has != nil {
 				w.take(h, out.Granted)
@@ -632,14 +636,14 @@ func (w *town) renew(h *program, nonce string, asked licensing.Span, heard bool)
 		switch {
 		case out.Err == nil && slices.Contains([]string{license.CodeSuspended, license.CodeRevoked, license.CodeNoSuchPool}, code):
 		case asked > 0 && code == license.CodeBorrowTooLong:
-		case licensing.CodeOf(out.Err) == licensing.Gone && (w.forced[o.renew.Lease] || !now.Before(until)):
+		case licensing.CodeOf(out.Err) == licensing.Gone && (w.forced[o.Renew.Lease] || !now.Before(until)):
 			if !now.Before(until) {
 				h.has = nil
 			}
 		case licensing.CodeOf(out.Err) == licensing.NotFound && !now.Before(until):
 			h.has = nil
 		default:
-			w.fatalf("%s shows %s/%d in force until %v at %v, and is told %+v, %v", h.name, o.renew.Lease, o.renew.Generation, until, now, out.Granted.Decision, out.Err)
+			w.fatalf("%s shows %s/%d in force until %v at %v, and is told %+v, %v", h.name, o.Renew.Lease, o.Renew.Generation, until, now, out.Granted.Decision, out.Err)
 		}
 	}}
 }
@@ -648,12 +652,12 @@ func (w *town) renew(h *program, nonce string, asked licensing.Span, heard bool)
 func (w *town) release(h *program) act { return w.releaseWith(h, "") }
 
 func (w *town) releaseWith(h *program, nonce string) act {
-	o := w.op(w.p, opRelease, licensing.Caller{})
-	o.release = ReleaseRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce}
-	h.released, h.has, h.until = o.release, nil, time.Time{}
-	return act{o, func(out LeaseOutcome) {
+	o := w.Op(w.p, granting.OpRelease, licensing.Caller{})
+	o.Release = granting.ReleaseRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce}
+	h.released, h.has, h.until = o.Release, nil, time.Time{}
+	return act{o, func(out granting.LeaseOutcome) {
 		if out.Err != nil {
-			w.fatalf("%s releases %s/%d: %v", h.name, o.release.Lease, o.release.Generation, out.Err)
+			w.fatalf("%s releases %s/%d: %v", h.name, o.Release.Lease, o.Release.Generation, out.Err)
 		}
 	}}
 }
@@ -661,7 +665,7 @@ func (w *town) releaseWith(h *program, nonce string) act {
 // again is a sent once more.
 func (w *town) again(a act) act {
 	o := *a.o
-	return act{&o, func(out LeaseOutcome) {
+	return act{&o, func(out granting.LeaseOutcome) {
 		if out.Err != nil {
 			w.fatalf("again: %v", out.Err)
 		}
@@ -670,11 +674,11 @@ func (w *town) again(a act) act {
 
 // repeatRelease sends h's last release again.
 func (w *town) repeatRelease(h *program) act {
-	o := w.op(w.p, opRelease, licensing.Caller{})
-	o.release = h.released
-	return act{o, func(out LeaseOutcome) {
+	o := w.Op(w.p, granting.OpRelease, licensing.Caller{})
+	o.Release = h.released
+	return act{o, func(out granting.LeaseOutcome) {
 		if c := licensing.CodeOf(out.Err); out.Err != nil && c != licensing.NotFound && c != licensing.Conflict {
-			w.fatalf("%s releases %s again: %v", h.name, o.release.Lease, out.Err)
+			w.fatalf("%s releases %s again: %v", h.name, o.Release.Lease, out.Err)
 		}
 	}}
 }
@@ -688,7 +692,7 @@ type townState struct {
 
 func (w *town) state() (s townState) {
 	w.t.Helper()
-	err := w.view(w.t.Context(), func(tx *store.Tx) (err error) {
+	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) (err error) {
 		k := store.PoolKey{Env: testEnv, License: w.p.License, Name: "unit"}
 		if s.row, err = tx.Pool(w.t.Context(), k); err != nil {
 			return err
@@ -800,7 +804,7 @@ func (w *town) queueMoved() {
 
 // mayShare fails if q was turned away though another instance of its holder has
 // had the same units.
-func (w *town) mayShare(q AcquireRequest) {
+func (w *town) mayShare(q granting.AcquireRequest) {
 	w.t.Helper()
 	if rule, _ := w.rule(); !w.shares(rule) {
 		return
@@ -841,10 +845,10 @@ func (w *town) counted(h *program, rule licensing.Pool, s townState) {
 	w.t.Helper()
 	for _, l := range s.leases {
 		mine := l.ID == h.has.ID
-		if mine && !l.MayUse(w.clock.Now(), w.skew) {
+		if mine && !l.MayUse(w.clock.Now(), w.ledger.Skew) {
 			w.t.Errorf("%s uses %s, which ended at %v by %s", h.name, l.ID, l.Ended, l.EndedBy)
 		}
-		if mine && !l.Due.IsZero() && l.Due.Before(h.until.Add(w.skew)) {
+		if mine && !l.Due.IsZero() && l.Due.Before(h.until.Add(w.ledger.Skew)) {
 			w.t.Errorf("%s uses %s until %v, which is due at %v", h.name, l.ID, h.until, l.Due)
 		}
 		if l.Charge > 0 && (l.Live() || l.EndedBy == licensing.EndForced) && (mine || w.shares(rule) && l.Holder == h.has.Holder && l.Units == h.has.Units) {
@@ -877,7 +881,7 @@ func (w *town) close() {
 	w.t.Helper()
 	ctx := w.t.Context()
 	if w.chance(3) {
-		if _, err := w.RevokeLicense(ctx, w.admin, w.p.License, RevokeRequest{Reason: "closing"}); err != nil {
+		if _, err := w.RevokeLicense(ctx, w.admin, w.p.License, catalog.RevokeRequest{Reason: "closing"}); err != nil {
 			w.t.Fatal(err)
 		}
 		w.logf("revoked")
@@ -896,7 +900,7 @@ func (w *town) close() {
 		if !rule.Endless() || l.Instance != "" {
 			w.t.Errorf("%s of %s/%s has no end, and nobody finds it again", l.ID, l.Holder, l.Instance)
 		}
-		if _, err := w.Release(ctx, w.admin, ReleaseRequest{Lease: l.ID, Force: true}); err != nil {
+		if _, err := w.Release(ctx, w.admin, granting.ReleaseRequest{Lease: l.ID, Force: true}); err != nil {
 			w.t.Fatal(err)
 		}
 	}

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/signing"
@@ -32,13 +36,13 @@ func (s *shop) limits(once string) {
 	if once == "" {
 		text = strings.Replace(trialPlan, ", once: ONCE", "", 1)
 	}
-	if _, err := s.ApplyPlans(s.t.Context(), s.p, ApplyRequest{Files: []policy.File{{Name: "trial.yaml", Text: text}}, Licenses: "all"}); err != nil {
+	if _, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{{Name: "trial.yaml", Text: text}}, Licenses: "all"}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *shop) trialFor(customer licensing.CustomerID) (Issued, error) {
-	return s.IssueLicense(s.t.Context(), s.p, IssueRequest{Customer: customer, Plan: "trial"})
+func (s *shop) trialFor(customer licensing.CustomerID) (catalog.Issued, error) {
+	return s.IssueLicense(s.t.Context(), s.p, catalog.IssueRequest{Customer: customer, Plan: "trial"})
 }
 
 func (s *shop) customerNamed(name, email, reference string) licensing.CustomerID {
@@ -77,20 +81,20 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 		_, err = s.trialFor(s.customer)
 		s.refusedTrial("issued again", err)
 		other := s.customerNamed("Other", "", "C8")
-		_, err = s.IssueLicenses(t.Context(), s.p, []IssueRequest{{Customer: other, Plan: "trial"}, {Customer: other, Plan: "trial"}})
+		_, err = s.IssueLicenses(t.Context(), s.p, []catalog.IssueRequest{{Customer: other, Plan: "trial"}, {Customer: other, Plan: "trial"}})
 		s.refusedTrial("twice in one request", err)
 		file := "key,customer,plan\nOLD-KEY-0001-ABCD,ref:C7,trial\nOLD-KEY-0002-ABCD,ref:C8,trial\nOLD-KEY-0003-ABCD,ref:C8,trial\n"
-		got, err := s.ImportLicenses(t.Context(), s.p, ImportRequest{CSV: file, Partial: true})
+		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: file, Partial: true})
 		if err != nil || got.Imported != 1 || got.Failed != 2 || got.Errors[0].Line != 2 || got.Errors[1].Line != 4 {
 			t.Errorf("an import: %+v, %v", got, err)
 		}
-		if page, err := s.Licenses(t.Context(), s.p, store.LicenseFilter{Plan: "trial"}, PageOf{}); err != nil || len(page.Items) != 3 {
+		if page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{Plan: "trial"}, request.PageOf{}); err != nil || len(page.Items) != 3 {
 			t.Errorf("%d trials (%v): what was refused is stored", len(page.Items), err)
 		}
-		_, err = s.TransferLicense(t.Context(), s.p, first.License.ID, TransferRequest{Customer: other})
+		_, err = s.TransferLicense(t.Context(), s.p, first.License.ID, catalog.TransferRequest{Customer: other})
 		s.refusedTrial("by a transfer", err)
 		third := s.customerNamed("Third", "", "")
-		if _, err := s.TransferLicense(t.Context(), s.p, first.License.ID, TransferRequest{Customer: third}); err != nil {
+		if _, err := s.TransferLicense(t.Context(), s.p, first.License.ID, catalog.TransferRequest{Customer: third}); err != nil {
 			t.Error(err)
 		}
 		_, err = s.trialFor(third)
@@ -100,10 +104,10 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 
 		bought := s.issue().License.ID // the customer had a trial
 		for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-			_, err = s.ChangeLicense(t.Context(), s.p, bought, ChangeRequest{Change: licensing.Change{Plan: "trial", When: when}})
+			_, err = s.ChangeLicense(t.Context(), s.p, bought, catalog.ChangeRequest{Change: licensing.Change{Plan: "trial", When: when}})
 			s.refusedTrial("by a change of plan, "+string(when), err)
 		}
-		if _, err = s.ChangeLicense(t.Context(), s.p, first.License.ID, ChangeRequest{Change: licensing.Change{Plan: "studio"}}); err != nil {
+		if _, err = s.ChangeLicense(t.Context(), s.p, first.License.ID, catalog.ChangeRequest{Change: licensing.Change{Plan: "studio"}}); err != nil {
 			t.Error(err)
 		}
 		_, err = s.trialFor(third)
@@ -142,7 +146,7 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := New(Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Machine: clock.machine()})
+		a := New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Now: clock.Now, Machine: clock.machine()})
 		t.Cleanup(a.Close)
 		if err := a.Start(t.Context()); err != nil {
 			t.Fatal(err)
@@ -154,7 +158,7 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.TransferLicense(t.Context(), s.p, l.License.ID, TransferRequest{Customer: s.customerNamed("Archive", "", "")}); err != nil {
+		if _, err := s.TransferLicense(t.Context(), s.p, l.License.ID, catalog.TransferRequest{Customer: s.customerNamed("Archive", "", "")}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.DeleteCustomer(t.Context(), s.p, gone); err != nil {
@@ -194,7 +198,7 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 		if _, err := s.trialFor(referred); err != nil {
 			t.Errorf("after 400 days: %v", err)
 		}
-		if err := s.forget(t.Context()); err != nil {
+		if err := s.Forget(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		err = db.View(t.Context(), func(tx *store.Tx) error {
@@ -226,12 +230,12 @@ func (s *shop) onMachine(key, req, holder string, components map[string]string) 
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	machine := Holder{Kind: licensing.HolderMachine, ID: holder, Components: components}
-	checked, err := s.Check(s.t.Context(), p, CheckRequest{Pool: "machines", Holder: machine})
+	machine := request.Holder{Kind: licensing.HolderMachine, ID: holder, Components: components}
+	checked, err := s.Check(s.t.Context(), p, granting.CheckRequest{Pool: "machines", Holder: machine})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	got, err := s.Acquire(s.t.Context(), p, AcquireRequest{RequestID: req, Pool: "machines", Units: 1, Holder: machine})
+	got, err := s.Acquire(s.t.Context(), p, granting.AcquireRequest{RequestID: req, Pool: "machines", Units: 1, Holder: machine})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -247,7 +251,7 @@ func TestAMachineHasATrialOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
 		s.limits("machine")
-		var trials []Issued
+		var trials []catalog.Issued
 		for range 3 {
 			l, err := s.trialFor(s.customer) // a customer is not limited
 			if err != nil {
@@ -273,7 +277,7 @@ func TestAMachineHasATrialOnce(t *testing.T) {
 		allowed("another machine", s.onMachine(trials[0].Key.Text, "c", "other", other))
 		used("a second trial", s.onMachine(trials[1].Key.Text, "d", "cell", cell))
 		used("under another name and with a new drive", s.onMachine(trials[1].Key.Text, "e", "new", repaired))
-		leases, err := s.Leases(t.Context(), s.p, store.LeaseFilter{License: trials[0].License.ID}, PageOf{})
+		leases, err := s.Leases(t.Context(), s.p, LeaseFilter{License: trials[0].License.ID}, request.PageOf{})
 		if err != nil || len(leases.Items) != 2 {
 			t.Fatal(leases, err)
 		}
@@ -282,42 +286,42 @@ func TestAMachineHasATrialOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, l := range leases.Items {
-			if _, err := s.Release(t.Context(), key, ReleaseRequest{Lease: l.ID, Generation: l.Generation}); err != nil {
+			if _, err := s.Release(t.Context(), key, granting.ReleaseRequest{Lease: l.ID, Generation: l.Generation}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		used("after its lease was given back", s.onMachine(trials[1].Key.Text, "f", "cell", cell))
 		allowed("its own trial after that", s.onMachine(trials[0].Key.Text, "g", "cell", cell))
 
-		export := func(n int, machine Holder) error {
+		export := func(n int, machine request.Holder) error {
 			_, err := s.ExportLicense(t.Context(), s.p, trials[n].License.ID, machine)
 			return err
 		}
-		if err := export(2, Holder{}); licensing.CodeOf(err) != licensing.Invalid {
+		if err := export(2, request.Holder{}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a file for any machine: %v", err)
 		}
-		s.refusedTrial("a file for a machine that had the trial", export(2, Holder{Kind: licensing.HolderMachine, ID: "cell", Components: cell}))
+		s.refusedTrial("a file for a machine that had the trial", export(2, request.Holder{Kind: licensing.HolderMachine, ID: "cell", Components: cell}))
 		away := hardware("b3", "d3", "n3")
-		file, err := s.ExportLicense(t.Context(), s.p, trials[2].License.ID, Holder{Kind: licensing.HolderMachine, ID: "away", Components: away})
+		file, err := s.ExportLicense(t.Context(), s.p, trials[2].License.ID, request.Holder{Kind: licensing.HolderMachine, ID: "away", Components: away})
 		if err != nil {
 			t.Fatal(err)
 		}
-		verifier, err := license.NewVerifier(s.ring.Issuer(testEnv), "lathe", s.ring.RootSet(testEnv))
+		verifier, err := license.NewVerifier(s.ledger.Ring.Issuer(testEnv), "lathe", s.ledger.Ring.RootSet(testEnv))
 		if err == nil {
-			verifier, err = verifier.WithBundle(file, s.now().Unix())
+			verifier, err = verifier.WithBundle(file, s.ledger.Now().Unix())
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if doc, err := verifier.Filed().License(file.Doc, s.now().Unix()); err != nil || doc.Binding == nil || doc.Binding.Holder != "away" || doc.Binding.Need != 2 || !doc.Binding.Matches(away) || doc.Binding.Matches(cell) {
+		if doc, err := verifier.Filed().License(file.Doc, s.ledger.Now().Unix()); err != nil || doc.Binding == nil || doc.Binding.Holder != "away" || doc.Binding.Need != 2 || !doc.Binding.Matches(away) || doc.Binding.Matches(cell) {
 			t.Errorf("the file does not name its machine: %+v, %v", doc, err)
 		}
-		if err := export(2, Holder{Kind: licensing.HolderMachine, ID: "away", Components: away}); err != nil {
+		if err := export(2, request.Holder{Kind: licensing.HolderMachine, ID: "away", Components: away}); err != nil {
 			t.Errorf("the same file again: %v", err)
 		}
 		used("online after the file", s.onMachine(trials[1].Key.Text, "h", "away", away))
 		plain := s.issue().License.ID
-		if _, err := s.ExportLicense(t.Context(), s.p, plain, Holder{Kind: licensing.HolderMachine, ID: "away", Components: away}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := s.ExportLicense(t.Context(), s.p, plain, request.Holder{Kind: licensing.HolderMachine, ID: "away", Components: away}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a file of what is no such trial names a machine: %v", err)
 		}
 	})
@@ -340,8 +344,8 @@ func TestOfManyTrialsAtOnceAMachineGetsOne(t *testing.T) {
 		}
 		outcomes := make([]license.Outcome, asks)
 		parallel(asks, func(n int) {
-			got, err := s.Acquire(t.Context(), keys[n], AcquireRequest{RequestID: "r", Pool: "machines", Units: 1,
-				Holder: Holder{Kind: licensing.HolderMachine, ID: "cell", Components: hardware("b1", "d1", "n1")}})
+			got, err := s.Acquire(t.Context(), keys[n], granting.AcquireRequest{RequestID: "r", Pool: "machines", Units: 1,
+				Holder: request.Holder{Kind: licensing.HolderMachine, ID: "cell", Components: hardware("b1", "d1", "n1")}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -349,7 +353,7 @@ func TestOfManyTrialsAtOnceAMachineGetsOne(t *testing.T) {
 		})
 		var granted int64
 		for _, o := range outcomes {
-			granted += btoi(o == license.Allowed)
+			granted += granting.Btoi(o == license.Allowed)
 		}
 		if granted != 1 {
 			t.Errorf("the machine got %d trials of %d", granted, asks)
@@ -359,7 +363,7 @@ func TestOfManyTrialsAtOnceAMachineGetsOne(t *testing.T) {
 
 // besideTrial gives a trial in one transaction on PostgreSQL, and asks for another in a second one
 // that begins before the first has ended. It returns the answer to the second.
-func besideTrial(t *testing.T, s *shop, url string, give func(*change) error, ask func() error) error {
+func besideTrial(t *testing.T, s *shop, url string, give func(*ledger.Tx) error, ask func() error) error {
 	t.Helper()
 	raw, err := sql.Open("pgx", url)
 	if err != nil {
@@ -370,8 +374,8 @@ func besideTrial(t *testing.T, s *shop, url string, give func(*change) error, as
 	defer cancel()
 	answered := make(chan error, 1)
 	var begin sync.Once
-	err = s.update(ctx, testEnv, "test", func(c *change) (err error) {
-		if err := give(c); err != nil {
+	err = s.ledger.Update(ctx, testEnv, "test", func(tx *ledger.Tx) (err error) {
+		if err := give(tx); err != nil {
 			return err
 		}
 		begin.Do(func() {
@@ -397,9 +401,9 @@ func TestOfTwoTrialsOfACustomerTheFirstCounts(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	s := openShop(t, connect(t, url))
 	s.limits("customer")
-	err := besideTrial(t, s, url, func(c *change) error {
-		i := newIssuing(c, s.p)
-		_, err := i.issue(t.Context(), IssueRequest{Customer: s.customer, Plan: "trial"})
+	err := besideTrial(t, s, url, func(tx *ledger.Tx) error {
+		i := catalog.NewIssuing(tx, s.p)
+		_, err := i.Issue(t.Context(), catalog.IssueRequest{Customer: s.customer, Plan: "trial"})
 		return err
 	}, func() error {
 		_, err := s.trialFor(s.customer)
@@ -424,13 +428,13 @@ func TestOfTwoTrialsOfAMachineTheFirstCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	machine := Holder{Kind: licensing.HolderMachine, ID: "cell", Components: hardware("b1", "d1", "n1")}
-	var got Granted
-	err = besideTrial(t, s, url, func(c *change) error {
-		_, err := s.exported(t.Context(), c, file.License, machine)
+	machine := request.Holder{Kind: licensing.HolderMachine, ID: "cell", Components: hardware("b1", "d1", "n1")}
+	var got granting.Granted
+	err = besideTrial(t, s, url, func(tx *ledger.Tx) error {
+		_, err := s.Exported(t.Context(), tx, file.License, machine)
 		return err
 	}, func() (err error) {
-		got, err = s.Acquire(t.Context(), key, AcquireRequest{RequestID: "r", Pool: "machines", Units: 1, Holder: machine})
+		got, err = s.Acquire(t.Context(), key, granting.AcquireRequest{RequestID: "r", Pool: "machines", Units: 1, Holder: machine})
 		return err
 	})
 	if err != nil || got.Decision.Code != license.CodeTrialUsed {

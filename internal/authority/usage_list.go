@@ -7,6 +7,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -15,7 +18,7 @@ import (
 // grants now. Quantities are written in the meter's unit.
 type UsedMeter struct {
 	License licensing.LicenseID `json:"license"`
-	LicenseName
+	catalog.LicenseName
 	Meter       string           `json:"meter"`
 	Unit        string           `json:"unit,omitempty"`
 	Used        string           `json:"used"`
@@ -37,16 +40,16 @@ type UsageFilter struct {
 }
 
 // ListUsage returns what was used, as far as p sees it, by license, meter and period.
-func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFilter, of PageOf) (Page[UsedMeter], error) {
-	var found Page[UsedMeter]
-	if err := require(p, access.UsageRead); err != nil {
+func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFilter, of request.PageOf) (request.Page[UsedMeter], error) {
+	var found request.Page[UsedMeter]
+	if err := request.Require(p, access.UsageRead); err != nil {
 		return found, err
 	}
-	after, rows, err := of.after("usage")
+	after, rows, err := of.After("usage")
 	if err != nil {
 		return found, err
 	}
-	seen, possible := scoped(p, store.LicenseFilter{Customer: f.Customer})
+	seen, possible := catalog.Scoped(p, store.LicenseFilter{Customer: f.Customer})
 	if !possible {
 		return found, nil
 	}
@@ -54,7 +57,7 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 	if filter.AfterLicense, filter.AfterMeter, filter.AfterPeriod, err = splitUsage(after); err != nil {
 		return found, err
 	}
-	err = a.db.View(ctx, func(tx *store.Tx) error {
+	err = a.ledger.DB.View(ctx, func(tx *store.Tx) error {
 		if !f.Past {
 			filter.Since = tx.Now()
 		}
@@ -63,7 +66,7 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 			return err
 		}
 		keys := licensesOf(totals)
-		terms, err := a.terms(ctx, tx, keys)
+		terms, err := a.Terms(ctx, tx, keys)
 		if err != nil {
 			return err
 		}
@@ -71,28 +74,28 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 		if err != nil {
 			return err
 		}
-		last := page("usage", totals, rows, usageKey)
-		found = Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
+		last := request.NewPage("usage", totals, rows, usageKey)
+		found = request.Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
 		for i, t := range last.Items {
-			found.Items[i] = usedMeter(t, terms[store.LicenseKey{Env: t.Env, ID: t.License}], names[store.LicenseKey{Env: t.Env, ID: t.License}], tx.Now())
+			found.Items[i] = usedMeter(t, terms[store.LicenseRef{Env: t.Env, ID: t.License}], names[store.LicenseRef{Env: t.Env, ID: t.License}], tx.Now())
 		}
 		return nil
 	})
 	return found, err
 }
 
-func licensesOf(totals []store.UsageTotal) []store.LicenseKey {
-	var keys []store.LicenseKey
+func licensesOf(totals []store.UsageTotal) []store.LicenseRef {
+	var keys []store.LicenseRef
 	for _, t := range totals { // in the order of licenses
-		if k := (store.LicenseKey{Env: t.Env, ID: t.License}); len(keys) == 0 || keys[len(keys)-1] != k {
+		if k := (store.LicenseRef{Env: t.Env, ID: t.License}); len(keys) == 0 || keys[len(keys)-1] != k {
 			keys = append(keys, k)
 		}
 	}
 	return keys
 }
 
-func usedMeter(t store.UsageTotal, terms *compiled, of store.LicenseName, now time.Time) UsedMeter {
-	u := UsedMeter{License: t.License, LicenseName: LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
+func usedMeter(t store.UsageTotal, terms *granting.Compiled, of store.LicenseName, now time.Time) UsedMeter {
+	u := UsedMeter{License: t.License, LicenseName: catalog.LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
 	scale := t.Scale
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {

@@ -6,6 +6,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -98,7 +102,7 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 		d.at(t, "2027-04-21T00:00:00Z")
 		spend(2)
 		owner := access.System(p.Env, "test")
-		all, err := d.ListUsage(t.Context(), owner, UsageFilter{License: p.License, Meter: "calls", Past: true}, PageOf{Limit: 10})
+		all, err := d.ListUsage(t.Context(), owner, UsageFilter{License: p.License, Meter: "calls", Past: true}, request.PageOf{Limit: 10})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -127,7 +131,7 @@ func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 		d.at(t, "2027-04-10T12:00:00Z")
 		p := d.license(t, plan)
 		end := length.After(d.clock.Now())
-		if err := d.db.Update(t.Context(), func(tx *store.Tx) error {
+		if err := d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			l, _, err := tx.License(t.Context(), testEnv, p.License)
 			if err != nil {
 				return err
@@ -145,7 +149,7 @@ func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 		}
 		uses(license.CodeOK)
 		for _, after := range []time.Time{end, length.After(end)} {
-			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, RenewRequest{After: after}); err != nil {
+			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, catalog.RenewRequest{After: after}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -173,11 +177,11 @@ func (d *desk) at(t *testing.T, text string) {
 // uses records one unit and returns the decision's code.
 func (d *desk) uses(t *testing.T, p access.Principal, meter string, at time.Time) string {
 	t.Helper()
-	r, err := d.Usage(t.Context(), p, UsageRequest{Events: []UsageEvent{{ID: newID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}})
+	r, err := d.Usage(t.Context(), p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: ledger.NewID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Results[0].Status == UsageInvalid {
+	if r.Results[0].Status == granting.UsageInvalid {
 		t.Fatal(r.Results[0].Reason)
 	}
 	return r.Results[0].Decision.Code
@@ -188,13 +192,13 @@ func (d *desk) pin(t *testing.T, p access.Principal, plan licensing.Plan) {
 	t.Helper()
 	rev, err := licensing.NewRevision(plan)
 	if err == nil {
-		err = d.db.Update(t.Context(), func(tx *store.Tx) error {
+		err = d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
 			_, err := tx.InsertRevision(t.Context(), p.Env, store.Revision{Revision: rev})
 			return err
 		})
 	}
 	if err == nil {
-		_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, ChangeRequest{Change: licensing.Change{Revision: rev.ID}})
+		_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{Revision: rev.ID}})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -26,10 +28,10 @@ func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 		events := 0
 		use := func(what string, spent, soft int, shown bool, quantities ...int) {
 			t.Helper()
-			var q UsageRequest
+			var q granting.UsageRequest
 			for _, n := range quantities {
 				events++
-				q.Events = append(q.Events, UsageEvent{ID: "event-" + strconv.Itoa(events), Meter: "calls", Quantity: strconv.Itoa(n)})
+				q.Events = append(q.Events, granting.UsageEvent{ID: "event-" + strconv.Itoa(events), Meter: "calls", Quantity: strconv.Itoa(n)})
 			}
 			if len(q.Events) > 0 {
 				if _, err := d.Usage(t.Context(), d.p, q); err != nil {
@@ -42,7 +44,7 @@ func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 			if got := len(d.entriesOf(t, licensing.UsageSoftLimit)); got != soft {
 				t.Errorf("%s: %d entries say that the soft limit is reached, want %d", what, got, soft)
 			}
-			used, err := d.ListUsage(t.Context(), owner(), UsageFilter{License: d.p.License, Meter: "calls"}, PageOf{})
+			used, err := d.ListUsage(t.Context(), owner(), UsageFilter{License: d.p.License, Meter: "calls"}, request.PageOf{})
 			if err != nil || len(used.Items) != 1 || used.Items[0].SpentAt.IsZero() == shown {
 				t.Errorf("%s: %+v, %v; spent: want %v", what, used.Items, err, shown)
 			}
@@ -72,7 +74,7 @@ func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		use := func(id, quantity, code string, want int) {
 			t.Helper()
-			r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
+			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
 			if err != nil || r.Results[0].Decision.Code != code {
 				t.Fatalf("%+v, %v", r, err)
 			}
@@ -98,8 +100,8 @@ func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
 func TestServersLogASpentQuotaOnce(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *desk) {
 		parallel(12, func(n int) {
-			e := UsageEvent{ID: "event-" + strconv.Itoa(n), Meter: "calls", Quantity: "1"}
-			if _, err := []*desk{a, b}[n%2].Usage(t.Context(), a.p, UsageRequest{Events: []UsageEvent{e}}); err != nil {
+			e := granting.UsageEvent{ID: "event-" + strconv.Itoa(n), Meter: "calls", Quantity: "1"}
+			if _, err := []*desk{a, b}[n%2].Usage(t.Context(), a.p, granting.UsageRequest{Events: []granting.UsageEvent{e}}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -5,11 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
 
-func (d *desk) validate(t *testing.T, r ValidateRequest) Validation {
+func (d *desk) validate(t *testing.T, r documents.ValidateRequest) documents.Validation {
 	t.Helper()
 	r.Product = "lathe"
 	v, err := d.Validate(t.Context(), d.p, r)
@@ -19,9 +22,9 @@ func (d *desk) validate(t *testing.T, r ValidateRequest) Validation {
 	return v
 }
 
-func (d *desk) entriesOf(t *testing.T, kind string) []LogEntry {
+func (d *desk) entriesOf(t *testing.T, kind string) []ledger.LogEntry {
 	t.Helper()
-	page, err := d.LogEntries(t.Context(), owner(), LogFilter{Type: kind}, PageOf{})
+	page, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +34,7 @@ func (d *desk) entriesOf(t *testing.T, kind string) []LogEntry {
 func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
 		sell(t, d.Authority)
-		before := d.validate(t, ValidateRequest{Nonce: "nonce-allowed"})
+		before := d.validate(t, documents.ValidateRequest{Nonce: "nonce-allowed"})
 		if before.Decision.Outcome != license.Allowed || len(d.entriesOf(t, licensing.DenialFirst)) != 0 {
 			t.Fatalf("%+v", before.Decision)
 		}
@@ -39,12 +42,12 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		for n := range 30 {
-			v := d.validate(t, ValidateRequest{Nonce: "nonce-" + strconv.Itoa(100+n), Holder: "host-1"})
+			v := d.validate(t, documents.ValidateRequest{Nonce: "nonce-" + strconv.Itoa(100+n), Holder: "host-1"})
 			if v.Decision.Code != license.CodeSuspended {
 				t.Fatalf("%+v", v.Decision)
 			}
 		}
-		d.validate(t, ValidateRequest{Nonce: "nonce-of-another", Holder: "host-2"})
+		d.validate(t, documents.ValidateRequest{Nonce: "nonce-of-another", Holder: "host-2"})
 		first := d.entriesOf(t, licensing.DenialFirst)
 		named := map[string]bool{}
 		for _, e := range first {
@@ -57,7 +60,7 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 		if err != nil || why.Decision.Code != license.CodeSuspended || why.Holder != "host-1" || why.Repeated {
 			t.Errorf("%+v, %v", why, err)
 		}
-		if err := d.storeRepeats(t.Context()); err != nil {
+		if err := d.StoreRepeats(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if why, err = d.Explain(t.Context(), owner(), "nonce-129"); err != nil || !why.Repeated || why.Times != 30 {
@@ -71,18 +74,18 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 			t.Errorf("%+v, %v", e.Denials, err)
 		}
 		d.clock.pass(time.Minute)
-		if err := d.countDenials(t.Context()); err != nil {
+		if err := d.CountDenials(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if counted := d.entriesOf(t, licensing.DenialsCounted); len(counted) != 1 {
 			t.Errorf("%+v", counted)
 		}
-		d.validate(t, ValidateRequest{Nonce: "nonce-in-the-next", Holder: "host-1"})
+		d.validate(t, documents.ValidateRequest{Nonce: "nonce-in-the-next", Holder: "host-1"})
 		if n := len(d.entriesOf(t, licensing.DenialFirst)); n != 2 {
 			t.Errorf("%d first denials, want no more in the same session", n)
 		}
 		d.clock.pass(licensing.SessionGap)
-		d.validate(t, ValidateRequest{Nonce: "nonce-of-the-next", Holder: "host-1"})
+		d.validate(t, documents.ValidateRequest{Nonce: "nonce-of-the-next", Holder: "host-1"})
 		if n := len(d.entriesOf(t, licensing.DenialFirst)); n != 3 {
 			t.Errorf("%d first denials, want one more in the next session", n)
 		}
@@ -95,20 +98,20 @@ func TestAChangedFingerprintIsRecordedOnce(t *testing.T) {
 		d.acquire(t, q)
 		other := licensing.Asker{Kind: "machine", Components: map[string]string{"board": "x", "disk": "y", "cpu": "c1"}}
 		for n := range 5 {
-			v := d.validate(t, ValidateRequest{Nonce: "nonce-" + strconv.Itoa(100+n), Holder: q.Holder.ID, Asker: other})
+			v := d.validate(t, documents.ValidateRequest{Nonce: "nonce-" + strconv.Itoa(100+n), Holder: q.Holder.ID, Asker: other})
 			if v.Decision.Code != license.CodeBindingMismatch || v.Decision.Outcome != license.Allowed {
 				t.Fatalf("%+v", v.Decision)
 			}
 		}
-		again := d.beside(t, d.db) // a restart knows it, too
-		if _, err := again.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe", Nonce: "nonce-after", Holder: q.Holder.ID, Asker: other}); err != nil {
+		again := d.beside(t, d.ledger.DB) // a restart knows it, too
+		if _, err := again.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe", Nonce: "nonce-after", Holder: q.Holder.ID, Asker: other}); err != nil {
 			t.Fatal(err)
 		}
 		if found := d.entriesOf(t, licensing.ViolationBinding); len(found) != 1 || found[0].Request != "nonce-100" {
 			t.Fatalf("%+v", found)
 		}
-		d.clock.pass(bindingGrace)
-		d.validate(t, ValidateRequest{Nonce: "nonce-later", Holder: q.Holder.ID, Asker: other})
+		d.clock.pass(documents.BindingGrace)
+		d.validate(t, documents.ValidateRequest{Nonce: "nonce-later", Holder: q.Holder.ID, Asker: other})
 		if found := d.entriesOf(t, licensing.ViolationBinding); len(found) != 2 {
 			t.Errorf("%d after the window", len(found))
 		}

@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -53,15 +56,15 @@ const recentDenials = 10
 // ExplainLicense says what is decided about a license now, and why.
 func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (Explanation, error) {
 	var e Explanation
-	if err := require(p, access.Explain); err != nil {
+	if err := request.Require(p, access.Explain); err != nil {
 		return e, err
 	}
-	err := a.view(ctx, func(tx *store.Tx) error {
-		l, err := seenLicense(ctx, tx, p, id)
+	err := a.ledger.View(ctx, func(tx *store.Tx) error {
+		l, err := catalog.SeenLicense(ctx, tx, p, id)
 		if err != nil {
 			return err
 		}
-		rev, err := revisionOf(ctx, tx, l)
+		rev, err := catalog.RevisionOf(ctx, tx, l)
 		if err != nil {
 			return err
 		}
@@ -99,7 +102,7 @@ func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.
 		}
 		e.Pools[name] = d
 	}
-	used, err := usedOf(ctx, tx, t)
+	used, err := catalog.UsedOf(ctx, tx, t)
 	if err != nil {
 		return err
 	}
@@ -124,22 +127,17 @@ func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.T
 	if err != nil {
 		return license.Decision{}, err
 	}
-	d := t.ExplainPool(name, licensing.PoolState{Stock: row.Stock, Fence: a.fenceIn(t.Env), Skew: a.skew}, tx.Now())
+	d := t.ExplainPool(name, licensing.PoolState{Stock: row.Stock, Fence: a.ledger.FenceIn(t.Env), Skew: a.ledger.Skew}, tx.Now())
 	if d.Outcome == license.Unavailable || d.Outcome == license.Allowed && d.Code != license.CodeFallback {
 		return d, nil
 	}
-	next, err := holding(ctx, tx, key, t.Pools[name])
+	next, err := granting.Holding(ctx, tx, key, t.Pools[name])
 	if err != nil {
 		return d, err
 	}
 	holders, freeAt := licensing.Holdings(next)
-	d.Holders, d.FreeAt = holders, unixOf(freeAt)
+	d.Holders, d.FreeAt = holders, granting.UnixOf(freeAt)
 	return d, nil
-}
-
-// fencedUntil returns until when a pool grants to nobody new after a loss, if it does not.
-func (a *Authority) fencedUntil(t *licensing.Terms, name string, now time.Time) (time.Time, bool) {
-	return a.fenceIn(t.Env).Waits(t, name, a.skew, now)
 }
 
 func explained(denials []store.Denial) []ExplainedDenial {

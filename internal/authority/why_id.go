@@ -11,6 +11,11 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -19,26 +24,26 @@ import (
 // An Explained is what an id stands for, what was decided about it, and how its license
 // stands now. Members that do not apply are empty.
 type Explained struct {
-	ID       string              `json:"id" doc:"What was asked about"`
-	Kind     string              `json:"kind" enum:"request,license,license_key,lease,ticket,usage_event,log_entry" doc:"What the id is of; log_entry also for ids that only the log knows"`
-	Request  string              `json:"request_id" doc:"The name that its program gave it, or else the server's own id"`
-	License  licensing.LicenseID `json:"license"`
-	At       time.Time           `json:"at"`
-	Pool     string              `json:"pool" doc:"The pool or the meter"`
-	Holder   string              `json:"holder,omitempty"`
-	Lease    licensing.LeaseID   `json:"lease,omitempty"`
-	Ticket   licensing.TicketID  `json:"ticket,omitempty"`
-	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
-	Status   UsageStatus         `json:"status,omitempty" enum:"recorded,denied,invalid" doc:"Of a usage event"`
-	Quantity string              `json:"quantity,omitempty" doc:"Of a usage event that was recorded, in the meter's unit"`
-	UsedAt   time.Time           `json:"used_at,omitzero" doc:"When a recorded usage event happened, as its program said"`
-	Times    int64               `json:"times,omitempty" doc:"How often it was denied in that minute."`
-	Repeated bool                `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
-	Decision license.Decision    `json:"decision" doc:"What was decided then; of a license, a key, a ticket and a lease in force what is decided now"`
-	Standing license.Decision    `json:"license_now,omitzero" doc:"Of the license itself, now"`
-	Parts    []Explained         `json:"parts,omitempty" doc:"Each by itself, where the id stands for several"`
-	Denials  []ExplainedDenial   `json:"denials,omitempty" doc:"Of the same holder and pool, the newest first"`
-	Entries  []LogEntry          `json:"entries,omitempty" doc:"What the log says of it, the newest first, for those who may read the log"`
+	ID       string               `json:"id" doc:"What was asked about"`
+	Kind     string               `json:"kind" enum:"request,license,license_key,lease,ticket,usage_event,log_entry" doc:"What the id is of; log_entry also for ids that only the log knows"`
+	Request  string               `json:"request_id" doc:"The name that its program gave it, or else the server's own id"`
+	License  licensing.LicenseID  `json:"license"`
+	At       time.Time            `json:"at"`
+	Pool     string               `json:"pool" doc:"The pool or the meter"`
+	Holder   string               `json:"holder,omitempty"`
+	Lease    licensing.LeaseID    `json:"lease,omitempty"`
+	Ticket   licensing.TicketID   `json:"ticket,omitempty"`
+	Call     string               `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
+	Status   granting.UsageStatus `json:"status,omitempty" enum:"recorded,denied,invalid" doc:"Of a usage event"`
+	Quantity string               `json:"quantity,omitempty" doc:"Of a usage event that was recorded, in the meter's unit"`
+	UsedAt   time.Time            `json:"used_at,omitzero" doc:"When a recorded usage event happened, as its program said"`
+	Times    int64                `json:"times,omitempty" doc:"How often it was denied in that minute."`
+	Repeated bool                 `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
+	Decision license.Decision     `json:"decision" doc:"What was decided then; of a license, a key, a ticket and a lease in force what is decided now"`
+	Standing license.Decision     `json:"license_now,omitzero" doc:"Of the license itself, now"`
+	Parts    []Explained          `json:"parts,omitempty" doc:"Each by itself, where the id stands for several"`
+	Denials  []ExplainedDenial    `json:"denials,omitempty" doc:"Of the same holder and pool, the newest first"`
+	Entries  []ledger.LogEntry    `json:"entries,omitempty" doc:"What the log says of it, the newest first, for those who may read the log"`
 	licensing.Caller
 }
 
@@ -70,22 +75,22 @@ const (
 // holder, reason and minute, and for a day if it was among the last dozen that
 // followed; a refused usage event for 30 days and a recorded one for 60.
 func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) (Explained, error) {
-	if err := require(p, access.Explain); err != nil {
+	if err := request.Require(p, access.Explain); err != nil {
 		return Explained{}, err
 	}
-	for _, prefix := range []string{instancePrefix, tokenActor, licenseActor} {
+	for _, prefix := range []string{instancePrefix, ledger.TokenActor, ledger.LicenseActor} {
 		id = strings.TrimPrefix(id, prefix)
 	}
-	if err := checkTexts(text{"id", id}); err != nil {
+	if err := request.CheckTexts(request.Text{Field: "id", Value: id}); err != nil {
 		return Explained{}, err
 	}
 	if p.May(access.AuditRead) {
-		if err := a.sequenceWhatCan(ctx); err != nil {
+		if err := a.ledger.SequenceWhatCan(ctx); err != nil {
 			return Explained{}, err
 		}
 	}
 	x := explaining{a: a, ctx: ctx, p: p, id: id}
-	err := a.view(ctx, func(tx *store.Tx) error {
+	err := a.ledger.View(ctx, func(tx *store.Tx) error {
 		x.Tx, x.found, x.entries = tx, nil, nil
 		return x.find()
 	})
@@ -103,7 +108,7 @@ type explaining struct {
 	p       access.Principal
 	id      string
 	found   []Explained
-	entries []LogEntry
+	entries []ledger.LogEntry
 }
 
 // find asks from what costs least on, until something is found.
@@ -130,7 +135,7 @@ func (x *explaining) answer() (Explained, error) {
 		last := x.entries[0]
 		e = Explained{
 			Kind: kindLogEntry, Request: last.Request, Call: last.Call, License: licensing.LicenseID(last.License), At: last.At, Pool: last.Pool + last.Meter,
-			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log says " + last.Type + " at " + stampOf(last.At)},
+			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log says " + last.Type + " at " + ledger.StampOf(last.At)},
 		}
 		if len(x.entries) > 1 {
 			e.Decision.Reason += ", and " + licensing.Counted(len(x.entries)-1, "entry") + " more"
@@ -144,8 +149,8 @@ func (x *explaining) answer() (Explained, error) {
 
 // unknown says why nothing is known of an id.
 func (x *explaining) unknown() error {
-	switch _, _, call := callSpan(x.id); {
-	case strings.HasPrefix(x.id, documentPrefix+"_"):
+	switch _, _, call := request.CallSpan(x.id); {
+	case strings.HasPrefix(x.id, documents.DocumentPrefix+"_"):
 		return licensing.Errorf(licensing.NotFound, "%s is the id of a signed document, of which the server keeps no copy: ask about its license (sub) or its lease", x.id)
 	case call:
 		return licensing.Errorf(licensing.NotFound, "request %s left nothing that is still known: reads, checks, and renewals and validations that are allowed leave nothing; a grant is known for a day after its lease, a denial for 30 days", x.id)
@@ -155,14 +160,14 @@ func (x *explaining) unknown() error {
 
 // add takes a part whose license x may see.
 func (x *explaining) add(e Explained, id licensing.LicenseID, then func(*Explained, licensing.License, licensing.Terms) error) error {
-	l, err := seenLicense(x.ctx, x.Tx, x.p, id)
+	l, err := catalog.SeenLicense(x.ctx, x.Tx, x.p, id)
 	if licensing.CodeOf(err) == licensing.NotFound {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	rev, err := revisionOf(x.ctx, x.Tx, l)
+	rev, err := catalog.RevisionOf(x.ctx, x.Tx, l)
 	if err != nil {
 		return err
 	}
@@ -220,7 +225,7 @@ func (x *explaining) lease(e Explained, l *licensing.Lease) error {
 		e.Denials = explained(denials[:min(len(denials), recentDenials)])
 		if !l.Live() {
 			e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.ended",
-				Reason: "a lease was granted, and has been " + string(l.EndedBy) + " since, at " + stampOf(l.Ended)}
+				Reason: "a lease was granted, and has been " + string(l.EndedBy) + " since, at " + ledger.StampOf(l.Ended)}
 			return nil
 		}
 		if e.Decision = e.Standing; e.Decision.Outcome != license.Denied {
@@ -228,12 +233,12 @@ func (x *explaining) lease(e Explained, l *licensing.Lease) error {
 				Reason: licensing.Counted(l.Units, "unit") + " of " + l.Pool + " held"}
 			if r := l.Asker.Recall; r != nil {
 				e.Decision.Code, e.Decision.Rule = license.CodeRecalled, "lease.recall"
-				e.Decision.Reason += "; recalled at " + stampOf(r.At)
+				e.Decision.Reason += "; recalled at " + ledger.StampOf(r.At)
 			}
 		}
 		e.Decision.Capacity = terms.Pools[l.Pool].Capacity
-		e.Decision.Holders, e.Decision.FreeAt = []license.Holding{l.Holding()}, unixOf(l.Due)
-		row, err := x.Pool(x.ctx, poolOf(l))
+		e.Decision.Holders, e.Decision.FreeAt = []license.Holding{l.Holding()}, granting.UnixOf(l.Due)
+		row, err := x.Pool(x.ctx, granting.PoolOf(l))
 		e.Decision.Held = row.Held
 		return err
 	})
@@ -315,14 +320,14 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 	recorded := map[store.EventKey]bool{}
 	for _, e := range events {
 		recorded[store.EventKey{Env: e.Env, License: e.License, ID: e.ID}] = true
-		err := x.add(Explained{Kind: kindUsage, Status: UsageRecorded, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *Explained, _ licensing.License, terms licensing.Terms) error {
+		err := x.add(Explained{Kind: kindUsage, Status: granting.UsageRecorded, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *Explained, _ licensing.License, terms licensing.Terms) error {
 			m, scale := terms.Meters[e.Meter], e.Scale
 			if scale < 0 {
 				scale = m.Scale // an earlier version left it to the terms
 			}
 			s.Quantity = licensing.FormatQuantity(e.Quantity, scale)
 			s.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event",
-				Reason: s.Quantity + " of " + e.Meter + " recorded, in the period that began at " + stampOf(e.Period)}
+				Reason: s.Quantity + " of " + e.Meter + " recorded, in the period that began at " + ledger.StampOf(e.Period)}
 			return nil
 		})
 		if err != nil {
@@ -333,9 +338,9 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 		if recorded[r.EventKey] {
 			continue
 		}
-		status := UsageDenied
+		status := granting.UsageDenied
 		if r.Decision.Code == string(licensing.Invalid) {
-			status = UsageInvalid
+			status = granting.UsageInvalid
 		}
 		if err := x.add(Explained{Kind: kindUsage, Status: status, Request: r.ID, Call: r.Call, At: r.At, Pool: r.Meter, Decision: r.Decision}, r.License, nil); err != nil {
 			return err
@@ -359,7 +364,7 @@ func (x *explaining) denials(all []store.Denial) error {
 
 // called finds what a request left, by the server's own id of it.
 func (x *explaining) called() error {
-	from, until, made := callSpan(x.id)
+	from, until, made := request.CallSpan(x.id)
 	if !made {
 		return nil
 	}
@@ -386,7 +391,7 @@ func (x *explaining) called() error {
 	if err := x.denials(denials); err != nil {
 		return err
 	}
-	if x.entries, err = x.search(from, until, func(_ store.PlacedRow, _ int, e LogEntry) bool { return e.Call == x.id }); err != nil {
+	if x.entries, err = x.search(from, until, func(_ store.PlacedRow, _ int, e ledger.LogEntry) bool { return e.Call == x.id }); err != nil {
 		return err
 	}
 	return x.ledTo()
@@ -436,7 +441,7 @@ func (x *explaining) key() error {
 			if n, err := hex.Decode(hash[:], []byte(k.Digest)); err != nil || n != len(hash) {
 				return
 			}
-			if license.KeyDigest(x.a.ring.Issuer(k.Env), string(k.License), hash) == x.id {
+			if license.KeyDigest(x.a.ledger.Ring.Issuer(k.Env), string(k.License), hash) == x.id {
 				keys = append(keys, k)
 			}
 		})
@@ -447,7 +452,7 @@ func (x *explaining) key() error {
 	for _, k := range keys {
 		err := x.add(Explained{Kind: kindKey, At: k.CreatedAt}, k.License, func(e *Explained, _ licensing.License, _ licensing.Terms) error {
 			if e.Decision = e.Standing; !k.ExpiresAt.IsZero() && !x.Now().Before(k.ExpiresAt) {
-				e.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "license.key", Reason: "license key " + string(k.ID) + " ended at " + stampOf(k.ExpiresAt)}
+				e.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "license.key", Reason: "license key " + string(k.ID) + " ended at " + ledger.StampOf(k.ExpiresAt)}
 			}
 			return nil
 		})
@@ -479,38 +484,38 @@ func (x *explaining) logged() (err error) {
 		if !ok {
 			return nil
 		}
-		x.entries, err = x.search(from.Add(-callEarly), from.Add(callLate), func(r store.PlacedRow, n int, _ LogEntry) bool { return r.ID == row && strconv.Itoa(n) == place })
+		x.entries, err = x.search(from.Add(-request.CallEarly), from.Add(request.CallLate), func(r store.PlacedRow, n int, _ ledger.LogEntry) bool { return r.ID == row && strconv.Itoa(n) == place })
 		return err
 	}
-	names := func(_ store.PlacedRow, _ int, e LogEntry) bool { return namedIn(e, x.id) }
+	names := func(_ store.PlacedRow, _ int, e ledger.LogEntry) bool { return namedIn(e, x.id) }
 	began, timed := licensing.IDTime(x.id)
 	if !timed {
 		x.entries, err = x.search(time.Time{}, time.Time{}, names)
 		return err
 	}
-	x.entries, err = x.search(began.Add(-callEarly), began.Add(callLate), names)
+	x.entries, err = x.search(began.Add(-request.CallEarly), began.Add(request.CallLate), names)
 	if err != nil || len(x.entries) == 0 || x.entries[0].License == "" {
 		return err
 	}
 	// What has a license can have more entries, at any time since.
-	scan := logScan{principal: x.p, filter: LogFilter{License: licensing.LicenseID(x.entries[0].License)}, before: maxIndex, limit: shownEntries, only: names}
-	err = scan.run(x.ctx, x.Tx)
-	x.entries = scan.found
+	scan := ledger.LogScan{Principal: x.p, Filter: ledger.LogFilter{License: licensing.LicenseID(x.entries[0].License)}, Before: ledger.MaxIndex, Limit: shownEntries, Only: names}
+	err = scan.Run(x.ctx, x.Tx)
+	x.entries = scan.Found
 	return err
 }
 
 // namedIn reports whether an entry is about an id.
-func namedIn(e LogEntry, id string) bool {
+func namedIn(e ledger.LogEntry, id string) bool {
 	return e.Subject == id || e.Request == id || e.Call == id || e.License == id || e.Customer == id || strings.HasSuffix(e.Actor, ":"+id) ||
 		bytes.Contains(e.Data, []byte(`"`+id+`"`))
 }
 
 // search returns entries that match and that x may read, of a span of time unless it is zero.
-func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, LogEntry) bool) ([]LogEntry, error) {
+func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, ledger.LogEntry) bool) ([]ledger.LogEntry, error) {
 	if !x.p.May(access.AuditRead) {
 		return nil, nil
 	}
-	scan := logScan{principal: x.p, filter: LogFilter{Since: from, Until: until}, before: maxIndex, limit: shownEntries, only: match}
+	scan := ledger.LogScan{Principal: x.p, Filter: ledger.LogFilter{Since: from, Until: until}, Before: ledger.MaxIndex, Limit: shownEntries, Only: match}
 	if !until.IsZero() {
 		head, err := x.LogHead(x.ctx, x.p.Env)
 		if err != nil {
@@ -529,10 +534,10 @@ func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, i
 		if err != nil {
 			return nil, err
 		}
-		scan.before = int64(n)
+		scan.Before = int64(n)
 	}
-	err := scan.run(x.ctx, x.Tx)
-	return scan.found, err
+	err := scan.Run(x.ctx, x.Tx)
+	return scan.Found, err
 }
 
 // hashed finds an entry by its leaf hash: the lowest level of the tree has all of them.
@@ -557,13 +562,13 @@ func (x *explaining) hashed(hash []byte) (bool, error) {
 }
 
 func (x *explaining) indexed(n int64) error {
-	raw, _, err := entryAt(x.ctx, x.Tx, x.p.Env, n)
+	raw, _, err := ledger.EntryAt(x.ctx, x.Tx, x.p.Env, n)
 	if err != nil {
-		return unlessNotFound(err)
+		return request.UnlessNotFound(err)
 	}
-	e, err := readEntry(n, raw)
+	e, err := ledger.ReadEntry(n, raw)
 	if err == nil && x.p.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
-		x.entries = []LogEntry{e}
+		x.entries = []ledger.LogEntry{e}
 	}
 	return err
 }

@@ -9,6 +9,12 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/credentials"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
@@ -34,17 +40,17 @@ meters:
 `
 
 // explained opens a shop whose license is of explainedPlan, at a clock that stands still.
-func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, Issued) {
+func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, catalog.Issued) {
 	t.Helper()
 	clock := newTestClock()
 	db.Now = clock.Now
-	a := New(Config{DB: db, Ring: ready(t, db, "", nil).ring, Now: clock.Now, Machine: clock.machine()})
+	a := New(ledger.Config{DB: db, Ring: ready(t, db, "", nil).ledger.Ring, Now: clock.Now, Machine: clock.machine()})
 	t.Cleanup(a.Close)
 	if err := a.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s := openShopOf(t, a)
-	if _, err := s.ApplyPlans(t.Context(), s.p, ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: explainedPlan}}}); err != nil {
+	if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: explainedPlan}}}); err != nil {
 		t.Fatal(err)
 	}
 	issued := s.issue()
@@ -52,16 +58,16 @@ func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, Issued) {
 	return s, &desk{s.Authority, p, clock}, issued
 }
 
-func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *desk, issued Issued)) {
+func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *desk, issued catalog.Issued)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, d, issued := explainedShop(t, db)
 		fn(t, s, d, issued)
 	})
 }
 
-func (d *desk) use(t *testing.T, id, quantity string) UsageResult {
+func (d *desk) use(t *testing.T, id, quantity string) granting.UsageResult {
 	t.Helper()
-	r, err := d.Usage(t.Context(), d.p, UsageRequest{Events: []UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
+	r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +76,7 @@ func (d *desk) use(t *testing.T, id, quantity string) UsageResult {
 
 // TestWhyShowsWhatIsHeld and not what one more would make of it.
 func TestWhyShowsWhatIsHeld(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		shows := func(what string, got license.Decision, outcome license.Outcome, code string, held int64, reason string) {
 			t.Helper()
 			if got.Outcome != outcome || got.Code != code || got.Held != held || got.Reason != reason {
@@ -112,7 +118,7 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 // TestWhyShowsALicenseThatIsNotInForceThroughout: suspended, revoked and ended licenses
 // grant nothing in any part, and what is held of them is still shown.
 func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		id := issued.License.ID
 		held := d.acquire(t, ask("seats", 1)).Lease
 		d.acquire(t, ask("line", 1))
@@ -161,12 +167,12 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 			t.Fatal(err)
 		}
 		shown(license.CodeSuspended, nil)
-		if _, err := s.RevokeLicense(t.Context(), s.p, id, RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		shown(license.CodeRevoked, nil)
 	})
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		d.acquire(t, ask("seats", 1))
 		d.clock.pass(370 * 24 * time.Hour)
 		e, err := s.ExplainLicense(t.Context(), s.p, issued.License.ID)
@@ -180,7 +186,7 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 // TestWhyNamesExceptionsAsTheCause: of a feature, a pool and a meter, also of a denial
 // that was given, and only while they are in force.
 func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		id := issued.License.ID
 		until := d.clock.Now().Add(48 * time.Hour).Truncate(time.Second)
 		except := func(all ...licensing.Exception) {
@@ -188,7 +194,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 			for i := range all {
 				all[i].Reason, all[i].Until = "as agreed", until
 			}
-			if _, err := s.ChangeLicense(t.Context(), s.p, id, ChangeRequest{Change: licensing.Change{Except: all}}); err != nil {
+			if _, err := s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: licensing.Change{Except: all}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -211,7 +217,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 		}
 		for name, got := range map[string]license.Decision{"export": e.Features["export"], "max_layers": e.Features["max_layers"], "seats": e.Pools["seats"], "calls": e.Meters["calls"]} {
 			was := map[string]string{"export": "true", "max_layers": "50", "seats": "2 units", "calls": "5 calls"}[name]
-			if !slices.Equal(got.Exceptions, []string{of(name)}) || !strings.Contains(got.Reason, of(name)+" (as agreed) until "+stampOf(until)) || !strings.HasSuffix(got.Reason, "grants "+was) {
+			if !slices.Equal(got.Exceptions, []string{of(name)}) || !strings.Contains(got.Reason, of(name)+" (as agreed) until "+ledger.StampOf(until)) || !strings.HasSuffix(got.Reason, "grants "+was) {
 				t.Errorf("%s: %+v", name, got)
 			}
 		}
@@ -229,7 +235,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 				t.Errorf("%s: %+v, %v", name, why, err)
 			}
 		}
-		v, err := d.Validate(t.Context(), d.p, ValidateRequest{Product: "lathe", Features: []string{"export"}})
+		v, err := d.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe", Features: []string{"export"}})
 		if err != nil || v.Decision.Outcome != license.Denied || !slices.Equal(v.Decision.Exceptions, []string{of("export")}) {
 			t.Errorf("%+v, %v", v.Decision, err)
 		}
@@ -248,27 +254,27 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 // TestEachEventOfABatchIsExplainedByItself: recorded, recorded before, denied and invalid
 // ones, by their own ids and together by the request's.
 func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		other := s.issue()
 		elsewhere := &desk{s.Authority, access.Principal{Kind: access.KindLicense, Env: testEnv, License: other.License.ID}, d.clock}
 		elsewhere.use(t, "b6", "1") // the same name, of another license
-		var q UsageRequest
+		var q granting.UsageRequest
 		for i, quantity := range []string{"2", "9", "1", "x", "9"} {
-			q.Events = append(q.Events, UsageEvent{ID: "b" + strconv.Itoa(i+1), Meter: "calls", Quantity: quantity})
+			q.Events = append(q.Events, granting.UsageEvent{ID: "b" + strconv.Itoa(i+1), Meter: "calls", Quantity: quantity})
 		}
-		q.Events = append(q.Events, UsageEvent{ID: "b1", Meter: "calls", Quantity: "2"}, UsageEvent{ID: "b6", Meter: "none", Quantity: "1"})
+		q.Events = append(q.Events, granting.UsageEvent{ID: "b1", Meter: "calls", Quantity: "2"}, granting.UsageEvent{ID: "b6", Meter: "none", Quantity: "1"})
 		for n := range 40 { // more than are remembered as repetitions of one denial
-			q.Events = append(q.Events, UsageEvent{ID: "c" + strconv.Itoa(n), Meter: "calls", Quantity: "9"})
+			q.Events = append(q.Events, granting.UsageEvent{ID: "c" + strconv.Itoa(n), Meter: "calls", Quantity: "9"})
 		}
-		call := d.NewCall()
-		if _, err := d.Usage(WithCall(t.Context(), call), d.p, q); err != nil {
+		call := d.ledger.NewCall()
+		if _, err := d.Usage(request.WithCall(t.Context(), call), d.p, q); err != nil {
 			t.Fatal(err)
 		}
 		codes := map[string]string{"b1": license.CodeOK, "b2": license.CodeQuotaSpent, "b3": license.CodeOK, "b4": string(licensing.Invalid), "b5": license.CodeQuotaSpent}
 		for n := range 40 {
 			codes["c"+strconv.Itoa(n)] = license.CodeQuotaSpent
 		}
-		statuses := map[string]UsageStatus{license.CodeOK: UsageRecorded, license.CodeQuotaSpent: UsageDenied, string(licensing.Invalid): UsageInvalid}
+		statuses := map[string]granting.UsageStatus{license.CodeOK: granting.UsageRecorded, license.CodeQuotaSpent: granting.UsageDenied, string(licensing.Invalid): granting.UsageInvalid}
 		for id, code := range codes {
 			why, err := s.Explain(t.Context(), s.p, id)
 			if err != nil || why.Kind != kindUsage || why.Decision.Code != code || why.Request != id || why.Call != call || why.Pool != "calls" || len(why.Parts) > 0 || why.Status != statuses[code] {
@@ -289,7 +295,7 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 			}
 		}
 		// What did not fit and does later is recorded.
-		if _, err := s.ChangeLicense(t.Context(), s.p, issued.License.ID, ChangeRequest{Change: licensing.Change{
+		if _, err := s.ChangeLicense(t.Context(), s.p, issued.License.ID, catalog.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Amount: 100}, Reason: "as agreed"}}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -303,32 +309,32 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 // TestWhyTakesEveryIDThatAnAnswerOrTheLogShows, and says of one that it does not know
 // why not.
 func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
 		ctx := t.Context()
-		token, err := s.CreateToken(ctx, s.p, TokenRequest{Name: "ci", Role: access.Viewer})
+		token, err := s.CreateToken(ctx, s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
-		changed, err := s.ChangeLicense(WithCall(ctx, d.NewCall()), s.p, issued.License.ID, ChangeRequest{Change: licensing.Change{
+		changed, err := s.ChangeLicense(request.WithCall(ctx, d.ledger.NewCall()), s.p, issued.License.ID, catalog.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Pool: "spare", Adjust: licensing.Adjustment{Amount: 9}, Reason: "as agreed"}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		called := func() string { d.clock.pass(time.Second); return d.NewCall() }
+		called := func() string { d.clock.pass(time.Second); return d.ledger.NewCall() }
 		acquired, queued := called(), called()
-		lease, err := d.Acquire(WithCall(ctx, acquired), d.p, ask("line", 1))
+		lease, err := d.Acquire(request.WithCall(ctx, acquired), d.p, ask("line", 1))
 		if err != nil {
 			t.Fatal(err)
 		}
-		waits, err := d.Acquire(WithCall(ctx, queued), d.p, ask("line", 2))
+		waits, err := d.Acquire(request.WithCall(ctx, queued), d.p, ask("line", 2))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ended := d.acquire(t, ask("seats", 3)).Lease
-		if _, err := d.Release(ctx, d.p, ReleaseRequest{Lease: ended.ID, Generation: ended.Generation}); err != nil {
+		if _, err := d.Release(ctx, d.p, granting.ReleaseRequest{Lease: ended.ID, Generation: ended.Generation}); err != nil {
 			t.Fatal(err)
 		}
-		v, err := d.Validate(ctx, d.p, ValidateRequest{Product: "lathe", Nonce: "nonce-of-it"})
+		v, err := d.Validate(ctx, d.p, documents.ValidateRequest{Product: "lathe", Nonce: "nonce-of-it"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,12 +348,12 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 			"req-line-1": kindRequest, acquired: kindRequest, instancePrefix + acquired: kindRequest, queued: kindRequest,
 			string(token.ID): kindLogEntry, string(s.customer): kindLogEntry, string(changed.Exceptions[0].ID): kindLogEntry, string(changed.Granted): kindLogEntry,
 		}
-		entries, err := s.LogEntries(ctx, owner(), LogFilter{}, PageOf{Limit: 200})
+		entries, err := s.ledger.LogEntries(ctx, owner(), ledger.LogFilter{}, request.PageOf{Limit: 200})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range entries.Items {
-			whole, err := s.LogEntry(ctx, owner(), e.Index)
+			whole, err := s.ledger.LogEntry(ctx, owner(), e.Index)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -380,7 +386,7 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 		}
 		// A lease that was forgotten is in the log.
 		d.clock.pass(licensing.Remembered + time.Hour)
-		if err := s.forget(ctx); err != nil {
+		if err := s.Forget(ctx); err != nil {
 			t.Fatal(err)
 		}
 		for _, tc := range []struct {
@@ -390,7 +396,7 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 			text string
 		}{
 			{doc.ID, s.p, licensing.NotFound, "signed document"},
-			{d.NewCall(), s.p, licensing.NotFound, "left nothing"},
+			{d.ledger.NewCall(), s.p, licensing.NotFound, "left nothing"},
 			{"never-heard-of", s.p, licensing.NotFound, "nothing is known of never-heard-of"},
 			{"99999999", s.p, licensing.NotFound, "nothing is known"},
 			{"a\x00b", s.p, licensing.Invalid, "id has U+0000"},

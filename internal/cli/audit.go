@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -85,7 +85,7 @@ shows later that nothing before it was changed or cut off.`,
 				return c.printRecord(a.body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
 					column{head: "ROOT", path: "root"}, column{head: "KEY", path: "key"})
 			}
-			var head authority.LogHead
+			var head ledger.LogHead
 			if err := a.decode(&head); err != nil {
 				return err
 			}

@@ -16,7 +16,8 @@ import (
 	"filippo.io/age"
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
@@ -172,23 +173,23 @@ func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identit
 // restoreInto restores into the empty database that open opens, and notes in dir
 // what its servers have to know.
 func (c *cli) restoreInto(ctx context.Context, settings config.Config, dir string, in io.Reader, identities []age.Identity,
-	open func() (*store.DB, error)) (authority.Backup, error) {
+	open func() (*store.DB, error)) (recovery.Backup, error) {
 	sealing, err := c.sealingSource(settings).Load(false)
 	if err != nil {
-		return authority.Backup{}, exitf(exitUsage, "%w", err)
+		return recovery.Backup{}, exitf(exitUsage, "%w", err)
 	}
 	if err := os.MkdirAll(filepath.Clean(dir), 0o700); err != nil {
-		return authority.Backup{}, err
+		return recovery.Backup{}, err
 	}
 	db, err := open()
 	if err != nil {
-		return authority.Backup{}, err
+		return recovery.Backup{}, err
 	}
-	b, err := authority.Restore(ctx, authority.Config{
+	b, err := recovery.Restore(ctx, ledger.Config{
 		DB: db, Ring: signing.NewRing(sealing), Dir: dir, Log: c.logger(settings.Log),
 	}, in, identities...)
 	if err = errors.Join(err, db.Close()); err != nil {
-		return authority.Backup{}, damagedBackup(err)
+		return recovery.Backup{}, damagedBackup(err)
 	}
 	return b, nil
 }
@@ -202,7 +203,7 @@ func damagedBackup(err error) error {
 	return err
 }
 
-func (c *cli) printBackup(b authority.Backup) error {
+func (c *cli) printBackup(b recovery.Backup) error {
 	if c.asJSON() {
 		return c.printJSON(b)
 	}

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -33,7 +34,7 @@ at a time: stop the server first.`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabase(cmd, func(db *store.DB, _ config.Config, _ *signing.SealingKey) error {
-				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				mark, wall, err := recovery.ClockAhead(cmd.Context(), ledger.Config{DB: db})
 				if err != nil {
 					return err
 				}
@@ -67,7 +68,7 @@ log of every environment. See docs/clock.md.`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabase(cmd, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
-				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				mark, wall, err := recovery.ClockAhead(cmd.Context(), ledger.Config{DB: db})
 				if err != nil {
 					return err
 				}
@@ -78,7 +79,7 @@ log of every environment. See docs/clock.md.`,
 						return err
 					}
 				}
-				set, err := authority.SetClockBack(cmd.Context(), authority.Config{
+				set, err := recovery.SetClockBack(cmd.Context(), ledger.Config{
 					DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log),
 				}, reason)
 				if err != nil {
@@ -111,7 +112,7 @@ environment. See docs/clock.md.`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withDatabaseBy(cmd, openAlone, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
-				mark, wall, err := authority.ClockAhead(cmd.Context(), authority.Config{DB: db})
+				mark, wall, err := recovery.ClockAhead(cmd.Context(), ledger.Config{DB: db})
 				if err != nil {
 					return err
 				}
@@ -121,7 +122,7 @@ environment. See docs/clock.md.`,
 						return err
 					}
 				}
-				done, err := authority.AcceptClock(cmd.Context(), authority.Config{
+				done, err := recovery.AcceptClock(cmd.Context(), ledger.Config{
 					DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log),
 				}, reason)
 				if err != nil {
@@ -174,7 +175,7 @@ func (c *cli) withDatabaseBy(cmd *cobra.Command, open func(context.Context, conf
 	return errors.Join(fn(db, loaded.Config, sealing), db.Close())
 }
 
-func (c *cli) printSetBack(set authority.ClockSetBack) error {
+func (c *cli) printSetBack(set recovery.ClockSetBack) error {
 	if c.asJSON() {
 		return c.printJSON(set)
 	}

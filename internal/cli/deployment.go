@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -83,7 +84,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 		}
 		ring.RecordTo(d.record)
 	}
-	d.authority = authority.New(authority.Config{
+	d.authority = authority.New(ledger.Config{
 		DB: d.db, Ring: ring, Dir: settings.Data, Log: log, Metrics: d.instruments,
 	})
 	return nil

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/sdk/copyhold"
 )
 
@@ -55,7 +55,7 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 			t.Errorf("%s: the SDK holds %s, the command line %s", pool, held.ID(), got)
 		}
 	}
-	leases, err := s.Leases(t.Context(), s.owner, store.LeaseFilter{Pool: "named"}, authority.PageOf{})
+	leases, err := s.Leases(t.Context(), s.owner, authority.LeaseFilter{Pool: "named"}, request.PageOf{})
 	if must(t, err); len(leases.Items) != 1 || leases.Items[0].Holder.Name != hostName() {
 		t.Errorf("people do not recognize the machine in a list: %+v", leases.Items)
 	}

@@ -9,8 +9,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -69,7 +70,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 	for name, open := range s.faces(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			issued := s.issue(t, authority.IssueRequest{
+			issued := s.issue(t, catalog.IssueRequest{
 				Plan: "combined", Addons: []licensing.Grant{{Addon: "render", Quantity: 1}},
 				Exceptions: []licensing.Exception{
 					{Pool: "extra", Adjust: licensing.Adjustment{Add: true, Amount: 1}, Reason: "release week"},
@@ -81,7 +82,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 			for _, m := range models {
 				t.Run(m.name, func(t *testing.T) { m.use(t, c) })
 			}
-			trial := s.issue(t, authority.IssueRequest{Plan: "trial"})
+			trial := s.issue(t, catalog.IssueRequest{Plan: "trial"})
 			t.Run("trial", func(t *testing.T) {
 				counter{s, open(t, trial.Key.Text), trial.License.ID}.allows(t, "export")
 			})
@@ -89,7 +90,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 	}
 }
 
-func (s *shop) issue(t *testing.T, r authority.IssueRequest) authority.Issued {
+func (s *shop) issue(t *testing.T, r catalog.IssueRequest) catalog.Issued {
 	t.Helper()
 	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Example"})
 	must(t, err)
@@ -293,7 +294,7 @@ func (c counter) holdsTwo(t *testing.T, pool string) {
 // listed finds a lease as an administrator sees it, with what asked for it.
 func (c counter) listed(t *testing.T, id string) authority.HeldLease {
 	t.Helper()
-	page, err := c.Leases(t.Context(), c.owner, store.LeaseFilter{License: c.license}, authority.PageOf{Limit: 100})
+	page, err := c.Leases(t.Context(), c.owner, authority.LeaseFilter{License: c.license}, request.PageOf{Limit: 100})
 	must(t, err)
 	for _, l := range page.Items {
 		if string(l.ID) == id {

@@ -20,6 +20,8 @@ import (
 
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
@@ -95,7 +97,7 @@ func (p past) serve(t *testing.T, db *store.DB, folder string, now time.Time) pa
 	began := time.Now()
 	db.Now = func() time.Time { return now.Add(time.Since(began)) }
 	log, instruments := slog.New(slog.DiscardHandler), metrics.New(db.Now)
-	a := authority.New(authority.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: log, Metrics: instruments})
+	a := authority.New(ledger.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: log, Metrics: instruments})
 	t.Cleanup(a.Close)
 	must(t, a.Start(t.Context()))
 	handler, err := api.New(api.Config{Authority: a, Metrics: instruments, Log: log, Now: db.Now, Version: "test"})
@@ -121,7 +123,7 @@ func (p past) restore(t *testing.T, db *store.DB) string {
 	backup, err := os.Open(p.path("past.backup"))
 	must(t, err)
 	defer backup.Close()
-	restored, err := authority.Restore(t.Context(), authority.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: slog.New(slog.DiscardHandler)}, backup)
+	restored, err := recovery.Restore(t.Context(), ledger.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: slog.New(slog.DiscardHandler)}, backup)
 	must(t, err)
 	if len(restored.Mismatches) > 0 {
 		t.Errorf("rows of the backup are not as its log says: %v", restored.Mismatches)

@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 )
@@ -87,7 +87,7 @@ keeps its units.`,
 			if c.asJSON() {
 				return c.printJSON(a.body)
 			}
-			var plan authority.PlanDetail
+			var plan catalog.PlanDetail
 			if err := a.decode(&plan); err != nil {
 				return err
 			}
@@ -136,7 +136,7 @@ Exit status 0: nothing changes. 10: something changes and nobody loses. 11: some
 }
 
 // diffStatus is the exit status that tells a pipeline what an impact comes to.
-func diffStatus(i authority.Impact) int {
+func diffStatus(i catalog.Impact) int {
 	switch {
 	case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
 		return exitFailed
@@ -149,8 +149,8 @@ func diffStatus(i authority.Impact) int {
 }
 
 // changesNothing reports whether applying would leave all as it is.
-func changesNothing(i authority.Impact) bool {
-	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p authority.PlanImpact) bool { return p.Status != "unchanged" })
+func changesNothing(i catalog.Impact) bool {
+	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p catalog.PlanImpact) bool { return p.Status != "unchanged" })
 }
 
 func (c *cli) planApplyCommand() *cobra.Command {
@@ -225,7 +225,7 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	if c.asJSON() {
 		return c.printJSON(a.body)
 	}
-	var i authority.Impact
+	var i catalog.Impact
 	if err := a.decode(&i); err != nil {
 		return err
 	}
@@ -241,8 +241,8 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 
 // printImpact prints what applying plan files would do: how much it comes to, what
 // stands against it, and then what changes and for whom.
-func (c *cli) printImpact(a answer) (authority.Impact, error) {
-	var i authority.Impact
+func (c *cli) printImpact(a answer) (catalog.Impact, error) {
+	var i catalog.Impact
 	if err := a.decode(&i); err != nil {
 		return i, err
 	}
@@ -274,7 +274,7 @@ func (c *cli) printImpact(a answer) (authority.Impact, error) {
 	}
 	c.printEffects(i)
 	if i.Pinned > 0 {
-		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l authority.PinnedLicense) string {
+		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l catalog.PinnedLicense) string {
 			return string(l.License) + " at " + shortHash(string(l.Revision))
 		}))
 	}
@@ -282,7 +282,7 @@ func (c *cli) printImpact(a answer) (authority.Impact, error) {
 }
 
 // totals says in one line what an impact comes to.
-func totals(i authority.Impact) string {
+func totals(i catalog.Impact) string {
 	changed := 0
 	for _, p := range i.Plans {
 		if p.Status != "unchanged" {
@@ -318,9 +318,9 @@ func are(n int) string {
 }
 
 // printEffects prints what licenses gain and lose, those together for which it is the same.
-func (c *cli) printEffects(i authority.Impact) {
+func (c *cli) printEffects(i catalog.Impact) {
 	var order []string
-	same := map[string][]authority.LicenseImpact{}
+	same := map[string][]catalog.LicenseImpact{}
 	for _, l := range i.Licenses {
 		var lines strings.Builder
 		for _, part := range []struct {
@@ -338,7 +338,7 @@ func (c *cli) printEffects(i authority.Impact) {
 	}
 	for _, lines := range order {
 		all := same[lines]
-		c.printf("%s: %s\n%s", licensing.Counted(len(all), "license"), someOf(all, len(all), func(l authority.LicenseImpact) string {
+		c.printf("%s: %s\n%s", licensing.Counted(len(all), "license"), someOf(all, len(all), func(l catalog.LicenseImpact) string {
 			return string(l.License) + " of " + string(l.Customer)
 		}), lines)
 	}

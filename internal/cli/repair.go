@@ -9,7 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
@@ -40,15 +41,15 @@ Exit status 4: counters are, or stay, not as their rows.`,
 				return usageError(cmd, "--backup and --force have no effect without --apply")
 			}
 			return c.withDatabaseBy(cmd, openAlone, func(db *store.DB, settings config.Config, sealing *signing.SealingKey) error {
-				configured := authority.Config{DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log)}
+				configured := ledger.Config{DB: db, Ring: signing.NewRing(sealing), Dir: settings.Data, Log: c.logger(settings.Log)}
 				if !apply {
-					planned, err := authority.PlanRepair(cmd.Context(), configured)
+					planned, err := recovery.PlanRepair(cmd.Context(), configured)
 					if err != nil {
 						return err
 					}
 					return c.printRepair(planned)
 				}
-				done, err := authority.ApplyRepair(cmd.Context(), configured, func(write func(io.Writer) error) error { return c.backUpTo(file, write) })
+				done, err := recovery.ApplyRepair(cmd.Context(), configured, func(write func(io.Writer) error) error { return c.backUpTo(file, write) })
 				if err != nil {
 					return err
 				}
@@ -81,7 +82,7 @@ func (c *cli) backUpTo(file target, write func(io.Writer) error) (err error) {
 	return err
 }
 
-func (c *cli) printRepair(r authority.Repair) error {
+func (c *cli) printRepair(r recovery.Repair) error {
 	left := r.Left()
 	if !r.Applied {
 		left = len(r.Fixes)
@@ -103,7 +104,7 @@ func (c *cli) printRepair(r authority.Repair) error {
 	return c.done(nil, "%s", c.tint("ok"))
 }
 
-func (c *cli) printFixes(r authority.Repair) {
+func (c *cli) printFixes(r recovery.Repair) {
 	if len(r.Fixes) == 0 {
 		return
 	}

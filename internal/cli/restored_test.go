@@ -10,10 +10,12 @@ import (
 
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/sqlite"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
@@ -27,8 +29,8 @@ func (s *shop) restore(t *testing.T, archive []byte) {
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	log, instruments := slog.New(slog.DiscardHandler), metrics.New(time.Now)
-	config := authority.Config{DB: db, Ring: signing.NewRing(s.sealing), Log: log, Metrics: instruments, Dir: t.TempDir()}
-	_, err = authority.Restore(t.Context(), config, bytes.NewReader(archive))
+	config := ledger.Config{DB: db, Ring: signing.NewRing(s.sealing), Log: log, Metrics: instruments, Dir: t.TempDir()}
+	_, err = recovery.Restore(t.Context(), config, bytes.NewReader(archive))
 	must(t, err)
 	s.Authority = authority.New(config)
 	t.Cleanup(s.Authority.Close)
@@ -63,7 +65,7 @@ func TestASeatSurvivesARestore(t *testing.T) {
 	}
 	var back []authority.HeldLease
 	eventually(t, patience, func() bool {
-		found, err := s.Leases(t.Context(), s.owner, store.LeaseFilter{Pool: "seats"}, authority.PageOf{Limit: 10})
+		found, err := s.Leases(t.Context(), s.owner, authority.LeaseFilter{Pool: "seats"}, request.PageOf{Limit: 10})
 		must(t, err)
 		back = found.Items
 		return len(back) > 0

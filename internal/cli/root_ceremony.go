@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/license"
 )
@@ -193,7 +193,7 @@ that root show gives.`,
 			if c.asJSON() {
 				return c.printJSON(a.body)
 			}
-			var in authority.InstalledRootSet
+			var in keys.InstalledRootSet
 			if err := a.decode(&in); err != nil {
 				return err
 			}

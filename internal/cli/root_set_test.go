@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"testing"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
@@ -51,7 +51,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 	s := newShop(t)
 	old, err := s.ExportRoot(t.Context(), s.owner)
 	must(t, err)
-	before, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
+	before, err := s.ExportLicense(t.Context(), s.owner, s.license, request.Holder{})
 	must(t, err)
 	cache := t.TempDir()
 	program := func() *copyhold.Client { return s.program(t, copyhold.Options{CacheDir: cache}, nil) }
@@ -88,7 +88,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 
 	// A file that was exported since brings the sets between with it; one from
 	// before is nothing to a program that trusts the last.
-	after, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
+	after, err := s.ExportLicense(t.Context(), s.owner, s.license, request.Holder{})
 	must(t, err)
 	first, err := license.NewAuditor(before.RootSet)
 	must(t, err)

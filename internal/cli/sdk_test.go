@@ -19,6 +19,9 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/policy"
@@ -82,7 +85,7 @@ func newShop(t *testing.T) *shop {
 	must(t, err)
 	log, instruments := slog.New(slog.DiscardHandler), metrics.New(time.Now)
 	s := &shop{owner: access.System("production", "test"), sealing: sealing}
-	s.Authority = authority.New(authority.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments})
+	s.Authority = authority.New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments})
 	t.Cleanup(s.Authority.Close)
 	must(t, s.Start(t.Context()))
 	_, err = s.Bootstrap(t.Context(), []licensing.Environment{{Name: "production", Kind: licensing.Production}}, func(token string) error {
@@ -96,7 +99,7 @@ func newShop(t *testing.T) *shop {
 	s.apply(t, everyModel, "new")
 	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Example"})
 	must(t, err)
-	issued, err := s.IssueLicense(t.Context(), s.owner, authority.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	issued, err := s.IssueLicense(t.Context(), s.owner, catalog.IssueRequest{Customer: customer.ID, Plan: "studio"})
 	must(t, err)
 	s.license, s.key = issued.License.ID, issued.Key.Text
 	s.root, err = json.Marshal(s.RootSet("production"))
@@ -122,7 +125,7 @@ func must(t *testing.T, err error) {
 
 func (s *shop) apply(t *testing.T, plan, licenses string) {
 	t.Helper()
-	_, err := s.ApplyPlans(t.Context(), s.owner, authority.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}, Licenses: licenses})
+	_, err := s.ApplyPlans(t.Context(), s.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}, Licenses: licenses})
 	must(t, err)
 }
 
@@ -216,7 +219,7 @@ func TestSDKARevocationLeavesTheFallback(t *testing.T) {
 		s := newShop(t)
 		c := s.program(t, copyhold.Options{User: "ann"}, nil)
 		s.acquire(t, c, "seats", copyhold.AcquireOptions{})
-		_, err := s.RevokeLicense(t.Context(), s.owner, s.license, authority.RevokeRequest{Reason: "by agreement", Fallback: fallback})
+		_, err := s.RevokeLicense(t.Context(), s.owner, s.license, catalog.RevokeRequest{Reason: "by agreement", Fallback: fallback})
 		must(t, err)
 		eventually(t, patience, func() bool { return c.State() == want })
 		for name, c := range map[string]*copyhold.Client{"running": c, "started since": s.program(t, copyhold.Options{User: "bob"}, nil)} {
@@ -331,7 +334,7 @@ func TestSDKUsageRecordedBeforeAScaleRoseCountsAsWhatItWas(t *testing.T) {
 	s.apply(t, strings.Replace(everyModel, "unit: hour, scale: 2", "unit: hour, scale: 4", 1), "all")
 	must(t, c.RecordUsage(copyhold.Usage{ID: "after", Meter: "hours", Quantity: "0.0625"}))
 	must(t, c.Close())
-	used, err := s.ListUsage(t.Context(), s.owner, authority.UsageFilter{Meter: "hours"}, authority.PageOf{})
+	used, err := s.ListUsage(t.Context(), s.owner, authority.UsageFilter{Meter: "hours"}, request.PageOf{})
 	if err != nil || len(used.Items) != 1 || used.Items[0].Used != "1.3125" || used.Items[0].Quota != "40" || used.Items[0].Events != 2 {
 		t.Errorf("%+v, %v", used.Items, err)
 	}
@@ -434,7 +437,7 @@ func TestSDKHearsOfChanges(t *testing.T) {
 		must(t, err)
 		until(t, changes, license.StateValid)
 	}
-	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, authority.RevokeRequest{Reason: "fraud"})
+	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, catalog.RevokeRequest{Reason: "fraud"})
 	must(t, err)
 	until(t, changes, license.StateDenied)
 	if c.Enabled("export") {
@@ -446,7 +449,7 @@ func TestSDKHearsOfChanges(t *testing.T) {
 func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
-	b, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
+	b, err := s.ExportLicense(t.Context(), s.owner, s.license, request.Holder{})
 	must(t, err)
 	s.down()
 	text, err := license.EncodeBundle(b)

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
@@ -119,7 +119,7 @@ func (s *sealer) vendor(t *testing.T, variable string, args ...string) {
 // of starts a program that opens sealed data, with a new license of a plan.
 func (s *sealer) of(t *testing.T, plan string, changes chan copyhold.Change) *copyhold.Client {
 	t.Helper()
-	issued := s.issue(t, authority.IssueRequest{Plan: licensing.PlanName(plan)})
+	issued := s.issue(t, catalog.IssueRequest{Plan: licensing.PlanName(plan)})
 	o := copyhold.Options{
 		Endpoints: []string{"http://" + s.address}, Key: issued.Key.Text, Product: "lathe", RootSet: s.root, CacheDir: t.TempDir(), Sealed: true,
 	}

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"unicode/utf16"
 
-	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
 )
 
@@ -36,7 +36,7 @@ func TestFilesAreReadInEveryEncoding(t *testing.T) {
 		must(t, os.WriteFile(path, data, 0o600))
 		return path
 	}
-	exported, err := s.ExportLicense(t.Context(), s.owner, s.license, authority.Holder{})
+	exported, err := s.ExportLicense(t.Context(), s.owner, s.license, request.Holder{})
 	must(t, err)
 	file, err := license.EncodeBundle(exported)
 	must(t, err)
@@ -109,7 +109,7 @@ func TestALargeFileIsImportedWholeOrNotAtAll(t *testing.T) {
 	}
 	issued := func() int {
 		t.Helper()
-		page, err := s.Licenses(t.Context(), s.owner, store.LicenseFilter{Customer: customer.ID}, authority.PageOf{Limit: 0})
+		page, err := s.Licenses(t.Context(), s.owner, catalog.LicenseFilter{Customer: customer.ID}, request.PageOf{Limit: 0})
 		must(t, err)
 		return len(page.Items)
 	}

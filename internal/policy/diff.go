@@ -10,9 +10,9 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Change is one difference between two plans. Path names the field as the
+// A Difference is one difference between two plans. Path names the field as the
 // plan's JSON does; a zero From or To is its absence. Words says it for people.
-type Change struct {
+type Difference struct {
 	Path  string          `json:"path"`
 	From  any             `json:"from,omitempty"`
 	To    any             `json:"to,omitempty"`
@@ -21,7 +21,7 @@ type Change struct {
 }
 
 // Diff returns how two revisions of a plan differ, ordered by path.
-func Diff(from, to licensing.Plan) ([]Change, error) {
+func Diff(from, to licensing.Plan) ([]Difference, error) {
 	a, err := flatten(from)
 	if err != nil {
 		return nil, err
@@ -32,13 +32,13 @@ func Diff(from, to licensing.Plan) ([]Change, error) {
 	}
 	paths := maps.Clone(a)
 	maps.Copy(paths, b)
-	changes := []Change{}
+	changes := []Difference{}
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		was, is := a[path], b[path]
 		if was == is {
 			continue
 		}
-		c := Change{Path: path, From: was, To: is, Trend: trend(path, was, is)}
+		c := Difference{Path: path, From: was, To: is, Trend: trend(path, was, is)}
 		c.Words = c.words()
 		changes = append(changes, c)
 	}
@@ -46,7 +46,7 @@ func Diff(from, to licensing.Plan) ([]Change, error) {
 }
 
 // words says a change: pools seats capacity: 5 → 10.
-func (c Change) words() string {
+func (c Difference) words() string {
 	name := strings.ReplaceAll(c.Path, ".", " ")
 	switch {
 	case c.From == nil:

@@ -122,9 +122,9 @@ func (tx *Tx) FirstLogAfter(ctx context.Context, at time.Time) (time.Time, error
 
 // BegunLicenses returns the licenses of every environment whose term began
 // after a time and not after another.
-func (tx *Tx) BegunLicenses(ctx context.Context, after, until time.Time) ([]LicenseKey, error) {
+func (tx *Tx) BegunLicenses(ctx context.Context, after, until time.Time) ([]LicenseRef, error) {
 	rows, err := tx.query(ctx, `SELECT env, id FROM license WHERE start_at > $1 AND start_at <= $2 ORDER BY env, id`, micros(after), micros(until))
-	return collect(rows, err, func(r Row) (k LicenseKey, err error) {
+	return collect(rows, err, func(r Row) (k LicenseRef, err error) {
 		err = r.Scan(&k.Env, &k.ID)
 		return k, err
 	})

@@ -60,15 +60,15 @@ var keysMarks = newMany(`SELECT k.env, k.license, COUNT(*), MAX(k.created_at), C
 	CROSS JOIN license_key k WHERE k.env = v.column1 AND k.license = v.column2 GROUP BY k.env, k.license`)
 
 // KeysMarks returns the marks of the licenses; the zero mark for one without keys.
-func (tx *Tx) KeysMarks(ctx context.Context, keys []LicenseKey) (map[LicenseKey]KeysMark, error) {
-	marks := make(map[LicenseKey]KeysMark, len(keys))
+func (tx *Tx) KeysMarks(ctx context.Context, keys []LicenseRef) (map[LicenseRef]KeysMark, error) {
+	marks := make(map[LicenseRef]KeysMark, len(keys))
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		marks[k] = KeysMark{}
 		args = append(args, string(k.Env), string(k.ID))
 	}
 	err := tx.queryMany(ctx, &keysMarks, args, func(r Row) error {
-		var k LicenseKey
+		var k LicenseRef
 		var m KeysMark
 		err := r.Scan(&k.Env, &k.ID, &m.keys, &m.created, &m.expires)
 		marks[k] = m

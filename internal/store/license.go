@@ -135,10 +135,10 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 
 // DueLicenses returns up to limit licenses, of all environments, whose scheduled
 // changes may be due, the earliest first.
-func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]LicenseKey, error) {
+func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]LicenseRef, error) {
 	rows, err := tx.query(ctx, `SELECT env, id FROM license WHERE change_at <> 0 AND change_at <= $1 AND status <> $2
 		ORDER BY change_at, env, id LIMIT $3`, micros(now), licensing.Revoked, limit)
-	return collect(rows, err, func(r Row) (k LicenseKey, err error) {
+	return collect(rows, err, func(r Row) (k LicenseRef, err error) {
 		return k, r.Scan(&k.Env, &k.ID)
 	})
 }

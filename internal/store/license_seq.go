@@ -7,8 +7,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A LicenseKey names a license.
-type LicenseKey struct {
+// A LicenseRef names a license.
+type LicenseRef struct {
 	Env licensing.Env
 	ID  licensing.LicenseID
 }
@@ -18,8 +18,8 @@ var licenseSeqs = newLocking(`SELECT l.env, l.id, l.epoch, l.counter FROM (VALUE
 
 // LicenseSeqs returns the seq of each of the licenses that exist. In a
 // transaction that writes nobody changes these licenses until the commit.
-func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKey]license.Seq, error) {
-	seqs := make(map[LicenseKey]license.Seq, len(keys))
+func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseRef) (map[LicenseRef]license.Seq, error) {
+	seqs := make(map[LicenseRef]license.Seq, len(keys))
 	if err := tx.AskLicenseSeqs(ctx, keys, seqs); err != nil {
 		return nil, err
 	}
@@ -27,13 +27,13 @@ func (tx *Tx) LicenseSeqs(ctx context.Context, keys []LicenseKey) (map[LicenseKe
 }
 
 // AskLicenseSeqs is LicenseSeqs whose answer is in seqs after Flush.
-func (tx *Tx) AskLicenseSeqs(ctx context.Context, keys []LicenseKey, seqs map[LicenseKey]license.Seq) error {
+func (tx *Tx) AskLicenseSeqs(ctx context.Context, keys []LicenseRef, seqs map[LicenseRef]license.Seq) error {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		args = append(args, string(k.Env), string(k.ID))
 	}
 	return tx.askMany(ctx, &licenseSeqs, args, func(r Row) error {
-		var k LicenseKey
+		var k LicenseRef
 		var seq license.Seq
 		err := r.Scan(&k.Env, &k.ID, &seq.Epoch, &seq.Counter)
 		seqs[k] = seq

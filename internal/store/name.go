@@ -22,14 +22,14 @@ var (
 )
 
 // LicenseNames returns what people know licenses by. One that does not exist is absent.
-func (tx *Tx) LicenseNames(ctx context.Context, keys []LicenseKey) (map[LicenseKey]LicenseName, error) {
-	names := make(map[LicenseKey]LicenseName, len(keys))
+func (tx *Tx) LicenseNames(ctx context.Context, keys []LicenseRef) (map[LicenseRef]LicenseName, error) {
+	names := make(map[LicenseRef]LicenseName, len(keys))
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		args = append(args, string(k.Env), string(k.ID))
 	}
 	err := tx.queryMany(ctx, &licenseNames, args, func(r Row) error {
-		var k LicenseKey
+		var k LicenseRef
 		var n LicenseName
 		err := r.Scan(&k.Env, &k.ID, &n.Product, &n.Plan, &n.Customer, &n.CustomerName)
 		names[k] = n

@@ -16,7 +16,7 @@ func (tx *Tx) PutRecall(ctx context.Context, l *licensing.Lease, at time.Time) e
 }
 
 // Recalled returns the live leases of a license that are recalled, by id.
-func (tx *Tx) Recalled(ctx context.Context, k LicenseKey) ([]licensing.LeaseID, error) {
+func (tx *Tx) Recalled(ctx context.Context, k LicenseRef) ([]licensing.LeaseID, error) {
 	rows, err := tx.query(ctx, `
 		SELECT r.lease FROM recall r JOIN lease l ON l.env = r.env AND l.id = r.lease
 		WHERE r.env = $1 AND r.license = $2 AND l.license = r.license AND l.ended_at = 0 ORDER BY r.lease`, k.Env, k.ID)
@@ -28,14 +28,14 @@ var recallMarks = newMany(`SELECT r.env, r.license, MAX(r.recalled_at) FROM (VAL
 
 // RecallMarks returns when a lease of each license was last recalled, in
 // microseconds; nothing for a license of which none was.
-func (tx *Tx) RecallMarks(ctx context.Context, keys []LicenseKey) (map[LicenseKey]int64, error) {
-	marks := make(map[LicenseKey]int64)
+func (tx *Tx) RecallMarks(ctx context.Context, keys []LicenseRef) (map[LicenseRef]int64, error) {
+	marks := make(map[LicenseRef]int64)
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		args = append(args, string(k.Env), string(k.ID))
 	}
 	err := tx.queryMany(ctx, &recallMarks, args, func(r Row) error {
-		var k LicenseKey
+		var k LicenseRef
 		var at int64
 		err := r.Scan(&k.Env, &k.ID, &at)
 		marks[k] = at

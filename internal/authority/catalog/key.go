@@ -1,0 +1,163 @@
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	MaxKeys = 100 // of one license at once
+)
+
+// A Credential is what may be known of a license key: everything but its text.
+type Credential struct {
+	ID        licensing.KeyID `json:"id"`
+	Imported  bool            `json:"imported,omitempty"`
+	Hint      string          `json:"hint,omitempty" doc:"The end of an imported key."`
+	CreatedAt time.Time       `json:"created_at"`
+	ExpiresAt time.Time       `json:"expires_at,omitzero" doc:"Absent: as long as its license."`
+}
+
+// A NewCredential is a license key with its text, which nobody can see again.
+type NewCredential struct {
+	Credential
+	Text string `json:"key"`
+}
+
+func (k NewCredential) digest() access.Digest { return licensing.HashKey(k.Text) }
+
+// A KeyRequest asks for a new key of a license. The others end after Overlap,
+// at once when it is zero, unless Keep.
+type KeyRequest struct {
+	Overlap licensing.Span `json:"overlap,omitempty" doc:"How long the other keys go on, such as 7d."`
+	Keep    bool           `json:"keep,omitempty" doc:"Keep the other keys as they are."`
+}
+
+type licenseKeyEvent struct {
+	Overlap licensing.Span `json:"overlap,omitempty"`
+	Keep    bool           `json:"keep,omitempty"`
+}
+
+// RotateKey gives a license a new key and lets its others end.
+func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensing.LicenseID, req KeyRequest) (NewCredential, error) {
+	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
+		return NewCredential{}, err
+	}
+	if req.Keep && req.Overlap != 0 {
+		return NewCredential{}, licensing.Errorf(licensing.Invalid, "keys that are kept have no overlap").At("overlap")
+	}
+	return Once(ctx, c.ledger, p, alteration{id, licensing.KeyRotated, req}, func(tx *ledger.Tx) (NewCredential, error) {
+		l, ok, err := tx.LockLicense(ctx, p.Env, id)
+		if l, err = Seen(p, l, ok, err, id); err != nil {
+			return NewCredential{}, err
+		}
+		if !req.Keep {
+			return replaceKey(ctx, tx, l, tx.Now().Add(req.Overlap.Duration()))
+		}
+		key, err := newKey(ctx, tx, l, time.Time{})
+		if err != nil {
+			return key, err
+		}
+		return key, noteLicenseKey(tx, licensing.KeyAdded, l, key.ID, licenseKeyEvent{Keep: true})
+	})
+}
+
+// replaceKey makes a new key for l and lets its other keys end at at.
+func replaceKey(ctx context.Context, tx *ledger.Tx, l licensing.License, at time.Time) (NewCredential, error) {
+	key, err := newKey(ctx, tx, l, time.Time{})
+	if err != nil {
+		return key, err
+	}
+	if err := tx.EndKeys(ctx, l.Env, l.ID, key.ID, at); err != nil {
+		return key, err
+	}
+	return key, noteLicenseKey(tx, licensing.KeyRotated, l, key.ID, licenseKeyEvent{Overlap: licensing.Span(at.Sub(tx.Now()) / time.Second)})
+}
+
+func noteLicenseKey(tx *ledger.Tx, kind string, l licensing.License, key licensing.KeyID, data any) error {
+	about := AboutLicense(l)
+	about.Subject = string(key)
+	return tx.Note(kind, about, data)
+}
+
+// newKey stores a new random key for l.
+func newKey(ctx context.Context, tx *ledger.Tx, l licensing.License, expires time.Time) (NewCredential, error) {
+	var id [4]byte
+	var secret [16]byte
+	rand.Read(id[:])
+	rand.Read(secret[:])
+	keyID, text := licensing.NewKey(id, secret)
+	key := NewCredential{Credential: Credential{ID: keyID, CreatedAt: tx.Now(), ExpiresAt: expires}, Text: text}
+	return key, insertKey(ctx, tx, l, key.Credential, key.digest())
+}
+
+func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key Credential, digest access.Digest) error {
+	if l.Seq.Counter > 1 {
+		had, err := tx.Keys(ctx, l.Env, l.ID)
+		if err != nil {
+			return err
+		}
+		if len(had) >= MaxKeys {
+			return licensing.Errorf(licensing.Conflict, "license %s has %d keys: delete some first", l.ID, len(had))
+		}
+	}
+	free, err := tx.InsertKey(ctx, store.Key{
+		Env: l.Env, License: l.ID, ID: key.ID, Digest: digest.String(), Hint: key.Hint, Imported: key.Imported,
+		CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt,
+	})
+	if err == nil && !free {
+		err = licensing.Errorf(licensing.Exists, "the key belongs to a license already").At("key")
+	}
+	if err == nil {
+		tx.KeyStored(l.Env, l.ID, digest)
+	}
+	return err
+}
+
+// DeleteKey ends one key of a license at once.
+func (c *Catalog) DeleteKey(ctx context.Context, p access.Principal, id licensing.LicenseID, key licensing.KeyID) error {
+	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
+		return err
+	}
+	return c.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
+		l, ok, err := tx.LockLicense(ctx, p.Env, id)
+		if l, err = Seen(p, l, ok, err, id); err != nil {
+			return err
+		}
+		existed, err := tx.Tx.DeleteKey(ctx, p.Env, id, key)
+		if err != nil {
+			return err
+		}
+		if !existed {
+			return request.NotFound("key", key)
+		}
+		return noteLicenseKey(tx, licensing.KeyRevoked, l, key, nil)
+	})
+}
+
+// Keys returns the keys of a license, the oldest first, ended ones too.
+func (c *Catalog) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]Credential, error) {
+	if err := request.Require(p, access.LicenseRead); err != nil {
+		return nil, err
+	}
+	var all []Credential
+	err := c.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		if _, err := SeenLicense(ctx, tx, p, id); err != nil {
+			return err
+		}
+		keys, err := tx.Keys(ctx, p.Env, id)
+		all = make([]Credential, len(keys))
+		for i, k := range keys {
+			all[i] = Credential{ID: k.ID, Imported: k.Imported, Hint: k.Hint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}
+		}
+		return err
+	})
+	return all, err
+}

@@ -1,0 +1,444 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// MaxIssue is the most licenses one request can issue.
+const MaxIssue = 1000
+
+// DefaultChannel is the channel of a plan file that names none.
+const DefaultChannel = "stable"
+
+// An IssueRequest asks for a license of a plan for a customer. Zero fields are
+// the plan's own: its channel, its dates, its capacity.
+type IssueRequest struct {
+	Customer    licensing.CustomerID  `json:"customer"`
+	Plan        licensing.PlanName    `json:"plan"`
+	Product     licensing.ProductName `json:"product,omitempty" doc:"Checked against the plan's product when given."`
+	Channel     string                `json:"channel,omitempty" doc:"The channel of the plan to follow; stable when neither channel nor revision is given."`
+	Revision    licensing.RevisionID  `json:"revision,omitempty" doc:"Pins the license to one revision instead."`
+	Edition     string                `json:"edition,omitempty"`
+	Start       time.Time             `json:"start,omitzero" doc:"For plans that start on a date."`
+	End         time.Time             `json:"end,omitzero" doc:"Instead of the end of the plan's first term."`
+	Maintenance time.Time             `json:"maintenance,omitzero" doc:"The last release date covered, instead of the plan's."`
+	Addons      []licensing.Grant     `json:"addons,omitempty"`
+	Exceptions  []licensing.Exception `json:"exceptions,omitempty"`
+	Capacity    map[string]int64      `json:"capacity,omitempty" doc:"Units by pool, instead of what plan and add-ons give."`
+	Payment     licensing.Payment     `json:"payment,omitempty" doc:"paid or unpaid: an unpaid license is not renewed."`
+	Reference   string                `json:"reference,omitempty" doc:"The vendor's own number of this license, unique in the environment."`
+	Metadata    map[string]string     `json:"metadata,omitempty"`
+}
+
+// An Issued license comes with its first key, whose text nobody can see again.
+type Issued struct {
+	License licensing.License `json:"license"`
+	Key     NewCredential     `json:"key"`
+}
+
+// IssueLicense grants a plan to a customer.
+func (c *Catalog) IssueLicense(ctx context.Context, p access.Principal, req IssueRequest) (Issued, error) {
+	all, err := c.IssueLicenses(ctx, p, []IssueRequest{req})
+	if err != nil {
+		return Issued{}, err
+	}
+	return all[0], nil
+}
+
+// IssueLicenses issues up to MaxIssue licenses, all or none.
+func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, requests []IssueRequest) ([]Issued, error) {
+	if err := request.Require(p, access.LicenseIssue); err != nil {
+		return nil, err
+	}
+	if len(requests) == 0 || len(requests) > MaxIssue {
+		return nil, licensing.Errorf(licensing.TooLarge, "%d licenses in one request: 1 to %d can be issued", len(requests), MaxIssue)
+	}
+	issued, err := Once(ctx, c.ledger, p, requests, func(tx *ledger.Tx) ([]Issued, error) {
+		i := NewIssuing(tx, p)
+		all := make([]Issued, len(requests))
+		for n, req := range requests {
+			var err error
+			if all[n], err = i.Issue(ctx, req); err != nil && len(requests) > 1 {
+				return nil, licensing.Errorf(licensing.CodeOf(err), "license %d of %d: %w", n+1, len(requests), err)
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		return all, nil
+	})
+	return issued, err
+}
+
+// issuing is one transaction that issues licenses; it looks each plan and
+// customer up once.
+type issuing struct {
+	*ledger.Tx
+	p         access.Principal
+	plans     map[planAt]licensing.Revision
+	customers map[licensing.CustomerID]string // their names
+}
+
+func NewIssuing(tx *ledger.Tx, p access.Principal) issuing {
+	return issuing{Tx: tx, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
+}
+
+type planAt struct {
+	plan     licensing.PlanName
+	channel  string
+	revision licensing.RevisionID
+}
+
+func (i *issuing) Issue(ctx context.Context, req IssueRequest) (Issued, error) {
+	l, err := i.grant(ctx, req)
+	if err != nil {
+		return Issued{}, err
+	}
+	key, err := newKey(ctx, i.Tx, l, time.Time{})
+	if err != nil {
+		return Issued{}, err
+	}
+	return Issued{License: l, Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
+}
+
+// grant stores the license that req asks for, without a key.
+func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.License, error) {
+	var l licensing.License
+	if err := request.CheckTexts(request.Text{Field: "reference", Value: req.Reference}); err != nil {
+		return l, err
+	}
+	rev, err := i.revision(ctx, &req)
+	if err != nil {
+		return l, err
+	}
+	if _, known := i.customers[req.Customer]; !known {
+		customer, err := SeenCustomer(ctx, i.Tx.Tx, i.p, req.Customer)
+		if err != nil {
+			return l, err
+		}
+		i.customers[req.Customer] = customer.Name
+	}
+	if l, err = req.license(rev, i.p, i.Now()); err != nil {
+		return l, err
+	}
+	l.Seq.Epoch, l.Seq.Counter = i.Epoch(), 1
+	terms, err := licensing.Fit(rev, l, i.Now())
+	if err != nil {
+		return l, err
+	}
+	if err := checkTrial(ctx, i.Tx, terms); err != nil {
+		return l, err
+	}
+	l = terms.Scaled(l)
+	free, err := i.InsertLicense(ctx, l)
+	if err == nil && !free {
+		err = licensing.Errorf(licensing.Exists, "a license has the reference %q already", l.Reference).At("reference")
+	}
+	if err != nil {
+		return l, err
+	}
+	return l, takeTrial(ctx, i.Tx, terms)
+}
+
+// revision finds what req grants, and fills in the channel that it leaves out.
+func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Revision, error) {
+	if req.Channel == "" && req.Revision == "" {
+		req.Channel = DefaultChannel
+	}
+	at := planAt{req.Plan, req.Channel, req.Revision}
+	rev, ok := i.plans[at]
+	if !ok {
+		var err error
+		if rev, err = seenRevision(ctx, i.Tx.Tx, i.p, req.Plan, req.Channel, req.Revision); err != nil {
+			return rev, err
+		}
+		i.plans[at] = rev
+	}
+	if req.Revision != "" {
+		req.Revision = rev.ID
+	}
+	if req.Product != "" && req.Product != rev.Plan.Product {
+		return rev, licensing.Errorf(licensing.Invalid, "plan %s is of product %s, not %s", req.Plan, rev.Plan.Product, req.Product).At("product")
+	}
+	return rev, nil
+}
+
+// license is the license that req asks for at now, not yet numbered.
+func (req IssueRequest) license(rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
+	l := licensing.License{
+		Env: p.Env, ID: licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, now)),
+		Product: rev.Plan.Product, Customer: req.Customer, Plan: req.Plan, Channel: req.Channel, Revision: req.Revision, Granted: rev.ID,
+		Edition: req.Edition, Payment: req.Payment, Reference: req.Reference, Metadata: req.Metadata, Addons: req.Addons,
+	}
+	if l.Payment == "" {
+		l.Payment = licensing.Paid
+	}
+	l.Exceptions = append(stamped(req.Exceptions, p, now), capacities(req.Capacity, p, now)...)
+	l, err := rev.Plan.Term.Issue(l, now, req.Start)
+	if err != nil {
+		return l, err
+	}
+	if !req.End.IsZero() {
+		l.End = req.End.UTC().Truncate(time.Second)
+	}
+	if !req.Maintenance.IsZero() {
+		l.Maintenance = req.Maintenance.UTC().Truncate(time.Second)
+	}
+	if err := l.CheckDates(); err != nil {
+		return l, err
+	}
+	return l, l.Check()
+}
+
+// stamped returns exceptions with their ids, and who granted them and when.
+func stamped(all []licensing.Exception, p access.Principal, now time.Time) []licensing.Exception {
+	all = slices.Clone(all)
+	for n := range all {
+		all[n].ID = licensing.ExceptionID(ledger.NewID(licensing.ExceptionPrefix, now))
+		all[n].By, all[n].At = p.Actor, now
+	}
+	return all
+}
+
+// capacityReason marks the exceptions that a request for a capacity makes, so
+// that the next one takes their place.
+const capacityReason = "capacity set"
+
+func capacities(of map[string]int64, p access.Principal, now time.Time) []licensing.Exception {
+	var all []licensing.Exception
+	for _, pool := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, licensing.Exception{
+			Pool: pool, Adjust: licensing.Adjustment{Amount: of[pool]}, Reason: capacityReason,
+		})
+	}
+	return stamped(all, p, now)
+}
+
+// A LicenseFilter says which licenses to list. What is empty matches every license.
+type LicenseFilter struct {
+	Customer   licensing.CustomerID
+	Product    licensing.ProductName
+	Plan       licensing.PlanName
+	Revision   licensing.RevisionID // granted by it
+	Status     licensing.Status
+	Reference  string
+	EndsBefore time.Time // the term ends, and before it
+}
+
+// Licenses returns the licenses that match f and p sees, by id, which is by time.
+func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[ListedLicense], error) {
+	var found request.Page[ListedLicense]
+	if err := request.Require(p, access.LicenseRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.After("license")
+	if err != nil {
+		return found, err
+	}
+	scope, possible := Scoped(p, store.LicenseFilter{
+		Customer: f.Customer, Product: f.Product, Plan: f.Plan, Revision: f.Revision,
+		Status: f.Status, Reference: f.Reference, EndsBefore: f.EndsBefore,
+	})
+	if !possible {
+		return found, nil
+	}
+	err = c.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		match, err := grantedBy(ctx, tx, p, scope)
+		if err != nil {
+			return err
+		}
+		licenses, err := tx.Licenses(ctx, p.Env, match, after, rows)
+		if err != nil {
+			return err
+		}
+		listed, err := listedLicenses(ctx, tx, licenses)
+		found = request.NewPage("license", listed, rows, func(l ListedLicense) string { return string(l.ID) })
+		return err
+	})
+	return found, err
+}
+
+// grantedBy returns f with the revision that it names in full. Where f names no plan, those
+// that p sees are looked through.
+func grantedBy(ctx context.Context, tx *store.Tx, p access.Principal, f store.LicenseFilter) (store.LicenseFilter, error) {
+	if f.Revision == "" {
+		return f, nil
+	}
+	plans := []licensing.PlanName{f.Plan}
+	if f.Plan == "" {
+		stored, err := tx.Plans(ctx, p.Env, cmp.Or(f.Product, p.Product), "", maxPlans)
+		if err != nil {
+			return f, err
+		}
+		plans = plans[:0]
+		for _, row := range stored {
+			plans = append(plans, row.Name)
+		}
+	}
+	var found []licensing.RevisionID
+	for _, plan := range plans {
+		rev, err := namedRevision(ctx, tx, p.Env, plan, f.Revision)
+		switch licensing.CodeOf(err) {
+		case "":
+			found = append(found, rev.ID)
+		case licensing.NotFound:
+		default:
+			return f, err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return f, licensing.Errorf(licensing.NotFound, "no revision %s", f.Revision).At("revision")
+	case 1:
+		f.Revision = found[0]
+		return f, nil
+	}
+	return f, licensing.Errorf(licensing.Invalid, "revision %s is the beginning of more than one: write more of it, or name the plan", f.Revision).At("revision")
+}
+
+// maxPlans is how many plans are looked through for a revision.
+const maxPlans = 10_000
+
+// Scoped narrows f to what p sees, and reports whether anything can match.
+func Scoped(p access.Principal, f store.LicenseFilter) (store.LicenseFilter, bool) {
+	if f.Customer != "" && !p.SeesCustomer(f.Customer) || f.Product != "" && !p.SeesProduct(f.Product) ||
+		p.Role == access.Customer && p.Customer == "" {
+		return f, false
+	}
+	if p.Customer != "" {
+		f.Customer = p.Customer
+	}
+	if p.Product != "" {
+		f.Product = p.Product
+	}
+	return f, true
+}
+
+// License returns one license that p sees.
+func (c *Catalog) License(ctx context.Context, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
+	var found licensing.License
+	if err := request.Require(p, access.LicenseRead); err != nil {
+		return found, err
+	}
+	err := c.ledger.DB.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = SeenLicense(ctx, tx, p, id)
+		return err
+	})
+	return found, err
+}
+
+func SeenLicense(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
+	l, ok, err := tx.License(ctx, p.Env, id)
+	return Seen(p, l, ok, err, id)
+}
+
+func Seen(p access.Principal, l licensing.License, ok bool, err error, id licensing.LicenseID) (licensing.License, error) {
+	if err == nil && (!ok || !p.Sees(l.Customer, l.Product)) {
+		return licensing.License{}, request.NotFound("license", id)
+	}
+	return l, err
+}
+
+// AboutLicense is what every event about l says.
+func AboutLicense(l licensing.License) licensing.Event {
+	return licensing.Event{License: l.ID, Customer: l.Customer, Product: l.Product}
+}
+
+// alterLicense makes one change to a license that p sees: fn returns the
+// license changed and what the event of the given kind says of it. A license that
+// is as it was is not stored, and leaves no event.
+func (c *Catalog) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
+	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
+	return Once(ctx, c.ledger, p, alteration{id, kind, request}, func(tx *ledger.Tx) (licensing.License, error) {
+		l, ok, err := tx.LockLicense(ctx, p.Env, id)
+		if l, err = Seen(p, l, ok, err, id); err != nil {
+			return l, err
+		}
+		altered, data, err := fn(tx, l)
+		if err != nil {
+			return l, err
+		}
+		if altered, err = granted(ctx, tx.Tx, altered); err != nil {
+			return l, err
+		}
+		if same, err := l.Same(altered); err != nil || same {
+			return l, err
+		}
+		return StoreLicense(ctx, tx, altered, kind, data)
+	})
+}
+
+// An alteration is what an Idempotency-Key stands for.
+type alteration struct {
+	License licensing.LicenseID
+	Kind    string
+	Request any
+}
+
+// StoreLicense stores an altered license under a higher seq and records it.
+func StoreLicense(ctx context.Context, tx *ledger.Tx, l licensing.License, kind string, data any) (licensing.License, error) {
+	if err := l.Check(); err != nil {
+		return l, err
+	}
+	l, err := granted(ctx, tx.Tx, l)
+	if err != nil {
+		return l, err
+	}
+	l.Seq.Epoch, l.Seq.Counter = tx.Epoch(), l.Seq.Counter+1
+	if err := tx.UpdateLicense(ctx, l); err != nil {
+		return l, err
+	}
+	return l, NoteLicense(tx, kind, l, data)
+}
+
+// granted returns l with the revision in force, which a change may have left open.
+func granted(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.License, error) {
+	if l.Granted != "" {
+		return l, nil
+	}
+	rev, err := RevisionOf(ctx, tx, l)
+	l.Granted = rev.ID
+	return l, err
+}
+
+// noteIssued records a new license: the entry is what it says, and what its row
+// is held against.
+func noteIssued(tx *ledger.Tx, kind string, l licensing.License) error {
+	about := AboutLicense(l)
+	about.Env = l.Env
+	return tx.Note(kind, about, l)
+}
+
+// NoteLicense records a change of l with how it leaves l, to hold the row against.
+func NoteLicense(tx *ledger.Tx, kind string, l licensing.License, data any) error {
+	stand, err := l.Stand()
+	if err != nil {
+		return err
+	}
+	members := map[string]json.RawMessage{}
+	if data != nil {
+		text, err := json.Marshal(data)
+		if err == nil {
+			err = json.Unmarshal(text, &members)
+		}
+		if err != nil {
+			return licensing.Errorf(licensing.Internal, "encoding the data of event %s: %w", kind, err)
+		}
+	}
+	if members["stands"], err = json.Marshal(stand); err != nil {
+		return err
+	}
+	about := AboutLicense(l)
+	about.Env = l.Env
+	return tx.Note(kind, about, members)
+}

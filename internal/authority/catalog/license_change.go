@@ -1,0 +1,236 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A ChangeRequest asks to change what a license grants, now or at its renewal.
+// Payment, Reference and Metadata change at once in either case.
+type ChangeRequest struct {
+	licensing.Change
+	Capacity  map[string]int64   `json:"capacity,omitempty" doc:"Units by pool, in place of what plan, add-ons or an earlier request give."`
+	Payment   licensing.Payment  `json:"payment,omitempty" enum:"paid,unpaid"`
+	Reference *string            `json:"reference,omitempty"`
+	Metadata  *map[string]string `json:"metadata,omitempty"`
+	Reason    string             `json:"reason,omitempty"`
+}
+
+type changeEvent struct {
+	Change    licensing.Change     `json:"change"`
+	Payment   licensing.Payment    `json:"payment,omitempty"`
+	Shortages []licensing.Shortage `json:"shortages,omitempty"`
+	Reason    string               `json:"reason,omitempty"`
+}
+
+// ChangeLicense changes what a license grants. What would leave less than is
+// held is refused unless the change says to drain it or to let it be overdraft.
+func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ChangeRequest) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseChange); err != nil {
+		return licensing.License{}, err
+	}
+	kind := licensing.LicenseChanged
+	switch req.When {
+	case "", licensing.ChangeNow:
+		req.When = licensing.ChangeNow
+	case licensing.ChangeAtRenewal:
+		kind = licensing.LicenseScheduled
+	default:
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "when: %q is not now or renewal", req.When).At("when")
+	}
+	if !slices.Contains([]licensing.Below{"", licensing.BelowRefuse, licensing.BelowDrain, licensing.BelowOverdraft}, req.Below) {
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "below: %q is not refuse, drain or overdraft", req.Below).At("below")
+	}
+	return c.alterLicense(ctx, p, id, kind, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		return ChangeLicense(ctx, tx, p, l, req)
+	})
+}
+
+func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
+	wanted := req.change(l, p, tx.Now())
+	if err := wanted.CheckDates(); err != nil {
+		return l, nil, err
+	}
+	done := changeEvent{Change: wanted, Payment: req.Payment, Reason: req.Reason}
+	if req.Payment != "" {
+		l.Payment = req.Payment
+	}
+	if req.Metadata != nil {
+		l.Metadata = *req.Metadata
+	}
+	if req.Reference != nil {
+		if err := request.CheckTexts(request.Text{Field: "reference", Value: *req.Reference}); err != nil {
+			return l, nil, err
+		}
+		l.Reference = *req.Reference
+		if err := licenseReferenceFree(ctx, tx, l); err != nil {
+			return l, nil, err
+		}
+	}
+	if req.empty() {
+		return l, done, nil
+	}
+	if wanted.Revision != "" {
+		rev, err := namedRevision(ctx, tx.Tx, l.Env, cmp.Or(wanted.Plan, l.Plan), wanted.Revision)
+		if err != nil {
+			return l, nil, err
+		}
+		wanted.Revision = rev.ID
+		done.Change = wanted
+	}
+	was, before := compiled(ctx, tx, p, l)
+	l = was.Scaled(l)
+	if wanted.When == licensing.ChangeAtRenewal {
+		var err error
+		wanted.Except, err = renewable(ctx, tx, p, was, l.Schedule(wanted, tx.Now()))
+		done.Change = wanted
+		return l.Schedule(wanted, tx.Now()), done, err
+	}
+	after, err := l.Change(wanted)
+	if err != nil {
+		return l, nil, err
+	}
+	after, done.Shortages, err = fit(ctx, tx, p, was, before, after, wanted.Below)
+	return after, done, err
+}
+
+// renewable refuses scheduled changes that cannot be made, because nobody would be
+// there to hear of it later. It returns the exceptions of the last one with their
+// scales, which are those of the plan that the license has then.
+func renewable(ctx context.Context, tx *ledger.Tx, p access.Principal, was licensing.Terms, l licensing.License) ([]licensing.Exception, error) {
+	after, err := l.MakeChanges()
+	if err != nil {
+		return nil, err
+	}
+	terms, err := fitting(ctx, tx, p, after)
+	if err == nil && terms.Plan != was.Plan {
+		err = checkTrial(ctx, tx, terms)
+	}
+	if err == nil {
+		err = licensing.CheckScales(was.Meters, terms.Meters)
+	}
+	return terms.ScaledExceptions(l.Scheduled[len(l.Scheduled)-1].Except), err
+}
+
+// change is the domain's change that req asks for of l at now.
+func (req ChangeRequest) change(l licensing.License, p access.Principal, now time.Time) licensing.Change {
+	wanted := req.Change
+	wanted.Except = stamped(req.Except, p, now)
+	if wanted.When == licensing.ChangeAtRenewal && wanted.Below == "" {
+		// A renewal must not fail for what is held on its day.
+		wanted.Below = licensing.BelowDrain
+	}
+	for _, e := range capacities(req.Capacity, p, now) {
+		wanted.Except = append(wanted.Except, e)
+		for _, old := range l.Exceptions {
+			// One removed now would be missed by the renewal; there the later wins.
+			if old.Pool == e.Pool && old.Reason == capacityReason && wanted.When == licensing.ChangeNow {
+				wanted.RemoveExceptions = append(slices.Clone(wanted.RemoveExceptions), old.ID)
+			}
+		}
+	}
+	return wanted
+}
+
+// empty reports whether nothing of what the license grants is to change.
+func (req ChangeRequest) empty() bool {
+	c := req.Change
+	return c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && c.Edition == "" && len(req.Capacity) == 0 &&
+		len(c.Add) == 0 && len(c.Remove) == 0 && len(c.Except) == 0 && len(c.RemoveExceptions) == 0
+}
+
+func licenseReferenceFree(ctx context.Context, tx *ledger.Tx, l licensing.License) error {
+	if l.Reference == "" {
+		return nil
+	}
+	others, err := tx.Licenses(ctx, l.Env, store.LicenseFilter{Reference: l.Reference}, "", 1)
+	if err == nil && len(others) > 0 && others[0].ID != l.ID {
+		return licensing.Errorf(licensing.Exists, "another license has the reference %q", l.Reference).At("reference")
+	}
+	return err
+}
+
+// compiled returns the terms of l now, if p sees the plan it is granted by.
+func compiled(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Terms, error) {
+	rev, err := granting(ctx, tx, p, l)
+	if err != nil {
+		return licensing.Terms{}, err
+	}
+	return licensing.Compile(rev, l, tx.Now())
+}
+
+// fitting is compiled for what l is about to become.
+func fitting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Terms, error) {
+	rev, err := granting(ctx, tx, p, l)
+	if err != nil {
+		return licensing.Terms{}, err
+	}
+	return licensing.Fit(rev, l, tx.Now())
+}
+
+// granting returns the revision that grants l, if p sees its plan.
+func granting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Revision, error) {
+	rev, err := RevisionOf(ctx, tx.Tx, l)
+	if err == nil && !p.SeesProduct(rev.Plan.Product) {
+		err = request.NotFound("plan", l.Plan)
+	}
+	return rev, err
+}
+
+// fit makes what is held and counted of a license what it is by its terms after a
+// change, or refuses the change: where more is held than would be left, unless below
+// allows it, and where a meter would be counted with fewer decimals. It returns the
+// license with the amounts of its exceptions at their scales, and where more is held.
+// The terms before were compiled with the error unfit.
+func fit(ctx context.Context, tx *ledger.Tx, p access.Principal, was licensing.Terms, unfit error, after licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
+	terms, err := fitting(ctx, tx, p, after)
+	if err != nil {
+		return after, nil, err
+	}
+	if terms.Plan != was.Plan {
+		if err := checkTrial(ctx, tx, terms); err != nil {
+			return after, nil, err
+		}
+		if err := takeTrial(ctx, tx, terms); err != nil {
+			return after, nil, err
+		}
+	}
+	if err := rescale(ctx, tx, was, terms); err != nil {
+		return after, nil, err
+	}
+	after = terms.Scaled(after)
+	held, err := tx.LockHeld(ctx, after.Env, after.ID)
+	if err != nil || len(held) == 0 {
+		return after, nil, err
+	}
+	if unfit != nil {
+		return after, nil, unfit
+	}
+	if err := recount(ctx, tx, was, terms, held); err != nil {
+		return after, nil, err
+	}
+	short := lowered(licensing.Shortages(terms, held), was, terms)
+	return after, short, allowShort(ctx, tx, terms, short, below)
+}
+
+// allowShort asks below whether a license may hold more than its terms grant, and
+// notes since when it does.
+func allowShort(ctx context.Context, tx *ledger.Tx, terms licensing.Terms, short []licensing.Shortage, below licensing.Below) error {
+	for _, s := range short {
+		if _, err := below.Allow(s, terms.Pools[s.Pool], tx.Now()); err != nil {
+			return err
+		}
+		if err := tx.OverPool(ctx, terms.Env, terms.License, s.Pool, tx.Now()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package catalog
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
+)
+
+// MaxImport is the most rows one request can import; the command line sends larger files
+// in parts.
+const MaxImport = 10_000
+
+// An ImportRequest brings the licenses and keys of another system. CSV has a
+// header with the columns key, customer and plan, and any of product, channel,
+// revision, edition, start, end, reference and payment. A customer is named by
+// id, or as ref:REFERENCE.
+type ImportRequest struct {
+	CSV     string `json:"csv"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	Partial bool   `json:"partial,omitempty" doc:"Import the good lines though others are bad. Default: all or nothing."`
+}
+
+// An Imported file says what became of its lines.
+type Imported struct {
+	Imported int           `json:"imported"`
+	Failed   int           `json:"failed"`
+	Errors   []ImportError `json:"errors" doc:"The first 100, by line."`
+	Licenses []Importable  `json:"licenses,omitempty" doc:"Of a dry run: what would be imported, the first 100 by line."`
+}
+
+// An Importable says which license a line would become. It starts with its first use
+// where it has no start, and has no end where there is none.
+type Importable struct {
+	Line         int                   `json:"line"`
+	Customer     licensing.CustomerID  `json:"customer"`
+	CustomerName string                `json:"customer_name"`
+	Product      licensing.ProductName `json:"product"`
+	Plan         licensing.PlanName    `json:"plan"`
+	Edition      string                `json:"edition,omitempty"`
+	Start        time.Time             `json:"start,omitzero"`
+	End          time.Time             `json:"end,omitzero"`
+	Payment      licensing.Payment     `json:"payment"`
+	Reference    string                `json:"reference,omitempty"`
+}
+
+// An ImportError says what is wrong with a line; the header is line 1.
+type ImportError struct {
+	Line    int            `json:"line"`
+	Code    licensing.Code `json:"code"`
+	Message string         `json:"message"`
+}
+
+// maxImportShown bounds the lines of a file that are named, faulty and good ones each.
+const maxImportShown = 100
+
+// errNotImported rolls back a dry run, or a file with a bad line.
+var errNotImported = errors.New("nothing was imported")
+
+// ImportLicenses issues a license for each line, with the key of the line,
+// which is stored as a digest like every key. With a bad line nothing is
+// imported unless Partial.
+func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req ImportRequest) (Imported, error) {
+	if err := request.Require(p, access.LicenseIssue); err != nil {
+		return Imported{}, err
+	}
+	rows, faults, err := licensing.ReadImport(req.CSV)
+	if err != nil {
+		return Imported{}, err
+	}
+	if len(rows)+len(faults) > MaxImport {
+		return Imported{}, licensing.Errorf(licensing.TooLarge, "the file has more than %d rows: import it in parts", MaxImport).At("csv")
+	}
+	var undone Imported
+	done, err := Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (Imported, error) {
+		undone = Imported{Errors: []ImportError{}}
+		i := NewIssuing(tx, p)
+		for _, f := range faults {
+			undone.fail(f.Line, f.Err)
+		}
+		for _, row := range rows {
+			l, err := i.importLine(ctx, row.Fields)
+			switch {
+			case err == nil:
+				undone.Imported++
+				if req.DryRun && len(undone.Licenses) < maxImportShown {
+					undone.Licenses = append(undone.Licenses, i.importable(row.Line, l))
+				}
+			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
+				return undone, err
+			default:
+				undone.fail(row.Line, err)
+			}
+		}
+		if req.DryRun || undone.Failed > 0 && !req.Partial {
+			return undone, errNotImported
+		}
+		return undone, nil
+	})
+	if errors.Is(err, errNotImported) {
+		if !req.DryRun {
+			undone.Imported = 0
+		}
+		return undone, nil
+	}
+	return done, err
+}
+
+// fail notes a faulty row. Of many those that come first in the file are kept.
+func (i *Imported) fail(line int, err error) {
+	i.Failed++
+	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e ImportError, line int) int { return e.Line - line })
+	if at < maxImportShown {
+		i.Errors = slices.Insert(i.Errors, at, ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
+		i.Errors = i.Errors[:min(len(i.Errors), maxImportShown)]
+	}
+}
+
+func (i *issuing) importable(line int, l licensing.License) Importable {
+	return Importable{line, l.Customer, i.customers[l.Customer], l.Product, l.Plan, l.Edition, l.Start, l.End, l.Payment, l.Reference}
+}
+
+// importLine issues the license of a line. It stores nothing when it fails.
+func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, err error) {
+	digest, err := access.KeyDigest(line["key"])
+	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
+		return l, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", access.MaxForeignKey)
+	}
+	others, err := i.KeysByDigest(ctx, digest.String())
+	if err != nil {
+		return l, err
+	}
+	for _, other := range others {
+		if other.Env == i.Env {
+			return l, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
+		}
+	}
+	req, err := i.importRequest(ctx, line)
+	if err != nil {
+		return l, err
+	}
+	if l, err = i.grant(ctx, req); err != nil {
+		return l, err
+	}
+	var random [4]byte
+	rand.Read(random[:])
+	id, _ := licensing.NewKey(random, [16]byte{})
+	key := Credential{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
+	if err := insertKey(ctx, i.Tx, l, key, digest); err != nil {
+		return l, err
+	}
+	return l, noteIssued(i.Tx, licensing.LicenseImported, l)
+}
+
+func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {
+	req := IssueRequest{
+		Customer: licensing.CustomerID(line["customer"]), Plan: licensing.PlanName(line["plan"]),
+		Product: licensing.ProductName(line["product"]), Channel: line["channel"],
+		Revision: licensing.RevisionID(line["revision"]), Edition: line["edition"],
+		Reference: line["reference"], Payment: licensing.Payment(line["payment"]),
+	}
+	if reference, ok := strings.CutPrefix(line["customer"], "ref:"); ok {
+		customer, found, err := i.CustomerByReference(ctx, i.Env, reference)
+		if err != nil {
+			return req, err
+		}
+		if !found || !i.p.SeesCustomer(customer.ID) {
+			return req, request.NotFound("customer with the reference", reference)
+		}
+		req.Customer = customer.ID
+	}
+	for name, at := range map[string]*time.Time{"start": &req.Start, "end": &req.End} {
+		text := line[name]
+		if text == "" {
+			continue
+		}
+		t, err := licensing.ParseDate(text)
+		if err != nil {
+			return req, licensing.Errorf(licensing.Invalid, "%s: %w", name, err)
+		}
+		*at = t
+	}
+	return req, nil
+}
+
+// hint is what may be shown of an imported key: nothing of a short one.
+func hint(key string) string {
+	if len(key) < 16 {
+		return ""
+	}
+	return strings.ToValidUTF8("…"+key[len(key)-4:], "")
+}

@@ -1,0 +1,104 @@
+package catalog
+
+import (
+	"context"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A ListedLicense is a license beside its customer's name.
+type ListedLicense struct {
+	licensing.License
+	CustomerName string `json:"customer_name,omitempty"`
+}
+
+// A ShownLicense is a license and what it comes to now.
+type ShownLicense struct {
+	ListedLicense
+	Effective *licensing.Effective `json:"effective,omitempty" doc:"Absent where the license does not fit its plan."`
+}
+
+// ShowLicense returns one license that p sees, and what it grants now.
+func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (ShownLicense, error) {
+	var shown ShownLicense
+	if err := request.Require(p, access.LicenseRead); err != nil {
+		return shown, err
+	}
+	err := c.ledger.View(ctx, func(tx *store.Tx) error {
+		l, err := SeenLicense(ctx, tx, p, id)
+		if err != nil {
+			return err
+		}
+		listed, err := listedLicenses(ctx, tx, []licensing.License{l})
+		if err != nil {
+			return err
+		}
+		shown = ShownLicense{ListedLicense: listed[0]}
+		rev, err := RevisionOf(ctx, tx, l)
+		if err != nil {
+			return err
+		}
+		terms, err := licensing.Compile(rev, l, tx.Now())
+		if err != nil {
+			return nil // what does not fit its plan is shown all the same; why says what is wrong
+		}
+		effective, err := effective(ctx, tx, terms)
+		shown.Effective = &effective
+		return err
+	})
+	return shown, err
+}
+
+// effective is what terms come to in tx.
+func effective(ctx context.Context, tx *store.Tx, t licensing.Terms) (licensing.Effective, error) {
+	stocks := make(map[string]licensing.Stock, len(t.Pools))
+	for name := range t.Pools {
+		pool, err := tx.Pool(ctx, store.PoolKey{Env: t.Env, License: t.License, Name: name})
+		if err != nil {
+			return licensing.Effective{}, err
+		}
+		stocks[name] = pool.Stock
+	}
+	used, err := UsedOf(ctx, tx, t)
+	return t.Effective(stocks, used, tx.Now()), err
+}
+
+// A LicenseName is what people know a license by, beside its id in lists of other things.
+type LicenseName struct {
+	Product      licensing.ProductName `json:"product,omitempty"`
+	Plan         licensing.PlanName    `json:"plan,omitempty"`
+	Customer     licensing.CustomerID  `json:"customer,omitempty"`
+	CustomerName string                `json:"customer_name,omitempty"`
+}
+
+// listedLicenses adds the names of their customers to licenses of one environment.
+func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.License) ([]ListedLicense, error) {
+	keys := make([]store.CustomerKey, len(licenses))
+	for i, l := range licenses {
+		keys[i] = store.CustomerKey{Env: l.Env, ID: l.Customer}
+	}
+	names, err := tx.CustomerNames(ctx, keys)
+	listed := make([]ListedLicense, len(licenses))
+	for i, l := range licenses {
+		listed[i] = ListedLicense{l, names[keys[i]]}
+	}
+	return listed, err
+}
+
+// UsedOf returns what was used of each meter in its last period.
+func UsedOf(ctx context.Context, tx *store.Tx, t licensing.Terms) (map[string]licensing.Used, error) {
+	used := make(map[string]licensing.Used, len(t.Meters))
+	for name := range t.Meters {
+		totals, err := tx.UsageTotals(ctx, store.MeterKey{Env: t.Env, License: t.License, Meter: name}, tx.Now(), 1)
+		if err != nil {
+			return nil, err
+		}
+		if len(totals) > 0 {
+			used[name] = licensing.Used{Window: totals[0].Window, Total: totals[0].Used}
+		}
+	}
+	return used, nil
+}

@@ -1,0 +1,144 @@
+package catalog
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+type reasonEvent struct {
+	Reason   string `json:"reason,omitempty"`
+	Fallback bool   `json:"fallback,omitempty"`
+}
+
+// SuspendLicense takes a license out of force until it is reinstated. Its
+// dates go on.
+func (c *Catalog) SuspendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, reason string) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseSuspend); err != nil {
+		return licensing.License{}, err
+	}
+	return c.alterLicense(ctx, p, id, licensing.LicenseSuspended, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		l, err := l.Suspend()
+		return l, reasonEvent{Reason: reason}, err
+	})
+}
+
+// ReinstateLicense puts a suspended license back in force.
+func (c *Catalog) ReinstateLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, reason string) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseSuspend); err != nil {
+		return licensing.License{}, err
+	}
+	return c.alterLicense(ctx, p, id, licensing.LicenseReinstated, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		l, err := l.Reinstate()
+		return l, reasonEvent{Reason: reason}, err
+	})
+}
+
+// A RevokeRequest ends a license for good. Fallback leaves the fallback set to
+// documents that grant one.
+type RevokeRequest struct {
+	Reason   string `json:"reason" minLength:"1" maxLength:"1000"`
+	Fallback bool   `json:"fallback,omitempty"`
+}
+
+// MaxReason bounds the reason of a revocation, in bytes.
+const MaxReason = 1000
+
+// RevokeLicense ends a license for good and adds it to the list of
+// revocations. Revoking it again changes nothing.
+func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req RevokeRequest) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseRevoke); err != nil {
+		return licensing.License{}, err
+	}
+	switch {
+	case req.Reason == "":
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "a revocation needs a reason: it is for good").At("reason")
+	case len(req.Reason) > MaxReason:
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "the reason is over %d bytes", MaxReason).At("reason")
+	}
+	return c.alterLicense(ctx, p, id, licensing.LicenseRevoked, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		if l.Status == licensing.Revoked {
+			return l, nil, nil
+		}
+		rev, err := RevisionOf(ctx, tx.Tx, l)
+		if err != nil {
+			return l, nil, err
+		}
+		if err := Revoke(ctx, tx, p.Env, store.Revocation{
+			Subject: string(l.ID), At: tx.Now(), Until: lastDocument(rev.Plan, l), Reason: req.Reason, Fallback: req.Fallback,
+		}); err != nil {
+			return l, nil, err
+		}
+		return l.Revoke(), reasonEvent(req), nil
+	})
+}
+
+// revocationSlack is for documents made under an earlier plan of a license,
+// whose fallback may have been longer.
+const revocationSlack = 90 * 24 * time.Hour
+
+// lastDocument is when the last document about l has surely ended; zero for never.
+func lastDocument(plan licensing.Plan, l licensing.License) time.Time {
+	if l.End.IsZero() {
+		return time.Time{}
+	}
+	return licensing.Later(licensing.Later(l.End, plan.Term.Grace.Duration()), plan.Documents.Fallback.Duration()+revocationSlack)
+}
+
+// A TransferRequest gives a license to another customer. NewKey ends the keys
+// that the former customer knows.
+type TransferRequest struct {
+	Customer licensing.CustomerID `json:"customer"`
+	NewKey   bool                 `json:"new_key,omitempty" doc:"End all keys at once and make a new one."`
+	Reason   string               `json:"reason,omitempty"`
+}
+
+// A Transferred license comes with its new key if one was asked for.
+type Transferred struct {
+	License licensing.License `json:"license"`
+	Key     *NewCredential    `json:"key,omitempty"`
+}
+
+type transferEvent struct {
+	From   licensing.CustomerID `json:"from"`
+	To     licensing.CustomerID `json:"to"`
+	Reason string               `json:"reason,omitempty"`
+}
+
+// TransferLicense gives a license to another customer that p sees. What is
+// held of it stays held.
+func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req TransferRequest) (Transferred, error) {
+	if err := request.Require(p, access.LicenseTransfer); err != nil {
+		return Transferred{}, err
+	}
+	return Once(ctx, c.ledger, p, alteration{id, licensing.LicenseTransferred, req}, func(tx *ledger.Tx) (Transferred, error) {
+		l, ok, err := tx.LockLicense(ctx, p.Env, id)
+		if l, err = Seen(p, l, ok, err, id); err != nil {
+			return Transferred{}, err
+		}
+		if l.Status == licensing.Revoked {
+			return Transferred{}, licensing.Errorf(licensing.Conflict, "license %s is revoked and can't be transferred", id)
+		}
+		if _, err := SeenCustomer(ctx, tx.Tx, p, req.Customer); err != nil {
+			return Transferred{}, err
+		}
+		if l.Customer == req.Customer && !req.NewKey {
+			return Transferred{License: l}, nil
+		}
+		if err := transferTrial(ctx, tx, p, l, req.Customer); err != nil {
+			return Transferred{}, err
+		}
+		data := transferEvent{l.Customer, req.Customer, req.Reason}
+		l.Customer = req.Customer
+		if l, err = StoreLicense(ctx, tx, l, licensing.LicenseTransferred, data); err != nil || !req.NewKey {
+			return Transferred{License: l}, err
+		}
+		key, err := replaceKey(ctx, tx, l, tx.Now())
+		return Transferred{License: l, Key: &key}, err
+	})
+}

@@ -1,0 +1,180 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// An ExtendRequest moves the end of a license to Until, or By a length after
+// its present end.
+type ExtendRequest struct {
+	Until  time.Time        `json:"until,omitzero"`
+	By     licensing.Length `json:"by,omitzero"`
+	Reason string           `json:"reason,omitempty"`
+}
+
+type termEvent struct {
+	From   time.Time `json:"from,omitzero"`
+	To     time.Time `json:"to,omitzero"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// ExtendLicense moves the end of a license, or of the maintenance of a
+// perpetual one, to a later time. It buys time and changes nothing else: the next
+// term begins and ends as it would have.
+func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ExtendRequest) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseExtend); err != nil {
+		return licensing.License{}, err
+	}
+	if req.Until.IsZero() == req.By.IsZero() {
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "say until when, or by how much").At("until")
+	}
+	return c.alterLicense(ctx, p, id, licensing.LicenseExtended, req, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		from, until := l.LastDate(), req.Until
+		if until.IsZero() && !from.IsZero() {
+			until = req.By.After(from)
+		}
+		if err := licensing.CheckDate("until", until); err != nil {
+			return l, nil, err
+		}
+		l, err := l.Extend(until)
+		return l, termEvent{from, l.LastDate(), req.Reason}, err
+	})
+}
+
+// A RenewRequest asks for one more term after the one that ends at After. Paid says
+// that it was paid for.
+type RenewRequest struct {
+	After  time.Time `json:"after" doc:"The end of the term to renew: the license's term_end where it was extended, and else its end, or the maintenance of a license without an end. A term that was renewed before is not renewed again: the answer is the license as it is."`
+	Paid   bool      `json:"paid,omitempty" doc:"The term is paid for: a license marked unpaid is renewed and marked paid."`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// RenewLicense adds a term of the plan that the license has after the changes
+// scheduled for it. These are made when the new term begins: at once if the old one
+// is over, and else when it ends. A term is renewed once, however often it is asked
+// for. A license marked unpaid is not renewed until it is paid.
+func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req RenewRequest) (licensing.License, error) {
+	if err := request.Require(p, access.LicenseRenew); err != nil {
+		return licensing.License{}, err
+	}
+	if req.After.IsZero() {
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "name the term to renew by its end").At("after")
+	}
+	return c.alterLicense(ctx, p, id, licensing.LicenseRenewed, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		if l.WasRenewed(req.After) {
+			return l, nil, nil
+		}
+		if req.Paid {
+			l.Payment = licensing.Paid
+		}
+		if l.Payment == licensing.Unpaid {
+			return l, nil, licensing.Errorf(licensing.Conflict, "license %s is unpaid: mark it paid, or renew it as paid", l.ID)
+		}
+		return renewLicense(ctx, tx, p, l, req)
+	})
+}
+
+func renewLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req RenewRequest) (licensing.License, any, error) {
+	from := l.LastDate()
+	next, err := l.MakeChanges()
+	if err != nil {
+		return l, nil, err
+	}
+	rev, err := RevisionOf(ctx, tx.Tx, next)
+	if err != nil {
+		return l, nil, err
+	}
+	if _, err := licensing.Compile(rev, next, tx.Now()); err != nil {
+		return l, nil, err
+	}
+	if l, err = rev.Plan.Term.Renew(l, req.After, tx.Now()); err != nil {
+		return l, nil, err
+	}
+	if err := licensing.CheckDate("end", l.LastDate()); err != nil {
+		return l, nil, err
+	}
+	done := termEvent{from, l.LastDate(), req.Reason}
+	if l.ChangesDue(tx.Now()) {
+		l, _, err = makeChanges(ctx, tx, p, l, l.Scheduled[len(l.Scheduled)-1].Below)
+	}
+	return l, done, err
+}
+
+// makeChanges makes the scheduled changes of a license.
+func makeChanges(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
+	was, before := compiled(ctx, tx, p, l)
+	after, err := was.Scaled(l).MakeChanges()
+	if err != nil {
+		return l, nil, err
+	}
+	return fit(ctx, tx, p, was, before, after, below)
+}
+
+// termsEvery is how often the server looks for scheduled changes that are due.
+const termsEvery = time.Second
+
+// runTerms makes scheduled changes when a renewed term begins, until ctx ends.
+func (c *Catalog) runTerms(ctx context.Context) {
+	c.ledger.Every(ctx, termsEvery, "terms", c.BeginTerms)
+}
+
+// termPage is how many licenses are looked up at a time.
+const termPage = 200
+
+// BeginTerms makes the scheduled changes of licenses whose renewed term has begun.
+// It is done every second. One that cannot be made is tried again and holds up no
+// other.
+func (c *Catalog) BeginTerms(ctx context.Context) error {
+	if c.ledger.Clock.Doubt() {
+		return nil
+	}
+	var keys []store.LicenseRef
+	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
+		keys, err = tx.DueLicenses(ctx, tx.Now(), termPage)
+		return err
+	})
+	for _, key := range keys {
+		err = errors.Join(err, c.ledger.Update(ctx, key.Env, ledger.SystemActor, func(w *ledger.Tx) error { return beginTerm(ctx, w, key.ID) }))
+	}
+	return err
+}
+
+type termBegunEvent struct {
+	Changes   []licensing.Change   `json:"changes"`
+	Shortages []licensing.Shortage `json:"shortages,omitempty"`
+}
+
+// beginTerm makes the changes of a license that are due. Nobody is there to be
+// refused, so what is held beyond the new terms drains unless it may be overdraft.
+func beginTerm(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error {
+	l, ok, err := tx.LockLicense(ctx, tx.Env, id)
+	if err != nil || !ok {
+		return err
+	}
+	if l.ChangeAt.IsZero() {
+		return tx.ForgetDue(ctx, tx.Env, id)
+	}
+	if !l.ChangesDue(tx.Now()) {
+		return nil
+	}
+	done := termBegunEvent{Changes: l.Scheduled}
+	below := l.Scheduled[len(l.Scheduled)-1].Below
+	if below != licensing.BelowOverdraft {
+		below = licensing.BelowDrain
+	}
+	changed, short, err := makeChanges(ctx, tx, access.System(tx.Env, tx.Actor), l, below)
+	if err != nil {
+		return licensing.Errorf(licensing.CodeOf(err), "license %s: the changes scheduled for %s: %w", id, ledger.StampOf(l.ChangeAt), err)
+	}
+	done.Shortages = short
+	_, err = StoreLicense(ctx, tx, changed, licensing.LicenseChanged, done)
+	return err
+}

@@ -1,0 +1,250 @@
+package catalog
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/policy"
+	"copyhold.dev/internal/store"
+)
+
+// A PlanSummary is a plan with a revision of it: the one in force on a channel, or
+// one that was asked for.
+type PlanSummary struct {
+	Product   licensing.ProductName `json:"product"`
+	Name      licensing.PlanName    `json:"plan"`
+	Channel   string                `json:"channel,omitempty" doc:"The channel that points to the revision."`
+	Revision  licensing.RevisionID  `json:"revision"`
+	Licenses  int64                 `json:"licenses" doc:"Licenses granted by the revision."`
+	AppliedAt time.Time             `json:"applied_at"`
+	AppliedBy string                `json:"applied_by"`
+}
+
+// A PlanDetail is a plan with everything that is known of it.
+type PlanDetail struct {
+	PlanSummary
+	Text      string           `json:"text" doc:"The plan file it was read from."`
+	Content   licensing.Plan   `json:"content" doc:"The plan as it was read."`
+	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
+	Channels  []PlanChannel    `json:"channels"`
+	Revisions []PlanRevision   `json:"revisions" doc:"The latest first."`
+	Moves     []PlanMove       `json:"moves" doc:"Licenses that moved to a revision together; the latest 10, newest first."`
+}
+
+// A PlanChannel is where a channel points, since when.
+type PlanChannel struct {
+	Name     string               `json:"name"`
+	Revision licensing.RevisionID `json:"revision"`
+	MovedAt  time.Time            `json:"moved_at"`
+}
+
+// A PlanRevision is an applied version, which never changes.
+type PlanRevision struct {
+	Revision  licensing.RevisionID `json:"revision"`
+	AppliedAt time.Time            `json:"applied_at"`
+	AppliedBy string               `json:"applied_by"`
+}
+
+// LintPlans returns what is wrong with plan files, for the environment of p.
+func (c *Catalog) LintPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Finding, error) {
+	if err := request.Require(p, access.PlanRead); err != nil {
+		return nil, err
+	}
+	_, findings, err := c.readPlans(ctx, p, files)
+	return findings, err
+}
+
+func (c *Catalog) readPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Source, []policy.Finding, error) {
+	if len(files) == 0 {
+		return nil, nil, licensing.Errorf(licensing.Invalid, "no plan file was given").At("files")
+	}
+	kind := licensing.Production
+	err := c.ledger.View(ctx, func(tx *store.Tx) error {
+		all, err := tx.Environments(ctx)
+		for _, e := range all {
+			if e.Name == p.Env {
+				kind = e.Kind
+			}
+		}
+		return err
+	})
+	sources, findings := policy.Check(files, kind)
+	return sources, findings, err
+}
+
+// Plans returns the plans p sees, by name, each with the revision that its
+// channel points to: the channel called stable, or else the first.
+func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of request.PageOf) (request.Page[PlanSummary], error) {
+	var found request.Page[PlanSummary]
+	if err := request.Require(p, access.PlanRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.After("plan")
+	if err != nil || product != "" && !p.SeesProduct(product) {
+		return found, err
+	}
+	err = c.ledger.View(ctx, func(tx *store.Tx) error {
+		plans, err := tx.Plans(ctx, p.Env, cmp.Or(product, p.Product), after, rows)
+		if err != nil {
+			return err
+		}
+		all := make([]PlanSummary, len(plans))
+		for i, row := range plans {
+			if all[i], err = PlanInForce(ctx, tx, p.Env, row); err != nil {
+				return err
+			}
+		}
+		found = request.NewPage("plan", all, rows, func(p PlanSummary) string { return string(p.Name) })
+		return nil
+	})
+	return found, err
+}
+
+func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (PlanSummary, error) {
+	channels, err := tx.Channels(ctx, env, row.Name)
+	if err != nil || len(channels) == 0 {
+		return PlanSummary{Product: row.Product, Name: row.Name}, err
+	}
+	at := channels[0]
+	for _, c := range channels {
+		if c.Name == DefaultChannel {
+			at = c
+		}
+	}
+	rev, _, err := tx.Revision(ctx, env, row.Name, at.Revision)
+	if err != nil {
+		return PlanSummary{}, err
+	}
+	plan, err := planAs(ctx, tx, env, row, rev)
+	plan.Channel = at.Name
+	return plan, err
+}
+
+func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (PlanSummary, error) {
+	plan := PlanSummary{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
+	counts, err := tx.CountLicenses(ctx, env, store.LicenseFilter{Plan: row.Name, Revision: rev.ID}, tx.Now())
+	for _, n := range counts {
+		plan.Licenses += n.Count
+	}
+	return plan, err
+}
+
+// Plan returns a plan that p sees, as it is in force, or a revision of it.
+func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
+	var found PlanDetail
+	if err := request.Require(p, access.PlanRead); err != nil {
+		return found, err
+	}
+	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
+		found, err = planDetail(ctx, tx, p, name, revision)
+		return err
+	})
+	return found, err
+}
+
+func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
+	var d PlanDetail
+	row, ok, err := tx.Plan(ctx, p.Env, name)
+	if err != nil {
+		return d, err
+	}
+	if !ok || !p.SeesProduct(row.Product) {
+		return d, request.NotFound("plan", name)
+	}
+	if d.PlanSummary, err = PlanInForce(ctx, tx, p.Env, row); err != nil {
+		return d, err
+	}
+	rev, err := namedRevision(ctx, tx, p.Env, name, cmp.Or(revision, d.Revision))
+	if err != nil {
+		return d, err
+	}
+	if rev.ID != d.Revision {
+		if d.PlanSummary, err = planAs(ctx, tx, p.Env, row, rev); err != nil {
+			return d, err
+		}
+	}
+	d.Text, d.Content, d.Bounds = rev.Source, rev.Plan, rev.Plan.Bounds()
+	return d, d.history(ctx, tx, p.Env, name)
+}
+
+// shownMoves is how many moves of a plan are shown.
+const shownMoves = 10
+
+// history fills in the channels, revisions and moves of a plan.
+func (d *PlanDetail) history(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
+	channels, err := tx.Channels(ctx, env, name)
+	if err != nil {
+		return err
+	}
+	d.Channels = []PlanChannel{}
+	for _, c := range channels {
+		d.Channels = append(d.Channels, PlanChannel{Name: c.Name, Revision: c.Revision, MovedAt: c.MovedAt})
+	}
+	revisions, err := tx.Revisions(ctx, env, name)
+	d.Revisions = []PlanRevision{}
+	for _, r := range revisions {
+		d.Revisions = append(d.Revisions, PlanRevision{Revision: r.ID, AppliedAt: r.AppliedAt, AppliedBy: r.AppliedBy})
+	}
+	if err != nil {
+		return err
+	}
+	moves, err := tx.Moves(ctx, env, name, shownMoves)
+	d.Moves = []PlanMove{}
+	for _, m := range moves {
+		d.Moves = append(d.Moves, MoveOf(m))
+	}
+	return err
+}
+
+// namedRevision returns the revision of a plan that a name names: in full, by its
+// first characters, or as another version called it.
+func namedRevision(ctx context.Context, tx *store.Tx, env licensing.Env, plan licensing.PlanName, name licensing.RevisionID) (store.Revision, error) {
+	rev, ok, err := tx.Revision(ctx, env, plan, name)
+	if err != nil || ok {
+		return rev, err
+	}
+	stored, err := tx.Revisions(ctx, env, plan)
+	if err != nil {
+		return rev, err
+	}
+	all := make([]licensing.Revision, len(stored))
+	for i, r := range stored {
+		all[i] = r.Revision
+	}
+	found, err := licensing.FindRevision(all, name)
+	if err != nil {
+		return rev, err
+	}
+	return stored[slices.IndexFunc(stored, func(r store.Revision) bool { return r.ID == found.ID })], nil
+}
+
+// seenRevision returns a revision of a plan that p sees: the named one, or the
+// one a channel points to.
+func seenRevision(ctx context.Context, tx *store.Tx, p access.Principal, plan licensing.PlanName, channel string, revision licensing.RevisionID) (licensing.Revision, error) {
+	if revision != "" {
+		rev, err := namedRevision(ctx, tx, p.Env, plan, revision)
+		if licensing.CodeOf(err) == licensing.NotFound || err == nil && !p.SeesProduct(rev.Plan.Product) {
+			err = request.NotFound("plan", string(plan)+" with revision "+string(revision))
+		}
+		return rev.Revision, err
+	}
+	rev, ok, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan, Channel: channel})
+	if err == nil && (!ok || !p.SeesProduct(rev.Plan.Product)) {
+		err = request.NotFound("plan", string(plan)+" with channel "+channel)
+	}
+	return rev, err
+}
+
+// RevisionOf returns the revision that a stored license is granted by.
+func RevisionOf(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.Revision, error) {
+	rev, ok, err := tx.RevisionOf(ctx, l)
+	if err == nil && !ok {
+		err = licensing.Errorf(licensing.Conflict, "plan %s has no channel %s or revision %s", l.Plan, l.Channel, l.Revision)
+	}
+	return rev, err
+}

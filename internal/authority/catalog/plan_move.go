@@ -1,0 +1,239 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"time"
+
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// MoveBatch is how many licenses one transaction moves: few enough that
+// leases go on between them.
+const MoveBatch = 200
+
+// A PlanMove is licenses that move to a revision of their plan. It is stored with the
+// revision, and goes on after a crash where it was.
+type PlanMove struct {
+	ID       licensing.MoveID     `json:"id"`
+	Plan     licensing.PlanName   `json:"plan"`
+	Channel  string               `json:"channel"`
+	Revision licensing.RevisionID `json:"revision"`
+	Total    int64                `json:"total" doc:"Licenses to move when it began."`
+	Moved    int64                `json:"moved"`
+	Refused  int64                `json:"refused,omitempty" doc:"Licenses that have changed since and no longer fit: they stay where they are, and the log says why."`
+	By       string               `json:"by"`
+	At       time.Time            `json:"at"`
+	DoneAt   time.Time            `json:"done_at,omitzero"`
+}
+
+func MoveOf(m store.PlanMove) PlanMove {
+	return PlanMove{ID: m.ID, Plan: m.Plan, Channel: m.Channel, Revision: m.Revision, Total: m.Total,
+		Moved: m.Moved, Refused: m.Refused, By: m.Actor, At: m.Created, DoneAt: m.Done}
+}
+
+type movingEvent struct {
+	Move     licensing.MoveID     `json:"move"`
+	Channel  string               `json:"channel"`
+	Revision licensing.RevisionID `json:"revision"`
+	Total    int64                `json:"total"`
+	Moved    int64                `json:"moved,omitempty"`
+	Refused  int64                `json:"refused,omitempty"`
+}
+
+// noteMove records that a move begins or has ended.
+func noteMove(tx *ledger.Tx, kind string, m store.PlanMove, product licensing.ProductName) error {
+	return tx.Note(kind, licensing.Event{Product: product, Subject: string(m.Plan)}, movingEvent{m.ID, m.Channel, m.Revision, m.Total, m.Moved, m.Refused})
+}
+
+// runMoves goes on with moves that an interruption left, until ctx ends.
+func (c *Catalog) runMoves(ctx context.Context) {
+	c.ledger.Every(ctx, time.Second, "moves", func(ctx context.Context) error { return c.FinishMoves(ctx, "") })
+}
+
+// FinishMoves moves the licenses that are on their way, of an environment or of all
+// where it is empty. It is done every second.
+func (c *Catalog) FinishMoves(ctx context.Context, env licensing.Env) error {
+	var open []store.PlanMove
+	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
+		open, err = tx.OpenMoves(ctx, env)
+		return err
+	})
+	for _, m := range open {
+		_, failed := c.finishMove(ctx, m.Env, m.ID)
+		err = errors.Join(err, failed)
+	}
+	return err
+}
+
+// finishMove goes on with a move until it is done. Several may do so at once.
+func (c *Catalog) finishMove(ctx context.Context, env licensing.Env, id licensing.MoveID) (store.PlanMove, error) {
+	for {
+		var m store.PlanMove
+		err := c.ledger.Update(ctx, env, ledger.SystemActor, func(tx *ledger.Tx) (err error) {
+			m, err = StepMove(ctx, tx, id)
+			return err
+		})
+		if err != nil || !m.Done.IsZero() {
+			return m, err
+		}
+	}
+}
+
+// StepMove moves the next licenses of a move.
+func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.PlanMove, error) {
+	m, ok, err := tx.LockMove(ctx, tx.Env, id)
+	if err == nil && !ok {
+		err = request.NotFound("move", id)
+	}
+	if err != nil || !m.Done.IsZero() {
+		return m, err
+	}
+	tx.Actor = m.Actor
+	rev, ok, err := tx.Revision(ctx, tx.Env, m.Plan, m.Revision)
+	if err == nil && !ok {
+		err = request.NotFound("revision", m.Revision)
+	}
+	if err != nil {
+		return m, err
+	}
+	licenses, err := tx.Licenses(ctx, tx.Env, m.Licenses, m.Last, MoveBatch)
+	if err != nil {
+		return m, err
+	}
+	for _, l := range licenses {
+		moved, err := moveLicense(ctx, tx, l.ID, m, rev.Revision)
+		if err != nil {
+			return m, err
+		}
+		if moved {
+			m.Moved++
+		} else {
+			m.Refused++
+		}
+		m.Last = string(l.ID)
+	}
+	if len(licenses) < MoveBatch {
+		m.Done = tx.Now()
+		if err := noteMove(tx, licensing.PlanMoved, m, rev.Plan.Product); err != nil {
+			return m, err
+		}
+	}
+	return m, tx.UpdateMove(ctx, m)
+}
+
+type movedEvent struct {
+	Move    licensing.MoveID       `json:"move"`
+	From    licensing.RevisionID   `json:"from"`
+	To      licensing.RevisionID   `json:"to"`
+	Changes []licensing.Difference `json:"changes,omitempty"`
+}
+
+type leftEvent struct {
+	Move   licensing.MoveID     `json:"move"`
+	At     licensing.RevisionID `json:"at"`
+	Reason string               `json:"reason"`
+}
+
+// moveLicense grants a license by a revision, or reports false and records why it
+// stays where it is: it has changed since the move was decided.
+func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m store.PlanMove, rev licensing.Revision) (bool, error) {
+	l, ok, err := tx.LockLicense(ctx, tx.Env, id)
+	if err != nil {
+		return false, err
+	}
+	if !ok || l.Plan != m.Plan || l.Channel != m.Channel || l.Revision != "" || l.Granted == rev.ID {
+		return false, nil
+	}
+	held, err := tx.LockHeld(ctx, l.Env, l.ID)
+	if err != nil {
+		return false, err
+	}
+	w, err := weighLicense(ctx, tx.Tx, l, rev, tx.Skew, held)
+	if err == nil && w.misfit == nil {
+		w.misfit = w.allowed(m.Below, tx.Now())
+	}
+	if err != nil {
+		return false, err
+	}
+	if w.misfit != nil {
+		return false, tx.Note(licensing.LicenseLeft, AboutLicense(l), leftEvent{m.ID, l.Granted, w.misfit.Error()})
+	}
+	if err := rescale(ctx, tx, w.before, w.after); err != nil {
+		return false, err
+	}
+	if err := recount(ctx, tx, w.before, w.after, held); err != nil {
+		return false, err
+	}
+	if err := allowShort(ctx, tx, w.after, w.effect.Shortages, m.Below); err != nil {
+		return false, err
+	}
+	from := l.Granted
+	l = w.after.Scaled(w.before.Scaled(l))
+	l.Granted = rev.ID
+	_, err = StoreLicense(ctx, tx, l, licensing.LicenseMoved, movedEvent{m.ID, from, rev.ID, w.effect.Changes})
+	return true, err
+}
+
+// A weighed is what being granted by another revision does to a license. Misfit is why
+// it cannot be.
+type weighed struct {
+	before, after licensing.Terms
+	effect        licensing.Effect
+	misfit        error
+}
+
+// weighLicense says what granting rev does to a license of which so much is held. It
+// changes nothing, held included.
+func weighLicense(ctx context.Context, tx *store.Tx, l licensing.License, rev licensing.Revision, skew time.Duration, held map[string]int64) (w weighed, err error) {
+	was, err := RevisionOf(ctx, tx, l)
+	if err == nil {
+		w.before, err = licensing.Compile(was, l, tx.Now())
+	}
+	if err == nil {
+		w.after, err = licensing.Fit(rev, w.before.Scaled(l), tx.Now())
+	}
+	if err == nil {
+		_, err = rescalings(ctx, tx, w.before, w.after)
+	}
+	if code := licensing.CodeOf(err); code == licensing.Conflict || code == licensing.Invalid {
+		w.misfit = err
+		return w, nil
+	}
+	if err != nil {
+		return w, err
+	}
+	held = maps.Clone(held)
+	if err := countShared(ctx, tx, w.before, w.after, skew, held); err != nil {
+		return w, err
+	}
+	w.effect = licensing.Compare(w.before, w.after, held, tx.Now())
+	w.effect.Shortages = lowered(w.effect.Shortages, w.before, w.after)
+	return w, nil
+}
+
+// allowed asks below whether the license may hold more than it would be granted.
+func (w weighed) allowed(below licensing.Below, now time.Time) error {
+	for _, s := range w.effect.Shortages {
+		if _, err := below.Allow(s, w.after.Pools[s.Pool], now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lowered leaves out the pools that a change takes nothing away from: what is
+// over its capacity in them was so before.
+func lowered(all []licensing.Shortage, before, after licensing.Terms) []licensing.Shortage {
+	var kept []licensing.Shortage
+	for _, s := range all {
+		if s.Capacity < before.Pools[s.Pool].Capacity || sharingEnds(before, after, s.Pool) {
+			kept = append(kept, s)
+		}
+	}
+	return kept
+}

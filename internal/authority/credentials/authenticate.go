@@ -1,0 +1,377 @@
+package credentials
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// authTTL bounds how long another node believes a token or key that was
+	// ended here. On this node it ends at once.
+	authTTL = 5 * time.Second
+	// maxKnown and maxUnknown bound what is remembered of good and of bad secrets.
+	maxKnown   = 200_000
+	maxUnknown = 20_000
+	// tokenUseEvery is how exact the time of a token's last use is kept.
+	tokenUseEvery = 5 * time.Minute
+)
+
+// Authenticate returns who sent authorization, the value of an Authorization
+// header ("Bearer TOKEN" or "License KEY"), in the environment env that the
+// request named, which may be empty. What was proven lately is answered from
+// memory; before a secret is looked up that was not, before is asked, and its
+// error is the answer. It fails with unauthenticated, and never says more than that;
+// with forbidden if the caller has no part in env; with invalid if there is no such
+// environment.
+func (c *Credentials) Authenticate(ctx context.Context, authorization string, env licensing.Env, before func() error) (access.Principal, error) {
+	scheme, secret, _ := strings.Cut(authorization, " ")
+	secret = strings.TrimSpace(secret)
+	var p access.Principal
+	var err error
+	switch {
+	case secret == "":
+		err = licensing.Errorf(licensing.Unauthenticated, "send Authorization: License KEY, or Authorization: Bearer TOKEN")
+	case strings.EqualFold(scheme, "License"):
+		p, err = c.authenticateKey(ctx, secret, env, before)
+	case strings.EqualFold(scheme, "Bearer"):
+		if p, err = c.authenticateToken(ctx, secret, before); err == nil {
+			p, err = p.In(env)
+		}
+	default:
+		err = licensing.Errorf(licensing.Unauthenticated, "the scheme is License or Bearer")
+	}
+	if err != nil {
+		return access.Principal{}, err
+	}
+	err = c.ledger.RequireEnvironment(ctx, p.Env)
+	if licensing.CodeOf(err) == licensing.Invalid && p.Spans {
+		err = licensing.Errorf(licensing.Invalid, "%w; there are %s", err, names(c.ledger.Ring.Envs())).At("Copyhold-Environment")
+	}
+	return p, err
+}
+
+func names(envs []licensing.Env) string {
+	list := make([]string, len(envs))
+	for i, env := range envs {
+		list[i] = string(env)
+	}
+	return strings.Join(list, ", ")
+}
+
+func (c *Credentials) authenticateToken(ctx context.Context, text string, before func() error) (access.Principal, error) {
+	env, id, err := access.ParseToken(text)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	p, err := c.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, c.ledger.Now(), c.ledger.DB.Latest, before, func() (identity, error) {
+		return c.loadToken(ctx, env, id, text)
+	})
+	if err == nil {
+		c.auth.use(env, id, c.ledger.DB.Latest())
+	}
+	return p, err
+}
+
+func (c *Credentials) loadToken(ctx context.Context, env licensing.Env, id licensing.TokenID, text string) (identity, error) {
+	var row store.Token
+	err := c.ledger.DB.View(ctx, func(tx *store.Tx) (err error) {
+		var ok bool
+		row, ok, err = tx.Token(ctx, env, id)
+		if err != nil || !ok {
+			return err
+		}
+		stored, err := access.ParseDigest(row.Digest)
+		if err == nil && !stored.Equal(access.Hash(text)) {
+			row = store.Token{}
+		}
+		return err
+	})
+	if err != nil || row.ID == "" {
+		return identity{}, err
+	}
+	p := access.Principal{
+		Kind: access.KindToken, Env: row.Env, Role: access.Role(row.Role), Token: row.ID,
+		Customer: row.Customer, Product: row.Product, Actor: ledger.TokenActor + string(row.ID),
+		Answers: access.Hash("copyhold answers " + text),
+	}
+	if row.Env == access.AllEnvironments {
+		p.Env, p.Spans = "", access.MaySpan(p.Role, p.Product, p.Customer)
+	}
+	return identity{principal: p, owner: string(row.ID), ends: row.ExpiresAt}, nil
+}
+
+// authenticateKey returns who shows a license key. Whether an environment exists
+// that this server does not know yet is looked up for a key that is good, and for no other.
+func (c *Credentials) authenticateKey(ctx context.Context, text string, env licensing.Env, before func() error) (access.Principal, error) {
+	digest, err := access.KeyDigest(text)
+	if err != nil {
+		return access.Principal{}, err
+	}
+	if env != "" && !c.ledger.Ring.Has(env) {
+		if p, err := c.provenKey(ctx, digest, "", before); err != nil {
+			return p, err
+		}
+		if err := c.ledger.RequireEnvironment(ctx, env); err != nil {
+			return access.Principal{}, err
+		}
+	}
+	return c.provenKey(ctx, digest, env, before)
+}
+
+func (c *Credentials) provenKey(ctx context.Context, digest access.Digest, env licensing.Env, before func() error) (access.Principal, error) {
+	return c.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, c.ledger.Now(), c.ledger.DB.Latest, before, func() (identity, error) {
+		return c.loadKey(ctx, digest, env)
+	})
+}
+
+// loadKey finds the license of a key. Without a named environment production
+// comes first: a key imported to staging for rehearsal can't shadow it.
+func (c *Credentials) loadKey(ctx context.Context, digest access.Digest, env licensing.Env) (identity, error) {
+	var found identity
+	err := c.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		found = identity{}
+		keys, err := tx.KeysByDigest(ctx, digest.String())
+		if err != nil {
+			return err
+		}
+		key, ok := chooseKey(keys, env)
+		if !ok {
+			return nil
+		}
+		l, ok, err := tx.License(ctx, key.Env, key.License)
+		if err != nil || !ok {
+			return err
+		}
+		found = identity{
+			principal: access.Principal{
+				Kind: access.KindLicense, Env: key.Env, License: l.ID, Key: key.ID,
+				Customer: l.Customer, Product: l.Product, Actor: ledger.LicenseActor + string(l.ID),
+			},
+			owner: string(l.ID),
+			ends:  key.ExpiresAt,
+		}
+		return nil
+	})
+	return found, err
+}
+
+func chooseKey(keys []store.Key, env licensing.Env) (store.Key, bool) {
+	if env == "" && len(keys) == 1 {
+		return keys[0], true
+	}
+	if env == "" {
+		env = licensing.Env(licensing.Production)
+	}
+	for _, k := range keys {
+		if k.Env == env {
+			return k, true
+		}
+	}
+	return store.Key{}, false
+}
+
+// A proof is what a caller showed: the digest of a secret, as what it was shown
+// and, with a license key, the environment named with it. No secret is kept.
+type proof struct {
+	kind   access.Kind
+	digest access.Digest
+	env    licensing.Env
+}
+
+// An identity is whom a proof belongs to. Owner is the token or license that
+// it is forgotten with; ends is when it ends by itself, zero for never.
+type identity struct {
+	principal access.Principal
+	owner     string
+	ends      time.Time
+	until     time.Time // believed without asking again
+}
+
+// authentication remembers who was proven lately. It is safe for concurrent use.
+type authentication struct {
+	mu      sync.RWMutex
+	known   map[proof]identity
+	owned   map[string][]proof
+	unknown map[proof]time.Time
+	epoch   uint64 // raised by each change: what was loaded before it is not believed after
+	used    map[tokenUse]time.Time
+	unsaved map[tokenUse]time.Time
+}
+
+type tokenUse struct {
+	env licensing.Env
+	id  licensing.TokenID
+}
+
+func newAuthentication() *authentication {
+	return &authentication{
+		known:   map[proof]identity{},
+		owned:   map[string][]proof{},
+		unknown: map[proof]time.Time{},
+		used:    map[tokenUse]time.Time{},
+		unsaved: map[tokenUse]time.Time{},
+	}
+}
+
+// once returns whom pr belongs to: from memory, else from load, whose zero
+// identity says nobody. An error of load is not remembered. What ends does so by latest, the
+// database's time; how long it is believed goes by now.
+func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
+	m.mu.RLock()
+	id, known := m.known[pr]
+	until, unknown := m.unknown[pr]
+	epoch := m.epoch
+	m.mu.RUnlock()
+	fresh := known && now.Before(id.until)
+	if !fresh && !(unknown && now.Before(until)) {
+		var err error
+		if !known {
+			err = before()
+		}
+		if err != nil {
+			return access.Principal{}, err
+		}
+		if id, err = load(); err != nil {
+			return access.Principal{}, err
+		}
+		m.remember(pr, id, now, epoch)
+		fresh = id.owner != ""
+	}
+	what := "token"
+	if pr.kind == access.KindLicense {
+		what = "license key"
+	}
+	if !fresh {
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s is not known here", what)
+	}
+	if !id.ends.IsZero() && !latest().Before(id.ends) { // who holds the secret may know that
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s has ended", what)
+	}
+	return id.principal, nil
+}
+
+func (m *authentication) remember(pr proof, id identity, now time.Time, epoch uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch != epoch {
+		return
+	}
+	if id.owner == "" {
+		evict(m.unknown, maxUnknown, func(proof) {})
+		m.unknown[pr] = now.Add(authTTL)
+		return
+	}
+	if _, had := m.known[pr]; !had {
+		evict(m.known, maxKnown, m.disown)
+		m.owned[id.owner] = append(m.owned[id.owner], pr)
+	}
+	delete(m.unknown, pr)
+	id.until = now.Add(authTTL)
+	m.known[pr] = id
+}
+
+// evict makes room for one more in a map of at most limit, wherever iteration begins.
+func evict[V any](all map[proof]V, limit int, also func(proof)) {
+	for pr := range all {
+		if len(all) < limit {
+			return
+		}
+		also(pr)
+		delete(all, pr)
+	}
+}
+
+// disown takes pr from its owner's list; the caller holds the lock.
+func (m *authentication) disown(pr proof) {
+	owner := m.known[pr].owner
+	kept := m.owned[owner][:0]
+	for _, other := range m.owned[owner] {
+		if other != pr {
+			kept = append(kept, other)
+		}
+	}
+	if len(kept) == 0 {
+		delete(m.owned, owner)
+		return
+	}
+	m.owned[owner] = kept
+}
+
+// forget makes the next request of owner, a token or a license id, be looked up again.
+func (m *authentication) forget(owner string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch++
+	for _, pr := range m.owned[owner] {
+		delete(m.known, pr)
+	}
+	delete(m.owned, owner)
+}
+
+// expect makes a license key that was unknown be looked up again: it is a new one's.
+func (m *authentication) expect(env licensing.Env, digest access.Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.epoch++
+	delete(m.unknown, proof{kind: access.KindLicense, digest: digest})
+	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
+}
+
+// keysCommitted forgets whose the keys of licenses are that have changed.
+func (c *Credentials) keysCommitted(changes []ledger.Committed) {
+	for _, one := range changes {
+		if one.Notice&ledger.KeysChanged != 0 {
+			c.auth.forget(string(one.License))
+		}
+		if one.Key != (access.Digest{}) {
+			c.auth.expect(one.Env, one.Key)
+		}
+	}
+}
+
+// use notes that a token was used, at most once in tokenUseEvery.
+func (m *authentication) use(env licensing.Env, id licensing.TokenID, now time.Time) {
+	key, at := tokenUse{env, id}, now.Truncate(tokenUseEvery)
+	m.mu.RLock()
+	noted := m.used[key].Equal(at)
+	m.mu.RUnlock()
+	if noted {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.used[key], m.unsaved[key] = at, at
+}
+
+// takeUses returns the uses noted since it was last called.
+func (m *authentication) takeUses() map[tokenUse]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	taken := m.unsaved
+	m.unsaved = map[tokenUse]time.Time{}
+	return taken
+}
+
+// SaveTokenUses stores when tokens were last used. A use that could not be
+// stored is noted again by the token's next.
+func (c *Credentials) SaveTokenUses(ctx context.Context) error {
+	uses := c.auth.takeUses()
+	if len(uses) == 0 {
+		return nil
+	}
+	return c.ledger.DB.Update(ctx, func(tx *store.Tx) error {
+		for use, at := range uses {
+			if err := tx.UseToken(ctx, use.env, use.id, at); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,35 @@
+// Package credentials knows who asks: it authenticates tokens and license keys, and
+// creates and ends tokens.
+package credentials
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/authority/ledger"
+)
+
+// Credentials authenticate requests. They are safe for concurrent use.
+type Credentials struct {
+	ledger *ledger.Ledger
+	auth   *authentication
+}
+
+// New returns the credentials of a ledger.
+func New(l *ledger.Ledger) *Credentials {
+	c := &Credentials{l, newAuthentication()}
+	l.OnCommit(c.keysCommitted)
+	return c
+}
+
+// Tasks returns what is done with credentials in the background.
+func (c *Credentials) Tasks() []ledger.Task {
+	return []ledger.Task{{Name: "credentials", Run: c.runCredentials}}
+}
+
+// credentialsEvery is how often uses of tokens are stored.
+const credentialsEvery = time.Minute
+
+func (c *Credentials) runCredentials(ctx context.Context) {
+	c.ledger.Every(ctx, credentialsEvery, "credentials", c.SaveTokenUses)
+}

@@ -1,0 +1,244 @@
+package credentials
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Token is what may be known of a token: everything but its text.
+type Token struct {
+	Env      licensing.Env         `json:"environment" doc:"all for one that spans environments."`
+	ID       licensing.TokenID     `json:"id"`
+	Name     string                `json:"name"`
+	Role     access.Role           `json:"role"`
+	Product  licensing.ProductName `json:"product,omitempty"`
+	Customer licensing.CustomerID  `json:"customer,omitempty"`
+	// CustomerName is there in lists, and where one token is shown.
+	CustomerName string    `json:"customer_name,omitempty"`
+	CreatedBy    string    `json:"created_by"`
+	CreatedAt    time.Time `json:"created_at"`
+	ExpiresAt    time.Time `json:"expires_at,omitzero" doc:"Absent: never."`
+	UsedAt       time.Time `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
+}
+
+// A TokenRequest asks for a new token. Spans asks for one that reaches every
+// environment; the role customer needs a Customer.
+type TokenRequest struct {
+	Name      string                `json:"name" minLength:"1" maxLength:"200"`
+	Role      access.Role           `json:"role" enum:"owner,admin,issuer,operator,viewer,auditor,customer"`
+	Product   licensing.ProductName `json:"product,omitempty"`
+	Customer  licensing.CustomerID  `json:"customer,omitempty"`
+	ExpiresAt time.Time             `json:"expires_at,omitzero"`
+	Spans     bool                  `json:"spans,omitempty" doc:"It reaches every environment."`
+}
+
+// A NewToken is a token with its text, which nobody can see again.
+type NewToken struct {
+	Token
+	Text string `json:"secret"`
+}
+
+// CreateToken creates a token. It can do no more than p itself can.
+func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req TokenRequest) (NewToken, error) {
+	if err := request.Require(p, access.TokenWrite); err != nil {
+		return NewToken{}, err
+	}
+	if err := mayCreate(p, req); err != nil {
+		return NewToken{}, err
+	}
+	return catalog.Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (NewToken, error) {
+		if err := scopeExists(ctx, tx.Tx, p, req); err != nil {
+			return NewToken{}, err
+		}
+		if !req.ExpiresAt.IsZero() && !tx.Now().Before(req.ExpiresAt) {
+			return NewToken{}, licensing.Errorf(licensing.Invalid, "the token would have ended already").At("expires_at")
+		}
+		return CreateToken(ctx, tx, p, req)
+	})
+}
+
+func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req TokenRequest) (NewToken, error) {
+	var secret [20]byte
+	rand.Read(secret[:])
+	row := store.Token{
+		Env:       p.Env,
+		ID:        licensing.TokenID(ledger.NewID(licensing.TokenPrefix, tx.Now())),
+		Name:      req.Name,
+		Role:      string(req.Role),
+		Product:   req.Product,
+		Customer:  req.Customer,
+		CreatedBy: p.Actor,
+		CreatedAt: tx.Now(),
+		ExpiresAt: req.ExpiresAt,
+	}
+	if req.Spans {
+		row.Env = access.AllEnvironments
+	}
+	text := access.NewToken(row.Env, row.ID, secret)
+	row.Digest = access.Hash(text).String()
+	if err := tx.InsertToken(ctx, row); err != nil {
+		return NewToken{}, err
+	}
+	return NewToken{Token: tokenOf(row), Text: text}, tx.Note(licensing.TokenCreated,
+		licensing.Event{Env: p.Env, Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
+		tokenEvent{Name: req.Name, Role: req.Role, Spans: req.Spans, ExpiresAt: req.ExpiresAt})
+}
+
+type tokenEvent struct {
+	Name      string      `json:"name"`
+	Role      access.Role `json:"role"`
+	Spans     bool        `json:"spans,omitempty"`
+	ExpiresAt time.Time   `json:"expires_at,omitzero"`
+}
+
+// mayCreate refuses a token that would reach further than p.
+func mayCreate(p access.Principal, req TokenRequest) error {
+	if _, err := access.ParseRole(string(req.Role)); err != nil {
+		return err
+	}
+	if err := request.CheckDisplays(request.Text{Field: "name", Value: req.Name}); err != nil {
+		return err
+	}
+	switch {
+	case req.Name == "" || len(req.Name) > 200:
+		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")
+	case licensing.CheckDate("expires_at", req.ExpiresAt) != nil:
+		return licensing.CheckDate("expires_at", req.ExpiresAt)
+	case req.Role == access.Customer && req.Customer == "":
+		return licensing.Errorf(licensing.Invalid, "the role customer needs a customer").At("customer")
+	case req.Customer != "" && !req.Role.TakesCustomer():
+		return licensing.Errorf(licensing.Invalid, "a token of the role %s can't be limited to one customer: choose another role", req.Role).At("customer")
+	case req.Spans && !access.MaySpan(req.Role, req.Product, req.Customer):
+		return licensing.Errorf(licensing.Invalid, "only an owner's token without product and customer spans environments").At("spans")
+	case req.Spans && !p.Spans && p.Kind != access.KindSystem,
+		!p.Role.MayGrant(req.Role),
+		!p.SeesProduct(req.Product),
+		p.Customer != "" && p.Customer != req.Customer:
+		return licensing.Errorf(licensing.Forbidden, "a token can't create one that reaches further than itself")
+	}
+	return nil
+}
+
+func scopeExists(ctx context.Context, tx *store.Tx, p access.Principal, req TokenRequest) error {
+	if req.Customer != "" {
+		if _, err := catalog.SeenCustomer(ctx, tx, p, req.Customer); err != nil {
+			return err
+		}
+	}
+	if req.Product != "" {
+		if _, err := catalog.SeenProduct(ctx, tx, p, req.Product); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteToken ends a token at once, here; other nodes follow within authTTL.
+func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id licensing.TokenID) error {
+	if err := request.Require(p, access.TokenWrite); err != nil {
+		return err
+	}
+	err := c.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
+		token, err := seenToken(ctx, tx.Tx, p, id)
+		if err != nil {
+			return err
+		}
+		if !p.Role.MayGrant(access.Role(token.Role)) {
+			return licensing.Errorf(licensing.Forbidden, "the token %s reaches further than yours", id)
+		}
+		if _, err := tx.Tx.DeleteToken(ctx, token.Env, id); err != nil {
+			return err
+		}
+		return tx.Note(licensing.TokenRevoked, licensing.Event{Subject: string(id)}, tokenEvent{Name: token.Name, Role: access.Role(token.Role)})
+	})
+	c.auth.forget(string(id))
+	return err
+}
+
+// Tokens returns the tokens of p's environment that p may see, by id, which is
+// by time. Those that span environments are listed for who spans them too.
+func (c *Credentials) Tokens(ctx context.Context, p access.Principal, of request.PageOf) (request.Page[Token], error) {
+	var found request.Page[Token]
+	if err := request.Require(p, access.TokenRead); err != nil {
+		return found, err
+	}
+	after, rows, err := of.After("token")
+	if err != nil {
+		return found, err
+	}
+	err = c.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		filter := store.TokenFilter{Env: p.Env, Product: p.Product, Customer: p.Customer}
+		if p.Spans {
+			filter.Also = access.AllEnvironments
+		}
+		tokens, err := tx.Tokens(ctx, filter, after, rows)
+		if err != nil {
+			return err
+		}
+		all, err := namedTokens(ctx, tx, tokens)
+		found = request.NewPage("token", all, rows, func(t Token) string { return string(t.ID) })
+		return err
+	})
+	return found, err
+}
+
+// Token returns one token that p may see.
+func (c *Credentials) Token(ctx context.Context, p access.Principal, id licensing.TokenID) (Token, error) {
+	var found Token
+	if err := request.Require(p, access.TokenRead); err != nil {
+		return found, err
+	}
+	err := c.ledger.DB.View(ctx, func(tx *store.Tx) error {
+		token, err := seenToken(ctx, tx, p, id)
+		if err != nil {
+			return err
+		}
+		all, err := namedTokens(ctx, tx, []store.Token{token})
+		found = all[0]
+		return err
+	})
+	return found, err
+}
+
+// namedTokens are tokens with the names of the customers that they are limited to.
+func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]Token, error) {
+	var keys []store.CustomerKey
+	for _, t := range tokens {
+		if t.Customer != "" {
+			keys = append(keys, store.CustomerKey{Env: t.Env, ID: t.Customer})
+		}
+	}
+	names, err := tx.CustomerNames(ctx, keys)
+	all := make([]Token, len(tokens))
+	for i, t := range tokens {
+		all[i] = tokenOf(t)
+		all[i].CustomerName = names[store.CustomerKey{Env: t.Env, ID: t.Customer}]
+	}
+	return all, err
+}
+
+func seenToken(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.TokenID) (store.Token, error) {
+	token, ok, err := tx.Token(ctx, p.Env, id)
+	if err == nil && !ok && p.Spans {
+		token, ok, err = tx.Token(ctx, access.AllEnvironments, id)
+	}
+	if err == nil && (!ok || !p.SeesProduct(token.Product) || p.Customer != "" && p.Customer != token.Customer) {
+		return store.Token{}, request.NotFound("token", id)
+	}
+	return token, err
+}
+
+func tokenOf(t store.Token) Token {
+	return Token{
+		Env: t.Env, ID: t.ID, Name: t.Name, Role: access.Role(t.Role), Product: t.Product, Customer: t.Customer,
+		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: t.UsedAt,
+	}
+}

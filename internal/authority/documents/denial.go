@@ -1,0 +1,124 @@
+package documents
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// MaxDenied is how many denials of one license are told apart in a minute. More
+// are counted without a holder: a caller can make up names for free, and an entry
+// of the log stays.
+const MaxDenied = 200
+
+// denials are those told apart in this minute. Safe for concurrent use.
+type denials struct {
+	mu     sync.Mutex
+	minute time.Time
+	told   map[store.LicenseRef]map[string]bool
+}
+
+// TellApart reports whether a denial gets a row of its own.
+func (d *denials) TellApart(k store.LicenseRef, minute time.Time, name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !minute.Equal(d.minute) {
+		d.minute, d.told = minute, make(map[store.LicenseRef]map[string]bool)
+	}
+	told := d.told[k]
+	switch {
+	case told[name]:
+		return true
+	case len(told) >= MaxDenied:
+		return false
+	case told == nil:
+		told = make(map[string]bool)
+		d.told[k] = told
+	}
+	told[name] = true
+	return true
+}
+
+type DenialEvent struct {
+	Holder   string `json:"holder"`
+	Code     string `json:"code"`
+	Rule     string `json:"rule"`
+	Held     int64  `json:"held"`
+	Capacity int64  `json:"capacity"`
+	// Exceptions are those that the decision goes by.
+	Exceptions []string `json:"exceptions,omitempty"`
+	licensing.Caller
+}
+
+// ForgetPage is how many rows are forgotten or counted at a time.
+const ForgetPage = 500
+
+type CountEvent struct {
+	Code   string `json:"code"`
+	Minute int64  `json:"minute"` // unix seconds
+	Times  int64  `json:"times"`  // after the first of each holder
+}
+
+// CountDenials enters one event for each pool, code and minute that is over. What
+// is entered is noted with the denial in the same transaction, so a restart
+// loses none and two servers enter none twice.
+func (docs *Documents) CountDenials(ctx context.Context) error {
+	for {
+		n := 0
+		err := docs.ledger.Update(ctx, "", ledger.SystemActor, func(tx *ledger.Tx) error {
+			rows, err := tx.UncountedDenials(ctx, tx.Now().Truncate(time.Minute), ForgetPage)
+			if err != nil {
+				return err
+			}
+			if n = len(rows); n == 0 {
+				return nil
+			}
+			if err := RecordCounts(tx, rows); err != nil {
+				return err
+			}
+			return tx.CountDenials(ctx, rows)
+		})
+		if err != nil || n < ForgetPage {
+			return err
+		}
+	}
+}
+
+func RecordCounts(tx *ledger.Tx, rows []store.Denial) error {
+	type key struct {
+		store.PoolKey
+		code   string
+		minute int64
+	}
+	var order []key
+	times := map[key]int64{}
+	for _, d := range rows {
+		k := key{d.PoolKey, d.Code, d.Minute.Unix()}
+		if times[k] == 0 {
+			order = append(order, k)
+		}
+		times[k] += d.Times
+	}
+	for _, k := range order {
+		e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, tx.Now(), ledger.SystemActor, CountEvent{k.code, k.minute, times[k]})
+		if err != nil {
+			return err
+		}
+		e.License, e.Pool = k.License, k.Name
+		if _, err := tx.Record(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type EndEvent struct {
+	Holder string `json:"holder"`
+	By     string `json:"by"`
+	FreeAt int64  `json:"free_at,omitempty"` // unix seconds
+	licensing.Caller
+}

@@ -1,0 +1,142 @@
+package documents
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// exportSlack keeps the dates of an exported document within MaxDocument.
+const exportSlack = 24 * time.Hour
+
+type exportEvent struct {
+	Document string `json:"document"`
+	Expires  int64  `json:"expires"`
+}
+
+// ExportLicense returns a license file for a machine that never reaches a
+// server: its document lasts to the end of the term, or as long as the key
+// that signs it is believed if that is sooner. Programs accept it until its last
+// date. A term that begins with the first use begins now. Only a revocation list
+// that is brought to the machine ends it earlier. The file of a trial that each machine
+// has once is for the machine that is named, with its components; no other is named.
+func (docs *Documents) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, machine request.Holder) (license.Bundle, error) {
+	var file license.Bundle
+	if err := request.Require(p, access.LicenseExport); err != nil {
+		return file, err
+	}
+	if err := request.CheckHolder(machine.Kind, machine.ID, machine.Components); err != nil {
+		return file, err
+	}
+	err := docs.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
+		l, ok, err := tx.LockLicense(ctx, p.Env, id)
+		if l, err = catalog.Seen(p, l, ok, err, id); err != nil {
+			return err
+		}
+		if l.Start.IsZero() {
+			if err := Begin(ctx, tx, id); err != nil {
+				return err
+			}
+			if l, _, err = tx.License(ctx, p.Env, id); err != nil {
+				return err
+			}
+		}
+		doc, err := docs.Exported(ctx, tx, l, machine)
+		if err != nil {
+			return err
+		}
+		compact, err := docs.ledger.Ring.Sign(p.Env, license.TypeLicense, doc, tx.Now())
+		if err != nil {
+			return err
+		}
+		file = license.Bundle{Doc: compact, KeySet: docs.ledger.Ring.KeySet(p.Env), RootSet: docs.ledger.Ring.RootSet(p.Env), Earlier: docs.ledger.Ring.EarlierRootSets(p.Env)}
+		return tx.Note(licensing.LicenseExported, catalog.AboutLicense(l), exportEvent{doc.ID, doc.Expires})
+	})
+	return file, err
+}
+
+// Exported is the document of l with full function to the end of its term.
+func (docs *Documents) Exported(ctx context.Context, tx *ledger.Tx, l licensing.License, machine request.Holder) (license.License, error) {
+	rev, err := catalog.RevisionOf(ctx, tx.Tx, l)
+	if err != nil {
+		return license.License{}, err
+	}
+	terms, err := licensing.Compile(rev, l, tx.Now())
+	if err != nil {
+		return license.License{}, err
+	}
+	if d := terms.InForce(tx.Now()); d.Outcome != license.Allowed {
+		return license.License{}, licensing.Errorf(licensing.Conflict, "nothing to export: %s", d.Reason)
+	}
+	binding, err := exportTo(ctx, tx, terms, machine)
+	if err != nil {
+		return license.License{}, err
+	}
+	terms.Documents = untilEnd(terms, tx.Now(), docs.ledger.Ring.TrustUntil(l.Env, tx.Now()))
+	used, err := catalog.UsedOf(ctx, tx.Tx, terms)
+	if err != nil {
+		return license.License{}, err
+	}
+	doc, err := terms.Document(tx.Now(), used)
+	if err != nil {
+		return license.License{}, err
+	}
+	keys, err := listedKeys(ctx, tx.Tx, store.LicenseRef{Env: l.Env, ID: l.ID})
+	if err != nil {
+		return license.License{}, err
+	}
+	if err := docs.address(&doc, &inForce{terms: terms, revision: rev, keys: keys}, "", binding, tx.Now()); err != nil || binding == nil {
+		return doc, err
+	}
+	pool, _ := terms.TrialPool()
+	return doc, catalog.TakeMachineTrial(ctx, tx.Tx, &terms, pool, doc.ID, machine.Components)
+}
+
+// exportTo returns what the file of a trial that each machine has once is bound to: the machine
+// that is named, if it had no trial by another license. All other files are for any machine.
+func exportTo(ctx context.Context, tx *ledger.Tx, t licensing.Terms, machine request.Holder) (*license.Binding, error) {
+	pool, limited := t.TrialPool()
+	switch named := machine.ID != ""; {
+	case named && !limited:
+		return nil, licensing.Errorf(licensing.Invalid, "only the file of a trial that each machine has once is for one machine").At("machine")
+	case !limited:
+		return nil, nil
+	case !named:
+		return nil, licensing.Errorf(licensing.Invalid, "each machine has this trial once: name the machine that the file is for, and its components").At("machine")
+	case len(machine.Components) < pool.Match.Need:
+		return nil, licensing.Errorf(licensing.Invalid, "a machine is recognized by %s of this plan: name as many", licensing.Counted(pool.Match.Need, "component")).At("component")
+	}
+	if err := tx.LockProduct(ctx, t.Env, t.Product); err != nil {
+		return nil, err
+	}
+	_, had, err := catalog.MachineHad(ctx, tx.Tx, &t, pool, machine.Components)
+	if err == nil && had {
+		err = licensing.Errorf(licensing.Conflict, "%s", t.TrialUsed().Reason).At("machine")
+	}
+	return &license.Binding{Kind: licensing.HolderMachine, Holder: machine.ID, Need: pool.Match.Need, Components: machine.Components}, err
+}
+
+// untilEnd stretches a plan's documents to the end of the term, or so far that
+// the fallback after them ends while the key that signs is still trusted: nobody
+// accepts a later date. There is no server to refresh from, so nothing is due before.
+func untilEnd(t licensing.Terms, now, trusted time.Time) licensing.Documents {
+	d := t.Documents
+	last := licensing.Span((licensing.MaxDocument - exportSlack) / time.Second)
+	if !trusted.IsZero() {
+		last = min(last, licensing.Span(trusted.Unix()-now.Unix()))
+	}
+	last -= d.Grace + d.Fallback
+	if !t.End.IsZero() {
+		last = min(last, licensing.Span(t.End.Unix()-now.Unix()))
+	}
+	d.Life = max(last, 1)
+	d.Refresh, d.Stale = d.Life, d.Life
+	return d
+}

@@ -1,0 +1,115 @@
+package documents
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	// maxSeen bounds the kinds of programs told apart of one license, and
+	// maxSeenAll those of all licenses together.
+	maxSeen    = 32
+	maxSeenAll = 20_000
+)
+
+// SeenProgram is a program that has validated or checked a license lately: where it runs,
+// in which version, and which of its instances was the last.
+type SeenProgram struct {
+	licensing.Caller
+	At time.Time `json:"at"`
+}
+
+// sightings are the programs that have validated or checked here since the start.
+// They are memory only: both write nothing. Safe for concurrent use.
+type sightings struct {
+	mu    sync.Mutex
+	all   map[store.LicenseRef]map[licensing.Caller]sighting
+	count int
+}
+
+// A sighting is the last of a kind of program.
+type sighting struct {
+	instance string
+	at       time.Time
+}
+
+func newSightings() *sightings {
+	return &sightings{all: map[store.LicenseRef]map[licensing.Caller]sighting{}}
+}
+
+// Note remembers that a program was there at a time.
+func (s *sightings) Note(k store.LicenseRef, by licensing.Caller, at time.Time) {
+	if by == (licensing.Caller{}) {
+		return
+	}
+	last := sighting{by.Instance, at}
+	by.Instance = ""
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	of := s.all[k]
+	if _, known := of[by]; known {
+		of[by] = last
+		return
+	}
+	if of == nil {
+		s.makeRoom()
+		of = map[licensing.Caller]sighting{}
+		s.all[k] = of
+	}
+	if len(of) >= maxSeen {
+		oldest := by
+		for other, seen := range of {
+			if oldest == by || seen.at.Before(of[oldest].at) {
+				oldest = other
+			}
+		}
+		delete(of, oldest)
+		s.count--
+	}
+	of[by] = last
+	s.count++
+}
+
+// makeRoom forgets some license's programs when there are too many; the caller
+// holds the lock.
+func (s *sightings) makeRoom() {
+	for other, of := range s.all {
+		if s.count+maxSeen <= maxSeenAll {
+			return
+		}
+		delete(s.all, other)
+		s.count -= len(of)
+	}
+}
+
+// of returns the programs seen of a license, the latest first.
+func (s *sightings) of(k store.LicenseRef) []SeenProgram {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var programs []SeenProgram
+	for by, last := range s.all[k] {
+		by.Instance = last.instance
+		programs = append(programs, SeenProgram{by, last.at})
+	}
+	slices.SortFunc(programs, func(x, y SeenProgram) int {
+		return cmp.Or(y.At.Compare(x.At), cmp.Compare(x.Service, y.Service), cmp.Compare(x.Version, y.Version), cmp.Compare(x.Region, y.Region))
+	})
+	return programs
+}
+
+// Programs returns what has validated or checked a license at this server since it
+// started, the latest first, at most 32 kinds of programs.
+func (docs *Documents) Programs(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]SeenProgram, error) {
+	l, err := docs.catalog.License(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	return docs.Seen.of(store.LicenseRef{Env: p.Env, ID: l.ID}), nil
+}

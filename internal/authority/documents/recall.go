@@ -1,0 +1,95 @@
+package documents
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Recalled is what a recall came to so far.
+type Recalled struct {
+	ID       licensing.LeaseID `json:"id"`
+	Recalled time.Time         `json:"recalled_at"`
+	Until    time.Time         `json:"until,omitzero" doc:"When its holder stops; absent until the holder was told."`
+	FreeAt   time.Time         `json:"free_at,omitzero" doc:"When its units are free at the latest, if its holder does not listen; absent for a lease without an end."`
+	Why      string            `json:"why" doc:"What the units wait for"`
+}
+
+// RecallLease asks the holder of a lease to give it back. A holder that listens
+// is told by a signed answer at its next renewal, which it makes at once, and
+// stops after the pool's grace. One that does not listen keeps its document
+// until that ends. Recalled again, a lease keeps the first recall.
+func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id licensing.LeaseID, reason string) (r Recalled, err error) {
+	if err := request.Require(p, access.LeaseFree); err != nil {
+		return r, err
+	}
+	if len(reason) > catalog.MaxReason {
+		return r, licensing.Errorf(licensing.Invalid, "reason has %d bytes, more than %d", len(reason), catalog.MaxReason).At("reason")
+	}
+	err = docs.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
+		leases, err := tx.Leases(ctx, []store.LeaseKey{{Env: p.Env, ID: id}})
+		if err != nil {
+			return err
+		}
+		if len(leases) == 0 {
+			return request.NotFound("lease", id)
+		}
+		l := leases[0]
+		of, err := catalog.SeenLicense(ctx, tx.Tx, p, l.License)
+		switch {
+		case request.UnlessNotFound(err) != nil:
+			return err
+		case err != nil:
+			return request.NotFound("lease", id)
+		case !l.Live():
+			return licensing.Errorf(licensing.Gone, "lease %s has ended: there is nothing to recall", id)
+		}
+		if l.Asker.Recall == nil {
+			l.Asker.Recall = &licensing.Recall{At: tx.Now(), By: p.Actor, Reason: reason}
+			about := catalog.AboutLicense(of)
+			about.Pool, about.Subject = l.Pool, string(l.ID)
+			if err := tx.Note(licensing.LeaseRecalled, about, recallEvent{l.Holder, l.Instance, reason}); err != nil {
+				return err
+			}
+			if err := tx.PutRecall(ctx, l, tx.Now()); err != nil {
+				return err
+			}
+		}
+		r = recalled(l)
+		return tx.PutLeases(ctx, leases)
+	})
+	return r, err
+}
+
+type recallEvent struct {
+	Holder   string `json:"holder"`
+	Instance string `json:"instance,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// recalled says when the units of a recalled lease are free, and why then.
+func recalled(l *licensing.Lease) Recalled {
+	r := Recalled{ID: l.ID, Recalled: l.Asker.Recall.At, Until: l.Asker.Recall.Until, FreeAt: l.Due}
+	if l.Due.IsZero() {
+		r.Why = "the lease has no end: its units are free within seconds after a holder that listens has stopped; otherwise end it by force"
+		return r
+	}
+	r.Why = "the holder has a signed document until " + ledger.StampOf(l.Expires) + ": its units are free then, or within seconds after a holder that listens has stopped"
+	return r
+}
+
+// PendingRecalls returns the recalled leases of p's license. They prove
+// nothing: a holder renews, and the signed answer tells it.
+func (docs *Documents) PendingRecalls(ctx context.Context, p access.Principal) (ids []licensing.LeaseID, err error) {
+	err = docs.ledger.View(ctx, func(tx *store.Tx) error {
+		ids, err = tx.Recalled(ctx, store.LicenseRef{Env: p.Env, ID: p.License})
+		return err
+	})
+	return ids, err
+}

@@ -1,0 +1,366 @@
+package granting
+
+import (
+	"cmp"
+	"crypto/rand"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// maxRequests bounds how many request ids of one lease are remembered.
+const maxRequests = 64
+
+// mayAsk reports whether what is known of o has to be looked up: nothing is if its
+// terms deny it.
+func (b *batch) mayAsk(o *Op) bool {
+	t := &o.Answer.terms.Terms
+	o.ask, o.instance = unasked, t.Pools[o.Acquire.Pool].InstanceOf(o.Acquire.Instance)
+	return t.MayAsk(o.Acquire.Pool, o.Acquire.For, b.Now()).Outcome == license.Allowed
+}
+
+// unasked is the index of an acquire that was not looked up.
+const unasked = -1
+
+// identity is what an acquire is known by.
+func (o *Op) identity() store.Ask {
+	return store.Ask{PoolKey: o.poolKey(o.Acquire.Pool), Request: o.Acquire.RequestID, Holder: o.Acquire.Holder.ID, Instance: o.instance}
+}
+
+// asks returns what o asks for.
+func (o *Op) asks() licensing.Ask {
+	q := &o.Acquire
+	return licensing.Ask{
+		Request: q.RequestID, Body: o.body, Pool: q.Pool, Holder: q.Holder.ID, Instance: o.instance,
+		Components: q.Holder.Components, Units: q.Units, For: q.For,
+	}
+}
+
+// admitAll decides about newcomers, in the order they came.
+func (b *batch) admitAll(ops []*Op) error {
+	if err := b.readKnown(ops); err != nil {
+		return err
+	}
+	for _, o := range ops {
+		if o.Kind != OpAcquire || o.Answer.Err != nil {
+			continue
+		}
+		if err := b.admit(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readKnown loads the leases that the look-up of newcomers found.
+func (b *batch) readKnown(ops []*Op) error {
+	if len(b.known) == 0 {
+		return nil
+	}
+	var keys []store.LeaseKey
+	for _, o := range ops {
+		if o.Kind != OpAcquire || o.Answer.Err != nil {
+			continue
+		}
+		k := b.known[o.ask]
+		for _, id := range []licensing.LeaseID{k.Request.Lease, k.Lease} {
+			key := store.LeaseKey{Env: o.Env, ID: id}
+			if id != "" && !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+	}
+	return b.readLeases(keys)
+}
+
+// learned adds what the batch itself has done for the same request or holder.
+func (b *batch) learned(a store.Ask, k store.Known) store.Known {
+	for _, r := range b.requests {
+		if r.Env == a.Env && r.License == a.License && r.ID == a.Request {
+			k.Request = r
+		}
+	}
+	if len(b.begun) == 0 {
+		return k
+	}
+	for _, l := range b.begun {
+		if l.Holder == a.Holder && l.Instance == a.Instance && PoolOf(l) == a.PoolKey {
+			k.Lease = l.ID
+		}
+	}
+	return k
+}
+
+// admit has the rule decide about one acquire, and does what it says.
+func (b *batch) admit(o *Op) error {
+	o.body = o.Acquire.body()
+	p, ask := b.pools[o.poolKey(o.Acquire.Pool)], o.asks()
+	known, err := b.knownOf(o, p)
+	settled := false
+	for err == nil {
+		v := licensing.Admit(&o.Answer.terms.Terms, b.state(p, settled), known, ask, b.Now())
+		switch v.Step {
+		case licensing.StepLook:
+			err = b.look(o, p, &known)
+		case licensing.StepSettle:
+			settled, err = true, b.settle(p)
+		case licensing.StepLeave:
+			known.Earlier, settled = nil, false
+			b.moved = append(b.moved, v.Ticket)
+			err = b.endTicket(p, v.Ticket, v.Ending)
+		default:
+			return b.carryOut(o, p, v)
+		}
+	}
+	return err
+}
+
+// state returns p as the rule sees it. A pool that the plan lacks has none.
+func (b *batch) state(p *Pool, settled bool) licensing.PoolState {
+	if p == nil {
+		return licensing.PoolState{}
+	}
+	settled = settled || p.cleared && (p.Waiting == 0 || p.moved)
+	return licensing.PoolState{Stock: p.Stock, Settled: settled, Fence: b.granting.ledger.FenceIn(p.Env), Skew: b.granting.ledger.Skew}
+}
+
+// knownOf returns what the look-up of an acquire found, and what the batch has
+// done since.
+func (b *batch) knownOf(o *Op, p *Pool) (known licensing.Known, err error) {
+	if o.ask == unasked {
+		return known, nil
+	}
+	ask := o.identity()
+	k := b.learned(ask, b.known[o.ask])
+	known.Lease = b.leases[store.LeaseKey{Env: o.Env, ID: k.Lease}]
+	if k.Request.ID == "" {
+		return known, nil
+	}
+	known.Earlier = &licensing.Earlier{Body: k.Request.Body, Lease: b.leaseOf(o, k.Request.Lease)}
+	if k.Request.Lease == "" {
+		known.Earlier.Ticket, err = b.knownTicket(p, k.Request.Ticket)
+	}
+	return known, err
+}
+
+// look completes what is known of a newcomer.
+func (b *batch) look(o *Op, p *Pool, known *licensing.Known) (err error) {
+	known.Looked = true
+	if known.Alike, err = b.alike(o, p); err != nil {
+		return err
+	}
+	if p.Rule.Shares() {
+		if known.Others, err = b.holderLeases(p, o.Acquire.Holder.ID); err != nil {
+			return err
+		}
+	}
+	known.TrialHad, err = b.machineTrial(o, p)
+	return err
+}
+
+// alike returns the leases of a pool by machines that agree with a newcomer's in
+// enough components, as the batch knows them.
+func (b *batch) alike(o *Op, p *Pool) ([]*licensing.Lease, error) {
+	found, err := alike(b.ctx, b.Tx.Tx, p.PoolKey, p.Rule, o.Acquire.Holder.Components)
+	if err != nil || p.Rule.Match.Need == 0 {
+		return nil, err
+	}
+	for i, l := range found {
+		found[i] = b.adopt(l)
+	}
+	for _, l := range b.begun {
+		if PoolOf(l) == p.PoolKey {
+			found = append(found, l)
+		}
+	}
+	return found, nil
+}
+
+// settle does what is due in a pool and moves its queue.
+func (b *batch) settle(p *Pool) error {
+	if err := b.clear(p); err != nil || p.Waiting == 0 || p.moved {
+		return err
+	}
+	return b.moveQueue(p)
+}
+
+// carryOut does for an acquire what was decided about it.
+func (b *batch) carryOut(o *Op, p *Pool, v licensing.Verdict) error {
+	if v.Full {
+		if err := b.freeing(p, &v.Decision, o.sees); err != nil {
+			return err
+		}
+	}
+	o.Answer.Decision = v.Decision
+	switch v.Step {
+	case licensing.StepRefuse:
+		if v.Lease != nil { // a repeated answer is written, so that it is replicated
+			b.touch(v.Lease)
+		}
+		o.refuse(v.Err)
+	case licensing.StepDeny:
+		b.denyBy(o, o.Acquire.Pool, o.Acquire.Holder.ID, v)
+	case licensing.StepQueue:
+		return b.enqueue(o, p)
+	case licensing.StepWait:
+		b.keepPlace(o, v.Ticket)
+	case licensing.StepClaim:
+		return b.claim(o, p, v.Ticket)
+	case licensing.StepRepeat:
+		return b.prolong(o, p, v.Lease, o.Acquire.For)
+	case licensing.StepResume:
+		return b.resume(o, p, v.Lease)
+	case licensing.StepShare:
+		_, err := b.lend(o, p, 0, v.Lease)
+		return err
+	case licensing.StepGrant:
+		return b.grant(o, p)
+	}
+	return nil
+}
+
+// denyBy counts a denial, with the violation that it gives away.
+func (b *batch) denyBy(o *Op, pool, holder string, v licensing.Verdict) {
+	request, l := o.Acquire.RequestID, v.Lease
+	var told *violation
+	switch v.Violation {
+	case licensing.ViolationBinding:
+		told = &violation{v.Violation, l, documents.EndEvent{Holder: holder, By: request, Caller: o.by}}
+	case licensing.ViolationRecall:
+		holder = l.Holder
+		told = &violation{v.Violation, l, documents.EndEvent{Holder: holder, By: l.Asker.Recall.By, Caller: o.by}}
+	case licensing.ViolationClone:
+		shown := cmp.Or(o.Renew.Generation, o.Release.Generation)
+		told = &violation{v.Violation, l, cloneEvent{holder, l.Instance, o.by.Instance, shown, l.Generation, o.by.Of(o.by.Instance)}}
+	}
+	b.denyFor(o, request, pool, holder, told)
+}
+
+// resume gives a holder that has a lease the same one again, in a new
+// generation, so that an earlier copy is noticed.
+func (b *batch) resume(o *Op, p *Pool, l *licensing.Lease) error {
+	q := &o.Acquire
+	l.Generation++
+	l.Nonce = q.Nonce
+	if ids := strings.Fields(l.Requests); len(ids) < maxRequests {
+		l.Requests += " " + q.RequestID
+	} else {
+		l.Requests = strings.Join(append(ids[1:], q.RequestID), " ")
+	}
+	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // it may have been renamed, or says its name for the first time
+	if !maps.Equal(l.Asker.Components, q.Holder.Components) {
+		if err := b.rebind(l, q.Holder.Components); err != nil {
+			return err
+		}
+	}
+	b.remember(o, l.ID)
+	return b.prolong(o, p, l, q.For)
+}
+
+// rebind follows a machine whose parts were replaced.
+func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
+	if err := b.DropComponents(b.ctx, l); err != nil {
+		return err
+	}
+	l.Asker.Components = components
+	return b.PutComponents(b.ctx, l)
+}
+
+// grant makes a lease of units that no other lease has.
+func (b *batch) grant(o *Op, p *Pool) error {
+	l, err := b.lend(o, p, o.Acquire.Units, nil)
+	if err != nil || o.Answer.Decision.Code != license.CodeOverdraft {
+		return err
+	}
+	return b.note(p, licensing.LeaseHeldOver, beganAs(l))
+}
+
+// lend makes a lease that the pool counts with charge. It ends no later than
+// what the lease that it shares the units with was promised.
+func (b *batch) lend(o *Op, p *Pool, charge int64, with *licensing.Lease) (*licensing.Lease, error) {
+	q := o.Acquire
+	d := o.Answer.terms.LeaseDates(p.Rule, q.For, b.Now())
+	l := &licensing.Lease{
+		Env: o.Env, ID: licensing.LeaseID(b.newID(licensing.LeasePrefix)), License: o.License, Pool: p.Name,
+		Holder: q.Holder.ID, Instance: o.instance, Units: q.Units, Charge: charge, Generation: 1,
+		Granted: b.Now(), Renewed: b.Now(), Expires: d.Expires, Borrowed: d.Borrowed, Nonce: q.Nonce,
+		Due: d.Due(b.granting.ledger.Skew), Requests: q.RequestID, Asker: q.asker(o.instance),
+	}
+	if with != nil && with.Asker.Presented {
+		l.Asker.Presented, l.Expires = true, with.Expires
+		d = b.within(o, p, l, d)
+		l.Expires, l.Due = d.Expires, d.Due(b.granting.ledger.Skew)
+	}
+	if err := b.take(p, charge, 1); err != nil {
+		return nil, err
+	}
+	p.due(l.Due)
+	if err := b.joinWaiting(p, l); err != nil {
+		return nil, err
+	}
+	b.begun = append(b.begun, l)
+	b.leases[store.LeaseKey{Env: l.Env, ID: l.ID}] = l
+	b.remember(o, l.ID)
+	o.holds(l, d)
+	if p.Rule.Match.Need > 0 {
+		if err := b.PutComponents(b.ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	if t := &o.Answer.terms.Terms; t.OncePerMachine(p.Rule) {
+		if err := catalog.TakeMachineTrial(b.ctx, b.Tx.Tx, t, p.Rule, string(l.ID), q.Holder.Components); err != nil {
+			return nil, err
+		}
+	}
+	kind := licensing.LeaseBegun
+	if d.Borrowed {
+		kind = licensing.LeaseBorrowed
+	}
+	return l, b.record(o, l, kind, beganAs(l))
+}
+
+type beginEvent struct {
+	Holder  string `json:"holder"`
+	Units   int64  `json:"units"`
+	Expires int64  `json:"expires,omitempty"` // unix seconds
+	licensing.Caller
+}
+
+// beganAs says what l is at its beginning, and what it serves.
+func beganAs(l *licensing.Lease) beginEvent {
+	return beginEvent{Holder: l.Holder, Units: l.Units, Expires: UnixOf(l.Expires), Caller: l.Caller()}
+}
+
+// remember keeps the request, so that asking again gives the same.
+func (b *batch) remember(o *Op, id licensing.LeaseID) {
+	b.requests = append(b.requests, store.Request{Env: o.Env, License: o.License, ID: o.Acquire.RequestID, Body: o.body, Lease: id, At: b.Now()})
+}
+
+func (b *batch) newID(prefix string) string {
+	var random [10]byte
+	rand.Read(random[:])
+	return licensing.NewID(prefix, b.Now(), random)
+}
+
+// body hashes what a request asks for, apart from its id and nonce, to tell a
+// repeated request from another that took its id by mistake.
+func (q AcquireRequest) body() int64 {
+	h := fnv.New64a()
+	for _, s := range []string{q.Pool, q.Holder.Kind, q.Holder.ID, q.Instance, strconv.FormatInt(q.Units, 10), strconv.FormatInt(int64(q.For), 10)} {
+		h.Write([]byte(s))
+		h.Write([]byte{0})
+	}
+	return int64(h.Sum64())
+}
+
+func (q AcquireRequest) asker(instance string) licensing.Asker {
+	return licensing.Asker{Kind: q.Holder.Kind, Name: q.Holder.Name, Components: q.Holder.Components, Device: q.Holder.Device, Caller: q.Caller.Of(instance)}
+}

@@ -1,0 +1,70 @@
+package granting
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+const (
+	forgetEvery = time.Minute
+	// DenialsKnown is how long denials can be explained.
+	DenialsKnown = 30 * 24 * time.Hour
+)
+
+// runForget deletes what nobody can ask for any more, and enters in the log
+// how many denials followed the first of each minute.
+func (g *Granting) runForget(ctx context.Context) {
+	g.ledger.Every(ctx, forgetEvery, "forget", func(ctx context.Context) error {
+		if err := g.documents.StoreRepeats(ctx); err != nil {
+			return err
+		}
+		if err := g.documents.CountDenials(ctx); err != nil {
+			return err
+		}
+		return g.Forget(ctx)
+	})
+	g.ledger.Task("forget", g.documents.StoreRepeats(context.WithoutCancel(ctx))) // what was counted since is not lost
+}
+
+// Forget deletes a page at a time, so that requests find their turn between.
+func (g *Granting) Forget(ctx context.Context) error {
+	for _, page := range []func(*store.Tx) (int64, error){
+		func(tx *store.Tx) (int64, error) {
+			n, err := tx.ForgetTickets(ctx, tx.Now().Add(-licensing.Remembered), documents.ForgetPage)
+			return int64(n), err
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetEvents(ctx, tx.Now().Add(-licensing.UsageKnown), documents.ForgetPage)
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetDenials(ctx, tx.Now().Add(-DenialsKnown), documents.ForgetPage)
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetRefusals(ctx, tx.Now().Add(-DenialsKnown), documents.ForgetPage)
+		},
+		func(tx *store.Tx) (int64, error) {
+			return tx.ForgetSessions(ctx, tx.Now().Add(-licensing.SessionGap), documents.ForgetPage)
+		},
+		func(tx *store.Tx) (int64, error) { return tx.ForgetRecalls(ctx, documents.ForgetPage) },
+		func(tx *store.Tx) (int64, error) { return tx.ForgetTrials(ctx, tx.Now(), documents.ForgetPage) },
+	} {
+		for {
+			var n int64
+			err := g.ledger.DB.Update(ctx, func(tx *store.Tx) (err error) {
+				n, err = page(tx)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if n < documents.ForgetPage {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package granting
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// Compiled are the terms of one version of a license. They never change.
+type Compiled struct {
+	licensing.Terms
+	seq license.Seq
+}
+
+// maxCompiled bounds how many licenses' terms are kept.
+const maxCompiled = 20_000
+
+// A termsCache keeps compiled terms by license. What it returns is right only
+// for the version asked for, which the transaction reads.
+type termsCache struct {
+	mu  sync.RWMutex
+	all map[store.LicenseRef]*Compiled
+}
+
+func (c *termsCache) get(k store.LicenseRef, seq license.Seq, now time.Time) *Compiled {
+	if t := c.last(k, now); t != nil && t.seq == seq {
+		return t
+	}
+	return nil
+}
+
+// last returns the terms of the version last seen, which may not be in force any more.
+func (c *termsCache) last(k store.LicenseRef, now time.Time) *Compiled {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if t := c.all[k]; t != nil && (t.Until.IsZero() || now.Before(t.Until)) {
+		return t
+	}
+	return nil
+}
+
+func (c *termsCache) put(k store.LicenseRef, t *Compiled) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.all == nil || len(c.all) >= maxCompiled {
+		c.all = make(map[store.LicenseRef]*Compiled)
+	}
+	c.all[k] = t
+}
+
+// Terms returns the terms in force of the licenses, as they are in tx. A
+// license that does not exist is absent.
+func (g *Granting) Terms(ctx context.Context, tx *store.Tx, keys []store.LicenseRef) (map[store.LicenseRef]*Compiled, error) {
+	seqs, err := tx.LicenseSeqs(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	return g.termsOf(ctx, tx, keys, seqs)
+}
+
+// termsOf returns the terms of the licenses' versions that tx has read.
+func (g *Granting) termsOf(ctx context.Context, tx *store.Tx, keys []store.LicenseRef, seqs map[store.LicenseRef]license.Seq) (map[store.LicenseRef]*Compiled, error) {
+	all := make(map[store.LicenseRef]*Compiled, len(keys))
+	for _, k := range keys {
+		seq, exists := seqs[k]
+		if !exists {
+			continue
+		}
+		t := g.cache.get(k, seq, tx.Now())
+		if t == nil {
+			var err error
+			if t, err = g.compile(ctx, tx, k, seq); err != nil {
+				return nil, err
+			}
+			g.cache.put(k, t)
+		}
+		all[k] = t
+	}
+	return all, nil
+}
+
+// compile reads a license and its plan's revision.
+func (g *Granting) compile(ctx context.Context, tx *store.Tx, k store.LicenseRef, seq license.Seq) (*Compiled, error) {
+	l, ok, err := tx.License(ctx, k.Env, k.ID)
+	if err == nil && !ok {
+		err = request.NotFound("license", k.ID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rev, err := catalog.RevisionOf(ctx, tx, l)
+	if err != nil {
+		return nil, err
+	}
+	terms, err := licensing.Compile(rev, l, tx.Now())
+	return &Compiled{Terms: terms, seq: seq}, err
+}

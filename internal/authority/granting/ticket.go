@@ -1,0 +1,54 @@
+package granting
+
+import (
+	"context"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// Queued is how a place in a queue stands.
+type Queued struct {
+	Ticket   licensing.Ticket
+	Decision license.Decision
+	Ahead    int64 // who wait or have offers before it
+}
+
+// Ticket says how a place in a queue stands, and keeps it for another while.
+// Once it is offered, an acquire with the ticket's request id claims it.
+func (g *Granting) Ticket(ctx context.Context, p access.Principal, id licensing.TicketID) (Queued, error) {
+	return g.ticket(ctx, p, id, OpTicket)
+}
+
+// Withdraw gives up a place in a queue. Doing it again says the same.
+func (g *Granting) Withdraw(ctx context.Context, p access.Principal, id licensing.TicketID) (Queued, error) {
+	return g.ticket(ctx, p, id, OpWithdraw)
+}
+
+func (g *Granting) ticket(ctx context.Context, p access.Principal, id licensing.TicketID, kind OpKind) (Queued, error) {
+	if err := request.CheckNames(request.Text{Field: "id", Value: string(id)}); err != nil {
+		return Queued{}, err
+	}
+	o := g.Op(p, kind, licensing.Caller{})
+	o.Ticket = id
+	if err := g.do(ctx, o); err != nil {
+		return Queued{}, err
+	}
+	q := Queued{Ticket: *o.Answer.Queued}
+	err := g.ledger.View(ctx, func(tx *store.Tx) error {
+		k := o.poolKey(q.Ticket.Pool)
+		row, err := tx.Pool(ctx, k)
+		if err != nil {
+			return err
+		}
+		q.Decision = q.Ticket.Decision(o.Answer.terms.Pools[k.Name], row.Stock)
+		if q.Ticket.Live() {
+			q.Ahead, err = tx.Ahead(ctx, k, q.Ticket.Place)
+		}
+		return err
+	})
+	return q, err
+}

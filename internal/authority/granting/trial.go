@@ -1,0 +1,19 @@
+package granting
+
+import (
+	"copyhold.dev/internal/authority/catalog"
+)
+
+// machineTrial reports whether a newcomer's machine had the trial by another license. It
+// keeps other transactions from giving it one until the commit.
+func (b *batch) machineTrial(o *Op, p *Pool) (had bool, err error) {
+	t := &o.Answer.terms.Terms
+	if !t.OncePerMachine(p.Rule) {
+		return false, nil
+	}
+	if err := b.LockProduct(b.ctx, t.Env, t.Product); err != nil {
+		return false, err
+	}
+	_, had, err = catalog.MachineHad(b.ctx, b.Tx.Tx, t, p.Rule, o.Acquire.Holder.Components)
+	return had, err
+}

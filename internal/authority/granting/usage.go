@@ -1,0 +1,477 @@
+package granting
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+const (
+	// maxEvents bounds one request.
+	maxEvents = 1000
+)
+
+// A UsageRequest is events of one program. With a nonce its answer is signed.
+type UsageRequest struct {
+	Events []UsageEvent
+	Nonce  string
+	Caller licensing.Caller
+}
+
+// A UsageEvent is units of a meter consumed. Its ID makes it count once,
+// however often it is sent.
+type UsageEvent struct {
+	ID       string
+	Meter    string
+	Quantity string    // decimal, at most the meter's places
+	At       time.Time // zero is now
+}
+
+// A UsageStatus says what became of a usage event.
+type UsageStatus string
+
+// What becomes of usage events.
+const (
+	UsageRecorded  UsageStatus = "recorded"
+	UsageDuplicate UsageStatus = "duplicate" // recorded before; it counts once
+	UsageDenied    UsageStatus = "denied"    // not recorded: it does not fit
+	UsageInvalid   UsageStatus = "invalid"   // not recorded: it cannot be right
+)
+
+// A UsageResult is what became of one event.
+type UsageResult struct {
+	ID       string
+	Status   UsageStatus
+	Decision license.Decision
+	Reason   string // why it is invalid
+}
+
+// UsageReply is what became of a request's events. Reply is the first decision
+// that is not allowed, or the last one, signed, when there was a nonce.
+type UsageReply struct {
+	Results []UsageResult
+	Reply   string
+}
+
+// decision is what is counted and signed of r. Of an invalid event it is a denial, or
+// the program would send the event for ever.
+func (r UsageResult) decision() license.Decision {
+	if r.Status == UsageInvalid {
+		return license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: r.Reason}
+	}
+	return r.Decision
+}
+
+// Usage records consumption. Each event has its own outcome.
+func (g *Granting) Usage(ctx context.Context, p access.Principal, q UsageRequest) (UsageReply, error) {
+	events, nonce := q.Events, q.Nonce
+	switch {
+	case len(events) == 0:
+		return UsageReply{}, licensing.Errorf(licensing.Invalid, "no events").At("events")
+	case len(events) > maxEvents:
+		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "%d events, at most %d at once", len(events), maxEvents).At("events")
+	}
+	if err := request.CheckCaller(q.Caller); err != nil {
+		return UsageReply{}, err
+	}
+	if err := documents.CheckNonce(nonce); err != nil {
+		return UsageReply{}, err
+	}
+	o := g.Op(p, OpUsage, q.Caller)
+	o.Events = events
+	if err := g.do(ctx, o); err != nil {
+		return UsageReply{}, err
+	}
+	reply := UsageReply{Results: o.Answer.Usage}
+	said := reply.Results[len(reply.Results)-1].decision()
+	for i := len(reply.Results) - 1; i >= 0; i-- {
+		r := reply.Results[i]
+		d := r.decision()
+		g.ledger.Metrics.Decision(string(o.Env), string(o.Answer.terms.Product), measured(o.Answer.terms.Meters, events[i].Meter), string(d.Outcome), d.Code)
+		if r.Status == UsageDenied {
+			said = d
+		}
+	}
+	if nonce == "" {
+		return reply, nil
+	}
+	if said.Outcome == license.Denied { // of an invalid event, too
+		said.RequestID = o.Call
+	}
+	var err error
+	reply.Reply, err = g.documents.Reply(&o.Answer.terms.Terms, documents.Question{Nonce: nonce, Entry: o.Answer.entryText()}, said, o.Answer.now)
+	return reply, err
+}
+
+// A tally is a meter's total as the batch changes it.
+type tally struct {
+	store.UsageTotal
+	meter   licensing.Meter
+	changed bool
+	added   int64 // in this batch
+	by      []Recorder
+	ops     []*Op
+}
+
+// A Recorder is what a program recorded of a meter in one batch.
+type Recorder struct {
+	licensing.Caller
+	Added  int64 `json:"added"`
+	Events int64 `json:"events"`
+}
+
+// credit counts what an event added for the program that recorded it.
+func (t *tally) credit(by licensing.Caller, added int64) {
+	if by == (licensing.Caller{}) {
+		return
+	}
+	t.Caller = by
+	for i := range t.by {
+		if t.by[i].Caller == by {
+			t.by[i].Added += added
+			t.by[i].Events++
+			return
+		}
+	}
+	t.by = append(t.by, Recorder{by, added, 1})
+}
+
+// recordUsage counts usage: which events are new is read in one statement.
+func (b *batch) recordUsage(ops []*Op) error {
+	var keys []store.EventKey
+	asked := false
+	for _, o := range ops {
+		if o.Kind == OpUsage && o.Answer.Err == nil {
+			asked = true
+			for _, e := range o.Events {
+				if request.CheckTexts(request.Text{Field: "id", Value: e.ID}) != nil {
+					continue // refused below; no database has to see it
+				}
+				keys = append(keys, store.EventKey{Env: o.Env, License: o.License, ID: e.ID})
+			}
+		}
+	}
+	if !asked {
+		return nil
+	}
+	known, err := b.KnownEvents(b.ctx, keys)
+	if err != nil {
+		return err
+	}
+	m := &metering{batch: b, known: known}
+	for _, o := range ops {
+		if o.Kind != OpUsage || o.Answer.Err != nil {
+			continue
+		}
+		for _, e := range o.Events {
+			r, err := m.count(o, e)
+			if err != nil {
+				return err
+			}
+			m.refuse(o, e, &r)
+			o.Answer.Usage = append(o.Answer.Usage, r)
+		}
+	}
+	return m.flush()
+}
+
+// metering is the usage of one batch.
+type metering struct {
+	*batch
+	known   map[store.EventKey]store.UsageEvent
+	tallies []*tally
+	events  []store.UsageEvent
+	refused map[store.EventKey]store.UsageRefusal
+}
+
+// refuse notes an event that is not recorded, so that it can be explained by itself.
+// An id that can't be one names nothing.
+func (m *metering) refuse(o *Op, e UsageEvent, r *UsageResult) {
+	if r.Status != UsageDenied && r.Status != UsageInvalid {
+		return
+	}
+	o.name(m.Now())
+	d, meter := r.decision(), measured(o.Answer.terms.Meters, e.Meter)
+	if r.Status == UsageDenied {
+		r.Decision.RequestID, meter = o.Call, e.Meter
+	}
+	if e.ID == "" || request.CheckTexts(request.Text{Field: "id", Value: e.ID}) != nil {
+		return
+	}
+	k := store.EventKey{Env: o.Env, License: o.License, ID: e.ID}
+	if m.refused == nil {
+		m.refused = map[store.EventKey]store.UsageRefusal{}
+	}
+	m.refused[k] = store.UsageRefusal{EventKey: k, Meter: meter, Call: o.Call, At: m.Now(), Decision: o.Answer.terms.Attributed(meter, d)}
+}
+
+// count decides about one event.
+func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
+	r := UsageResult{ID: e.ID, Status: UsageInvalid}
+	t := o.Answer.terms
+	meter, planned := t.Meters[e.Meter]
+	quantity, at, reason := m.check(e, meter, planned)
+	key := store.EventKey{Env: o.Env, License: o.License, ID: e.ID}
+	recorded, known := m.known[key]
+	if reason == "" && known {
+		reason = otherUse(recorded, e.Meter, quantity, meter, planned)
+	}
+	switch {
+	case reason != "":
+		r.Reason = reason
+		return r, nil
+	case known:
+		r.Status = UsageDuplicate
+		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "recorded before"}
+		return r, nil
+	case !planned:
+		r.Status = UsageDenied
+		r.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchMeter, Rule: "plan.meters", Reason: "plan " + string(t.Plan) + " has no meter " + e.Meter}
+		m.denyUsage(o, e, r.Decision)
+		return r, nil
+	}
+	if d := t.InForce(at); d.Outcome != license.Allowed {
+		r.Status, r.Decision = UsageDenied, d
+		m.denyUsage(o, e, d)
+		return r, nil
+	}
+	tally, err := m.tally(o, e.Meter, meter, at)
+	if err != nil {
+		return r, err
+	}
+	if err := m.noteLimits(o, tally); err != nil { // a change of the license can have moved them
+		return r, err
+	}
+	d, total := meter.Consume(tally.Used, quantity, tally.Window)
+	r.Decision = d
+	if d.Outcome != license.Allowed || d.Code == license.CodeFallback {
+		r.Status = UsageDenied
+		m.denyUsage(o, e, d)
+		return r, nil
+	}
+	r.Status = UsageRecorded
+	m.known[key] = store.UsageEvent{Env: o.Env, License: o.License, ID: e.ID, Meter: e.Meter,
+		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start, Call: o.Call}
+	m.events = append(m.events, m.known[key])
+	return r, m.add(o, tally, total)
+}
+
+// otherUse says why an event can't be the one that was recorded under its id, "" where it
+// can: two uses under one id would count once, and nobody would know.
+func otherUse(recorded store.UsageEvent, name string, quantity int64, meter licensing.Meter, planned bool) string {
+	if recorded.Scale < 0 {
+		recorded.Scale = meter.Scale // recorded before events said it
+	}
+	was := licensing.FormatQuantity(recorded.Quantity, recorded.Scale)
+	if recorded.Meter == name && (!planned || was == licensing.FormatQuantity(quantity, meter.Scale)) {
+		return ""
+	}
+	return "the id was recorded before with " + was + " of the meter " + recorded.Meter + ": each use needs an id of its own"
+}
+
+// check reads an event's quantity and time; a reason says why it can't be right.
+func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (quantity int64, at time.Time, reason string) {
+	if e.ID == "" {
+		return 0, at, "an event needs an id"
+	}
+	if err := request.CheckTexts(request.Text{Field: "id", Value: e.ID}); err != nil {
+		return 0, at, err.Error()
+	}
+	if err := request.CheckNames(request.Text{Field: "meter", Value: e.Meter}); err != nil {
+		return 0, at, err.Error()
+	}
+	if planned {
+		var err error
+		if quantity, err = licensing.ParseQuantity(e.Quantity, meter.Scale); err != nil {
+			return 0, at, err.Error()
+		}
+		if quantity < 0 {
+			return 0, at, "the quantity is below zero: what was used stays used"
+		}
+	}
+	at = e.At
+	switch {
+	case at.IsZero():
+		at = m.Now()
+	case at.After(m.Now().Add(m.granting.ledger.Skew)):
+		return 0, at, "the event lies in the future"
+	case at.Before(m.Now().Add(-licensing.UsageLate)):
+		return 0, at, "the event is over 45 days old"
+	}
+	return quantity, at, ""
+}
+
+// tally returns the total of the period that at lies in.
+func (m *metering) tally(o *Op, name string, meter licensing.Meter, at time.Time) (*tally, error) {
+	k := store.MeterKey{Env: o.Env, License: o.License, Meter: name}
+	for _, t := range m.tallies {
+		if t.MeterKey == k && t.Window.Contains(at) {
+			return t, nil
+		}
+	}
+	last, err := m.UsageTotals(m.ctx, k, at, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(last) == 0 || !last[0].Window.Contains(at) {
+		var before licensing.Window
+		if len(last) > 0 {
+			before = last[0].Window
+		}
+		w, _ := o.Answer.terms.Window(name, before, at)
+		return m.open(k, meter, w)
+	}
+	t := &tally{UsageTotal: last[0], meter: meter}
+	t.Scale = meter.Scale // as every change of the terms leaves it
+	m.tallies = append(m.tallies, t)
+	if end := t.Window.End; !end.IsZero() && !end.After(m.Now()) {
+		return t, nil // over: late usage changes nothing but its total
+	}
+	w, _ := o.Answer.terms.Window(name, t.Window, m.Now())
+	if w.Start.Equal(t.Window.Start) {
+		t.Window = w
+		return t, nil
+	}
+	// The plan changed in mid-period: the window in use ends here.
+	t.Window.End, t.changed = w.Start, true
+	fresh, err := m.open(k, meter, w)
+	if err == nil && w.Contains(at) {
+		return fresh, nil
+	}
+	return t, err
+}
+
+// open begins a period in which nothing was used yet. When another server has
+// begun it meanwhile, its total goes on.
+func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) (*tally, error) {
+	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w, Scale: meter.Scale}, meter: meter}
+	made, err := m.OpenTotal(m.ctx, t.UsageTotal)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
+		begun, err := m.UsageTotals(m.ctx, k, w.Start, 1)
+		if err != nil {
+			return nil, err
+		}
+		t.UsageTotal = begun[0]
+		t.Scale = meter.Scale
+	}
+	m.tallies = append(m.tallies, t)
+	return t, nil
+}
+
+// add counts an event, and notes the limits it passes.
+func (m *metering) add(o *Op, t *tally, total int64) error {
+	was := t.Used
+	t.added += total - was
+	t.credit(o.by, total-was)
+	t.Used = total
+	t.Events++
+	t.changed = true
+	if len(t.ops) == 0 || t.ops[len(t.ops)-1] != o {
+		t.ops = append(t.ops, o)
+	}
+	if err := m.noteLimits(o, t); err != nil {
+		return err
+	}
+	if was <= t.meter.Quota && total > t.meter.Quota {
+		return m.noteMeter(o, t, licensing.UsageOverage)
+	}
+	return nil
+}
+
+// noteLimits enters in the log that the soft limit is reached and that the quota is
+// spent, once for each period and limit: one that was raised above what is used can be
+// reached again.
+func (m *metering) noteLimits(o *Op, t *tally) error {
+	for _, limit := range []struct {
+		at      *time.Time
+		reached bool
+		kind    string
+	}{
+		{&t.SoftAt, t.Used >= t.meter.SoftLimit(), licensing.UsageSoftLimit},
+		{&t.HardAt, t.meter.Spent(t.Used), licensing.UsageSpent},
+	} {
+		switch {
+		case limit.reached && limit.at.IsZero():
+			*limit.at, t.changed = m.Now(), true
+			if err := m.noteMeter(o, t, limit.kind); err != nil {
+				return err
+			}
+		case !limit.reached && !limit.at.IsZero() && t.Window.Contains(m.Now()):
+			*limit.at, t.changed = time.Time{}, true
+		}
+	}
+	return nil
+}
+
+// flush stores totals and events, and enters the totals in the log.
+func (m *metering) flush() error {
+	var totals []*store.UsageTotal
+	for _, t := range m.tallies {
+		if !t.changed {
+			continue
+		}
+		totals = append(totals, &t.UsageTotal)
+		if len(t.ops) == 0 {
+			continue
+		}
+		if err := m.noteMeter(t.ops[0], t, licensing.UsageRecorded); err != nil {
+			return err
+		}
+		for _, o := range t.ops[1:] {
+			o.Answer.Entry, o.Answer.Entered = t.ops[0].Answer.Entry, true
+		}
+	}
+	if err := m.PutTotals(m.ctx, totals); err != nil {
+		return err
+	}
+	if err := m.InsertEvents(m.ctx, m.events); err != nil {
+		return err
+	}
+	refused := slices.SortedFunc(maps.Values(m.refused), func(a, b store.UsageRefusal) int { // in one order on every server
+		return cmp.Or(cmp.Compare(a.Env, b.Env), cmp.Compare(a.ID, b.ID), cmp.Compare(a.License, b.License))
+	})
+	return m.PutRefusals(m.ctx, refused)
+}
+
+// noteMeter records an event about a meter's total, which becomes o's entry.
+func (m *metering) noteMeter(o *Op, t *tally, kind string) error {
+	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.Actor, MeterEvent{t.Window.Start.Unix(), UnixOf(t.Window.End), t.Used, t.added, t.meter.Scale, t.Events, t.by})
+	if err != nil {
+		return err
+	}
+	e.License, e.Meter = t.License, t.Meter
+	e.Product, e.Customer, e.Call = o.Answer.terms.Product, o.Answer.terms.Customer, o.Call
+	o.Answer.Entry, err = m.Record(e)
+	o.Answer.Entered = err == nil
+	return err
+}
+
+type MeterEvent struct {
+	From   int64 `json:"from"` // unix seconds
+	Until  int64 `json:"until,omitempty"`
+	Used   int64 `json:"used"`  // in the period, in units of 10^-Scale
+	Added  int64 `json:"added"` // with this entry
+	Scale  int   `json:"scale"`
+	Events int64 `json:"events"`
+	// By is what recorded Added, as far as it said.
+	By []Recorder `json:"by,omitempty"`
+}
+
+func (m *metering) denyUsage(o *Op, e UsageEvent, d license.Decision) {
+	before := o.Answer.Decision
+	o.Answer.Decision = d
+	m.denyFor(o, e.ID, e.Meter, "", nil)
+	o.Answer.Decision = before
+}

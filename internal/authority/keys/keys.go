@@ -1,0 +1,18 @@
+// Package keys makes, rotates and publishes the signing keys of environments, and
+// replaces their root sets.
+package keys
+
+import "copyhold.dev/internal/authority/ledger"
+
+// A Keychain is the signing keys of every environment. It is safe for concurrent use.
+type Keychain struct {
+	ledger *ledger.Ledger
+}
+
+// New returns the signing keys of a ledger.
+func New(l *ledger.Ledger) *Keychain { return &Keychain{l} }
+
+// Tasks returns what is done with the keys in the background.
+func (k *Keychain) Tasks() []ledger.Task {
+	return []ledger.Task{{Name: "signing keys", Run: k.runSigningKeys}}
+}

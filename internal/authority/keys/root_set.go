@@ -1,0 +1,106 @@
+package keys
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+)
+
+// ProposeRootSet begins a ceremony for the next root set: it makes two years of
+// signing keys, which wait until the set is installed, and returns what those
+// who hold roots have to sign. A ceremony that was begun before cannot be
+// installed any more.
+func (k *Keychain) ProposeRootSet(ctx context.Context, p access.Principal, want signing.RootChoice) (signing.RootCeremony, error) {
+	if err := request.Require(p, access.RootWrite); err != nil {
+		return signing.RootCeremony{}, err
+	}
+	var ceremony signing.RootCeremony
+	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+		m, proposed, err := signing.Propose(m, want, k.ledger.Ring.Sealing(), tx.Now())
+		if err != nil {
+			return m, err
+		}
+		ceremony = proposed
+		return m, noteKey(tx, p.Env, licensing.RootSetProposed, "", proposedEvent{
+			Number: m.RootSet.Number + 1, Keep: proposed.Keep, Roots: proposed.Roots, Threshold: proposed.K, Keys: kids(m.Proposed),
+		})
+	})
+	return ceremony, err
+}
+
+type proposedEvent struct {
+	Number    int64    `json:"number"`
+	Keep      []string `json:"keep,omitempty"`
+	Roots     int      `json:"roots"` // to be made
+	Threshold int      `json:"threshold"`
+	Keys      []string `json:"keys"` // document keys that it brings
+}
+
+// An InstalledRootSet is what a ceremony changed.
+type InstalledRootSet struct {
+	Number  int64     `json:"number"`
+	Expires time.Time `json:"expires"`
+	Roots   []string  `json:"roots" doc:"In force now."`
+	Gone    []string  `json:"gone" doc:"They sign nothing any more."`
+	KeySet  int64     `json:"keyset" doc:"Number of the key set that came with it."`
+}
+
+// InstallRootSet takes the sets of a complete ceremony into force, verified as
+// a program does that trusts the root set before.
+func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootSet, keySet []string) (InstalledRootSet, error) {
+	var in InstalledRootSet
+	if err := request.Require(p, access.RootWrite); err != nil {
+		return in, err
+	}
+	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, was signing.Material) (signing.Material, error) {
+		m, err := signing.InstallRootSet(was, rootSet, keySet, tx.Now())
+		if err != nil {
+			return m, err
+		}
+		in = InstalledRootSet{Number: m.RootSet.Number, Expires: m.RootSet.ExpiresAt, KeySet: m.KeySet.Number, Gone: []string{}}
+		before := roots(was)
+		in.Roots = roots(m)
+		for _, kid := range before {
+			if !slices.Contains(in.Roots, kid) {
+				in.Gone = append(in.Gone, kid)
+			}
+		}
+		return m, noteKey(tx, p.Env, licensing.RootSetInstalled, strconv.FormatInt(in.Number, 10), in)
+	})
+	return in, err
+}
+
+// roots returns the roots in force.
+func roots(m signing.Material) []string {
+	var list []licensing.SigningKey
+	for _, k := range m.Keys {
+		if k.Use == licensing.RootKey && k.RetiredAt.IsZero() {
+			list = append(list, k)
+		}
+	}
+	return kids(list)
+}
+
+func kids(keys []licensing.SigningKey) []string {
+	list := make([]string, len(keys))
+	for i, k := range keys {
+		list[i] = k.ID
+	}
+	return list
+}
+
+// RootSetNumbered returns a root set of the environment: compact JWS over one
+// payload. NotFound if it has none of that number.
+func (k *Keychain) RootSetNumbered(env licensing.Env, number int64) ([]string, error) {
+	if set := k.ledger.Ring.RootSetNumbered(env, number); set != nil {
+		return set, nil
+	}
+	return nil, request.NotFound("root set", number)
+}

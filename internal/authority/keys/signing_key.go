@@ -1,0 +1,362 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+)
+
+// keysEvery is how soon a server learns what another did with the keys, and how
+// long after its turn a key's private part stays.
+const keysEvery = 10 * time.Second
+
+// Create makes the keys of an environment that has none, within the
+// transaction that creates it. Call loadKeys after the commit.
+func (k *Keychain) Create(ctx context.Context, tx *ledger.Tx, env licensing.Env) error {
+	keys, err := tx.SigningKeys(ctx, env)
+	if err != nil || len(keys) > 0 {
+		return err
+	}
+	d, _, err := tx.Deployment(ctx)
+	if err != nil {
+		return err
+	}
+	issuer := fmt.Sprintf("urn:copyhold:%s:%s", d.ID, env)
+	m, err := signing.Create(env, issuer, d.Epoch, k.ledger.Ring.Sealing(), tx.Now())
+	if err != nil {
+		return err
+	}
+	if err := noteKey(tx, env, licensing.RootSetCreated, "", setEvent{m.RootSet.Number, m.RootSet.ExpiresAt}); err != nil {
+		return err
+	}
+	return putKeys(ctx, tx, signing.Material{Env: env}, m)
+}
+
+// PrepareKeys gives an environment keys unless it has some.
+func (k *Keychain) PrepareKeys(ctx context.Context, env licensing.Env) error {
+	err := k.ledger.Update(ctx, "", ledger.SystemActor, func(tx *ledger.Tx) error { return k.Create(ctx, tx, env) })
+	if err != nil {
+		return err
+	}
+	return k.ledger.LoadKeys(ctx)
+}
+
+// changeKeys stores what fn makes of an environment's keys, and uses it.
+func (k *Keychain) changeKeys(ctx context.Context, p access.Principal, fn func(*ledger.Tx, signing.Material) (signing.Material, error)) error {
+	err := k.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
+		if err := tx.LockSigningKeys(ctx, p.Env); err != nil {
+			return err
+		}
+		was, err := ledger.Material(ctx, tx.Tx, p.Env)
+		if err != nil {
+			return err
+		}
+		m, err := fn(tx, was)
+		if err != nil {
+			return err
+		}
+		return putKeys(ctx, tx, was, m)
+	})
+	if err != nil {
+		return err
+	}
+	return k.ledger.LoadKeys(ctx)
+}
+
+// putKeys stores what differs between two materials and records new keys and sets.
+func putKeys(ctx context.Context, tx *ledger.Tx, was, m signing.Material) error {
+	if !reflect.DeepEqual(was.Proposed, m.Proposed) {
+		if err := tx.DropProposedKeys(ctx, m.Env); err != nil {
+			return err
+		}
+		for _, k := range m.Proposed {
+			if err := tx.PutSigningKey(ctx, k); err != nil {
+				return err
+			}
+		}
+	}
+	for i, k := range m.Keys {
+		if i < len(was.Keys) && reflect.DeepEqual(was.Keys[i], k) {
+			continue
+		}
+		if err := tx.PutSigningKey(ctx, k); err != nil {
+			return err
+		}
+		if i >= len(was.Keys) {
+			if err := noteKey(tx, m.Env, licensing.SigningKeyCreated, k.ID, keyEvent{k.Use, k.SignUntil, k.TrustUntil}); err != nil {
+				return err
+			}
+		}
+	}
+	if m.RootSet.Number > was.RootSet.Number {
+		if err := tx.PutSignedSet(ctx, m.RootSet); err != nil {
+			return err
+		}
+	}
+	if m.KeySet.Number == was.KeySet.Number {
+		return nil
+	}
+	if err := tx.PutSignedSet(ctx, m.KeySet); err != nil {
+		return err
+	}
+	return noteKey(tx, m.Env, licensing.KeySetSigned, "", setEvent{m.KeySet.Number, m.KeySet.ExpiresAt})
+}
+
+type keyEvent struct {
+	Use        licensing.KeyUse `json:"use"`
+	SignUntil  time.Time        `json:"sign_until"`
+	TrustUntil time.Time        `json:"trust_until"`
+}
+
+type setEvent struct {
+	Number  int64     `json:"number"`
+	Expires time.Time `json:"expires"`
+}
+
+func noteKey(tx *ledger.Tx, env licensing.Env, kind, kid string, data any) error {
+	e, err := licensing.NewEvent(kind, env, tx.Now(), tx.Actor, data)
+	if err != nil {
+		return err
+	}
+	e.Subject = kid
+	_, err = tx.Record(e)
+	return err
+}
+
+// runSigningKeys retires keys whose turn is over, prepares more while a root is
+// here, and learns what other servers did, until ctx ends.
+func (k *Keychain) runSigningKeys(ctx context.Context) {
+	k.ledger.Every(ctx, keysEvery, "signing keys", k.TendKeys)
+}
+
+// TendKeys does what is due with every environment's keys.
+func (k *Keychain) TendKeys(ctx context.Context) error {
+	err := k.ledger.LoadKeys(ctx)
+	for _, env := range k.ledger.Ring.Envs() {
+		m, _ := k.ledger.Ring.Material(env)
+		if !m.Due(k.ledger.Now()) {
+			continue
+		}
+		err = errors.Join(err, k.changeKeys(ctx, access.System(env, "signing-keys"), func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+			return m.Tend(k.ledger.Ring.Sealing(), tx.Now())
+		}))
+	}
+	return err
+}
+
+// A SigningKey is a signing key as people and programs read it.
+type SigningKey struct {
+	Kid        string           `json:"kid"`
+	Use        licensing.KeyUse `json:"use"`
+	State      string           `json:"state"` // signs, prepared, retired, ended, withdrawn
+	Here       bool             `json:"here"`  // the private part is on the server
+	SignFrom   time.Time        `json:"sign_from"`
+	SignUntil  time.Time        `json:"sign_until"`
+	TrustUntil time.Time        `json:"trust_until"`
+	Withdrawn  time.Time        `json:"withdrawn,omitzero"`
+	Exported   time.Time        `json:"exported,omitzero"` // a root's private part was handed out
+}
+
+// SigningKeys returns the environment's keys: those that sign documents in the
+// order of their turns, the log's, the roots.
+func (k *Keychain) SigningKeys(ctx context.Context, p access.Principal) ([]SigningKey, error) {
+	if err := request.Require(p, access.SigningKeyRead); err != nil {
+		return nil, err
+	}
+	var list []SigningKey
+	err := k.ledger.View(ctx, func(tx *store.Tx) error {
+		m, err := ledger.Material(ctx, tx, p.Env)
+		if err != nil {
+			return err
+		}
+		list = signingKeys(m, tx.Now())
+		return nil
+	})
+	return list, err
+}
+
+func signingKeys(m signing.Material, now time.Time) []SigningKey {
+	list := make([]SigningKey, 0, len(m.Keys))
+	for _, k := range m.Keys {
+		list = append(list, SigningKey{
+			Kid: k.ID, Use: k.Use, State: keyState(k, m.Active(now), now), Here: k.Present(),
+			SignFrom: k.SignFrom, SignUntil: k.SignUntil, TrustUntil: k.TrustUntil,
+			Withdrawn: k.WithdrawnAt, Exported: k.ExportedAt,
+		})
+	}
+	return list
+}
+
+func keyState(k licensing.SigningKey, active string, now time.Time) string {
+	switch {
+	case !k.WithdrawnAt.IsZero():
+		return "withdrawn"
+	case !now.Before(k.SignUntil):
+		return "ended"
+	case !k.RetiredAt.IsZero():
+		return "retired"
+	case k.Use == licensing.DocumentKey && k.ID != active:
+		return "prepared"
+	}
+	return "signs"
+}
+
+// RotateSigningKey retires the key that signs documents and has the next one
+// sign from now on, which it returns. What was signed stays good.
+func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (SigningKey, error) {
+	if err := request.Require(p, access.SigningKeyWrite); err != nil {
+		return SigningKey{}, err
+	}
+	var active SigningKey
+	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+		was := m.Active(tx.Now())
+		m, err := signing.Rotate(m, k.ledger.Ring.Sealing(), tx.Now())
+		if err != nil {
+			return m, err
+		}
+		active = keyOf(m, m.Active(tx.Now()), tx.Now())
+		return m, noteKey(tx, p.Env, licensing.SigningKeyRotated, was, rotateEvent{was, active.Kid})
+	})
+	return active, err
+}
+
+type rotateEvent struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+func keyOf(m signing.Material, kid string, now time.Time) SigningKey {
+	for _, k := range signingKeys(m, now) {
+		if k.Kid == kid {
+			return k
+		}
+	}
+	return SigningKey{}
+}
+
+// WithdrawSigningKey publishes a key set that says to believe nothing which a
+// key signed from cutoff on; zero is now. It needs the root.
+func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, kid string, cutoff time.Time, reason string) (SigningKey, error) {
+	if err := request.Require(p, access.SigningKeyWrite); err != nil {
+		return SigningKey{}, err
+	}
+	if err := licensing.CheckDate("cutoff", cutoff); err != nil {
+		return SigningKey{}, err
+	}
+	var withdrawn SigningKey
+	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+		from := cutoff
+		if from.IsZero() {
+			from = tx.Now()
+		}
+		m, err := signing.Withdraw(m, kid, from, k.ledger.Ring.Sealing(), tx.Now())
+		if err != nil {
+			return m, err
+		}
+		withdrawn = keyOf(m, kid, tx.Now())
+		return m, noteKey(tx, p.Env, licensing.SigningKeyWithdrawn, kid, withdrawEvent{from, reason})
+	})
+	return withdrawn, err
+}
+
+type withdrawEvent struct {
+	Cutoff time.Time `json:"cutoff"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// ExportRoot hands out the private parts of the roots for safe-keeping.
+func (k *Keychain) ExportRoot(ctx context.Context, p access.Principal) (signing.Secret, error) {
+	if err := request.Require(p, access.RootWrite); err != nil {
+		return signing.Secret{}, err
+	}
+	var root signing.Secret
+	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (_ signing.Material, err error) {
+		if root, m, err = signing.ExportRoot(m, k.ledger.Ring.Sealing(), tx.Now()); err != nil {
+			return m, err
+		}
+		return m, noteKey(tx, p.Env, licensing.RootSetExported, "", nil)
+	})
+	return root, err
+}
+
+// RemoveRoot destroys the private parts of the roots here. Everything goes on
+// until the last prepared key's turn ends. Conflict before they were exported.
+func (k *Keychain) RemoveRoot(ctx context.Context, p access.Principal) error {
+	if err := request.Require(p, access.RootWrite); err != nil {
+		return err
+	}
+	return k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+		m, err := signing.RemoveRoot(m)
+		if err != nil {
+			return m, err
+		}
+		return m, noteKey(tx, p.Env, licensing.RootSetRemoved, "", nil)
+	})
+}
+
+// ImportRoot puts exported private parts of the roots back, for a ceremony: a
+// withdrawal, or preparing more keys, which follows by itself when they are short.
+func (k *Keychain) ImportRoot(ctx context.Context, p access.Principal, text signing.Secret) error {
+	if err := request.Require(p, access.RootWrite); err != nil {
+		return err
+	}
+	return k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
+		m, err := signing.ImportRoot(m, text, k.ledger.Ring.Sealing())
+		if err != nil {
+			return m, err
+		}
+		return m, noteKey(tx, p.Env, licensing.RootSetImported, "", nil)
+	})
+}
+
+// FeatureKey returns the public key that data of a feature is sealed to. The
+// feature gets a key pair when it is asked for the first time.
+func (k *Keychain) FeatureKey(ctx context.Context, p access.Principal, product licensing.ProductName, feature string) ([]byte, error) {
+	if err := request.Require(p, access.ProductWrite); err != nil {
+		return nil, err
+	}
+	var key licensing.FeatureKey
+	var ok bool
+	err := k.ledger.View(ctx, func(tx *store.Tx) error {
+		_, err := catalog.SeenProduct(ctx, tx, p, product)
+		if err != nil {
+			return err
+		}
+		key, ok, err = tx.FeatureKey(ctx, p.Env, product, feature)
+		return err
+	})
+	if err != nil || ok {
+		return key.Public, err
+	}
+	made, err := signing.NewFeatureKey(p.Env, product, feature, k.ledger.Ring.Sealing())
+	if err != nil {
+		return nil, err
+	}
+	err = k.ledger.Update(ctx, p.Env, p.Actor, func(c *ledger.Tx) (err error) {
+		if err := c.LockEnvironment(ctx, p.Env); err != nil {
+			return err
+		}
+		sealed, err := c.FeatureKeys(ctx, p.Env, product)
+		if err != nil {
+			return err
+		}
+		known := slices.ContainsFunc(sealed, func(f licensing.FeatureKey) bool { return f.Feature == feature })
+		if !known && len(sealed) >= licensing.MaxSealed {
+			return licensing.Errorf(licensing.Conflict, "product %s has %d sealed features, which is the most: a document carries a key for each", product, len(sealed)).At("feature")
+		}
+		key, err = c.CreateFeatureKey(ctx, made)
+		return err
+	})
+	return key.Public, err
+}

@@ -1,0 +1,429 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Machine is what an authority knows of the machine that it runs on. Its zero
+// value is this machine.
+type Machine struct {
+	// Boot names this boot of the machine: two machines, and two boots of one, have
+	// different names.
+	Boot string
+	// Up reads a clock that nobody sets and that only a boot starts again.
+	Up func() time.Duration
+	// Synchronized reports whether the kernel says that the machine's clock is
+	// synchronized, for example by NTP.
+	Synchronized func() bool
+}
+
+// A Clock gives the database's clock to licensing.JudgeClock, at the start and at
+// each reading. Where it parts from the boot clock, the time that goes on from
+// before is used, and nothing is reclaimed, because holders may see another time.
+//
+// The time before a start is judged with the same rule. What nothing explains of
+// it counts for documents only: the database keeps all units that much longer.
+type Clock struct {
+	mu      sync.Mutex
+	Machine Machine
+	Node    func() time.Time // nil where the database's clock is this machine's
+	Mark    func() time.Time // the latest time that was given, by any server
+	Skew    time.Duration
+
+	begun        bool                  // the time before this start is judged
+	record       licensing.ClockRecord // the last time that was sure
+	synchronized bool                  // what the kernel said last
+	apart        bool                  // the database and this machine have two clocks
+	unsure       bool
+	offset       time.Duration // of the database's clock, while it is unsure
+	since        time.Duration // of that offset, on the boot clock
+	settled      time.Duration // reclaiming waits until then, on the boot clock
+	verdict      licensing.ClockVerdict
+}
+
+const (
+	clockEvery = time.Second
+	// ClockSettle is how long nothing is reclaimed after a running server took over
+	// a clock that was proven right: every living holder renews by its time.
+	ClockSettle = 2 * time.Hour
+	// clockReadings is how often a start reads two clocks to tell them apart, and
+	// clockApart by how much they have to differ for certain.
+	clockReadings = 8
+	clockApart    = time.Millisecond
+)
+
+// reading returns what the clocks show when the database's shows wall.
+func (c *Clock) reading(wall time.Time) licensing.ClockReading {
+	r := licensing.ClockReading{Wall: wall, Node: wall, Apart: c.apart, Synchronized: c.synchronized, Boot: c.Machine.Boot, Up: c.Machine.Up()}
+	if c.Node != nil {
+		r.Node = c.Node()
+	}
+	return r
+}
+
+// Judge implements store.Judge. Until the start is judged the time is that of the record.
+func (c *Clock) Judge(wall time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.reading(wall)
+	line, _ := c.record.Line(r)
+	switch {
+	case !c.begun && c.record.At.IsZero():
+		return wall
+	case !c.begun:
+		return line
+	}
+	if mark := c.Mark(); mark.After(line) { // another server's time lies ahead
+		c.record = licensing.ClockRecord{At: mark, Boot: r.Boot, Up: r.Up}
+		line = mark
+	}
+	offset := wall.Sub(line)
+	if !c.unsure || (offset-c.offset).Abs() > c.Skew/2 {
+		c.offset, c.since = offset, r.Up
+	}
+	r.Steady = r.Up - c.since
+	v := licensing.JudgeClock(c.record, r, c.Skew)
+	c.verdict = v
+	if v.Kept > 0 { // only Authority.moveClock may go there
+		c.unsure = true
+		return line
+	}
+	if v.Now.Sub(line) > c.Skew/2 {
+		c.settled = r.Up + ClockSettle
+	}
+	if c.unsure = v.Doubt; !v.Doubt {
+		c.record = licensing.ClockRecord{At: v.Now, Boot: r.Boot, Up: r.Up}
+	}
+	return v.Now
+}
+
+// Latest implements store.Judge: the time that goes on from the last reading.
+func (c *Clock) Latest() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	line, _ := c.record.Line(licensing.ClockReading{Boot: c.Machine.Boot, Up: c.Machine.Up()})
+	return line
+}
+
+// Boot implements store.Judge.
+func (c *Clock) Boot() (string, time.Duration) { return c.Machine.Boot, c.Machine.Up() }
+
+// Begin has the clock go on at now.
+func (c *Clock) Begin(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun, c.unsure, c.settled, c.verdict = true, false, 0, licensing.ClockVerdict{}
+	c.record = licensing.ClockRecord{At: now, Boot: c.Machine.Boot, Up: c.Machine.Up()}
+}
+
+// resume has the clock know the record of an earlier server, and nothing else yet.
+func (c *Clock) resume(rec licensing.ClockRecord) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.record = rec
+}
+
+// Ask asks the kernel whether this machine's clock is synchronized.
+func (c *Clock) Ask() {
+	synchronized := c.Machine.Synchronized()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.synchronized = synchronized
+}
+
+// Doubt reports whether nothing may be reclaimed.
+func (c *Clock) Doubt() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unsure || c.settled > 0 && c.Machine.Up() < c.settled
+}
+
+// state returns whether the clock is in doubt, and by how much it is off.
+func (c *Clock) state() (unsure bool, offset time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.unsure {
+		return false, 0
+	}
+	return true, c.offset
+}
+
+// judged returns the last verdict.
+func (c *Clock) judged() licensing.ClockVerdict {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.verdict
+}
+
+// BeginClock judges the time since an earlier server stored it, before anything
+// else takes a time. If nothing explains it, the server goes on by the clock and
+// keeps what is held; but while another server runs, it goes on with that one's time.
+func (l *Ledger) BeginClock(ctx context.Context) error {
+	for {
+		rec, v, line, err := l.JudgeStart(ctx)
+		if err != nil {
+			return err
+		}
+		if v.Kept == 0 || !l.DB.Closed().IsZero() { // a closed database frees no unit
+			l.Clock.Begin(v.Now)
+			return nil
+		}
+		followed, err := l.followClock(ctx, rec)
+		if err != nil || followed {
+			return err
+		}
+		if err := l.moveClock(ctx, line, v); !errors.Is(err, store.ErrClockMoved) {
+			return err
+		}
+	}
+}
+
+// ReadClock judges the clock like beginClock and changes nothing: of a time that
+// nothing explains it only counts the part that is explained.
+func (l *Ledger) ReadClock(ctx context.Context) error {
+	_, v, line, err := l.JudgeStart(ctx)
+	if err != nil {
+		return err
+	}
+	now := v.Now
+	if v.Kept > 0 {
+		now = line
+	}
+	l.Clock.Begin(now)
+	return nil
+}
+
+// JudgeStart judges what the clocks show now against the record.
+func (l *Ledger) JudgeStart(ctx context.Context) (rec licensing.ClockRecord, v licensing.ClockVerdict, line time.Time, err error) {
+	if rec, err = l.DB.ClockRecord(ctx); err != nil {
+		return rec, v, line, err
+	}
+	l.Clock.resume(rec)
+	c := l.Clock
+	c.Ask()
+	for range clockReadings {
+		wall, err := l.CompareClocks(ctx)
+		if err != nil {
+			return rec, v, line, err
+		}
+		c.mu.Lock()
+		r := c.reading(wall)
+		c.mu.Unlock()
+		line, _ = rec.Line(r)
+		if v = licensing.JudgeClock(rec, r, l.Skew); v.Kept == 0 || c.Node == nil || r.Apart {
+			break
+		}
+	}
+	return rec, v, line, nil
+}
+
+// CompareClocks reads the database's clock. If it does not lie between a reading
+// of this machine's clock before and one after, they are two clocks.
+func (l *Ledger) CompareClocks(ctx context.Context) (time.Time, error) {
+	before := l.Now()
+	wall, err := l.DB.Wall(ctx)
+	after := l.Now()
+	if err != nil || l.Clock.Node == nil {
+		return wall, err
+	}
+	if wall.Before(before.Add(-clockApart)) || wall.After(after.Add(clockApart)) {
+		l.Clock.mu.Lock()
+		l.Clock.apart = true
+		l.Clock.mu.Unlock()
+	}
+	return wall, nil
+}
+
+// followClock looks whether another server stores the time, and if so goes on with it.
+func (l *Ledger) followClock(ctx context.Context, rec licensing.ClockRecord) (followed bool, err error) {
+	if !l.DB.Shared() {
+		return false, nil
+	}
+	const looks = 20
+	tick := time.NewTicker(store.Watched / looks)
+	defer tick.Stop()
+	for range looks {
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-tick.C:
+		}
+		now, err := l.DB.ClockRecord(ctx)
+		if err != nil {
+			return false, err
+		}
+		if now != rec {
+			l.Clock.Begin(now.At)
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// moveClock goes on at the time of v, and keeps what is held at line for as much
+// longer as nothing explains.
+func (l *Ledger) moveClock(ctx context.Context, line time.Time, v licensing.ClockVerdict) error {
+	var tx *Tx
+	err := l.DB.MoveClock(ctx, line, v.Now, ClockSettle, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
+		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
+	}))
+	l.Changed(tx, err)
+	if err != nil {
+		return err
+	}
+	l.Clock.Begin(v.Now)
+	l.warnClock(ctx, "nothing explains how much time has passed: what is held is kept for longer", true, v.Kept)
+	return nil
+}
+
+// explainClock ends what moveClock began, once the time is proven right.
+func (l *Ledger) explainClock(ctx context.Context, k store.Kept) error {
+	var tx *Tx
+	done, err := l.DB.ExplainClock(ctx, k, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
+		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Kept: k.By.Seconds()})
+	}))
+	l.Changed(tx, err)
+	if err != nil || !done {
+		return err
+	}
+	l.warnClock(ctx, "the clock is proven right: what is held ends as before", false, k.By)
+	return l.LoadFences(ctx)
+}
+
+// runClock reads the clock even while nobody asks, and logs when it parts from
+// the boot clock and when they agree again.
+func (l *Ledger) runClock(ctx context.Context) {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	was := false
+	for {
+		select {
+		case <-ctx.Done():
+			// The next start then knows exactly when this server ended.
+			l.Task("clock", l.DB.StoreClock(context.WithoutCancel(ctx)))
+			return
+		case <-tick.C:
+		}
+		err := l.LookAtClock(ctx)
+		if ctx.Err() != nil {
+			continue
+		}
+		unsure, offset := l.Clock.state()
+		if err == nil && unsure != was {
+			if err = l.noteDoubt(ctx, unsure, offset); err == nil {
+				was = unsure
+			}
+		}
+		l.Task("clock", err)
+	}
+}
+
+// LookAtClock reads the clock and does what its verdict asks for.
+func (l *Ledger) LookAtClock(ctx context.Context) error {
+	l.Clock.Ask()
+	if err := l.DB.ReadClock(ctx); err != nil {
+		return err
+	}
+	v := l.Clock.judged()
+	if v.Kept > 0 {
+		if l.DB.Shared() {
+			return nil // other servers decide by the time that this one would leave
+		}
+		return l.moveClock(ctx, v.Now.Add(-v.Kept), v)
+	}
+	var kept store.Kept
+	err := l.View(ctx, func(tx *store.Tx) (err error) {
+		kept, err = tx.Kept(ctx)
+		return err
+	})
+	if err != nil || kept.By == 0 || v.Doubt {
+		return err
+	}
+	if v.Proven {
+		return l.explainClock(ctx, kept)
+	}
+	_, err = l.CompareClocks(ctx) // they may be two, which proves it next time
+	return err
+}
+
+type clockEvent struct {
+	Doubt  bool    `json:"doubt"`
+	Offset float64 `json:"offset"`         // seconds
+	Kept   float64 `json:"kept,omitempty"` // seconds for which what was held is kept longer
+}
+
+func (l *Ledger) noteDoubt(ctx context.Context, unsure bool, offset time.Duration) error {
+	l.warnClock(ctx, "the database's clock and the boot clock disagree", unsure, offset)
+	return l.Update(ctx, "", SystemActor, func(tx *Tx) error {
+		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: unsure, Offset: offset.Seconds()})
+	})
+}
+
+func (l *Ledger) warnClock(ctx context.Context, what string, doubt bool, offset time.Duration) {
+	if l.Log != nil {
+		l.Log.Log(ctx, slog.LevelWarn, what, "doubt", doubt, "offset", offset)
+	}
+}
+
+// NoteClock records in every environment what became of the clock.
+func (tx *Tx) NoteClock(ctx context.Context, kind string, e any) error {
+	envs, err := tx.KeyEnvs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, env := range envs {
+		if err := tx.Note(kind, licensing.Event{Env: env}, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// A ClockStatus says why the server's time is in doubt, and what follows from it.
+// It is zero while there is no doubt.
+type ClockStatus struct {
+	InDoubt   bool      `json:"in_doubt" doc:"Nothing is reclaimed for now."`
+	Offset    int64     `json:"offset_seconds,omitempty" doc:"By how much the database's clock is ahead of the time that the server goes by."`
+	Kept      int64     `json:"kept_seconds,omitempty" doc:"Nothing explains so much of the time before a start: units that were held then are kept for that much longer."`
+	KeptUntil time.Time `json:"kept_until,omitzero" doc:"When the last of them is free."`
+	Reason    string    `json:"reason"`
+}
+
+// IsZero reports whether there is no doubt.
+func (s ClockStatus) IsZero() bool { return s == ClockStatus{} }
+
+// ClockStatus says how the clock stands.
+func (l *Ledger) ClockStatus(ctx context.Context, tx *store.Tx) (s ClockStatus, err error) {
+	kept, err := tx.Kept(ctx)
+	if err != nil {
+		return s, err
+	}
+	unsure, offset := l.Clock.state()
+	s = ClockStatus{InDoubt: l.Clock.Doubt(), Offset: int64(offset / time.Second), Kept: int64(kept.By / time.Second), KeptUntil: kept.Until}
+	off := offset.Abs().Round(time.Second)
+	switch {
+	case unsure && offset > 0:
+		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the time that has passed by the boot clock: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock accept", off)
+	case unsure:
+		s.Reason = fmt.Sprintf("the database's clock is %v behind the time of the record: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock set-back", off)
+	case s.InDoubt:
+		s.Reason = "the server has just taken over a clock that was set right: nothing is reclaimed until every holder could renew"
+	case kept.By > 0:
+		s.Reason = fmt.Sprintf("nothing proves that %v of the time before the start at %s have passed: units that were held then are kept for that much longer, the last until %s; synchronize the clock, which proves it",
+			kept.By.Round(time.Second), StampOf(kept.From.Add(-kept.By)), StampOf(kept.Until))
+	}
+	return s, nil
+}
+
+// ClockActor is who acts when an operator sets the clock back.
+const ClockActor = "system:clock"

@@ -1,0 +1,367 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// tokenActor and licenseActor begin the actors of a token and of a license's program.
+const (
+	TokenActor   = "token:"
+	LicenseActor = "license:"
+)
+
+// DeclaredFor is how long a declaration about a fence waits for a second person.
+const DeclaredFor = 24 * time.Hour
+
+// Fence begins an epoch: what holders were told may be newer than the record.
+// Kind is the type of the event that caused it. The fence of each environment
+// in reasons begins at since; zero is the next start.
+func (tx *Tx) Fence(ctx context.Context, kind string, was, epoch int64, since time.Time, reasons map[licensing.Env]string) error {
+	if err := tx.BeginEpoch(ctx, kind, was, epoch, reasons); err != nil {
+		return err
+	}
+	for env, reason := range reasons {
+		if err := tx.PutFence(ctx, store.Fence{Env: env, Since: since, Epoch: epoch, Reason: reason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// BeginEpoch begins an epoch because of what an event of type kind tells.
+func (tx *Tx) BeginEpoch(ctx context.Context, kind string, was, epoch int64, reasons map[licensing.Env]string) error {
+	if err := tx.SetEpoch(ctx, epoch); err != nil {
+		return err
+	}
+	for env, reason := range reasons {
+		for _, kind := range []string{kind, licensing.EpochRaised} {
+			if err := tx.Note(kind, licensing.Event{Env: env}, EpochEvent{was, epoch, reason}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// beginFences has the fences that a restore left begin now, at the first start after it.
+func (l *Ledger) beginFences(ctx context.Context) error {
+	return l.Update(ctx, "", SystemActor, func(tx *Tx) error {
+		list, err := tx.Fences(ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range list {
+			if f.Since.IsZero() {
+				f.Since = tx.Now()
+				if err := tx.PutFence(ctx, f); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// A Fence is how an environment's fence stands, as it was last read.
+type Fence struct {
+	licensing.Fence
+	revisions int64 // how many it has learned of
+}
+
+// LoadFences reads since when each environment's record may be behind. It is
+// done again while the server runs: another server may have ended a fence, and
+// somebody may have applied a lost plan again.
+func (l *Ledger) LoadFences(ctx context.Context) error {
+	fences, known := map[licensing.Env]Fence{}, *l.Fences.Load()
+	err := l.View(ctx, func(tx *store.Tx) error {
+		clear(fences)
+		list, err := tx.Fences(ctx)
+		if err != nil {
+			return err
+		}
+		for _, row := range list {
+			if fences[row.Env], err = FenceOf(ctx, tx, row, known[row.Env]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		l.Fences.Store(&fences)
+	}
+	return err
+}
+
+// FenceOf returns the fence of a row, with what could have been granted before
+// it, which known tells if it is the same fence.
+func FenceOf(ctx context.Context, tx *store.Tx, row store.Fence, known Fence) (Fence, error) {
+	f := Fence{Fence: licensing.Fence{Since: row.Since, Epoch: row.Epoch, Ending: row.Ending}}
+	declared, _, err := tx.FenceDeclaration(ctx, row.Env, row.Epoch)
+	if err != nil {
+		return f, err
+	}
+	f.Declared = declared.EndedAt
+	if f.revisions, err = tx.CountRevisions(ctx, row.Env); err != nil {
+		return f, err
+	}
+	if known.Epoch == f.Epoch && known.Since.Equal(f.Since) && known.revisions == f.revisions {
+		f.Plans, f.Products = known.Plans, known.Products
+		return f, nil
+	}
+	for after := ""; ; {
+		plans, err := tx.Plans(ctx, row.Env, "", after, request.MaxPage)
+		if err != nil || len(plans) == 0 {
+			return f, err
+		}
+		for _, plan := range plans {
+			after = string(plan.Name)
+			revisions, err := tx.Revisions(ctx, row.Env, plan.Name)
+			if err != nil {
+				return f, err
+			}
+			for _, r := range revisions {
+				f.Learn(r.Plan)
+			}
+		}
+	}
+}
+
+// FenceIn returns the fence of an environment; its zero value is none.
+func (l *Ledger) FenceIn(env licensing.Env) licensing.Fence { return (*l.Fences.Load())[env].Fence }
+
+// FencedSince returns since when the environment's record of leases may be
+// older than what holders were told, zero if it never was.
+func (l *Ledger) FencedSince(env licensing.Env) time.Time { return l.FenceIn(env).Since }
+
+// A FenceStatus is how an environment's fence stands.
+type FenceStatus struct {
+	Fenced   bool              `json:"fenced" doc:"Whether newcomers wait in some pool."`
+	Since    time.Time         `json:"since,omitzero" doc:"Leases that were granted before may be missing."`
+	Until    time.Time         `json:"until,omitzero" doc:"When the last pool grants to newcomers again, unless two people end the wait."`
+	Reason   string            `json:"reason,omitempty"`
+	Pools    []FencedPool      `json:"pools" doc:"Each plan's pools that grant nothing to newcomers, and until when. Only for tokens of every customer and product."`
+	Declared *FenceDeclaration `json:"declared,omitempty" doc:"That one person declared that nothing is missing; a second one has to agree."`
+}
+
+// A FencedPool is a pool of a plan that grants nothing to newcomers. Licenses
+// that were issued after the loss are not fenced.
+type FencedPool struct {
+	Plan  licensing.PlanName `json:"plan"`
+	Pool  string             `json:"pool"`
+	Until time.Time          `json:"until"`
+}
+
+// A FenceDeclaration is the word of one person that no lease is missing.
+type FenceDeclaration struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Until  time.Time `json:"until" doc:"When it lapses, if nobody agrees."`
+	Reason string    `json:"reason"`
+}
+
+// FenceStatus returns how the fence of p's environment stands.
+func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Principal) (s FenceStatus, err error) {
+	f := l.FenceIn(p.Env)
+	none := FenceStatus{Pools: []FencedPool{}}
+	if f.Since.IsZero() || !f.Declared.IsZero() {
+		return none, nil
+	}
+	s = FenceStatus{Fenced: true, Since: f.Since, Pools: []FencedPool{}}
+	for plan, pools := range f.Plans {
+		for pool := range pools {
+			if until := f.End(plan, pool, l.Skew); tx.Now().Before(until) {
+				s.Pools = append(s.Pools, FencedPool{plan, pool, until})
+				s.Until = later(s.Until, until)
+			}
+		}
+	}
+	if len(s.Pools) == 0 {
+		return none, nil
+	}
+	if p.Customer != "" || p.Product != "" {
+		s.Pools = []FencedPool{} // they name plans that p may not see
+	}
+	slices.SortFunc(s.Pools, func(a, b FencedPool) int {
+		return cmp.Or(b.Until.Compare(a.Until), cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Pool, b.Pool))
+	})
+	row, err := fenceRow(ctx, tx, p.Env)
+	if err != nil {
+		return s, err
+	}
+	s.Reason = row.Reason
+	d, declared, err := tx.FenceDeclaration(ctx, p.Env, row.Epoch)
+	if declared && tx.Now().Before(d.DeclaredAt.Add(DeclaredFor)) {
+		s.Declared = &FenceDeclaration{d.DeclaredBy, d.DeclaredAt, d.DeclaredAt.Add(DeclaredFor), d.Reason}
+	}
+	return s, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func fenceRow(ctx context.Context, tx *store.Tx, env licensing.Env) (store.Fence, error) {
+	list, err := tx.Fences(ctx)
+	if err != nil {
+		return store.Fence{}, err
+	}
+	i := slices.IndexFunc(list, func(f store.Fence) bool { return f.Env == env })
+	if i < 0 {
+		return store.Fence{}, notFenced(env)
+	}
+	return list[i], nil
+}
+
+func notFenced(env licensing.Env) error {
+	return licensing.Errorf(licensing.NotFound, "no pool of %s waits for lost leases", env)
+}
+
+// Fence returns how the fence of p's environment stands.
+func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s FenceStatus, err error) {
+	if err := request.Require(p, access.StatusRead); err != nil {
+		return s, err
+	}
+	err = l.View(ctx, func(tx *store.Tx) error {
+		s, err = l.FenceStatus(ctx, tx, p)
+		return err
+	})
+	return s, err
+}
+
+// DeclareNothingLost records p's word that no lease is missing since the loss
+// that put up the fence. Once a second person agrees, the fence is gone and
+// ended is true. Two tokens are two people if neither created the other, by
+// whatever tokens between them. A declaration lapses after a day. NotFound if
+// there is no fence.
+func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (s FenceStatus, ended bool, err error) {
+	if err := request.Require(p, access.FenceEnd); err != nil {
+		return s, false, err
+	}
+	if strings.TrimSpace(reason) == "" {
+		return s, false, licensing.Errorf(licensing.Invalid, "reason is empty: name what shows that no lease was lost; it is recorded").At("reason")
+	}
+	err = l.Update(ctx, p.Env, p.Actor, func(tx *Tx) error {
+		ended = false
+		if s, err = l.FenceStatus(ctx, tx.Tx, p); err == nil && !s.Fenced {
+			err = notFenced(p.Env)
+		}
+		if err != nil {
+			return err
+		}
+		ended, err = tx.declare(ctx, p, &s, reason)
+		return err
+	})
+	if err != nil {
+		return FenceStatus{}, false, err
+	}
+	return s, ended, l.LoadFences(ctx)
+}
+
+// declare records the word of p about s: the first, or the second that ends it.
+func (tx *Tx) declare(ctx context.Context, p access.Principal, s *FenceStatus, reason string) (ended bool, err error) {
+	row, err := fenceRow(ctx, tx.Tx, p.Env)
+	if err != nil {
+		return false, err
+	}
+	d := store.FenceDeclaration{Env: p.Env, Epoch: row.Epoch, DeclaredBy: p.Actor, DeclaredAt: tx.Now(), Reason: reason}
+	event := fenceEvent{Epoch: row.Epoch, By: p.Actor, Reason: reason}
+	first, err := tx.standing(ctx, p.Env, s.Declared)
+	if err != nil {
+		return false, err
+	}
+	if first != nil && first.By != p.Actor {
+		if err := tx.independent(ctx, p.Env, first.By, p.Actor); err != nil {
+			return false, err
+		}
+		d.DeclaredBy, d.DeclaredAt, d.AgreedBy, d.EndedAt = first.By, first.At, p.Actor, tx.Now()
+		event.By, event.AgreedBy, event.Until = first.By, p.Actor, &s.Until
+		if err := tx.PutFenceDeclaration(ctx, d); err != nil {
+			return false, err
+		}
+		return true, tx.Note(licensing.FenceEnded, licensing.Event{}, event)
+	}
+	s.Declared = &FenceDeclaration{p.Actor, tx.Now(), tx.Now().Add(DeclaredFor), reason}
+	if err := tx.PutFenceDeclaration(ctx, d); err != nil {
+		return false, err
+	}
+	return false, tx.Note(licensing.FenceDeclared, licensing.Event{}, event)
+}
+
+// standing returns d, or nil if its token is gone or has ended.
+func (tx *Tx) standing(ctx context.Context, env licensing.Env, d *FenceDeclaration) (*FenceDeclaration, error) {
+	if d == nil {
+		return nil, nil
+	}
+	t, found, err := tx.creator(ctx, env, d.By)
+	if err != nil || !found || !t.ExpiresAt.IsZero() && !tx.Now().Before(t.ExpiresAt) {
+		return nil, err
+	}
+	return d, nil
+}
+
+// creator returns the token of an actor, and whether it is one that exists.
+func (tx *Tx) creator(ctx context.Context, env licensing.Env, actor string) (t store.Token, found bool, err error) {
+	id, isToken := strings.CutPrefix(actor, TokenActor)
+	for _, env := range []licensing.Env{env, access.AllEnvironments} {
+		if isToken && !found && err == nil {
+			t, found, err = tx.Token(ctx, env, licensing.TokenID(id))
+		}
+	}
+	return t, found, err
+}
+
+type fenceEvent struct {
+	Epoch    int64      `json:"epoch"`
+	By       string     `json:"by"`
+	AgreedBy string     `json:"agreed_by,omitempty"`
+	Until    *time.Time `json:"until,omitempty"` // how long newcomers would have waited
+	Reason   string     `json:"reason"`
+}
+
+// independent refuses two actors if one of their tokens made the other.
+func (tx *Tx) independent(ctx context.Context, env licensing.Env, one, other string) error {
+	for _, pair := range [][2]string{{one, other}, {other, one}} {
+		made, err := tx.mayHaveMade(ctx, env, pair[0], pair[1])
+		if err != nil {
+			return err
+		}
+		if made {
+			return licensing.Errorf(licensing.Forbidden, "%s and %s are not two people: one of these tokens was created with the other; a second person has to use a token of their own", one, other)
+		}
+	}
+	return nil
+}
+
+// mayHaveMade reports whether the token of ancestor created that of actor, by
+// whatever tokens between them. Tokens that are deleted leave a gap; ids sort
+// by time, so what is older than ancestor was not created with it.
+func (tx *Tx) mayHaveMade(ctx context.Context, env licensing.Env, ancestor, actor string) (bool, error) {
+	for actor != ancestor {
+		t, found, err := tx.creator(ctx, env, actor)
+		switch {
+		case err != nil:
+			return false, err
+		case !found:
+			return strings.HasPrefix(actor, TokenActor) && actor > ancestor, nil
+		}
+		actor = t.CreatedBy
+	}
+	return true, nil
+}
+
+// FencedUntil returns until when a pool grants to nobody new after a loss, if it does not.
+func (l *Ledger) FencedUntil(t *licensing.Terms, name string, now time.Time) (time.Time, bool) {
+	return l.FenceIn(t.Env).Waits(t, name, l.Skew, now)
+}

@@ -1,0 +1,434 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
+)
+
+// maxScan bounds how many entries one page of a filtered list looks at. A page
+// can be short for it, and even empty, and still have a next one.
+const maxScan = 50_000
+
+// MaxIndex is after every entry.
+const MaxIndex = math.MaxInt64
+
+// A LogEntry is an entry as people and programs read it.
+type LogEntry struct {
+	Index    int64           `json:"index"`
+	Hash     string          `json:"hash"` // leaf hash, hex
+	At       time.Time       `json:"at"`
+	Type     string          `json:"type"`
+	Version  int             `json:"version"`
+	Actor    string          `json:"actor,omitempty"`
+	License  string          `json:"license,omitempty"`
+	Product  string          `json:"product,omitempty"`
+	Customer string          `json:"customer,omitempty"`
+	Pool     string          `json:"pool,omitempty"`
+	Meter    string          `json:"meter,omitempty"`
+	Subject  string          `json:"subject,omitempty"`
+	Request  string          `json:"request,omitempty"` // the name that a program gave its request
+	Call     string          `json:"call,omitempty"`    // the server's own id of the request
+	Data     json.RawMessage `json:"data,omitempty"`
+	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data are gone
+	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash is of; one entry only
+	Salt     string          `json:"salt,omitempty"`   // with the payload, gives the digest in the leaf; one entry only
+}
+
+// A LogFilter chooses entries; what is zero chooses all.
+type LogFilter struct {
+	Type     string // exact, or all that begin with it if it ends with a dot
+	License  licensing.LicenseID
+	Customer licensing.CustomerID
+	Since    time.Time
+	Until    time.Time // before
+}
+
+// LogHead is the log's published head.
+type LogHead struct {
+	Origin string `json:"origin"`
+	Size   int64  `json:"size"`
+	Root   string `json:"root"`   // base64
+	Signed string `json:"signed"` // C2SP checkpoint
+	Key    string `json:"key"`    // verifier key, C2SP signed-note
+}
+
+// A LogProof proves an entry to somebody who has the log's key.
+type LogProof struct {
+	audit.Inclusion
+	Leaf string `json:"leaf"`  // the entry's exact bytes
+	Text string `json:"proof"` // the same proof as C2SP tlog-proof
+	Key  string `json:"key"`   // verifier key; have it from elsewhere
+}
+
+// LogEntries returns entries that p sees, the newest first.
+func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter, of request.PageOf) (request.Page[LogEntry], error) {
+	if err := request.Require(p, access.AuditRead); err != nil {
+		return request.Page[LogEntry]{}, err
+	}
+	after, limit, err := of.After("entry")
+	if err != nil {
+		return request.Page[LogEntry]{}, err
+	}
+	before := int64(MaxIndex)
+	if after != "" {
+		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return request.Page[LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
+		}
+	}
+	if after == "" { // who has just done something expects to see it
+		if err := l.SequenceWhatCan(ctx); err != nil {
+			return request.Page[LogEntry]{}, err
+		}
+	}
+	scan := LogScan{Principal: p, Filter: f, Before: before, Limit: limit}
+	if err := l.View(ctx, func(tx *store.Tx) error { return scan.Run(ctx, tx) }); err != nil {
+		return request.Page[LogEntry]{}, err
+	}
+	if scan.more {
+		return request.Page[LogEntry]{Items: scan.Found, Next: request.Cursor("entry", strconv.FormatInt(scan.Before, 10))}, nil
+	}
+	return request.NewPage("entry", scan.Found, limit, func(e LogEntry) string { return strconv.FormatInt(e.Index, 10) }), nil
+}
+
+// A LogScan walks back through the log until it has found enough.
+type LogScan struct {
+	Principal access.Principal
+	Filter    LogFilter
+	Before    int64 // entries from here on were looked at
+	Limit     int
+	Found     []LogEntry
+	scanned   int64
+	more      bool                                      // the scan stopped early
+	Only      func(store.PlacedRow, int, LogEntry) bool // by position in the row; nil takes all
+}
+
+func (s *LogScan) Run(ctx context.Context, tx *store.Tx) error {
+	s.Found, s.scanned, s.more = nil, 0, false
+	for from := s.Before; ; {
+		rows, err := tx.LogRowsBefore(ctx, s.Principal.Env, from, s.Filter.License, s.Filter.Until)
+		if err != nil || len(rows) == 0 {
+			return err
+		}
+		for _, r := range rows {
+			if r.At.Before(s.Filter.Since.Add(-time.Minute)) {
+				return nil // rows of several servers are in order to the minute
+			}
+			if err := s.row(r); err != nil || len(s.Found) >= s.Limit {
+				return err
+			}
+			s.scanned += r.Entries
+		}
+		from = rows[len(rows)-1].First
+		if s.scanned > maxScan {
+			s.Before, s.more = from, true
+			return nil
+		}
+	}
+}
+
+func (s *LogScan) row(r store.PlacedRow) error {
+	entries, err := audit.ReadRow(r.Body)
+	if err != nil {
+		return err
+	}
+	for i := len(entries) - 1; i >= 0 && len(s.Found) < s.Limit; i-- {
+		index := r.First + int64(i)
+		if index >= s.Before {
+			continue
+		}
+		e, err := ReadEntry(index, entries[i])
+		if err != nil {
+			return err
+		}
+		if s.Filter.matches(e) && (s.Only == nil || s.Only(r, i, e)) && s.Principal.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
+			s.Found = append(s.Found, e)
+		}
+	}
+	return nil
+}
+
+func (f LogFilter) matches(e LogEntry) bool {
+	return (f.Type == "" || f.Type == e.Type || strings.HasSuffix(f.Type, ".") && strings.HasPrefix(e.Type, f.Type)) &&
+		(f.License == "" || f.License == licensing.LicenseID(e.License)) &&
+		(f.Customer == "" || f.Customer == licensing.CustomerID(e.Customer)) &&
+		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
+}
+
+func ReadEntry(index int64, e audit.Entry) (LogEntry, error) {
+	leaf, err := e.Fields()
+	if err != nil {
+		return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
+	}
+	var p audit.Payload
+	if !e.Erased() {
+		if err := json.Unmarshal(e.Payload, &p); err != nil {
+			return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
+		}
+	}
+	return LogEntry{
+		Index: index, Hash: audit.HashText(e.Hash()), At: time.UnixMicro(leaf.At).UTC(), Type: leaf.Type, Version: leaf.Version,
+		Actor: p.Actor, License: leaf.License, Product: leaf.Product, Customer: leaf.Customer, Pool: leaf.Pool, Meter: leaf.Meter,
+		Subject: p.Subject, Request: p.Request, Call: p.Call, Data: p.Data, Erased: e.Erased(),
+	}, nil
+}
+
+// LogEntry returns one entry whole.
+func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) (LogEntry, error) {
+	if err := request.Require(p, access.AuditRead); err != nil {
+		return LogEntry{}, err
+	}
+	var found LogEntry
+	err := l.View(ctx, func(tx *store.Tx) error {
+		raw, _, err := EntryAt(ctx, tx, p.Env, index)
+		if err != nil {
+			return err
+		}
+		if found, err = ReadEntry(index, raw); err != nil {
+			return err
+		}
+		found.Leaf, found.Salt = string(raw.Leaf), raw.Salt
+		if !p.Sees(licensing.CustomerID(found.Customer), licensing.ProductName(found.Product)) {
+			return request.NotFound("log entry", index)
+		}
+		return nil
+	})
+	if err != nil {
+		return LogEntry{}, err
+	}
+	return found, nil
+}
+
+// EntryAt returns the entry at an index and the row it is in.
+func EntryAt(ctx context.Context, tx *store.Tx, env licensing.Env, index int64) (audit.Entry, store.PlacedRow, error) {
+	row, ok, err := tx.LogRowAt(ctx, env, index)
+	if err != nil {
+		return audit.Entry{}, row, err
+	}
+	if !ok {
+		return audit.Entry{}, row, request.NotFound("log entry", index)
+	}
+	entries, err := audit.ReadRow(row.Body)
+	if err != nil {
+		return audit.Entry{}, row, err
+	}
+	if index-row.First >= int64(len(entries)) {
+		return audit.Entry{}, row, request.NotFound("log entry", index)
+	}
+	return entries[index-row.First], row, nil
+}
+
+// LogHead returns the log's published head and the key to verify it.
+func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h LogHead, err error) {
+	if err := request.Require(p, access.AuditRead); err != nil {
+		return h, err
+	}
+	err = l.View(ctx, func(tx *store.Tx) error {
+		h, err = l.HeadIn(ctx, tx, p.Env)
+		return err
+	})
+	return h, err
+}
+
+func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (LogHead, error) {
+	stored, err := tx.LogHead(ctx, env)
+	if err != nil {
+		return LogHead{}, err
+	}
+	if stored.Size == 0 {
+		return LogHead{}, licensing.Errorf(licensing.NotFound, "the log of %s is empty", env)
+	}
+	h, err := audit.ParseHead(stored.Signed)
+	if err != nil {
+		return LogHead{}, err
+	}
+	public, _, err := l.Ring.LogKey(env)
+	if err != nil {
+		return LogHead{}, err
+	}
+	return LogHead{
+		Origin: h.Origin, Size: h.Size, Root: h.RootText(), Signed: stored.Signed, Key: audit.VerifierKey(h.Origin, public),
+	}, nil
+}
+
+// ProveLogEntry proves that the log holds the entry at an index.
+func (l *Ledger) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (proof LogProof, err error) {
+	if _, err := l.LogEntry(ctx, p, index); err != nil { // asks what p may see
+		return proof, err
+	}
+	err = l.View(ctx, func(tx *store.Tx) error {
+		entry, _, err := EntryAt(ctx, tx, p.Env, index)
+		if err != nil {
+			return err
+		}
+		head, err := l.HeadIn(ctx, tx, p.Env)
+		if err != nil {
+			return err
+		}
+		proof.Inclusion, err = audit.ProveInclusion(head.Signed, index, TileReader(ctx, tx, p.Env))
+		proof.Leaf, proof.Text, proof.Key = string(entry.Leaf), proof.Inclusion.Text(), head.Key
+		return err
+	})
+	return proof, err
+}
+
+// ProveLogConsistency proves that the first to entries of the log, 0 for all
+// under the published head, continue its first from entries.
+func (l *Ledger) ProveLogConsistency(ctx context.Context, p access.Principal, from, to int64) (proof audit.Consistency, err error) {
+	if err := request.Require(p, access.AuditRead); err != nil {
+		return proof, err
+	}
+	err = l.View(ctx, func(tx *store.Tx) error {
+		head, err := l.HeadIn(ctx, tx, p.Env)
+		if err != nil {
+			return err
+		}
+		if to == 0 {
+			to = head.Size
+		}
+		if from < 0 || from > to || to > head.Size {
+			return licensing.Errorf(licensing.Invalid, "the log has %s: choose 0 <= from <= to <= %d", licensing.Counted(head.Size, "entry"), head.Size)
+		}
+		text, read := head.Signed, TileReader(ctx, tx, p.Env)
+		if to < head.Size {
+			tree, err := audit.LoadTree(to, read)
+			if err != nil {
+				return err
+			}
+			text = audit.Head{Origin: head.Origin, Size: to, Root: tree.Root()}.Text()
+		}
+		proof, err = audit.ProveConsistency(text, from, read)
+		return err
+	})
+	return proof, err
+}
+
+// VerifyLog verifies the whole log as it is stored, also against heads that
+// somebody kept outside.
+func (l *Ledger) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (report audit.Report, err error) {
+	err = l.wholeLog(ctx, p, func(whole audit.Log) error {
+		report, err = audit.Verify(whole, outside...)
+		return err
+	})
+	return report, err
+}
+
+// ExportLog writes the whole log as lines of JSON that audit.OpenExport reads.
+func (l *Ledger) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
+	return l.wholeLog(ctx, p, func(whole audit.Log) error { return audit.Export(w, whole) })
+}
+
+// wholeLog runs fn on one snapshot of the log, for those who may see all of it.
+func (l *Ledger) wholeLog(ctx context.Context, p access.Principal, fn func(audit.Log) error) error {
+	if err := requireWholeLog(p); err != nil {
+		return err
+	}
+	if err := l.SequenceWhatCan(ctx); err != nil {
+		return err
+	}
+	return l.View(ctx, func(tx *store.Tx) error {
+		head, err := l.HeadIn(ctx, tx, p.Env)
+		if err != nil {
+			return err
+		}
+		strays, err := tx.StrayLog(ctx, p.Env)
+		if err != nil {
+			return err
+		}
+		return fn(audit.Log{Key: head.Key, Head: head.Signed, Tile: TileReader(ctx, tx, p.Env), Strays: strays, Rows: PlacedRows(ctx, tx, p.Env)})
+	})
+}
+
+func requireWholeLog(p access.Principal) error {
+	if err := request.Require(p, access.AuditRead); err != nil {
+		return err
+	}
+	if p.Customer != "" || p.Product != "" {
+		return licensing.Errorf(licensing.Forbidden, "the whole log is for those who may see every customer and product")
+	}
+	return nil
+}
+
+func PlacedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(audit.PlacedRow, error) bool) {
+	return func(yield func(audit.PlacedRow, error) bool) {
+		for r, err := range tx.LogRows(ctx, env) {
+			if !yield(audit.PlacedRow{ID: r.ID, First: r.First, Count: r.Entries, Body: r.Body}, err) {
+				return
+			}
+		}
+	}
+}
+
+// EraseLogPayload takes actor, subject, request, call and data out of an entry for
+// good, and records that it did, by whom and why. The entry and its proofs stay.
+func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
+	if err := request.Require(p, access.AuditErase); err != nil {
+		return err
+	}
+	return l.Update(ctx, p.Env, p.Actor, func(tx *Tx) error {
+		_, row, err := EntryAt(ctx, tx.Tx, p.Env, index)
+		if err != nil {
+			return err
+		}
+		body, err := tx.LockLogRow(ctx, p.Env, row.ID)
+		if err != nil {
+			return err
+		}
+		entries, err := audit.ReadRow(body)
+		if err != nil {
+			return err
+		}
+		position := int(index - row.First)
+		entry := entries[position]
+		if entry.Erased() {
+			return licensing.Errorf(licensing.Gone, "the payload of entry %d is erased already", index)
+		}
+		if body, err = audit.Erase(body, position); err != nil {
+			return err
+		}
+		if err := tx.ReplaceLogBody(ctx, p.Env, row.ID, body); err != nil {
+			return err
+		}
+		e, err := licensing.NewEvent(licensing.PayloadErased, p.Env, tx.Now(), p.Actor, eraseEvent{index, reason})
+		if err != nil {
+			return err
+		}
+		e.Subject = audit.HashText(entry.Hash())
+		_, err = tx.Record(e)
+		return err
+	})
+}
+
+type eraseEvent struct {
+	Index  int64  `json:"index"`
+	Reason string `json:"reason"`
+}
+
+// HasHead reports whether the log has the head that a document of this epoch carries.
+func (l *Ledger) HasHead(ctx context.Context, env licensing.Env, doc *license.Lease) (has bool, err error) {
+	if doc.Seq.Epoch > l.Epoch.Load() {
+		return false, nil
+	}
+	err = l.View(ctx, func(tx *store.Tx) error {
+		stored, err := tx.LogHead(ctx, env)
+		if err != nil || stored.Size < doc.Head.Size {
+			return err
+		}
+		tree, err := audit.LoadTree(doc.Head.Size, TileReader(ctx, tx, env))
+		has = err == nil && audit.Head{Root: tree.Root()}.RootText() == doc.Head.Root
+		return err
+	})
+	return has, err
+}

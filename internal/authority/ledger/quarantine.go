@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// A Quarantine is rows of the log that can't have a place in the tree.
+type Quarantine struct {
+	Environment licensing.Env         `json:"environment" doc:"That the rows name. It need not exist."`
+	Cause       store.QuarantineCause `json:"cause" enum:"unknown_environment,damaged" doc:"unknown_environment: they get their places when it is created. damaged: the row is gone, or its hashes are not those of its entries."`
+	Rows        int64                 `json:"rows"`
+	Since       time.Time             `json:"since"`
+}
+
+// quarantineRows bounds how many rows one entry names.
+const quarantineRows = 1000
+
+// ShownQuarantines bounds how many environments with rows in quarantine are shown.
+const ShownQuarantines = 100
+
+// Quarantines returns what p may know of rows in quarantine: those of its environment
+// and those of none, for who sees every customer and product.
+func (l *Ledger) Quarantines(ctx context.Context, tx *store.Tx, p access.Principal) ([]Quarantine, error) {
+	if p.Customer != "" || p.Product != "" {
+		return nil, nil
+	}
+	all, err := tx.Quarantines(ctx, ShownQuarantines)
+	var seen []Quarantine
+	for _, q := range all {
+		if q.Env == p.Env || !l.Ring.Has(q.Env) {
+			seen = append(seen, Quarantine{q.Env, q.Cause, q.Rows, q.Since})
+		}
+	}
+	return seen, err
+}
+
+// sortRows parts the waiting rows of one environment into those that can have a place
+// and those that can't.
+func sortRows(rows []store.PendingRow, known bool) (fit, unfit []store.PendingRow, cause store.QuarantineCause) {
+	if !known {
+		return nil, rows, store.UnknownEnvironment
+	}
+	if !slices.ContainsFunc(rows, store.PendingRow.Damaged) {
+		return rows, nil, ""
+	}
+	for _, r := range rows {
+		if r.Damaged() {
+			unfit = append(unfit, r)
+		} else {
+			fit = append(fit, r)
+		}
+	}
+	return fit, unfit, store.DamagedRow
+}
+
+// QuarantineEvent names a batch of rows. Who puts the rows beside the entry can tell
+// whether they are the same.
+type QuarantineEvent struct {
+	Environment licensing.Env         `json:"environment"`
+	Cause       store.QuarantineCause `json:"cause,omitempty"`
+	Batch       string                `json:"batch"`
+	Rows        int                   `json:"rows"`
+	Hash        string                `json:"hash"` // audit.HashRows
+}
+
+// quarantine puts rows of one environment aside, and says so in its log; of an
+// environment that does not exist, in all logs that there are.
+func (s *sequencer) quarantine(ctx context.Context, known []licensing.Env, cause store.QuarantineCause, rows []store.PendingRow) error {
+	env := rows[0].Env
+	logs := known
+	if cause != store.UnknownEnvironment {
+		logs = []licensing.Env{env}
+	}
+	return s.ledger.Update(ctx, "", sequencerActor, func(tx *Tx) error {
+		batch := NewID("qua", tx.Now())
+		hash, err := tx.hashRows(ctx, rows)
+		if err != nil {
+			return err
+		}
+		if ok, err := tx.PutInQuarantine(ctx, batch, cause, rows); err != nil || !ok {
+			return cmp.Or(err, errSequenced)
+		}
+		for _, log := range logs {
+			err := tx.Note(licensing.LogQuarantined, licensing.Event{Env: log, Subject: batch}, QuarantineEvent{env, cause, batch, len(rows), hash})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// adopt lets the oldest batch of rows wait for their places that were put in quarantine
+// before their environment was created. It reports whether there was one.
+func (s *sequencer) adopt(ctx context.Context, env licensing.Env) (adopted bool, err error) {
+	err = s.ledger.Update(ctx, env, sequencerActor, func(tx *Tx) error {
+		batch, rows, err := tx.Orphans(ctx, env)
+		if adopted = len(rows) > 0; err != nil || !adopted {
+			return err
+		}
+		hash, err := tx.hashRows(ctx, rows)
+		if err != nil {
+			return err
+		}
+		if ok, err := tx.Adopt(ctx, rows); err != nil || !ok {
+			return cmp.Or(err, errSequenced)
+		}
+		return tx.Note(licensing.LogAdopted, licensing.Event{Subject: batch},
+			QuarantineEvent{Environment: env, Batch: batch, Rows: len(rows), Hash: hash})
+	})
+	return adopted, err
+}
+
+func (tx *Tx) hashRows(ctx context.Context, rows []store.PendingRow) (string, error) {
+	raw := make([]audit.RawRow, len(rows))
+	for i, r := range rows {
+		body, err := tx.LogBody(ctx, r.Env, r.ID)
+		if err != nil {
+			return "", err
+		}
+		raw[i] = audit.RawRow{ID: r.ID, Body: body, Leaves: r.Leaves}
+	}
+	return audit.HashRows(raw), nil
+}

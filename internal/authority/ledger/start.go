@@ -1,0 +1,151 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+)
+
+// SystemActor is who acts when nobody asked.
+const SystemActor = "system:start"
+
+// Start makes the ledger ready: it judges the clock, names the deployment on
+// its first start, compares the database with what was witnessed outside of it,
+// and loads the signing keys of every environment. Call it once, before anything else.
+func (l *Ledger) Start(ctx context.Context) error {
+	if err := l.BeginClock(ctx); err != nil {
+		return fmt.Errorf("judging the clock: %w", err)
+	}
+	seen, err := l.Witness.Load()
+	if err != nil {
+		return err
+	}
+	if !l.DB.Closed().IsZero() {
+		return l.startClosed(ctx)
+	}
+	deployment, err := l.deployment(ctx, seen)
+	if err != nil {
+		return err
+	}
+	l.Epoch.Store(deployment.Epoch)
+	if err := l.LoadKeys(ctx); err != nil {
+		return err
+	}
+	if err := l.beginFences(ctx); err != nil {
+		return err
+	}
+	if err := l.LoadFences(ctx); err != nil {
+		return err
+	}
+	if err := l.SequenceWhatCan(ctx); err != nil {
+		return err
+	}
+	return l.Witness.Begin(deployment.ID, deployment.Epoch, l.Heads())
+}
+
+// startClosed makes the authority ready to show a database that a final backup
+// closed. It writes nothing.
+func (l *Ledger) startClosed(ctx context.Context) error {
+	if err := l.LoadKeys(ctx); err != nil {
+		return err
+	}
+	if err := l.LoadFences(ctx); err != nil {
+		return err
+	}
+	return l.View(ctx, func(tx *store.Tx) error {
+		d, _, err := tx.Deployment(ctx)
+		if err != nil {
+			return err
+		}
+		l.Epoch.Store(d.Epoch)
+		heads, err := tx.LogHeads(ctx)
+		if err != nil {
+			return err
+		}
+		byEnv := make(map[licensing.Env]store.LogHead, len(heads))
+		for _, h := range heads {
+			byEnv[h.Env] = h
+		}
+		return l.publish(byEnv)
+	})
+}
+
+// deployment returns what this database is. If it is older than what was
+// witnessed it begins a new epoch, because documents that it does not know may
+// carry numbers that it would give again, and puts up a fence.
+func (l *Ledger) deployment(ctx context.Context, seen testimony) (d store.Deployment, err error) {
+	err = l.Update(ctx, "", SystemActor, func(tx *Tx) error {
+		var random [10]byte
+		rand.Read(random[:])
+		id := licensing.NewID("", tx.Now(), random)[1:]
+		if d, err = tx.CreateDeployment(ctx, store.Deployment{ID: id, Epoch: 1, CreatedAt: tx.Now()}); err != nil {
+			return err
+		}
+		if seen.Deployment == "" {
+			return nil
+		}
+		if seen.Deployment != d.ID {
+			return licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, the database to %s: remove %s if this is what you want",
+				seen.Deployment, d.ID, WitnessName)
+		}
+		behind, err := tx.behind(ctx, d, seen)
+		if err != nil || len(behind) == 0 {
+			return err
+		}
+		was := d.Epoch
+		d.Epoch = max(d.Epoch, seen.Epoch) + 1
+		return tx.Fence(ctx, licensing.ViolationRollback, was, d.Epoch, tx.Now(), behind)
+	})
+	return d, err
+}
+
+// behind compares the database with what was witnessed and says, for each
+// environment whose record is older or another, how.
+func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (map[licensing.Env]string, error) {
+	found := map[licensing.Env]string{}
+	if d.Epoch > seen.Epoch { // restored by another server, which put up the fence
+		return found, nil
+	}
+	for env, h := range seen.Heads {
+		stored, err := tx.LogHead(ctx, env)
+		if err != nil {
+			return nil, err
+		}
+		if stored.Size < h.Size {
+			found[env] = fmt.Sprintf("the log has %s and had %d", licensing.Counted(stored.Size, "entry"), h.Size)
+			continue
+		}
+		tree, err := audit.LoadTree(h.Size, TileReader(ctx, tx.Tx, env))
+		if err != nil {
+			return nil, err
+		}
+		if (audit.Head{Root: tree.Root()}).RootText() != h.Root {
+			found[env] = fmt.Sprintf("the first %d entries of the log are not those that were", h.Size)
+		}
+	}
+	if len(found) == 0 && d.Epoch < seen.Epoch {
+		envs, err := tx.KeyEnvs(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, env := range envs {
+			found[env] = fmt.Sprintf("the database is of epoch %d and was of %d", d.Epoch, seen.Epoch)
+		}
+	}
+	return found, nil
+}
+
+type EpochEvent struct {
+	From   int64  `json:"from"`
+	To     int64  `json:"to"`
+	Reason string `json:"reason"`
+}
+
+// TileReader reads an environment's tiles in a transaction.
+func TileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {
+	return func(level int, n int64) ([]byte, error) { return tx.LogTile(ctx, env, level, n) }
+}

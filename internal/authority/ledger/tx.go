@@ -1,0 +1,203 @@
+package ledger
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync/atomic"
+	"time"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/signing"
+	"copyhold.dev/internal/store"
+)
+
+// A Tx is a transaction and the entries it will leave in the log. Both are
+// committed together or not at all.
+type Tx struct {
+	*store.Tx
+	Ring  *signing.Ring
+	Skew  time.Duration
+	Env   licensing.Env
+	Actor string
+	Call  string   // the request that it is made for
+	rows  []logRow // one for each environment, nearly always one
+	told  []Committed
+	made  *atomic.Uint32 // counts the ids of log rows
+}
+
+// NewTx returns a Tx in a transaction of the store. Close it before the commit.
+func (l *Ledger) NewTx(tx *store.Tx, actor string) *Tx {
+	return &Tx{Tx: tx, Ring: l.Ring, Skew: l.Skew, Actor: actor, made: &l.rowsMade}
+}
+
+type logRow struct {
+	env licensing.Env
+	row *audit.Row
+}
+
+// Update runs fn in a transaction that writes, and stores what it recorded as
+// one row of env's log before the commit. fn may be called again from the
+// start when another transaction was in the way. An empty env is for changes of the
+// whole database, whose events name their environments.
+func (l *Ledger) Update(ctx context.Context, env licensing.Env, actor string, fn func(*Tx) error) error {
+	if env != "" {
+		if err := l.RequireEnvironment(ctx, env); err != nil {
+			return err
+		}
+	}
+	var tx *Tx
+	err := l.DB.Update(ctx, l.Changing(ctx, env, actor, &tx, fn))
+	l.Changed(tx, err)
+	return err
+}
+
+// UpdateEarly is update of the whole database that may return before the change
+// is on the disk, as store.DB.UpdateEarly does.
+func (l *Ledger) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle func() error, err error) {
+	var tx *Tx
+	settle, err = l.DB.UpdateEarly(ctx, l.Changing(ctx, "", SystemActor, &tx, fn))
+	l.Changed(tx, err)
+	return settle, err
+}
+
+// Changing is fn as a transaction of the store. Last is the Tx of its last try.
+func (l *Ledger) Changing(ctx context.Context, env licensing.Env, actor string, last **Tx, fn func(*Tx) error) func(*store.Tx) error {
+	return func(tx *store.Tx) error {
+		c := l.NewTx(tx, actor)
+		c.Env, c.Call = env, request.CallIn(ctx)
+		*last = c
+		if err := fn(c); err != nil {
+			return err
+		}
+		return c.Close(ctx)
+	}
+}
+
+// Changed announces a change that may have been done.
+func (l *Ledger) Changed(tx *Tx, err error) {
+	if tx != nil && (err == nil || licensing.CodeOf(err) == licensing.OutcomeUnknown) {
+		l.Announce(tx.told)
+	}
+}
+
+// A Committed is something that a transaction has changed, or may have changed, and
+// that others remember.
+type Committed struct {
+	Env     licensing.Env
+	License licensing.LicenseID
+	Notice  Notice
+	Key     access.Digest // of a license key that is new; zero for none
+}
+
+// OnCommit has fn called with what each transaction changed, before its result is
+// returned, and with what is found that other servers changed. It is not safe for
+// concurrent use: subscribe before the start.
+func (l *Ledger) OnCommit(fn func([]Committed)) { l.subscribers = append(l.subscribers, fn) }
+
+// Announce tells every subscriber of changes.
+func (l *Ledger) Announce(changes []Committed) {
+	if len(changes) == 0 {
+		return
+	}
+	for _, fn := range l.subscribers {
+		fn(changes)
+	}
+}
+
+// KeyStored notes a license key that the transaction stores: a server that was shown it
+// before remembers that it is unknown.
+func (tx *Tx) KeyStored(env licensing.Env, id licensing.LicenseID, digest access.Digest) {
+	tx.told = append(tx.told, Committed{Env: env, License: id, Notice: KeysChanged, Key: digest})
+}
+
+// View runs fn on one snapshot.
+func (l *Ledger) View(ctx context.Context, fn func(*store.Tx) error) error {
+	return l.DB.View(ctx, fn)
+}
+
+// Record adds an event to the log and returns the leaf hash of its entry.
+// What the event leaves open is taken from the change: environment, actor, request,
+// time and version.
+func (tx *Tx) Record(e licensing.Event) ([sha256.Size]byte, error) {
+	if e.Env == "" {
+		e.Env = tx.Env
+	}
+	if e.Actor == "" {
+		e.Actor = tx.Actor
+	}
+	if e.Call == "" {
+		e.Call = tx.Call
+	}
+	if e.At.IsZero() {
+		e.At = tx.Now()
+	}
+	if e.Version == 0 {
+		e.Version = 1
+	}
+	if n := noticeOf(e.Type); n != 0 {
+		tx.told = append(tx.told, Committed{Env: e.Env, License: e.License, Notice: n})
+	}
+	var salt audit.Salt
+	rand.Read(salt[:])
+	return tx.row(e.Env).Add(e, salt)
+}
+
+// Note records an event of a type about what about names, with data.
+func (tx *Tx) Note(kind string, about licensing.Event, data any) error {
+	e, err := licensing.NewEvent(kind, cmp.Or(about.Env, tx.Env), tx.Now(), tx.Actor, data)
+	if err != nil {
+		return err
+	}
+	e.Product, e.Customer, e.License, e.Pool, e.Subject = about.Product, about.Customer, about.License, about.Pool, about.Subject
+	_, err = tx.Record(e)
+	return err
+}
+
+// Epoch is the generation of the database, which every seq begins with.
+func (tx *Tx) Epoch() int64 { return tx.Ring.Epoch(tx.Env) }
+
+// NewID returns a new id that sorts by time.
+func NewID(prefix string, now time.Time) string {
+	var random [10]byte
+	rand.Read(random[:])
+	return licensing.NewID(prefix, now, random)
+}
+
+// rowID returns the id of a log row, after those that this ledger has made in
+// the same millisecond: rows take their places in the order of their ids.
+func (tx *Tx) rowID(now time.Time) string {
+	var random [10]byte
+	rand.Read(random[:])
+	binary.BigEndian.PutUint32(random[:], tx.made.Add(1))
+	return licensing.NewID("row", now, random)
+}
+
+func (tx *Tx) row(env licensing.Env) *audit.Row {
+	for _, r := range tx.rows {
+		if r.env == env {
+			return r.row
+		}
+	}
+	r := audit.NewRow(tx.rowID(tx.Now()))
+	tx.rows = append(tx.rows, logRow{env, r})
+	return r
+}
+
+func (tx *Tx) Close(ctx context.Context) error {
+	for _, r := range tx.rows {
+		err := tx.AppendLog(ctx, store.LogRow{
+			Env: r.env, ID: r.row.ID(), At: tx.Now(), Entries: r.row.Len(),
+			Body: r.row.Body(), Leaves: r.row.Leaves(), Licenses: r.row.Licenses(),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package recovery
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/licensing"
+)
+
+// A ClockAccepted is what accepting the clock came to.
+type ClockAccepted struct {
+	From time.Time     `json:"from"` // the time that the record and the boot clock prove
+	To   time.Time     `json:"to"`   // the clock's
+	Kept time.Duration `json:"-"`    // for how much longer what is held is kept
+}
+
+type acceptEvent struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// AcceptClock has the database go on from what its clock says now, on the word of an
+// operator: after a stop that was too long for a clock that nothing proves. It moves every
+// end that frees units by the time that is not explained, as a start does for a shorter
+// stop, so that nothing is granted twice even if the clock is wrong. No server may run on the
+// database. Conflict if the clock is believed already, lies behind the record, or differs
+// from this machine's. Config needs DB, Ring and Dir.
+func AcceptClock(ctx context.Context, c ledger.Config, reason string) (ClockAccepted, error) {
+	if reason == "" {
+		return ClockAccepted{}, licensing.Errorf(licensing.Invalid, "say why the clock is accepted: it is recorded").At("reason")
+	}
+	if c.DB.Mark().IsZero() {
+		return ClockAccepted{}, licensing.Errorf(licensing.NotFound, "no server has run on this database")
+	}
+	rec := opened(c)
+	defer rec.granting.Close()
+	if err := rec.ledger.Start(ctx); err != nil {
+		return ClockAccepted{}, err
+	}
+	_, v, line, err := rec.ledger.JudgeStart(ctx)
+	if err != nil {
+		return ClockAccepted{}, err
+	}
+	wall, err := rec.ledger.CompareClocks(ctx)
+	if err != nil {
+		return ClockAccepted{}, err
+	}
+	done := ClockAccepted{From: line.UTC(), To: wall.UTC(), Kept: wall.Sub(line)}
+	switch {
+	case !v.Doubt:
+		return done, licensing.Errorf(licensing.Conflict, "the clock says %s and is believed: there is nothing to accept", ledger.StampOf(wall))
+	case wall.Before(line):
+		return done, licensing.Errorf(licensing.Conflict, "the clock says %s, before the record at %s: correct the clock, or use copyhold clock set-back", ledger.StampOf(wall), ledger.StampOf(line))
+	case rec.ledger.Now().Sub(wall).Abs() > rec.ledger.Skew:
+		return done, licensing.Errorf(licensing.Conflict, "the database's clock says %s and this machine's %s: correct the wrong one first", ledger.StampOf(wall), ledger.StampOf(rec.ledger.Now()))
+	}
+	var moved *ledger.Tx
+	err = rec.ledger.DB.MoveClock(ctx, line, wall, ledger.ClockSettle, rec.ledger.Changing(ctx, "", ledger.ClockActor, &moved, func(tx *ledger.Tx) error {
+		return tx.NoteClock(ctx, licensing.ClockAccepted, acceptEvent{done.From, done.To, reason})
+	}))
+	rec.ledger.Changed(moved, err)
+	if err != nil {
+		return done, err
+	}
+	rec.ledger.Clock.Begin(wall)
+	return done, rec.ledger.SequenceWhatCan(ctx)
+}

@@ -1,0 +1,41 @@
+package request
+
+import (
+	"maps"
+	"slices"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// CheckHolder refuses what can't say who holds.
+func CheckHolder(kind, id string, components map[string]string) error {
+	if err := CheckNames(Text{"holder.id", id}, Text{"holder.kind", kind}); err != nil {
+		return err
+	}
+	if len(components) > MaxComponents {
+		return licensing.Errorf(licensing.Invalid, "more than %d components", MaxComponents).At("holder.components")
+	}
+	names, total := slices.Sorted(maps.Keys(components)), 0
+	for n, name := range names {
+		if err := CheckNames(Text{"holder.components", name}, Text{"holder.components", components[name]}); err != nil {
+			return err
+		}
+		if err := checkMember(name, names[:n]); err != nil {
+			return err
+		}
+		total += memberLen(name, components[name])
+	}
+	if total > maxBinding {
+		return licensing.Errorf(licensing.Invalid, "the components take %d bytes of a document, and %d is the most", total, maxBinding).At("holder.components")
+	}
+	return nil
+}
+
+// A Holder is who holds: a machine, user, workload or any name.
+type Holder struct {
+	Kind       string
+	ID         string
+	Name       string            // that people recognize the holder by; it decides nothing
+	Components map[string]string // of a machine: name to hash
+	Device     string            // thumbprint of the device's key
+}
