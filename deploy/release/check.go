@@ -225,6 +225,16 @@ func checkImage(ctx context.Context, name string) (string, error) {
 	if err := validate.Index(index); err != nil {
 		return "", err
 	}
+	named, err := index.IndexManifest()
+	if err != nil {
+		return "", err
+	}
+	if len(named.Manifests) != 1 || named.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != version(filepath.Base(name)) {
+		return "", errors.New("it has more than one image, or one of another name than the version")
+	}
+	if index, err = index.ImageIndex(named.Manifests[0].Digest); err != nil {
+		return "", err
+	}
 	manifest, err := index.IndexManifest()
 	if err != nil {
 		return "", err

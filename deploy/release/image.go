@@ -32,7 +32,8 @@ const (
 	imageCAs  = "etc/ssl/certs/ca-certificates.crt"
 )
 
-// writeImage writes an OCI archive with an image for each Linux program.
+// writeImage writes an OCI archive with one image, whose name is the version and which has a
+// variant for each Linux program.
 func (r *release) writeImage(programs map[target]string) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, t := range allTargets() {
@@ -44,12 +45,15 @@ func (r *release) writeImage(programs map[target]string) error {
 			return err
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{
-			Platform:    &v1.Platform{OS: t.system, Architecture: t.arch},
-			Annotations: map[string]string{"org.opencontainers.image.ref.name": r.version},
+			Platform: &v1.Platform{OS: t.system, Architecture: t.arch},
 		}})
 	}
 	folder := filepath.Join(r.work, "image")
-	if _, err := layout.Write(folder, index); err != nil {
+	files, err := layout.Write(folder, mutate.IndexMediaType(empty.Index, types.OCIImageIndex))
+	if err == nil {
+		err = files.AppendIndex(index, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": r.version}))
+	}
+	if err != nil {
 		return err
 	}
 	f, err := os.Create(filepath.Join(r.out, "copyhold_"+r.version+"_oci.tar"))
