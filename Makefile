@@ -73,4 +73,4 @@ vectors: ## write the known-answer vectors of the document format anew
 	cd sdk && GOWORK=off $(GO) run ./license/testdata/generate
 
 clean: ## remove what was built (the demo's data stays)
-	rm -rf bin bench.json
+	rm -rf bin bench.json dist
