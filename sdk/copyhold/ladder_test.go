@@ -4,6 +4,7 @@ package copyhold
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -105,6 +106,34 @@ func TestServerGoneWalksTheLadderAndRecovers(t *testing.T) {
 		want := []license.State{"valid", "stale", "grace", "degraded", "denied", "valid"}
 		if !slices.Equal(seen, want) {
 			t.Errorf("changes %v, want %v", seen, want)
+		}
+	})
+}
+
+// The program hears of each new document, in order with the changes of state.
+func TestANewDocumentIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, o, _ := twoLicenses(t)
+		var told []string
+		name := func(doc *license.License) string {
+			if doc == nil {
+				return "none"
+			}
+			return doc.Subject + " " + doc.Features["layers"].Value.String()
+		}
+		o.OnLicense = func(before, after *license.License) { told = append(told, name(before)+" -> "+name(after)) }
+		o.OnChange = func(c Change) { told = append(told, string(c.To.State)) }
+		c := w.open(t, o)
+		pass(time.Minute)
+		w.set(func() { w.doc.Features = map[string]license.Feature{"layers": {Value: license.IntValue(99)}} })
+		must(t, c.Refresh(t.Context()))
+		pass(time.Minute)
+		told = slices.DeleteFunc(told, func(one string) bool { // refreshes bring the same rights
+			before, after, _ := strings.Cut(one, " -> ")
+			return before == after
+		})
+		if want := []string{"none -> lic_a 50", "valid", "lic_a 50 -> lic_a 99"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
 		}
 	})
 }

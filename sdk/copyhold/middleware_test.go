@@ -69,3 +69,24 @@ func TestMiddlewareWithoutALicenseIsUnavailable(t *testing.T) {
 		t.Errorf("%d", rec.Code)
 	}
 }
+
+// A quota that was spent is open again with its next period, whether or not a server says so.
+func TestASpentQuotaEndsWithItsPeriod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.open(t, w.options())
+		w.set(func() {
+			w.quota = &license.Decision{Outcome: license.Denied, Code: license.CodeQuotaSpent, Reason: "1000 of 1000 calls", NextAt: time.Now().Unix() + 3600}
+		})
+		must(t, c.Record("calls", 1))
+		pass(61 * time.Second)
+		if d := c.Quota("calls"); d.Code != license.CodeQuotaSpent || d.NextTime().Sub(time.Now()) > time.Hour {
+			t.Errorf("%s until %v", d, d.NextTime())
+		}
+		w.net.cut("one.test", true)
+		pass(time.Hour)
+		if d := c.Quota("calls"); d.Outcome != license.Unavailable {
+			t.Errorf("after the period: %s", d)
+		}
+	})
+}
