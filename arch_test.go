@@ -23,6 +23,8 @@ import (
 var rooms = map[string]room{
 	"cmd/copyhold":                       {ours: []string{"internal/cli"}, outside: "none"},
 	"internal/cli":                       {ours: []string{"*"}, may: "env sql http"},
+	"internal/client":                    {ours: []string{"sdk/copyhold", "sdk/license"}, may: "http"},
+	"internal/seat":                      {ours: []string{"internal/client", "sdk/copyhold", "sdk/license"}, may: "http"},
 	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
 	"internal/authority":                 authorityRoom(6),
 	"internal/authority/recovery":        authorityRoom(5),
@@ -444,6 +446,10 @@ func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
 	}{
 		{arrows, "internal/extra", "", "internal/extra is not in the table of rooms"},
 		{arrows, "internal/api", `import _ "copyhold.dev/internal/store"`, "internal/api/planted.go may not import internal/store"},
+		{arrows, "internal/client", `import _ "copyhold.dev/internal/cli"`, "may not import internal/cli"},
+		{arrows, "internal/client", `import _ "copyhold.dev/internal/store"`, "may not import internal/store"},
+		{arrows, "internal/seat", `import _ "copyhold.dev/internal/authority"`, "may not import internal/authority"},
+		{arrows, "internal/seat", `import "os"; func f() { os.Getenv("HOME") }`, "calls os.Getenv"},
 		{arrows, "internal/store", `import _ "copyhold.dev/internal/authority/ledger"`, "may not import internal/authority/ledger"},
 		{arrows, "internal/authority/ledger", `import _ "copyhold.dev/internal/authority/catalog"`, "may not import internal/authority/catalog"},
 		{arrows, "internal/authority/keys", `import _ "copyhold.dev/internal/authority/credentials"`, "may not import internal/authority/credentials"},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -23,7 +24,7 @@ func auditColumns() []column {
 func (c *cli) auditCommand() *cobra.Command {
 	return group("audit", "The tamper-evident record of everything that happened", "  copyhold audit list\n  copyhold audit verify",
 		c.listCommand(listing{
-			use: "list", short: "List entries, the newest first", path: "/v1/audit", as: byToken, columns: auditColumns(),
+			use: "list", short: "List entries, the newest first", path: "/v1/audit", as: client.ByToken, columns: auditColumns(),
 			example: `  copyhold audit list --limit 20
   copyhold audit list --license lic_01jd0000000000000000000000 --type lease.begun
   copyhold audit list --type license. --since 2026-11-01 --until 2026-12-01`,
@@ -57,11 +58,11 @@ func (c *cli) auditShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/audit/" + index})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/" + index})
 			if err != nil {
 				return err
 			}
-			return c.printJSON(a.body)
+			return c.printJSON(a.Body)
 		},
 	}
 }
@@ -77,16 +78,16 @@ shows later that nothing before it was changed or cut off.`,
 		Example: "  copyhold audit head\n  copyhold audit head --to kept-head.txt",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/audit/head"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/head"})
 			if err != nil {
 				return err
 			}
 			if !file.given() {
-				return c.printRecord(a.body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
+				return c.printRecord(a.Body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
 					column{head: "ROOT", path: "root"}, column{head: "KEY", path: "key"})
 			}
 			var head ledger.LogHead
-			if err := a.decode(&head); err != nil {
+			if err := a.Decode(&head); err != nil {
 				return err
 			}
 			return c.done(file.write([]byte(head.Signed)), "head of %s written to %s", licensing.Counted(head.Size, "entry"), file.name)
@@ -115,8 +116,8 @@ stay. Backups that were made before still hold what was erased.`,
 			if err := c.confirm(yes, "What entry "+index+" says about persons will be gone."); err != nil {
 				return err
 			}
-			_, err = c.do(cmd.Context(), call{
-				as: byToken, method: http.MethodDelete, path: "/v1/audit/" + index + "/payload", query: url.Values{"reason": {reason}},
+			_, err = c.do(cmd.Context(), client.Call{
+				As: client.ByToken, Method: http.MethodDelete, Path: "/v1/audit/" + index + "/payload", Query: url.Values{"reason": {reason}},
 			})
 			return c.done(err, "entry %s is erased", index)
 		},
@@ -141,14 +142,14 @@ tlog-proof). Whoever holds the log's public key can check it without this server
 			if err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/audit/" + index + "/proof"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/" + index + "/proof"})
 			if err != nil {
 				return err
 			}
 			if !file.given() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
-			return c.done(file.write(append(a.body, '\n')), "proof written to %s", file.name)
+			return c.done(file.write(append(a.Body, '\n')), "proof written to %s", file.name)
 		},
 	}
 	file.flags(cmd, forAll, "write it to this file")
@@ -179,9 +180,9 @@ func (c *cli) auditExportCommand() *cobra.Command {
 
 // openLog streams the whole log from the server.
 func (c *cli) openLog(ctx context.Context) (io.ReadCloser, error) {
-	server, err := c.client(byToken)
+	server, err := c.client(client.ByToken)
 	if err != nil {
 		return nil, err
 	}
-	return server.stream(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/audit/rows"})
+	return server.Stream(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/rows"})
 }

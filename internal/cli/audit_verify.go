@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -82,7 +83,7 @@ func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) (audit.Rep
 	}
 	var outside []audit.Head
 	for _, name := range headFiles {
-		text, err := readText(name, maxSmallFile)
+		text, err := client.ReadText(name, client.MaxSmallFile)
 		if err != nil {
 			return audit.Report{}, exitf(exitUsage, "%w", err)
 		}
@@ -103,11 +104,11 @@ type verifiedLog struct {
 
 // reconcile asks the server to hold its rows against its log.
 func (c *cli) reconcile(ctx context.Context) (*audit.Reconciliation, error) {
-	server, err := c.client(byToken)
+	server, err := c.client(client.ByToken)
 	if err != nil {
 		return nil, err
 	}
-	in, err := server.stream(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/audit/reconciliation"})
+	in, err := server.Stream(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/reconciliation"})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
@@ -45,7 +46,7 @@ whole, repeat the command.`,
   copyhold backup --final --to move.backup`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			server, err := c.client(byToken)
+			server, err := c.client(client.ByToken)
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,7 @@ whole, repeat the command.`,
 				}
 				path += "?final=true"
 			}
-			in, err := server.stream(cmd.Context(), call{as: byToken, method: http.MethodPost, path: path})
+			in, err := server.Stream(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: path})
 			if err != nil {
 				return err
 			}
@@ -121,7 +122,7 @@ not as its log says.`,
 func readIdentities(files []string) ([]age.Identity, error) {
 	var all []age.Identity
 	for _, file := range files {
-		text, err := readText(file, maxSmallFile)
+		text, err := client.ReadText(file, client.MaxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}

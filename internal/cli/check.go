@@ -5,6 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/sdk/license"
 )
 
@@ -23,8 +25,8 @@ func decisionColumns(prefix string) []column {
 func (c *cli) checkCommand() *cobra.Command {
 	var feature, pool, meter, quantity string
 	var units int64
-	var who holder
-	var by caller
+	var who seat.Holder
+	var by seat.Caller
 	cmd := &cobra.Command{
 		Use:   "check [FEATURE | --pool POOL | --meter METER]",
 		Short: "Ask what a license would allow, without taking anything",
@@ -59,7 +61,7 @@ func (c *cli) checkCommand() *cobra.Command {
 			if who.ID != "" {
 				body["holder"] = who
 			}
-			for member, values := range c.caller(by).query() {
+			for member, values := range c.caller(by).Query() {
 				body[member] = values[0]
 			}
 			return c.check(cmd, body)
@@ -73,20 +75,20 @@ func (c *cli) checkCommand() *cobra.Command {
 	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter")
 	flags.Var(&who, "holder", "who asks: KIND:ID, or ID for a user")
 	flags.StringVar(&by.Instance, "instance", "", "which of the holder's instances asks")
-	by.flags(flags)
+	callerFlags(flags, &by)
 	return cmd
 }
 
 func (c *cli) check(cmd *cobra.Command, body map[string]any) error {
-	a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/check", body: body})
+	a, err := c.do(cmd.Context(), client.Call{As: client.ByKey, Method: http.MethodPost, Path: "/v1/check", Body: body})
 	if err != nil {
 		return c.refusedSeat(err)
 	}
-	d, err := decisionOf(a.body)
+	d, err := client.DecisionOf(a.Body)
 	if err != nil {
 		return err
 	}
-	if err := c.printRecord(a.body, decisionColumns("decision.")...); err != nil {
+	if err := c.printRecord(a.Body, decisionColumns("decision.")...); err != nil {
 		return err
 	}
 	if d.Outcome == license.Denied {

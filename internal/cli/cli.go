@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 // Program is what a process gives its commands.
@@ -77,11 +79,9 @@ type cli struct {
 
 // commonFlags are understood by every command.
 type commonFlags struct {
-	url, environment, profile string
-	tokenFile, keyFile        string
-	rootSet, ca               string
-	output                    string
-	timeout                   time.Duration
+	client.Flags
+	output  string
+	timeout time.Duration
 }
 
 func (c *cli) getenv(name string) string {
@@ -127,13 +127,13 @@ loses); 75 unavailable, try again (never a denial).`,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.flags.url, "url", "", "server, as in http://127.0.0.1:7400; several of one deployment with commas: the next is asked when one fails (COPYHOLD_URL)")
-	flags.StringVar(&c.flags.tokenFile, "token-file", "", "file that holds an administrator's token (COPYHOLD_TOKEN_FILE)")
-	flags.StringVar(&c.flags.keyFile, "key-file", "", "file that holds a license key (COPYHOLD_LICENSE_KEY_FILE)")
-	flags.StringVar(&c.flags.rootSet, "root-set", "", "file that holds the pinned root set (COPYHOLD_ROOT_SET_FILE)")
-	flags.StringVar(&c.flags.ca, "ca", "", "PEM file with certificate authorities to trust besides the system's (COPYHOLD_CA_FILE)")
-	flags.StringVar(&c.flags.environment, "environment", "", "environment a token speaks for (COPYHOLD_ENVIRONMENT)")
-	flags.StringVar(&c.flags.profile, "profile", "", "named settings from the profile file (COPYHOLD_PROFILE)")
+	flags.StringVar(&c.flags.URL, "url", "", "server, as in http://127.0.0.1:7400; several of one deployment with commas: the next is asked when one fails (COPYHOLD_URL)")
+	flags.StringVar(&c.flags.TokenFile, "token-file", "", "file that holds an administrator's token (COPYHOLD_TOKEN_FILE)")
+	flags.StringVar(&c.flags.KeyFile, "key-file", "", "file that holds a license key (COPYHOLD_LICENSE_KEY_FILE)")
+	flags.StringVar(&c.flags.RootSet, "root-set", "", "file that holds the pinned root set (COPYHOLD_ROOT_SET_FILE)")
+	flags.StringVar(&c.flags.CA, "ca", "", "PEM file with certificate authorities to trust besides the system's (COPYHOLD_CA_FILE)")
+	flags.StringVar(&c.flags.Environment, "environment", "", "environment a token speaks for (COPYHOLD_ENVIRONMENT)")
+	flags.StringVar(&c.flags.Profile, "profile", "", "named settings from the profile file (COPYHOLD_PROFILE)")
 	flags.StringVarP(&c.flags.output, "output", "o", "table", "table for people, json for programs")
 	flags.DurationVar(&c.flags.timeout, "timeout", 30*time.Second, "how long a server may take to answer")
 	root.AddCommand(c.commands()...)

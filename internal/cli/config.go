@@ -49,8 +49,8 @@ func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	}
 	if flags.Lookup(publicURL) == nil {
 		named["COPYHOLD_URL"] = ""
-	} else if c.flags.url != "" {
-		from.Flags["url"] = c.flags.url
+	} else if c.flags.URL != "" {
+		from.Flags["url"] = c.flags.URL
 	}
 	from.Getenv = func(name string) string {
 		if value, ok := named[name]; ok {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func customerColumns() []column {
@@ -18,7 +20,7 @@ func (c *cli) customerCommand() *cobra.Command {
 	return group("customer", "Who bought", "  copyhold customer list",
 		c.customerCreateCommand(),
 		c.listCommand(listing{
-			use: "list", short: "List customers", path: "/v1/customers", as: byToken, columns: customerColumns(),
+			use: "list", short: "List customers", path: "/v1/customers", as: client.ByToken, columns: customerColumns(),
 			example: "  copyhold customer list\n  copyhold customer list --reference crm-4711",
 			filters: []filter{{"reference", "only the customer with this number of yours"}},
 		}),
@@ -41,7 +43,7 @@ func (c *cli) customerCreateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := patch(cmd, customerMembers())
 			body["name"] = args[0]
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/customers", body: body}, customerColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/customers", Body: body}, customerColumns()...)
 		},
 	}
 	cmd.Flags().String("email", "", "where warnings go")
@@ -60,7 +62,7 @@ func (c *cli) customerChangeCommand() *cobra.Command {
 			if len(body) == 0 {
 				return usageError(cmd, "nothing to change")
 			}
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPatch, path: "/v1/customers/" + url.PathEscape(args[0]), body: body}, customerColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPatch, Path: "/v1/customers/" + url.PathEscape(args[0]), Body: body}, customerColumns()...)
 		},
 	}
 	cmd.Flags().String("name", "", "the customer's name")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 )
@@ -74,10 +75,10 @@ func (c *cli) showDemo(ctx context.Context, s *server, data string) error {
 	if err != nil {
 		return fmt.Errorf("reading the owner's token: %w", err)
 	}
-	e := &example{folder: data, client: newClient(c.http, settings{
-		endpoints:   &endpoints{urls: []string{s.URL()}},
-		environment: setting[string]{demoEnvironment, "demo"},
-		token:       setting[secret]{secret(strings.TrimSpace(string(owner))), "demo"},
+	e := &example{folder: data, client: client.New(c.http, client.Settings{
+		Endpoints:   client.At(s.URL()),
+		Environment: client.Setting[string]{Value: demoEnvironment, Source: "demo"},
+		Token:       client.Setting[client.Secret]{Value: client.Secret(strings.TrimSpace(string(owner))), Source: "demo"},
 	}, 0)}
 	if err := e.setUp(ctx); err != nil {
 		return fmt.Errorf("setting the example up: %w", err)

@@ -12,6 +12,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -73,11 +74,11 @@ func (d *doctor) note(check, outcome, format string, args ...any) {
 
 // examineRunning asks the servers that are named, or else the one that runs here.
 func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error {
-	asking, err := c.settings(anonymous)
+	asking, err := c.settings(client.Anonymous)
 	if err != nil {
 		return err
 	}
-	named := asking.endpoints.source != "default"
+	named := asking.Endpoints.Source != "default"
 	switch {
 	case !named && here == "": // there is none to ask
 		return nil
@@ -85,7 +86,7 @@ func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error 
 		d.note("server", "ok", "not asked for its clock and what it waits for: name it with --url as its certificate does")
 		return nil
 	case !named:
-		c.flags.url = here
+		c.flags.URL = here
 	}
 	if err := c.examineServers(ctx, d); err != nil {
 		return err
@@ -96,25 +97,25 @@ func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error 
 
 // examineServers checks that each server answers, and compares clocks.
 func (c *cli) examineServers(ctx context.Context, d *doctor) error {
-	client, err := c.client(anonymous)
+	server, err := c.client(client.Anonymous)
 	if err != nil {
 		return err
 	}
-	asking, err := c.settings(byToken)
+	asking, err := c.settings(client.ByToken)
 	if err != nil {
 		return err
 	}
-	for _, base := range client.settings.endpoints.urls {
-		if d.server(ctx, client, base) && asking.token.value != "" {
-			d.log(ctx, newClient(c.http, asking, c.flags.timeout), base)
+	for _, base := range server.Servers() {
+		if d.server(ctx, server, base) && asking.Token.Value != "" {
+			d.log(ctx, client.New(c.http, asking, c.flags.timeout), base)
 		}
 	}
 	return nil
 }
 
 // log checks that no row of the log is in quarantine, as far as the token sees.
-func (d *doctor) log(ctx context.Context, client *client, base string) {
-	a, err := client.send(ctx, base, call{as: byToken, method: http.MethodGet, path: "/v1/status"}, "")
+func (d *doctor) log(ctx context.Context, server *client.Client, base string) {
+	a, err := server.Ask(ctx, base, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/status"})
 	var status struct {
 		Quarantine []struct {
 			Environment string `json:"environment"`
@@ -123,7 +124,7 @@ func (d *doctor) log(ctx context.Context, client *client, base string) {
 		} `json:"quarantine"`
 	}
 	if err == nil {
-		err = a.decode(&status)
+		err = a.Decode(&status)
 	}
 	if err != nil {
 		d.note("log", "warning", "not checked: %v", err)
@@ -146,20 +147,17 @@ func (d *doctor) log(ctx context.Context, client *client, base string) {
 }
 
 // server reports whether one server answers, and compares clocks.
-func (d *doctor) server(ctx context.Context, client *client, base string) (answers bool) {
-	within, cancel := client.within(ctx, call{})
-	defer cancel()
+func (d *doctor) server(ctx context.Context, server *client.Client, base string) (answers bool) {
 	began := time.Now()
-	resp, err := client.exchange(within, base, call{method: http.MethodGet, path: "/healthz"}, "")
+	a, err := server.Ask(ctx, base, client.Call{Method: http.MethodGet, Path: "/healthz"})
 	if err != nil {
 		d.note("server", "failed", "%s: %v", base, err)
 		return false
 	}
-	resp.Body.Close()
 	took := time.Since(began)
 	d.note("server", "ok", "%s answers in %s", base, took.Round(time.Millisecond))
-	d.ready(ctx, client, base)
-	theirs, err := http.ParseTime(resp.Header.Get("Date"))
+	d.ready(ctx, server, base)
+	theirs, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil {
 		d.note("clock", "warning", "the server does not say its time")
 		return true
@@ -175,14 +173,14 @@ func (d *doctor) server(ctx context.Context, client *client, base string) (answe
 }
 
 // ready notes why a server cannot decide, and what its operator should look at.
-func (d *doctor) ready(ctx context.Context, client *client, base string) {
-	a, err := client.send(ctx, base, call{method: http.MethodGet, path: "/readyz"}, "")
+func (d *doctor) ready(ctx context.Context, server *client.Client, base string) {
+	a, err := server.Ask(ctx, base, client.Call{Method: http.MethodGet, Path: "/readyz"})
 	if err != nil {
 		d.note("server ready", "failed", "%v", err)
 		return
 	}
 	var health api.Health
-	if err := json.Unmarshal(a.body, &health); err != nil {
+	if err := json.Unmarshal(a.Body, &health); err != nil {
 		return // not one of ours: /healthz was looked at before
 	}
 	for _, warning := range health.Warnings {
@@ -193,12 +191,12 @@ func (d *doctor) ready(ctx context.Context, client *client, base string) {
 // examineFence checks whether pools wait for leases that a restore may have lost.
 func (c *cli) examineFence(ctx context.Context, d *doctor) {
 	const check = "restore"
-	client, err := c.client(byToken)
+	server, err := c.client(client.ByToken)
 	if err != nil {
 		d.note(check, "ok", "not asked whether pools wait for lost leases: %v", err)
 		return
 	}
-	a, err := client.do(ctx, call{as: byToken, method: http.MethodGet, path: "/v1/fence"})
+	a, err := server.Do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/fence"})
 	var fence struct {
 		Fenced bool `json:"fenced"`
 		Pools  []struct {
@@ -208,7 +206,7 @@ func (c *cli) examineFence(ctx context.Context, d *doctor) {
 		} `json:"pools"`
 	}
 	if err == nil {
-		err = a.decode(&fence)
+		err = a.Decode(&fence)
 	}
 	if err != nil {
 		d.note(check, "warning", "not known whether pools wait for lost leases: %v", err)

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func environmentColumns() []column {
@@ -15,7 +17,7 @@ func (c *cli) environmentCommand() *cobra.Command {
 		c.environmentCreateCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List environments", example: "  copyhold environment list",
-			path: "/v1/environments", as: byToken, columns: environmentColumns(),
+			path: "/v1/environments", as: client.ByToken, columns: environmentColumns(),
 		}),
 		c.showCommand("ENVIRONMENT", "Show an environment", "  copyhold environment show staging", "/v1/environments", environmentColumns()...),
 	)
@@ -30,7 +32,7 @@ func (c *cli) environmentCreateCommand() *cobra.Command {
 		Args:    exactly("ENVIRONMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"name": args[0], "kind": kind}
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/environments", body: body}, environmentColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/environments", Body: body}, environmentColumns()...)
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", "development", "production, staging or development")

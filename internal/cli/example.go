@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"copyhold.dev/examples/plans"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/policy"
 )
 
@@ -48,7 +49,7 @@ type exampleLicense struct {
 // An example sets the demo's data up through the API of a server. Everything is
 // found again by name, so that a second start changes nothing.
 type example struct {
-	client   *client
+	client   *client.Client
 	folder   string
 	licenses []exampleLicense
 }
@@ -83,8 +84,8 @@ func (e *example) setUp(ctx context.Context) error {
 	return nil
 }
 
-func (e *example) post(ctx context.Context, path string, body any) (answer, error) {
-	return e.client.do(ctx, call{as: byToken, method: http.MethodPost, path: path, body: body})
+func (e *example) post(ctx context.Context, path string, body any) (client.Answer, error) {
+	return e.client.Do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: path, Body: body})
 }
 
 func (e *example) tokenFile() string { return filepath.Join(e.folder, "admin.token") }
@@ -111,7 +112,7 @@ func (e *example) product(ctx context.Context) error {
 		"name": exampleProduct, "title": "Lathe",
 		"owner": map[string]string{"team": "cam", "pager": "cam-oncall@example.com", "runbook": "https://example.com/runbooks/lathe"},
 	})
-	if p, ok := asProblem(err); ok && p.Code == "exists" {
+	if p, ok := client.AsProblem(err); ok && p.Code == "exists" {
 		return nil
 	}
 	return err
@@ -141,25 +142,25 @@ func (e *example) pinRoot(ctx context.Context) error {
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	a, err := e.client.do(ctx, call{as: anonymous, method: http.MethodGet, path: "/v1/rootset", query: url.Values{"env": {demoEnvironment}}})
+	a, err := e.client.Do(ctx, client.Call{As: client.Anonymous, Method: http.MethodGet, Path: "/v1/rootset", Query: url.Values{"env": {demoEnvironment}}})
 	if err != nil {
 		return err
 	}
-	return target{name: file, force: true, mode: forAll}.write(append(a.body, '\n'))
+	return target{name: file, force: true, mode: forAll}.write(append(a.Body, '\n'))
 }
 
 func (e *example) rootSetFile() string { return filepath.Join(e.folder, "root-set.json") }
 
 // find returns the id of the one object in a list that has a reference, or "".
 func (e *example) find(ctx context.Context, path, reference string) (string, error) {
-	p, err := e.client.list(ctx, call{as: byToken, method: http.MethodGet, path: path, query: url.Values{"reference": {reference}}}, 1)
+	p, err := e.client.List(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: path, Query: url.Values{"reference": {reference}}}, 1)
 	if err != nil || len(p.Items) == 0 {
 		return "", err
 	}
 	var found struct {
 		ID string `json:"id"`
 	}
-	return found.ID, answer{body: p.Items[0]}.decode(&found)
+	return found.ID, client.Answer{Body: p.Items[0]}.Decode(&found)
 }
 
 func (e *example) customer(ctx context.Context) (string, error) {
@@ -174,7 +175,7 @@ func (e *example) customer(ctx context.Context) (string, error) {
 	var created struct {
 		ID string `json:"id"`
 	}
-	return created.ID, a.decode(&created)
+	return created.ID, a.Decode(&created)
 }
 
 // license finds or issues the license of a sale. A key whose file was lost is
@@ -193,7 +194,7 @@ func (e *example) license(ctx context.Context, customer string, s sale) (example
 	if readErr != nil && !errors.Is(readErr, fs.ErrNotExist) {
 		return l, readErr
 	}
-	var a answer
+	var a client.Answer
 	if id == "" {
 		a, err = e.post(ctx, "/v1/licenses", map[string]any{
 			"plan": s.plan, "product": exampleProduct, "customer": customer, "reference": "demo-" + s.plan,
@@ -208,13 +209,13 @@ func (e *example) license(ctx context.Context, customer string, s sale) (example
 }
 
 // keepKey writes the key that was made to its file.
-func (e *example) keepKey(a answer, l exampleLicense, id string) (exampleLicense, error) {
+func (e *example) keepKey(a client.Answer, l exampleLicense, id string) (exampleLicense, error) {
 	var issued struct {
 		License struct {
 			ID string `json:"id"`
 		} `json:"license"`
 	}
-	if err := a.decode(&issued); err != nil {
+	if err := a.Decode(&issued); err != nil {
 		return l, err
 	}
 	var err error

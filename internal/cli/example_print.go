@@ -1,6 +1,10 @@
 package cli
 
-import "path/filepath"
+import (
+	"path/filepath"
+
+	"copyhold.dev/internal/client"
+)
 
 // printExample prints what the demo holds and what to try.
 func (c *cli) printExample(e *example, url string) {
@@ -29,7 +33,7 @@ func (c *cli) toTry(e *example, url string) []string {
 		me + " lease list" + token,
 		me + " run --pool jobs --holder workload:nightly --wait 5m --key-file " + filepath.Join(e.folder, "keys", "render.key") + " -- sleep 3",
 	}
-	if url != defaultURL {
+	if url != client.DefaultURL {
 		lines = append([]string{"export COPYHOLD_URL=" + url}, lines...)
 	}
 	return lines

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/license"
 )
 
@@ -145,6 +146,6 @@ func TestTheGatewayWalksTheLadderAndRecovers(t *testing.T) {
 
 // isProblem reports whether a body is RFC 9457 with a code and a reason.
 func isProblem(body string) bool {
-	var p problem
+	var p client.Problem
 	return json.NewDecoder(bytes.NewReader([]byte(body))).Decode(&p) == nil && p.Code != "" && p.Detail != ""
 }

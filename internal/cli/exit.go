@@ -9,21 +9,22 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
 // Exit statuses. They are documented in docs/cli.md and never change meaning.
 const (
 	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitDenied      = 3
+	exitFailed      = int(client.Failed)
+	exitUsage       = int(client.Usage)
+	exitDenied      = int(client.Denied)
 	exitTampered    = 4
-	exitGains       = 10 // plan diff: something changes and nobody loses
-	exitLoses       = 11 // plan diff: somebody loses
-	exitUnknown     = 5  // a document that the pinned root set does not vouch for
-	exitWithdrawn   = 6  // a document whose key was withdrawn
-	exitUnavailable = 75 // EX_TEMPFAIL of sysexits.h
+	exitGains       = 10                      // plan diff: something changes and nobody loses
+	exitLoses       = 11                      // plan diff: somebody loses
+	exitUnknown     = 5                       // a document that the pinned root set does not vouch for
+	exitWithdrawn   = 6                       // a document whose key was withdrawn
+	exitUnavailable = int(client.Unavailable) // EX_TEMPFAIL of sysexits.h
 )
 
 // An exit is an error that knows the process's exit status. Without a reason it
@@ -58,7 +59,7 @@ func (c *cli) report(err error) int {
 	}
 	status := exitFailed
 	var e *exit
-	var p *problem
+	var p *client.Problem
 	var here *licensing.Error // of a command that works on the database itself
 	switch {
 	case errors.As(err, &e):
@@ -66,12 +67,12 @@ func (c *cli) report(err error) int {
 		if e.reason == nil {
 			return status
 		}
-	case errors.As(err, &p):
-		status = p.exitStatus()
+	case errors.As(err, &p), client.KindOf(err) != client.Failed:
+		status = int(client.KindOf(err))
 	case errors.Is(err, context.Canceled):
 		return exitFailed
 	case errors.As(err, &here) && here.Field != "" && c.command != nil:
-		p = &problem{Code: string(here.Code), Detail: err.Error(), Field: here.Field, typed: typed(c.command, here.Field)}
+		p = &client.Problem{Code: string(here.Code), Detail: err.Error(), Field: here.Field, Typed: typed(c.command, here.Field)}
 		err = p // told as a server's
 	}
 	if c.flags.output != "json" {
@@ -79,7 +80,7 @@ func (c *cli) report(err error) int {
 		return status
 	}
 	if p == nil && !errors.As(err, &p) {
-		p = &problem{Detail: err.Error()}
+		p = &client.Problem{Detail: err.Error()}
 	}
 	_ = json.NewEncoder(c.program.Stderr).Encode(p) // there is nowhere else to say it
 	return status

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -41,7 +42,7 @@ func (a asking) body() map[string]any {
 		who["components"] = a.components
 	}
 	return map[string]any{
-		"request_id": newRequestID(), "pool": a.pool, "units": a.units, "instance": "http", "holder": who, "service": "render", "region": "eu",
+		"request_id": seat.NewRequestID(), "pool": a.pool, "units": a.units, "instance": "http", "holder": who, "service": "render", "region": "eu",
 		"for": int64(a.length / time.Second), "wait": int64(a.wait / time.Second),
 	}
 }

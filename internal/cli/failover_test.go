@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"copyhold.dev/internal/client"
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/internal/store/storetest"
 )
 
@@ -23,7 +25,7 @@ func TestRunOutlivesOneOfItsServers(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(second, sealingKeyFile), key, 0o600))
 	other, err := startTestServerOn(database, "127.0.0.1:0", second, demoEnvironments())
 	must(t, err)
-	b.client.settings.endpoints.urls = []string{b.server.URL(), other.URL()}
+	b.use(b.server.URL(), other.URL())
 
 	r := b.run(nil, "sh", "-c", untilInputEnds)
 	r.expect("started")
@@ -44,7 +46,7 @@ func TestRunOutlivesOneOfItsServers(t *testing.T) {
 // The server that is dead comes first in every list.
 func TestRunTakesTheNextServerFromTheStart(t *testing.T) {
 	b := startBench(t, "render", "jobs")
-	b.client.settings.endpoints.urls = []string{"http://127.0.0.1:1", b.server.URL()}
+	b.use("http://127.0.0.1:1", b.server.URL())
 	r := b.run(nil, "sh", "-c", untilInputEnds)
 	r.expect("started")
 	if n := b.held(); n != 1 {
@@ -58,18 +60,18 @@ func TestRunTakesTheNextServerFromTheStart(t *testing.T) {
 }
 
 // onlyLease returns the one lease that there is.
-func (b *bench) onlyLease() seat {
+func (b *bench) onlyLease() seat.Seat {
 	b.t.Helper()
-	a, err := b.client.do(context.Background(), call{as: byToken, method: http.MethodGet, path: "/v1/leases"})
+	a, err := b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/leases"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var list struct{ Items []seat }
-	if err := a.decode(&list); err != nil {
+	var list struct{ Items []seat.Seat }
+	if err := a.Decode(&list); err != nil {
 		b.t.Fatal(err)
 	}
 	if len(list.Items) != 1 {
-		b.t.Fatalf("%d leases: %s", len(list.Items), a.body)
+		b.t.Fatalf("%d leases: %s", len(list.Items), a.Body)
 	}
 	return list.Items[0]
 }

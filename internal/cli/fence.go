@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func fencedColumns() []column {
@@ -25,7 +27,7 @@ have granted has ended; licenses that were issued since do not wait.`,
 		Example: "  copyhold fence show\n  copyhold fence show --environment staging --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/fence"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/fence"})
 			if err != nil {
 				return err
 			}
@@ -50,7 +52,7 @@ and more can be in use than was sold until those leases end.`,
 			if err := c.confirm(yes, "If leases were lost after all, more can be in use than was sold. Declare that none were?"); err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/fence/declaration", body: map[string]any{"reason": reason}})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/fence/declaration", Body: map[string]any{"reason": reason}})
 			if err != nil {
 				return err
 			}
@@ -64,12 +66,12 @@ and more can be in use than was sold until those leases end.`,
 }
 
 // printFence prints a fence that stands under prefix in an answer.
-func (c *cli) printFence(a answer, prefix string) error {
+func (c *cli) printFence(a client.Answer, prefix string) error {
 	if c.asJSON() {
-		return c.printJSON(a.body)
+		return c.printJSON(a.Body)
 	}
 	var r record
-	if err := readRecord(a.body, &r); err != nil {
+	if err := readRecord(a.Body, &r); err != nil {
 		return err
 	}
 	if ended, _ := r.at("ended").(bool); ended {

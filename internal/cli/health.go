@@ -86,6 +86,7 @@ func askLocal(ctx context.Context, url string) (body []byte, status int, err err
 		return nil, 0, err
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, maxProblem))
+	const longest = 1 << 20 // bytes
+	body, err = io.ReadAll(io.LimitReader(resp.Body, longest))
 	return body, resp.StatusCode, err
 }

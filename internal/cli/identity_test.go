@@ -8,6 +8,7 @@ import (
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/sdk/copyhold"
 )
 
@@ -56,7 +57,7 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 		}
 	}
 	leases, err := s.Leases(t.Context(), s.owner, authority.LeaseFilter{Pool: "named"}, request.PageOf{})
-	if must(t, err); len(leases.Items) != 1 || leases.Items[0].Holder.Name != hostName() {
+	if must(t, err); len(leases.Items) != 1 || leases.Items[0].Holder.Name != seat.HostName() {
 		t.Errorf("people do not recognize the machine in a list: %+v", leases.Items)
 	}
 	t.Setenv("XDG_CACHE_HOME", "relative") // refused: there is no folder that lasts

@@ -2,14 +2,16 @@ package cli
 
 import (
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/sdk/license"
 )
 
@@ -39,7 +41,7 @@ func holderText(value any) string {
 func (c *cli) leaseCommand() *cobra.Command {
 	return group("lease", "Units of a pool that somebody holds", "  copyhold lease list",
 		c.listCommand(listing{
-			use: "list", short: "List who holds what", path: "/v1/leases", as: byToken, columns: leaseColumns(),
+			use: "list", short: "List who holds what", path: "/v1/leases", as: client.ByToken, columns: leaseColumns(),
 			example: "  copyhold lease list\n  copyhold lease list --license lic_01jd0000000000000000000000 --pool seats",
 			filters: []filter{
 				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"},
@@ -51,7 +53,7 @@ func (c *cli) leaseCommand() *cobra.Command {
 }
 
 func (c *cli) leaseAcquireCommand() *cobra.Command {
-	var want seatRequest
+	var want seat.Request
 	cmd := &cobra.Command{
 		Use:   "acquire --pool POOL",
 		Short: "Take units of a pool, with a license key",
@@ -66,23 +68,23 @@ free in time, or no server answered.`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if want.RequestID == "" {
-				want.RequestID = newRequestID()
+				want.RequestID = seat.NewRequestID()
 			}
 			if want.Instance == "" {
-				want.Instance = hostName()
+				want.Instance = seat.HostName()
 			}
 			want = c.completed(want)
-			server, err := c.client(byKey)
+			server, err := c.client(client.ByKey)
 			if err != nil {
 				return err
 			}
-			got, err := server.awaitSeat(cmd.Context(), want, func(text string) {
+			got, err := seat.Acquire(cmd.Context(), server, want, func(text string) {
 				if !c.asJSON() {
 					c.sayf("copyhold: %s", text)
 				}
 			})
-			if e := (*exit)(nil); errors.As(err, &e) && got.body != nil && c.asJSON() { // the fallback, or a queue
-				return errors.Join(c.printJSON(got.body), &exit{status: e.status})
+			if e := (*client.Error)(nil); errors.As(err, &e) && got.Body != nil && c.asJSON() { // the fallback, or a queue
+				return errors.Join(c.printJSON(got.Body), &exit{status: int(e.Kind)})
 			}
 			if err != nil {
 				return c.refusedSeat(err)
@@ -98,21 +100,23 @@ free in time, or no server answered.`,
 
 // printSeat prints what was granted. People also read until when the lease lasts,
 // which is in the signed document.
-func (c *cli) printSeat(a answer) error {
+func (c *cli) printSeat(a client.Answer) error {
 	if c.asJSON() {
-		return c.printJSON(a.body)
+		return c.printJSON(a.Body)
 	}
 	var r record
-	var granted seat
-	if err := errors.Join(readRecord(a.body, &r), a.decode(&granted)); err != nil {
+	var granted seat.Seat
+	if err := errors.Join(readRecord(a.Body, &r), a.Decode(&granted)); err != nil {
 		return err
 	}
-	switch dates := granted.dates(); {
+	dates := granted.Dates()
+	ends := time.Unix(dates.Expires, 0).UTC().Format(time.RFC3339)
+	switch {
 	case dates.Expires == 0:
 	case dates.Instance == "": // a lease without end belongs to the holder, whatever instance runs
-		r["until"] = "it is released; the signed copy lasts until " + timeText(dates.Expires)
+		r["until"] = "it is released; the signed copy lasts until " + ends
 	default:
-		r["until"] = timeText(dates.Expires) + ", unless it is renewed"
+		r["until"] = ends + ", unless it is renewed"
 	}
 	c.printFields(r,
 		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"}, column{head: "UNTIL", path: "until"},
@@ -134,15 +138,15 @@ func (c *cli) refusedSeat(err error) error {
 }
 
 func (c *cli) leaseRenewCommand() *cobra.Command {
-	var r renewal
+	var r seat.Renewal
 	cmd := &cobra.Command{
 		Use:     "renew LEASE",
 		Short:   "Keep a lease, with the license key it was taken with",
 		Example: "  copyhold lease renew lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key",
 		Args:    exactly("LEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.Nonce, r.caller = rand.Text(), c.caller(r.caller)
-			a, err := c.do(cmd.Context(), r.call(args[0]))
+			r.Nonce, r.Caller = rand.Text(), c.caller(r.Caller)
+			a, err := c.do(cmd.Context(), r.Call(args[0]))
 			if err != nil {
 				return c.refusedSeat(err)
 			}
@@ -153,7 +157,7 @@ func (c *cli) leaseRenewCommand() *cobra.Command {
 	secondsVar(cmd.Flags(), &r.For, "for", "keep it this long (borrow), as in 8h")
 	cmd.Flags().StringVar(&r.Lease, "document", "", "the signed lease, as acquire gave it: for a server that was restored and does not know it")
 	fills(cmd.Flags(), "document", "lease")
-	r.flags(cmd.Flags())
+	callerFlags(cmd.Flags(), &r.Caller)
 	return cmd
 }
 
@@ -171,12 +175,12 @@ what was signed stays valid for its holder until it ends.`,
   copyhold lease release lse_01jd0000000000000000000000 --force --token-file ./admin.token`,
 		Args: exactly("LEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := call{as: byKey, method: http.MethodDelete, path: "/v1/leases/" + url.PathEscape(args[0])}
+			r := client.Call{As: client.ByKey, Method: http.MethodDelete, Path: "/v1/leases/" + url.PathEscape(args[0])}
 			if force {
-				r.as, r.query = byToken, url.Values{"force": {"true"}}
+				r.As, r.Query = client.ByToken, url.Values{"force": {"true"}}
 			} else {
-				r.query = c.caller(caller{}).query()
-				r.query.Set("generation", strconv.FormatInt(generation, 10))
+				r.Query = c.caller(seat.Caller{}).Query()
+				r.Query.Set("generation", strconv.FormatInt(generation, 10))
 			}
 			return c.ask(cmd.Context(), r, column{head: "LEASE", path: "id"}, column{head: "FREE AT", path: "free_at", as: unixTime})
 		},
@@ -188,15 +192,8 @@ what was signed stays valid for its holder until it ends.`,
 
 // deniedDecision returns the decision of an error that is a denial, or nil.
 func deniedDecision(err error) *license.Decision {
-	p, ok := asProblem(err)
-	if !ok || p.exitStatus() != exitDenied {
-		return nil
+	if p, ok := client.AsProblem(err); ok && client.KindOf(p) == client.Denied {
+		return p.Decision
 	}
-	return p.Decision
-}
-
-// decisionOf returns the decision in an answer.
-func decisionOf(body json.RawMessage) (license.Decision, error) {
-	var d license.Decision
-	return d, json.Unmarshal(rawField(body, "decision"), &d)
+	return nil
 }

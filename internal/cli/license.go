@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -25,7 +26,7 @@ func (c *cli) licenseCommand() *cobra.Command {
 	return group("license", "Plans granted to customers", "  copyhold license list",
 		c.licenseIssueCommand(),
 		c.listCommand(listing{
-			use: "list", short: "List licenses", path: "/v1/licenses", as: byToken, columns: licenseColumns(),
+			use: "list", short: "List licenses", path: "/v1/licenses", as: client.ByToken, columns: licenseColumns(),
 			example: "  copyhold license list\n  copyhold license list --plan studio --status active --ends-before 2027-01-31",
 			filters: []filter{
 				{"product", "only of this product"}, {"plan", "only of this plan"}, {"customer", "only of this customer"},
@@ -59,11 +60,11 @@ type presentLicense struct {
 
 // licenseNow asks the server for a license.
 func (c *cli) licenseNow(ctx context.Context, id string) (l presentLicense, err error) {
-	a, err := c.do(ctx, call{as: byToken, method: http.MethodGet, path: licensePath(id, "")})
+	a, err := c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: licensePath(id, "")})
 	if err != nil {
 		return l, err
 	}
-	return l, a.decode(&l)
+	return l, a.Decode(&l)
 }
 
 // act posts an action on a license and prints the license.
@@ -78,7 +79,7 @@ func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
 // actOn is act for a license that was just asked for. It says whether the action
 // changed anything: each change of a license raises its seq.
 func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, body any) error {
-	a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(string(before.ID), action), body: body})
+	a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: licensePath(string(before.ID), action), Body: body})
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, bo
 		licensing.License
 		Transferred *licensing.License `json:"license"`
 	}
-	if err := a.decode(&after); err != nil {
+	if err := a.Decode(&after); err != nil {
 		return err
 	}
 	if after.Transferred != nil {
@@ -139,7 +140,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 				}
 				body[member] = when
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/licenses", body: body})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/licenses", Body: body})
 			if err != nil {
 				return err
 			}
@@ -164,9 +165,9 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 }
 
 // printNewKey shows a key that nobody can see again, or writes it to a file.
-func (c *cli) printNewKey(a answer, file target) error {
+func (c *cli) printNewKey(a client.Answer, file target) error {
 	if c.asJSON() && !file.given() {
-		return c.printJSON(a.body)
+		return c.printJSON(a.Body)
 	}
 	key, err := newKeyOf(a)
 	if err != nil {
@@ -180,18 +181,18 @@ func (c *cli) printNewKey(a answer, file target) error {
 		}
 		c.sayf("license key written to %s", file.name)
 	}
-	if rawField(a.body, "license") == nil {
+	if client.Member(a.Body, "license") == nil {
 		return nil
 	}
 	return c.printLicense(a)
 }
 
 // newKeyOf finds the text of a new license key: the answer is the key, or holds it.
-func newKeyOf(a answer) (string, error) {
+func newKeyOf(a client.Answer) (string, error) {
 	var text string
-	body := a.body
+	body := a.Body
 	for body != nil {
-		body = rawField(body, "key")
+		body = client.Member(body, "key")
 		if json.Unmarshal(body, &text) == nil {
 			return text, nil
 		}

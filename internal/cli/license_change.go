@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -323,7 +324,7 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 			if err := c.confirm(yes, fmt.Sprintf("The present keys of license %s end %s. Make a new key?", args[0], end)); err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: licensePath(args[0], "keys"), body: body})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: licensePath(args[0], "keys"), Body: body})
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/license"
 )
 
@@ -39,19 +40,19 @@ The file of a trial that each machine has once is for one machine. --machine nam
 			for _, name := range sortedKeys(components) {
 				query.Add("component", name+"="+components[name])
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(args[0], "export"), query: query})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: licensePath(args[0], "export"), Query: query})
 			if err != nil {
 				return err
 			}
 			if !file.given() {
-				_, err = c.program.Stdout.Write(a.body)
+				_, err = c.program.Stdout.Write(a.Body)
 				return err
 			}
-			until, err := acceptedUntil(a.body)
+			until, err := acceptedUntil(a.Body)
 			if err != nil {
 				return err
 			}
-			return c.done(file.write(a.body), "license file written to %s\n%s", file.name, until)
+			return c.done(file.write(a.Body), "license file written to %s\n%s", file.name, until)
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/text/encoding/ianaindex"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -74,7 +75,7 @@ The file is UTF-8, or UTF-16 with a byte-order mark. Another encoding has to be 
 // readEncoded reads a text file in the encoding that is named, "" for what says itself
 // which it is.
 func readEncoded(name, encoding string) (string, error) {
-	data, err := readFile(name, maxImport)
+	data, err := client.ReadFile(name, maxImport)
 	if err != nil {
 		return "", exitf(exitUsage, "%w", err)
 	}
@@ -171,12 +172,12 @@ func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow
 		for name, value := range how {
 			body[name] = value
 		}
-		a, err := c.do(ctx, call{as: byToken, method: http.MethodPost, path: "/v1/licenses/import", body: body})
+		a, err := c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/licenses/import", Body: body})
 		if err != nil {
 			return good, err
 		}
 		var done imported
-		if err := readRecord(a.body, &done); err != nil {
+		if err := readRecord(a.Body, &done); err != nil {
 			return good, err
 		}
 		for n, e := range done.Errors {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -50,7 +51,7 @@ func (c *cli) licenseShowCommand() *cobra.Command {
 		Use: "show LICENSE", Short: "Show a license, what it grants now, its exceptions, what waits for its renewal, and its keys",
 		Example: "  copyhold license show lic_01jd0000000000000000000000", Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: licensePath(args[0], "")})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: licensePath(args[0], "")})
 			if err != nil {
 				return err
 			}
@@ -60,12 +61,12 @@ func (c *cli) licenseShowCommand() *cobra.Command {
 }
 
 // printLicense prints the license in an answer, which may stand in a member.
-func (c *cli) printLicense(a answer) error {
+func (c *cli) printLicense(a client.Answer) error {
 	if c.asJSON() {
-		return c.printJSON(a.body)
+		return c.printJSON(a.Body)
 	}
-	body := a.body
-	if inner := rawField(body, "license"); len(inner) > 0 && inner[0] == '{' {
+	body := a.Body
+	if inner := client.Member(body, "license"); len(inner) > 0 && inner[0] == '{' {
 		body = inner
 	}
 	var r record

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,34 +10,35 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
 // do sends one call to the server that the settings name.
-func (c *cli) do(ctx context.Context, r call) (answer, error) {
-	server, err := c.client(r.as)
+func (c *cli) do(ctx context.Context, r client.Call) (client.Answer, error) {
+	server, err := c.client(r.As)
 	if err != nil {
-		return answer{}, err
+		return client.Answer{}, err
 	}
-	return server.do(ctx, r)
+	return server.Do(ctx, r)
 }
 
 // ask sends one call and prints the object that it answers.
-func (c *cli) ask(ctx context.Context, r call, columns ...column) error {
+func (c *cli) ask(ctx context.Context, r client.Call, columns ...column) error {
 	a, err := c.do(ctx, r)
 	if err != nil {
 		return err
 	}
-	if len(a.body) == 0 {
+	if len(a.Body) == 0 {
 		return nil
 	}
-	return c.printRecord(a.body, columns...)
+	return c.printRecord(a.Body, columns...)
 }
 
 // A listing declares a command that prints a list.
 type listing struct {
 	use, short, example, path string
-	as                        credential
+	as                        client.Credential
 	filters, switches         []filter
 	columns                   []column
 }
@@ -92,7 +92,7 @@ func (c *cli) listCommand(l listing) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, err := server.list(cmd.Context(), call{as: l.as, method: http.MethodGet, path: l.path, query: query}, limit)
+			p, err := server.List(cmd.Context(), client.Call{As: l.as, Method: http.MethodGet, Path: l.path, Query: query}, limit)
 			if err != nil {
 				return err
 			}
@@ -114,7 +114,7 @@ func (c *cli) showCommand(noun, short, example, path string, columns ...column) 
 	return &cobra.Command{
 		Use: "show " + noun, Short: short, Example: example, Args: exactly(noun),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodGet, path: path + "/" + url.PathEscape(args[0])}, columns...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: path + "/" + url.PathEscape(args[0])}, columns...)
 		},
 	}
 }
@@ -128,7 +128,7 @@ func (c *cli) deleteCommand(use, noun, short, example, path string) *cobra.Comma
 			if err := c.confirm(yes, fmt.Sprintf("The %s %s can't be brought back. Do you want to %s it?", strings.ToLower(noun), args[0], use)); err != nil {
 				return err
 			}
-			err := c.ask(cmd.Context(), call{as: byToken, method: http.MethodDelete, path: path + "/" + url.PathEscape(args[0])})
+			err := c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodDelete, Path: path + "/" + url.PathEscape(args[0])})
 			return c.done(err, "%s is gone", args[0])
 		},
 	}
@@ -173,13 +173,4 @@ func set(object map[string]any, path string, value any) {
 		object[first] = inner
 	}
 	set(inner, rest, value)
-}
-
-// rawField returns one member of an answer's object, or nil.
-func rawField(text json.RawMessage, name string) json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(text, &members) != nil {
-		return nil
-	}
-	return members[name]
 }

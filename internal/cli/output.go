@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
+
+	"copyhold.dev/internal/client"
 )
 
 // A column is one field of a record: its heading, its place (members joined by
@@ -144,7 +146,7 @@ func (c *cli) printf(format string, args ...any) {
 }
 
 // printList writes a list: its JSON, or a table.
-func (c *cli) printList(p page, columns ...column) error {
+func (c *cli) printList(p client.Page, columns ...column) error {
 	if c.asJSON() {
 		return c.printJSON(p)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 )
@@ -35,7 +36,7 @@ func (c *cli) planCommand() *cobra.Command {
 		c.planLintCommand(), c.planDiffCommand(), c.planApplyCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List plans and the revision in force", example: "  copyhold plan list\n  copyhold plan list --product lathe",
-			path: "/v1/plans", as: byToken, columns: planColumns(), filters: []filter{{"product", "only of this product"}},
+			path: "/v1/plans", as: client.ByToken, columns: planColumns(), filters: []filter{{"product", "only of this product"}},
 		}),
 		c.planShowCommand(),
 	)
@@ -55,7 +56,7 @@ func readPlans(names []string) ([]policy.File, error) {
 			}
 		}
 		for _, path := range found {
-			text, err := readText(path, policy.MaxFile)
+			text, err := client.ReadText(path, policy.MaxFile)
 			if err != nil {
 				return nil, exitf(exitUsage, "%w", err)
 			}
@@ -76,19 +77,19 @@ keeps its units.`,
 		Example: "  copyhold plan show studio\n  copyhold plan show studio --revision 3f9a1c0b7d2e",
 		Args:    exactly("PLAN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := call{as: byToken, method: http.MethodGet, path: "/v1/plans/" + url.PathEscape(args[0])}
+			r := client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/plans/" + url.PathEscape(args[0])}
 			if revision != "" {
-				r.query = url.Values{"revision": {revision}}
+				r.Query = url.Values{"revision": {revision}}
 			}
 			a, err := c.do(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
 			if c.asJSON() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
 			var plan catalog.PlanDetail
-			if err := a.decode(&plan); err != nil {
+			if err := a.Decode(&plan); err != nil {
 				return err
 			}
 			c.printf("%s\n", strings.TrimSuffix(plan.Text, "\n"))
@@ -122,7 +123,7 @@ Exit status 0: nothing changes. 10: something changes and nobody loses. 11: some
 			if err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/plans/diff", body: map[string]any{"files": files, "licenses": "all"}})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/plans/diff", Body: map[string]any{"files": files, "licenses": "all"}})
 			if err != nil {
 				return err
 			}
@@ -191,8 +192,8 @@ type applyOptions struct {
 }
 
 func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
-	apply := func(dry bool) (answer, error) {
-		return c.do(ctx, call{as: byToken, method: http.MethodPost, path: "/v1/plans", body: map[string]any{
+	apply := func(dry bool) (client.Answer, error) {
+		return c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/plans", Body: map[string]any{
 			"files": o.files, "licenses": o.licenses, "below": o.below, "dry_run": dry,
 		}})
 	}
@@ -223,10 +224,10 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 		return err
 	}
 	if c.asJSON() {
-		return c.printJSON(a.body)
+		return c.printJSON(a.Body)
 	}
 	var i catalog.Impact
-	if err := a.decode(&i); err != nil {
+	if err := a.Decode(&i); err != nil {
 		return err
 	}
 	for _, m := range i.Moves {
@@ -241,13 +242,13 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 
 // printImpact prints what applying plan files would do: how much it comes to, what
 // stands against it, and then what changes and for whom.
-func (c *cli) printImpact(a answer) (catalog.Impact, error) {
+func (c *cli) printImpact(a client.Answer) (catalog.Impact, error) {
 	var i catalog.Impact
-	if err := a.decode(&i); err != nil {
+	if err := a.Decode(&i); err != nil {
 		return i, err
 	}
 	if c.asJSON() {
-		return i, c.printJSON(a.body)
+		return i, c.printJSON(a.Body)
 	}
 	c.printf("%s\n", totals(i))
 	for _, f := range i.Findings {

@@ -5,6 +5,8 @@ import (
 	"net/url"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func productColumns() []column {
@@ -19,7 +21,7 @@ func (c *cli) productCommand() *cobra.Command {
 		c.productCreateCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List products", example: "  copyhold product list",
-			path: "/v1/products", as: byToken, columns: productColumns(),
+			path: "/v1/products", as: client.ByToken, columns: productColumns(),
 		}),
 		c.showCommand("PRODUCT", "Show a product", "  copyhold product show lathe", "/v1/products", productColumns()...),
 		c.productChangeCommand(),
@@ -49,7 +51,7 @@ func (c *cli) productCreateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := patch(cmd, productMembers())
 			body["name"] = args[0]
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/products", body: body}, productColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/products", Body: body}, productColumns()...)
 		},
 	}
 	productFlags(cmd)
@@ -70,7 +72,7 @@ func (c *cli) productChangeCommand() *cobra.Command {
 			if len(body) == 0 {
 				return usageError(cmd, "nothing to change")
 			}
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPatch, path: "/v1/products/" + url.PathEscape(args[0]), body: body}, productColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPatch, Path: "/v1/products/" + url.PathEscape(args[0]), Body: body}, productColumns()...)
 		},
 	}
 	productFlags(cmd)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/authority/keys"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/sdk/license"
 )
@@ -39,11 +40,11 @@ Without --keep every root is replaced.`,
 			if want.Roots < 0 || want.Threshold < 0 {
 				return usageError(cmd, "--roots and --threshold are not below zero")
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/new", body: want})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/new", Body: want})
 			if err != nil {
 				return err
 			}
-			ceremony, err := signing.ReadRootCeremony(a.body)
+			ceremony, err := signing.ReadRootCeremony(a.Body)
 			if err != nil {
 				return err
 			}
@@ -126,7 +127,7 @@ wrote. It asks no server. Compare the keys with those of the others who sign.`,
 			if err != nil {
 				return err
 			}
-			text, err := readText(file, maxSmallFile)
+			text, err := client.ReadText(file, client.MaxSmallFile)
 			if err != nil {
 				return exitf(exitUsage, "%w", err)
 			}
@@ -185,16 +186,16 @@ that root show gives.`,
 			if err := c.confirm(yes, "Programs will believe the new roots, and those that are not listed no more."); err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/install",
-				body: map[string][]string{"rootset": ceremony.RootSet, "keyset": ceremony.KeySet}})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/install",
+				Body: map[string][]string{"rootset": ceremony.RootSet, "keyset": ceremony.KeySet}})
 			if err != nil {
 				return err
 			}
 			if c.asJSON() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
 			var in keys.InstalledRootSet
-			if err := a.decode(&in); err != nil {
+			if err := a.Decode(&in); err != nil {
 				return err
 			}
 			return c.done(nil, "root set %d and key set %d are in force; pin the root set in new programs: copyhold signing-key root show --to root-set.json", in.Number, in.KeySet)
@@ -205,7 +206,7 @@ that root show gives.`,
 }
 
 func (c *cli) readCeremony(name string) (signing.RootCeremony, error) {
-	text, err := readText(name, maxSmallFile)
+	text, err := client.ReadText(name, client.MaxSmallFile)
 	if err != nil {
 		return signing.RootCeremony{}, exitf(exitUsage, "%w", err)
 	}

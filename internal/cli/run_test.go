@@ -14,9 +14,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"copyhold.dev/internal/client"
+	"copyhold.dev/internal/seat"
 )
 
 // back is less than a lease here lasts without a renewal: a seat that is free by then was
@@ -29,7 +33,9 @@ type bench struct {
 	server *testServer
 	key    string // file
 	pool   string
-	client *client
+	urls   []string
+	token  string
+	client *client.Client
 	data   string
 }
 
@@ -60,10 +66,15 @@ func startBenchOn(t *testing.T, database, plan, pool string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.client = newClient(&http.Client{}, settings{
-		endpoints: &endpoints{urls: []string{s.URL()}}, token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
-	}, patience)
+	b.token = strings.TrimSpace(string(token))
+	b.use(s.URL())
 	return b
+}
+
+// use has commands, and the test's client, ask the servers at urls.
+func (b *bench) use(urls ...string) {
+	b.urls = urls
+	b.client = client.New(&http.Client{}, client.Settings{Endpoints: client.At(urls...), Token: client.Setting[client.Secret]{Value: client.Secret(b.token)}}, patience)
 }
 
 func (b *bench) stop() {
@@ -77,7 +88,7 @@ func (b *bench) stop() {
 // again starts the server anew, at the address it had.
 func (b *bench) again() {
 	b.t.Helper()
-	s, err := startTestServerAt(strings.TrimPrefix(b.client.settings.endpoints.urls[0], "http://"), b.data, demoEnvironments())
+	s, err := startTestServerAt(strings.TrimPrefix(b.urls[0], "http://"), b.data, demoEnvironments())
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -87,7 +98,7 @@ func (b *bench) again() {
 // held asks the server how many units are held.
 func (b *bench) held() int64 {
 	b.t.Helper()
-	a, err := b.client.do(context.Background(), call{as: byToken, method: http.MethodGet, path: "/v1/status"})
+	a, err := b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/status"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -97,7 +108,7 @@ func (b *bench) held() int64 {
 			Held int64  `json:"held"`
 		} `json:"pools"`
 	}
-	if err := a.decode(&status); err != nil {
+	if err := a.Decode(&status); err != nil {
 		b.t.Fatal(err)
 	}
 	for _, p := range status.Pools {
@@ -145,7 +156,7 @@ func (b *bench) run(flags []string, command ...string) *running {
 	r := &running{t: b.t, cmd: exec.Command(self), errs: &bytes.Buffer{}}
 	url := "http://127.0.0.1:1"
 	if b.server != nil {
-		url = strings.Join(b.client.settings.endpoints.urls, ",")
+		url = strings.Join(b.urls, ",")
 	}
 	args := append([]string{"copyhold", "run", "--pool", b.pool, "--url", url, "--key-file", b.key, "--holder", "workload:test"}, flags...)
 	r.cmd.Args = append(append(args, "--"), command...)
@@ -182,7 +193,7 @@ func (r *running) status() int {
 	}
 	err := r.cmd.Wait()
 	if exited := (*exec.ExitError)(nil); errors.As(err, &exited) {
-		return statusOf(exited.ProcessState)
+		return seat.ExitStatus(exited.ProcessState)
 	}
 	if err != nil {
 		r.t.Fatal(err)
@@ -241,15 +252,15 @@ func TestARecallEndsACommandThatGivesWay(t *testing.T) {
 // recall recalls the one lease that is held.
 func (b *bench) recall() {
 	b.t.Helper()
-	a, err := b.client.do(context.Background(), call{as: byToken, method: http.MethodGet, path: "/v1/leases"})
+	a, err := b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/leases"})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	var list struct{ Items []struct{ ID string } }
-	if err := a.decode(&list); err != nil || len(list.Items) != 1 {
+	if err := a.Decode(&list); err != nil || len(list.Items) != 1 {
 		b.t.Fatal(list, err)
 	}
-	_, err = b.client.do(context.Background(), call{as: byToken, method: http.MethodPost, path: "/v1/leases/" + list.Items[0].ID + "/recall", body: map[string]any{"reason": "needed"}})
+	_, err = b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/leases/" + list.Items[0].ID + "/recall", Body: map[string]any{"reason": "needed"}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -352,6 +363,29 @@ func TestASeatIsBackOnceTheServerIs(t *testing.T) {
 		t.Errorf("exit status %d: %s", got, r.errs)
 	}
 	b.again()
+	b.within(back, 0)
+}
+
+// The renewal whose answer was lost is the one that the release speaks of.
+func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
+	b := startBench(t, "fast", "seats")
+	renewed := make(chan struct{})
+	once := sync.OnceFunc(func() { close(renewed) })
+	deaf := lossy(t, b.server.URL(), func(r *http.Request) bool {
+		lost := strings.HasSuffix(r.URL.Path, "/renew")
+		if lost {
+			once()
+		}
+		return lost
+	})
+	b.use(deaf)
+	r := b.run(nil, "sh", "-c", untilInputEnds)
+	r.expect("started")
+	<-renewed
+	r.input.Close()
+	if got := r.status(); got != 0 {
+		t.Errorf("exit status %d: %s", got, r.errs)
+	}
 	b.within(back, 0)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/copyhold"
 )
 
@@ -32,13 +33,13 @@ where there is no token, as on a build machine.`,
 			var key struct {
 				Public string `json:"public"`
 			}
-			switch err := a.decode(&key); {
+			switch err := a.Decode(&key); {
 			case err != nil:
 				return err
 			case file.given():
 				return c.done(file.write([]byte(key.Public+"\n")), "public key written to %s", file.name)
 			case c.asJSON():
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
 			c.printf("%s\n", key.Public)
 			return nil
@@ -48,9 +49,9 @@ where there is no token, as on a build machine.`,
 	return cmd
 }
 
-func (c *cli) askFeatureKey(ctx context.Context, product, feature string) (answer, error) {
+func (c *cli) askFeatureKey(ctx context.Context, product, feature string) (client.Answer, error) {
 	path := "/v1/products/" + url.PathEscape(product) + "/features/" + url.PathEscape(feature) + "/key"
-	return c.do(ctx, call{as: byToken, method: http.MethodPost, path: path})
+	return c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: path})
 }
 
 func (c *cli) sealCommand() *cobra.Command {
@@ -100,7 +101,7 @@ func (c *cli) readAll(name string) ([]byte, error) {
 // featureKey reads a feature's public key from a file, or asks the server.
 func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]byte, error) {
 	if file != "" {
-		text, err := readText(file, maxSmallFile)
+		text, err := client.ReadText(file, client.MaxSmallFile)
 		if err != nil {
 			return nil, exitf(exitUsage, "%w", err)
 		}
@@ -117,6 +118,6 @@ func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]
 	var key struct {
 		Public []byte `json:"public"`
 	}
-	err = a.decode(&key)
+	err = a.Decode(&key)
 	return key.Public, err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"copyhold.dev/internal/authority"
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 )
@@ -142,9 +143,9 @@ func setUpExample(ctx context.Context, data, url string) error {
 	if err != nil {
 		return err
 	}
-	e := &example{folder: data, client: newClient(&http.Client{}, settings{
-		endpoints: &endpoints{urls: []string{url}}, environment: setting[string]{value: demoEnvironment},
-		token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
+	e := &example{folder: data, client: client.New(&http.Client{}, client.Settings{
+		Endpoints: client.At(url), Environment: client.Setting[string]{Value: demoEnvironment},
+		Token: client.Setting[client.Secret]{Value: client.Secret(strings.TrimSpace(string(token)))},
 	}, 0)}
 	return e.setUp(ctx)
 }

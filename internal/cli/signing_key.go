@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -41,17 +42,17 @@ func (c *cli) signingKeyListCommand() *cobra.Command {
 			default:
 				return usageError(cmd, "--use is document, root or log")
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/signing-keys"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/signing-keys"})
 			if err != nil {
 				return err
 			}
-			var all, chosen page
-			if err := a.decode(&all); err != nil {
+			var all, chosen client.Page
+			if err := a.Decode(&all); err != nil {
 				return err
 			}
 			chosen.Items = []json.RawMessage{}
 			for _, key := range all.Items {
-				if use == "" || string(rawField(key, "use")) == strconv.Quote(use) {
+				if use == "" || string(client.Member(key, "use")) == strconv.Quote(use) {
 					chosen.Items = append(chosen.Items, key)
 				}
 			}
@@ -69,7 +70,7 @@ func (c *cli) signingKeyRotateCommand() *cobra.Command {
 		Example: "  copyhold signing-key rotate",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.ask(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/rotate"}, signingKeyColumns()...)
+			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/rotate"}, signingKeyColumns()...)
 		},
 	}
 }
@@ -98,9 +99,9 @@ replace the older ones.`,
 			if err := c.confirm(yes, "Programs will refuse what "+args[0]+" signs."); err != nil {
 				return err
 			}
-			return c.ask(cmd.Context(), call{
-				as: byToken, method: http.MethodPost, path: "/v1/signing-keys/" + url.PathEscape(args[0]) + "/withdraw",
-				body: body,
+			return c.ask(cmd.Context(), client.Call{
+				As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/" + url.PathEscape(args[0]) + "/withdraw",
+				Body: body,
 			}, append(signingKeyColumns(), column{head: "WITHDRAWN", path: "withdrawn"})...)
 		},
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/license"
 )
 
@@ -29,22 +30,22 @@ func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 		Example: example,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := c.settings(anonymous)
+			s, err := c.settings(client.Anonymous)
 			if err != nil {
 				return err
 			}
-			r := call{as: anonymous, method: http.MethodGet, path: path}
-			if s.environment.value != "" {
-				r.query = url.Values{"env": {s.environment.value}}
+			r := client.Call{As: client.Anonymous, Method: http.MethodGet, Path: path}
+			if s.Environment.Value != "" {
+				r.Query = url.Values{"env": {s.Environment.Value}}
 			}
 			a, err := c.do(cmd.Context(), r)
 			if err != nil {
 				return err
 			}
 			if !file.given() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
-			return c.done(file.write(append(a.body, '\n')), "%s written to %s", kind, file.name)
+			return c.done(file.write(append(a.Body, '\n')), "%s written to %s", kind, file.name)
 		},
 	}
 	file.flags(cmd, forAll, "write it to this file")
@@ -61,11 +62,11 @@ offline, in two places. Whoever has it can sign licenses for ever.`,
 		Example: "  copyhold signing-key root export --to /media/safe/copyhold-root.key",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/export"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/export"})
 			if err != nil {
 				return err
 			}
-			return c.done(file.writeSecret(string(a.body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file.name)
+			return c.done(file.writeSecret(string(a.Body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file.name)
 		},
 	}
 	file.flags(cmd, forOwner, "file to write it to, readable by you alone")
@@ -87,7 +88,7 @@ they end.`,
 			if err := c.confirm(yes, "The server will not be able to sign new key sets."); err != nil {
 				return err
 			}
-			_, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/remove"})
+			_, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/remove"})
 			return c.done(err, "the root's private part is no longer on the server")
 		},
 	}
@@ -117,7 +118,7 @@ key can be withdrawn. Afterwards remove the root again.`,
 			if !json.Valid([]byte(text)) {
 				return exitf(exitUsage, "%s does not hold an exported root", args[0])
 			}
-			_, err = c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/signing-keys/root/import", body: json.RawMessage(text)})
+			_, err = c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/import", Body: json.RawMessage(text)})
 			return c.done(err, "the root is back: remove it again when the keys are prepared")
 		},
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func (c *cli) statusCommand() *cobra.Command {
@@ -20,15 +22,15 @@ license is not in force. NOTHING NEW says why a pool grants no unit whatever is 
 		Example: "  copyhold status\n  copyhold status --environment staging --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: "/v1/status"})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/status"})
 			if err != nil {
 				return err
 			}
 			if c.asJSON() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
 			var r record
-			if err := readRecord(a.body, &r); err != nil {
+			if err := readRecord(a.Body, &r); err != nil {
 				return err
 			}
 			c.printStatus(r)

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/copyhold"
 )
 
@@ -50,9 +51,9 @@ func TestServingWithACertificate(t *testing.T) {
 	trusts := &http.Client{Transport: transport}
 	token, err := os.ReadFile(filepath.Join(data, ownerTokenFile))
 	must(t, err)
-	e := &example{folder: data, client: newClient(trusts, settings{
-		endpoints: &endpoints{urls: []string{s.URL()}}, environment: setting[string]{value: demoEnvironment},
-		token: setting[secret]{value: secret(strings.TrimSpace(string(token)))},
+	e := &example{folder: data, client: client.New(trusts, client.Settings{
+		Endpoints: client.At(s.URL()), Environment: client.Setting[string]{Value: demoEnvironment},
+		Token: client.Setting[client.Secret]{Value: client.Secret(strings.TrimSpace(string(token)))},
 	}, 0)}
 	must(t, e.setUp(t.Context()))
 

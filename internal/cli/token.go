@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func tokenColumns() []column {
@@ -20,7 +22,7 @@ func (c *cli) tokenCommand() *cobra.Command {
 		c.tokenCreateCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List tokens; their secrets are not kept", example: "  copyhold token list",
-			path: "/v1/tokens", as: byToken, columns: tokenColumns(),
+			path: "/v1/tokens", as: client.ByToken, columns: tokenColumns(),
 		}),
 		c.showCommand("TOKEN", "Show a token", "  copyhold token show tok_01jd0000000000000000000000", "/v1/tokens", tokenColumns()...),
 		c.deleteCommand("revoke", "TOKEN", "End a token at once", "  copyhold token revoke tok_01jd0000000000000000000000", "/v1/tokens"),
@@ -51,12 +53,12 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 			if lifetime > 0 {
 				body["expires_at"] = time.Now().Add(time.Duration(lifetime) * time.Second).UTC().Truncate(time.Second)
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodPost, path: "/v1/tokens", body: body})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/tokens", Body: body})
 			if err != nil {
 				return err
 			}
 			if !file.given() {
-				return c.printRecord(a.body, append([]column{{head: "SECRET", path: "secret"}}, tokenColumns()...)...)
+				return c.printRecord(a.Body, append([]column{{head: "SECRET", path: "secret"}}, tokenColumns()...)...)
 			}
 			text, err := newTokenOf(a)
 			if err != nil {
@@ -78,11 +80,11 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 }
 
 // newTokenOf finds the text of a new token in the answer that made it.
-func newTokenOf(a answer) (string, error) {
+func newTokenOf(a client.Answer) (string, error) {
 	var created struct {
 		Secret string `json:"secret"`
 	}
-	if err := a.decode(&created); err != nil {
+	if err := a.Decode(&created); err != nil {
 		return "", err
 	}
 	if created.Secret == "" {

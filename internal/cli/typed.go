@@ -73,12 +73,3 @@ func arguments(cmd *cobra.Command) []string {
 	before, _, _ := strings.Cut(cmd.Use, "--")
 	return regexp.MustCompile(`\b[A-Z]{2,}\b`).FindAllString(before, -1)
 }
-
-// named returns text, which is about a field, with the name that people typed for it.
-func named(text, field, typed string) string {
-	rest, begins := strings.CutPrefix(text, field)
-	if begins && !regexp.MustCompile(`^[\w.-]`).MatchString(rest) {
-		return typed + rest
-	}
-	return typed + ": " + text
-}

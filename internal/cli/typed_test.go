@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"copyhold.dev/internal/client"
 )
 
 func TestErrorsNameWhatPeopleTyped(t *testing.T) {
@@ -40,10 +42,8 @@ func TestErrorsNameWhatPeopleTyped(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := test.text
-		if name := typed(cmd, test.field); name != "" {
-			got = named(test.text, test.field, name)
-		}
+		p := &client.Problem{Detail: test.text, Field: test.field, Typed: typed(cmd, test.field)}
+		got := p.Error()
 		if got != test.want {
 			t.Errorf("%s: the field %s is told as %q, want %q", test.command, test.field, got, test.want)
 		}

@@ -5,7 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/seat"
 	"copyhold.dev/sdk/license"
 )
 
@@ -13,7 +15,7 @@ func (c *cli) usageCommand() *cobra.Command {
 	return group("usage", "What was consumed of meters", "  copyhold usage show",
 		c.usageRecordCommand(),
 		c.listCommand(listing{
-			use: "show", short: "Show usage of this period, by license and meter", path: "/v1/usage", as: byToken,
+			use: "show", short: "Show usage of this period, by license and meter", path: "/v1/usage", as: client.ByToken,
 			example:  "  copyhold usage show\n  copyhold usage show --license lic_01jd0000000000000000000000 --past",
 			filters:  []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
 			switches: []filter{{"past", "all periods that are kept, not only those in course"}},
@@ -29,7 +31,7 @@ func (c *cli) usageCommand() *cobra.Command {
 
 func (c *cli) usageRecordCommand() *cobra.Command {
 	var id, at string
-	var by caller
+	var by seat.Caller
 	cmd := &cobra.Command{
 		Use:   "record METER QUANTITY",
 		Short: "Record usage, with a license key",
@@ -41,7 +43,7 @@ its --id, is not counted twice. Exit status 3: the quota denies it.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			event := map[string]any{"id": id, "meter": args[0], "quantity": args[1]}
 			if id == "" {
-				event["id"] = newRequestID()
+				event["id"] = seat.NewRequestID()
 			}
 			if at != "" {
 				when, err := licensing.ParseDate(at)
@@ -55,16 +57,16 @@ its --id, is not counted twice. Exit status 3: the quota denies it.`,
 	}
 	cmd.Flags().StringVar(&id, "id", "", "the event's own name; default a new one")
 	cmd.Flags().StringVar(&at, "at", "", "when it happened; default now")
-	by.flags(cmd.Flags())
+	callerFlags(cmd.Flags(), &by)
 	return cmd
 }
 
-func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) error {
+func (c *cli) recordUsage(cmd *cobra.Command, by seat.Caller, event map[string]any) error {
 	body := struct {
 		Events []any `json:"events"`
-		caller
+		seat.Caller
 	}{[]any{event}, by}
-	a, err := c.do(cmd.Context(), call{as: byKey, method: http.MethodPost, path: "/v1/usage", body: body})
+	a, err := c.do(cmd.Context(), client.Call{As: client.ByKey, Method: http.MethodPost, Path: "/v1/usage", Body: body})
 	if err != nil {
 		return err
 	}
@@ -75,7 +77,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 			Reason   string           `json:"reason"`
 		} `json:"results"`
 	}
-	if err := a.decode(&results); err != nil {
+	if err := a.Decode(&results); err != nil {
 		return err
 	}
 	if len(results.Results) != 1 {
@@ -83,7 +85,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 	}
 	r := results.Results[0]
 	if c.asJSON() {
-		err = c.printJSON(a.body)
+		err = c.printJSON(a.Body)
 	} else if r.Status != "denied" && r.Status != "invalid" {
 		c.printf("%s  %s\n", c.tint(r.Status), r.Decision.Reason)
 	}
@@ -91,7 +93,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by caller, event map[string]any) e
 	case err != nil:
 		return err
 	case r.Status == "denied":
-		return exitf(exitDenied, "denied: %s", denialText(r.Decision))
+		return exitf(exitDenied, "denied: %s", client.DenialText(r.Decision))
 	case r.Status == "invalid":
 		return exitf(exitUsage, "%s (%s)", r.Reason, r.Status)
 	}

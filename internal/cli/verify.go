@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
 )
@@ -42,14 +43,14 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 					return usageError(cmd, "--at: %v", err)
 				}
 			}
-			s, err := c.settings(anonymous)
+			s, err := c.settings(client.Anonymous)
 			if err != nil {
 				return err
 			}
-			if s.rootSet.value == "" {
+			if s.RootSet.Value == "" {
 				return usageError(cmd, "name the pinned root set with --root-set or COPYHOLD_ROOT_SET_FILE")
 			}
-			trusted, err := pinnedTrust(s.rootSet.value, keySet, product)
+			trusted, err := pinnedTrust(s.RootSet.Value, keySet, product)
 			if err != nil {
 				return err
 			}
@@ -59,7 +60,7 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 			}
 			doc, err := verifyFile(text, trusted, now.Unix())
 			if err != nil {
-				var p *problem
+				var p *client.Problem
 				if errors.As(err, &p) {
 					p.Detail = args[0] + ": " + p.Detail
 				}
@@ -74,26 +75,10 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 	return cmd
 }
 
-// readRootSet reads a root set as the server publishes it.
-func readRootSet(name string) ([]string, error) { return readSet(name, "root set") }
-
-// readSet reads a root set or key set as the server publishes it.
-func readSet(name, kind string) ([]string, error) {
-	data, err := readFile(name, maxSmallFile)
-	if err != nil {
-		return nil, err
-	}
-	set, err := license.DecodeSet(name, kind, data)
-	if err != nil {
-		return nil, exitf(exitUsage, "%w; name the %s that copyhold signing-key wrote", err, kind)
-	}
-	return set, nil
-}
-
 // pinnedTrust reads what is trusted before any license file is read; an empty product
 // accepts any.
 func pinnedTrust(rootSet, keySet, product string) (*license.Verifier, error) {
-	pinned, err := readRootSet(rootSet)
+	pinned, err := client.ReadRootSet(rootSet)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +92,7 @@ func pinnedTrust(rootSet, keySet, product string) (*license.Verifier, error) {
 	if keySet == "" {
 		return trusted, nil
 	}
-	floor, err := readSet(keySet, "key set")
+	floor, err := client.ReadSet(keySet, "key set")
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +173,7 @@ func unverified(compact string) (doc license.License, err error) {
 }
 
 func refuseFile(status int, code, format string, args ...any) error {
-	return &exit{status, &problem{Code: code, Detail: fmt.Sprintf(format, args...)}}
+	return &exit{status, &client.Problem{Code: code, Detail: fmt.Sprintf(format, args...)}}
 }
 
 func utc(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"copyhold.dev/internal/client"
 	"copyhold.dev/sdk/license"
 )
 
@@ -35,7 +36,7 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 		}
 		_, err := verifyFile(append(v.Data, make([]byte, v.Pad)...), v.trusted, v.Now)
 		var e *exit
-		var p *problem
+		var p *client.Problem
 		if !errors.As(err, &e) || !errors.As(err, &p) {
 			t.Errorf("%s: %v", v.Name, err)
 			continue

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
 )
 
 func (c *cli) whyCommand() *cobra.Command {
@@ -39,14 +41,14 @@ are known for 60 days, and refused ones for 30.`,
 			if strings.HasPrefix(args[0], "lic_") {
 				path = "/v1/licenses/" + url.PathEscape(args[0]) + "/why"
 			}
-			a, err := c.do(cmd.Context(), call{as: byToken, method: http.MethodGet, path: path})
+			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: path})
 			if err != nil {
 				return err
 			}
 			if c.asJSON() {
-				return c.printJSON(a.body)
+				return c.printJSON(a.Body)
 			}
-			return c.explain(a.body)
+			return c.explain(a.Body)
 		},
 	}
 }

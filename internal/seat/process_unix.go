@@ -1,6 +1,6 @@
 //go:build unix
 
-package cli
+package seat
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ func forwarded() []os.Signal {
 	return []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 }
 
-// defaultRecallSignal asks a command to end.
-const defaultRecallSignal = "TERM"
+// DefaultRecallSignal asks a command to end.
+const DefaultRecallSignal = "TERM"
 
-// recallSignal returns the signal of a name, nil for none.
-func recallSignal(name string) (os.Signal, error) {
+// RecallSignal returns the signal of a name, nil for none.
+func RecallSignal(name string) (os.Signal, error) {
 	signals := map[string]os.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
 		"USR1": syscall.SIGUSR1, "USR2": syscall.SIGUSR2, "NONE": nil,
@@ -43,8 +43,8 @@ func fromKeyboard(s os.Signal) bool { return s == syscall.SIGINT || s == syscall
 // a kill of the process group reaches it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// outlive makes the keeper deaf to what ends its parent.
-func outlive() {
+// Outlive makes this process, a keeper, deaf to what ends its parent.
+func Outlive() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 }
 
@@ -62,19 +62,10 @@ func alive(p *os.Process) bool {
 	return !found || (state[0] != 'Z' && state[0] != 'X')
 }
 
-// statusOf is the exit status a shell would report.
-func statusOf(state *os.ProcessState) int {
+// ExitStatus returns the exit status that a shell would report.
+func ExitStatus(state *os.ProcessState) int {
 	if w, ok := state.Sys().(syscall.WaitStatus); ok && w.Signaled() {
 		return 128 + int(w.Signal())
 	}
 	return state.ExitCode()
-}
-
-// freeSpace is what an unprivileged process can still write, in bytes.
-func freeSpace(folder string) (uint64, error) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(folder, &s); err != nil {
-		return 0, err
-	}
-	return s.Bavail * uint64(s.Bsize), nil
 }

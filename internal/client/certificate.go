@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"crypto/tls"
@@ -13,20 +13,20 @@ const untrustedAdvice = "\n  name the file with its certificate authority with -
 
 // trusting returns h, or a client that also trusts the authorities in the file that the
 // settings name.
-func (s settings) trusting(h *http.Client) (*http.Client, error) {
-	if s.ca.value == "" {
+func (s Settings) trusting(h *http.Client) (*http.Client, error) {
+	if s.CA.Value == "" {
 		return h, nil
 	}
-	text, err := readFile(s.ca.value, maxCAFile)
+	text, err := ReadFile(s.CA.Value, maxCAFile)
 	if err != nil {
-		return nil, exitf(exitUsage, "reading the certificate authorities that %s names: %w", s.ca.source, err)
+		return nil, Errorf(Usage, "reading the certificate authorities that %s names: %w", s.CA.Source, err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
 		pool = x509.NewCertPool() // a system without any trusts the file alone
 	}
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, exitf(exitUsage, "%s: %s holds no certificate in PEM form", s.ca.source, s.ca.value)
+		return nil, Errorf(Usage, "%s: %s holds no certificate in PEM form", s.CA.Source, s.CA.Value)
 	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,

@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"context"
@@ -15,26 +15,26 @@ import (
 // this question, and verified from the pinned root set if there is one. Every other
 // denial is infrastructure, and comes back as unavailable. A refusal without a decision,
 // of a request that is wrong or a key that is not known, denies nothing and is as it is.
-func (c *client) believe(ctx context.Context, base string, err error, nonce string) error {
-	p, ok := asProblem(err)
-	if nonce == "" || !ok || p.Decision == nil || p.exitStatus() == exitUnavailable {
+func (c *Client) believe(ctx context.Context, base string, err error, nonce string) error {
+	p, ok := AsProblem(err)
+	if nonce == "" || !ok || p.Decision == nil || p.kind() == Unavailable {
 		return err
 	}
 	if p.Reply == "" {
-		return &problem{Status: p.Status, Code: codeUnavailable, Detail: "an unsigned refusal says nothing about the license: " + p.Error()}
+		return &Problem{Status: p.Status, Code: CodeUnavailable, Detail: "an unsigned refusal says nothing about the license: " + p.Error()}
 	}
-	pinned := c.settings.rootSet.value
+	pinned := c.settings.RootSet.Value
 	if pinned == "" {
 		return err
 	}
 	if doubt := c.verifyReply(ctx, base, pinned, p, nonce); doubt != nil {
-		return &problem{Status: p.Status, Code: codeUnavailable, Detail: "a denial that does not verify: " + doubt.Error()}
+		return &Problem{Status: p.Status, Code: CodeUnavailable, Detail: "a denial that does not verify: " + doubt.Error()}
 	}
 	return err
 }
 
-func (c *client) verifyReply(ctx context.Context, base, pinned string, p *problem, nonce string) error {
-	roots, err := readRootSet(pinned)
+func (c *Client) verifyReply(ctx context.Context, base, pinned string, p *Problem, nonce string) error {
+	roots, err := ReadRootSet(pinned)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *client) verifyReply(ctx context.Context, base, pinned string, p *proble
 
 // follow takes up the key set in force, and the root sets up to the one that it
 // was signed under.
-func (c *client) follow(ctx context.Context, base string, v *license.Verifier) (*license.Verifier, error) {
+func (c *Client) follow(ctx context.Context, base string, v *license.Verifier) (*license.Verifier, error) {
 	now := time.Now().Unix()
 	keys, err := c.signedSet(ctx, base, v, "keyset", 0)
 	if err != nil {
@@ -79,16 +79,16 @@ func (c *client) follow(ctx context.Context, base string, v *license.Verifier) (
 }
 
 // signedSet asks the server for a set; number 0 is the one in force.
-func (c *client) signedSet(ctx context.Context, base string, v *license.Verifier, set string, number int64) ([]string, error) {
+func (c *Client) signedSet(ctx context.Context, base string, v *license.Verifier, set string, number int64) ([]string, error) {
 	query := url.Values{"issuer": {v.Issuer()}}
 	if number > 0 {
 		query.Set("number", strconv.FormatInt(number, 10))
 	}
-	a, err := c.send(ctx, base, call{as: anonymous, method: http.MethodGet, path: "/v1/" + set, query: query}, "")
+	a, err := c.Ask(ctx, base, Call{As: Anonymous, Method: http.MethodGet, Path: "/v1/" + set, Query: query})
 	if err != nil {
 		return nil, err
 	}
 	var members map[string][]string
-	err = a.decode(&members)
+	err = a.Decode(&members)
 	return members[set], err
 }

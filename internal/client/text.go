@@ -1,4 +1,4 @@
-package cli
+package client
 
 import (
 	"net/url"
@@ -8,10 +8,10 @@ import (
 
 // checkSent refuses text that is not UTF-8, as from a terminal that writes Latin-1: encoding
 // it as JSON would replace bytes, and two names would become one.
-func checkSent(r call) error {
-	path, err := url.PathUnescape(r.path)
-	if err != nil || !utf8.ValidString(path) || !isText(reflect.ValueOf(r.query)) || !isText(reflect.ValueOf(r.body)) {
-		return exitf(exitUsage, "an argument is not UTF-8: set the terminal, or the system's locale, to UTF-8")
+func checkSent(r Call) error {
+	path, err := url.PathUnescape(r.Path)
+	if err != nil || !utf8.ValidString(path) || !isText(reflect.ValueOf(r.Query)) || !isText(reflect.ValueOf(r.Body)) {
+		return Errorf(Usage, "an argument is not UTF-8: set the terminal, or the system's locale, to UTF-8")
 	}
 	return nil
 }

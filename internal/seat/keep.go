@@ -1,64 +1,46 @@
-package cli
+package seat
 
 import (
 	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	spread "math/rand/v2"
 	"os"
 	"time"
 
-	"github.com/spf13/cobra"
+	"copyhold.dev/internal/client"
 )
-
-// keeperName is the hidden command that holds the seat for copyhold run.
-const keeperName = "keep-seat"
 
 // orphanPoll is how often a keeper whose copyhold run was killed looks whether
 // the command still runs.
 const orphanPoll = 250 * time.Millisecond
 
-func (c *cli) keeperCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:    keeperName + " REQUEST",
-		Hidden: true,
-		Args:   exactly("REQUEST"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			outlive()
-			var want seatRequest
-			if err := json.Unmarshal([]byte(args[0]), &want); err != nil {
-				return fmt.Errorf("reading the request: %w", err)
-			}
-			server, err := c.client(byKey)
-			if err != nil {
-				return err
-			}
-			k := &seatKeeper{server: server, want: want, out: json.NewEncoder(c.program.Stdout)}
-			k.keep(context.WithoutCancel(cmd.Context()), c.program.Stdin)
-			return nil
-		},
-	}
+// Keep takes a seat, says so on out, renews it until the command has ended, which orders
+// tell, and gives it back. It returns when the seat is back or has ended by itself, whatever
+// happens to the process that asked. It is for a process of its own, which Outlive prepared.
+func Keep(ctx context.Context, server *client.Client, want Request, orders io.Reader, out io.Writer) {
+	k := &keeper{server: server, want: want, out: json.NewEncoder(out)}
+	k.keep(context.WithoutCancel(ctx), orders)
 }
 
-// A seatKeeper takes a seat, renews it until it is told that the command has
+// A keeper takes a seat, renews it until it is told that the command has
 // ended, and gives it back.
-type seatKeeper struct {
-	server *client
-	want   seatRequest
+type keeper struct {
+	server *client.Client
+	want   Request
 	out    *json.Encoder
-	seat   seat
+	seat   Seat
 	nonce  string // of the renewal that has no answer yet
 	warned bool
 }
 
 // say sends news; copyhold run may be dead, and then nobody listens.
-func (k *seatKeeper) say(n news) { _ = k.out.Encode(n) }
+func (k *keeper) say(n news) { _ = k.out.Encode(n) }
 
-func (k *seatKeeper) keep(ctx context.Context, orders io.Reader) {
+func (k *keeper) keep(ctx context.Context, orders io.Reader) {
 	waiting, stopWaiting := context.WithCancel(ctx)
 	over := make(chan struct{})
 	go func() {
@@ -106,29 +88,18 @@ func watch(orders io.Reader) {
 }
 
 // refusal turns an error into the news that there is no seat.
-func refusal(err error) news {
-	var e *exit
-	var p *problem
-	status := exitFailed
-	switch {
-	case errors.As(err, &e):
-		status = e.status
-	case errors.As(err, &p):
-		status = p.exitStatus()
-	}
-	return news{Status: status, Message: err.Error()}
-}
+func refusal(err error) news { return news{Status: client.KindOf(err), Message: err.Error()} }
 
 // renewUntil renews the seat until the command is over, or the grace of a recall.
 // Nothing that happens here touches the command.
-func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
+func (k *keeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 	listening, deaf := context.WithCancel(ctx)
 	defer deaf()
 	hints := make(chan string)
 	go k.hearRecalls(listening, hints)
 	var hinted time.Time
 	for failures := 0; ; {
-		dates := k.seat.dates()
+		dates := k.seat.Dates()
 		if dates.Recall != nil {
 			k.awaitRecall(dates, over)
 			return
@@ -161,11 +132,11 @@ func (k *seatKeeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 const hintEvery = time.Minute
 
 // renew renews the seat, or takes another if the server no longer knows it.
-func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
+func (k *keeper) renew(ctx context.Context) (Seat, error) {
 	if k.nonce == "" {
 		k.nonce = rand.Text()
 	}
-	renewed, err := k.server.renewSeat(ctx, k.seat, k.nonce, k.want.caller)
+	renewed, err := Renew(ctx, k.server, k.seat, k.nonce, k.want.Caller)
 	switch {
 	case err == nil:
 		k.nonce = ""
@@ -174,30 +145,30 @@ func (k *seatKeeper) renew(ctx context.Context) (seat, error) {
 		return renewed, err
 	}
 	k.nonce = ""
-	k.want.RequestID, k.want.Wait = newRequestID(), 0
+	k.want.RequestID, k.want.Wait = NewRequestID(), 0
 	return k.acquire(ctx)
 }
 
 // warn says once per outage that the seat is not renewed.
-func (k *seatKeeper) warn(err error) {
+func (k *keeper) warn(err error) {
 	if !k.warned {
 		k.warned = true
 		k.say(news{Message: fmt.Sprintf("the seat is not renewed, the command runs on: %v", err)})
 	}
 }
 
-func (k *seatKeeper) acquire(ctx context.Context) (seat, error) {
-	a, err := k.server.awaitSeat(ctx, k.want, func(text string) { k.say(news{Message: text}) })
+func (k *keeper) acquire(ctx context.Context) (Seat, error) {
+	a, err := Acquire(ctx, k.server, k.want, func(text string) { k.say(news{Message: text}) })
 	if err != nil {
-		return seat{}, err
+		return Seat{}, err
 	}
-	var s seat
-	return s, a.decode(&s)
+	var s Seat
+	return s, a.Decode(&s)
 }
 
 // abandon gives back what a request that nobody waits for any more may have got:
 // asking again with its id tells.
-func (k *seatKeeper) abandon(ctx context.Context) {
+func (k *keeper) abandon(ctx context.Context) {
 	k.want.Wait = 0
 	s, err := k.acquire(ctx)
 	if err != nil {
@@ -209,10 +180,10 @@ func (k *seatKeeper) abandon(ctx context.Context) {
 }
 
 // release gives the seat back, trying until the lease has ended by itself.
-func (k *seatKeeper) release(ctx context.Context) {
-	ends := time.Unix(k.seat.dates().Expires, 0)
+func (k *keeper) release(ctx context.Context) {
+	ends := time.Unix(k.seat.Dates().Expires, 0)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
-		err := k.server.releaseSeat(ctx, k.seat, k.nonce, k.want.caller)
+		err := Release(ctx, k.server, k.seat, k.nonce, k.want.Caller)
 		if err == nil || time.Now().After(ends) {
 			k.say(news{Released: true})
 			return

@@ -1,4 +1,4 @@
-package cli
+package seat
 
 import (
 	"errors"
@@ -11,11 +11,12 @@ import (
 // forwarded is empty: a console sends its events to every process in it.
 func forwarded() []os.Signal { return []os.Signal{os.Interrupt} }
 
-// defaultRecallSignal is none: Windows has no signals between processes.
-const defaultRecallSignal = "none"
+// DefaultRecallSignal is none: Windows has no signals between processes.
+const DefaultRecallSignal = "none"
 
-func recallSignal(name string) (os.Signal, error) {
-	if name != defaultRecallSignal {
+// RecallSignal returns the signal of a name, nil for none.
+func RecallSignal(name string) (os.Signal, error) {
+	if name != DefaultRecallSignal {
 		return nil, errors.New("Windows has no signals between processes: only none")
 	}
 	return nil, nil
@@ -28,9 +29,10 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-func outlive() { signal.Ignore(os.Interrupt) }
+// Outlive makes this process, a keeper, deaf to what ends its parent.
+func Outlive() { signal.Ignore(os.Interrupt) }
 
-// alive opens the process anew, which fails once it has ended.
+// alive opens the process again, which fails once it has ended.
 func alive(p *os.Process) bool {
 	h, err := syscall.OpenProcess(syscall.SYNCHRONIZE, false, uint32(p.Pid))
 	if err != nil {
@@ -41,6 +43,5 @@ func alive(p *os.Process) bool {
 	return err == nil && event == syscall.WAIT_TIMEOUT
 }
 
-func statusOf(state *os.ProcessState) int { return state.ExitCode() }
-
-func freeSpace(string) (uint64, error) { return 0, errors.ErrUnsupported }
+// ExitStatus returns the exit status that a shell would report.
+func ExitStatus(state *os.ProcessState) int { return state.ExitCode() }
