@@ -118,10 +118,10 @@ type begun struct {
 type stood struct {
 	index          int64
 	epoch, counter int64
-	what           uint64          // hash of how it was left
-	digest         bool            // of which the entry, of an earlier version, holds a digest only
-	unknown        bool            // an entry does not say how it left the license
-	waiting        licensing.Stand // what can't be read again, without an index
+	what           uint64             // hash of how it was left
+	digest         bool               // of which the entry, of an earlier version, holds a digest only
+	unknown        bool               // an entry does not say how it left the license
+	waiting        licensing.Snapshot // what can't be read again, without an index
 }
 
 type reconciler struct {
@@ -276,7 +276,7 @@ func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
 		return
 	}
 	s, known := c.licenses[key]
-	stand, ok := standOf(leaf.Type, e)
+	stand, ok := snapshotOf(leaf.Type, e)
 	switch {
 	case !ok:
 		s.unknown = true
@@ -295,13 +295,13 @@ func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
 	c.licenses[key] = s
 }
 
-func (c *reconciler) hash(s licensing.Stand) uint64 {
+func (c *reconciler) hash(s licensing.Snapshot) uint64 {
 	text, _ := json.Marshal(s) // members that were decoded encode
 	return c.rows.Hash(string(text))
 }
 
-// standOf reads how an entry left a license. One that begins it is the license.
-func standOf(kind string, e Entry) (licensing.Stand, bool) {
+// snapshotOf reads how an entry left a license. One that begins it is the license.
+func snapshotOf(kind string, e Entry) (licensing.Snapshot, bool) {
 	var p Payload
 	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil {
 		return nil, false
@@ -311,11 +311,11 @@ func standOf(kind string, e Entry) (licensing.Stand, bool) {
 		if json.Unmarshal(p.Data, &l) != nil {
 			return nil, false
 		}
-		s, err := l.Stand()
+		s, err := l.Snapshot()
 		return s, err == nil
 	}
 	var d struct {
-		Stands licensing.Stand `json:"stands"`
+		Stands licensing.Snapshot `json:"stands"`
 	}
 	err := json.Unmarshal(p.Data, &d)
 	return d.Stands, err == nil && d.Stands != nil
@@ -434,7 +434,7 @@ func (c *reconciler) compareLicenses() error {
 			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a license that no entry issues"})
 			continue
 		}
-		stand, err := l.Stand()
+		stand, err := l.Snapshot()
 		if err != nil {
 			return err
 		}
@@ -474,13 +474,13 @@ func (c *reconciler) compareLicenses() error {
 }
 
 // differs says in what a row is not as the last change left it.
-func (c *reconciler) differs(l licensing.License, row licensing.Stand, s stood) Mismatch {
+func (c *reconciler) differs(l licensing.License, row licensing.Snapshot, s stood) Mismatch {
 	m := Mismatch{Row: string(l.ID), Entry: s.index}
 	left, ok := s.waiting, s.waiting != nil
 	if !ok {
 		if e, err := c.rows.Entry(s.index); err == nil {
 			if leaf, err := e.Fields(); err == nil {
-				left, ok = standOf(leaf.Type, e)
+				left, ok = snapshotOf(leaf.Type, e)
 			}
 		}
 	}
@@ -488,8 +488,8 @@ func (c *reconciler) differs(l licensing.License, row licensing.Stand, s stood) 
 	case !ok:
 		m.What = "the row is not as the entry left it"
 	case s.digest: // with the few members that earlier versions entered
-		entered := licensing.Stand{"status": left["status"], "granted": left["revision"]}
-		m.Fields = licensing.Stand{"status": row["status"], "granted": row["granted"]}.Against(entered)
+		entered := licensing.Snapshot{"status": left["status"], "granted": left["revision"]}
+		m.Fields = licensing.Snapshot{"status": row["status"], "granted": row["granted"]}.Against(entered)
 		if len(m.Fields) == 0 {
 			m.What = "the row's dates, add-ons, exceptions or owner are not as the entry left them"
 		}

@@ -157,20 +157,20 @@ func (p Pool) CheckTime(asked Span) license.Decision {
 	return allow(license.CodeOK, "pool.borrow", "within what can be asked for")
 }
 
-// A Standing is what a renewal comes to.
-type Standing int
+// A RenewalKind is what a renewal comes to.
+type RenewalKind int
 
 // What renewals come to.
 const (
-	RenewsNext  Standing = iota // it goes on with the next generation
-	RenewsAgain                 // the answer was lost: the same generation again
-	RenewsCopy                  // somebody else has renewed since
+	RenewsNext  RenewalKind = iota // it goes on with the next generation
+	RenewsAgain                    // the answer was lost: the same generation again
+	RenewsCopy                     // somebody else has renewed since
 )
 
-// Standing decides between a holder that goes on, one that asks again because the
+// RenewalKind decides between a holder that goes on, one that asks again because the
 // answer was lost, and a copy. A repeated request shows the nonce it had; a
 // copy can't know it.
-func (l Lease) Standing(r Renewal) Standing {
+func (l Lease) RenewalKind(r Renewal) RenewalKind {
 	switch {
 	case r.Generation == l.Generation:
 		return RenewsNext

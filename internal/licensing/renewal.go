@@ -28,7 +28,7 @@ func Renew(t *Terms, s PoolState, l *Lease, r Renewal, now time.Time) Verdict {
 	if d := t.MayAsk(l.Pool, r.For, now); d.Outcome != license.Allowed {
 		return Verdict{Step: StepDeny, Decision: d}
 	}
-	rule, kind := t.Pools[l.Pool], l.Standing(r)
+	rule, kind := t.Pools[l.Pool], l.RenewalKind(r)
 	late := rule.Late(s.Stock, *l, now)
 	// After a loss another generation is no copy's for certain: it may be of a
 	// course of things that was lost.

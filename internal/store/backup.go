@@ -100,7 +100,7 @@ func portable(v any) any {
 // A TableLoader inserts what DumpTable emitted into a table of the same name.
 type TableLoader struct {
 	tx      *Tx
-	insert  many
+	insert  multirow
 	columns int
 	pending []any
 }
@@ -126,7 +126,7 @@ func (tx *Tx) LoadTable(ctx context.Context, table string, head []byte) (*TableL
 	}
 	return &TableLoader{
 		tx: tx, columns: len(columns),
-		insert: newMany("INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ", len(columns), "", ""),
+		insert: newMultirow("INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES ", len(columns), "", ""),
 	}, nil
 }
 

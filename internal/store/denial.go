@@ -56,12 +56,12 @@ const asLater = `excluded.later || CASE WHEN excluded.call IN ('', denial.call) 
 	CASE WHEN excluded.request IN ('', denial.request) THEN denial.later
 	ELSE excluded.request || REPLACE(' ' || denial.later, ' ' || excluded.request || ' ', ' ') END`
 
-var putDenials = newMany(`INSERT INTO denial (`+denialColumns+`, counted) VALUES `, 14, "",
+var putDenials = newMultirow(`INSERT INTO denial (`+denialColumns+`, counted) VALUES `, 14, "",
 	` ON CONFLICT (env, license, pool, holder, code, minute) DO UPDATE SET times = denial.times + excluded.times,
 	counted = denial.counted + excluded.counted, later = SUBSTR(`+asLater+`, 1, `+strconv.Itoa(maxLater)+`)
 	RETURNING env, license, pool, holder, code, minute, times`)
 
-var putSessions = newMany(`INSERT INTO denial_session (env, license, pool, holder, code, tries, last_at) VALUES `, 7, "",
+var putSessions = newMultirow(`INSERT INTO denial_session (env, license, pool, holder, code, tries, last_at) VALUES `, 7, "",
 	` ON CONFLICT (env, license, pool, holder, code) DO UPDATE SET
 	tries = excluded.tries + CASE WHEN excluded.last_at - denial_session.last_at < `+strconv.FormatInt(licensing.SessionGap.Microseconds(), 10)+`
 		THEN denial_session.tries ELSE 0 END,
@@ -199,7 +199,7 @@ func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int)
 		ORDER BY minute, env, license, pool, code, holder LIMIT $2`+tx.lock(), micros(before), limit)
 }
 
-var countDenials = newMany(`UPDATE denial SET counted = denial.counted + v.column7 FROM (VALUES `, 7, "tttttii", `) v
+var countDenials = newMultirow(`UPDATE denial SET counted = denial.counted + v.column7 FROM (VALUES `, 7, "tttttii", `) v
 	WHERE denial.env = v.column1 AND denial.license = v.column2 AND denial.pool = v.column3 AND denial.holder = v.column4
 	AND denial.code = v.column5 AND denial.minute = v.column6`)
 

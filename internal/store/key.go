@@ -56,7 +56,7 @@ func (tx *Tx) Keys(ctx context.Context, env licensing.Env, license licensing.Lic
 // A KeysMark changes with the keys of a license.
 type KeysMark struct{ keys, created, expires int64 }
 
-var keysMarks = newMany(`SELECT k.env, k.license, COUNT(*), MAX(k.created_at), CAST(SUM(k.expires_at) AS BIGINT) FROM (VALUES `, 2, "tt", `) v
+var keysMarks = newMultirow(`SELECT k.env, k.license, COUNT(*), MAX(k.created_at), CAST(SUM(k.expires_at) AS BIGINT) FROM (VALUES `, 2, "tt", `) v
 	CROSS JOIN license_key k WHERE k.env = v.column1 AND k.license = v.column2 GROUP BY k.env, k.license`)
 
 // KeysMarks returns the marks of the licenses; the zero mark for one without keys.

@@ -15,9 +15,9 @@ const leaseColumns = `l.env, l.id, l.license, l.pool, l.holder, l.instance, l.un
 	l.granted_at, l.renewed_at, l.expires_at, l.borrowed, l.nonce, l.cloned_at, l.ended_at, l.ended_by, l.due, l.requests, l.asker`
 
 var (
-	insertLeases = newMany(`INSERT INTO lease (env, id, license, pool, holder, instance, units, charge, generation,
+	insertLeases = newMultirow(`INSERT INTO lease (env, id, license, pool, holder, instance, units, charge, generation,
 		granted_at, renewed_at, expires_at, borrowed, nonce, cloned_at, ended_at, ended_by, due, requests, asker) VALUES `, 20, "", ``)
-	putLeases = newMany(`UPDATE lease SET units = v.column3, charge = v.column4, generation = v.column5, renewed_at = v.column6,
+	putLeases = newMultirow(`UPDATE lease SET units = v.column3, charge = v.column4, generation = v.column5, renewed_at = v.column6,
 		expires_at = v.column7, borrowed = v.column8, nonce = v.column9, cloned_at = v.column10, ended_at = v.column11,
 		ended_by = v.column12, due = v.column13, requests = v.column14, asker = v.column15 FROM (VALUES `, 15, "ttiiiiiitiititt", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2`)
@@ -28,7 +28,7 @@ var (
 		AND lease.generation = v.column4 RETURNING lease.env, lease.license, lease.id, lease.generation, lease.pool, lease.holder, lease.instance, lease.charge`)
 	readLeases = newLocking(`SELECT `+leaseColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN lease l WHERE l.env = v.column1 AND l.id = v.column2`, " FOR UPDATE OF l")
-	forgetLeases = newMany(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
+	forgetLeases = newMultirow(`DELETE FROM lease WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 
 func scanLease(rows Row) (l licensing.Lease, err error) {
@@ -339,11 +339,11 @@ func (tx *Tx) ForgetLeases(ctx context.Context, leases []*licensing.Lease) error
 }
 
 var (
-	insertComponents = newMany(`INSERT INTO component (env, license, pool, name, hash, lease) VALUES `, 6, "", ` ON CONFLICT DO NOTHING`)
-	matchComponents  = newMany(`SELECT c.lease, COUNT(*) FROM (VALUES `, 5, "ttttt", `) v
+	insertComponents = newMultirow(`INSERT INTO component (env, license, pool, name, hash, lease) VALUES `, 6, "", ` ON CONFLICT DO NOTHING`)
+	matchComponents  = newMultirow(`SELECT c.lease, COUNT(*) FROM (VALUES `, 5, "ttttt", `) v
 		CROSS JOIN component c WHERE c.env = v.column1 AND c.license = v.column2 AND c.pool = v.column3 AND c.name = v.column4 AND c.hash = v.column5
 		GROUP BY c.lease`)
-	dropComponents = newMany(`DELETE FROM component WHERE (env, license, pool, name, hash, lease) IN (VALUES `, 6, "tttttt", `)`)
+	dropComponents = newMultirow(`DELETE FROM component WHERE (env, license, pool, name, hash, lease) IN (VALUES `, 6, "tttttt", `)`)
 )
 
 // PutComponents makes a lease findable by the components of its machine.

@@ -153,9 +153,9 @@ func (tx *Tx) SwapLogHead(ctx context.Context, size int64, h LogHead) (bool, err
 }
 
 var (
-	placeRows    = newMany(`INSERT INTO log_place (env, first, entries, row_id) VALUES `, 4, "", "")
-	placeLicense = newMany(`INSERT INTO log_license (env, license, first) VALUES `, 3, "", "")
-	unpendRows   = newMany(`DELETE FROM log_pending WHERE (env, id) IN (VALUES `, 2, "tt", ")")
+	placeRows    = newMultirow(`INSERT INTO log_place (env, first, entries, row_id) VALUES `, 4, "", "")
+	placeLicense = newMultirow(`INSERT INTO log_license (env, license, first) VALUES `, 3, "", "")
+	unpendRows   = newMultirow(`DELETE FROM log_pending WHERE (env, id) IN (VALUES `, 2, "tt", ")")
 )
 
 // PlaceLog gives rows, in order, the places from first on.

@@ -15,9 +15,9 @@ type LicenseName struct {
 }
 
 var (
-	licenseNames = newMany(`SELECT l.env, l.id, l.product, l.plan, l.customer, COALESCE(c.name, '') FROM (VALUES `, 2, "tt", `) v
+	licenseNames = newMultirow(`SELECT l.env, l.id, l.product, l.plan, l.customer, COALESCE(c.name, '') FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN license l LEFT JOIN customer c ON c.env = l.env AND c.id = l.customer WHERE l.env = v.column1 AND l.id = v.column2`)
-	customerNames = newMany(`SELECT c.env, c.id, c.name FROM (VALUES `, 2, "tt", `) v
+	customerNames = newMultirow(`SELECT c.env, c.id, c.name FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN customer c WHERE c.env = v.column1 AND c.id = v.column2`)
 )
 

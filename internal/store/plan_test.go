@@ -11,7 +11,7 @@ import (
 )
 
 // growing are the statements over tables that grow with what is held.
-var growing = map[string]*many{
+var growing = map[string]*multirow{
 	"lockPools": &lockPools, "putPools": &putPools, "insertLeases": &insertLeases, "putLeases": &putLeases,
 	"endLeases": &endLeases, "readLeases": &readLeases, "forgetLeases": &forgetLeases, "lookUpAsks": &lookUpAsks,
 	"putRequests": &putRequests, "forgetRequests": &forgetRequests, "matchComponents": &matchComponents,

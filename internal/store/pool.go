@@ -39,9 +39,9 @@ const thesePools = `) v
 var (
 	lockPools = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", thesePools, " FOR UPDATE OF p")
 	tryPools  = newLocking(`SELECT `+poolColumns+` FROM (VALUES `, 3, "ttt", thesePools, " FOR UPDATE OF p NOWAIT")
-	makePools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
+	makePools = newMultirow(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
 		10, "", ` ON CONFLICT (env, license, name) DO NOTHING`)
-	putPools = newMany(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
+	putPools = newMultirow(`INSERT INTO pool (env, license, name, held, leases, waiting, tickets, over_since, due, capacity) VALUES `,
 		10, "", ` ON CONFLICT (env, license, name) DO UPDATE SET held = excluded.held, leases = excluded.leases,
 		waiting = excluded.waiting, tickets = excluded.tickets, over_since = excluded.over_since, due = excluded.due, capacity = excluded.capacity`)
 )
@@ -77,7 +77,7 @@ func (tx *Tx) AskPools(ctx context.Context, keys []PoolKey, pools *[]Pool, asks 
 	return tx.askPools(ctx, &lockPools, keys, pools, asks, known)
 }
 
-func (tx *Tx) askPools(ctx context.Context, m *many, keys []PoolKey, into *[]Pool, asks []Ask, known map[int]Known) error {
+func (tx *Tx) askPools(ctx context.Context, m *multirow, keys []PoolKey, into *[]Pool, asks []Ask, known map[int]Known) error {
 	args := make([]any, 0, 3*len(keys))
 	for _, k := range keys {
 		args = append(args, string(k.Env), string(k.License), k.Name)

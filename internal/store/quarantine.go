@@ -26,9 +26,9 @@ type Quarantine struct {
 }
 
 var (
-	quarantineRows   = newMany(`INSERT INTO log_quarantine (env, id, batch, cause, leaves, licenses, at) VALUES `, 7, "", "")
-	unquarantineRows = newMany(`DELETE FROM log_quarantine WHERE (env, id) IN (VALUES `, 2, "tt", ")")
-	pendRows         = newMany(`INSERT INTO log_pending (env, id, leaves, licenses) VALUES `, 4, "", "")
+	quarantineRows   = newMultirow(`INSERT INTO log_quarantine (env, id, batch, cause, leaves, licenses, at) VALUES `, 7, "", "")
+	unquarantineRows = newMultirow(`DELETE FROM log_quarantine WHERE (env, id) IN (VALUES `, 2, "tt", ")")
+	pendRows         = newMultirow(`INSERT INTO log_pending (env, id, leaves, licenses) VALUES `, 4, "", "")
 )
 
 // PutInQuarantine takes waiting rows out of the way of others, as one batch. It reports

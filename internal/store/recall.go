@@ -23,7 +23,7 @@ func (tx *Tx) Recalled(ctx context.Context, k LicenseRef) ([]licensing.LeaseID, 
 	return collect(rows, err, func(r Row) (id licensing.LeaseID, err error) { return id, r.Scan(&id) })
 }
 
-var recallMarks = newMany(`SELECT r.env, r.license, MAX(r.recalled_at) FROM (VALUES `, 2, "tt", `) v
+var recallMarks = newMultirow(`SELECT r.env, r.license, MAX(r.recalled_at) FROM (VALUES `, 2, "tt", `) v
 	CROSS JOIN recall r WHERE r.env = v.column1 AND r.license = v.column2 GROUP BY r.env, r.license`)
 
 // RecallMarks returns when a lease of each license was last recalled, in

@@ -35,12 +35,12 @@ type Known struct {
 }
 
 var (
-	lookUpAsks = newMany(`SELECT v.column1, r.body, r.lease, r.ticket, `+heldByAsker+` FROM (VALUES `, 7, "itttttt", `) v
+	lookUpAsks = newMultirow(`SELECT v.column1, r.body, r.lease, r.ticket, `+heldByAsker+` FROM (VALUES `, 7, "itttttt", `) v
 		LEFT JOIN request r ON r.env = v.column2 AND r.license = v.column3 AND r.id = v.column5
 		WHERE r.id IS NOT NULL OR `+heldByAsker+` IS NOT NULL`)
-	putRequests = newMany(`INSERT INTO request (env, license, id, body, lease, ticket, at) VALUES `, 7, "",
+	putRequests = newMultirow(`INSERT INTO request (env, license, id, body, lease, ticket, at) VALUES `, 7, "",
 		` ON CONFLICT (env, id, license) DO UPDATE SET lease = excluded.lease, ticket = excluded.ticket`)
-	forgetRequests = newMany(`DELETE FROM request WHERE (env, license, id, lease, ticket) IN (VALUES `, 5, "ttttt", `)`)
+	forgetRequests = newMultirow(`DELETE FROM request WHERE (env, license, id, lease, ticket) IN (VALUES `, 5, "ttttt", `)`)
 )
 
 // heldByAsker finds the live lease of a holder's instance. It is no join:

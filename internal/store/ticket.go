@@ -11,16 +11,16 @@ const ticketColumns = `t.env, t.id, t.license, t.pool, t.place, t.holder, t.inst
 	t.queued_at, t.deadline, t.alive_until, t.offered, t.lease, t.ended_at, t.ended_by, t.asker`
 
 var (
-	insertTickets = newMany(`INSERT INTO ticket (env, id, license, pool, place, holder, instance, units, borrow, request,
+	insertTickets = newMultirow(`INSERT INTO ticket (env, id, license, pool, place, holder, instance, units, borrow, request,
 		queued_at, deadline, alive_until, offered, lease, ended_at, ended_by, asker) VALUES `, 18, "", ``)
-	putTickets = newMany(`UPDATE ticket SET alive_until = v.column3, offered = v.column4, lease = v.column5,
+	putTickets = newMultirow(`UPDATE ticket SET alive_until = v.column3, offered = v.column4, lease = v.column5,
 		ended_at = v.column6, ended_by = v.column7 FROM (VALUES `, 7, "ttiitit", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2`)
 	readTickets = newLocking(`SELECT `+ticketColumns+` FROM (VALUES `, 2, "tt", `) v
 		CROSS JOIN ticket t WHERE t.env = v.column1 AND t.id = v.column2`, " FOR UPDATE OF t")
-	keepTickets = newMany(`UPDATE ticket SET alive_until = v.column3 FROM (VALUES `, 3, "tti", `) v
+	keepTickets = newMultirow(`UPDATE ticket SET alive_until = v.column3 FROM (VALUES `, 3, "tti", `) v
 		WHERE ticket.env = v.column1 AND ticket.id = v.column2 AND ticket.ended_at = 0 * v.column3`)
-	forgetTickets = newMany(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
+	forgetTickets = newMultirow(`DELETE FROM ticket WHERE (env, id) IN (VALUES `, 2, "tt", `)`)
 )
 
 func scanTicket(rows Row) (t licensing.Ticket, err error) {

@@ -23,8 +23,8 @@ type Trial struct {
 const trialColumns = `t.env, t.product, t.claim, t.subject, t.license, t.taken_at, t.forget_at`
 
 var (
-	insertTrials = newMany(`INSERT INTO trial (env, product, claim, subject, license, taken_at, forget_at) VALUES `, 7, "", ` ON CONFLICT DO NOTHING`)
-	matchTrials  = newMany(`SELECT `+trialColumns+` FROM (VALUES `, 3, "ttt", `) v
+	insertTrials = newMultirow(`INSERT INTO trial (env, product, claim, subject, license, taken_at, forget_at) VALUES `, 7, "", ` ON CONFLICT DO NOTHING`)
+	matchTrials  = newMultirow(`SELECT `+trialColumns+` FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN trial t WHERE t.env = v.column1 AND t.product = v.column2 AND t.subject = v.column3`)
 )
 

@@ -52,12 +52,12 @@ type UsageTotal struct {
 }
 
 var (
-	knownEvents = newMany(`SELECT `+eventColumns+` FROM (VALUES `, 3, "ttt", `) v
+	knownEvents = newMultirow(`SELECT `+eventColumns+` FROM (VALUES `, 3, "ttt", `) v
 		CROSS JOIN usage_event e WHERE e.env = v.column1 AND e.license = v.column2 AND e.id = v.column3`)
-	insertEvents = newMany(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale, call) VALUES `, 10, "", ``)
-	putRefusals  = newMany(`INSERT INTO usage_refusal (env, license, id, meter, call, at, decision) VALUES `, 7, "",
+	insertEvents = newMultirow(`INSERT INTO usage_event (env, license, id, meter, quantity, at, recorded, period, scale, call) VALUES `, 10, "", ``)
+	putRefusals  = newMultirow(`INSERT INTO usage_refusal (env, license, id, meter, call, at, decision) VALUES `, 7, "",
 		` ON CONFLICT (env, id, license) DO UPDATE SET meter = excluded.meter, call = excluded.call, at = excluded.at, decision = excluded.decision`)
-	putTotals = newMany(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale) VALUES `, 11, "",
+	putTotals = newMultirow(`INSERT INTO usage_total (env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale) VALUES `, 11, "",
 		` ON CONFLICT (env, license, meter, period) DO UPDATE SET ends_at = excluded.ends_at, used = excluded.used,
 		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller, scale = excluded.scale`)
 )

@@ -421,7 +421,7 @@ func noteIssued(tx *ledger.Tx, kind string, l licensing.License) error {
 
 // NoteLicense records a change of l with how it leaves l, to hold the row against.
 func NoteLicense(tx *ledger.Tx, kind string, l licensing.License, data any) error {
-	stand, err := l.Stand()
+	stand, err := l.Snapshot()
 	if err != nil {
 		return err
 	}

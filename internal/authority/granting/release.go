@@ -139,11 +139,11 @@ func (b *batch) releaseLeft(o *Op, l *licensing.Lease) error {
 		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.Release.Lease))
 		return nil
 	}
-	standing := l.Standing(licensing.Renewal{Generation: o.Release.Generation, Nonce: o.Release.Nonce})
+	kind := l.RenewalKind(licensing.Renewal{Generation: o.Release.Generation, Nonce: o.Release.Nonce})
 	if o.shown != nil && l.EndedBy == licensing.EndForced && o.shown.Generation > l.Generation {
-		standing = licensing.RenewsNext // renewed in a course of things that was lost
+		kind = licensing.RenewsNext // renewed in a course of things that was lost
 	}
-	switch standing {
+	switch kind {
 	case licensing.RenewsCopy:
 		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is in generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.Release.Generation))
 		return nil

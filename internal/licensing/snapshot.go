@@ -12,34 +12,34 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxStood is how many bytes of a member a Stand holds; of a longer one, a digest.
-const maxStood = 256
+// maxMember is how many bytes of a member a Snapshot holds; of a longer one, a digest.
+const maxMember = 256
 
-// stoodDigest begins the text of a member that a Stand holds a digest of.
-const stoodDigest = "sha256:"
+// digestPrefix begins the text of a member that a Snapshot holds a digest of.
+const digestPrefix = "sha256:"
 
-// A Stand is how a change left a license, as the log keeps it: the members of
+// A Snapshot is how a change left a license, as the log keeps it: the members of
 // its row, to notice that the row was changed since, and in what. Long members
 // and metadata, which may name people, are digests, so that entries stay small
 // and erasing one is enough.
-type Stand map[string]json.RawMessage
+type Snapshot map[string]json.RawMessage
 
-// Stand returns how l stands. It is the same before l is stored and after it is
+// Snapshot returns l as the log keeps it. It is the same before l is stored and after it is
 // read: times count in microseconds, and what is empty is absent.
-func (l License) Stand() (Stand, error) {
+func (l License) Snapshot() (Snapshot, error) {
 	text, err := l.row()
 	if err != nil {
 		return nil, err
 	}
-	var s Stand
+	var s Snapshot
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, Errorf(Internal, "encoding license %s: %w", l.ID, err)
 	}
 	delete(s, "environment") // every entry says of which license it is
 	delete(s, "id")
 	for name, value := range s {
-		if name == "metadata" || len(value) > maxStood {
-			s[name] = json.RawMessage(`"` + stoodDigest + digest(value) + `"`)
+		if name == "metadata" || len(value) > maxMember {
+			s[name] = json.RawMessage(`"` + digestPrefix + digest(value) + `"`)
 		}
 	}
 	return s, nil
@@ -87,19 +87,19 @@ func (l License) row() ([]byte, error) {
 }
 
 // Digest is what an entry of an earlier version holds instead of the members, or "".
-func (s Stand) Digest() (text string) {
+func (s Snapshot) Digest() (text string) {
 	_ = json.Unmarshal(s["digest"], &text)
 	return text
 }
 
 // Seq orders the changes of a license; zero where s has none.
-func (s Stand) Seq() (seq license.Seq) {
+func (s Snapshot) Seq() (seq license.Seq) {
 	_ = json.Unmarshal(s["seq"], &seq)
 	return seq
 }
 
 // After reports whether s is of a later change than one with a seq of these parts.
-func (s Stand) After(epoch, counter int64) bool {
+func (s Snapshot) After(epoch, counter int64) bool {
 	return s.Seq().Compare(license.Seq{Epoch: epoch, Counter: counter}) > 0
 }
 
@@ -112,7 +112,7 @@ type Deviation struct {
 }
 
 // Against returns in which members s, of a row, differs from an entry's, by name.
-func (s Stand) Against(entry Stand) []Deviation {
+func (s Snapshot) Against(entry Snapshot) []Deviation {
 	all := maps.Clone(s)
 	maps.Copy(all, entry)
 	var found []Deviation
@@ -129,7 +129,7 @@ func (s Stand) Against(entry Stand) []Deviation {
 }
 
 func digested(value json.RawMessage) bool {
-	return bytes.HasPrefix(value, []byte(`"`+stoodDigest))
+	return bytes.HasPrefix(value, []byte(`"`+digestPrefix))
 }
 
 // stoodText is a member as people read it.

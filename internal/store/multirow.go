@@ -16,10 +16,10 @@ const (
 	sizes    = step + maxChunk/step - 1
 )
 
-// many is the text of one statement over many rows: a VALUES list between a
+// A multirow is the text of one statement over many rows: a VALUES list between a
 // head and a tail, made once for each size. So there are few texts to keep
 // prepared, and two statements do for any number of rows up to maxChunk.
-type many struct {
+type multirow struct {
 	fixed   int // arguments before those of the rows
 	columns int
 	texts   [sizes]string
@@ -45,18 +45,18 @@ func sizeFor(rows int) int {
 	return step + rows/step - 2
 }
 
-// newMany makes the texts. A SELECT joins its table with CROSS JOIN, for which
+// newMultirow makes the texts. A SELECT joins its table with CROSS JOIN, for which
 // SQLite reads the list first and finds each row by its key. casts names the types of the first row's columns
 // (t TEXT, i BIGINT), which PostgreSQL needs where the list is no INSERT's; the
 // empty string is a list whose types follow from the table.
-func newMany(head string, columns int, casts, tail string) many {
+func newMultirow(head string, columns int, casts, tail string) multirow {
 	return newFixed(0, head, columns, casts, tail)
 }
 
 // newFixed makes the texts where the head has so many arguments, the same for
 // all rows.
-func newFixed(fixed int, head string, columns int, casts, tail string) many {
-	m := many{fixed: fixed, columns: columns}
+func newFixed(fixed int, head string, columns int, casts, tail string) multirow {
+	m := multirow{fixed: fixed, columns: columns}
 	for i := range m.texts {
 		m.texts[i] = head + values(fixed, rowsOf(i), columns, casts) + tail
 	}
@@ -64,8 +64,8 @@ func newFixed(fixed int, head string, columns int, casts, tail string) many {
 }
 
 // newLocking makes the texts of a SELECT whose rows stay locked, as lock says.
-func newLocking(head string, columns int, casts, tail, lock string) many {
-	m := newMany(head, columns, casts, tail)
+func newLocking(head string, columns int, casts, tail, lock string) multirow {
+	m := newMultirow(head, columns, casts, tail)
 	for i, t := range m.texts {
 		m.locking[i] = t + lock
 	}
@@ -102,7 +102,7 @@ func btoi(b bool) int {
 }
 
 // chunks calls fn with each text and its span of args, until fn fails.
-func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
+func (m *multirow) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
 	fixed, args := args[:m.fixed], args[m.fixed:]
 	for first := true; len(args) > 0; first = false {
 		i := sizeFor(len(args) / m.columns)
@@ -128,7 +128,7 @@ func (m *many) chunks(args []any, locks bool, fn func(text string, args []any) e
 
 // putMany runs m over rows laid one after another in args, at the latest with
 // the commit.
-func (tx *Tx) putMany(ctx context.Context, m *many, args []any) error {
+func (tx *Tx) putMany(ctx context.Context, m *multirow, args []any) error {
 	return m.chunks(args, false, func(text string, args []any) error {
 		return tx.later(ctx, &Statement{Text: text, Args: args})
 	})
@@ -136,7 +136,7 @@ func (tx *Tx) putMany(ctx context.Context, m *many, args []any) error {
 
 // execMany runs m over rows laid one after another in args and returns how
 // many rows changed.
-func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64, err error) {
+func (tx *Tx) execMany(ctx context.Context, m *multirow, args []any) (changed int64, err error) {
 	var all []*Statement
 	err = m.chunks(args, false, func(text string, args []any) error {
 		all = append(all, &Statement{Text: text, Args: args})
@@ -153,7 +153,7 @@ func (tx *Tx) execMany(ctx context.Context, m *many, args []any) (changed int64,
 
 // queryMany runs m over rows laid one after another in args and calls scan
 // for each row returned.
-func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(Row) error) error {
+func (tx *Tx) queryMany(ctx context.Context, m *multirow, args []any, scan func(Row) error) error {
 	if err := tx.askMany(ctx, m, args, scan); err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (tx *Tx) queryMany(ctx context.Context, m *many, args []any, scan func(Row)
 
 // askMany is queryMany whose rows come with the next statement whose outcome
 // is needed.
-func (tx *Tx) askMany(ctx context.Context, m *many, args []any, scan func(Row) error) error {
+func (tx *Tx) askMany(ctx context.Context, m *multirow, args []any, scan func(Row) error) error {
 	return m.chunks(args, tx.lock() != "", func(text string, args []any) error {
 		return tx.later(ctx, &Statement{Text: text, Args: args, Scan: scan})
 	})
