@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -117,9 +118,9 @@ func TestUsageKeepsWhatRecordedIt(t *testing.T) {
 		if _, err := d.Apply(ops); err != nil {
 			t.Fatal(err)
 		}
-		var entries []granting.MeterEvent
+		var entries []entry.Meter
 		d.logged(t, licensing.UsageRecorded, &entries)
-		want := []granting.Recorder{{Caller: mill("1.0"), Added: 4, Events: 2}, {Caller: mill("1.1"), Added: 2, Events: 1}}
+		want := []entry.Recorder{{Caller: mill("1.0"), Added: 4, Events: 2}, {Caller: mill("1.1"), Added: 2, Events: 1}}
 		if len(entries) != 1 || entries[0].Added != 10 || !slices.Equal(entries[0].By, want) {
 			t.Errorf("%+v, want %+v", entries, want)
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -44,7 +44,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 				t.Fatalf("%d entries count denials, want %d: %v", len(page.Items), len(want), err)
 			}
 			for i, e := range page.Items {
-				var c documents.CountEvent
+				var c entry.Count
 				if err := json.Unmarshal(e.Data, &c); err != nil || c.Times != want[i] || c.Code != "pool_full" {
 					t.Errorf("%s, %v: want %d", e.Data, err, want[i])
 				}

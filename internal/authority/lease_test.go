@@ -80,6 +80,7 @@ func newDesk(t testing.TB, db *store.DB) *desk {
 	}
 	d.Authority = New(ledger.Config{DB: db, Ring: signing.NewRing(sealing), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(d.Close)
+	frozen(t, d.Authority)
 	if err := d.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}

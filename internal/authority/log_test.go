@@ -42,6 +42,7 @@ func ready(t testing.TB, db *store.DB, dir string, sealing *signing.SealingKey) 
 	if err := a.PrepareKeys(t.Context(), testEnv); err != nil {
 		t.Fatal(err)
 	}
+	frozen(t, a)
 	return a
 }
 

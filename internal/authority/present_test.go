@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
@@ -136,7 +137,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		_, err = d.keep(t, released, "nonce-0007", true)
 		d.wantError(t, licensing.Gone, err)
 
-		var events []granting.PresentedEvent
+		var events []entry.Presented
 		if d.logged(t, licensing.LeasePresented, &events); len(events) != 4 || events[0].Document == "" || events[0].Epoch != 1 || events[0].Beyond {
 			t.Errorf("%+v", events)
 		}

@@ -13,7 +13,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
-	"copyhold.dev/internal/authority/catalog"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
@@ -38,7 +38,7 @@ func leave(t *testing.T, a *Authority, env licensing.Env, n int) {
 			if _, err := tx.InsertCustomer(t.Context(), customer); err != nil {
 				return err
 			}
-			return tx.Note(licensing.CustomerCreated, licensing.Event{Customer: customer.ID}, catalog.CustomerEvent{})
+			return tx.Note(licensing.CustomerCreated, licensing.Event{Customer: customer.ID}, entry.Customer{})
 		}))
 		if err != nil {
 			t.Fatal(err)
@@ -57,14 +57,14 @@ func restarted(t *testing.T, a *Authority, dir string) *Authority {
 }
 
 // quarantined returns the data of the entries of a type in an environment's log.
-func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (all []ledger.QuarantineEvent) {
+func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (all []entry.Quarantine) {
 	t.Helper()
 	page, err := a.ledger.LogEntries(t.Context(), access.System(env, "test"), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range page.Items {
-		var data ledger.QuarantineEvent
+		var data entry.Quarantine
 		if err := json.Unmarshal(e.Data, &data); err != nil {
 			t.Fatal(err)
 		}
@@ -135,8 +135,8 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 			if len(told) != 3 {
 				t.Fatalf("the log of %s tells of %d batches, want 3: %+v", e.Name, len(told), told)
 			}
-			i := slices.IndexFunc(told, func(e ledger.QuarantineEvent) bool { return e.Environment == "prodution" })
-			if i < 0 || told[i].Rows != 300 || told[i].Hash != want || told[i].Cause != store.UnknownEnvironment {
+			i := slices.IndexFunc(told, func(e entry.Quarantine) bool { return e.Environment == "prodution" })
+			if i < 0 || told[i].Rows != 300 || told[i].Hash != want || told[i].Cause != string(store.UnknownEnvironment) {
 				t.Errorf("the log of %s says %+v, want 300 rows with the hash %s", e.Name, told, want)
 			}
 			whole(t, b, e.Name)
@@ -276,7 +276,7 @@ func TestADamagedRowKeepsNoOtherFromItsPlace(t *testing.T) {
 			want := audit.HashRows(rawRows(t, raw, testEnv)[1:2])
 			b := restarted(t, s.Authority, "")
 			told := quarantined(t, b, testEnv, licensing.LogQuarantined)
-			if len(told) == 0 || told[0].Rows != 1 || told[0].Cause != store.DamagedRow || told[0].Hash != want {
+			if len(told) == 0 || told[0].Rows != 1 || told[0].Cause != string(store.DamagedRow) || told[0].Hash != want {
 				t.Fatalf("%s: told %+v, want one row with the hash %s", damage, told, want)
 			}
 			if others := quarantined(t, b, "staging", licensing.LogQuarantined); len(others) != 0 {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit"
-	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
@@ -329,7 +329,7 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 			w.damage(t, `UPDATE lease SET ended_at = $1, ended_by = 'released', due = $2 WHERE id = $3`,
 				w.clock.Now().UnixMicro(), w.clock.Now().Add(licensing.Remembered).UnixMicro(), string(id))
 			err := w.ledger.Update(t.Context(), testEnv, d.a.Actor, func(tx *ledger.Tx) error { // as it was entered
-				e, err := licensing.NewEvent(licensing.LeaseEnded, testEnv, tx.Now(), d.a.Actor, documents.EndEvent{Holder: ask("seats", n).Holder.ID, By: "released"})
+				e, err := licensing.NewEvent(licensing.LeaseEnded, testEnv, tx.Now(), d.a.Actor, entry.End{Holder: ask("seats", n).Holder.ID, By: "released"})
 				if err != nil {
 					return err
 				}

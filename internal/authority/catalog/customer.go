@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -34,13 +35,8 @@ func (c *Catalog) CreateCustomer(ctx context.Context, p access.Principal, custom
 		if _, err := tx.InsertCustomer(ctx, created); err != nil {
 			return created, err
 		}
-		return created, tx.Note(licensing.CustomerCreated, licensing.Event{Customer: created.ID}, CustomerEvent{created.Reference})
+		return created, tx.Note(licensing.CustomerCreated, licensing.Event{Customer: created.ID}, entry.Customer{Reference: created.Reference})
 	})
-}
-
-// CustomerEvent leaves out name and address: the log need not know them.
-type CustomerEvent struct {
-	Reference string `json:"reference,omitempty"`
 }
 
 // A CustomerChange says what to change of a customer; what is nil stays.
@@ -81,7 +77,7 @@ func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id lic
 		if _, err := tx.UpdateCustomer(ctx, customer); err != nil {
 			return customer, err
 		}
-		return customer, tx.Note(licensing.CustomerChanged, licensing.Event{Customer: id}, CustomerEvent{customer.Reference})
+		return customer, tx.Note(licensing.CustomerChanged, licensing.Event{Customer: id}, entry.Customer{Reference: customer.Reference})
 	})
 }
 

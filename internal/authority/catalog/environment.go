@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -81,7 +82,7 @@ func (c *Catalog) AddEnvironment(ctx context.Context, tx *ledger.Tx, e licensing
 	if err := c.newKeys(ctx, tx, e.Name); err != nil {
 		return e, err
 	}
-	return e, tx.Note(licensing.EnvironmentCreated, licensing.Event{Env: e.Name, Subject: string(e.Name)}, e)
+	return e, tx.Note(licensing.EnvironmentCreated, licensing.Event{Env: e.Name, Subject: string(e.Name)}, entry.Environment(e))
 }
 
 // ChangeEnvironment replaces the kind of an environment that p reaches.
@@ -105,7 +106,7 @@ func (c *Catalog) ChangeEnvironment(ctx context.Context, p access.Principal, e l
 			if _, err := tx.UpdateEnvironment(ctx, stored); err != nil {
 				return stored, err
 			}
-			return stored, tx.Note(licensing.EnvironmentChanged, licensing.Event{Env: e.Name, Subject: string(e.Name)}, stored)
+			return stored, tx.Note(licensing.EnvironmentChanged, licensing.Event{Env: e.Name, Subject: string(e.Name)}, entry.Environment(stored))
 		}
 		return e, request.NotFound("environment", e.Name)
 	})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -40,11 +41,6 @@ type KeyRequest struct {
 	Keep    bool           `json:"keep,omitempty" doc:"Keep the other keys as they are."`
 }
 
-type licenseKeyEvent struct {
-	Overlap licensing.Span `json:"overlap,omitempty"`
-	Keep    bool           `json:"keep,omitempty"`
-}
-
 // RotateKey gives a license a new key and lets its others end.
 func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensing.LicenseID, req KeyRequest) (NewCredential, error) {
 	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
@@ -65,7 +61,7 @@ func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensin
 		if err != nil {
 			return key, err
 		}
-		return key, noteLicenseKey(tx, licensing.KeyAdded, l, key.ID, licenseKeyEvent{Keep: true})
+		return key, noteLicenseKey(tx, licensing.KeyAdded, l, key.ID, entry.LicenseKey{Keep: true})
 	})
 }
 
@@ -78,7 +74,7 @@ func replaceKey(ctx context.Context, tx *ledger.Tx, l licensing.License, at time
 	if err := tx.EndKeys(ctx, l.Env, l.ID, key.ID, at); err != nil {
 		return key, err
 	}
-	return key, noteLicenseKey(tx, licensing.KeyRotated, l, key.ID, licenseKeyEvent{Overlap: licensing.Span(at.Sub(tx.Now()) / time.Second)})
+	return key, noteLicenseKey(tx, licensing.KeyRotated, l, key.ID, entry.LicenseKey{Overlap: licensing.Span(at.Sub(tx.Now()) / time.Second)})
 }
 
 func noteLicenseKey(tx *ledger.Tx, kind string, l licensing.License, key licensing.KeyID, data any) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -416,7 +417,7 @@ func granted(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.
 func noteIssued(tx *ledger.Tx, kind string, l licensing.License) error {
 	about := AboutLicense(l)
 	about.Env = l.Env
-	return tx.Note(kind, about, l)
+	return tx.Note(kind, about, entry.License(l))
 }
 
 // NoteLicense records a change of l with how it leaves l, to hold the row against.

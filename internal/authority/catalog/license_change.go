@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -22,13 +23,6 @@ type ChangeRequest struct {
 	Reference *string            `json:"reference,omitempty"`
 	Metadata  *map[string]string `json:"metadata,omitempty"`
 	Reason    string             `json:"reason,omitempty"`
-}
-
-type changeEvent struct {
-	Change    licensing.Change     `json:"change"`
-	Payment   licensing.Payment    `json:"payment,omitempty"`
-	Shortages []licensing.Shortage `json:"shortages,omitempty"`
-	Reason    string               `json:"reason,omitempty"`
 }
 
 // ChangeLicense changes what a license grants. What would leave less than is
@@ -59,7 +53,7 @@ func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l lic
 	if err := wanted.CheckDates(); err != nil {
 		return l, nil, err
 	}
-	done := changeEvent{Change: wanted, Payment: req.Payment, Reason: req.Reason}
+	done := entry.Change{Change: wanted, Payment: req.Payment, Reason: req.Reason}
 	if req.Payment != "" {
 		l.Payment = req.Payment
 	}

@@ -5,16 +5,12 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
-
-type reasonEvent struct {
-	Reason   string `json:"reason,omitempty"`
-	Fallback bool   `json:"fallback,omitempty"`
-}
 
 // SuspendLicense takes a license out of force until it is reinstated. Its
 // dates go on.
@@ -24,7 +20,7 @@ func (c *Catalog) SuspendLicense(ctx context.Context, p access.Principal, id lic
 	}
 	return c.alterLicense(ctx, p, id, licensing.LicenseSuspended, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		l, err := l.Suspend()
-		return l, reasonEvent{Reason: reason}, err
+		return l, entry.Reason{Reason: reason}, err
 	})
 }
 
@@ -35,7 +31,7 @@ func (c *Catalog) ReinstateLicense(ctx context.Context, p access.Principal, id l
 	}
 	return c.alterLicense(ctx, p, id, licensing.LicenseReinstated, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		l, err := l.Reinstate()
-		return l, reasonEvent{Reason: reason}, err
+		return l, entry.Reason{Reason: reason}, err
 	})
 }
 
@@ -74,7 +70,7 @@ func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id lice
 		}); err != nil {
 			return l, nil, err
 		}
-		return l.Revoke(), reasonEvent(req), nil
+		return l.Revoke(), entry.Reason(req), nil
 	})
 }
 
@@ -104,12 +100,6 @@ type Transferred struct {
 	Key     *NewCredential    `json:"key,omitempty"`
 }
 
-type transferEvent struct {
-	From   licensing.CustomerID `json:"from"`
-	To     licensing.CustomerID `json:"to"`
-	Reason string               `json:"reason,omitempty"`
-}
-
 // TransferLicense gives a license to another customer that p sees. What is
 // held of it stays held.
 func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req TransferRequest) (Transferred, error) {
@@ -133,7 +123,7 @@ func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id li
 		if err := transferTrial(ctx, tx, p, l, req.Customer); err != nil {
 			return Transferred{}, err
 		}
-		data := transferEvent{l.Customer, req.Customer, req.Reason}
+		data := entry.Transfer{From: l.Customer, To: req.Customer, Reason: req.Reason}
 		l.Customer = req.Customer
 		if l, err = StoreLicense(ctx, tx, l, licensing.LicenseTransferred, data); err != nil || !req.NewKey {
 			return Transferred{License: l}, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -18,12 +19,6 @@ type ExtendRequest struct {
 	Until  time.Time        `json:"until,omitzero"`
 	By     licensing.Length `json:"by,omitzero"`
 	Reason string           `json:"reason,omitempty"`
-}
-
-type termEvent struct {
-	From   time.Time `json:"from,omitzero"`
-	To     time.Time `json:"to,omitzero"`
-	Reason string    `json:"reason,omitempty"`
 }
 
 // ExtendLicense moves the end of a license, or of the maintenance of a
@@ -45,7 +40,7 @@ func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id lice
 			return l, nil, err
 		}
 		l, err := l.Extend(until)
-		return l, termEvent{from, l.LastDate(), req.Reason}, err
+		return l, entry.Term{From: from, To: l.LastDate(), Reason: req.Reason}, err
 	})
 }
 
@@ -101,7 +96,7 @@ func renewLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l lice
 	if err := licensing.CheckDate("end", l.LastDate()); err != nil {
 		return l, nil, err
 	}
-	done := termEvent{from, l.LastDate(), req.Reason}
+	done := entry.Term{From: from, To: l.LastDate(), Reason: req.Reason}
 	if l.ChangesDue(tx.Now()) {
 		l, _, err = makeChanges(ctx, tx, p, l, l.Scheduled[len(l.Scheduled)-1].Below)
 	}
@@ -147,11 +142,6 @@ func (c *Catalog) BeginTerms(ctx context.Context) error {
 	return err
 }
 
-type termBegunEvent struct {
-	Changes   []licensing.Change   `json:"changes"`
-	Shortages []licensing.Shortage `json:"shortages,omitempty"`
-}
-
 // beginTerm makes the changes of a license that are due. Nobody is there to be
 // refused, so what is held beyond the new terms drains unless it may be overdraft.
 func beginTerm(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error {
@@ -165,7 +155,7 @@ func beginTerm(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error
 	if !l.ChangesDue(tx.Now()) {
 		return nil
 	}
-	done := termBegunEvent{Changes: l.Scheduled}
+	done := entry.TermBegun{Changes: l.Scheduled}
 	below := l.Scheduled[len(l.Scheduled)-1].Below
 	if below != licensing.BelowOverdraft {
 		below = licensing.BelowDrain

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -461,14 +462,6 @@ func (i *Impact) add(of licensing.License, w weighed) {
 	i.Licenses = append(i.Licenses, l)
 }
 
-type appliedEvent struct {
-	Plan     licensing.PlanName   `json:"plan"`
-	Channel  string               `json:"channel"`
-	From     licensing.RevisionID `json:"from,omitempty"`
-	Revision licensing.RevisionID `json:"revision"`
-	Changes  []string             `json:"changes,omitempty"`
-}
-
 // StorePlans stores the revisions, points the channels to them and begins the moves,
 // together. It refuses what was not weighed: another apply came between.
 func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, plans []PlanImpact, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
@@ -529,7 +522,7 @@ func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan Plan
 		kind = licensing.PlanRolledBack
 	}
 	return tx.Note(kind, licensing.Event{Product: plan.Product, Subject: string(plan.Plan)},
-		appliedEvent{plan.Plan, plan.Channel, plan.From, plan.Revision, plan.Changes})
+		entry.Applied{Plan: plan.Plan, Channel: plan.Channel, From: plan.From, Revision: plan.Revision, Changes: plan.Changes})
 }
 
 // beginMove stores that the followers of a plan's channel move to its new revision,

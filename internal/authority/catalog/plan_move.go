@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -36,18 +37,9 @@ func MoveOf(m store.PlanMove) PlanMove {
 		Moved: m.Moved, Refused: m.Refused, By: m.Actor, At: m.Created, DoneAt: m.Done}
 }
 
-type movingEvent struct {
-	Move     licensing.MoveID     `json:"move"`
-	Channel  string               `json:"channel"`
-	Revision licensing.RevisionID `json:"revision"`
-	Total    int64                `json:"total"`
-	Moved    int64                `json:"moved,omitempty"`
-	Refused  int64                `json:"refused,omitempty"`
-}
-
 // noteMove records that a move begins or has ended.
 func noteMove(tx *ledger.Tx, kind string, m store.PlanMove, product licensing.ProductName) error {
-	return tx.Note(kind, licensing.Event{Product: product, Subject: string(m.Plan)}, movingEvent{m.ID, m.Channel, m.Revision, m.Total, m.Moved, m.Refused})
+	return tx.Note(kind, licensing.Event{Product: product, Subject: string(m.Plan)}, entry.Moving{Move: m.ID, Channel: m.Channel, Revision: m.Revision, Total: m.Total, Moved: m.Moved, Refused: m.Refused})
 }
 
 // runMoves goes on with moves that an interruption left, until ctx ends.
@@ -126,19 +118,6 @@ func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.Pl
 	return m, tx.UpdateMove(ctx, m)
 }
 
-type movedEvent struct {
-	Move    licensing.MoveID       `json:"move"`
-	From    licensing.RevisionID   `json:"from"`
-	To      licensing.RevisionID   `json:"to"`
-	Changes []licensing.Difference `json:"changes,omitempty"`
-}
-
-type leftEvent struct {
-	Move   licensing.MoveID     `json:"move"`
-	At     licensing.RevisionID `json:"at"`
-	Reason string               `json:"reason"`
-}
-
 // moveLicense grants a license by a revision, or reports false and records why it
 // stays where it is: it has changed since the move was decided.
 func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m store.PlanMove, rev licensing.Revision) (bool, error) {
@@ -161,7 +140,7 @@ func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m s
 		return false, err
 	}
 	if w.misfit != nil {
-		return false, tx.Note(licensing.LicenseLeft, AboutLicense(l), leftEvent{m.ID, l.Granted, w.misfit.Error()})
+		return false, tx.Note(licensing.LicenseLeft, AboutLicense(l), entry.Left{Move: m.ID, At: l.Granted, Reason: w.misfit.Error()})
 	}
 	if err := rescale(ctx, tx, w.before, w.after); err != nil {
 		return false, err
@@ -175,7 +154,7 @@ func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m s
 	from := l.Granted
 	l = w.after.Scaled(w.before.Scaled(l))
 	l.Granted = rev.ID
-	_, err = StoreLicense(ctx, tx, l, licensing.LicenseMoved, movedEvent{m.ID, from, rev.ID, w.effect.Changes})
+	_, err = StoreLicense(ctx, tx, l, licensing.LicenseMoved, entry.Moved{Move: m.ID, From: from, To: rev.ID, Changes: w.effect.Changes})
 	return true, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -37,7 +38,7 @@ func (c *Catalog) CreateProduct(ctx context.Context, p access.Principal, product
 		if !free {
 			return product, licensing.Errorf(licensing.Exists, "there is a product %s already", product.Name).At("name")
 		}
-		return product, tx.Note(licensing.ProductCreated, licensing.Event{Product: product.Name}, product)
+		return product, tx.Note(licensing.ProductCreated, licensing.Event{Product: product.Name}, entry.Product(product))
 	})
 }
 
@@ -81,7 +82,7 @@ func (c *Catalog) ChangeProduct(ctx context.Context, p access.Principal, name li
 		if _, err := tx.UpdateProduct(ctx, product); err != nil {
 			return product, err
 		}
-		return product, tx.Note(licensing.ProductChanged, licensing.Event{Product: name}, product)
+		return product, tx.Note(licensing.ProductChanged, licensing.Event{Product: name}, entry.Product(product))
 	})
 }
 

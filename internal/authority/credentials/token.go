@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -89,14 +90,7 @@ func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req Tok
 	}
 	return NewToken{Token: tokenOf(row), Text: text}, tx.Note(licensing.TokenCreated,
 		licensing.Event{Env: p.Env, Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
-		tokenEvent{Name: req.Name, Role: req.Role, Spans: req.Spans, ExpiresAt: req.ExpiresAt})
-}
-
-type tokenEvent struct {
-	Name      string      `json:"name"`
-	Role      access.Role `json:"role"`
-	Spans     bool        `json:"spans,omitempty"`
-	ExpiresAt time.Time   `json:"expires_at,omitzero"`
+		entry.Token{Name: req.Name, Role: string(req.Role), Spans: req.Spans, ExpiresAt: req.ExpiresAt})
 }
 
 // mayCreate refuses a token that would reach further than p.
@@ -157,7 +151,7 @@ func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id li
 		if _, err := tx.Tx.DeleteToken(ctx, token.Env, id); err != nil {
 			return err
 		}
-		return tx.Note(licensing.TokenRevoked, licensing.Event{Subject: string(id)}, tokenEvent{Name: token.Name, Role: access.Role(token.Role)})
+		return tx.Note(licensing.TokenRevoked, licensing.Event{Subject: string(id)}, entry.Token{Name: token.Name, Role: token.Role})
 	})
 	c.auth.forget(string(id))
 	return err

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -43,25 +44,8 @@ func (d *denials) TellApart(k store.LicenseRef, minute time.Time, name string) b
 	return true
 }
 
-type DenialEvent struct {
-	Holder   string `json:"holder"`
-	Code     string `json:"code"`
-	Rule     string `json:"rule"`
-	Held     int64  `json:"held"`
-	Capacity int64  `json:"capacity"`
-	// Exceptions are those that the decision goes by.
-	Exceptions []string `json:"exceptions,omitempty"`
-	licensing.Caller
-}
-
 // ForgetPage is how many rows are forgotten or counted at a time.
 const ForgetPage = 500
-
-type CountEvent struct {
-	Code   string `json:"code"`
-	Minute int64  `json:"minute"` // unix seconds
-	Times  int64  `json:"times"`  // after the first of each holder
-}
 
 // CountDenials enters one event for each pool, code and minute that is over. What
 // is entered is noted with the denial in the same transaction, so a restart
@@ -104,7 +88,7 @@ func RecordCounts(tx *ledger.Tx, rows []store.Denial) error {
 		times[k] += d.Times
 	}
 	for _, k := range order {
-		e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, tx.Now(), ledger.SystemActor, CountEvent{k.code, k.minute, times[k]})
+		e, err := licensing.NewEvent(licensing.DenialsCounted, k.Env, tx.Now(), ledger.SystemActor, entry.Count{Code: k.code, Minute: k.minute, Times: times[k]})
 		if err != nil {
 			return err
 		}
@@ -114,11 +98,4 @@ func RecordCounts(tx *ledger.Tx, rows []store.Denial) error {
 		}
 	}
 	return nil
-}
-
-type EndEvent struct {
-	Holder string `json:"holder"`
-	By     string `json:"by"`
-	FreeAt int64  `json:"free_at,omitempty"` // unix seconds
-	licensing.Caller
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -15,11 +16,6 @@ import (
 
 // exportSlack keeps the dates of an exported document within MaxDocument.
 const exportSlack = 24 * time.Hour
-
-type exportEvent struct {
-	Document string `json:"document"`
-	Expires  int64  `json:"expires"`
-}
 
 // ExportLicense returns a license file for a machine that never reaches a
 // server: its document lasts to the end of the term, or as long as the key
@@ -57,7 +53,7 @@ func (docs *Documents) ExportLicense(ctx context.Context, p access.Principal, id
 			return err
 		}
 		file = license.Bundle{Doc: compact, KeySet: docs.ledger.Ring.KeySet(p.Env), RootSet: docs.ledger.Ring.RootSet(p.Env), Earlier: docs.ledger.Ring.EarlierRootSets(p.Env)}
-		return tx.Note(licensing.LicenseExported, catalog.AboutLicense(l), exportEvent{doc.ID, doc.Expires})
+		return tx.Note(licensing.LicenseExported, catalog.AboutLicense(l), entry.Export{Document: doc.ID, Expires: doc.Expires})
 	})
 	return file, err
 }

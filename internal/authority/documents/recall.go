@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -54,7 +55,7 @@ func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id l
 			l.Asker.Recall = &licensing.Recall{At: tx.Now(), By: p.Actor, Reason: reason}
 			about := catalog.AboutLicense(of)
 			about.Pool, about.Subject = l.Pool, string(l.ID)
-			if err := tx.Note(licensing.LeaseRecalled, about, recallEvent{l.Holder, l.Instance, reason}); err != nil {
+			if err := tx.Note(licensing.LeaseRecalled, about, entry.Recall{Holder: l.Holder, Instance: l.Instance, Reason: reason}); err != nil {
 				return err
 			}
 			if err := tx.PutRecall(ctx, l, tx.Now()); err != nil {
@@ -65,12 +66,6 @@ func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id l
 		return tx.PutLeases(ctx, leases)
 	})
 	return r, err
-}
-
-type recallEvent struct {
-	Holder   string `json:"holder"`
-	Instance string `json:"instance,omitempty"`
-	Reason   string `json:"reason,omitempty"`
 }
 
 // recalled says when the units of a recalled lease are free, and why then.

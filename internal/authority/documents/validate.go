@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -294,11 +295,6 @@ func Begin(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error {
 		return err
 	}
 	l = revision.Plan.Term.Begin(l, tx.Now())
-	_, err = catalog.StoreLicense(ctx, tx, l, licensing.LicenseStarted, StartedEvent{l.Start, l.End})
+	_, err = catalog.StoreLicense(ctx, tx, l, licensing.LicenseStarted, entry.Started{Start: l.Start, End: l.End})
 	return err
-}
-
-type StartedEvent struct {
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end,omitzero"`
 }

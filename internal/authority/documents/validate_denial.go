@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -130,7 +131,7 @@ func (docs *Documents) noteDenied(ctx context.Context, p access.Principal, f *in
 	if docs.repeats.again(denial) {
 		return "", nil
 	}
-	entry, err := docs.recordDenial(ctx, p, f, denial, licensing.DenialFirst, "", DenialEvent{denial.Holder, d.Code, d.Rule, 0, 0, d.Exceptions, r.Caller})
+	entry, err := docs.recordDenial(ctx, p, f, denial, licensing.DenialFirst, "", entry.Denial{Holder: denial.Holder, Code: d.Code, Rule: d.Rule, Held: 0, Capacity: 0, Exceptions: d.Exceptions, Caller: r.Caller})
 	if err != nil {
 		docs.repeats.forget(denial)
 	}
@@ -143,7 +144,7 @@ func (docs *Documents) noteMismatch(ctx context.Context, p access.Principal, f *
 		return "", nil
 	}
 	return docs.recordDenial(ctx, p, f, validationDenial(ctx, p, r, d, now, window), licensing.ViolationBinding, string(b.lease),
-		EndEvent{Holder: r.Holder, By: r.Nonce, Caller: r.Caller})
+		entry.End{Holder: r.Holder, By: r.Nonce, Caller: r.Caller})
 }
 
 // recordDenial stores d and an event of a type about it, unless another server

@@ -9,8 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -233,13 +233,13 @@ func (b *batch) denyBy(o *Op, pool, holder string, v licensing.Verdict) {
 	var told *violation
 	switch v.Violation {
 	case licensing.ViolationBinding:
-		told = &violation{v.Violation, l, documents.EndEvent{Holder: holder, By: request, Caller: o.by}}
+		told = &violation{v.Violation, l, entry.End{Holder: holder, By: request, Caller: o.by}}
 	case licensing.ViolationRecall:
 		holder = l.Holder
-		told = &violation{v.Violation, l, documents.EndEvent{Holder: holder, By: l.Asker.Recall.By, Caller: o.by}}
+		told = &violation{v.Violation, l, entry.End{Holder: holder, By: l.Asker.Recall.By, Caller: o.by}}
 	case licensing.ViolationClone:
 		shown := cmp.Or(o.Renew.Generation, o.Release.Generation)
-		told = &violation{v.Violation, l, cloneEvent{holder, l.Instance, o.by.Instance, shown, l.Generation, o.by.Of(o.by.Instance)}}
+		told = &violation{v.Violation, l, entry.Clone{Holder: holder, Instance: l.Instance, By: o.by.Instance, Shown: shown, InForce: l.Generation, Caller: o.by.Of(o.by.Instance)}}
 	}
 	b.denyFor(o, request, pool, holder, told)
 }
@@ -327,16 +327,9 @@ func (b *batch) lend(o *Op, p *Pool, charge int64, with *licensing.Lease) (*lice
 	return l, b.record(o, l, kind, beganAs(l))
 }
 
-type beginEvent struct {
-	Holder  string `json:"holder"`
-	Units   int64  `json:"units"`
-	Expires int64  `json:"expires,omitempty"` // unix seconds
-	licensing.Caller
-}
-
 // beganAs says what l is at its beginning, and what it serves.
-func beganAs(l *licensing.Lease) beginEvent {
-	return beginEvent{Holder: l.Holder, Units: l.Units, Expires: UnixOf(l.Expires), Caller: l.Caller()}
+func beganAs(l *licensing.Lease) entry.Begin {
+	return entry.Begin{Holder: l.Holder, Units: l.Units, Expires: UnixOf(l.Expires), Caller: l.Caller()}
 }
 
 // remember keeps the request, so that asking again gives the same.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting/commit"
 	"copyhold.dev/internal/authority/ledger"
@@ -354,16 +355,11 @@ func (b *batch) take(p *Pool, units, leases int64) error {
 	p.changed = true
 	switch {
 	case was.IsZero() && !p.OverSince.IsZero():
-		return b.note(p, licensing.OverdraftBegun, stockEvent{p.Held, p.Capacity})
+		return b.note(p, licensing.OverdraftBegun, entry.Stock{Held: p.Held, Capacity: p.Capacity})
 	case !was.IsZero() && p.OverSince.IsZero():
-		return b.note(p, licensing.OverdraftEnded, stockEvent{p.Held, p.Capacity})
+		return b.note(p, licensing.OverdraftEnded, entry.Stock{Held: p.Held, Capacity: p.Capacity})
 	}
 	return nil
-}
-
-type stockEvent struct {
-	Held     int64 `json:"held"`
-	Capacity int64 `json:"capacity"`
 }
 
 // free gives units back; what is freed may be offered.

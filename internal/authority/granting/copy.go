@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/sdk/license"
@@ -50,7 +51,7 @@ func (g *Granting) lookForCopy(o *Op, doc *license.Lease) {
 	if err == nil && !has {
 		err = g.ledger.Update(ctx, o.Env, ledger.SystemActor, func(tx *ledger.Tx) error {
 			return tx.Note(licensing.ViolationCopy, licensing.Event{License: o.License, Subject: doc.Lease},
-				copyEvent{doc.ID, doc.IssuedAt, doc.Seq.Epoch, doc.Head.Size, doc.Head.Root})
+				entry.Copy{Document: doc.ID, IssuedAt: doc.IssuedAt, Epoch: doc.Seq.Epoch, Size: doc.Head.Size, Root: doc.Head.Root})
 		})
 		g.copies.note(o.Env, now)
 		if g.ledger.Log != nil {
@@ -59,12 +60,4 @@ func (g *Granting) lookForCopy(o *Op, doc *license.Lease) {
 		}
 	}
 	g.ledger.Task("copies", err)
-}
-
-type copyEvent struct {
-	Document string `json:"document"` // its id
-	IssuedAt int64  `json:"issued_at"`
-	Epoch    int64  `json:"epoch"`
-	Size     int64  `json:"size"` // of the log that its server has
-	Root     string `json:"root"`
 }

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -102,7 +102,7 @@ func (b *batch) storeDenials() error {
 
 // enterDenial enters a denial in the log; it becomes the entry of its op.
 func (b *batch) enterDenial(d *denied) error {
-	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.Actor, documents.DenialEvent{Holder: d.Holder, Code: d.Code, Rule: d.Decision.Rule, Held: d.Decision.Held, Capacity: d.Decision.Capacity, Exceptions: d.Decision.Exceptions, Caller: d.Caller})
+	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.Actor, entry.Denial{Holder: d.Holder, Code: d.Code, Rule: d.Decision.Rule, Held: d.Decision.Held, Capacity: d.Decision.Capacity, Exceptions: d.Decision.Exceptions, Caller: d.Caller})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -88,7 +89,7 @@ func (b *batch) endTicket(p *Pool, t *licensing.Ticket, how licensing.TicketEndi
 }
 
 func (b *batch) noteTicket(p *Pool, t *licensing.Ticket, kind, call string) error {
-	e, err := licensing.NewEvent(kind, t.Env, b.Now(), ledger.SystemActor, ticketEvent{t.Holder, t.Units, string(t.EndedBy), t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})})
+	e, err := licensing.NewEvent(kind, t.Env, b.Now(), ledger.SystemActor, entry.Ticket{Holder: t.Holder, Units: t.Units, By: string(t.EndedBy), Caller: t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})})
 	if err != nil {
 		return err
 	}
@@ -99,13 +100,6 @@ func (b *batch) noteTicket(p *Pool, t *licensing.Ticket, kind, call string) erro
 	}
 	_, err = b.Record(e)
 	return err
-}
-
-type ticketEvent struct {
-	Holder string `json:"holder"`
-	Units  int64  `json:"units"`
-	By     string `json:"by,omitempty"`
-	licensing.Caller
 }
 
 // moveQueue ends places that are over and offers what is free, strictly in

@@ -3,7 +3,7 @@ package granting
 import (
 	"time"
 
-	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -87,7 +87,7 @@ func (b *batch) giveBack(o *Op, l *licensing.Lease) error {
 			return err
 		}
 	}
-	return b.record(o, l, licensing.LeaseEnded, documents.EndEvent{Holder: l.Holder, By: string(l.EndedBy), Caller: o.by.After(licensing.Caller{Instance: l.Instance})})
+	return b.record(o, l, licensing.LeaseEnded, entry.End{Holder: l.Holder, By: string(l.EndedBy), Caller: o.by.After(licensing.Caller{Instance: l.Instance})})
 }
 
 // uncharge gives back what l is charged with, or has another instance of the
@@ -200,7 +200,7 @@ func (b *batch) force(o *Op, l *licensing.Lease) error {
 	if err := b.DropComponents(b.ctx, l); err != nil {
 		return err
 	}
-	return b.record(o, l, licensing.LeaseForced, documents.EndEvent{Holder: l.Holder, By: string(l.EndedBy), FreeAt: UnixOf(l.Due), Caller: l.Caller()})
+	return b.record(o, l, licensing.LeaseForced, entry.End{Holder: l.Holder, By: string(l.EndedBy), FreeAt: UnixOf(l.Due), Caller: l.Caller()})
 }
 
 // record adds an event about a lease and keeps its entry for the answer.

@@ -3,6 +3,7 @@ package granting
 import (
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -192,7 +193,7 @@ func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span
 	if !borrowed {
 		return nil
 	}
-	return b.record(o, l, licensing.LeaseBorrowed, prolongEvent{beganAs(l), true})
+	return b.record(o, l, licensing.LeaseBorrowed, entry.Prolong{Begin: beganAs(l), Renewed: true})
 }
 
 // holds answers o with the lease as it is now: later requests of the batch that
@@ -200,19 +201,4 @@ func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span
 func (o *Op) holds(l *licensing.Lease, d licensing.LeaseDates) {
 	as := *l
 	o.Answer.Lease, o.Answer.dates = &as, d
-}
-
-// A prolongEvent says of a lease in force that it was borrowed.
-type prolongEvent struct {
-	beginEvent
-	Renewed bool `json:"renewed"`
-}
-
-type cloneEvent struct {
-	Holder   string `json:"holder"`
-	Instance string `json:"instance,omitempty"`
-	By       string `json:"by,omitempty"` // the instance that came second
-	Shown    int64  `json:"shown"`
-	InForce  int64  `json:"in_force"`
-	licensing.Caller
 }

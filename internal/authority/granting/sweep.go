@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"copyhold.dev/internal/authority/documents"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting/commit"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
@@ -116,7 +116,7 @@ func (b *batch) reclaim(p *Pool, l *licensing.Lease) error {
 			return err
 		}
 	}
-	e, err := licensing.NewEvent(licensing.LeaseReclaimed, l.Env, b.Now(), ledger.SystemActor, documents.EndEvent{Holder: l.Holder, By: string(l.EndedBy), Caller: l.Caller()})
+	e, err := licensing.NewEvent(licensing.LeaseReclaimed, l.Env, b.Now(), ledger.SystemActor, entry.End{Holder: l.Holder, By: string(l.EndedBy), Caller: l.Caller()})
 	if err != nil {
 		return err
 	}

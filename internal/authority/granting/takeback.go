@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -164,13 +165,5 @@ func (b *batch) within(o *Op, p *Pool, l *licensing.Lease, d licensing.LeaseDate
 }
 
 func (b *batch) notePresented(o *Op, l *licensing.Lease) error {
-	return b.record(o, l, licensing.LeasePresented, PresentedEvent{beganAs(l), o.shown.Generation, o.shown.Seq.Epoch, o.shown.ID, l.Asker.Presented})
-}
-
-type PresentedEvent struct {
-	beginEvent
-	Generation int64  `json:"generation"`
-	Epoch      int64  `json:"epoch"`
-	Document   string `json:"document"`         // its id
-	Beyond     bool   `json:"beyond,omitempty"` // the pool had no room for it
+	return b.record(o, l, licensing.LeasePresented, entry.Presented{Begin: beganAs(l), Generation: o.shown.Generation, Epoch: o.shown.Seq.Epoch, Document: o.shown.ID, Beyond: l.Asker.Presented})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -118,15 +119,8 @@ type tally struct {
 	meter   licensing.Meter
 	changed bool
 	added   int64 // in this batch
-	by      []Recorder
+	by      []entry.Recorder
 	ops     []*Op
-}
-
-// A Recorder is what a program recorded of a meter in one batch.
-type Recorder struct {
-	licensing.Caller
-	Added  int64 `json:"added"`
-	Events int64 `json:"events"`
 }
 
 // credit counts what an event added for the program that recorded it.
@@ -142,7 +136,7 @@ func (t *tally) credit(by licensing.Caller, added int64) {
 			return
 		}
 	}
-	t.by = append(t.by, Recorder{by, added, 1})
+	t.by = append(t.by, entry.Recorder{Caller: by, Added: added, Events: 1})
 }
 
 // recordUsage counts usage: which events are new is read in one statement.
@@ -447,7 +441,7 @@ func (m *metering) flush() error {
 
 // noteMeter records an event about a meter's total, which becomes o's entry.
 func (m *metering) noteMeter(o *Op, t *tally, kind string) error {
-	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.Actor, MeterEvent{t.Window.Start.Unix(), UnixOf(t.Window.End), t.Used, t.added, t.meter.Scale, t.Events, t.by})
+	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.Actor, entry.Meter{From: t.Window.Start.Unix(), Until: UnixOf(t.Window.End), Used: t.Used, Added: t.added, Scale: t.meter.Scale, Events: t.Events, By: t.by})
 	if err != nil {
 		return err
 	}
@@ -456,17 +450,6 @@ func (m *metering) noteMeter(o *Op, t *tally, kind string) error {
 	o.Answer.Entry, err = m.Record(e)
 	o.Answer.Entered = err == nil
 	return err
-}
-
-type MeterEvent struct {
-	From   int64 `json:"from"` // unix seconds
-	Until  int64 `json:"until,omitempty"`
-	Used   int64 `json:"used"`  // in the period, in units of 10^-Scale
-	Added  int64 `json:"added"` // with this entry
-	Scale  int   `json:"scale"`
-	Events int64 `json:"events"`
-	// By is what recorded Added, as far as it said.
-	By []Recorder `json:"by,omitempty"`
 }
 
 func (m *metering) denyUsage(o *Op, e UsageEvent, d license.Decision) {

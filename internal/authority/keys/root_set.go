@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -28,19 +29,11 @@ func (k *Keychain) ProposeRootSet(ctx context.Context, p access.Principal, want 
 			return m, err
 		}
 		ceremony = proposed
-		return m, noteKey(tx, p.Env, licensing.RootSetProposed, "", proposedEvent{
+		return m, noteKey(tx, p.Env, licensing.RootSetProposed, "", entry.Proposed{
 			Number: m.RootSet.Number + 1, Keep: proposed.Keep, Roots: proposed.Roots, Threshold: proposed.K, Keys: kids(m.Proposed),
 		})
 	})
 	return ceremony, err
-}
-
-type proposedEvent struct {
-	Number    int64    `json:"number"`
-	Keep      []string `json:"keep,omitempty"`
-	Roots     int      `json:"roots"` // to be made
-	Threshold int      `json:"threshold"`
-	Keys      []string `json:"keys"` // document keys that it brings
 }
 
 // An InstalledRootSet is what a ceremony changed.
@@ -72,7 +65,7 @@ func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootS
 				in.Gone = append(in.Gone, kid)
 			}
 		}
-		return m, noteKey(tx, p.Env, licensing.RootSetInstalled, strconv.FormatInt(in.Number, 10), in)
+		return m, noteKey(tx, p.Env, licensing.RootSetInstalled, strconv.FormatInt(in.Number, 10), entry.Installed(in))
 	})
 	return in, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -37,7 +38,7 @@ func (k *Keychain) Create(ctx context.Context, tx *ledger.Tx, env licensing.Env)
 	if err != nil {
 		return err
 	}
-	if err := noteKey(tx, env, licensing.RootSetCreated, "", setEvent{m.RootSet.Number, m.RootSet.ExpiresAt}); err != nil {
+	if err := noteKey(tx, env, licensing.RootSetCreated, "", entry.Set{Number: m.RootSet.Number, Expires: m.RootSet.ExpiresAt}); err != nil {
 		return err
 	}
 	return putKeys(ctx, tx, signing.Material{Env: env}, m)
@@ -94,7 +95,7 @@ func putKeys(ctx context.Context, tx *ledger.Tx, was, m signing.Material) error 
 			return err
 		}
 		if i >= len(was.Keys) {
-			if err := noteKey(tx, m.Env, licensing.SigningKeyCreated, k.ID, keyEvent{k.Use, k.SignUntil, k.TrustUntil}); err != nil {
+			if err := noteKey(tx, m.Env, licensing.SigningKeyCreated, k.ID, entry.Key{Use: k.Use, SignUntil: k.SignUntil, TrustUntil: k.TrustUntil}); err != nil {
 				return err
 			}
 		}
@@ -110,18 +111,7 @@ func putKeys(ctx context.Context, tx *ledger.Tx, was, m signing.Material) error 
 	if err := tx.PutSignedSet(ctx, m.KeySet); err != nil {
 		return err
 	}
-	return noteKey(tx, m.Env, licensing.KeySetSigned, "", setEvent{m.KeySet.Number, m.KeySet.ExpiresAt})
-}
-
-type keyEvent struct {
-	Use        licensing.KeyUse `json:"use"`
-	SignUntil  time.Time        `json:"sign_until"`
-	TrustUntil time.Time        `json:"trust_until"`
-}
-
-type setEvent struct {
-	Number  int64     `json:"number"`
-	Expires time.Time `json:"expires"`
+	return noteKey(tx, m.Env, licensing.KeySetSigned, "", entry.Set{Number: m.KeySet.Number, Expires: m.KeySet.ExpiresAt})
 }
 
 func noteKey(tx *ledger.Tx, env licensing.Env, kind, kid string, data any) error {
@@ -226,14 +216,9 @@ func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (Si
 			return m, err
 		}
 		active = keyOf(m, m.Active(tx.Now()), tx.Now())
-		return m, noteKey(tx, p.Env, licensing.SigningKeyRotated, was, rotateEvent{was, active.Kid})
+		return m, noteKey(tx, p.Env, licensing.SigningKeyRotated, was, entry.Rotate{From: was, To: active.Kid})
 	})
 	return active, err
-}
-
-type rotateEvent struct {
-	From string `json:"from"`
-	To   string `json:"to"`
 }
 
 func keyOf(m signing.Material, kid string, now time.Time) SigningKey {
@@ -265,14 +250,9 @@ func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, k
 			return m, err
 		}
 		withdrawn = keyOf(m, kid, tx.Now())
-		return m, noteKey(tx, p.Env, licensing.SigningKeyWithdrawn, kid, withdrawEvent{from, reason})
+		return m, noteKey(tx, p.Env, licensing.SigningKeyWithdrawn, kid, entry.Withdraw{Cutoff: from, Reason: reason})
 	})
 	return withdrawn, err
-}
-
-type withdrawEvent struct {
-	Cutoff time.Time `json:"cutoff"`
-	Reason string    `json:"reason,omitempty"`
 }
 
 // ExportRoot hands out the private parts of the roots for safe-keeping.

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -273,7 +274,7 @@ func (l *Ledger) followClock(ctx context.Context, rec licensing.ClockRecord) (fo
 func (l *Ledger) moveClock(ctx context.Context, line time.Time, v licensing.ClockVerdict) error {
 	var tx *Tx
 	err := l.DB.MoveClock(ctx, line, v.Now, ClockSettle, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
-		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
+		return tx.NoteClock(ctx, licensing.ViolationClock, entry.Clock{Doubt: true, Offset: v.Kept.Seconds(), Kept: v.Kept.Seconds()})
 	}))
 	l.Changed(tx, err)
 	if err != nil {
@@ -288,7 +289,7 @@ func (l *Ledger) moveClock(ctx context.Context, line time.Time, v licensing.Cloc
 func (l *Ledger) explainClock(ctx context.Context, k store.Kept) error {
 	var tx *Tx
 	done, err := l.DB.ExplainClock(ctx, k, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
-		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Kept: k.By.Seconds()})
+		return tx.NoteClock(ctx, licensing.ViolationClock, entry.Clock{Kept: k.By.Seconds()})
 	}))
 	l.Changed(tx, err)
 	if err != nil || !done {
@@ -354,16 +355,10 @@ func (l *Ledger) LookAtClock(ctx context.Context) error {
 	return err
 }
 
-type clockEvent struct {
-	Doubt  bool    `json:"doubt"`
-	Offset float64 `json:"offset"`         // seconds
-	Kept   float64 `json:"kept,omitempty"` // seconds for which what was held is kept longer
-}
-
 func (l *Ledger) noteDoubt(ctx context.Context, unsure bool, offset time.Duration) error {
 	l.warnClock(ctx, "the database's clock and the boot clock disagree", unsure, offset)
 	return l.Update(ctx, "", SystemActor, func(tx *Tx) error {
-		return tx.NoteClock(ctx, licensing.ViolationClock, clockEvent{Doubt: unsure, Offset: offset.Seconds()})
+		return tx.NoteClock(ctx, licensing.ViolationClock, entry.Clock{Doubt: unsure, Offset: offset.Seconds()})
 	})
 }
 

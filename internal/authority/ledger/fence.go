@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -44,7 +45,7 @@ func (tx *Tx) BeginEpoch(ctx context.Context, kind string, was, epoch int64, rea
 	}
 	for env, reason := range reasons {
 		for _, kind := range []string{kind, licensing.EpochRaised} {
-			if err := tx.Note(kind, licensing.Event{Env: env}, EpochEvent{was, epoch, reason}); err != nil {
+			if err := tx.Note(kind, licensing.Event{Env: env}, entry.Epoch{From: was, To: epoch, Reason: reason}); err != nil {
 				return err
 			}
 		}
@@ -276,7 +277,7 @@ func (tx *Tx) declare(ctx context.Context, p access.Principal, s *FenceStatus, r
 		return false, err
 	}
 	d := store.FenceDeclaration{Env: p.Env, Epoch: row.Epoch, DeclaredBy: p.Actor, DeclaredAt: tx.Now(), Reason: reason}
-	event := fenceEvent{Epoch: row.Epoch, By: p.Actor, Reason: reason}
+	event := entry.Fence{Epoch: row.Epoch, By: p.Actor, Reason: reason}
 	first, err := tx.standing(ctx, p.Env, s.Declared)
 	if err != nil {
 		return false, err
@@ -320,14 +321,6 @@ func (tx *Tx) creator(ctx context.Context, env licensing.Env, actor string) (t s
 		}
 	}
 	return t, found, err
-}
-
-type fenceEvent struct {
-	Epoch    int64      `json:"epoch"`
-	By       string     `json:"by"`
-	AgreedBy string     `json:"agreed_by,omitempty"`
-	Until    *time.Time `json:"until,omitempty"` // how long newcomers would have waited
-	Reason   string     `json:"reason"`
 }
 
 // independent refuses two actors if one of their tokens made the other.

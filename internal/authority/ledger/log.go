@@ -12,6 +12,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -391,8 +392,8 @@ func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index 
 			return err
 		}
 		position := int(index - row.First)
-		entry := entries[position]
-		if entry.Erased() {
+		erased := entries[position]
+		if erased.Erased() {
 			return licensing.Errorf(licensing.Gone, "the payload of entry %d is erased already", index)
 		}
 		if body, err = audit.Erase(body, position); err != nil {
@@ -401,19 +402,14 @@ func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index 
 		if err := tx.ReplaceLogBody(ctx, p.Env, row.ID, body); err != nil {
 			return err
 		}
-		e, err := licensing.NewEvent(licensing.PayloadErased, p.Env, tx.Now(), p.Actor, eraseEvent{index, reason})
+		e, err := licensing.NewEvent(licensing.PayloadErased, p.Env, tx.Now(), p.Actor, entry.Erase{Index: index, Reason: reason})
 		if err != nil {
 			return err
 		}
-		e.Subject = audit.HashText(entry.Hash())
+		e.Subject = audit.HashText(erased.Hash())
 		_, err = tx.Record(e)
 		return err
 	})
-}
-
-type eraseEvent struct {
-	Index  int64  `json:"index"`
-	Reason string `json:"reason"`
 }
 
 // HasHead reports whether the log has the head that a document of this epoch carries.

@@ -8,6 +8,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -61,16 +62,6 @@ func sortRows(rows []store.PendingRow, known bool) (fit, unfit []store.PendingRo
 	return fit, unfit, store.DamagedRow
 }
 
-// QuarantineEvent names a batch of rows. Who puts the rows beside the entry can tell
-// whether they are the same.
-type QuarantineEvent struct {
-	Environment licensing.Env         `json:"environment"`
-	Cause       store.QuarantineCause `json:"cause,omitempty"`
-	Batch       string                `json:"batch"`
-	Rows        int                   `json:"rows"`
-	Hash        string                `json:"hash"` // audit.HashRows
-}
-
 // quarantine puts rows of one environment aside, and says so in its log; of an
 // environment that does not exist, in all logs that there are.
 func (s *sequencer) quarantine(ctx context.Context, known []licensing.Env, cause store.QuarantineCause, rows []store.PendingRow) error {
@@ -89,7 +80,7 @@ func (s *sequencer) quarantine(ctx context.Context, known []licensing.Env, cause
 			return cmp.Or(err, errSequenced)
 		}
 		for _, log := range logs {
-			err := tx.Note(licensing.LogQuarantined, licensing.Event{Env: log, Subject: batch}, QuarantineEvent{env, cause, batch, len(rows), hash})
+			err := tx.Note(licensing.LogQuarantined, licensing.Event{Env: log, Subject: batch}, entry.Quarantine{Environment: env, Cause: string(cause), Batch: batch, Rows: len(rows), Hash: hash})
 			if err != nil {
 				return err
 			}
@@ -114,7 +105,7 @@ func (s *sequencer) adopt(ctx context.Context, env licensing.Env) (adopted bool,
 			return cmp.Or(err, errSequenced)
 		}
 		return tx.Note(licensing.LogAdopted, licensing.Event{Subject: batch},
-			QuarantineEvent{Environment: env, Batch: batch, Rows: len(rows), Hash: hash})
+			entry.Quarantine{Environment: env, Batch: batch, Rows: len(rows), Hash: hash})
 	})
 	return adopted, err
 }

@@ -139,12 +139,6 @@ func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (m
 	return found, nil
 }
 
-type EpochEvent struct {
-	From   int64  `json:"from"`
-	To     int64  `json:"to"`
-	Reason string `json:"reason"`
-}
-
 // TileReader reads an environment's tiles in a transaction.
 func TileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {
 	return func(level int, n int64) ([]byte, error) { return tx.LogTile(ctx, env, level, n) }

@@ -16,6 +16,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -112,7 +113,7 @@ func (r *Recovery) FinalBackup(ctx context.Context, p access.Principal, w io.Wri
 		err := r.ledger.DB.CloseForGood(ctx, func(tx *store.Tx) error {
 			c := r.ledger.NewTx(tx, p.Actor)
 			for _, env := range r.ledger.Ring.Envs() {
-				if err := c.Note(licensing.BackupFinal, licensing.Event{Env: env}, backupEvent{c.Now(), r.ledger.Ring.Epoch(env)}); err != nil {
+				if err := c.Note(licensing.BackupFinal, licensing.Event{Env: env}, entry.Backup{At: c.Now(), Epoch: r.ledger.Ring.Epoch(env)}); err != nil {
 					return err
 				}
 			}
@@ -163,17 +164,12 @@ func (r *Recovery) archive(ctx context.Context, w io.Writer, recipients []age.Re
 func (r *Recovery) noteBackup(ctx context.Context, p access.Principal, b Backup) error {
 	return r.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
 		for _, h := range b.Heads {
-			if err := tx.Note(licensing.BackupTaken, licensing.Event{Env: h.Env}, backupEvent{b.At, b.Epoch}); err != nil {
+			if err := tx.Note(licensing.BackupTaken, licensing.Event{Env: h.Env}, entry.Backup{At: b.At, Epoch: b.Epoch}); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-}
-
-type backupEvent struct {
-	At    time.Time `json:"at"`
-	Epoch int64     `json:"epoch"`
 }
 
 type backupWriter struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 )
@@ -13,12 +14,6 @@ type ClockAccepted struct {
 	From time.Time     `json:"from"` // the time that the record and the boot clock prove
 	To   time.Time     `json:"to"`   // the clock's
 	Kept time.Duration `json:"-"`    // for how much longer what is held is kept
-}
-
-type acceptEvent struct {
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Reason string    `json:"reason"`
 }
 
 // AcceptClock has the database go on from what its clock says now, on the word of an
@@ -58,7 +53,7 @@ func AcceptClock(ctx context.Context, c ledger.Config, reason string) (ClockAcce
 	}
 	var moved *ledger.Tx
 	err = rec.ledger.DB.MoveClock(ctx, line, wall, ledger.ClockSettle, rec.ledger.Changing(ctx, "", ledger.ClockActor, &moved, func(tx *ledger.Tx) error {
-		return tx.NoteClock(ctx, licensing.ClockAccepted, acceptEvent{done.From, done.To, reason})
+		return tx.NoteClock(ctx, licensing.ClockAccepted, entry.Accept{From: done.From, To: done.To, Reason: reason})
 	}))
 	rec.ledger.Changed(moved, err)
 	if err != nil {

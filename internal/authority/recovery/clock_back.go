@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/ledger"
@@ -141,21 +142,14 @@ func setBack(ctx context.Context, tx *ledger.Tx, set *ClockSetBack, reason strin
 			}
 		}
 		about := licensing.Event{Env: env}
-		if err := tx.Note(licensing.ClockSetBack, about, setBackEvent{set.From, set.To, set.Fenced, reason}); err != nil {
+		if err := tx.Note(licensing.ClockSetBack, about, entry.SetBack{From: set.From, To: set.To, Fenced: set.Fenced, Reason: reason}); err != nil {
 			return err
 		}
-		if err := tx.Note(licensing.EpochRaised, about, ledger.EpochEvent{From: set.Epoch - 1, To: set.Epoch, Reason: what}); err != nil {
+		if err := tx.Note(licensing.EpochRaised, about, entry.Epoch{From: set.Epoch - 1, To: set.Epoch, Reason: what}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-type setBackEvent struct {
-	From   time.Time `json:"from"`
-	To     time.Time `json:"to"`
-	Fenced bool      `json:"fenced"`
-	Reason string    `json:"reason"`
 }
 
 // countAllDenials enters what was denied until the mark, also in a minute that
@@ -211,7 +205,7 @@ func beginAgain(ctx context.Context, tx *ledger.Tx, set ClockSetBack) (moved []l
 		if err := tx.UpdateLicense(ctx, l); err != nil {
 			return nil, err
 		}
-		if err := catalog.NoteLicense(tx, licensing.LicenseStarted, l, documents.StartedEvent{Start: l.Start, End: l.End}); err != nil {
+		if err := catalog.NoteLicense(tx, licensing.LicenseStarted, l, entry.Started{Start: l.Start, End: l.End}); err != nil {
 			return nil, err
 		}
 		moved = append(moved, l.ID)

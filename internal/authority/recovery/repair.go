@@ -8,6 +8,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
@@ -327,9 +328,9 @@ func (r *repairing) fix(m miscount) error {
 	if m.terms != nil {
 		about.Product, about.Customer = m.terms.Product, m.terms.Customer
 	}
-	data := repairEvent{}
+	data := entry.Repair{}
 	for _, f := range done {
-		data.Counters = append(data.Counters, repairedCounter{f.Name, f.Stored, f.To, f.Action})
+		data.Counters = append(data.Counters, entry.Counter{Name: f.Name, From: f.Stored, To: f.To, Action: string(f.Action)})
 	}
 	if m.Pool != nil {
 		about.Pool = m.Pool.Pool
@@ -343,18 +344,6 @@ func (r *repairing) fix(m miscount) error {
 		return err
 	}
 	return r.Note(licensing.CountersFixed, about, data)
-}
-
-type repairEvent struct {
-	From     int64             `json:"from,omitempty"` // of the meter's total, unix seconds
-	Counters []repairedCounter `json:"counters"`
-}
-
-type repairedCounter struct {
-	Name   string       `json:"name"`
-	From   int64        `json:"from"`
-	To     int64        `json:"to"`
-	Action audit.Action `json:"action"`
 }
 
 func (r *repairing) fixPool(m miscount, fixes []audit.Fix) error {
