@@ -15,7 +15,7 @@ type CallerBody struct {
 	Region   string `json:"region,omitempty" maxLength:"200" doc:"Where it runs"`
 }
 
-func (b CallerBody) caller() licensing.Caller { return licensing.Caller(b) }
+func callerOf(b CallerBody) licensing.Caller { return licensing.Caller(b) }
 
 // callerParameters are CallerBody for requests without a body.
 func callerParameters() []parameter {

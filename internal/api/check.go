@@ -43,7 +43,7 @@ func (s *server) checkRoutes() {
 		func(c *call, req *http.Request, in *CheckBody) error {
 			checked, err := s.Authority.Check(req.Context(), c.principal, granting.CheckRequest{
 				Feature: in.Feature, Pool: in.Pool, Meter: in.Meter, Units: in.Units, Quantity: quantity(in.Quantity),
-				Holder: in.Holder.holder(), Nonce: in.Nonce, Caller: in.caller(),
+				Holder: holderOf(in.Holder), Nonce: in.Nonce, Caller: callerOf(in.CallerBody),
 			})
 			if err != nil {
 				return err

@@ -117,7 +117,7 @@ func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
 		defer end()
 		ctx = held
 	}
-	g, err := s.Authority.Acquire(ctx, c.principal, in.request())
+	g, err := s.Authority.Acquire(ctx, c.principal, acquireRequest(in))
 	if cause := context.Cause(ctx); err != nil && licensing.CodeOf(cause) == licensing.Unauthenticated {
 		err = cause // the key ended while the request was held
 	}
@@ -127,15 +127,15 @@ func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
 	return s.granted(c, g, http.StatusCreated)
 }
 
-func (b *AcquireBody) request() granting.AcquireRequest {
+func acquireRequest(b *AcquireBody) granting.AcquireRequest {
 	return granting.AcquireRequest{
-		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: b.Holder.holder(), Instance: b.Instance,
+		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: holderOf(b.Holder), Instance: b.Instance,
 		For: licensing.Span(b.For), Wait: licensing.Span(b.Wait),
-		Caller: b.caller(),
+		Caller: callerOf(b.CallerBody),
 	}
 }
 
-func (b HolderBody) holder() request.Holder {
+func holderOf(b HolderBody) request.Holder {
 	return request.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
 }
 
@@ -215,16 +215,16 @@ func (s *server) denied(c *call, d license.Decision, reply string) *Problem {
 }
 
 func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
-	g, err := s.Authority.Renew(req.Context(), c.principal, in.request(req.PathValue("id")))
+	g, err := s.Authority.Renew(req.Context(), c.principal, renewalRequest(in, req.PathValue("id")))
 	if err != nil {
 		return err
 	}
 	return s.granted(c, g, http.StatusOK)
 }
 
-func (b *RenewBody) request(id string) granting.RenewalRequest {
+func renewalRequest(b *RenewBody, id string) granting.RenewalRequest {
 	return granting.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
-		Nonce: b.Nonce, For: licensing.Span(b.For), Document: b.Lease, Caller: b.caller()}
+		Nonce: b.Nonce, For: licensing.Span(b.For), Document: b.Lease, Caller: callerOf(b.CallerBody)}
 }
 
 func (s *server) release(c *call, req *http.Request, _ *none) error {

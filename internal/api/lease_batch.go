@@ -66,18 +66,18 @@ func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
 		Renew:   make([]granting.RenewalRequest, len(in.Renew)),
 		Release: make([]granting.ReleaseRequest, len(in.Release)),
 	}
-	all := in.caller()
+	all := callerOf(in.CallerBody)
 	for i := range in.Acquire {
-		q.Acquire[i] = in.Acquire[i].request()
+		q.Acquire[i] = acquireRequest(&in.Acquire[i])
 		q.Acquire[i].Caller = q.Acquire[i].Caller.After(all)
 		q.Acquire[i].Wait = 0
 	}
 	for i, r := range in.Renew {
-		q.Renew[i] = r.request(r.ID)
+		q.Renew[i] = renewalRequest(&r.RenewBody, r.ID)
 		q.Renew[i].Caller = q.Renew[i].Caller.After(all)
 	}
 	for i, r := range in.Release {
-		q.Release[i] = granting.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: r.caller().After(all)}
+		q.Release[i] = granting.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: callerOf(r.CallerBody).After(all)}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
 	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{

@@ -106,7 +106,7 @@ func (s *server) usageRoutes() {
 				}
 				events[i] = granting.UsageEvent{ID: e.ID, Meter: e.Meter, Quantity: quantity(e.Quantity), At: at}
 			}
-			done, err := s.Authority.Usage(req.Context(), c.principal, granting.UsageRequest{Events: events, Nonce: in.Nonce, Caller: in.caller()})
+			done, err := s.Authority.Usage(req.Context(), c.principal, granting.UsageRequest{Events: events, Nonce: in.Nonce, Caller: callerOf(in.CallerBody)})
 			if err != nil {
 				return err
 			}

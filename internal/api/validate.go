@@ -47,7 +47,7 @@ func (s *server) validateRoutes() {
 			"A denial is a decision with status 200. The document is the same until its refresh begins or the license changes.",
 	}, nil, []answer{{http.StatusOK, "The decision", ValidateAnswer{}}},
 		func(c *call, req *http.Request, in *ValidateBody) error {
-			v, err := s.Authority.Validate(req.Context(), c.principal, in.request())
+			v, err := s.Authority.Validate(req.Context(), c.principal, validateRequest(in))
 			if err != nil {
 				return err
 			}
@@ -58,12 +58,12 @@ func (s *server) validateRoutes() {
 		})
 }
 
-func (b *ValidateBody) request() documents.ValidateRequest {
+func validateRequest(b *ValidateBody) documents.ValidateRequest {
 	r := documents.ValidateRequest{
 		Product: licensing.ProductName(b.Product), Nonce: b.Nonce, DeviceKey: b.DeviceKey, Features: b.Features,
 		Holder: b.Holder.ID,
 		Asker:  licensing.Asker{Kind: b.Holder.Kind, Components: b.Holder.Components},
-		Caller: b.caller(),
+		Caller: callerOf(b.CallerBody),
 	}
 	if b.Released != 0 {
 		r.Released = time.Unix(b.Released, 0).UTC()

@@ -112,13 +112,13 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 		if s.Quarantine, err = a.ledger.Quarantines(ctx, tx, p); err != nil {
 			return err
 		}
-		if err := s.count(ctx, tx, filter); err != nil {
+		if err := countLicenses(ctx, &s, tx, filter); err != nil {
 			return err
 		}
 		if s.Pools, err = a.fullest(ctx, tx, p.Env, filter); err != nil {
 			return err
 		}
-		if err := s.moving(ctx, tx, p); err != nil {
+		if err := addMoves(ctx, &s, tx, p); err != nil {
 			return err
 		}
 		ends, err := termDeadlines(ctx, tx, p.Env, filter)
@@ -138,8 +138,8 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 	return s, nil
 }
 
-// count counts the licenses that match f, in all and by plan.
-func (s *Status) count(ctx context.Context, tx *store.Tx, f store.LicenseFilter) error {
+// countLicenses counts the licenses that match f, in all and by plan.
+func countLicenses(ctx context.Context, s *Status, tx *store.Tx, f store.LicenseFilter) error {
 	counts, err := tx.CountLicenses(ctx, s.Environment, f, s.At)
 	if err != nil {
 		return err
@@ -152,8 +152,8 @@ func (s *Status) count(ctx context.Context, tx *store.Tx, f store.LicenseFilter)
 			}
 			s.Plans = append(s.Plans, plan)
 		}
-		s.Plans[len(s.Plans)-1].Licenses.add(n)
-		s.Licenses.add(n)
+		addCount(&s.Plans[len(s.Plans)-1].Licenses, n)
+		addCount(&s.Licenses, n)
 	}
 	return nil
 }
@@ -171,7 +171,7 @@ func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licen
 	return status, err
 }
 
-func (c *LicenseCounts) add(n store.LicenseCount) {
+func addCount(c *LicenseCounts, n store.LicenseCount) {
 	switch {
 	case n.Status == licensing.Revoked:
 		c.Revoked += n.Count
@@ -238,8 +238,8 @@ func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (un
 	return rule.Capacity, refused
 }
 
-// moving lists the moves that p sees: a customer's token sees none, for they are of many.
-func (s *Status) moving(ctx context.Context, tx *store.Tx, p access.Principal) error {
+// addMoves lists the moves that p sees: a customer's token sees none, for they are of many.
+func addMoves(ctx context.Context, s *Status, tx *store.Tx, p access.Principal) error {
 	if p.Customer != "" {
 		return nil
 	}

@@ -32,7 +32,7 @@ type NewCredential struct {
 	Text string `json:"key"`
 }
 
-func (k NewCredential) digest() access.Digest { return licensing.HashKey(k.Text) }
+func digestOf(k NewCredential) access.Digest { return licensing.HashKey(k.Text) }
 
 // A KeyRequest asks for a new key of a license. The others end after Overlap,
 // at once when it is zero, unless Keep.
@@ -91,7 +91,7 @@ func newKey(ctx context.Context, tx *ledger.Tx, l licensing.License, expires tim
 	rand.Read(secret[:])
 	keyID, text := licensing.NewKey(id, secret)
 	key := NewCredential{Credential: Credential{ID: keyID, CreatedAt: tx.Now(), ExpiresAt: expires}, Text: text}
-	return key, insertKey(ctx, tx, l, key.Credential, key.digest())
+	return key, insertKey(ctx, tx, l, key.Credential, digestOf(key))
 }
 
 func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key Credential, digest access.Digest) error {

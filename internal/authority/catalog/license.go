@@ -129,7 +129,7 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 		}
 		i.customers[req.Customer] = customer.Name
 	}
-	if l, err = req.license(rev, i.p, i.Now()); err != nil {
+	if l, err = licenseOf(req, rev, i.p, i.Now()); err != nil {
 		return l, err
 	}
 	l.Seq.Epoch, l.Seq.Counter = i.Epoch(), 1
@@ -174,8 +174,8 @@ func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Re
 	return rev, nil
 }
 
-// license is the license that req asks for at now, not yet numbered.
-func (req IssueRequest) license(rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
+// licenseOf is the license that req asks for at now, not yet numbered.
+func licenseOf(req IssueRequest, rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
 	l := licensing.License{
 		Env: p.Env, ID: licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, now)),
 		Product: rev.Plan.Product, Customer: req.Customer, Plan: req.Plan, Channel: req.Channel, Revision: req.Revision, Granted: rev.ID,
@@ -356,7 +356,7 @@ func AboutLicense(l licensing.License) licensing.Event {
 }
 
 // alterLicense makes one change to a license that p sees: fn returns the
-// license changed and what the event of the given kind says of it. A license that
+// licenseOf changed and what the event of the given kind says of it. A license that
 // is as it was is not stored, and leaves no event.
 func (c *Catalog) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {

@@ -49,7 +49,7 @@ func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id lice
 }
 
 func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
-	wanted := req.change(l, p, tx.Now())
+	wanted := changeOf(req, l, p, tx.Now())
 	if err := wanted.CheckDates(); err != nil {
 		return l, nil, err
 	}
@@ -69,7 +69,7 @@ func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l lic
 			return l, nil, err
 		}
 	}
-	if req.empty() {
+	if changesNothing(req) {
 		return l, done, nil
 	}
 	if wanted.Revision != "" {
@@ -114,8 +114,8 @@ func renewable(ctx context.Context, tx *ledger.Tx, p access.Principal, was licen
 	return terms.ScaledExceptions(l.Scheduled[len(l.Scheduled)-1].Except), err
 }
 
-// change is the domain's change that req asks for of l at now.
-func (req ChangeRequest) change(l licensing.License, p access.Principal, now time.Time) licensing.Change {
+// changeOf is the domain's change that req asks for of l at now.
+func changeOf(req ChangeRequest, l licensing.License, p access.Principal, now time.Time) licensing.Change {
 	wanted := req.Change
 	wanted.Except = stamped(req.Except, p, now)
 	if wanted.When == licensing.ChangeAtRenewal && wanted.Below == "" {
@@ -134,8 +134,8 @@ func (req ChangeRequest) change(l licensing.License, p access.Principal, now tim
 	return wanted
 }
 
-// empty reports whether nothing of what the license grants is to change.
-func (req ChangeRequest) empty() bool {
+// changesNothing reports whether nothing of what the license grants is to change.
+func changesNothing(req ChangeRequest) bool {
 	c := req.Change
 	return c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && c.Edition == "" && len(req.Capacity) == 0 &&
 		len(c.Add) == 0 && len(c.Remove) == 0 && len(c.Except) == 0 && len(c.RemoveExceptions) == 0

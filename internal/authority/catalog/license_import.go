@@ -84,7 +84,7 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req Im
 		undone = Imported{Errors: []ImportError{}}
 		i := NewIssuing(tx, p)
 		for _, f := range faults {
-			undone.fail(f.Line, f.Err)
+			addFault(&undone, f.Line, f.Err)
 		}
 		for _, row := range rows {
 			l, err := i.importLine(ctx, row.Fields)
@@ -97,7 +97,7 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req Im
 			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
 				return undone, err
 			default:
-				undone.fail(row.Line, err)
+				addFault(&undone, row.Line, err)
 			}
 		}
 		if req.DryRun || undone.Failed > 0 && !req.Partial {
@@ -114,8 +114,8 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req Im
 	return done, err
 }
 
-// fail notes a faulty row. Of many those that come first in the file are kept.
-func (i *Imported) fail(line int, err error) {
+// addFault notes a faulty row. Of many those that come first in the file are kept.
+func addFault(i *Imported, line int, err error) {
 	i.Failed++
 	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e ImportError, line int) int { return e.Line - line })
 	if at < maxImportShown {

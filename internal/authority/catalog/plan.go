@@ -169,14 +169,14 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 		}
 	}
 	d.Text, d.Content, d.Bounds = rev.Source, rev.Plan, rev.Plan.Bounds()
-	return d, d.history(ctx, tx, p.Env, name)
+	return d, addHistory(ctx, &d, tx, p.Env, name)
 }
 
 // shownMoves is how many moves of a plan are shown.
 const shownMoves = 10
 
-// history fills in the channels, revisions and moves of a plan.
-func (d *PlanDetail) history(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
+// addHistory fills in the channels, revisions and moves of a plan.
+func addHistory(ctx context.Context, d *PlanDetail, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
 	channels, err := tx.Channels(ctx, env, name)
 	if err != nil {
 		return err

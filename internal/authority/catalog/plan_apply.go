@@ -121,7 +121,7 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req ApplyR
 	if err != nil || req.DryRun {
 		return impact, err
 	}
-	if err := impact.refusal(req.Below); err != nil {
+	if err := refusalOf(&impact, req.Below); err != nil {
 		return impact, err
 	}
 	moves, err := c.StorePlans(ctx, p, impact.Plans, who, req.Below)
@@ -141,8 +141,8 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req ApplyR
 // maxNamed is how many things a refusal names; the impact lists all.
 const maxNamed = 10
 
-// refusal is why an impact cannot be, with all that is against it.
-func (i *Impact) refusal(below licensing.Below) error {
+// refusalOf is why an impact cannot be, with all that is against it.
+func refusalOf(i *Impact, below licensing.Below) error {
 	var faults, misfits, short []string
 	for _, f := range i.Findings {
 		if f.Severity == policy.SevError {
@@ -153,7 +153,7 @@ func (i *Impact) refusal(below licensing.Below) error {
 		misfits = append(misfits, string(m.License)+": "+m.Reason)
 	}
 	for _, l := range i.Licenses {
-		if err := l.refused(below); err != nil {
+		if err := refusedBelow(l, below); err != nil {
 			short = append(short, string(l.License)+": "+err.Error())
 		}
 	}
@@ -187,8 +187,8 @@ func named(all []string) string {
 	return strings.Join(all, "; ")
 }
 
-// refused is why below does not allow what a license would hold.
-func (l LicenseImpact) refused(below licensing.Below) error {
+// refusedBelow is why below does not allow what a license would hold.
+func refusedBelow(l LicenseImpact, below licensing.Below) error {
 	for _, s := range l.Shortages {
 		if _, err := below.Allow(s, l.pools[s.Pool], time.Time{}); err != nil {
 			return err
@@ -233,9 +233,9 @@ func parseWho(text string) (*store.LicenseFilter, error) {
 	return &f, nil
 }
 
-// followers narrows who to the licenses that follow a plan's channel and are
+// followersOf narrows who to the licenses that follow a plan's channel and are
 // not granted by its new revision yet; false when there can be none.
-func (plan PlanImpact) followers(p access.Principal, who store.LicenseFilter) (store.LicenseFilter, bool) {
+func followersOf(plan PlanImpact, p access.Principal, who store.LicenseFilter) (store.LicenseFilter, bool) {
 	if who.Plan != "" && who.Plan != plan.Plan {
 		return who, false
 	}
@@ -264,7 +264,7 @@ func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req ApplyR
 			}
 			impact.Findings = append(impact.Findings, faults...)
 			plan.faulty = len(faults) > 0
-			plan.describe(s, req.Files, read)
+			describeIn(&plan, s, req.Files, read)
 			impact.Plans = append(impact.Plans, plan)
 			if who == nil || plan.faulty {
 				continue
@@ -312,12 +312,12 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 		fault("plan-taken", "plan", "another product has a plan "+string(s.Plan.Name)+": the name of a plan is unique in its environment")
 		return plan, faults, nil
 	}
-	return plan, faults, plan.compare(ctx, tx, p.Env, rev, fault)
+	return plan, faults, compareWith(ctx, &plan, tx, p.Env, rev, fault)
 }
 
-// compare compares a plan with what is stored of it. Content that was applied before
+// compareWith compares a plan with what is stored of it. Content that was applied before
 // keeps the name that it got then.
-func (plan *PlanImpact) compare(ctx context.Context, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
+func compareWith(ctx context.Context, plan *PlanImpact, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
 	stored, err := tx.Revisions(ctx, env, plan.Plan)
 	if err != nil {
 		return err
@@ -357,8 +357,8 @@ func (plan *PlanImpact) compare(ctx context.Context, tx *store.Tx, env licensing
 	return err
 }
 
-// describe adds the text and the warnings of the file that plan was read from.
-func (plan *PlanImpact) describe(s policy.Source, files []policy.File, findings []policy.Finding) {
+// describeIn adds the text and the warnings of the file that plan was read from.
+func describeIn(plan *PlanImpact, s policy.Source, files []policy.File, findings []policy.Finding) {
 	for _, f := range files {
 		if f.Name == s.File {
 			plan.text = f.Text
@@ -374,7 +374,7 @@ func (plan *PlanImpact) describe(s policy.Source, files []policy.File, findings 
 // weighLicenses adds to impact what moving the followers of a plan does to each, and
 // which licenses are pinned and stay.
 func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, impact *Impact) error {
-	filter, possible := plan.followers(p, who)
+	filter, possible := followersOf(plan, p, who)
 	if !possible {
 		return nil
 	}
@@ -386,7 +386,7 @@ func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Prin
 		}
 		w, err := weighLicense(ctx, tx, l, rev, c.ledger.Skew, held)
 		if err == nil {
-			impact.add(l, w)
+			addLicense(impact, l, w)
 		}
 		return err
 	})
@@ -421,8 +421,8 @@ func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.L
 	}
 }
 
-// add adds what moving a license does.
-func (i *Impact) add(of licensing.License, w weighed) {
+// addLicense adds what moving a license does.
+func addLicense(i *Impact, of licensing.License, w weighed) {
 	i.Moving++
 	if w.misfit != nil {
 		i.Misfits = append(i.Misfits, Misfit{of.ID, of.Customer, of.Plan, w.misfit.Error()})
@@ -530,7 +530,7 @@ func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan Plan
 func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
 	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: tx.Now()}
 	var possible bool
-	if m.Licenses, possible = plan.followers(p, who); !possible {
+	if m.Licenses, possible = followersOf(plan, p, who); !possible {
 		return m, nil
 	}
 	counts, err := tx.CountLicenses(ctx, p.Env, m.Licenses, tx.Now())
