@@ -256,19 +256,19 @@ func TestAnEventIsOfItsOwnUse(t *testing.T) {
 		}
 		other := func(r granting.UsageResult) {
 			t.Helper()
-			if r.Status != granting.UsageInvalid || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
+			if r.Status != licensing.InvalidUsage || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
 				t.Errorf("%+v", r)
 			}
 		}
 		both := record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "1"}, granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "2"})
-		if both[0].Status != granting.UsageRecorded {
+		if both[0].Status != licensing.RecordedUsage {
 			t.Errorf("%+v", both[0])
 		}
 		other(both[1])
 		other(record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "3"})[0])
 		other(record(granting.UsageEvent{ID: "a", Meter: "big", Quantity: "1"})[0])
 		other(record(granting.UsageEvent{ID: "a", Meter: "no-such-meter", Quantity: "1"})[0])
-		if again := record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "1.0"})[0]; again.Status != granting.UsageDuplicate {
+		if again := record(granting.UsageEvent{ID: "a", Meter: "calls", Quantity: "1.0"})[0]; again.Status != licensing.DuplicateUsage {
 			t.Errorf("the same again: %+v", again)
 		}
 		d.shows(t, d.p, "1 of 5")
@@ -286,14 +286,14 @@ func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 		b := d.usageOp(d.b, event("event-1", "3"), event("event-3", "3"))
 		again := d.usageOp(d.b, event("event-1", "3"))
 		d.batch(t, a, b, again)
-		status := func(o *granting.Op) (all []granting.UsageStatus) {
+		status := func(o *granting.Op) (all []licensing.UsageStatus) {
 			for _, r := range o.Answer.Usage {
 				all = append(all, r.Status)
 			}
 			return all
 		}
-		if !slices.Equal(status(a), []granting.UsageStatus{granting.UsageRecorded, granting.UsageRecorded}) || !slices.Equal(status(b), []granting.UsageStatus{granting.UsageRecorded, granting.UsageDenied}) ||
-			!slices.Equal(status(again), []granting.UsageStatus{granting.UsageDuplicate}) {
+		if !slices.Equal(status(a), []licensing.UsageStatus{licensing.RecordedUsage, licensing.RecordedUsage}) || !slices.Equal(status(b), []licensing.UsageStatus{licensing.RecordedUsage, licensing.DeniedUsage}) ||
+			!slices.Equal(status(again), []licensing.UsageStatus{licensing.DuplicateUsage}) {
 			t.Errorf("%v, %v, %v", status(a), status(b), status(again))
 		}
 		if a.Answer.Entry == b.Answer.Entry || !a.Answer.Entered || !b.Answer.Entered || again.Answer.Entered {

@@ -66,12 +66,12 @@ func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 			_, err = d.Check(t.Context(), d.p, granting.CheckRequest{Feature: bad})
 			refused("feature of a check", err)
 			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "of-" + strconv.Quote(bad), Meter: bad, Quantity: "1"}}})
-			if err != nil || r.Results[0].Status != granting.UsageInvalid {
+			if err != nil || r.Results[0].Status != licensing.InvalidUsage {
 				t.Errorf("meter %q: %v, %v", bad, r.Results, err)
 			}
 		}
 		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "a\x00", Meter: "calls", Quantity: "1"}}})
-		if err != nil || r.Results[0].Status != granting.UsageInvalid {
+		if err != nil || r.Results[0].Status != licensing.InvalidUsage {
 			t.Errorf("event id: %v, %v", r.Results, err)
 		}
 		if _, err := d.Acquire(t.Context(), d.p, granting.AcquireRequest{RequestID: "r", Pool: "seats", Holder: request.Holder{ID: "h"}, Nonce: "short"}); licensing.CodeOf(err) != licensing.Invalid {
@@ -289,7 +289,7 @@ func TestWhatWasUsedStaysUsed(t *testing.T) {
 		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{
 			{ID: "e1", Meter: "calls", Quantity: "5"}, {ID: "e2", Meter: "calls", Quantity: "-5"}, {ID: "e3", Meter: "calls", Quantity: "1"},
 		}})
-		if err != nil || r.Results[1].Status != granting.UsageInvalid || r.Results[2].Status != granting.UsageDenied {
+		if err != nil || r.Results[1].Status != licensing.InvalidUsage || r.Results[2].Status != licensing.DeniedUsage {
 			t.Errorf("%+v, %v", r.Results, err)
 		}
 		if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Meter: "calls", Quantity: "-5"}); licensing.CodeOf(err) != licensing.Invalid {

@@ -191,7 +191,7 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	a, b, raw := twoServers(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var status granting.UsageStatus
+	var status licensing.UsageStatus
 	answered := make(chan error, 1)
 	var record sync.Once
 	k := store.LicenseRef{Env: testEnv, ID: a.p.License}
@@ -224,7 +224,7 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-answered; err != nil || status != granting.UsageDenied {
+	if err := <-answered; err != nil || status != licensing.DeniedUsage {
 		t.Errorf("a quota that another server has spent: %s, %v", status, err)
 	}
 }
@@ -416,7 +416,7 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 					t.Errorf("recording: %v", err)
 					return
 				}
-				recorded.Add(granting.Btoi(r.Results[1].Status == granting.UsageRecorded))
+				recorded.Add(granting.Btoi(r.Results[1].Status == licensing.RecordedUsage))
 			})
 			if leases[0] != leases[1] || recorded.Load() != 1 {
 				t.Fatalf("round %d: leases %v, recorded %d times", round, leases, recorded.Load())

@@ -409,7 +409,7 @@ func TestAnOfferLapses(t *testing.T) {
 
 func TestUsageCountsOnce(t *testing.T) {
 	each(t, func(t *testing.T, d *desk) {
-		send := func(ids ...string) (got []granting.UsageStatus) {
+		send := func(ids ...string) (got []licensing.UsageStatus) {
 			t.Helper()
 			var events []granting.UsageEvent
 			for _, id := range ids {
@@ -424,10 +424,10 @@ func TestUsageCountsOnce(t *testing.T) {
 			}
 			return got
 		}
-		if got, want := send("a", "a", "b", "c"), []granting.UsageStatus{granting.UsageRecorded, granting.UsageDuplicate, granting.UsageRecorded, granting.UsageDenied}; !slices.Equal(got, want) {
+		if got, want := send("a", "a", "b", "c"), []licensing.UsageStatus{licensing.RecordedUsage, licensing.DuplicateUsage, licensing.RecordedUsage, licensing.DeniedUsage}; !slices.Equal(got, want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
-		if got := send("a", "b"); !slices.Equal(got, []granting.UsageStatus{granting.UsageDuplicate, granting.UsageDuplicate}) {
+		if got := send("a", "b"); !slices.Equal(got, []licensing.UsageStatus{licensing.DuplicateUsage, licensing.DuplicateUsage}) {
 			t.Errorf("sent again: %v", got)
 		}
 		c, err := d.Check(t.Context(), d.p, granting.CheckRequest{Meter: "calls"})

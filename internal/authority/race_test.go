@@ -133,7 +133,7 @@ func raceUsage(t *testing.T, round int, desks ...*desk) {
 			t.Errorf("recording: %v", err)
 			return
 		}
-		recorded.Add(granting.Btoi(r.Results[0].Status == granting.UsageRecorded))
+		recorded.Add(granting.Btoi(r.Results[0].Status == licensing.RecordedUsage))
 	})
 	c, err := desks[0].Check(t.Context(), desks[0].p, granting.CheckRequest{Meter: "calls"})
 	if err != nil || recorded.Load() != 5 || c.Decision.Held != 5 {

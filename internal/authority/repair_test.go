@@ -280,7 +280,7 @@ func TestARepairOfUsageGoesByEventsAndLog(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 3 {
 			r, err := w.Usage(t.Context(), w.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: fmt.Sprint("event-", n), Meter: "calls", Quantity: "1"}}})
-			if err != nil || r.Results[0].Status != granting.UsageRecorded {
+			if err != nil || r.Results[0].Status != licensing.RecordedUsage {
 				t.Fatal(r, err)
 			}
 		}

@@ -86,14 +86,14 @@ func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 		d.pin(t, p, counted(3, 5000))
 		d.shows(t, p, "1.5 of 7", "3 of 7")
 		for _, event := range []string{"a=1.5", "c=0.5"} {
-			if r := d.records(t, p, event); r.Status != granting.UsageDuplicate {
+			if r := d.records(t, p, event); r.Status != licensing.DuplicateUsage {
 				t.Errorf("%s again: %+v", event, r)
 			}
 		}
-		if r := d.records(t, p, "d=3.999", "e=0.002"); r.Status != granting.UsageDenied || r.Decision.Code != license.CodeQuotaSpent {
+		if r := d.records(t, p, "d=3.999", "e=0.002"); r.Status != licensing.DeniedUsage || r.Decision.Code != license.CodeQuotaSpent {
 			t.Errorf("0.002 of 0.001 left: %+v", r)
 		}
-		if r := d.records(t, p, "f=0.001"); r.Status != granting.UsageRecorded {
+		if r := d.records(t, p, "f=0.001"); r.Status != licensing.RecordedUsage {
 			t.Errorf("the last: %+v", r)
 		}
 		d.shows(t, p, "1.5 of 7", "7 of 7")
@@ -160,7 +160,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 		d.records(t, p, "b=1.75")
 		most := counted(4, 90_000_000_000_000)
 		d.pin(t, p, most)
-		if r := d.records(t, p, "c=8000000000"); r.Status != granting.UsageRecorded {
+		if r := d.records(t, p, "c=8000000000"); r.Status != licensing.RecordedUsage {
 			t.Fatal(r)
 		}
 		refused("too fine", counted(9, 1))
@@ -191,7 +191,7 @@ func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
 						t.Errorf("recording: %v", err)
 						return
 					}
-					thousandths.Add(700 * granting.Btoi(r.Results[0].Status == granting.UsageRecorded))
+					thousandths.Add(700 * granting.Btoi(r.Results[0].Status == licensing.RecordedUsage))
 				}
 			}
 		})

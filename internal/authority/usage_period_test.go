@@ -181,7 +181,7 @@ func (d *desk) uses(t *testing.T, p access.Principal, meter string, at time.Time
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Results[0].Status == granting.UsageInvalid {
+	if r.Results[0].Status == licensing.InvalidUsage {
 		t.Fatal(r.Results[0].Reason)
 	}
 	return r.Results[0].Decision.Code

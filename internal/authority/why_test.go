@@ -274,7 +274,7 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 		for n := range 40 {
 			codes["c"+strconv.Itoa(n)] = license.CodeQuotaSpent
 		}
-		statuses := map[string]granting.UsageStatus{license.CodeOK: granting.UsageRecorded, license.CodeQuotaSpent: granting.UsageDenied, string(licensing.Invalid): granting.UsageInvalid}
+		statuses := map[string]licensing.UsageStatus{license.CodeOK: licensing.RecordedUsage, license.CodeQuotaSpent: licensing.DeniedUsage, string(licensing.Invalid): licensing.InvalidUsage}
 		for id, code := range codes {
 			why, err := s.Explain(t.Context(), s.p, id)
 			if err != nil || why.Kind != kindUsage || why.Decision.Code != code || why.Request != id || why.Call != call || why.Pool != "calls" || len(why.Parts) > 0 || why.Status != statuses[code] {

@@ -181,3 +181,14 @@ const (
 	// UsageLate, so an event that says when it happened never counts twice.
 	UsageKnown = 60 * 24 * time.Hour
 )
+
+// A UsageStatus says what became of a usage event.
+type UsageStatus string
+
+// What becomes of usage events.
+const (
+	RecordedUsage  UsageStatus = "recorded"
+	DuplicateUsage UsageStatus = "duplicate" // recorded before; it counts once
+	DeniedUsage    UsageStatus = "denied"    // not recorded: it does not fit
+	InvalidUsage   UsageStatus = "invalid"   // not recorded: it cannot be right
+)

@@ -37,21 +37,10 @@ type UsageEvent struct {
 	At       time.Time // zero is now
 }
 
-// A UsageStatus says what became of a usage event.
-type UsageStatus string
-
-// What becomes of usage events.
-const (
-	UsageRecorded  UsageStatus = "recorded"
-	UsageDuplicate UsageStatus = "duplicate" // recorded before; it counts once
-	UsageDenied    UsageStatus = "denied"    // not recorded: it does not fit
-	UsageInvalid   UsageStatus = "invalid"   // not recorded: it cannot be right
-)
-
 // A UsageResult is what became of one event.
 type UsageResult struct {
 	ID       string
-	Status   UsageStatus
+	Status   licensing.UsageStatus
 	Decision license.Decision
 	Reason   string // why it is invalid
 }
@@ -66,7 +55,7 @@ type UsageReply struct {
 // decision is what is counted and signed of r. Of an invalid event it is a denial, or
 // the program would send the event for ever.
 func (r UsageResult) decision() license.Decision {
-	if r.Status == UsageInvalid {
+	if r.Status == licensing.InvalidUsage {
 		return license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: r.Reason}
 	}
 	return r.Decision
@@ -98,7 +87,7 @@ func (g *Granting) Usage(ctx context.Context, p access.Principal, q UsageRequest
 		r := reply.Results[i]
 		d := r.decision()
 		g.ledger.Metrics.Decision(string(o.Env), string(o.Answer.terms.Product), measured(o.Answer.terms.Meters, events[i].Meter), string(d.Outcome), d.Code)
-		if r.Status == UsageDenied {
+		if r.Status == licensing.DeniedUsage {
 			said = d
 		}
 	}
@@ -190,12 +179,12 @@ type metering struct {
 // refuse notes an event that is not recorded, so that it can be explained by itself.
 // An id that can't be one names nothing.
 func (m *metering) refuse(o *Op, e UsageEvent, r *UsageResult) {
-	if r.Status != UsageDenied && r.Status != UsageInvalid {
+	if r.Status != licensing.DeniedUsage && r.Status != licensing.InvalidUsage {
 		return
 	}
 	o.name(m.Now())
 	d, meter := r.decision(), measured(o.Answer.terms.Meters, e.Meter)
-	if r.Status == UsageDenied {
+	if r.Status == licensing.DeniedUsage {
 		r.Decision.RequestID, meter = o.Call, e.Meter
 	}
 	if e.ID == "" || request.CheckTexts(request.Text{Field: "id", Value: e.ID}) != nil {
@@ -210,7 +199,7 @@ func (m *metering) refuse(o *Op, e UsageEvent, r *UsageResult) {
 
 // count decides about one event.
 func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
-	r := UsageResult{ID: e.ID, Status: UsageInvalid}
+	r := UsageResult{ID: e.ID, Status: licensing.InvalidUsage}
 	t := o.Answer.terms
 	meter, planned := t.Meters[e.Meter]
 	quantity, at, reason := m.check(e, meter, planned)
@@ -224,17 +213,17 @@ func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
 		r.Reason = reason
 		return r, nil
 	case known:
-		r.Status = UsageDuplicate
+		r.Status = licensing.DuplicateUsage
 		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "recorded before"}
 		return r, nil
 	case !planned:
-		r.Status = UsageDenied
+		r.Status = licensing.DeniedUsage
 		r.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoSuchMeter, Rule: "plan.meters", Reason: "plan " + string(t.Plan) + " has no meter " + e.Meter}
 		m.denyUsage(o, e, r.Decision)
 		return r, nil
 	}
 	if d := t.InForce(at); d.Outcome != license.Allowed {
-		r.Status, r.Decision = UsageDenied, d
+		r.Status, r.Decision = licensing.DeniedUsage, d
 		m.denyUsage(o, e, d)
 		return r, nil
 	}
@@ -248,11 +237,11 @@ func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
 	d, total := meter.Consume(tally.Used, quantity, tally.Window)
 	r.Decision = d
 	if d.Outcome != license.Allowed || d.Code == license.CodeFallback {
-		r.Status = UsageDenied
+		r.Status = licensing.DeniedUsage
 		m.denyUsage(o, e, d)
 		return r, nil
 	}
-	r.Status = UsageRecorded
+	r.Status = licensing.RecordedUsage
 	m.known[key] = store.UsageEvent{Env: o.Env, License: o.License, ID: e.ID, Meter: e.Meter,
 		Quantity: quantity, Scale: meter.Scale, At: at, Recorded: m.Now(), Period: tally.Window.Start, Call: o.Call}
 	m.events = append(m.events, m.known[key])
