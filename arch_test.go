@@ -25,7 +25,7 @@ var rooms = map[string]room{
 	"internal/cli":                       {ours: []string{"*"}, may: "env sql http"},
 	"internal/client":                    {ours: []string{"sdk/copyhold", "sdk/license"}, may: "http"},
 	"internal/seat":                      {ours: []string{"internal/client", "sdk/copyhold", "sdk/license"}, may: "http"},
-	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
+	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/v1", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
 	"internal/authority":                 authorityRoom(6),
 	"internal/authority/recovery":        authorityRoom(5),
 	"internal/authority/granting":        authorityRoom(4, "internal/authority/granting/commit"),
@@ -44,6 +44,8 @@ var rooms = map[string]room{
 	"internal/access":                    {ours: []string{"internal/licensing"}},
 	"internal/policy":                    {ours: []string{"internal/licensing", "sdk/license"}, pure: true},
 	"internal/audit":                     {ours: []string{"internal/licensing"}, pure: true},
+	"internal/audit/entry":               {ours: []string{"internal/licensing", "sdk/license"}, pure: true, outside: "none"},
+	"internal/v1":                        {ours: []string{"internal/access", "internal/policy", "internal/audit", "internal/licensing", "sdk/license"}, pure: true},
 	"internal/licensing":                 {ours: []string{"sdk/license"}, pure: true, outside: "none"},
 	"internal/metrics":                   {},
 	"internal/config":                    {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
@@ -64,7 +66,7 @@ var authorityRanks = [][]string{
 
 // authorityRoom is a room of a rank in authority, and also may import what else is given.
 func authorityRoom(rank int, also ...string) room {
-	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, also...)}
+	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/audit/entry", "internal/v1", "internal/licensing", "internal/metrics", "sdk/license"}, also...)}
 	for _, names := range authorityRanks[:rank] {
 		for _, name := range names {
 			r.ours = append(r.ours, "internal/authority/"+name)
@@ -461,6 +463,8 @@ func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
 		{arrows, "internal/licensing", `import "time"; func f() { time.Now() }`, "calls time.Now"},
 		{arrows, "internal/api", `import "os"; func f() { os.Getenv("HOME") }`, "calls os.Getenv"},
 		{arrows, "internal/api", `import "log/slog"; func f() { slog.Default() }`, "uses slog.Default"},
+		{arrows, "internal/v1", `import _ "copyhold.dev/internal/authority/ledger"`, "may not import internal/authority/ledger"},
+		{arrows, "internal/audit/entry", `import _ "copyhold.dev/internal/audit"`, "may not import internal/audit"},
 		{tooLarge, "internal/authority/keys", strings.Repeat("// one line\n", largestRoom), "internal/authority/keys has 4"},
 		{sdkAlone, "sdk/copyhold", `import _ "google.golang.org/grpc"`, "imports google.golang.org/grpc"},
 		{sdkArrows, "sdk/extra", "", "sdk/extra is not in the table"},

@@ -13,13 +13,13 @@ import (
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // The roles in the order of the columns of reach, and the letters that who names them by:
@@ -222,13 +222,13 @@ func TestEveryPairOfRouteAndCredential(t *testing.T) {
 		d.check(err)
 		roles := map[byte]string{}
 		for i, role := range access.Roles() {
-			req := credentials.TokenRequest{Role: role}
+			req := v1.TokenRequest{Role: role}
 			if role == access.Customer {
 				req.Customer = l.Customer
 			}
 			roles[roleLetters[i]] = d.bearer(d.owner, req)
 		}
-		deleted, err := d.authority.CreateToken(t.Context(), d.owner, credentials.TokenRequest{Name: "deleted", Role: access.Owner})
+		deleted, err := d.authority.CreateToken(t.Context(), d.owner, v1.TokenRequest{Name: "deleted", Role: access.Owner})
 		d.check(err)
 		d.check(d.authority.DeleteToken(t.Context(), d.owner, deleted.ID))
 		spanning, key := "Bearer "+d.token, "License "+d.key
@@ -357,7 +357,7 @@ func (d *desk) victim() victim {
 	l, err := d.authority.License(ctx, d.owner, d.license)
 	d.check(err)
 	reference := "A7"
-	_, err = d.authority.ChangeCustomer(ctx, d.owner, l.Customer, catalog.CustomerChange{Reference: &reference})
+	_, err = d.authority.ChangeCustomer(ctx, d.owner, l.Customer, v1.CustomerChange{Reference: &reference})
 	d.check(err)
 	v := victim{license: l}
 	stranger, err := d.authority.CreateCustomer(ctx, d.owner, licensing.Customer{Name: "Stranger"})
@@ -365,9 +365,9 @@ func (d *desk) victim() victim {
 	v.stranger = stranger.ID
 	_, err = d.authority.CreateProduct(ctx, d.owner, licensing.Product{Name: "mill", Owner: licensing.Owner{Team: "cam", Pager: "cam@example.com", Runbook: "https://example.com/run"}})
 	d.check(err)
-	_, err = d.authority.ApplyPlans(ctx, d.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "mill.yaml", Text: "product: mill\nplan: mill\nname: Mill\nterm: {length: 1y}\nfeatures: {on: true}\n"}}})
+	_, err = d.authority.ApplyPlans(ctx, d.owner, v1.ApplyRequest{Files: []policy.File{{Name: "mill.yaml", Text: "product: mill\nplan: mill\nname: Mill\nterm: {length: 1y}\nfeatures: {on: true}\n"}}})
 	d.check(err)
-	token, err := d.authority.CreateToken(ctx, d.owner, credentials.TokenRequest{Name: "victim", Role: access.Viewer, Customer: l.Customer, Product: "lathe"})
+	token, err := d.authority.CreateToken(ctx, d.owner, v1.TokenRequest{Name: "victim", Role: access.Viewer, Customer: l.Customer, Product: "lathe"})
 	d.check(err)
 	v.token = string(token.ID)
 	lease := d.want(http.StatusCreated, http.MethodPost, "/v1/leases", members{"request_id": "req-victim", "pool": "line", "holder": user("ann"), "nonce": nonce})

@@ -7,6 +7,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/request"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // ListQuery is what every list takes. Like all that inputs embed it is exported,
@@ -17,12 +18,6 @@ type ListQuery struct {
 }
 
 func (q ListQuery) page() request.PageOf { return request.PageOf{Limit: q.Limit, Cursor: q.Cursor} }
-
-// List is part of a list.
-type List[T any] struct {
-	Items []T    `json:"items" nullable:"false"`
-	Next  string `json:"next,omitempty" doc:"The cursor of the next page; absent at the end"`
-}
 
 // reply is an answer with a body.
 type reply[T any] struct{ Body T }
@@ -39,11 +34,11 @@ func answered[T any](body T, err error) (*reply[T], error) {
 }
 
 // listed turns a page into a reply. An empty list is not null.
-func listed[T any](page request.Page[T], err error) (*reply[List[T]], error) {
+func listed[T any](page request.Page[T], err error) (*reply[v1.List[T]], error) {
 	if page.Items == nil {
 		page.Items = []T{}
 	}
-	return answered(List[T]{page.Items, page.Next}, err)
+	return answered(v1.List[T]{Items: page.Items, Next: page.Next}, err)
 }
 
 // done turns an error, or none, into an answer without a body.

@@ -9,13 +9,12 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const administered = `
@@ -35,7 +34,7 @@ meters:
 `
 
 // bearer creates a token with a role and returns its header.
-func (d *desk) bearer(p access.Principal, req credentials.TokenRequest) string {
+func (d *desk) bearer(p access.Principal, req v1.TokenRequest) string {
 	d.t.Helper()
 	req.Name = string(req.Role) + " of the test"
 	created, err := d.authority.CreateToken(d.t.Context(), p, req)
@@ -108,11 +107,11 @@ func TestEveryRouteAsksForItsPermission(t *testing.T) {
 		d.check(err)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
-		staging := d.bearer(access.System("staging", "test"), credentials.TokenRequest{Role: access.Owner})
+		staging := d.bearer(access.System("staging", "test"), v1.TokenRequest{Role: access.Owner})
 		parameter := regexp.MustCompile(`\{[^}]*\}`)
 		tokens := map[access.Role]string{}
 		for _, role := range access.Roles() {
-			req := credentials.TokenRequest{Role: role}
+			req := v1.TokenRequest{Role: role}
 			if role == access.Customer {
 				req.Customer = l.Customer
 			}
@@ -161,9 +160,9 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 		d.check(err)
 		nobody := string(d.license[:len(d.license)-6]) + "zzzzzz"
 		for name, credential := range map[string]string{
-			"another customer":    d.bearer(d.owner, credentials.TokenRequest{Role: access.Customer, Customer: other.ID}),
-			"an issuer of one":    d.bearer(d.owner, credentials.TokenRequest{Role: access.Issuer, Customer: other.ID}),
-			"another environment": d.bearer(access.System("staging", "test"), credentials.TokenRequest{Role: access.Admin}),
+			"another customer":    d.bearer(d.owner, v1.TokenRequest{Role: access.Customer, Customer: other.ID}),
+			"an issuer of one":    d.bearer(d.owner, v1.TokenRequest{Role: access.Issuer, Customer: other.ID}),
+			"another environment": d.bearer(access.System("staging", "test"), v1.TokenRequest{Role: access.Admin}),
 		} {
 			for _, path := range []string{"/v1/licenses/ID", "/v1/licenses/ID/why", "/v1/licenses/ID/keys"} {
 				foreign := d.ask(http.MethodGet, strings.Replace(path, "ID", string(d.license), 1), nil, credential)
@@ -182,7 +181,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 				t.Errorf("%s sees %v", name, list.Items)
 			}
 		}
-		own := d.bearer(d.owner, credentials.TokenRequest{Role: access.Customer, Customer: l.Customer})
+		own := d.bearer(d.owner, v1.TokenRequest{Role: access.Customer, Customer: l.Customer})
 		var list struct{ Items []licensing.License }
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses", nil, &list)
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses/"+string(d.license), nil, nil)
@@ -203,7 +202,7 @@ func withoutIDs(body []byte, id string) string {
 func TestALicenseLivesOverHTTP(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, administered)
-		owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
+		owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		var issued struct {
@@ -247,7 +246,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 		d.rotates(owner, path, issued.Key.Key)
 		d.exports(owner, path, after)
 
-		var why authority.Explanation
+		var why v1.Explanation
 		d.as(owner, http.StatusOK, http.MethodGet, path+"/why", nil, &why)
 		if why.Decision.Outcome != "allowed" || why.Pools["seats"].Capacity != 7 || why.Features["export"].Outcome != "allowed" {
 			t.Errorf("why: %+v, %+v", why.Decision, why.Pools)
@@ -261,7 +260,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 			t.Errorf("after the revocation: number %d, %s", revoked.Number, after.Status)
 		}
 		var status struct {
-			Licenses authority.LicenseCounts
+			Licenses v1.LicenseCounts
 			Runway   licensing.Runway
 			Version  string
 		}
@@ -322,7 +321,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 		d := newDesk(t, db, administered)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
-		owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
+		owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 		issue := func(credential, key, body string) outcome {
 			return d.withHeaders(credential, key, http.MethodPost, "/v1/licenses", body)
 		}
@@ -335,7 +334,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 		if other.status != http.StatusUnprocessableEntity || !strings.Contains(string(other.body), "idempotency_mismatch") {
 			t.Errorf("another request under the same key: %d %s", other.status, other.body)
 		}
-		admin := d.bearer(d.owner, credentials.TokenRequest{Role: access.Admin})
+		admin := d.bearer(d.owner, v1.TokenRequest{Role: access.Admin})
 		if o := issue(admin, "k1", body); o.status != http.StatusCreated || string(o.body) == string(first.body) {
 			t.Errorf("another token's key is its own: %d %s", o.status, o.body)
 		}

@@ -13,6 +13,7 @@ import (
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // EntryPath names an entry of the log.
@@ -36,39 +37,33 @@ type ConsistencyQuery struct {
 	To   int64 `query:"to" minimum:"0" doc:"Entries of the newer head; the published one if absent"`
 }
 
-// ConsistencyAnswer proves that the log only grew.
-type ConsistencyAnswer struct {
-	audit.Consistency
-	Text string `json:"proof" doc:"The same proof as a C2SP witness is sent it"`
-}
-
 func (s *server) auditRoutes() {
 	const tag, path = "audit", "/v1/audit"
 	handle(s, route{ID: "list-log-entries", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.AuditRead,
 		Summary: "List entries of the log, the newest first", Description: "A page can be short and still have a next one."},
-		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[List[ledger.LogEntry]], error) {
+		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[v1.List[v1.LogEntry]], error) {
 			f := ledger.LogFilter{Type: in.Type, License: in.License, Customer: in.Customer, Since: in.Since, Until: in.Until}
 			return listed(s.Authority.LogEntries(ctx, p, f, in.page()))
 		})
 	handle(s, route{ID: "get-log-head", Method: http.MethodGet, Path: path + "/head", Tag: tag, Permission: access.AuditRead,
 		Summary: "The log's signed head; keep one elsewhere now and then"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[ledger.LogHead], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.LogHead], error) {
 			return answered(s.Authority.LogHead(ctx, p))
 		})
 	handle(s, route{ID: "prove-log-consistency", Method: http.MethodGet, Path: path + "/consistency", Tag: tag, Permission: access.AuditRead,
 		Summary: "Prove that the log only grew from one size to another"},
-		func(ctx context.Context, p access.Principal, in *ConsistencyQuery) (*reply[ConsistencyAnswer], error) {
+		func(ctx context.Context, p access.Principal, in *ConsistencyQuery) (*reply[v1.ConsistencyAnswer], error) {
 			proof, err := s.Authority.ProveLogConsistency(ctx, p, in.From, in.To)
-			return answered(ConsistencyAnswer{proof, proof.Text()}, err)
+			return answered(v1.ConsistencyAnswer{Consistency: proof, Text: proof.Text()}, err)
 		})
 	handle(s, route{ID: "get-log-entry", Method: http.MethodGet, Path: path + "/{index}", Tag: tag, Permission: access.AuditRead,
 		Summary: "Show an entry whole"},
-		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[ledger.LogEntry], error) {
+		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[v1.LogEntry], error) {
 			return answered(s.Authority.LogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "prove-log-entry", Method: http.MethodGet, Path: path + "/{index}/proof", Tag: tag, Permission: access.AuditRead,
 		Summary: "Prove that the log holds an entry"},
-		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[ledger.LogProof], error) {
+		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[v1.LogProof], error) {
 			return answered(s.Authority.ProveLogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "erase-log-payload", Method: http.MethodDelete, Path: path + "/{index}/payload", Tag: tag, Permission: access.AuditErase,

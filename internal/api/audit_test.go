@@ -9,15 +9,14 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
-	"copyhold.dev/internal/authority/credentials"
-	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
-	owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
+	owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 	d.check(d.authority.Sequence(t.Context()))
 	var rows audit.Reconciliation
 	d.as(owner, http.StatusOK, "GET", "/v1/audit/reconciliation", nil, &rows)
@@ -59,7 +58,7 @@ func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
 
 func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
-	owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
+	owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 	var listed struct {
 		Items []struct{ Kid, Use, State string }
 	}
@@ -97,7 +96,7 @@ func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
 		ceremony, _, err = ceremony.Sign(roots)
 		d.check(err)
 	}
-	var installed keys.InstalledRootSet
+	var installed v1.InstalledRootSet
 	d.as(owner, http.StatusOK, "POST", root+"install", members{"rootset": ceremony.RootSet, "keyset": ceremony.KeySet}, &installed)
 	if installed.Number != 2 || len(installed.Gone) != 2 || len(installed.Roots) != 1 {
 		t.Errorf("%+v", installed)

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // TestEveryRequestSaysWhatCalls: the same members in every body, parameters
@@ -40,7 +40,7 @@ func TestEveryRequestSaysWhatCalls(t *testing.T) {
 				caller
 			}
 		}
-		viewer := d.bearer(d.owner, credentials.TokenRequest{Role: access.Viewer})
+		viewer := d.bearer(d.owner, v1.TokenRequest{Role: access.Viewer})
 		d.as(viewer, 200, "GET", "/v1/leases", nil, &leases)
 		want := map[string]caller{
 			"ann": {"mill", "4.3", "pod-1", "eu"}, "bob": {"mill", "4.2", "pod-1", "eu"}, "cleo": {"lathe", "4.2", "pod-1", "eu"},

@@ -5,17 +5,9 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// CustomerBody asks for a customer.
-type CustomerBody struct {
-	Name      string            `json:"name" minLength:"1" maxLength:"200"`
-	Email     string            `json:"email,omitempty" maxLength:"320"`
-	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"The vendor's own number, unique in the environment"`
-	Metadata  map[string]string `json:"metadata,omitempty"`
-}
 
 // CustomerPath names a customer.
 type CustomerPath struct {
@@ -28,7 +20,7 @@ func (s *server) customerRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
 			Reference string `query:"reference" maxLength:"200" doc:"Only the one with this reference"`
-		}) (*reply[List[licensing.Customer]], error) {
+		}) (*reply[v1.List[licensing.Customer]], error) {
 			return listed(s.Authority.Customers(ctx, p, in.Reference, in.page()))
 		})
 	handle(s, route{ID: "get-customer", Method: http.MethodGet, Path: path + "/{id}", Tag: tag, Permission: access.CustomerRead, Summary: "Show a customer"},
@@ -38,7 +30,7 @@ func (s *server) customerRoutes() {
 	write(s, route{ID: "create-customer", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.CustomerWrite, Status: http.StatusCreated, Summary: "Create a customer"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body CustomerBody
+			Body v1.CustomerBody
 		}) (*reply[licensing.Customer], error) {
 			return answered(s.Authority.CreateCustomer(ctx, p, licensing.Customer{
 				Name: in.Body.Name, Email: in.Body.Email, Reference: in.Body.Reference, Metadata: in.Body.Metadata,
@@ -48,7 +40,7 @@ func (s *server) customerRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			CustomerPath
-			Body catalog.CustomerChange
+			Body v1.CustomerChange
 		}) (*reply[licensing.Customer], error) {
 			return answered(s.Authority.ChangeCustomer(ctx, p, in.ID, in.Body))
 		})

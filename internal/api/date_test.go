@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -42,7 +42,7 @@ meters:
 func TestDatesOutsideTheCalendarAreRefusedEverywhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, endlessFirst(dated))
-		owner := d.bearer(access.System("production", "test"), credentials.TokenRequest{Role: access.Owner})
+		owner := d.bearer(access.System("production", "test"), v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		refused := func(method, path string, body any) {
@@ -133,7 +133,7 @@ func endlessFirst(other string) string {
 func TestNumbersBeyondWhatJSONCarriesAreRefused(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, endlessFirst(dated))
-		owner := d.bearer(access.System("production", "test"), credentials.TokenRequest{Role: access.Owner})
+		owner := d.bearer(access.System("production", "test"), v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		own := "/v1/licenses/" + string(d.license)

@@ -15,13 +15,13 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -89,11 +89,11 @@ func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *
 	_, err = d.authority.CreateProduct(t.Context(), d.owner, licensing.Product{Name: "lathe", Title: "Lathe",
 		Owner: licensing.Owner{Team: "cad", Pager: "cad@example.com", Runbook: "https://example.com/run"}})
 	d.check(err)
-	_, err = d.authority.ApplyPlans(t.Context(), d.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}})
+	_, err = d.authority.ApplyPlans(t.Context(), d.owner, v1.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}})
 	d.check(err)
 	customer, err := d.authority.CreateCustomer(t.Context(), d.owner, licensing.Customer{Name: "Example"})
 	d.check(err)
-	issued, err := d.authority.IssueLicense(t.Context(), d.owner, catalog.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	issued, err := d.authority.IssueLicense(t.Context(), d.owner, v1.IssueRequest{Customer: customer.ID, Plan: "studio"})
 	d.check(err)
 	d.license, d.key = issued.License.ID, issued.Key.Text
 	d.trust()

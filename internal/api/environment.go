@@ -6,20 +6,15 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// EnvironmentBody asks for an environment.
-type EnvironmentBody struct {
-	Name licensing.Env  `json:"name" minLength:"1" maxLength:"64"`
-	Kind licensing.Kind `json:"kind" enum:"production,staging,development"`
-}
 
 func (s *server) environmentRoutes() {
 	const tag, path = "environment", "/v1/environments"
 	handle(s, route{ID: "list-environments", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.EnvironmentRead, Summary: "List the environments the token reaches"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[licensing.Environment]], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.List[licensing.Environment]], error) {
 			all, err := s.Authority.Environments(ctx, p)
-			return answered(List[licensing.Environment]{Items: append([]licensing.Environment{}, all...)}, err)
+			return answered(v1.List[licensing.Environment]{Items: append([]licensing.Environment{}, all...)}, err)
 		})
 	handle(s, route{ID: "get-environment", Method: http.MethodGet, Path: path + "/{name}", Tag: tag, Permission: access.EnvironmentRead, Summary: "Show an environment"},
 		func(ctx context.Context, p access.Principal, in *struct {
@@ -30,7 +25,7 @@ func (s *server) environmentRoutes() {
 	write(s, route{ID: "create-environment", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.EnvironmentWrite, Status: http.StatusCreated, Summary: "Create an environment with its own signing keys"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body EnvironmentBody
+			Body v1.EnvironmentBody
 		}) (*reply[licensing.Environment], error) {
 			return answered(s.Authority.CreateEnvironment(ctx, p, licensing.Environment{Name: in.Body.Name, Kind: in.Body.Kind}))
 		})

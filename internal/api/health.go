@@ -10,6 +10,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // maxScrapes bounds how many read the metrics at once.
@@ -18,32 +19,24 @@ const maxScrapes = 4
 // noModTime tells http.ServeContent that a text has no date of its own.
 var noModTime time.Time
 
-// Health says whether the server can do its work, and if not, why.
-type Health struct {
-	Status string   `json:"status" enum:"ok,unavailable" doc:"ok, or unavailable"`
-	Causes []string `json:"causes,omitempty" doc:"Why it is unavailable"`
-	// Warnings are no reason to send traffic elsewhere.
-	Warnings []string `json:"warnings,omitempty" doc:"What an operator should look at, although the server can decide"`
-}
-
 // healthRoutes registers what orchestrators and monitoring read.
 func (s *server) healthRoutes() {
 	serve(s, route{
 		ID: "alive", Method: http.MethodGet, Path: "/healthz", Tag: "server", Permission: access.Public, Class: critical,
 		Summary:     "Is the process alive?",
 		Description: "Restart the process when this does not answer. It says nothing of the database: a restart would not help.",
-	}, nil, []answer{{http.StatusOK, "It is.", Health{}}},
+	}, nil, []answer{{http.StatusOK, "It is.", v1.Health{}}},
 		func(c *call, _ *http.Request, _ *none) error {
-			s.writeJSON(c, http.StatusOK, "application/json", Health{Status: "ok"})
+			s.writeJSON(c, http.StatusOK, "application/json", v1.Health{Status: "ok"})
 			return nil
 		})
 	serve(s, route{
 		ID: "ready", Method: http.MethodGet, Path: "/readyz", Tag: "server", Permission: access.Public, Class: critical,
 		Summary:     "Can the server decide?",
 		Description: "Send no traffic while this answers 503; `causes` says why. `warnings` can be there with either answer, for example while the clock is in doubt.",
-	}, nil, []answer{{http.StatusOK, "It can.", Health{}}, {http.StatusServiceUnavailable, "It cannot.", Health{}}},
+	}, nil, []answer{{http.StatusOK, "It can.", v1.Health{}}, {http.StatusServiceUnavailable, "It cannot.", v1.Health{}}},
 		func(c *call, req *http.Request, _ *none) error {
-			h, status := Health{Status: "ok"}, http.StatusOK
+			h, status := v1.Health{Status: "ok"}, http.StatusOK
 			if h.Causes, h.Warnings = s.causes(req); len(h.Causes) > 0 {
 				h.Status, status = "unavailable", http.StatusServiceUnavailable
 			}

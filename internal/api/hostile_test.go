@@ -12,10 +12,10 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // raw sends a request as it stands and returns the status of the answer.
@@ -55,7 +55,7 @@ func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 				t.Errorf("%q: %d", header, got)
 			}
 		}
-		admin := d.bearer(d.owner, credentials.TokenRequest{Role: access.Admin})
+		admin := d.bearer(d.owner, v1.TokenRequest{Role: access.Admin})
 		for _, body := range []members{{"name": "a\x00b"}, {"name": "\x1b[31m"}, {"name": "Acme", "metadata": members{"\x00": "x"}}} {
 			d.as(admin, http.StatusBadRequest, "POST", "/v1/customers", body, nil)
 		}
@@ -125,7 +125,7 @@ func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 	d.want(http.StatusConflict, "POST", "/v1/leases", members{"request_id": "r1", "pool": "invented-pool", "holder": holder})
 	d.want(http.StatusOK, "POST", "/v1/usage", members{"events": []members{{"id": "e1", "meter": "invented-meter", "quantity": 1}}})
 	d.want(http.StatusOK, "POST", "/v1/usage", members{"events": []members{{"id": "e2", "meter": "calls", "quantity": "nonsense"}}})
-	text := string(d.as(d.bearer(d.owner, credentials.TokenRequest{Role: access.Viewer}), http.StatusOK, "GET", "/metrics", nil, nil).body)
+	text := string(d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Viewer}), http.StatusOK, "GET", "/metrics", nil, nil).body)
 	if !strings.Contains(text, `code="no_such_pool"`) || !strings.Contains(text, `code="invalid"`) {
 		t.Error("the metrics do not count what was asked")
 	}
@@ -139,7 +139,7 @@ func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 // TestTheMetricsOfAllAreNotForATokenOfOne: they name pools and plans of every product.
 func TestTheMetricsOfAllAreNotForATokenOfOne(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
-	d.as(d.bearer(d.owner, credentials.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
+	d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
 }
 
 // TestTheMetricsOfOneEnvironment: a token of one environment sees the numbers of
@@ -148,7 +148,7 @@ func TestTheMetricsOfOneEnvironment(t *testing.T) {
 	d := newDesk(t, storetest.SQLite(t), everyModel)
 	d.config.Metrics.Decision("staging", "lathe", "seats", "allowed", "ok")
 	d.config.Metrics.Decision("production", "lathe", "seats", "allowed", "ok")
-	one := string(d.as(d.bearer(d.owner, credentials.TokenRequest{Role: access.Operator}), http.StatusOK, "GET", "/metrics", nil, nil).body)
+	one := string(d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Operator}), http.StatusOK, "GET", "/metrics", nil, nil).body)
 	if strings.Contains(one, `environment="staging"`) || !strings.Contains(one, `environment="production"`) || !strings.Contains(one, "process_resident_memory_bytes") {
 		t.Errorf("a token of production sees\n%s", one)
 	}

@@ -5,21 +5,21 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // licenseKeyRoutes registers what is done with the keys of a license.
 func (s *server) licenseKeyRoutes() {
 	const path = licensesPath + "/{id}/keys"
 	handle(s, route{ID: "list-license-keys", Method: http.MethodGet, Path: path, Tag: licenseTag, Permission: access.LicenseRead, Summary: "List the keys of a license; their text is not kept"},
-		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[List[catalog.Credential]], error) {
+		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[v1.List[v1.Credential]], error) {
 			keys, err := s.Authority.Keys(ctx, p, in.ID)
-			return answered(List[catalog.Credential]{Items: append([]catalog.Credential{}, keys...)}, err)
+			return answered(v1.List[v1.Credential]{Items: append([]v1.Credential{}, keys...)}, err)
 		})
 	write(s, route{ID: "rotate-license-key", Method: http.MethodPost, Path: path, Tag: licenseTag, Permission: access.LicenseKeyWrite, Status: http.StatusCreated,
 		Summary: "Give a license a new key; its others end after the overlap", Description: "The key is in this answer and nowhere else."},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.KeyRequest]) (*reply[catalog.NewCredential], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.KeyRequest]) (*reply[v1.NewCredential], error) {
 			return answered(s.Authority.RotateKey(ctx, p, in.ID, in.Body))
 		})
 	handle(s, route{ID: "delete-license-key", Method: http.MethodDelete, Path: path + "/{key}", Tag: licenseTag, Permission: access.LicenseKeyWrite, Summary: "End one key of a license at once"},

@@ -8,6 +8,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -15,51 +16,30 @@ import (
 // It is part of the ten seconds in which a change reaches a connected client.
 const publicAge = 5
 
-// KeySetAnswer is the key set in force.
-type KeySetAnswer struct {
-	KeySet []string `json:"keyset" doc:"Compact JWS over one payload, one for each root key that signed"`
-}
-
-// RootSetAnswer is the root set in force, as programs pin it.
-type RootSetAnswer struct {
-	RootSet []string `json:"rootset" doc:"Compact JWS over one payload, one for each root key that signed"`
-}
-
-// RevocationsAnswer is the signed list of what ended early.
-type RevocationsAnswer struct {
-	Revocations string `json:"revocations" doc:"The list, compact JWS"`
-	Number      int64  `json:"number" doc:"Rises with each revocation"`
-}
-
-// JWKSAnswer is a JSON Web Key Set (RFC 7517).
-type JWKSAnswer struct {
-	Keys []license.Key `json:"keys"`
-}
-
 // keySetRoutes registers what everybody may fetch: public keys and revocations.
 func (s *server) keySetRoutes() {
-	s.publish("keyset", "/v1/keyset", "The key set in force", KeySetAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
-		return KeySetAnswer{s.Authority.KeySet(env)}, nil
+	s.publish("keyset", "/v1/keyset", "The key set in force", v1.KeySetAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
+		return v1.KeySetAnswer{KeySet: s.Authority.KeySet(env)}, nil
 	})
 	numbered := parameter{Name: "number", In: "query", Kind: "integer", Doc: "The root set of this number; each is signed by the roots before it. Without it the one in force"}
-	s.publish("rootset", "/v1/rootset", "The root set in force, for pinning", RootSetAnswer{}, []parameter{numbered}, func(req *http.Request, env licensing.Env) (any, error) {
+	s.publish("rootset", "/v1/rootset", "The root set in force, for pinning", v1.RootSetAnswer{}, []parameter{numbered}, func(req *http.Request, env licensing.Env) (any, error) {
 		text := req.URL.Query().Get("number")
 		if text == "" {
-			return RootSetAnswer{s.Authority.RootSet(env)}, nil
+			return v1.RootSetAnswer{RootSet: s.Authority.RootSet(env)}, nil
 		}
 		number, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
 			return nil, licensing.Errorf(licensing.Invalid, "number is a whole number").At("number")
 		}
 		set, err := s.Authority.RootSetNumbered(env, number)
-		return RootSetAnswer{set}, err
+		return v1.RootSetAnswer{RootSet: set}, err
 	})
-	s.publish("revocations", "/v1/revocations", "The signed list of revocations", RevocationsAnswer{}, nil, func(req *http.Request, env licensing.Env) (any, error) {
+	s.publish("revocations", "/v1/revocations", "The signed list of revocations", v1.RevocationsAnswer{}, nil, func(req *http.Request, env licensing.Env) (any, error) {
 		list, err := s.Authority.Revocations(req.Context(), env)
-		return RevocationsAnswer{list.Compact, list.Number}, err
+		return v1.RevocationsAnswer{Revocations: list.Compact, Number: list.Number}, err
 	})
-	s.publish("jwks", "/.well-known/jwks.json", "The public keys for stock JOSE libraries", JWKSAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
-		return JWKSAnswer{s.Authority.JWKS(env)}, nil
+	s.publish("jwks", "/.well-known/jwks.json", "The public keys for stock JOSE libraries", v1.JWKSAnswer{}, nil, func(_ *http.Request, env licensing.Env) (any, error) {
+		return v1.JWKSAnswer{Keys: s.Authority.JWKS(env)}, nil
 	})
 }
 

@@ -8,60 +8,16 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 // maxWait bounds how long an acquire is held, in seconds; who wants to wait
 // longer asks again with the same request id and keeps its place.
 const maxWait = 300
-
-// AcquireBody asks for units of a pool.
-type AcquireBody struct {
-	RequestID string     `json:"request_id" doc:"The request's own name: sent again, it gives the same lease"`
-	Nonce     string     `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
-	Pool      string     `json:"pool"`
-	Units     int64      `json:"units,omitempty" doc:"1 when left out"`
-	Holder    HolderBody `json:"holder"`
-	For       int64      `json:"for,omitempty" doc:"How long, in seconds, for borrowing; the pool's own length when left out"`
-	Wait      int64      `json:"wait,omitempty" doc:"How long to hold the request while others have the units, in seconds, at most 300"`
-	CallerBody
-}
-
-// RenewBody keeps a lease.
-type RenewBody struct {
-	Generation int64  `json:"generation" doc:"Of the lease as it was last signed"`
-	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
-	For        int64  `json:"for,omitempty" doc:"How long, in seconds; the pool's own length when left out"`
-	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or gone, for the server may have lost what it knew"`
-	CallerBody
-}
-
-// LeaseAnswer is what became of an acquire or a renewal. With 201 and 200 the
-// units are held, or the fallback is in force and there is no lease; with 202
-// there is a ticket.
-type LeaseAnswer struct {
-	Decision   license.Decision `json:"decision"`
-	ID         string           `json:"id,omitempty" doc:"The lease"`
-	Generation int64            `json:"generation,omitempty" doc:"To be named when it is renewed or released"`
-	Lease      string           `json:"lease,omitempty" doc:"The lease, compact JWS"`
-	Ticket     string           `json:"ticket,omitempty" doc:"The place in the queue"`
-	Reply      string           `json:"reply,omitempty" doc:"The decision, signed, when there is no lease and the request had a nonce"`
-}
-
-// RecallBody says why a lease is recalled.
-type RecallBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"400" doc:"Its holder and the log are told"`
-}
-
-// ReleaseAnswer is what a release freed.
-type ReleaseAnswer struct {
-	ID     string `json:"id"`
-	FreeAt int64  `json:"free_at" doc:"When its units can be granted again, Unix seconds: later than now if the lease was ended by force"`
-}
 
 // leaseRoutes registers what programs do with leases.
 func (s *server) leaseRoutes() {
@@ -70,14 +26,14 @@ func (s *server) leaseRoutes() {
 		Summary:     "Acquire units of a pool",
 		Description: "A denial is 409 with the decision, signed as `reply` if the request had a nonce. With `wait` the request is held until units are free or the time is over.",
 	}, nil, []answer{
-		{http.StatusCreated, "The lease", LeaseAnswer{}}, {http.StatusAccepted, "A place in the queue", LeaseAnswer{}},
-		{http.StatusOK, "The fallback is in force, without a lease", LeaseAnswer{}},
+		{http.StatusCreated, "The lease", v1.LeaseAnswer{}}, {http.StatusAccepted, "A place in the queue", v1.LeaseAnswer{}},
+		{http.StatusOK, "The fallback is in force, without a lease", v1.LeaseAnswer{}},
 	}, s.acquire)
 	serve(s, route{
 		ID: "renew-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/renew", Tag: "lease", Permission: access.LicenseKey, Class: renew,
 		Summary: "Keep a lease for another while",
 	}, []parameter{{Name: "id", In: "path", Kind: "string", Doc: "The lease"}},
-		[]answer{{http.StatusOK, "The lease", LeaseAnswer{}}}, s.renew)
+		[]answer{{http.StatusOK, "The lease", v1.LeaseAnswer{}}}, s.renew)
 	serve(s, route{
 		ID: "release-lease", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tag: "lease", Permission: access.LicenseKey, Or: access.LeaseFree, Class: release,
 		Summary:     "Give a lease back",
@@ -88,7 +44,7 @@ func (s *server) leaseRoutes() {
 		{Name: "nonce", In: "query", Kind: "string", Doc: "Of a renewal whose answer was lost: it may have raised the generation"},
 		{Name: "lease", In: "query", Kind: "string", Doc: "The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"},
 		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
-	}...), []answer{{http.StatusOK, "It is given back", ReleaseAnswer{}}}, s.release)
+	}...), []answer{{http.StatusOK, "It is given back", v1.ReleaseAnswer{}}}, s.release)
 	handle(s, route{
 		ID: "recall-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/recall", Tag: "lease", Permission: access.LeaseFree,
 		Summary: "Ask a holder to give its lease back",
@@ -96,15 +52,15 @@ func (s *server) leaseRoutes() {
 			"The units are free within seconds of that. One that does not listen keeps what was signed until `free_at`.",
 	}, func(ctx context.Context, p access.Principal, in *struct {
 		ID   string `path:"id" maxLength:"64"`
-		Body RecallBody
-	}) (*reply[documents.Recalled], error) {
+		Body v1.RecallBody
+	}) (*reply[v1.Recalled], error) {
 		return answered(s.Authority.RecallLease(ctx, p, licensing.LeaseID(in.ID), in.Body.Reason))
 	})
 	s.leaseBatchRoutes()
 	s.ticketRoutes()
 }
 
-func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
+func (s *server) acquire(c *call, req *http.Request, in *v1.AcquireBody) error {
 	if in.Wait < 0 || in.Wait > maxWait {
 		return licensing.Errorf(licensing.Invalid, "wait is from 0 to %d seconds", maxWait).At("wait")
 	}
@@ -127,7 +83,7 @@ func (s *server) acquire(c *call, req *http.Request, in *AcquireBody) error {
 	return s.granted(c, g, http.StatusCreated)
 }
 
-func acquireRequest(b *AcquireBody) granting.AcquireRequest {
+func acquireRequest(b *v1.AcquireBody) granting.AcquireRequest {
 	return granting.AcquireRequest{
 		RequestID: b.RequestID, Nonce: b.Nonce, Pool: b.Pool, Units: b.Units, Holder: holderOf(b.Holder), Instance: b.Instance,
 		For: licensing.Span(b.For), Wait: licensing.Span(b.Wait),
@@ -135,7 +91,7 @@ func acquireRequest(b *AcquireBody) granting.AcquireRequest {
 	}
 }
 
-func holderOf(b HolderBody) request.Holder {
+func holderOf(b v1.HolderBody) request.Holder {
 	return request.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
 }
 
@@ -184,8 +140,8 @@ func (s *server) granted(c *call, g granting.Granted, held int) error {
 	return nil
 }
 
-func leaseAnswer(g granting.Granted) LeaseAnswer {
-	a := LeaseAnswer{Decision: g.Decision, Lease: g.Document, Reply: g.Reply}
+func leaseAnswer(g granting.Granted) v1.LeaseAnswer {
+	a := v1.LeaseAnswer{Decision: g.Decision, Lease: g.Document, Reply: g.Reply}
 	if g.Lease != nil {
 		a.ID, a.Generation = string(g.Lease.ID), g.Lease.Generation
 	}
@@ -214,7 +170,7 @@ func (s *server) denied(c *call, d license.Decision, reply string) *Problem {
 	return nil
 }
 
-func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
+func (s *server) renew(c *call, req *http.Request, in *v1.RenewBody) error {
 	g, err := s.Authority.Renew(req.Context(), c.principal, renewalRequest(in, req.PathValue("id")))
 	if err != nil {
 		return err
@@ -222,7 +178,7 @@ func (s *server) renew(c *call, req *http.Request, in *RenewBody) error {
 	return s.granted(c, g, http.StatusOK)
 }
 
-func renewalRequest(b *RenewBody, id string) granting.RenewalRequest {
+func renewalRequest(b *v1.RenewBody, id string) granting.RenewalRequest {
 	return granting.RenewalRequest{Lease: licensing.LeaseID(id), Generation: b.Generation,
 		Nonce: b.Nonce, For: licensing.Span(b.For), Document: b.Lease, Caller: callerOf(b.CallerBody)}
 }
@@ -242,7 +198,7 @@ func (s *server) release(c *call, req *http.Request, _ *none) error {
 	if err != nil {
 		return err
 	}
-	s.writeJSON(c, http.StatusOK, "application/json", ReleaseAnswer{string(freed.ID), unix(freed.FreeAt)})
+	s.writeJSON(c, http.StatusOK, "application/json", v1.ReleaseAnswer{ID: string(freed.ID), FreeAt: unix(freed.FreeAt)})
 	return nil
 }
 

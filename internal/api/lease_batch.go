@@ -6,30 +6,8 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// BatchBody is many requests of one program. None of them waits.
-type BatchBody struct {
-	Acquire []AcquireBody `json:"acquire,omitempty"`
-	Renew   []BatchRenew  `json:"renew,omitempty"`
-	Release []LeaseName   `json:"release,omitempty"`
-	CallerBody
-}
-
-// BatchRenew keeps one lease of a batch.
-type BatchRenew struct {
-	ID string `json:"id"`
-	RenewBody
-}
-
-// LeaseName is a lease as its holder knows it.
-type LeaseName struct {
-	ID         string `json:"id"`
-	Generation int64  `json:"generation"`
-	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
-	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"`
-	CallerBody
-}
 
 // BatchAnswer has an outcome for each request, in their order.
 type BatchAnswer struct {
@@ -40,10 +18,10 @@ type BatchAnswer struct {
 
 // BatchOutcome is what one request would have been answered alone.
 type BatchOutcome struct {
-	Status  int            `json:"status" doc:"The HTTP status it would have had alone"`
-	Lease   *LeaseAnswer   `json:"lease,omitempty"`
-	Release *ReleaseAnswer `json:"release,omitempty"`
-	Problem *Problem       `json:"problem,omitempty"`
+	Status  int               `json:"status" doc:"The HTTP status it would have had alone"`
+	Lease   *v1.LeaseAnswer   `json:"lease,omitempty"`
+	Release *v1.ReleaseAnswer `json:"release,omitempty"`
+	Problem *Problem          `json:"problem,omitempty"`
 }
 
 func (s *server) leaseBatchRoutes() {
@@ -57,7 +35,7 @@ func (s *server) leaseBatchRoutes() {
 // maxTogether bounds the requests of one batch.
 const maxTogether = 1000
 
-func (s *server) batch(c *call, req *http.Request, in *BatchBody) error {
+func (s *server) batch(c *call, req *http.Request, in *v1.BatchBody) error {
 	if n := len(in.Acquire) + len(in.Renew) + len(in.Release); n > maxTogether {
 		return licensing.Errorf(licensing.TooLarge, "%d requests, at most %d at once", n, maxTogether)
 	}
@@ -98,7 +76,7 @@ func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []Batc
 			p := s.problem(c, o.Err)
 			answers[i] = BatchOutcome{Status: p.Status, Problem: p}
 		case held == 0:
-			answers[i] = BatchOutcome{Status: http.StatusOK, Release: &ReleaseAnswer{string(o.Released.ID), unix(o.Released.FreeAt)}}
+			answers[i] = BatchOutcome{Status: http.StatusOK, Release: &v1.ReleaseAnswer{ID: string(o.Released.ID), FreeAt: unix(o.Released.FreeAt)}}
 		default:
 			answers[i] = s.leaseOutcome(c, o.Granted, held)
 		}

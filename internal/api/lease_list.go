@@ -7,6 +7,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // leaseListRoutes registers how administrators see who holds and uses what.
@@ -20,7 +21,7 @@ func (s *server) leaseListRoutes() {
 			Product  licensing.ProductName `query:"product" maxLength:"64"`
 			Pool     string                `query:"pool" maxLength:"128"`
 			Holder   string                `query:"holder" maxLength:"321" doc:"The id of a holder, or KIND:ID."`
-		}) (*reply[List[authority.HeldLease]], error) {
+		}) (*reply[v1.List[v1.HeldLease]], error) {
 			return listed(s.Authority.Leases(ctx, p, authority.LeaseFilter{
 				License: in.License, Customer: in.Customer, Product: in.Product, Pool: in.Pool, Holder: in.Holder,
 			}, in.page()))
@@ -33,7 +34,7 @@ func (s *server) leaseListRoutes() {
 			Customer licensing.CustomerID `query:"customer" maxLength:"64"`
 			Meter    string               `query:"meter" maxLength:"128"`
 			Past     bool                 `query:"past"`
-		}) (*reply[List[authority.UsedMeter]], error) {
+		}) (*reply[v1.List[v1.UsedMeter]], error) {
 			return listed(s.Authority.ListUsage(ctx, p, authority.UsageFilter{
 				License: in.License, Customer: in.Customer, Meter: in.Meter, Past: in.Past,
 			}, in.page()))

@@ -6,11 +6,10 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
@@ -19,7 +18,7 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 		}
-		viewer := d.bearer(d.owner, credentials.TokenRequest{Name: "viewer", Role: access.Viewer})
+		viewer := d.bearer(d.owner, v1.TokenRequest{Name: "viewer", Role: access.Viewer})
 		var page struct {
 			Items []struct {
 				ID, Pool string
@@ -69,8 +68,8 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		if d.as(viewer, http.StatusOK, "GET", "/v1/leases?holder=K3J9", nil, &names); names.Items[0].Holder.Name != "cell-5" {
 			t.Errorf("a machine that was renamed: %+v", names.Items[0])
 		}
-		d.bearer(d.owner, credentials.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
-		auditor := d.bearer(d.owner, credentials.TokenRequest{Name: "auditor", Role: access.Auditor})
+		d.bearer(d.owner, v1.TokenRequest{Name: "example", Role: access.Customer, Customer: licensing.CustomerID(names.Items[0].Customer)})
+		auditor := d.bearer(d.owner, v1.TokenRequest{Name: "auditor", Role: access.Auditor})
 		names.Items = nil
 		d.as(auditor, http.StatusOK, "GET", "/v1/tokens", nil, &names)
 		limited := 0
@@ -82,7 +81,7 @@ func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 		if limited != 1 {
 			t.Errorf("a customer's token: %+v", names.Items)
 		}
-		var why authority.Explanation
+		var why v1.Explanation
 		d.as(viewer, http.StatusOK, "GET", "/v1/licenses/"+string(d.license)+"/why", nil, &why)
 		if full := why.Pools["seats"]; len(full.Holders) != 2 || full.Holders[0].Holder != "ann" || full.FreeAt == 0 {
 			t.Errorf("who holds the full pool: %+v", full)

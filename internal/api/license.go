@@ -9,37 +9,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 const licenseTag, licensesPath = "license", "/v1/licenses"
-
-// LicenseDetail is a license with what it grants now and its keys, which show no secret.
-type LicenseDetail struct {
-	catalog.ShownLicense
-	Keys     []catalog.Credential    `json:"keys" nullable:"false"`
-	Programs []documents.SeenProgram `json:"programs,omitempty" doc:"What has validated or checked the license at the server that answers since it started, the latest first."`
-}
-
-// IssueBatchBody asks for many licenses.
-type IssueBatchBody struct {
-	Licenses []catalog.IssueRequest `json:"licenses" minItems:"1" maxItems:"1000" nullable:"false"`
-}
-
-// IssueBatchAnswer is what was issued, in the order asked for.
-type IssueBatchAnswer struct {
-	Licenses []catalog.Issued `json:"licenses" nullable:"false"`
-}
-
-// ReasonBody says why.
-type ReasonBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"1000"`
-}
 
 // LicensePath names a license.
 type LicensePath struct {
@@ -60,25 +37,25 @@ func (s *server) licenseRoutes() {
 		Summary: "Grant a plan to a customer", Description: "The license key is in this answer and nowhere else."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body catalog.IssueRequest
-		}) (*reply[catalog.Issued], error) {
+			Body v1.IssueRequest
+		}) (*reply[v1.Issued], error) {
 			return answered(s.Authority.IssueLicense(ctx, p, in.Body))
 		})
 	write(s, route{ID: "issue-licenses", Method: http.MethodPost, Path: licensesPath + "/batch", Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
 		Body: importBody, Summary: "Issue up to 1000 licenses, all or none", Description: "With an Idempotency-Key a batch whose answer was lost can be sent again."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body IssueBatchBody
-		}) (*reply[IssueBatchAnswer], error) {
+			Body v1.IssueBatchBody
+		}) (*reply[v1.IssueBatchAnswer], error) {
 			all, err := s.Authority.IssueLicenses(ctx, p, in.Body.Licenses)
-			return answered(IssueBatchAnswer{all}, err)
+			return answered(v1.IssueBatchAnswer{Licenses: all}, err)
 		})
 	write(s, route{ID: "import-licenses", Method: http.MethodPost, Path: licensesPath + "/import", Tag: licenseTag, Permission: access.LicenseIssue,
 		Body: importBody, Summary: "Import the licenses and keys of another system from CSV"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body catalog.ImportRequest
-		}) (*reply[catalog.Imported], error) {
+			Body v1.ImportRequest
+		}) (*reply[v1.Imported], error) {
 			return answered(s.Authority.ImportLicenses(ctx, p, in.Body))
 		})
 	s.licenseChangeRoutes()
@@ -96,14 +73,14 @@ func (s *server) licenseListRoutes() {
 			Status     string                `query:"status" enum:"active,suspended,revoked"`
 			Reference  string                `query:"reference" maxLength:"200"`
 			EndsBefore time.Time             `query:"ends_before"`
-		}) (*reply[List[catalog.ListedLicense]], error) {
+		}) (*reply[v1.List[v1.ListedLicense]], error) {
 			return listed(s.Authority.Licenses(ctx, p, catalog.LicenseFilter{
 				Customer: in.Customer, Product: in.Product, Plan: in.Plan, Revision: in.Revision,
 				Status: licensing.Status(in.Status), Reference: in.Reference, EndsBefore: in.EndsBefore,
 			}, in.page()))
 		})
 	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license, what it grants now, and its keys"},
-		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[LicenseDetail], error) {
+		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[v1.LicenseDetail], error) {
 			l, err := s.Authority.ShowLicense(ctx, p, in.ID)
 			if err != nil {
 				return nil, err
@@ -113,10 +90,10 @@ func (s *server) licenseListRoutes() {
 				return nil, err
 			}
 			keys, err := s.Authority.Keys(ctx, p, in.ID)
-			return answered(LicenseDetail{l, keys, programs}, err)
+			return answered(v1.LicenseDetail{ShownLicense: l, Keys: keys, Programs: programs}, err)
 		})
 	handle(s, route{ID: "explain-license", Method: http.MethodGet, Path: licensesPath + "/{id}/why", Tag: licenseTag, Permission: access.Explain, Summary: "Say what is decided about a license now, and why"},
-		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[authority.Explanation], error) {
+		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[v1.Explanation], error) {
 			return answered(s.Authority.ExplainLicense(ctx, p, in.ID))
 		})
 	handle(s, route{ID: "export-license", Method: http.MethodGet, Path: licensesPath + "/{id}/export", Tag: licenseTag, Permission: access.LicenseExport,
@@ -179,19 +156,19 @@ type file struct {
 
 func (s *server) licenseChangeRoutes() {
 	write(s, route{ID: "change-license", Method: http.MethodPost, Path: licensesPath + "/{id}/change", Tag: licenseTag, Permission: access.LicenseChange, Summary: "Change what a license grants, now or at its renewal"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.ChangeRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ChangeRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.ChangeLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license, without renewing it"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.ExtendRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ExtendRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.ExtendLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the changes kept for the renewal and add a term"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.RenewRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RenewRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.RenewLicense(ctx, p, in.ID, in.Body))
 		})
 	write(s, route{ID: "transfer-license", Method: http.MethodPost, Path: licensesPath + "/{id}/transfer", Tag: licenseTag, Permission: access.LicenseTransfer, Summary: "Give a license to another customer"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.TransferRequest]) (*reply[catalog.Transferred], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.TransferRequest]) (*reply[v1.Transferred], error) {
 			return answered(s.Authority.TransferLicense(ctx, p, in.ID, in.Body))
 		})
 }
@@ -199,14 +176,14 @@ func (s *server) licenseChangeRoutes() {
 func (s *server) licenseStatusRoutes() {
 	turn := func(verb, summary string, fn func(context.Context, access.Principal, licensing.LicenseID, string) (licensing.License, error)) {
 		write(s, route{ID: verb + "-license", Method: http.MethodPost, Path: licensesPath + "/{id}/" + verb, Tag: licenseTag, Permission: access.LicenseSuspend, Summary: summary},
-			func(ctx context.Context, p access.Principal, in *licenseWrite[ReasonBody]) (*reply[licensing.License], error) {
+			func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ReasonBody]) (*reply[licensing.License], error) {
 				return answered(fn(ctx, p, in.ID, in.Body.Reason))
 			})
 	}
 	turn("suspend", "Take a license out of force until it is reinstated", s.Authority.SuspendLicense)
 	turn("reinstate", "Put a suspended license back in force", s.Authority.ReinstateLicense)
 	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license for good"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[catalog.RevokeRequest]) (*reply[licensing.License], error) {
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RevokeRequest]) (*reply[licensing.License], error) {
 			return answered(s.Authority.RevokeLicense(ctx, p, in.ID, in.Body))
 		})
 }

@@ -11,6 +11,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const (
@@ -23,23 +24,18 @@ const (
 	streamWrite = 10 * time.Second
 )
 
-// LicenseAnswer is the license that the caller's key belongs to.
-type LicenseAnswer struct {
-	License string `json:"license" doc:"The license document, compact JWS"`
-}
-
 // ownLicenseRoutes registers the caller's own license and the stream of its changes.
 func (s *server) ownLicenseRoutes() {
 	serve(s, route{
 		ID: "own-license", Method: http.MethodGet, Path: "/v1/license", Tag: "license", Permission: access.LicenseKey, Class: renew,
 		Summary: "The license document of the caller's key",
-	}, nil, []answer{{http.StatusOK, "The document", LicenseAnswer{}}},
+	}, nil, []answer{{http.StatusOK, "The document", v1.LicenseAnswer{}}},
 		func(c *call, req *http.Request, _ *none) error {
 			text, err := s.Authority.OwnLicense(req.Context(), c.principal)
 			if err != nil {
 				return err
 			}
-			s.writeJSON(c, http.StatusOK, "application/json", LicenseAnswer{text})
+			s.writeJSON(c, http.StatusOK, "application/json", v1.LicenseAnswer{License: text})
 			return nil
 		})
 	r := route{

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // TestHealthIsNotGatedByLicensing ends a license in every way there is.
@@ -26,7 +26,7 @@ func TestHealthIsNotGatedByLicensing(t *testing.T) {
 	_, err := d.authority.SuspendLicense(t.Context(), d.owner, d.license, "unpaid")
 	d.check(err)
 	healthy("a suspension")
-	_, err = d.authority.RevokeLicense(t.Context(), d.owner, d.license, catalog.RevokeRequest{Reason: "fraud"})
+	_, err = d.authority.RevokeLicense(t.Context(), d.owner, d.license, v1.RevokeRequest{Reason: "fraud"})
 	d.check(err)
 	healthy("a revocation")
 	key := d.config.Ring.Active("production", time.Now())

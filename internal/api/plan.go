@@ -5,54 +5,43 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // planBody is the largest set of plan files that one request can apply.
 const planBody = 8 << 20
 
-// FilesBody is plan files to check.
-type FilesBody struct {
-	Files []policy.File `json:"files" minItems:"1" maxItems:"500" nullable:"false"`
-}
-
-// LintAnswer says what is wrong with plan files.
-type LintAnswer struct {
-	OK       bool             `json:"ok" doc:"There is no error; there may be warnings"`
-	Findings []policy.Finding `json:"findings" nullable:"false"`
-}
-
 func (s *server) planRoutes() {
 	const tag, path = "plan", "/v1/plans"
 	handle(s, route{ID: "lint-plans", Method: http.MethodPost, Path: path + "/lint", Tag: tag, Permission: access.PlanRead, Body: planBody, Summary: "Check plan files and change nothing"},
-		func(ctx context.Context, p access.Principal, in *struct{ Body FilesBody }) (*reply[LintAnswer], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body v1.FilesBody }) (*reply[v1.LintAnswer], error) {
 			findings, err := s.Authority.LintPlans(ctx, p, in.Body.Files)
-			return answered(LintAnswer{!policy.HasErrors(findings), append([]policy.Finding{}, findings...)}, err)
+			return answered(v1.LintAnswer{OK: !policy.HasErrors(findings), Findings: append([]policy.Finding{}, findings...)}, err)
 		})
 	handle(s, route{ID: "diff-plans", Method: http.MethodPost, Path: path + "/diff", Tag: tag, Permission: access.PlanRead, Body: planBody, Summary: "Say what plan files would change, and for whom"},
-		func(ctx context.Context, p access.Principal, in *struct{ Body catalog.ApplyRequest }) (*reply[catalog.Impact], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body v1.ApplyRequest }) (*reply[v1.Impact], error) {
 			in.Body.DryRun = true
 			return answered(s.Authority.ApplyPlans(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "apply-plans", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.PlanApply, Body: planBody, Summary: "Make plan files the revisions in force",
 		Description: "Says who gains and who loses; with `dry_run` that is all. Applying the same files again changes nothing."},
-		func(ctx context.Context, p access.Principal, in *struct{ Body catalog.ApplyRequest }) (*reply[catalog.Impact], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body v1.ApplyRequest }) (*reply[v1.Impact], error) {
 			return answered(s.Authority.ApplyPlans(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "list-plans", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.PlanRead, Summary: "List plans and the revision in force"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
 			Product licensing.ProductName `query:"product" maxLength:"64"`
-		}) (*reply[List[catalog.PlanSummary]], error) {
+		}) (*reply[v1.List[v1.PlanSummary]], error) {
 			return listed(s.Authority.Plans(ctx, p, in.Product, in.page()))
 		})
 	handle(s, route{ID: "get-plan", Method: http.MethodGet, Path: path + "/{plan}", Tag: tag, Permission: access.PlanRead, Summary: "Show a plan as it is in force, or one revision of it"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Plan     licensing.PlanName   `path:"plan" maxLength:"64"`
 			Revision licensing.RevisionID `query:"revision" maxLength:"64"`
-		}) (*reply[catalog.PlanDetail], error) {
+		}) (*reply[v1.PlanDetail], error) {
 			return answered(s.Authority.Plan(ctx, p, in.Plan, in.Revision))
 		})
 }

@@ -5,16 +5,9 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// ProductBody asks for a product.
-type ProductBody struct {
-	Name  licensing.ProductName `json:"name" minLength:"1" maxLength:"64"`
-	Title string                `json:"title,omitempty" maxLength:"200"`
-	Owner licensing.Owner       `json:"owner"`
-}
 
 // ProductPath names a product.
 type ProductPath struct {
@@ -24,7 +17,7 @@ type ProductPath struct {
 func (s *server) productRoutes() {
 	const tag, path = "product", "/v1/products"
 	handle(s, route{ID: "list-products", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.ProductRead, Summary: "List products"},
-		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[List[licensing.Product]], error) {
+		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[v1.List[licensing.Product]], error) {
 			return listed(s.Authority.Products(ctx, p, in.page()))
 		})
 	handle(s, route{ID: "get-product", Method: http.MethodGet, Path: path + "/{name}", Tag: tag, Permission: access.ProductRead, Summary: "Show a product and who owns it"},
@@ -34,7 +27,7 @@ func (s *server) productRoutes() {
 	write(s, route{ID: "create-product", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.ProductWrite, Status: http.StatusCreated, Summary: "Create a product with its owner"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body ProductBody
+			Body v1.ProductBody
 		}) (*reply[licensing.Product], error) {
 			return answered(s.Authority.CreateProduct(ctx, p, licensing.Product{Name: in.Body.Name, Title: in.Body.Title, Owner: in.Body.Owner}))
 		})
@@ -42,7 +35,7 @@ func (s *server) productRoutes() {
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			ProductPath
-			Body catalog.ProductChange
+			Body v1.ProductChange
 		}) (*reply[licensing.Product], error) {
 			return answered(s.Authority.ChangeProduct(ctx, p, in.Name, in.Body))
 		})

@@ -14,11 +14,10 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/postgres"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -105,7 +104,7 @@ func TestARevocationIsListed(t *testing.T) {
 	if r, err := d.verifier.Revocations(list.Revocations, time.Now().Unix()); err != nil || list.Number != 0 || r.Of(string(d.license)) != nil {
 		t.Fatalf("%v, %v", r, err)
 	}
-	_, err := d.authority.RevokeLicense(t.Context(), d.owner, d.license, catalog.RevokeRequest{Reason: "test"})
+	_, err := d.authority.RevokeLicense(t.Context(), d.owner, d.license, v1.RevokeRequest{Reason: "test"})
 	d.check(err)
 	second := d.get("/v1/revocations", &list)
 	r, err := d.verifier.Revocations(list.Revocations, time.Now().Unix())
@@ -329,7 +328,7 @@ func TestAStreamTellsOfAChange(t *testing.T) {
 		if e := <-heard; e != "ping" {
 			t.Fatalf("the stream begins with %s", e)
 		}
-		_, err := d.authority.RevokeLicense(t.Context(), d.owner, d.license, catalog.RevokeRequest{Reason: "test"})
+		_, err := d.authority.RevokeLicense(t.Context(), d.owner, d.license, v1.RevokeRequest{Reason: "test"})
 		d.check(err)
 		got := map[string]bool{}
 		for len(got) < 2 {
@@ -413,7 +412,7 @@ func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
 	d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
 	keys, err := d.authority.Keys(t.Context(), d.owner, d.license)
 	d.check(err)
-	other, err := d.authority.RotateKey(t.Context(), d.owner, d.license, catalog.KeyRequest{Keep: true})
+	other, err := d.authority.RotateKey(t.Context(), d.owner, d.license, v1.KeyRequest{Keep: true})
 	d.check(err)
 	heard := d.listen(t.Context())
 	<-heard
@@ -578,7 +577,7 @@ func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
 			t.Errorf("%s: %d %s", fraction, o.status, o.body)
 		}
 	}
-	owner := d.bearer(d.owner, credentials.TokenRequest{Role: access.Owner})
+	owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 	l, err := d.authority.License(t.Context(), d.owner, d.license)
 	d.check(err)
 	grant := members{"plan": l.Plan, "customer": l.Customer, "capacity": members{"line": json.RawMessage("7.0")}}

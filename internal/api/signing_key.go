@@ -4,27 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// WithdrawRequest says from when on a key is not believed, and why.
-type WithdrawRequest struct {
-	Cutoff time.Time `json:"cutoff,omitzero" doc:"Nothing is believed that was signed from here on; absent: now"`
-	Reason string    `json:"reason,omitempty" maxLength:"400" doc:"It is recorded"`
-}
-
-// RootKeys are the private parts of an environment's roots as they are kept
-// outside of the server.
-type RootKeys struct {
-	Kind   string           `json:"copyhold" doc:"root"`
-	Issuer string           `json:"iss"`
-	Keys   []map[string]any `json:"keys" doc:"Private JSON Web Keys (RFC 8037)"`
-}
 
 // FeaturePath names a feature of a product.
 type FeaturePath struct {
@@ -32,37 +17,32 @@ type FeaturePath struct {
 	Feature string                `path:"feature" maxLength:"64"`
 }
 
-// FeatureKeyAnswer is what a feature's data is sealed to.
-type FeatureKeyAnswer struct {
-	Public []byte `json:"public" doc:"X25519 public key"`
-}
-
 func (s *server) signingKeyRoutes() {
 	const tag, path = "signing-key", "/v1/signing-keys"
 	handle(s, route{ID: "list-signing-keys", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.SigningKeyRead,
 		Summary: "List the environment's keys, in the order of their turns"},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[List[keys.SigningKey]], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.List[v1.SigningKey]], error) {
 			all, err := s.Authority.SigningKeys(ctx, p)
-			return answered(List[keys.SigningKey]{Items: all}, err)
+			return answered(v1.List[v1.SigningKey]{Items: all}, err)
 		})
 	handle(s, route{ID: "rotate-signing-key", Method: http.MethodPost, Path: path + "/rotate", Tag: tag, Permission: access.SigningKeyWrite,
 		Summary: "Let the next prepared key sign from now on", Description: "What was signed stays good. It needs no root as long as a prepared key is left."},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[keys.SigningKey], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.SigningKey], error) {
 			return answered(s.Authority.RotateSigningKey(ctx, p))
 		})
 	handle(s, route{ID: "withdraw-signing-key", Method: http.MethodPost, Path: path + "/{kid}/withdraw", Tag: tag, Permission: access.SigningKeyWrite,
 		Summary: "Say that a key is known to others", Description: "It needs the root."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Kid  string `path:"kid" maxLength:"64"`
-			Body WithdrawRequest
-		}) (*reply[keys.SigningKey], error) {
+			Body v1.WithdrawRequest
+		}) (*reply[v1.SigningKey], error) {
 			return answered(s.Authority.WithdrawSigningKey(ctx, p, in.Kid, in.Body.Cutoff, in.Body.Reason))
 		})
 	handle(s, route{ID: "feature-key", Method: http.MethodPost, Path: "/v1/products/{product}/features/{feature}/key", Tag: tag, Permission: access.ProductWrite,
 		Summary: "The public key that data of a feature is sealed to", Description: "It is made when it is asked for the first time."},
-		func(ctx context.Context, p access.Principal, in *FeaturePath) (*reply[FeatureKeyAnswer], error) {
+		func(ctx context.Context, p access.Principal, in *FeaturePath) (*reply[v1.FeatureKeyAnswer], error) {
 			public, err := s.Authority.FeatureKey(ctx, p, in.Product, in.Feature)
-			return answered(FeatureKeyAnswer{public}, err)
+			return answered(v1.FeatureKeyAnswer{Public: public}, err)
 		})
 	s.rootRoutes()
 	s.rootSetRoutes()
@@ -72,12 +52,12 @@ func (s *server) rootRoutes() {
 	const tag, path = "signing-key", "/v1/signing-keys/root"
 	handle(s, route{ID: "export-root", Method: http.MethodPost, Path: path + "/export", Tag: tag, Permission: access.RootWrite,
 		Summary: "The private parts of the roots, for safe-keeping", Description: "Whoever has them can sign licenses for ever."},
-		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[RootKeys], error) {
+		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.RootKeys], error) {
 			root, err := s.Authority.ExportRoot(ctx, p)
 			if err != nil {
 				return nil, err
 			}
-			return decoded[RootKeys](root)
+			return decoded[v1.RootKeys](root)
 		})
 	handle(s, route{ID: "remove-root", Method: http.MethodPost, Path: path + "/remove", Tag: tag, Permission: access.RootWrite,
 		Summary: "Destroy the private parts of the roots here, once they were exported"},
@@ -86,19 +66,13 @@ func (s *server) rootRoutes() {
 		})
 	handle(s, route{ID: "import-root", Method: http.MethodPost, Path: path + "/import", Tag: tag, Permission: access.RootWrite,
 		Summary: "Put exported private parts of the roots back, for a ceremony"},
-		func(ctx context.Context, p access.Principal, in *struct{ Body RootKeys }) (*nothing, error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body v1.RootKeys }) (*nothing, error) {
 			text, err := encoded(in.Body)
 			if err != nil {
 				return nil, err
 			}
 			return done(s.Authority.ImportRoot(ctx, p, text))
 		})
-}
-
-// RootSetRequest holds the sets that a ceremony signed.
-type RootSetRequest struct {
-	RootSet []string `json:"rootset" minItems:"1" maxItems:"16" doc:"Compact JWS over one payload"`
-	KeySet  []string `json:"keyset" minItems:"1" maxItems:"16" doc:"Compact JWS over one payload"`
 }
 
 // rootSetRoutes are the first and the last step of a new root set; those
@@ -114,7 +88,7 @@ func (s *server) rootSetRoutes() {
 	handle(s, route{ID: "install-root-set", Method: http.MethodPost, Path: path + "/install", Tag: tag, Permission: access.RootWrite,
 		Summary:     "Take a new root set into force, signed by enough of the roots before and of its own",
 		Description: "Programs that trust the root set before follow by themselves."},
-		func(ctx context.Context, p access.Principal, in *struct{ Body RootSetRequest }) (*reply[keys.InstalledRootSet], error) {
+		func(ctx context.Context, p access.Principal, in *struct{ Body v1.RootSetRequest }) (*reply[v1.InstalledRootSet], error) {
 			return answered(s.Authority.InstallRootSet(ctx, p, in.Body.RootSet, in.Body.KeySet))
 		})
 }

@@ -5,8 +5,8 @@ import (
 	"net/http"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // TokenPath names a token.
@@ -17,19 +17,19 @@ type TokenPath struct {
 func (s *server) tokenRoutes() {
 	const tag, path = "token", "/v1/tokens"
 	handle(s, route{ID: "list-tokens", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.TokenRead, Summary: "List tokens; their secrets are not kept"},
-		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[List[credentials.Token]], error) {
+		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[v1.List[v1.Token]], error) {
 			return listed(s.Authority.Tokens(ctx, p, in.page()))
 		})
 	handle(s, route{ID: "get-token", Method: http.MethodGet, Path: path + "/{id}", Tag: tag, Permission: access.TokenRead, Summary: "Show a token"},
-		func(ctx context.Context, p access.Principal, in *TokenPath) (*reply[credentials.Token], error) {
+		func(ctx context.Context, p access.Principal, in *TokenPath) (*reply[v1.Token], error) {
 			return answered(s.Authority.Token(ctx, p, in.ID))
 		})
 	write(s, route{ID: "create-token", Method: http.MethodPost, Path: path, Tag: tag, Permission: access.TokenWrite, Status: http.StatusCreated,
 		Summary: "Create a token", Description: "The secret is in this answer and nowhere else. A token can do no more than the one it is created with."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
-			Body credentials.TokenRequest
-		}) (*reply[credentials.NewToken], error) {
+			Body v1.TokenRequest
+		}) (*reply[v1.NewToken], error) {
 			return answered(s.Authority.CreateToken(ctx, p, in.Body))
 		})
 	handle(s, route{ID: "delete-token", Method: http.MethodDelete, Path: path + "/{id}", Tag: tag, Permission: access.TokenWrite, Summary: "End a token at once"},

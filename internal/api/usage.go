@@ -10,33 +10,9 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
-
-// UsageBody is consumption to record.
-type UsageBody struct {
-	Events []UsageEvent `json:"events" doc:"1 to 1,000"`
-	Nonce  string       `json:"nonce,omitempty" doc:"8 to 128 random characters, for a signed reply"`
-	CallerBody
-}
-
-// UsageEvent is consumption that is recorded once, however often it is sent.
-type UsageEvent struct {
-	ID       string        `json:"id" doc:"The event's own name"`
-	Meter    string        `json:"meter"`
-	Quantity license.Value `json:"quantity" doc:"A decimal as \"1.25\", or a whole number"`
-	At       license.Value `json:"at,omitzero" doc:"RFC 3339, or Unix seconds; now when left out"`
-}
-
-// TransformSchema implements huma.SchemaTransformer.
-func (UsageEvent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
-	textOrInt(s.Properties["quantity"])
-	textOrInt(s.Properties["at"])
-	return s
-}
-
-// textOrInt leaves of a scalar what a decimal and a time can be.
-func textOrInt(s *huma.Schema) { s.OneOf = s.OneOf[:2] }
 
 // scalar stands in the document for license.Value: a text, a whole number, or
 // true or false.
@@ -76,28 +52,14 @@ func moment(v license.Value) (time.Time, error) {
 	return t, nil
 }
 
-// UsageAnswer has a result for each event, in their order.
-type UsageAnswer struct {
-	Results []UsageResult `json:"results"`
-	Reply   string        `json:"reply,omitempty" doc:"The first denial, or else the last decision, signed for the nonce"`
-}
-
-// UsageResult is what became of an event.
-type UsageResult struct {
-	ID       string            `json:"id"`
-	Status   string            `json:"status" enum:"recorded,duplicate,denied,invalid"`
-	Decision *license.Decision `json:"decision,omitempty" doc:"Not of an invalid event"`
-	Reason   string            `json:"reason,omitempty" doc:"Why an event is invalid"`
-}
-
 // usageRoutes registers how programs tell what they consumed.
 func (s *server) usageRoutes() {
 	serve(s, route{
 		ID: "record-usage", Method: http.MethodPost, Path: "/v1/usage", Tag: "usage", Permission: access.LicenseKey, Class: usage,
 		Summary:     "Record usage of meters",
 		Description: "An event is counted once, told by its id. Each has its own status; one that is denied was not recorded.",
-	}, nil, []answer{{http.StatusOK, "The results", UsageAnswer{}}},
-		func(c *call, req *http.Request, in *UsageBody) error {
+	}, nil, []answer{{http.StatusOK, "The results", v1.UsageAnswer{}}},
+		func(c *call, req *http.Request, in *v1.UsageBody) error {
 			events := make([]granting.UsageEvent, len(in.Events))
 			for i, e := range in.Events {
 				at, err := moment(e.At)
@@ -110,9 +72,9 @@ func (s *server) usageRoutes() {
 			if err != nil {
 				return err
 			}
-			out := UsageAnswer{Results: make([]UsageResult, len(done.Results)), Reply: done.Reply}
+			out := v1.UsageAnswer{Results: make([]v1.UsageResult, len(done.Results)), Reply: done.Reply}
 			for i, r := range done.Results {
-				out.Results[i] = UsageResult{ID: r.ID, Status: string(r.Status), Reason: r.Reason}
+				out.Results[i] = v1.UsageResult{ID: r.ID, Status: string(r.Status), Reason: r.Reason}
 				if r.Decision.Outcome != "" {
 					out.Results[i].Decision = &r.Decision
 				}

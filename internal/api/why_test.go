@@ -5,11 +5,9 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/credentials"
-	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -18,7 +16,7 @@ import (
 func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDesk(t, db, everyModel)
-		auditor := d.bearer(d.owner, credentials.TokenRequest{Role: access.Auditor})
+		auditor := d.bearer(d.owner, v1.TokenRequest{Role: access.Auditor})
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 		}
@@ -34,13 +32,13 @@ func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 			t.Errorf("%d %q %s", o.status, id, o.body)
 		}
 		for _, name := range []string{id, "cid", denied.Instance} {
-			var why authority.Explained
+			var why v1.Explained
 			d.as(auditor, http.StatusOK, "GET", "/v1/why/"+name, nil, &why)
 			if why.Pool != "seats" || why.Holder != "cid" || why.Decision.Code != license.CodePoolFull || why.Call != id {
 				t.Errorf("%s: %+v", name, why)
 			}
 		}
-		var page struct{ Items []ledger.LogEntry }
+		var page struct{ Items []v1.LogEntry }
 		d.as(auditor, http.StatusOK, "GET", "/v1/audit?type=denial.first", nil, &page)
 		if len(page.Items) != 1 || page.Items[0].Call != id || page.Items[0].Request != "cid" {
 			t.Errorf("%+v", page.Items)

@@ -13,12 +13,12 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const shopPlan = `
@@ -68,18 +68,18 @@ func plan(layers, seats string) []policy.File {
 	return []policy.File{{Name: "studio.yaml", Text: strings.NewReplacer("LAYERS", layers, "SEATS", seats).Replace(shopPlan)}}
 }
 
-func (s *shop) apply(who, layers, seats string) catalog.Impact {
+func (s *shop) apply(who, layers, seats string) v1.Impact {
 	s.t.Helper()
-	impact, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: plan(layers, seats), Licenses: who})
+	impact, err := s.ApplyPlans(s.t.Context(), s.p, v1.ApplyRequest{Files: plan(layers, seats), Licenses: who})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return impact
 }
 
-func (s *shop) issue() catalog.Issued {
+func (s *shop) issue() v1.Issued {
 	s.t.Helper()
-	issued, err := s.IssueLicense(s.t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio"})
+	issued, err := s.IssueLicense(s.t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "studio"})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if again := s.apply("all", "50", "5"); again.Plans[0].Status != "unchanged" || again.Moving != 0 {
 			t.Errorf("the same plan again: %+v", again)
 		}
-		dry, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all", DryRun: true})
+		dry, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all", DryRun: true})
 		if err != nil || dry.Applied || dry.Moving != 2 || dry.Gaining != 2 || dry.Losing != 2 {
 			t.Errorf("a dry run: %+v (%v)", dry, err)
 		}
@@ -139,11 +139,11 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		}
 		// What is held is not taken away without a word.
 		s.hold(old.ID, 5)
-		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
+		_, err = s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
 		if licensing.CodeOf(err) != licensing.Conflict || s.license(old.ID).Granted != old.Granted {
 			t.Errorf("five are held of four: %v", err)
 		}
-		impact, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
+		impact, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(impact.Licenses) != 1 || len(impact.Licenses[0].Shortages) != 1 || s.license(old.ID).Granted != fresh.Granted {
 			t.Errorf("draining: %+v (%v)", impact, err)
 		}
@@ -153,7 +153,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if l := s.license(fresh.ID); l.Granted != old.Granted {
 			t.Error("a license stayed behind")
 		}
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("x", "-1")}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("x", "-1")}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a plan with faults: %v", err)
 		}
 	})
@@ -165,7 +165,7 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 		id := s.issue().License.ID
 		s.hold(id, 5)
 		change := func(seats int64, below licensing.Below, when licensing.When) error {
-			req := catalog.ChangeRequest{Capacity: map[string]int64{"seats": seats}}
+			req := v1.ChangeRequest{Capacity: map[string]int64{"seats": seats}}
 			req.Below, req.When = below, when
 			_, err := s.ChangeLicense(t.Context(), s.p, id, req)
 			return err
@@ -186,7 +186,7 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 			t.Errorf("at renewal: %v", err)
 		}
 		end := s.license(id).End
-		l, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: end})
+		l, err := s.RenewLicense(t.Context(), s.p, id, v1.RenewRequest{After: end})
 		if err != nil || len(l.Scheduled) != 1 || len(l.Exceptions) != 1 || !l.ChangeAt.Equal(end) {
 			t.Errorf("renewed early: %+v (%v)", l, err)
 		}
@@ -206,16 +206,16 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 				t.Errorf("%d licenses, want %d (%v)", len(page.Items), want, err)
 			}
 		}
-		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad})
+		got, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: bad})
 		if err != nil || got.Imported != 0 || got.Failed != 3 || got.Errors[0].Line != 4 {
 			t.Errorf("with bad lines: %+v (%v)", got, err)
 		}
 		count(0)
-		if got, err = s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad, DryRun: true}); err != nil || got.Imported != 2 {
+		if got, err = s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: bad, DryRun: true}); err != nil || got.Imported != 2 {
 			t.Errorf("a dry run: %+v (%v)", got, err)
 		}
 		count(0)
-		if got, err = s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: bad, Partial: true}); err != nil || got.Imported != 2 || got.Failed != 3 {
+		if got, err = s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: bad, Partial: true}); err != nil || got.Imported != 2 || got.Failed != 3 {
 			t.Errorf("the good lines: %+v (%v)", got, err)
 		}
 		count(2)
@@ -224,7 +224,7 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 			t.Errorf("the old key: %+v (%v)", p, err)
 		}
 		for _, text := range []string{"", "key\nx\n", "key,customer,plan,colour\n"} {
-			if _, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: text}); licensing.CodeOf(err) != licensing.Invalid {
+			if _, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: text}); licensing.CodeOf(err) != licensing.Invalid {
 				t.Errorf("%q: %v", text, err)
 			}
 		}
@@ -237,7 +237,7 @@ func TestEachFaultOfAnImportIsAtItsLine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
 		file := "key,customer,plan,reference\n\nshort,ref:C7,studio,line 3\n\"two\nlines of it\",ref:C7,studio,line 4\n\n\nOLD-KEY-0001-ABCD,ref:C8,studio,line 8\n"
-		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: file})
+		got, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: file})
 		lines := []int{}
 		for _, fault := range got.Errors {
 			lines = append(lines, fault.Line)
@@ -254,7 +254,7 @@ func free() error { return nil }
 func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		requests := slices.Repeat([]catalog.IssueRequest{{Customer: s.customer, Plan: "studio"}}, catalog.MaxIssue)
+		requests := slices.Repeat([]v1.IssueRequest{{Customer: s.customer, Plan: "studio"}}, catalog.MaxIssue)
 		all, err := s.IssueLicenses(t.Context(), s.p, requests)
 		if err != nil || len(all) != catalog.MaxIssue {
 			t.Fatal(len(all), err)
@@ -292,7 +292,7 @@ func TestAKeyEndsByTheTimeOfTheDatabase(t *testing.T) {
 		db.Now = func() time.Time { return time.Now().Add(time.Hour) }
 		s := openShop(t, db)
 		issued := s.issue()
-		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{}); err != nil {
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, v1.KeyRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", func() error { return nil }); licensing.CodeOf(err) != licensing.Unauthenticated {
@@ -315,7 +315,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if looked != 1 {
 			t.Errorf("a good key was looked up %d times", looked)
 		}
-		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{}); err != nil {
+		if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, v1.KeyRequest{}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Authenticate(t.Context(), "License "+issued.Key.Text, "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "license key has ended") {
@@ -328,7 +328,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		if _, err := s.Authenticate(t.Context(), "License "+unknown[:len(unknown)-1]+"Z", "", look); licensing.CodeOf(err) != licensing.Unauthenticated || !strings.Contains(err.Error(), "typing mistake") {
 			t.Errorf("a mistyped key: %v", err)
 		}
-		created, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
+		created, err := s.CreateToken(t.Context(), s.p, v1.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -372,7 +372,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 func TestATokenShownAsALicenseKeyIsNobody(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		created, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
+		created, err := s.CreateToken(t.Context(), s.p, v1.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -409,7 +409,7 @@ func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
 		var work sync.WaitGroup
 		for range 8 {
 			work.Go(func() {
-				issued, err := s.IssueLicense(t.Context(), p, catalog.IssueRequest{Customer: s.customer, Plan: "studio"})
+				issued, err := s.IssueLicense(t.Context(), p, v1.IssueRequest{Customer: s.customer, Plan: "studio"})
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {

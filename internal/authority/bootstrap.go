@@ -11,6 +11,7 @@ import (
 	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // FirstEnvironments are those that a new deployment begins with.
@@ -46,7 +47,7 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 				return err
 			}
 		}
-		created, err := credentials.CreateToken(ctx, tx, p, credentials.TokenRequest{Name: "first owner", Role: access.Owner, Spans: true})
+		created, err := credentials.CreateToken(ctx, tx, p, v1.TokenRequest{Name: "first owner", Role: access.Owner, Spans: true})
 		if err != nil {
 			return err
 		}

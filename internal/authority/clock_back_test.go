@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
@@ -15,6 +14,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -193,7 +193,7 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := d.RevokeLicense(t.Context(), access.System(testEnv, "test"), d.p.License, catalog.RevokeRequest{Reason: "fraud"}); err != nil {
+		if _, err := d.RevokeLicense(t.Context(), access.System(testEnv, "test"), d.p.License, v1.RevokeRequest{Reason: "fraud"}); err != nil {
 			t.Fatal(err)
 		}
 		d, set := d.corrected(t)

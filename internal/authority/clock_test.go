@@ -17,6 +17,7 @@ import (
 	"copyhold.dev/internal/store/postgres"
 	"copyhold.dev/internal/store/sqlite"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // A plant is a deployment that is stopped and started, by clocks that may be wrong.
@@ -578,7 +579,7 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 	})
 }
 
-func (d *desk) clockStatus(t *testing.T) ledger.ClockStatus {
+func (d *desk) clockStatus(t *testing.T) v1.ClockStatus {
 	t.Helper()
 	s, err := d.Status(t.Context(), owner())
 	if err != nil {

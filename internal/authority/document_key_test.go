@@ -9,13 +9,13 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -59,7 +59,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 			}
 			return v.License
 		}
-		rotate := func(r catalog.KeyRequest) string {
+		rotate := func(r v1.KeyRequest) string {
 			t.Helper()
 			key, err := s.RotateKey(t.Context(), s.p, id, r)
 			if err != nil {
@@ -79,14 +79,14 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer listener.Close()
-		second := rotate(catalog.KeyRequest{Keep: true})
+		second := rotate(v1.KeyRequest{Keep: true})
 		if n := listener.Take(); n&ledger.KeysChanged == 0 {
 			t.Errorf("programs are told of %b", n)
 		}
 		want("another", document(), []string{first, second}, true, true)
-		third := rotate(catalog.KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})
+		third := rotate(v1.KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})
 		want("overlapping", document(), []string{first, second, third}, true, true, true)
-		fourth := rotate(catalog.KeyRequest{})
+		fourth := rotate(v1.KeyRequest{})
 		want("rotated", document(), []string{first, second, third, fourth}, false, false, false, true)
 		file, err := s.ExportLicense(t.Context(), s.p, id, request.Holder{})
 		if err != nil {

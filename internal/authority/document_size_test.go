@@ -17,6 +17,7 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -54,38 +55,38 @@ func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		_, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(600)})
+		_, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: wide(600)})
 		refused("a plan", err, licensing.Invalid)
-		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(fillsADocument)})
+		_, err = s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: wide(fillsADocument)})
 		refused("an add-on", err, licensing.Invalid)
 
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(300)}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: wide(300)}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide", Exceptions: exceptions(40)})
+		_, err = s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "wide", Exceptions: exceptions(40)})
 		refused("a license", err, licensing.Conflict)
-		issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide"})
+		issued, err := s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "wide"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := s.license(issued.License.ID)
 		for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-			_, err = s.ChangeLicense(t.Context(), s.p, before.ID, catalog.ChangeRequest{Change: licensing.Change{When: when, Except: exceptions(40)}})
+			_, err = s.ChangeLicense(t.Context(), s.p, before.ID, v1.ChangeRequest{Change: licensing.Change{When: when, Except: exceptions(40)}})
 			refused("a change "+string(when), err, licensing.Conflict)
 		}
 		other := s.issue()
-		_, err = s.ChangeLicense(t.Context(), s.p, other.License.ID, catalog.ChangeRequest{Change: licensing.Change{Except: exceptions(120)}})
+		_, err = s.ChangeLicense(t.Context(), s.p, other.License.ID, v1.ChangeRequest{Change: licensing.Change{Except: exceptions(120)}})
 		refused("a change of the other", err, licensing.Conflict)
 		if after := s.license(before.ID); after.Seq != before.Seq {
 			t.Errorf("the refused change counted: %v, %v", before.Seq, after.Seq)
 		}
 		// A license that follows the plan and would not fit its next revision.
-		if _, err := s.ChangeLicense(t.Context(), s.p, before.ID, catalog.ChangeRequest{Change: licensing.Change{Except: exceptions(20)}}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, before.ID, v1.ChangeRequest{Change: licensing.Change{Except: exceptions(20)}}); err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: wide(380), Licenses: "all"})
+		_, err = s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: wide(380), Licenses: "all"})
 		refused("an apply", err, licensing.Conflict)
-		done, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: "key,customer,plan\nimported-key-1,ref:C7,wide\n"})
+		done, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: "key,customer,plan\nimported-key-1,ref:C7,wide\n"})
 		if err != nil || done.Imported != 1 {
 			t.Errorf("an import of what fits: %+v %v", done, err)
 		}
@@ -99,7 +100,7 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 		s := openShop(t, db)
 		files := wide(fillsADocument)
 		files[0].Text = files[0].Text[:strings.Index(files[0].Text, "addons:")]
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: files}); err != nil {
 			t.Fatal(err)
 		}
 		for n := range licensing.MaxSealed {
@@ -113,12 +114,12 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 		if _, err := s.FeatureKey(t.Context(), s.p, "lathe", "f0000"); err != nil {
 			t.Errorf("a key that there is: %v", err)
 		}
-		issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "wide"})
+		issued, err := s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "wide"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range catalog.MaxKeys - 1 {
-			if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, catalog.KeyRequest{Keep: true}); err != nil {
+			if _, err := s.RotateKey(t.Context(), s.p, issued.License.ID, v1.KeyRequest{Keep: true}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -183,7 +184,7 @@ func TestALicenseThatIsTooLargeIsToldItsEnd(t *testing.T) {
 				return err
 			},
 			license.Revoked: func(id licensing.LicenseID) error {
-				_, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "test"})
+				_, err := s.RevokeLicense(t.Context(), s.p, id, v1.RevokeRequest{Reason: "test"})
 				return err
 			},
 		} {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
@@ -17,6 +16,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // finalBackup closes d's database and returns its last backup.
@@ -277,7 +277,7 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 		d := before.rolledBack(t, before.backup(t), t.TempDir())
 		token := func(by access.Principal, role access.Role) access.Principal {
 			t.Helper()
-			made, err := d.CreateToken(t.Context(), by, credentials.TokenRequest{Name: "test", Role: role})
+			made, err := d.CreateToken(t.Context(), by, v1.TokenRequest{Name: "test", Role: role})
 			if err != nil {
 				t.Fatal(err)
 			}

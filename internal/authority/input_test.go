@@ -9,14 +9,13 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -100,15 +99,15 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					return err
 				},
 				"changed customer": func() error {
-					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, catalog.CustomerChange{Name: &bad})
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, v1.CustomerChange{Name: &bad})
 					return err
 				},
 				"changed reference of a customer": func() error {
-					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, catalog.CustomerChange{Reference: &bad})
+					_, err := s.ChangeCustomer(t.Context(), s.p, s.customer, v1.CustomerChange{Reference: &bad})
 					return err
 				},
 				"license's reference": func() error {
-					_, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio", Reference: bad})
+					_, err := s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "studio", Reference: bad})
 					return err
 				},
 				"product": func() error {
@@ -118,11 +117,11 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					return err
 				},
 				"changed product": func() error {
-					_, err := s.ChangeProduct(t.Context(), s.p, "lathe", catalog.ProductChange{Owner: catalog.OwnerChange{Team: &bad}})
+					_, err := s.ChangeProduct(t.Context(), s.p, "lathe", v1.ProductChange{Owner: v1.OwnerChange{Team: &bad}})
 					return err
 				},
 				"token": func() error {
-					_, err := s.CreateToken(t.Context(), s.p, credentials.TokenRequest{Name: bad, Role: access.Viewer})
+					_, err := s.CreateToken(t.Context(), s.p, v1.TokenRequest{Name: bad, Role: access.Viewer})
 					return err
 				},
 			} {
@@ -130,7 +129,7 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 					t.Errorf("%s %q: %v", what, bad, err)
 				}
 			}
-			im, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: "key,customer,plan\n\"OLD-" + bad + "-KEY\"," + string(s.customer) + ",studio\n"})
+			im, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: "key,customer,plan\n\"OLD-" + bad + "-KEY\"," + string(s.customer) + ",studio\n"})
 			if err == nil && im.Failed != 1 {
 				t.Errorf("imported key with %q: %+v", bad, im)
 			}

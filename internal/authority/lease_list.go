@@ -2,41 +2,14 @@ package authority
 
 import (
 	"context"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A HeldLease is a lease as administrators see it.
-type HeldLease struct {
-	ID      licensing.LeaseID   `json:"id"`
-	License licensing.LicenseID `json:"license"`
-	catalog.LicenseName
-	Pool       string    `json:"pool"`
-	Holder     HeldBy    `json:"holder"`
-	Units      int64     `json:"units"`
-	Generation int64     `json:"generation"`
-	Begun      time.Time `json:"begun"`
-	Renewed    time.Time `json:"renewed"`
-	Ends       time.Time `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
-	FreeAt     time.Time `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
-	Borrowed   bool      `json:"borrowed,omitempty"`
-	Forced     time.Time `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
-	Recalled   time.Time `json:"recalled,omitzero" doc:"When its holder was asked to give it back."`
-	Until      time.Time `json:"until,omitzero" doc:"When the holder of a recalled lease stops; absent until it was told."`
-	licensing.Caller
-}
-
-// HeldBy names a holder.
-type HeldBy struct {
-	Kind string `json:"kind,omitempty"`
-	ID   string `json:"id"`
-	Name string `json:"name,omitempty" doc:"What people recognize the holder by, such as a host name."`
-}
 
 // A LeaseFilter says which leases to list. What is empty matches every lease.
 type LeaseFilter struct {
@@ -49,8 +22,8 @@ type LeaseFilter struct {
 
 // Leases returns the leases that are counted, match f and are seen by p, the oldest
 // first: those in force, and those ended by force whose document has not ended.
-func (a *Authority) Leases(ctx context.Context, p access.Principal, f LeaseFilter, of request.PageOf) (request.Page[HeldLease], error) {
-	var found request.Page[HeldLease]
+func (a *Authority) Leases(ctx context.Context, p access.Principal, f LeaseFilter, of request.PageOf) (request.Page[v1.HeldLease], error) {
+	var found request.Page[v1.HeldLease]
 	if err := request.Require(p, access.LeaseRead); err != nil {
 		return found, err
 	}
@@ -79,19 +52,19 @@ func (a *Authority) Leases(ctx context.Context, p access.Principal, f LeaseFilte
 		if err != nil {
 			return err
 		}
-		held := make([]HeldLease, len(leases))
+		held := make([]v1.HeldLease, len(leases))
 		for i, l := range leases {
 			held[i] = heldLease(l, names[keys[i]])
 		}
-		found = request.NewPage("lease", held, rows, func(l HeldLease) string { return string(l.ID) })
+		found = request.NewPage("lease", held, rows, func(l v1.HeldLease) string { return string(l.ID) })
 		return nil
 	})
 	return found, err
 }
 
-func heldLease(l *licensing.Lease, of store.LicenseName) HeldLease {
-	h := HeldLease{
-		ID: l.ID, License: l.License, LicenseName: catalog.LicenseName(of), Pool: l.Pool, Holder: HeldBy{l.Asker.Kind, l.Holder, l.Asker.Name}, Units: l.Units,
+func heldLease(l *licensing.Lease, of store.LicenseName) v1.HeldLease {
+	h := v1.HeldLease{
+		ID: l.ID, License: l.License, LicenseName: v1.LicenseName(of), Pool: l.Pool, Holder: v1.HeldBy{Kind: l.Asker.Kind, ID: l.Holder, Name: l.Asker.Name}, Units: l.Units,
 		Generation: l.Generation, Begun: l.Granted, Renewed: l.Renewed, Ends: l.Expires, FreeAt: l.Due, Borrowed: l.Borrowed,
 		Caller: l.Caller(),
 	}

@@ -4,12 +4,12 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // TestWhatChangesNothingLeavesNoTrace repeats what was done to a license. Nothing is stored,
@@ -31,20 +31,20 @@ func TestWhatChangesNothingLeavesNoTrace(t *testing.T) {
 			{"suspend", func() (licensing.License, error) { return s.SuspendLicense(t.Context(), s.p, id, "unpaid") }},
 			{"reinstate", func() (licensing.License, error) { return s.ReinstateLicense(t.Context(), s.p, id, "paid") }},
 			{"payment", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Payment: licensing.Unpaid})
+				return s.ChangeLicense(t.Context(), s.p, id, v1.ChangeRequest{Payment: licensing.Unpaid})
 			}},
 			{"reference", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Reference: &text})
+				return s.ChangeLicense(t.Context(), s.p, id, v1.ChangeRequest{Reference: &text})
 			}},
 			{"plan", func() (licensing.License, error) {
-				return s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: licensing.Change{Plan: "studio"}})
+				return s.ChangeLicense(t.Context(), s.p, id, v1.ChangeRequest{Change: licensing.Change{Plan: "studio"}})
 			}},
 			{"transfer", func() (licensing.License, error) {
-				done, err := s.TransferLicense(t.Context(), s.p, id, catalog.TransferRequest{Customer: to.ID})
+				done, err := s.TransferLicense(t.Context(), s.p, id, v1.TransferRequest{Customer: to.ID})
 				return done.License, err
 			}},
 			{"revoke", func() (licensing.License, error) {
-				return s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "key published"})
+				return s.RevokeLicense(t.Context(), s.p, id, v1.RevokeRequest{Reason: "key published"})
 			}},
 		} {
 			first, err := a.do()

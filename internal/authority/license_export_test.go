@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -23,10 +23,10 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 		s := openShop(t, db)
 		for _, term := range []string{"{length: 1y}", "{length: 4y, grace: 3d}", "{length: 30y}", "{length: 1000y}", "{perpetual: true}"} {
 			files := []policy.File{{Name: "long.yaml", Text: "product: lathe\nplan: long\nterm: " + term + "\nfeatures: {export: true}\n"}}
-			if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files, Licenses: "new"}); err != nil {
+			if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: files, Licenses: "new"}); err != nil {
 				t.Fatal(err)
 			}
-			issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "long"})
+			issued, err := s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "long"})
 			if err != nil {
 				t.Fatal(err)
 			}

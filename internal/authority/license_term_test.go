@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const day = 24 * time.Hour
@@ -41,7 +41,7 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 		issued := s.issue().License
 		renew := func(after time.Time) licensing.License {
 			t.Helper()
-			l, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{After: after})
+			l, err := s.RenewLicense(t.Context(), s.p, issued.ID, v1.RenewRequest{After: after})
 			if err != nil {
 				t.Error(err)
 			}
@@ -59,16 +59,16 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 		if s.entries(licensing.LicenseRenewed) != 1 {
 			t.Errorf("%d renewals are in the log", s.entries(licensing.LicenseRenewed))
 		}
-		_, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{After: issued.End.Add(day)})
+		_, err := s.RenewLicense(t.Context(), s.p, issued.ID, v1.RenewRequest{After: issued.End.Add(day)})
 		if licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("a term that never was: %v", err)
 		}
-		if _, err := s.RenewLicense(t.Context(), s.p, issued.ID, catalog.RenewRequest{}); licensing.CodeOf(err) != licensing.Invalid {
+		if _, err := s.RenewLicense(t.Context(), s.p, issued.ID, v1.RenewRequest{}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("no term: %v", err)
 		}
 
 		// An extension moves the end and not what the next term is counted from.
-		if _, err := s.ExtendLicense(t.Context(), s.p, issued.ID, catalog.ExtendRequest{Until: once.End.Add(14 * day)}); err != nil {
+		if _, err := s.ExtendLicense(t.Context(), s.p, issued.ID, v1.ExtendRequest{Until: once.End.Add(14 * day)}); err != nil {
 			t.Fatal(err)
 		}
 		if twice := renew(once.End); !twice.End.Equal(issued.Start.AddDate(3, 0, 0)) || !twice.TermEnd.IsZero() {
@@ -88,7 +88,7 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fewer := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 1}}
+		fewer := v1.ChangeRequest{Capacity: map[string]int64{"seats": 1}}
 		fewer.When, fewer.Below = licensing.ChangeAtRenewal, licensing.BelowRefuse
 		if _, err := s.ChangeLicense(t.Context(), s.p, id, fewer); err != nil {
 			t.Fatal(err)
@@ -102,7 +102,7 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 			return e.Pools["seats"].Capacity
 		}
 		end := issued.License.End
-		if l, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: end}); err != nil || !l.ChangeAt.Equal(end) || capacity() != 5 {
+		if l, err := s.RenewLicense(t.Context(), s.p, id, v1.RenewRequest{After: end}); err != nil || !l.ChangeAt.Equal(end) || capacity() != 5 {
 			t.Fatalf("renewed early: %+v, %v; %d seats", l, err, capacity())
 		}
 		tick := func(d time.Duration, want int64) {
@@ -135,13 +135,13 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 		}
 
 		// In the grace after the end the new term has begun.
-		more := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
+		more := v1.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
 		more.When = licensing.ChangeAtRenewal
 		if _, err := s.ChangeLicense(t.Context(), s.p, id, more); err != nil {
 			t.Fatal(err)
 		}
 		tick(s.license(id).End.Sub(clock.Now())+day, 1)
-		if _, err := s.RenewLicense(t.Context(), s.p, id, catalog.RenewRequest{After: s.license(id).End}); err != nil || capacity() != 7 {
+		if _, err := s.RenewLicense(t.Context(), s.p, id, v1.RenewRequest{After: s.license(id).End}); err != nil || capacity() != 7 {
 			t.Errorf("renewed in its grace: %d seats, %v", capacity(), err)
 		}
 	})
@@ -154,12 +154,12 @@ func TestAChangeThatCannotBeMadeHoldsUpNoOther(t *testing.T) {
 		s, clock := openLater(t, db)
 		bad, good := s.issue().License, s.issue().License
 		for _, l := range []licensing.License{bad, good} {
-			c := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 9}}
+			c := v1.ChangeRequest{Capacity: map[string]int64{"seats": 9}}
 			c.When = licensing.ChangeAtRenewal
 			if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, c); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.RenewLicense(t.Context(), s.p, l.ID, catalog.RenewRequest{After: l.End}); err != nil {
+			if _, err := s.RenewLicense(t.Context(), s.p, l.ID, v1.RenewRequest{After: l.End}); err != nil {
 				t.Fatal(err)
 			}
 		}

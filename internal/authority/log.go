@@ -8,25 +8,26 @@ import (
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // LogEntries returns entries of the log of p's environment, the oldest first.
-func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f ledger.LogFilter, of request.PageOf) (request.Page[ledger.LogEntry], error) {
+func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f ledger.LogFilter, of request.PageOf) (request.Page[v1.LogEntry], error) {
 	return a.ledger.LogEntries(ctx, p, f, of)
 }
 
 // LogEntry returns one entry of the log.
-func (a *Authority) LogEntry(ctx context.Context, p access.Principal, index int64) (ledger.LogEntry, error) {
+func (a *Authority) LogEntry(ctx context.Context, p access.Principal, index int64) (v1.LogEntry, error) {
 	return a.ledger.LogEntry(ctx, p, index)
 }
 
 // LogHead returns the signed head of the log.
-func (a *Authority) LogHead(ctx context.Context, p access.Principal) (ledger.LogHead, error) {
+func (a *Authority) LogHead(ctx context.Context, p access.Principal) (v1.LogHead, error) {
 	return a.ledger.LogHead(ctx, p)
 }
 
 // ProveLogEntry proves that an entry is in the log.
-func (a *Authority) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (ledger.LogProof, error) {
+func (a *Authority) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (v1.LogProof, error) {
 	return a.ledger.ProveLogEntry(ctx, p, index)
 }
 
@@ -60,13 +61,13 @@ func (a *Authority) ReconcileLog(ctx context.Context, p access.Principal) (audit
 func (a *Authority) Sequence(ctx context.Context) error { return a.ledger.Sequence(ctx) }
 
 // Fence returns how the fence of p's environment stands.
-func (a *Authority) Fence(ctx context.Context, p access.Principal) (ledger.FenceStatus, error) {
+func (a *Authority) Fence(ctx context.Context, p access.Principal) (v1.FenceStatus, error) {
 	return a.ledger.Fence(ctx, p)
 }
 
 // DeclareNothingLost records p's word that no lease is missing since the loss that put
 // up the fence; a second person's word ends it.
-func (a *Authority) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (ledger.FenceStatus, bool, error) {
+func (a *Authority) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (v1.FenceStatus, bool, error) {
 	return a.ledger.DeclareNothingLost(ctx, p, reason)
 }
 

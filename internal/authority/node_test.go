@@ -16,6 +16,7 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -287,7 +288,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		l, data, err := catalog.ChangeLicense(ctx, tx, owner(), l, catalog.ChangeRequest{
+		l, data, err := catalog.ChangeLicense(ctx, tx, owner(), l, v1.ChangeRequest{
 			Change: licensing.Change{When: licensing.ChangeNow}, Capacity: map[string]int64{"seats": 2}, Reason: "fewer"})
 		if err != nil {
 			return err

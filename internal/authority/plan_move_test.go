@@ -13,12 +13,13 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // diff weighs plan files for all licenses.
-func (s *shop) diff(files []policy.File) catalog.Impact {
+func (s *shop) diff(files []policy.File) v1.Impact {
 	s.t.Helper()
-	impact, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: files, Licenses: "all", DryRun: true})
+	impact, err := s.ApplyPlans(s.t.Context(), s.p, v1.ApplyRequest{Files: files, Licenses: "all", DryRun: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 		for n := range 6 {
 			l := s.issue().License
 			if n%2 == 0 {
-				c := catalog.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
+				c := v1.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
 				if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, c); err != nil {
 					t.Fatal(err)
 				}
@@ -45,7 +46,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 			holding = append(holding, l.ID)
 		}
 		pinned := s.issue().License
-		if _, err := s.ChangeLicense(t.Context(), s.p, pinned.ID, catalog.ChangeRequest{Change: licensing.Change{Revision: pinned.Granted[:12]}}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, pinned.ID, v1.ChangeRequest{Change: licensing.Change{Revision: pinned.Granted[:12]}}); err != nil {
 			t.Fatal(err)
 		}
 		if l := s.license(pinned.ID); l.Revision != pinned.Granted {
@@ -66,7 +67,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 			{"smaller, as overdraft", smaller, licensing.BelowOverdraft, holding, "more than the overdraft allows"},
 		} {
 			before := s.entries("")
-			_, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: c.files, Licenses: "all", Below: c.below})
+			_, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: c.files, Licenses: "all", Below: c.below})
 			if licensing.CodeOf(err) != licensing.Conflict || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "nothing was changed") {
 				t.Errorf("%s: %v", c.what, err)
 				continue
@@ -86,11 +87,11 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 		if i := s.diff(smaller); i.Short != 3 || i.Moving != 6 || len(i.Misfits) != 0 {
 			t.Errorf("%+v", i)
 		}
-		done, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
+		done, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(done.Moves) != 1 || done.Moves[0].Moved != 6 || done.Moves[0].DoneAt.IsZero() || s.entries(licensing.PlanMoved) != 1 {
 			t.Errorf("%+v, %v", done.Moves, err)
 		}
-		again, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
+		again, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: smaller, Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(again.Moves) != 0 || again.Plans[0].Status != "unchanged" || s.entries(licensing.PlanMoved) != 1 {
 			t.Errorf("again: %+v, %v", again, err)
 		}
@@ -103,7 +104,7 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 		s := openShop(t, db)
 		metered := plan("50", "5")
 		metered[0].Text += "meters: {calls: {unit: call, scale: 2, quota: 10, per: month}}\n"
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: metered}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: metered}); err != nil {
 			t.Fatal(err)
 		}
 		metered[0].Text = strings.Replace(metered[0].Text, "scale: 2", "scale: 1", 1)
@@ -119,7 +120,7 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 				t.Errorf("%s is not found in %v", want, impact.Findings)
 			}
 		}
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: files}); licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "calls") || !strings.Contains(err.Error(), "mill") {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: files}); licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "calls") || !strings.Contains(err.Error(), "mill") {
 			t.Errorf("%v", err)
 		}
 	})
@@ -130,19 +131,19 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 func TestAMoveGoesOnAfterACrash(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		requests := make([]catalog.IssueRequest, catalog.MoveBatch+50)
+		requests := make([]v1.IssueRequest, catalog.MoveBatch+50)
 		for n := range requests {
-			requests[n] = catalog.IssueRequest{Customer: s.customer, Plan: "studio"}
+			requests[n] = v1.IssueRequest{Customer: s.customer, Plan: "studio"}
 		}
 		issued, err := s.IssueLicenses(t.Context(), s.p, requests)
 		if err != nil {
 			t.Fatal(err)
 		}
-		impact, err := s.WeighPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{})
+		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{})
 		if err != nil || impact.Moving != len(requests) {
 			t.Fatal(impact.Moving, err)
 		}
-		moves, err := s.StorePlans(t.Context(), s.p, impact.Plans, &store.LicenseFilter{}, licensing.BelowRefuse)
+		moves, err := s.StorePlans(t.Context(), s.p, impact, &store.LicenseFilter{}, licensing.BelowRefuse)
 		if err != nil || len(moves) != 1 {
 			t.Fatal(moves, err)
 		}
@@ -223,7 +224,7 @@ func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 			if d, err := s.Plan(t.Context(), s.p, "studio", name); err != nil || d.Revision != old {
 				t.Errorf("%s names %s, %v", name, d.Revision, err)
 			}
-			issued, err := s.IssueLicense(t.Context(), s.p, catalog.IssueRequest{Customer: s.customer, Plan: "studio", Revision: name})
+			issued, err := s.IssueLicense(t.Context(), s.p, v1.IssueRequest{Customer: s.customer, Plan: "studio", Revision: name})
 			if err != nil || issued.License.Revision != old || issued.License.Granted != old {
 				t.Errorf("issued by %s: %+v, %v", name, issued.License, err)
 			}
@@ -235,7 +236,7 @@ func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 		// The same content on another channel is the same revision, and was not rolled back.
 		beta := plan("50", "5")
 		beta[0].Text += "channel: beta\n"
-		if i, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: beta}); err != nil || i.Plans[0].Revision != old || s.entries(licensing.PlanRolledBack) != 0 {
+		if i, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: beta}); err != nil || i.Plans[0].Revision != old || s.entries(licensing.PlanRolledBack) != 0 {
 			t.Errorf("on another channel: %+v, %v", i, err)
 		}
 	})
@@ -254,12 +255,12 @@ func planOf(t *testing.T, files []policy.File) licensing.Plan {
 func TestWhatWasNotWeighedIsNotApplied(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		impact, err := s.WeighPlans(t.Context(), s.p, catalog.ApplyRequest{Files: plan("80", "5")}, nil)
+		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "5")}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.apply("new", "60", "5")
-		if _, err := s.StorePlans(t.Context(), s.p, impact.Plans, nil, ""); licensing.CodeOf(err) != licensing.Conflict {
+		if _, err := s.StorePlans(t.Context(), s.p, impact, nil, ""); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("%v", err)
 		}
 		if text, err := json.Marshal(s.diff(plan("60", "5"))); err != nil || !strings.Contains(string(text), `"status":"unchanged"`) {

@@ -14,7 +14,6 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/audit/entry"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
@@ -24,6 +23,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -243,7 +243,7 @@ func archives(t *testing.T, a *Authority, env licensing.Env, rows int64) {
 		}
 		whole(t, restored, testEnv)
 		status, err := restored.Status(t.Context(), owner())
-		if err != nil || !slices.ContainsFunc(status.Quarantine, func(q ledger.Quarantine) bool { return q.Environment == env && q.Rows == rows }) {
+		if err != nil || !slices.ContainsFunc(status.Quarantine, func(q v1.Quarantine) bool { return q.Environment == env && q.Rows == rows }) {
 			t.Errorf("restored: %+v, %v", status.Quarantine, err)
 		}
 	})
@@ -345,7 +345,7 @@ func TestNothingIsWrittenToAnEnvironmentThatDoesNotExist(t *testing.T) {
 					return err
 				},
 				"token": func() error {
-					_, err := s.CreateToken(ctx, p, credentials.TokenRequest{Name: "any", Role: access.Viewer})
+					_, err := s.CreateToken(ctx, p, v1.TokenRequest{Name: "any", Role: access.Viewer})
 					return err
 				},
 				"rotation": func() error { _, err := s.RotateSigningKey(ctx, p); return err },
@@ -466,7 +466,7 @@ func TestOnlyAnOwnersTokenSpansEnvironments(t *testing.T) {
 					}
 				}
 			}
-			_, err := s.CreateToken(ctx, owner(), credentials.TokenRequest{Name: "new", Role: role, Spans: true, Customer: map[bool]licensing.CustomerID{true: s.customer}[role == access.Customer]})
+			_, err := s.CreateToken(ctx, owner(), v1.TokenRequest{Name: "new", Role: role, Spans: true, Customer: map[bool]licensing.CustomerID{true: s.customer}[role == access.Customer]})
 			if (err == nil) != (role == access.Owner) {
 				t.Errorf("a new token of the role %s that spans: %v", role, err)
 			}

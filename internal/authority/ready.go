@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
-	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // Closed returns nil while the database is open, and Unavailable once a final
@@ -34,7 +34,7 @@ func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	now := a.ledger.Now()
-	var clock ledger.ClockStatus
+	var clock v1.ClockStatus
 	err = a.ledger.View(ctx, func(tx *store.Tx) (err error) {
 		now = tx.Now()
 		clock, err = a.ledger.ClockStatus(ctx, tx)

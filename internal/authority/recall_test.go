@@ -5,17 +5,17 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 // recall recalls a lease of d and returns what that came to.
-func (d *desk) recall(t *testing.T, id licensing.LeaseID) documents.Recalled {
+func (d *desk) recall(t *testing.T, id licensing.LeaseID) v1.Recalled {
 	t.Helper()
 	r, err := d.RecallLease(t.Context(), access.System(testEnv, "desk"), id, "needed elsewhere")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func reconciled(t *testing.T, d *desk) audit.Reconciliation {
@@ -183,7 +184,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
 		finds()
 
-		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, catalog.RenewRequest{After: l.End}); err != nil {
+		if _, err := s.RenewLicense(t.Context(), s.p, l.ID, v1.RenewRequest{After: l.End}); err != nil {
 			t.Fatal(err)
 		}
 		finds()
@@ -191,7 +192,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		// What can be long or name people is entered as a digest.
 		metadata := map[string]string{"buyer": "Ada"}
 		except := licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 9}, Reason: strings.Repeat("long ", 60)}}}
-		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, catalog.ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
+		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, v1.ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
 			t.Fatal(err)
 		}
 		finds()

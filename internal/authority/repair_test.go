@@ -19,6 +19,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // A workshop is a desk whose database can be damaged beside the server.
@@ -100,7 +101,7 @@ func (w workshop) repairs(t *testing.T, want ...string) {
 	}
 }
 
-func (w workshop) entriesAfterSequence(t *testing.T, kind string) []ledger.LogEntry {
+func (w workshop) entriesAfterSequence(t *testing.T, kind string) []v1.LogEntry {
 	t.Helper()
 	if err := w.ledger.Sequence(t.Context()); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // TestTheListOfRevocationsIsADocumentHoweverManyThereAre: it holds the newest that
@@ -81,11 +82,11 @@ func TestARevocationHasABoundedReason(t *testing.T) {
 	s := openShop(t, storetest.SQLite(t))
 	id := s.issue().License.ID
 	for reason, want := range map[string]licensing.Code{"": licensing.Invalid, strings.Repeat("x", catalog.MaxReason+1): licensing.Invalid} {
-		if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, catalog.RevokeRequest{Reason: reason}); licensing.CodeOf(err) != want {
+		if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, v1.RevokeRequest{Reason: reason}); licensing.CodeOf(err) != want {
 			t.Errorf("a reason of %d bytes: %v", len(reason), err)
 		}
 	}
-	if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, catalog.RevokeRequest{Reason: strings.Repeat("x", catalog.MaxReason)}); err != nil {
+	if _, err := s.RevokeLicense(t.Context(), access.System(testEnv, "test"), id, v1.RevokeRequest{Reason: strings.Repeat("x", catalog.MaxReason)}); err != nil {
 		t.Error(err)
 	}
 	if list := documents.ListRevoked([]store.Revocation{{Subject: "lic_1", At: time.Unix(1, 0)}}, 10); len(list) != 0 {

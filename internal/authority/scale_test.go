@@ -7,12 +7,12 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -53,7 +53,7 @@ func (d *desk) shows(t *testing.T, p access.Principal, want ...string) {
 
 func (d *desk) change(t *testing.T, p access.Principal, c licensing.Change) licensing.License {
 	t.Helper()
-	l, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: c})
+	l, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, v1.ChangeRequest{Change: c})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-				_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{Revision: rev.ID, When: when}})
+				_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, v1.ChangeRequest{Change: licensing.Change{Revision: rev.ID, When: when}})
 				if licensing.CodeOf(err) != licensing.Conflict && (when == licensing.ChangeNow || what == "lower") {
 					t.Errorf("%s %s: %v", what, when, err)
 				}
@@ -213,7 +213,7 @@ func TestAnExceptionSaysItsScale(t *testing.T) {
 		d.records(t, p, "a=7.5")
 		d.shows(t, p, "7.5 of 7.5")
 		scale = 3
-		_, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{
+		_, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, v1.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Amount: 7501}, Scale: &scale, Reason: "finer than the meter"}}}})
 		if licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "7.501 of meter calls") {
 			t.Errorf("an amount finer than the meter: %v", err)

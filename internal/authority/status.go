@@ -9,62 +9,12 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/granting"
-	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
-
-// A Status is how an environment stands: what was sold, what ends next, and how
-// long nothing needs anybody.
-type Status struct {
-	Environment licensing.Env        `json:"environment"`
-	Status      string               `json:"status" enum:"ok,warning,critical" doc:"By the runway: warning from 30 days before a denial, critical from 7. Also warning while the clock is in doubt."`
-	At          time.Time            `json:"at"`
-	Runway      licensing.Runway     `json:"runway"`
-	Deadlines   []licensing.Deadline `json:"deadlines" doc:"What ends next, of keys and of licenses."`
-	Licenses    LicenseCounts        `json:"licenses"`
-	Plans       []PlanStatus         `json:"plans"`
-	Pools       []PoolStatus         `json:"pools" doc:"The pools with the largest share held, at most 20."`
-	Moves       []catalog.PlanMove   `json:"moves" doc:"Licenses that are on their way to a revision of their plan."`
-	Issuer      string               `json:"issuer"`
-	SigningKey  string               `json:"signing_key" doc:"Whose turn it is to sign."`
-	KeySet      int64                `json:"key_set"`
-	Revocations int64                `json:"revocations" doc:"The number of the list of revocations."`
-	Entries     int64                `json:"entries" doc:"In the log."`
-	Quarantine  []ledger.Quarantine  `json:"quarantine,omitempty" doc:"Rows of the log that can't have a place in the tree. Only for tokens of every customer and product."`
-	Fenced      time.Time            `json:"fenced_since,omitzero" doc:"Leases that were granted before may be missing, so newcomers wait; see fence."`
-	Fence       *ledger.FenceStatus  `json:"fence,omitempty" doc:"Until when newcomers wait, and for which pools."`
-	Closed      time.Time            `json:"closed_at,omitzero" doc:"When a final backup closed the database: nothing is written here any more."`
-	Clock       ledger.ClockStatus   `json:"clock,omitzero" doc:"Absent while nobody has a reason to doubt the server's time."`
-}
-
-// LicenseCounts counts licenses by status. Ended are active ones whose term is over.
-type LicenseCounts struct {
-	Active    int64 `json:"active"`
-	Suspended int64 `json:"suspended"`
-	Revoked   int64 `json:"revoked"`
-	Ended     int64 `json:"ended"`
-}
-
-// A PlanStatus is a plan in use with the worst case its numbers promise.
-type PlanStatus struct {
-	Plan     licensing.PlanName `json:"plan"`
-	Licenses LicenseCounts      `json:"licenses"`
-	Bounds   licensing.Bounds   `json:"bounds"`
-}
-
-// A PoolStatus is how full a pool is.
-type PoolStatus struct {
-	License licensing.LicenseID `json:"license"`
-	catalog.LicenseName
-	Pool     string `json:"pool"`
-	Held     int64  `json:"held"`
-	Capacity int64  `json:"capacity" doc:"What can be held now, by plan, add-ons and exceptions; 0 where the license is not in force"`
-	Waiting  int64  `json:"waiting"`
-	Refused  string `json:"refused,omitempty" doc:"Why nobody new gets a unit, whatever is free: suspended, revoked, not_started, term_ended, no_such_pool, or fenced (see fence)"`
-}
 
 const (
 	statusEnds  = 10 // licenses that end next
@@ -77,19 +27,19 @@ const (
 )
 
 // Status says how an environment stands, as far as p sees it.
-func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, error) {
+func (a *Authority) Status(ctx context.Context, p access.Principal) (v1.Status, error) {
 	if err := request.Require(p, access.StatusRead); err != nil {
-		return Status{}, err
+		return v1.Status{}, err
 	}
 	filter, possible := catalog.Scoped(p, store.LicenseFilter{})
 	if !possible {
-		return Status{}, licensing.Errorf(licensing.Forbidden, "the token sees no license")
+		return v1.Status{}, licensing.Errorf(licensing.Forbidden, "the token sees no license")
 	}
-	var s Status
+	var s v1.Status
 	err := a.ledger.View(ctx, func(tx *store.Tx) (err error) {
-		s = Status{
+		s = v1.Status{
 			Environment: p.Env, At: tx.Now(), Issuer: a.ledger.Ring.Issuer(p.Env), SigningKey: a.ledger.Ring.Active(p.Env, tx.Now()),
-			KeySet: a.ledger.Ring.KeySetNumber(p.Env), Closed: a.ledger.DB.Closed(), Plans: []PlanStatus{}, Pools: []PoolStatus{}, Moves: []catalog.PlanMove{},
+			KeySet: a.ledger.Ring.KeySetNumber(p.Env), Closed: a.ledger.DB.Closed(), Plans: []v1.PlanStatus{}, Pools: []v1.PoolStatus{}, Moves: []v1.PlanMove{},
 		}
 		fence, err := a.ledger.FenceStatus(ctx, tx, p)
 		if err != nil {
@@ -126,7 +76,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 		return err
 	})
 	if err != nil {
-		return Status{}, err
+		return v1.Status{}, err
 	}
 	s.Runway = licensing.FirstDenial(s.At, s.Deadlines)
 	s.Status = "ok"
@@ -139,7 +89,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (Status, err
 }
 
 // countLicenses counts the licenses that match f, in all and by plan.
-func countLicenses(ctx context.Context, s *Status, tx *store.Tx, f store.LicenseFilter) error {
+func countLicenses(ctx context.Context, s *v1.Status, tx *store.Tx, f store.LicenseFilter) error {
 	counts, err := tx.CountLicenses(ctx, s.Environment, f, s.At)
 	if err != nil {
 		return err
@@ -158,8 +108,8 @@ func countLicenses(ctx context.Context, s *Status, tx *store.Tx, f store.License
 	return nil
 }
 
-func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) (PlanStatus, error) {
-	status := PlanStatus{Plan: name}
+func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) (v1.PlanStatus, error) {
+	status := v1.PlanStatus{Plan: name}
 	plan, err := catalog.PlanInForce(ctx, tx, env, store.Plan{Name: name})
 	if err != nil {
 		return status, err
@@ -171,7 +121,7 @@ func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licen
 	return status, err
 }
 
-func addCount(c *LicenseCounts, n store.LicenseCount) {
+func addCount(c *v1.LicenseCounts, n store.LicenseCount) {
 	switch {
 	case n.Status == licensing.Revoked:
 		c.Revoked += n.Count
@@ -186,7 +136,7 @@ func addCount(c *LicenseCounts, n store.LicenseCount) {
 
 // fullest returns the fullest pools of the licenses that match f, with their capacities
 // as they are now; those that grant to nobody new for their license's sake are last.
-func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]PoolStatus, error) {
+func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]v1.PoolStatus, error) {
 	rows, err := tx.FullestPools(ctx, env, f, statusLooked)
 	if err != nil {
 		return nil, err
@@ -205,16 +155,16 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	if err != nil {
 		return nil, err
 	}
-	pools := make([]PoolStatus, 0, len(rows))
+	pools := make([]v1.PoolStatus, 0, len(rows))
 	for _, row := range rows {
 		of := names[store.LicenseRef{Env: row.Env, ID: row.License}]
-		p := PoolStatus{License: row.License, LicenseName: catalog.LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
+		p := v1.PoolStatus{License: row.License, LicenseName: v1.LicenseName(of), Pool: row.Name, Held: row.Held, Waiting: row.Waiting}
 		if t := terms[store.LicenseRef{Env: row.Env, ID: row.License}]; t != nil {
 			p.Capacity, p.Refused = a.capacity(&t.Terms, row.Name, tx.Now())
 		}
 		pools = append(pools, p)
 	}
-	slices.SortStableFunc(pools, func(x, y PoolStatus) int {
+	slices.SortStableFunc(pools, func(x, y v1.PoolStatus) int {
 		if a, b := x.Capacity == 0, y.Capacity == 0; a || b {
 			return cmp.Compare(granting.Btoi(a), granting.Btoi(b))
 		}
@@ -239,7 +189,7 @@ func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (un
 }
 
 // addMoves lists the moves that p sees: a customer's token sees none, for they are of many.
-func addMoves(ctx context.Context, s *Status, tx *store.Tx, p access.Principal) error {
+func addMoves(ctx context.Context, s *v1.Status, tx *store.Tx, p access.Principal) error {
 	if p.Customer != "" {
 		return nil
 	}

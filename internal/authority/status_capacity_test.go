@@ -5,15 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 // statusOf returns what the status shows of a license's pool.
-func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) PoolStatus {
+func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) v1.PoolStatus {
 	t.Helper()
 	s, err := a.Status(t.Context(), owner())
 	if err != nil {
@@ -25,13 +25,13 @@ func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) P
 		}
 	}
 	t.Fatalf("no pool %s of %s in %+v", pool, id, s.Pools)
-	return PoolStatus{}
+	return v1.PoolStatus{}
 }
 
 // TestStatusShowsCapacitiesAsTheyAre: with the plan, add-ons and exceptions of this moment,
 // without an acquire that would bring the stored row up to date.
 func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		id := issued.License.ID
 		d.acquire(t, ask("seats", 1))
 		shows := func(what string, capacity int64, refused string) {
@@ -54,7 +54,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		}
 		change := func(c licensing.Change) {
 			t.Helper()
-			if _, err := s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: c}); err != nil {
+			if _, err := s.ChangeLicense(t.Context(), s.p, id, v1.ChangeRequest{Change: c}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -69,7 +69,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		d.clock.pass(time.Hour)
 		shows("after the add-on", 2, "")
 		larger := policy.File{Name: "studio.yaml", Text: strings.Replace(explainedPlan, "capacity: 2", "capacity: 4", 1)}
-		if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{larger}, Licenses: "all"}); err != nil {
+		if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: []policy.File{larger}, Licenses: "all"}); err != nil {
 			t.Fatal(err)
 		}
 		shows("another revision", 4, "")
@@ -85,7 +85,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 		shows("reinstated", 4, "")
 		d.clock.pass(370 * 24 * time.Hour)
 		shows("ended", 0, license.CodeTermEnded)
-		if _, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, id, v1.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		shows("revoked", 0, license.CodeRevoked)
@@ -95,7 +95,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 // TestStatusListsTheFullestPoolsByWhatTheyAre: a pool that a change has filled is above
 // others, and one that grants nothing for its license's sake is below all.
 func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		license := func() *desk {
 			p := d.p
 			p.License = s.issue().License.ID
@@ -105,11 +105,11 @@ func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 		for _, one := range []*desk{half, filled, revoked} {
 			one.acquire(t, ask("seats", 1))
 		}
-		change := catalog.ChangeRequest{Change: licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 1}, Reason: "as agreed"}}}}
+		change := v1.ChangeRequest{Change: licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 1}, Reason: "as agreed"}}}}
 		if _, err := s.ChangeLicense(t.Context(), s.p, filled.p.License, change); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.RevokeLicense(t.Context(), s.p, revoked.p.License, catalog.RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, revoked.p.License, v1.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		status, err := s.Status(t.Context(), owner())

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
@@ -22,6 +21,7 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -108,7 +108,7 @@ func openTown(t *testing.T, db *store.DB, seed uint64) *town {
 	if err := w.apply("new", ""); err != nil {
 		t.Fatal(err)
 	}
-	issued, err := w.IssueLicense(t.Context(), w.admin, catalog.IssueRequest{Customer: w.buyers[0], Plan: "street"})
+	issued, err := w.IssueLicense(t.Context(), w.admin, v1.IssueRequest{Customer: w.buyers[0], Plan: "street"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func (d draftPool) text() string {
 func (w *town) apply(who string, below licensing.Below) error {
 	text := "product: lathe\nplan: street\nterm: {perpetual: true}\nfeatures: {export: true}\nfallback: {export: false}\n" +
 		"documents: {life: 4h, refresh: 30m, stale: 1h, grace: 4h, fallback: 1d}\npools:\n  " + w.draft.text() + "\n"
-	_, err := w.ApplyPlans(w.t.Context(), w.admin, catalog.ApplyRequest{Files: []policy.File{{Name: "street.yaml", Text: text}}, Licenses: who, Below: below})
+	_, err := w.ApplyPlans(w.t.Context(), w.admin, v1.ApplyRequest{Files: []policy.File{{Name: "street.yaml", Text: text}}, Licenses: who, Below: below})
 	return err
 }
 
@@ -379,7 +379,7 @@ func (w *town) administer() {
 	_, limit := w.rule()
 	switch k := w.random.IntN(20); {
 	case k < 7:
-		req := catalog.ChangeRequest{Capacity: map[string]int64{"unit": w.random.Int64N(7)}}
+		req := v1.ChangeRequest{Capacity: map[string]int64{"unit": w.random.Int64N(7)}}
 		req.Below = w.below()
 		_, err = w.ChangeLicense(ctx, w.admin, id, req)
 		w.logf("capacity %v %s: %v", req.Capacity, req.Below, err)
@@ -410,7 +410,7 @@ func (w *town) administer() {
 		_, err = w.ReinstateLicense(ctx, w.admin, id, "paid")
 		w.logf("reinstate: %v", err)
 	default:
-		_, err = w.TransferLicense(ctx, w.admin, id, catalog.TransferRequest{Customer: w.buyers[w.random.IntN(2)]})
+		_, err = w.TransferLicense(ctx, w.admin, id, v1.TransferRequest{Customer: w.buyers[w.random.IntN(2)]})
 		w.logf("transfer: %v", err)
 	}
 	if err != nil && licensing.CodeOf(err) != licensing.Conflict {
@@ -424,7 +424,7 @@ func (w *town) unexcept() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	req := catalog.ChangeRequest{}
+	req := v1.ChangeRequest{}
 	req.Below = licensing.BelowDrain
 	for _, e := range l.Exceptions {
 		req.RemoveExceptions = append(req.RemoveExceptions, e.ID)
@@ -881,7 +881,7 @@ func (w *town) close() {
 	w.t.Helper()
 	ctx := w.t.Context()
 	if w.chance(3) {
-		if _, err := w.RevokeLicense(ctx, w.admin, w.p.License, catalog.RevokeRequest{Reason: "closing"}); err != nil {
+		if _, err := w.RevokeLicense(ctx, w.admin, w.p.License, v1.RevokeRequest{Reason: "closing"}); err != nil {
 			w.t.Fatal(err)
 		}
 		w.logf("revoked")

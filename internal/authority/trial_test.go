@@ -18,6 +18,7 @@ import (
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -36,13 +37,13 @@ func (s *shop) limits(once string) {
 	if once == "" {
 		text = strings.Replace(trialPlan, ", once: ONCE", "", 1)
 	}
-	if _, err := s.ApplyPlans(s.t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{{Name: "trial.yaml", Text: text}}, Licenses: "all"}); err != nil {
+	if _, err := s.ApplyPlans(s.t.Context(), s.p, v1.ApplyRequest{Files: []policy.File{{Name: "trial.yaml", Text: text}}, Licenses: "all"}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *shop) trialFor(customer licensing.CustomerID) (catalog.Issued, error) {
-	return s.IssueLicense(s.t.Context(), s.p, catalog.IssueRequest{Customer: customer, Plan: "trial"})
+func (s *shop) trialFor(customer licensing.CustomerID) (v1.Issued, error) {
+	return s.IssueLicense(s.t.Context(), s.p, v1.IssueRequest{Customer: customer, Plan: "trial"})
 }
 
 func (s *shop) customerNamed(name, email, reference string) licensing.CustomerID {
@@ -81,20 +82,20 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 		_, err = s.trialFor(s.customer)
 		s.refusedTrial("issued again", err)
 		other := s.customerNamed("Other", "", "C8")
-		_, err = s.IssueLicenses(t.Context(), s.p, []catalog.IssueRequest{{Customer: other, Plan: "trial"}, {Customer: other, Plan: "trial"}})
+		_, err = s.IssueLicenses(t.Context(), s.p, []v1.IssueRequest{{Customer: other, Plan: "trial"}, {Customer: other, Plan: "trial"}})
 		s.refusedTrial("twice in one request", err)
 		file := "key,customer,plan\nOLD-KEY-0001-ABCD,ref:C7,trial\nOLD-KEY-0002-ABCD,ref:C8,trial\nOLD-KEY-0003-ABCD,ref:C8,trial\n"
-		got, err := s.ImportLicenses(t.Context(), s.p, catalog.ImportRequest{CSV: file, Partial: true})
+		got, err := s.ImportLicenses(t.Context(), s.p, v1.ImportRequest{CSV: file, Partial: true})
 		if err != nil || got.Imported != 1 || got.Failed != 2 || got.Errors[0].Line != 2 || got.Errors[1].Line != 4 {
 			t.Errorf("an import: %+v, %v", got, err)
 		}
 		if page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{Plan: "trial"}, request.PageOf{}); err != nil || len(page.Items) != 3 {
 			t.Errorf("%d trials (%v): what was refused is stored", len(page.Items), err)
 		}
-		_, err = s.TransferLicense(t.Context(), s.p, first.License.ID, catalog.TransferRequest{Customer: other})
+		_, err = s.TransferLicense(t.Context(), s.p, first.License.ID, v1.TransferRequest{Customer: other})
 		s.refusedTrial("by a transfer", err)
 		third := s.customerNamed("Third", "", "")
-		if _, err := s.TransferLicense(t.Context(), s.p, first.License.ID, catalog.TransferRequest{Customer: third}); err != nil {
+		if _, err := s.TransferLicense(t.Context(), s.p, first.License.ID, v1.TransferRequest{Customer: third}); err != nil {
 			t.Error(err)
 		}
 		_, err = s.trialFor(third)
@@ -104,10 +105,10 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 
 		bought := s.issue().License.ID // the customer had a trial
 		for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
-			_, err = s.ChangeLicense(t.Context(), s.p, bought, catalog.ChangeRequest{Change: licensing.Change{Plan: "trial", When: when}})
+			_, err = s.ChangeLicense(t.Context(), s.p, bought, v1.ChangeRequest{Change: licensing.Change{Plan: "trial", When: when}})
 			s.refusedTrial("by a change of plan, "+string(when), err)
 		}
-		if _, err = s.ChangeLicense(t.Context(), s.p, first.License.ID, catalog.ChangeRequest{Change: licensing.Change{Plan: "studio"}}); err != nil {
+		if _, err = s.ChangeLicense(t.Context(), s.p, first.License.ID, v1.ChangeRequest{Change: licensing.Change{Plan: "studio"}}); err != nil {
 			t.Error(err)
 		}
 		_, err = s.trialFor(third)
@@ -158,7 +159,7 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.TransferLicense(t.Context(), s.p, l.License.ID, catalog.TransferRequest{Customer: s.customerNamed("Archive", "", "")}); err != nil {
+		if _, err := s.TransferLicense(t.Context(), s.p, l.License.ID, v1.TransferRequest{Customer: s.customerNamed("Archive", "", "")}); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.DeleteCustomer(t.Context(), s.p, gone); err != nil {
@@ -251,7 +252,7 @@ func TestAMachineHasATrialOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
 		s.limits("machine")
-		var trials []catalog.Issued
+		var trials []v1.Issued
 		for range 3 {
 			l, err := s.trialFor(s.customer) // a customer is not limited
 			if err != nil {
@@ -403,7 +404,7 @@ func TestOfTwoTrialsOfACustomerTheFirstCounts(t *testing.T) {
 	s.limits("customer")
 	err := besideTrial(t, s, url, func(tx *ledger.Tx) error {
 		i := catalog.NewIssuing(tx, s.p)
-		_, err := i.Issue(t.Context(), catalog.IssueRequest{Customer: s.customer, Plan: "trial"})
+		_, err := i.Issue(t.Context(), v1.IssueRequest{Customer: s.customer, Plan: "trial"})
 		return err
 	}, func() error {
 		_, err := s.trialFor(s.customer)

@@ -12,23 +12,8 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A UsedMeter is what was used of a meter in a period, with what its plan
-// grants now. Quantities are written in the meter's unit.
-type UsedMeter struct {
-	License licensing.LicenseID `json:"license"`
-	catalog.LicenseName
-	Meter       string           `json:"meter"`
-	Unit        string           `json:"unit,omitempty"`
-	Used        string           `json:"used"`
-	Quota       string           `json:"quota,omitempty" doc:"Absent when the license has the meter no more."`
-	Events      int64            `json:"events"`
-	PeriodStart time.Time        `json:"period_start"`
-	PeriodEnd   time.Time        `json:"period_end,omitzero" doc:"Absent when the period has no end."`
-	SpentAt     time.Time        `json:"spent_at,omitzero" doc:"When the quota was spent. Absent once it was raised above what is used."`
-	Last        licensing.Caller `json:"last,omitzero" doc:"What recorded last, as it said of itself."`
-}
 
 // UsageFilter selects usage; empty fields select all. Past includes the periods
 // that have ended.
@@ -40,8 +25,8 @@ type UsageFilter struct {
 }
 
 // ListUsage returns what was used, as far as p sees it, by license, meter and period.
-func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFilter, of request.PageOf) (request.Page[UsedMeter], error) {
-	var found request.Page[UsedMeter]
+func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFilter, of request.PageOf) (request.Page[v1.UsedMeter], error) {
+	var found request.Page[v1.UsedMeter]
 	if err := request.Require(p, access.UsageRead); err != nil {
 		return found, err
 	}
@@ -75,7 +60,7 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 			return err
 		}
 		last := request.NewPage("usage", totals, rows, usageKey)
-		found = request.Page[UsedMeter]{Items: make([]UsedMeter, len(last.Items)), Next: last.Next}
+		found = request.Page[v1.UsedMeter]{Items: make([]v1.UsedMeter, len(last.Items)), Next: last.Next}
 		for i, t := range last.Items {
 			found.Items[i] = usedMeter(t, terms[store.LicenseRef{Env: t.Env, ID: t.License}], names[store.LicenseRef{Env: t.Env, ID: t.License}], tx.Now())
 		}
@@ -94,8 +79,8 @@ func licensesOf(totals []store.UsageTotal) []store.LicenseRef {
 	return keys
 }
 
-func usedMeter(t store.UsageTotal, terms *granting.Compiled, of store.LicenseName, now time.Time) UsedMeter {
-	u := UsedMeter{License: t.License, LicenseName: catalog.LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
+func usedMeter(t store.UsageTotal, terms *granting.Compiled, of store.LicenseName, now time.Time) v1.UsedMeter {
+	u := v1.UsedMeter{License: t.License, LicenseName: v1.LicenseName(of), Meter: t.Meter, Events: t.Events, PeriodStart: t.Window.Start, PeriodEnd: t.Window.End, SpentAt: t.HardAt, Last: t.Caller}
 	scale := t.Scale
 	if terms != nil {
 		if m, has := terms.Meters[t.Meter]; has {

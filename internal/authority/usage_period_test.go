@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -149,7 +149,7 @@ func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 		}
 		uses(license.CodeOK)
 		for _, after := range []time.Time{end, length.After(end)} {
-			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, catalog.RenewRequest{After: after}); err != nil {
+			if _, err := d.RenewLicense(t.Context(), access.System(testEnv, "test"), p.License, v1.RenewRequest{After: after}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -198,7 +198,7 @@ func (d *desk) pin(t *testing.T, p access.Principal, plan licensing.Plan) {
 		})
 	}
 	if err == nil {
-		_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, catalog.ChangeRequest{Change: licensing.Change{Revision: rev.ID}})
+		_, err = d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, v1.ChangeRequest{Change: licensing.Change{Revision: rev.ID}})
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -22,7 +23,7 @@ func (d *desk) validate(t *testing.T, r documents.ValidateRequest) documents.Val
 	return v
 }
 
-func (d *desk) entriesOf(t *testing.T, kind string) []ledger.LogEntry {
+func (d *desk) entriesOf(t *testing.T, kind string) []v1.LogEntry {
 	t.Helper()
 	page, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {

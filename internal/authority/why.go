@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/catalog"
@@ -13,49 +12,16 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
-
-// An Explanation is what is decided about a license now, and by which rule.
-type Explanation struct {
-	License    licensing.LicenseID         `json:"license"`
-	Customer   licensing.CustomerID        `json:"customer"`
-	Product    licensing.ProductName       `json:"product"`
-	Plan       licensing.PlanName          `json:"plan"`
-	Revision   licensing.RevisionID        `json:"revision"`
-	At         time.Time                   `json:"at"`
-	Decision   license.Decision            `json:"decision" doc:"Of the license itself: its status and its term."`
-	Features   map[string]license.Decision `json:"features"`
-	Pools      map[string]license.Decision `json:"pools" doc:"What is held, and whether one unit more would be granted to somebody new"`
-	Meters     map[string]license.Decision `json:"meters" doc:"What was used in this period, and whether any more would be recorded"`
-	Addons     []licensing.Grant           `json:"addons,omitempty"`
-	Exceptions []licensing.Exception       `json:"exceptions,omitempty"`
-	Scheduled  []licensing.Change          `json:"scheduled,omitempty"`
-	Payment    licensing.Payment           `json:"payment"`
-	Denials    []ExplainedDenial           `json:"denials" doc:"The latest, newest first."`
-	Bounds     licensing.Bounds            `json:"bounds"`
-	Runway     licensing.Runway            `json:"runway"`
-}
-
-// An ExplainedDenial is a denial that was given, and how often it was repeated.
-type ExplainedDenial struct {
-	Request  string              `json:"request_id"`
-	License  licensing.LicenseID `json:"license"`
-	Pool     string              `json:"pool" doc:"The pool or the meter."`
-	Holder   string              `json:"holder,omitempty"`
-	At       time.Time           `json:"at"`
-	Times    int64               `json:"times" doc:"In that minute, retries included."`
-	Call     string              `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
-	Decision license.Decision    `json:"decision"`
-	licensing.Caller
-}
 
 // recentDenials is how many denials an explanation of a license shows.
 const recentDenials = 10
 
 // ExplainLicense says what is decided about a license now, and why.
-func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (Explanation, error) {
-	var e Explanation
+func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (v1.Explanation, error) {
+	var e v1.Explanation
 	if err := request.Require(p, access.Explain); err != nil {
 		return e, err
 	}
@@ -72,7 +38,7 @@ func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id l
 		if err != nil {
 			return err
 		}
-		e = Explanation{
+		e = v1.Explanation{
 			License: l.ID, Customer: l.Customer, Product: l.Product, Plan: l.Plan, Revision: rev.ID, At: tx.Now(),
 			Decision: terms.InForce(tx.Now()), Payment: l.Payment, Bounds: rev.Plan.Bounds(),
 			Addons: l.Addons, Exceptions: l.Exceptions, Scheduled: l.Scheduled,
@@ -87,7 +53,7 @@ func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id l
 }
 
 // explainParts explains every feature, pool and meter, and what was denied lately.
-func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.Terms, e *Explanation) error {
+func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.Terms, e *v1.Explanation) error {
 	e.Features, e.Pools, e.Meters = map[string]license.Decision{}, map[string]license.Decision{}, map[string]license.Decision{}
 	for name := range t.Features {
 		e.Features[name] = t.ExplainFeature(name, tx.Now())
@@ -140,10 +106,10 @@ func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.T
 	return d, nil
 }
 
-func explained(denials []store.Denial) []ExplainedDenial {
-	all := make([]ExplainedDenial, len(denials))
+func explained(denials []store.Denial) []v1.ExplainedDenial {
+	all := make([]v1.ExplainedDenial, len(denials))
 	for i, d := range denials {
-		all[i] = ExplainedDenial{
+		all[i] = v1.ExplainedDenial{
 			Request: cmp.Or(d.Request, d.Call), Call: d.Call, License: d.License, Pool: d.Name, Holder: d.Holder, At: d.At, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 		}
 	}

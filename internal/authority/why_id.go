@@ -18,34 +18,9 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
-
-// An Explained is what an id stands for, what was decided about it, and how its license
-// stands now. Members that do not apply are empty.
-type Explained struct {
-	ID       string                `json:"id" doc:"What was asked about"`
-	Kind     string                `json:"kind" enum:"request,license,license_key,lease,ticket,usage_event,log_entry" doc:"What the id is of; log_entry also for ids that only the log knows"`
-	Request  string                `json:"request_id" doc:"The name that its program gave it, or else the server's own id"`
-	License  licensing.LicenseID   `json:"license"`
-	At       time.Time             `json:"at"`
-	Pool     string                `json:"pool" doc:"The pool or the meter"`
-	Holder   string                `json:"holder,omitempty"`
-	Lease    licensing.LeaseID     `json:"lease,omitempty"`
-	Ticket   licensing.TicketID    `json:"ticket,omitempty"`
-	Call     string                `json:"call,omitempty" doc:"The server's own id of the request, as in X-Request-Id and in its log"`
-	Status   licensing.UsageStatus `json:"status,omitempty" enum:"recorded,denied,invalid" doc:"Of a usage event"`
-	Quantity string                `json:"quantity,omitempty" doc:"Of a usage event that was recorded, in the meter's unit"`
-	UsedAt   time.Time             `json:"used_at,omitzero" doc:"When a recorded usage event happened, as its program said"`
-	Times    int64                 `json:"times,omitempty" doc:"How often it was denied in that minute."`
-	Repeated bool                  `json:"repeated,omitempty" doc:"It followed another of the same holder and reason in its minute: time and decision are the first one's."`
-	Decision license.Decision      `json:"decision" doc:"What was decided then; of a license, a key, a ticket and a lease in force what is decided now"`
-	Standing license.Decision      `json:"license_now,omitzero" doc:"Of the license itself, now"`
-	Parts    []Explained           `json:"parts,omitempty" doc:"Each by itself, where the id stands for several"`
-	Denials  []ExplainedDenial     `json:"denials,omitempty" doc:"Of the same holder and pool, the newest first"`
-	Entries  []ledger.LogEntry     `json:"entries,omitempty" doc:"What the log says of it, the newest first, for those who may read the log"`
-	licensing.Caller
-}
 
 // The kinds of an Explained.
 const (
@@ -74,19 +49,19 @@ const (
 // known for a day after its lease; a denial for 30 days if it was the first of its
 // holder, reason and minute, and for a day if it was among the last dozen that
 // followed; a refused usage event for 30 days and a recorded one for 60.
-func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) (Explained, error) {
+func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) (v1.Explained, error) {
 	if err := request.Require(p, access.Explain); err != nil {
-		return Explained{}, err
+		return v1.Explained{}, err
 	}
 	for _, prefix := range []string{instancePrefix, ledger.TokenActor, ledger.LicenseActor} {
 		id = strings.TrimPrefix(id, prefix)
 	}
 	if err := request.CheckTexts(request.Text{Field: "id", Value: id}); err != nil {
-		return Explained{}, err
+		return v1.Explained{}, err
 	}
 	if p.May(access.AuditRead) {
 		if err := a.ledger.SequenceWhatCan(ctx); err != nil {
-			return Explained{}, err
+			return v1.Explained{}, err
 		}
 	}
 	x := explaining{a: a, ctx: ctx, p: p, id: id}
@@ -95,7 +70,7 @@ func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) 
 		return x.find()
 	})
 	if err != nil {
-		return Explained{}, err
+		return v1.Explained{}, err
 	}
 	return x.answer()
 }
@@ -107,8 +82,8 @@ type explaining struct {
 	ctx     context.Context
 	p       access.Principal
 	id      string
-	found   []Explained
-	entries []ledger.LogEntry
+	found   []v1.Explained
+	entries []v1.LogEntry
 }
 
 // find asks from what costs least on, until something is found.
@@ -122,18 +97,18 @@ func (x *explaining) find() error {
 }
 
 // answer is what was found as one.
-func (x *explaining) answer() (Explained, error) {
-	var e Explained
+func (x *explaining) answer() (v1.Explained, error) {
+	var e v1.Explained
 	switch {
 	case len(x.found) == 1:
 		e = x.found[0]
 	case len(x.found) > 1:
-		first := max(0, slices.IndexFunc(x.found, func(part Explained) bool { return part.Decision.Code != license.CodeOK }))
+		first := max(0, slices.IndexFunc(x.found, func(part v1.Explained) bool { return part.Decision.Code != license.CodeOK }))
 		e = x.found[first]
 		e.Kind, e.Parts = kindRequest, x.found
 	case len(x.entries) > 0:
 		last := x.entries[0]
-		e = Explained{
+		e = v1.Explained{
 			Kind: kindLogEntry, Request: last.Request, Call: last.Call, License: licensing.LicenseID(last.License), At: last.At, Pool: last.Pool + last.Meter,
 			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log says " + last.Type + " at " + ledger.StampOf(last.At)},
 		}
@@ -159,7 +134,7 @@ func (x *explaining) unknown() error {
 }
 
 // add takes a part whose license x may see.
-func (x *explaining) add(e Explained, id licensing.LicenseID, then func(*Explained, licensing.License, licensing.Terms) error) error {
+func (x *explaining) add(e v1.Explained, id licensing.LicenseID, then func(*v1.Explained, licensing.License, licensing.Terms) error) error {
 	l, err := catalog.SeenLicense(x.ctx, x.Tx, x.p, id)
 	if licensing.CodeOf(err) == licensing.NotFound {
 		return nil
@@ -190,7 +165,7 @@ func (x *explaining) typed() error {
 	prefix, _, _ := strings.Cut(x.id, "_")
 	switch prefix {
 	case licensing.LicensePrefix:
-		return x.add(Explained{Kind: kindLicense}, licensing.LicenseID(x.id), func(e *Explained, l licensing.License, _ licensing.Terms) error {
+		return x.add(v1.Explained{Kind: kindLicense}, licensing.LicenseID(x.id), func(e *v1.Explained, l licensing.License, _ licensing.Terms) error {
 			e.At, e.Decision = l.Issued, e.Standing
 			return nil
 		})
@@ -199,20 +174,20 @@ func (x *explaining) typed() error {
 		if err != nil || len(leases) == 0 {
 			return err
 		}
-		return x.lease(Explained{Kind: kindLease, At: leases[0].Granted}, leases[0])
+		return x.lease(v1.Explained{Kind: kindLease, At: leases[0].Granted}, leases[0])
 	case licensing.TicketPrefix:
 		tickets, err := x.Tickets(x.ctx, []store.TicketKey{{Env: x.p.Env, ID: licensing.TicketID(x.id)}})
 		if err != nil || len(tickets) == 0 {
 			return err
 		}
-		return x.ticket(Explained{Kind: kindTicket, At: tickets[0].Queued}, tickets[0])
+		return x.ticket(v1.Explained{Kind: kindTicket, At: tickets[0].Queued}, tickets[0])
 	}
 	return nil
 }
 
 // lease explains a lease: what is held, or how it ended.
-func (x *explaining) lease(e Explained, l *licensing.Lease) error {
-	return x.add(e, l.License, func(e *Explained, _ licensing.License, terms licensing.Terms) error {
+func (x *explaining) lease(e v1.Explained, l *licensing.Lease) error {
+	return x.add(e, l.License, func(e *v1.Explained, _ licensing.License, terms licensing.Terms) error {
 		e.Lease, e.Pool, e.Holder, e.Caller = l.ID, l.Pool, l.Holder, l.Caller()
 		if ids := strings.Fields(l.Requests); e.Request == "" && len(ids) > 0 {
 			e.Request = ids[0]
@@ -245,8 +220,8 @@ func (x *explaining) lease(e Explained, l *licensing.Lease) error {
 }
 
 // ticket explains a place in a queue.
-func (x *explaining) ticket(e Explained, t *licensing.Ticket) error {
-	return x.add(e, t.License, func(e *Explained, _ licensing.License, terms licensing.Terms) error {
+func (x *explaining) ticket(e v1.Explained, t *licensing.Ticket) error {
+	return x.add(e, t.License, func(e *v1.Explained, _ licensing.License, terms licensing.Terms) error {
 		e.Ticket, e.Lease, e.Pool, e.Holder, e.Request = t.ID, t.Lease, t.Pool, t.Holder, t.Request
 		e.Caller = t.Asker.Caller.After(licensing.Caller{Instance: t.Instance})
 		row, err := x.Pool(x.ctx, store.PoolKey{Env: t.Env, License: t.License, Name: t.Pool})
@@ -292,7 +267,7 @@ func (x *explaining) named() error {
 
 // request explains what a request that was not denied led to.
 func (x *explaining) request(r store.Request) error {
-	e := Explained{Kind: kindRequest, Request: r.ID, At: r.At, Lease: r.Lease, Ticket: r.Ticket}
+	e := v1.Explained{Kind: kindRequest, Request: r.ID, At: r.At, Lease: r.Lease, Ticket: r.Ticket}
 	if r.Lease == "" {
 		tickets, err := x.Tickets(x.ctx, []store.TicketKey{{Env: r.Env, ID: r.Ticket}})
 		if err != nil {
@@ -320,7 +295,7 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 	recorded := map[store.EventKey]bool{}
 	for _, e := range events {
 		recorded[store.EventKey{Env: e.Env, License: e.License, ID: e.ID}] = true
-		err := x.add(Explained{Kind: kindUsage, Status: licensing.RecordedUsage, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *Explained, _ licensing.License, terms licensing.Terms) error {
+		err := x.add(v1.Explained{Kind: kindUsage, Status: licensing.RecordedUsage, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *v1.Explained, _ licensing.License, terms licensing.Terms) error {
 			m, scale := terms.Meters[e.Meter], e.Scale
 			if scale < 0 {
 				scale = m.Scale // an earlier version left it to the terms
@@ -342,7 +317,7 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 		if r.Decision.Code == string(licensing.Invalid) {
 			status = licensing.InvalidUsage
 		}
-		if err := x.add(Explained{Kind: kindUsage, Status: status, Request: r.ID, Call: r.Call, At: r.At, Pool: r.Meter, Decision: r.Decision}, r.License, nil); err != nil {
+		if err := x.add(v1.Explained{Kind: kindUsage, Status: status, Request: r.ID, Call: r.Call, At: r.At, Pool: r.Meter, Decision: r.Decision}, r.License, nil); err != nil {
 			return err
 		}
 	}
@@ -351,7 +326,7 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 
 func (x *explaining) denials(all []store.Denial) error {
 	for _, d := range all {
-		err := x.add(Explained{
+		err := x.add(v1.Explained{
 			Kind: kindRequest, Request: x.id, Call: d.Call, At: d.At, Pool: d.Name, Holder: d.Holder, Times: d.Times, Decision: d.Decision, Caller: d.Caller,
 			Repeated: x.id != d.Request && x.id != d.Call,
 		}, d.License, nil)
@@ -391,7 +366,7 @@ func (x *explaining) called() error {
 	if err := x.denials(denials); err != nil {
 		return err
 	}
-	if x.entries, err = x.search(from, until, func(_ store.PlacedRow, _ int, e ledger.LogEntry) bool { return e.Call == x.id }); err != nil {
+	if x.entries, err = x.search(from, until, func(_ store.PlacedRow, _ int, e v1.LogEntry) bool { return e.Call == x.id }); err != nil {
 		return err
 	}
 	return x.ledTo()
@@ -405,7 +380,7 @@ func (x *explaining) ledTo() error {
 			continue
 		}
 		known[e.Subject] = true
-		part := Explained{Kind: kindRequest, Call: x.id, At: e.At, Request: e.Request}
+		part := v1.Explained{Kind: kindRequest, Call: x.id, At: e.At, Request: e.Request}
 		switch prefix, _, _ := strings.Cut(e.Subject, "_"); prefix {
 		case licensing.LeasePrefix:
 			leases, err := x.Leases(x.ctx, []store.LeaseKey{{Env: x.p.Env, ID: licensing.LeaseID(e.Subject)}})
@@ -450,7 +425,7 @@ func (x *explaining) key() error {
 		return err
 	}
 	for _, k := range keys {
-		err := x.add(Explained{Kind: kindKey, At: k.CreatedAt}, k.License, func(e *Explained, _ licensing.License, _ licensing.Terms) error {
+		err := x.add(v1.Explained{Kind: kindKey, At: k.CreatedAt}, k.License, func(e *v1.Explained, _ licensing.License, _ licensing.Terms) error {
 			if e.Decision = e.Standing; !k.ExpiresAt.IsZero() && !x.Now().Before(k.ExpiresAt) {
 				e.Decision = license.Decision{Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "license.key", Reason: "license key " + string(k.ID) + " ended at " + ledger.StampOf(k.ExpiresAt)}
 			}
@@ -484,10 +459,10 @@ func (x *explaining) logged() (err error) {
 		if !ok {
 			return nil
 		}
-		x.entries, err = x.search(from.Add(-request.CallEarly), from.Add(request.CallLate), func(r store.PlacedRow, n int, _ ledger.LogEntry) bool { return r.ID == row && strconv.Itoa(n) == place })
+		x.entries, err = x.search(from.Add(-request.CallEarly), from.Add(request.CallLate), func(r store.PlacedRow, n int, _ v1.LogEntry) bool { return r.ID == row && strconv.Itoa(n) == place })
 		return err
 	}
-	names := func(_ store.PlacedRow, _ int, e ledger.LogEntry) bool { return namedIn(e, x.id) }
+	names := func(_ store.PlacedRow, _ int, e v1.LogEntry) bool { return namedIn(e, x.id) }
 	began, timed := licensing.IDTime(x.id)
 	if !timed {
 		x.entries, err = x.search(time.Time{}, time.Time{}, names)
@@ -505,13 +480,13 @@ func (x *explaining) logged() (err error) {
 }
 
 // namedIn reports whether an entry is about an id.
-func namedIn(e ledger.LogEntry, id string) bool {
+func namedIn(e v1.LogEntry, id string) bool {
 	return e.Subject == id || e.Request == id || e.Call == id || e.License == id || e.Customer == id || strings.HasSuffix(e.Actor, ":"+id) ||
 		bytes.Contains(e.Data, []byte(`"`+id+`"`))
 }
 
 // search returns entries that match and that x may read, of a span of time unless it is zero.
-func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, ledger.LogEntry) bool) ([]ledger.LogEntry, error) {
+func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, v1.LogEntry) bool) ([]v1.LogEntry, error) {
 	if !x.p.May(access.AuditRead) {
 		return nil, nil
 	}
@@ -568,7 +543,7 @@ func (x *explaining) indexed(n int64) error {
 	}
 	e, err := ledger.ReadEntry(n, raw)
 	if err == nil && x.p.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
-		x.entries = []ledger.LogEntry{e}
+		x.entries = []v1.LogEntry{e}
 	}
 	return err
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/authority/catalog"
-	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/ledger"
@@ -19,6 +17,7 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -40,7 +39,7 @@ meters:
 `
 
 // explained opens a shop whose license is of explainedPlan, at a clock that stands still.
-func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, catalog.Issued) {
+func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, v1.Issued) {
 	t.Helper()
 	clock := newTestClock()
 	db.Now = clock.Now
@@ -50,7 +49,7 @@ func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, catalog.Issued) {
 		t.Fatal(err)
 	}
 	s := openShopOf(t, a)
-	if _, err := s.ApplyPlans(t.Context(), s.p, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: explainedPlan}}}); err != nil {
+	if _, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: explainedPlan}}}); err != nil {
 		t.Fatal(err)
 	}
 	issued := s.issue()
@@ -58,7 +57,7 @@ func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, catalog.Issued) {
 	return s, &desk{s.Authority, p, clock}, issued
 }
 
-func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *desk, issued catalog.Issued)) {
+func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *desk, issued v1.Issued)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, d, issued := explainedShop(t, db)
 		fn(t, s, d, issued)
@@ -76,14 +75,14 @@ func (d *desk) use(t *testing.T, id, quantity string) granting.UsageResult {
 
 // TestWhyShowsWhatIsHeld and not what one more would make of it.
 func TestWhyShowsWhatIsHeld(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		shows := func(what string, got license.Decision, outcome license.Outcome, code string, held int64, reason string) {
 			t.Helper()
 			if got.Outcome != outcome || got.Code != code || got.Held != held || got.Reason != reason {
 				t.Errorf("%s: %+v; want %s %s, %d held: %s", what, got, outcome, code, held, reason)
 			}
 		}
-		why := func() Explanation {
+		why := func() v1.Explanation {
 			t.Helper()
 			e, err := s.ExplainLicense(t.Context(), s.p, issued.License.ID)
 			if err != nil {
@@ -118,7 +117,7 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 // TestWhyShowsALicenseThatIsNotInForceThroughout: suspended, revoked and ended licenses
 // grant nothing in any part, and what is held of them is still shown.
 func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		id := issued.License.ID
 		held := d.acquire(t, ask("seats", 1)).Lease
 		d.acquire(t, ask("line", 1))
@@ -167,12 +166,12 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 			t.Fatal(err)
 		}
 		shown(license.CodeSuspended, nil)
-		if _, err := s.RevokeLicense(t.Context(), s.p, id, catalog.RevokeRequest{Reason: "refund"}); err != nil {
+		if _, err := s.RevokeLicense(t.Context(), s.p, id, v1.RevokeRequest{Reason: "refund"}); err != nil {
 			t.Fatal(err)
 		}
 		shown(license.CodeRevoked, nil)
 	})
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		d.acquire(t, ask("seats", 1))
 		d.clock.pass(370 * 24 * time.Hour)
 		e, err := s.ExplainLicense(t.Context(), s.p, issued.License.ID)
@@ -186,7 +185,7 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 // TestWhyNamesExceptionsAsTheCause: of a feature, a pool and a meter, also of a denial
 // that was given, and only while they are in force.
 func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		id := issued.License.ID
 		until := d.clock.Now().Add(48 * time.Hour).Truncate(time.Second)
 		except := func(all ...licensing.Exception) {
@@ -194,7 +193,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 			for i := range all {
 				all[i].Reason, all[i].Until = "as agreed", until
 			}
-			if _, err := s.ChangeLicense(t.Context(), s.p, id, catalog.ChangeRequest{Change: licensing.Change{Except: all}}); err != nil {
+			if _, err := s.ChangeLicense(t.Context(), s.p, id, v1.ChangeRequest{Change: licensing.Change{Except: all}}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -254,7 +253,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 // TestEachEventOfABatchIsExplainedByItself: recorded, recorded before, denied and invalid
 // ones, by their own ids and together by the request's.
 func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		other := s.issue()
 		elsewhere := &desk{s.Authority, access.Principal{Kind: access.KindLicense, Env: testEnv, License: other.License.ID}, d.clock}
 		elsewhere.use(t, "b6", "1") // the same name, of another license
@@ -295,7 +294,7 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 			}
 		}
 		// What did not fit and does later is recorded.
-		if _, err := s.ChangeLicense(t.Context(), s.p, issued.License.ID, catalog.ChangeRequest{Change: licensing.Change{
+		if _, err := s.ChangeLicense(t.Context(), s.p, issued.License.ID, v1.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Amount: 100}, Reason: "as agreed"}}}}); err != nil {
 			t.Fatal(err)
 		}
@@ -309,13 +308,13 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 // TestWhyTakesEveryIDThatAnAnswerOrTheLogShows, and says of one that it does not know
 // why not.
 func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued catalog.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
 		ctx := t.Context()
-		token, err := s.CreateToken(ctx, s.p, credentials.TokenRequest{Name: "ci", Role: access.Viewer})
+		token, err := s.CreateToken(ctx, s.p, v1.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {
 			t.Fatal(err)
 		}
-		changed, err := s.ChangeLicense(request.WithCall(ctx, d.ledger.NewCall()), s.p, issued.License.ID, catalog.ChangeRequest{Change: licensing.Change{
+		changed, err := s.ChangeLicense(request.WithCall(ctx, d.ledger.NewCall()), s.p, issued.License.ID, v1.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Pool: "spare", Adjust: licensing.Adjustment{Amount: 9}, Reason: "as agreed"}}}})
 		if err != nil {
 			t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func auditColumns() []column {
@@ -86,7 +86,7 @@ shows later that nothing before it was changed or cut off.`,
 				return c.printRecord(a.Body, column{head: "LOG", path: "origin"}, column{head: "ENTRIES", path: "size"},
 					column{head: "ROOT", path: "root"}, column{head: "KEY", path: "key"})
 			}
-			var head ledger.LogHead
+			var head v1.LogHead
 			if err := a.Decode(&head); err != nil {
 				return err
 			}

@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/access"
-	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -179,7 +179,7 @@ func (d *doctor) ready(ctx context.Context, server *client.Client, base string) 
 		d.note("server ready", "failed", "%v", err)
 		return
 	}
-	var health api.Health
+	var health v1.Health
 	if err := json.Unmarshal(a.Body, &health); err != nil {
 		return // not one of ours: /healthz was looked at before
 	}

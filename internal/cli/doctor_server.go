@@ -16,11 +16,11 @@ import (
 	"strings"
 	"time"
 
-	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // Bounds of free space, in bytes.
@@ -229,7 +229,7 @@ func (d *doctor) certificate(settings config.TLS, now time.Time) {
 func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database *store.Examined) (running string) {
 	base := localURL(settings.Config)
 	free, answers := d.listener(ctx, "listener", settings.Listen, settings.Origin("listen"), func() bool {
-		var health api.Health
+		var health v1.Health
 		return json.Unmarshal(fetch(ctx, base+"/healthz"), &health) == nil && health.Status == "ok"
 	})
 	if free != nil {

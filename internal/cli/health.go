@@ -11,8 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/config"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func (c *cli) healthCommand() *cobra.Command {
@@ -38,7 +38,7 @@ asks this machine. Exit status: 0 the server can decide; 75 it can't, or does no
 			if err != nil {
 				return exitf(exitUnavailable, "no server answers here: %w", err)
 			}
-			var h api.Health
+			var h v1.Health
 			if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
 				return exitf(exitUnavailable, "what answers at %s is not Copyhold", url)
 			}

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -70,7 +70,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 	for name, open := range s.faces(t) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			issued := s.issue(t, catalog.IssueRequest{
+			issued := s.issue(t, v1.IssueRequest{
 				Plan: "combined", Addons: []licensing.Grant{{Addon: "render", Quantity: 1}},
 				Exceptions: []licensing.Exception{
 					{Pool: "extra", Adjust: licensing.Adjustment{Add: true, Amount: 1}, Reason: "release week"},
@@ -82,7 +82,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 			for _, m := range models {
 				t.Run(m.name, func(t *testing.T) { m.use(t, c) })
 			}
-			trial := s.issue(t, catalog.IssueRequest{Plan: "trial"})
+			trial := s.issue(t, v1.IssueRequest{Plan: "trial"})
 			t.Run("trial", func(t *testing.T) {
 				counter{s, open(t, trial.Key.Text), trial.License.ID}.allows(t, "export")
 			})
@@ -90,7 +90,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 	}
 }
 
-func (s *shop) issue(t *testing.T, r catalog.IssueRequest) catalog.Issued {
+func (s *shop) issue(t *testing.T, r v1.IssueRequest) v1.Issued {
 	t.Helper()
 	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Example"})
 	must(t, err)
@@ -292,7 +292,7 @@ func (c counter) holdsTwo(t *testing.T, pool string) {
 }
 
 // listed finds a lease as an administrator sees it, with what asked for it.
-func (c counter) listed(t *testing.T, id string) authority.HeldLease {
+func (c counter) listed(t *testing.T, id string) v1.HeldLease {
 	t.Helper()
 	page, err := c.Leases(t.Context(), c.owner, authority.LeaseFilter{License: c.license}, request.PageOf{Limit: 100})
 	must(t, err)
@@ -305,7 +305,7 @@ func (c counter) listed(t *testing.T, id string) authority.HeldLease {
 		}
 	}
 	t.Fatalf("lease %s is not listed", id)
-	return authority.HeldLease{}
+	return v1.HeldLease{}
 }
 
 // waits returns when somebody is in the queue of a pool.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func planColumns() []column {
@@ -88,7 +88,7 @@ keeps its units.`,
 			if c.asJSON() {
 				return c.printJSON(a.Body)
 			}
-			var plan catalog.PlanDetail
+			var plan v1.PlanDetail
 			if err := a.Decode(&plan); err != nil {
 				return err
 			}
@@ -137,7 +137,7 @@ Exit status 0: nothing changes. 10: something changes and nobody loses. 11: some
 }
 
 // diffStatus is the exit status that tells a pipeline what an impact comes to.
-func diffStatus(i catalog.Impact) int {
+func diffStatus(i v1.Impact) int {
 	switch {
 	case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
 		return exitFailed
@@ -150,8 +150,8 @@ func diffStatus(i catalog.Impact) int {
 }
 
 // changesNothing reports whether applying would leave all as it is.
-func changesNothing(i catalog.Impact) bool {
-	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p catalog.PlanImpact) bool { return p.Status != "unchanged" })
+func changesNothing(i v1.Impact) bool {
+	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p v1.PlanImpact) bool { return p.Status != "unchanged" })
 }
 
 func (c *cli) planApplyCommand() *cobra.Command {
@@ -226,7 +226,7 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	if c.asJSON() {
 		return c.printJSON(a.Body)
 	}
-	var i catalog.Impact
+	var i v1.Impact
 	if err := a.Decode(&i); err != nil {
 		return err
 	}
@@ -242,8 +242,8 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 
 // printImpact prints what applying plan files would do: how much it comes to, what
 // stands against it, and then what changes and for whom.
-func (c *cli) printImpact(a client.Answer) (catalog.Impact, error) {
-	var i catalog.Impact
+func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
+	var i v1.Impact
 	if err := a.Decode(&i); err != nil {
 		return i, err
 	}
@@ -275,7 +275,7 @@ func (c *cli) printImpact(a client.Answer) (catalog.Impact, error) {
 	}
 	c.printEffects(i)
 	if i.Pinned > 0 {
-		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l catalog.PinnedLicense) string {
+		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l v1.PinnedLicense) string {
 			return string(l.License) + " at " + shortHash(string(l.Revision))
 		}))
 	}
@@ -283,7 +283,7 @@ func (c *cli) printImpact(a client.Answer) (catalog.Impact, error) {
 }
 
 // totals says in one line what an impact comes to.
-func totals(i catalog.Impact) string {
+func totals(i v1.Impact) string {
 	changed := 0
 	for _, p := range i.Plans {
 		if p.Status != "unchanged" {
@@ -319,9 +319,9 @@ func are(n int) string {
 }
 
 // printEffects prints what licenses gain and lose, those together for which it is the same.
-func (c *cli) printEffects(i catalog.Impact) {
+func (c *cli) printEffects(i v1.Impact) {
 	var order []string
-	same := map[string][]catalog.LicenseImpact{}
+	same := map[string][]v1.LicenseImpact{}
 	for _, l := range i.Licenses {
 		var lines strings.Builder
 		for _, part := range []struct {
@@ -339,7 +339,7 @@ func (c *cli) printEffects(i catalog.Impact) {
 	}
 	for _, lines := range order {
 		all := same[lines]
-		c.printf("%s: %s\n%s", licensing.Counted(len(all), "license"), someOf(all, len(all), func(l catalog.LicenseImpact) string {
+		c.printf("%s: %s\n%s", licensing.Counted(len(all), "license"), someOf(all, len(all), func(l v1.LicenseImpact) string {
 			return string(l.License) + " of " + string(l.Customer)
 		}), lines)
 	}

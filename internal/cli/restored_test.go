@@ -17,6 +17,7 @@ import (
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/sqlite"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -63,7 +64,7 @@ func TestASeatSurvivesARestore(t *testing.T) {
 	if lease.ID() != held.ID() {
 		t.Fatalf("%s in place of %s", lease.ID(), held.ID())
 	}
-	var back []authority.HeldLease
+	var back []v1.HeldLease
 	eventually(t, patience, func() bool {
 		found, err := s.Leases(t.Context(), s.owner, authority.LeaseFilter{Pool: "seats"}, request.PageOf{Limit: 10})
 		must(t, err)

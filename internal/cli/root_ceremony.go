@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/signing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -194,7 +194,7 @@ that root show gives.`,
 			if c.asJSON() {
 				return c.printJSON(a.Body)
 			}
-			var in keys.InstalledRootSet
+			var in v1.InstalledRootSet
 			if err := a.Decode(&in); err != nil {
 				return err
 			}

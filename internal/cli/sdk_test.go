@@ -19,7 +19,6 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/api"
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
@@ -27,6 +26,7 @@ import (
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store/sqlite"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -99,7 +99,7 @@ func newShop(t *testing.T) *shop {
 	s.apply(t, everyModel, "new")
 	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Example"})
 	must(t, err)
-	issued, err := s.IssueLicense(t.Context(), s.owner, catalog.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	issued, err := s.IssueLicense(t.Context(), s.owner, v1.IssueRequest{Customer: customer.ID, Plan: "studio"})
 	must(t, err)
 	s.license, s.key = issued.License.ID, issued.Key.Text
 	s.root, err = json.Marshal(s.RootSet("production"))
@@ -125,7 +125,7 @@ func must(t *testing.T, err error) {
 
 func (s *shop) apply(t *testing.T, plan, licenses string) {
 	t.Helper()
-	_, err := s.ApplyPlans(t.Context(), s.owner, catalog.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}, Licenses: licenses})
+	_, err := s.ApplyPlans(t.Context(), s.owner, v1.ApplyRequest{Files: []policy.File{{Name: "studio.yaml", Text: plan}}, Licenses: licenses})
 	must(t, err)
 }
 
@@ -219,7 +219,7 @@ func TestSDKARevocationLeavesTheFallback(t *testing.T) {
 		s := newShop(t)
 		c := s.program(t, copyhold.Options{User: "ann"}, nil)
 		s.acquire(t, c, "seats", copyhold.AcquireOptions{})
-		_, err := s.RevokeLicense(t.Context(), s.owner, s.license, catalog.RevokeRequest{Reason: "by agreement", Fallback: fallback})
+		_, err := s.RevokeLicense(t.Context(), s.owner, s.license, v1.RevokeRequest{Reason: "by agreement", Fallback: fallback})
 		must(t, err)
 		eventually(t, patience, func() bool { return c.State() == want })
 		for name, c := range map[string]*copyhold.Client{"running": c, "started since": s.program(t, copyhold.Options{User: "bob"}, nil)} {
@@ -437,7 +437,7 @@ func TestSDKHearsOfChanges(t *testing.T) {
 		must(t, err)
 		until(t, changes, license.StateValid)
 	}
-	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, catalog.RevokeRequest{Reason: "fraud"})
+	_, err := s.RevokeLicense(t.Context(), s.owner, s.license, v1.RevokeRequest{Reason: "fraud"})
 	must(t, err)
 	until(t, changes, license.StateDenied)
 	if c.Enabled("export") {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -119,7 +119,7 @@ func (s *sealer) vendor(t *testing.T, variable string, args ...string) {
 // of starts a program that opens sealed data, with a new license of a plan.
 func (s *sealer) of(t *testing.T, plan string, changes chan copyhold.Change) *copyhold.Client {
 	t.Helper()
-	issued := s.issue(t, catalog.IssueRequest{Plan: licensing.PlanName(plan)})
+	issued := s.issue(t, v1.IssueRequest{Plan: licensing.PlanName(plan)})
 	o := copyhold.Options{
 		Endpoints: []string{"http://" + s.address}, Key: issued.Key.Text, Product: "lathe", RootSet: s.root, CacheDir: t.TempDir(), Sealed: true,
 	}

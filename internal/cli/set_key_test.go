@@ -6,9 +6,9 @@ import (
 	"testing"
 
 	"copyhold.dev/internal/authority"
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -19,7 +19,7 @@ func TestSDKAnActivationDialog(t *testing.T) {
 	s := newShop(t)
 	customer, err := s.CreateCustomer(t.Context(), s.owner, licensing.Customer{Name: "Another"})
 	must(t, err)
-	other, err := s.IssueLicense(t.Context(), s.owner, catalog.IssueRequest{Customer: customer.ID, Plan: "studio"})
+	other, err := s.IssueLicense(t.Context(), s.owner, v1.IssueRequest{Customer: customer.ID, Plan: "studio"})
 	must(t, err)
 	held := func(of licensing.LicenseID) int {
 		found, err := s.Leases(t.Context(), s.owner, authority.LeaseFilter{License: of}, request.PageOf{Limit: 10})
@@ -51,7 +51,7 @@ func TestSDKAnActivationDialog(t *testing.T) {
 	if seat.State() != license.StateValid {
 		t.Errorf("the seat: %s", seat.Decision())
 	}
-	_, err = s.RevokeLicense(t.Context(), s.owner, s.license, catalog.RevokeRequest{Reason: "by agreement"})
+	_, err = s.RevokeLicense(t.Context(), s.owner, s.license, v1.RevokeRequest{Reason: "by agreement"})
 	must(t, err)
 	if err := c.SetKey(t.Context(), s.key); !errors.Is(err, copyhold.ErrDenied) {
 		t.Errorf("the key of a revoked license: %v", err)

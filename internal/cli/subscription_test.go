@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/copyhold"
 	"copyhold.dev/sdk/license"
 )
@@ -28,7 +28,7 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 	s := newShop(t)
 	s.apply(t, shortTerm, "new")
 	ends := time.Now().Add(15 * time.Second).Truncate(time.Second)
-	issued := s.issue(t, catalog.IssueRequest{Plan: "subscription", End: ends, Payment: licensing.Unpaid})
+	issued := s.issue(t, v1.IssueRequest{Plan: "subscription", End: ends, Payment: licensing.Unpaid})
 	changes := make(chan copyhold.Change, 100)
 	c, err := copyhold.Open(t.Context(), copyhold.Options{
 		Endpoints: []string{"http://" + s.address}, Key: issued.Key.Text, Product: "lathe", RootSet: s.root, CacheDir: t.TempDir(),
@@ -52,10 +52,10 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 			t.Errorf("%s: the server says %+v", ch.To.State, said)
 		}
 	})
-	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, catalog.RenewRequest{After: ends}); licensing.CodeOf(err) != licensing.Conflict {
+	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, v1.RenewRequest{After: ends}); licensing.CodeOf(err) != licensing.Conflict {
 		t.Errorf("renewing what is not paid: %v", err)
 	}
-	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, catalog.RenewRequest{After: ends, Paid: true})
+	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, v1.RenewRequest{After: ends, Paid: true})
 	must(t, err)
 	until(t, changes, license.StateValid)
 	if !c.Enabled("export") {

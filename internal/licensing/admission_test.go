@@ -7,8 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/sdk/license"
 	"pgregory.net/rapid"
+
+	"copyhold.dev/sdk/license"
 )
 
 var admitNow = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)

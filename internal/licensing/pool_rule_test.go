@@ -4,8 +4,9 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/sdk/license"
 	"pgregory.net/rapid"
+
+	"copyhold.dev/sdk/license"
 )
 
 // TestAPoolIsNeverOversold draws pools and lets holders come and go: units are

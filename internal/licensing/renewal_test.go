@@ -5,8 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"copyhold.dev/sdk/license"
 	"pgregory.net/rapid"
+
+	"copyhold.dev/sdk/license"
 )
 
 // lossFence is a fence behind which leases of the pool seats may be missing.

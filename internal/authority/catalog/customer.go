@@ -9,6 +9,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // CreateCustomer stores a new customer, whose id and time are set here.
@@ -39,16 +40,8 @@ func (c *Catalog) CreateCustomer(ctx context.Context, p access.Principal, custom
 	})
 }
 
-// A CustomerChange says what to change of a customer; what is nil stays.
-type CustomerChange struct {
-	Name      *string            `json:"name,omitempty"`
-	Email     *string            `json:"email,omitempty"`
-	Reference *string            `json:"reference,omitempty"`
-	Metadata  *map[string]string `json:"metadata,omitempty"`
-}
-
 // ChangeCustomer changes what is known of a customer.
-func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID, wanted CustomerChange) (licensing.Customer, error) {
+func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID, wanted v1.CustomerChange) (licensing.Customer, error) {
 	if err := request.Require(p, access.CustomerWrite); err != nil {
 		return licensing.Customer{}, err
 	}
@@ -57,7 +50,7 @@ func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id lic
 	}
 	as := struct {
 		ID licensing.CustomerID
-		CustomerChange
+		v1.CustomerChange
 	}{id, wanted}
 	return Once(ctx, c.ledger, p, as, func(tx *ledger.Tx) (licensing.Customer, error) {
 		customer, err := ownCustomer(ctx, tx, p, id)

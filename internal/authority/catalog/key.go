@@ -11,48 +11,27 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const (
 	MaxKeys = 100 // of one license at once
 )
 
-// A Credential is what may be known of a license key: everything but its text.
-type Credential struct {
-	ID        licensing.KeyID `json:"id"`
-	Imported  bool            `json:"imported,omitempty"`
-	Hint      string          `json:"hint,omitempty" doc:"The end of an imported key."`
-	CreatedAt time.Time       `json:"created_at"`
-	ExpiresAt time.Time       `json:"expires_at,omitzero" doc:"Absent: as long as its license."`
-}
-
-// A NewCredential is a license key with its text, which nobody can see again.
-type NewCredential struct {
-	Credential
-	Text string `json:"key"`
-}
-
-func digestOf(k NewCredential) access.Digest { return licensing.HashKey(k.Text) }
-
-// A KeyRequest asks for a new key of a license. The others end after Overlap,
-// at once when it is zero, unless Keep.
-type KeyRequest struct {
-	Overlap licensing.Span `json:"overlap,omitempty" doc:"How long the other keys go on, such as 7d."`
-	Keep    bool           `json:"keep,omitempty" doc:"Keep the other keys as they are."`
-}
+func digestOf(k v1.NewCredential) access.Digest { return licensing.HashKey(k.Text) }
 
 // RotateKey gives a license a new key and lets its others end.
-func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensing.LicenseID, req KeyRequest) (NewCredential, error) {
+func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.KeyRequest) (v1.NewCredential, error) {
 	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
-		return NewCredential{}, err
+		return v1.NewCredential{}, err
 	}
 	if req.Keep && req.Overlap != 0 {
-		return NewCredential{}, licensing.Errorf(licensing.Invalid, "keys that are kept have no overlap").At("overlap")
+		return v1.NewCredential{}, licensing.Errorf(licensing.Invalid, "keys that are kept have no overlap").At("overlap")
 	}
-	return Once(ctx, c.ledger, p, alteration{id, licensing.KeyRotated, req}, func(tx *ledger.Tx) (NewCredential, error) {
+	return Once(ctx, c.ledger, p, alteration{id, licensing.KeyRotated, req}, func(tx *ledger.Tx) (v1.NewCredential, error) {
 		l, ok, err := tx.LockLicense(ctx, p.Env, id)
 		if l, err = Seen(p, l, ok, err, id); err != nil {
-			return NewCredential{}, err
+			return v1.NewCredential{}, err
 		}
 		if !req.Keep {
 			return replaceKey(ctx, tx, l, tx.Now().Add(req.Overlap.Duration()))
@@ -66,7 +45,7 @@ func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensin
 }
 
 // replaceKey makes a new key for l and lets its other keys end at at.
-func replaceKey(ctx context.Context, tx *ledger.Tx, l licensing.License, at time.Time) (NewCredential, error) {
+func replaceKey(ctx context.Context, tx *ledger.Tx, l licensing.License, at time.Time) (v1.NewCredential, error) {
 	key, err := newKey(ctx, tx, l, time.Time{})
 	if err != nil {
 		return key, err
@@ -84,17 +63,17 @@ func noteLicenseKey(tx *ledger.Tx, kind string, l licensing.License, key licensi
 }
 
 // newKey stores a new random key for l.
-func newKey(ctx context.Context, tx *ledger.Tx, l licensing.License, expires time.Time) (NewCredential, error) {
+func newKey(ctx context.Context, tx *ledger.Tx, l licensing.License, expires time.Time) (v1.NewCredential, error) {
 	var id [4]byte
 	var secret [16]byte
 	rand.Read(id[:])
 	rand.Read(secret[:])
 	keyID, text := licensing.NewKey(id, secret)
-	key := NewCredential{Credential: Credential{ID: keyID, CreatedAt: tx.Now(), ExpiresAt: expires}, Text: text}
+	key := v1.NewCredential{Credential: v1.Credential{ID: keyID, CreatedAt: tx.Now(), ExpiresAt: expires}, Text: text}
 	return key, insertKey(ctx, tx, l, key.Credential, digestOf(key))
 }
 
-func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key Credential, digest access.Digest) error {
+func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key v1.Credential, digest access.Digest) error {
 	if l.Seq.Counter > 1 {
 		had, err := tx.Keys(ctx, l.Env, l.ID)
 		if err != nil {
@@ -139,19 +118,19 @@ func (c *Catalog) DeleteKey(ctx context.Context, p access.Principal, id licensin
 }
 
 // Keys returns the keys of a license, the oldest first, ended ones too.
-func (c *Catalog) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]Credential, error) {
+func (c *Catalog) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]v1.Credential, error) {
 	if err := request.Require(p, access.LicenseRead); err != nil {
 		return nil, err
 	}
-	var all []Credential
+	var all []v1.Credential
 	err := c.ledger.DB.View(ctx, func(tx *store.Tx) error {
 		if _, err := SeenLicense(ctx, tx, p, id); err != nil {
 			return err
 		}
 		keys, err := tx.Keys(ctx, p.Env, id)
-		all = make([]Credential, len(keys))
+		all = make([]v1.Credential, len(keys))
 		for i, k := range keys {
-			all[i] = Credential{ID: k.ID, Imported: k.Imported, Hint: k.Hint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}
+			all[i] = v1.Credential{ID: k.ID, Imported: k.Imported, Hint: k.Hint, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}
 		}
 		return err
 	})

@@ -14,6 +14,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // MaxIssue is the most licenses one request can issue.
@@ -22,52 +23,26 @@ const MaxIssue = 1000
 // DefaultChannel is the channel of a plan file that names none.
 const DefaultChannel = "stable"
 
-// An IssueRequest asks for a license of a plan for a customer. Zero fields are
-// the plan's own: its channel, its dates, its capacity.
-type IssueRequest struct {
-	Customer    licensing.CustomerID  `json:"customer"`
-	Plan        licensing.PlanName    `json:"plan"`
-	Product     licensing.ProductName `json:"product,omitempty" doc:"Checked against the plan's product when given."`
-	Channel     string                `json:"channel,omitempty" doc:"The channel of the plan to follow; stable when neither channel nor revision is given."`
-	Revision    licensing.RevisionID  `json:"revision,omitempty" doc:"Pins the license to one revision instead."`
-	Edition     string                `json:"edition,omitempty"`
-	Start       time.Time             `json:"start,omitzero" doc:"For plans that start on a date."`
-	End         time.Time             `json:"end,omitzero" doc:"Instead of the end of the plan's first term."`
-	Maintenance time.Time             `json:"maintenance,omitzero" doc:"The last release date covered, instead of the plan's."`
-	Addons      []licensing.Grant     `json:"addons,omitempty"`
-	Exceptions  []licensing.Exception `json:"exceptions,omitempty"`
-	Capacity    map[string]int64      `json:"capacity,omitempty" doc:"Units by pool, instead of what plan and add-ons give."`
-	Payment     licensing.Payment     `json:"payment,omitempty" doc:"paid or unpaid: an unpaid license is not renewed."`
-	Reference   string                `json:"reference,omitempty" doc:"The vendor's own number of this license, unique in the environment."`
-	Metadata    map[string]string     `json:"metadata,omitempty"`
-}
-
-// An Issued license comes with its first key, whose text nobody can see again.
-type Issued struct {
-	License licensing.License `json:"license"`
-	Key     NewCredential     `json:"key"`
-}
-
 // IssueLicense grants a plan to a customer.
-func (c *Catalog) IssueLicense(ctx context.Context, p access.Principal, req IssueRequest) (Issued, error) {
-	all, err := c.IssueLicenses(ctx, p, []IssueRequest{req})
+func (c *Catalog) IssueLicense(ctx context.Context, p access.Principal, req v1.IssueRequest) (v1.Issued, error) {
+	all, err := c.IssueLicenses(ctx, p, []v1.IssueRequest{req})
 	if err != nil {
-		return Issued{}, err
+		return v1.Issued{}, err
 	}
 	return all[0], nil
 }
 
 // IssueLicenses issues up to MaxIssue licenses, all or none.
-func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, requests []IssueRequest) ([]Issued, error) {
+func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, requests []v1.IssueRequest) ([]v1.Issued, error) {
 	if err := request.Require(p, access.LicenseIssue); err != nil {
 		return nil, err
 	}
 	if len(requests) == 0 || len(requests) > MaxIssue {
 		return nil, licensing.Errorf(licensing.TooLarge, "%d licenses in one request: 1 to %d can be issued", len(requests), MaxIssue)
 	}
-	issued, err := Once(ctx, c.ledger, p, requests, func(tx *ledger.Tx) ([]Issued, error) {
+	issued, err := Once(ctx, c.ledger, p, requests, func(tx *ledger.Tx) ([]v1.Issued, error) {
 		i := NewIssuing(tx, p)
-		all := make([]Issued, len(requests))
+		all := make([]v1.Issued, len(requests))
 		for n, req := range requests {
 			var err error
 			if all[n], err = i.Issue(ctx, req); err != nil && len(requests) > 1 {
@@ -100,20 +75,20 @@ type planAt struct {
 	revision licensing.RevisionID
 }
 
-func (i *issuing) Issue(ctx context.Context, req IssueRequest) (Issued, error) {
+func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, error) {
 	l, err := i.grant(ctx, req)
 	if err != nil {
-		return Issued{}, err
+		return v1.Issued{}, err
 	}
 	key, err := newKey(ctx, i.Tx, l, time.Time{})
 	if err != nil {
-		return Issued{}, err
+		return v1.Issued{}, err
 	}
-	return Issued{License: l, Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
+	return v1.Issued{License: l, Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
 }
 
 // grant stores the license that req asks for, without a key.
-func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.License, error) {
+func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.License, error) {
 	var l licensing.License
 	if err := request.CheckTexts(request.Text{Field: "reference", Value: req.Reference}); err != nil {
 		return l, err
@@ -152,7 +127,7 @@ func (i *issuing) grant(ctx context.Context, req IssueRequest) (licensing.Licens
 }
 
 // revision finds what req grants, and fills in the channel that it leaves out.
-func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Revision, error) {
+func (i *issuing) revision(ctx context.Context, req *v1.IssueRequest) (licensing.Revision, error) {
 	if req.Channel == "" && req.Revision == "" {
 		req.Channel = DefaultChannel
 	}
@@ -175,7 +150,7 @@ func (i *issuing) revision(ctx context.Context, req *IssueRequest) (licensing.Re
 }
 
 // licenseOf is the license that req asks for at now, not yet numbered.
-func licenseOf(req IssueRequest, rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
+func licenseOf(req v1.IssueRequest, rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
 	l := licensing.License{
 		Env: p.Env, ID: licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, now)),
 		Product: rev.Plan.Product, Customer: req.Customer, Plan: req.Plan, Channel: req.Channel, Revision: req.Revision, Granted: rev.ID,
@@ -237,8 +212,8 @@ type LicenseFilter struct {
 }
 
 // Licenses returns the licenses that match f and p sees, by id, which is by time.
-func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[ListedLicense], error) {
-	var found request.Page[ListedLicense]
+func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[v1.ListedLicense], error) {
+	var found request.Page[v1.ListedLicense]
 	if err := request.Require(p, access.LicenseRead); err != nil {
 		return found, err
 	}
@@ -263,7 +238,7 @@ func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFil
 			return err
 		}
 		listed, err := listedLicenses(ctx, tx, licenses)
-		found = request.NewPage("license", listed, rows, func(l ListedLicense) string { return string(l.ID) })
+		found = request.NewPage("license", listed, rows, func(l v1.ListedLicense) string { return string(l.ID) })
 		return err
 	})
 	return found, err

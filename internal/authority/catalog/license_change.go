@@ -12,22 +12,12 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A ChangeRequest asks to change what a license grants, now or at its renewal.
-// Payment, Reference and Metadata change at once in either case.
-type ChangeRequest struct {
-	licensing.Change
-	Capacity  map[string]int64   `json:"capacity,omitempty" doc:"Units by pool, in place of what plan, add-ons or an earlier request give."`
-	Payment   licensing.Payment  `json:"payment,omitempty" enum:"paid,unpaid"`
-	Reference *string            `json:"reference,omitempty"`
-	Metadata  *map[string]string `json:"metadata,omitempty"`
-	Reason    string             `json:"reason,omitempty"`
-}
 
 // ChangeLicense changes what a license grants. What would leave less than is
 // held is refused unless the change says to drain it or to let it be overdraft.
-func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ChangeRequest) (licensing.License, error) {
+func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.ChangeRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseChange); err != nil {
 		return licensing.License{}, err
 	}
@@ -48,7 +38,7 @@ func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id lice
 	})
 }
 
-func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req ChangeRequest) (licensing.License, any, error) {
+func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req v1.ChangeRequest) (licensing.License, any, error) {
 	wanted := changeOf(req, l, p, tx.Now())
 	if err := wanted.CheckDates(); err != nil {
 		return l, nil, err
@@ -115,7 +105,7 @@ func renewable(ctx context.Context, tx *ledger.Tx, p access.Principal, was licen
 }
 
 // changeOf is the domain's change that req asks for of l at now.
-func changeOf(req ChangeRequest, l licensing.License, p access.Principal, now time.Time) licensing.Change {
+func changeOf(req v1.ChangeRequest, l licensing.License, p access.Principal, now time.Time) licensing.Change {
 	wanted := req.Change
 	wanted.Except = stamped(req.Except, p, now)
 	if wanted.When == licensing.ChangeAtRenewal && wanted.Below == "" {
@@ -135,7 +125,7 @@ func changeOf(req ChangeRequest, l licensing.License, p access.Principal, now ti
 }
 
 // changesNothing reports whether nothing of what the license grants is to change.
-func changesNothing(req ChangeRequest) bool {
+func changesNothing(req v1.ChangeRequest) bool {
 	c := req.Change
 	return c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && c.Edition == "" && len(req.Capacity) == 0 &&
 		len(c.Add) == 0 && len(c.Remove) == 0 && len(c.Except) == 0 && len(c.RemoveExceptions) == 0

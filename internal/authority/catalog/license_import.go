@@ -12,52 +12,13 @@ import (
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 // MaxImport is the most rows one request can import; the command line sends larger files
 // in parts.
 const MaxImport = 10_000
-
-// An ImportRequest brings the licenses and keys of another system. CSV has a
-// header with the columns key, customer and plan, and any of product, channel,
-// revision, edition, start, end, reference and payment. A customer is named by
-// id, or as ref:REFERENCE.
-type ImportRequest struct {
-	CSV     string `json:"csv"`
-	DryRun  bool   `json:"dry_run,omitempty"`
-	Partial bool   `json:"partial,omitempty" doc:"Import the good lines though others are bad. Default: all or nothing."`
-}
-
-// An Imported file says what became of its lines.
-type Imported struct {
-	Imported int           `json:"imported"`
-	Failed   int           `json:"failed"`
-	Errors   []ImportError `json:"errors" doc:"The first 100, by line."`
-	Licenses []Importable  `json:"licenses,omitempty" doc:"Of a dry run: what would be imported, the first 100 by line."`
-}
-
-// An Importable says which license a line would become. It starts with its first use
-// where it has no start, and has no end where there is none.
-type Importable struct {
-	Line         int                   `json:"line"`
-	Customer     licensing.CustomerID  `json:"customer"`
-	CustomerName string                `json:"customer_name"`
-	Product      licensing.ProductName `json:"product"`
-	Plan         licensing.PlanName    `json:"plan"`
-	Edition      string                `json:"edition,omitempty"`
-	Start        time.Time             `json:"start,omitzero"`
-	End          time.Time             `json:"end,omitzero"`
-	Payment      licensing.Payment     `json:"payment"`
-	Reference    string                `json:"reference,omitempty"`
-}
-
-// An ImportError says what is wrong with a line; the header is line 1.
-type ImportError struct {
-	Line    int            `json:"line"`
-	Code    licensing.Code `json:"code"`
-	Message string         `json:"message"`
-}
 
 // maxImportShown bounds the lines of a file that are named, faulty and good ones each.
 const maxImportShown = 100
@@ -68,20 +29,20 @@ var errNotImported = errors.New("nothing was imported")
 // ImportLicenses issues a license for each line, with the key of the line,
 // which is stored as a digest like every key. With a bad line nothing is
 // imported unless Partial.
-func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req ImportRequest) (Imported, error) {
+func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req v1.ImportRequest) (v1.Imported, error) {
 	if err := request.Require(p, access.LicenseIssue); err != nil {
-		return Imported{}, err
+		return v1.Imported{}, err
 	}
 	rows, faults, err := licensing.ReadImport(req.CSV)
 	if err != nil {
-		return Imported{}, err
+		return v1.Imported{}, err
 	}
 	if len(rows)+len(faults) > MaxImport {
-		return Imported{}, licensing.Errorf(licensing.TooLarge, "the file has more than %d rows: import it in parts", MaxImport).At("csv")
+		return v1.Imported{}, licensing.Errorf(licensing.TooLarge, "the file has more than %d rows: import it in parts", MaxImport).At("csv")
 	}
-	var undone Imported
-	done, err := Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (Imported, error) {
-		undone = Imported{Errors: []ImportError{}}
+	var undone v1.Imported
+	done, err := Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (v1.Imported, error) {
+		undone = v1.Imported{Errors: []v1.ImportError{}}
 		i := NewIssuing(tx, p)
 		for _, f := range faults {
 			addFault(&undone, f.Line, f.Err)
@@ -115,17 +76,20 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req Im
 }
 
 // addFault notes a faulty row. Of many those that come first in the file are kept.
-func addFault(i *Imported, line int, err error) {
+func addFault(i *v1.Imported, line int, err error) {
 	i.Failed++
-	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e ImportError, line int) int { return e.Line - line })
+	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e v1.ImportError, line int) int { return e.Line - line })
 	if at < maxImportShown {
-		i.Errors = slices.Insert(i.Errors, at, ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
+		i.Errors = slices.Insert(i.Errors, at, v1.ImportError{Line: line, Code: licensing.CodeOf(err), Message: err.Error()})
 		i.Errors = i.Errors[:min(len(i.Errors), maxImportShown)]
 	}
 }
 
-func (i *issuing) importable(line int, l licensing.License) Importable {
-	return Importable{line, l.Customer, i.customers[l.Customer], l.Product, l.Plan, l.Edition, l.Start, l.End, l.Payment, l.Reference}
+func (i *issuing) importable(line int, l licensing.License) v1.Importable {
+	return v1.Importable{
+		Line: line, Customer: l.Customer, CustomerName: i.customers[l.Customer], Product: l.Product, Plan: l.Plan,
+		Edition: l.Edition, Start: l.Start, End: l.End, Payment: l.Payment, Reference: l.Reference,
+	}
 }
 
 // importLine issues the license of a line. It stores nothing when it fails.
@@ -153,15 +117,15 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (l lic
 	var random [4]byte
 	rand.Read(random[:])
 	id, _ := licensing.NewKey(random, [16]byte{})
-	key := Credential{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
+	key := v1.Credential{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
 	if err := insertKey(ctx, i.Tx, l, key, digest); err != nil {
 		return l, err
 	}
 	return l, noteIssued(i.Tx, licensing.LicenseImported, l)
 }
 
-func (i *issuing) importRequest(ctx context.Context, line map[string]string) (IssueRequest, error) {
-	req := IssueRequest{
+func (i *issuing) importRequest(ctx context.Context, line map[string]string) (v1.IssueRequest, error) {
+	req := v1.IssueRequest{
 		Customer: licensing.CustomerID(line["customer"]), Plan: licensing.PlanName(line["plan"]),
 		Product: licensing.ProductName(line["product"]), Channel: line["channel"],
 		Revision: licensing.RevisionID(line["revision"]), Edition: line["edition"],

@@ -7,23 +7,12 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
-// A ListedLicense is a license beside its customer's name.
-type ListedLicense struct {
-	licensing.License
-	CustomerName string `json:"customer_name,omitempty"`
-}
-
-// A ShownLicense is a license and what it comes to now.
-type ShownLicense struct {
-	ListedLicense
-	Effective *licensing.Effective `json:"effective,omitempty" doc:"Absent where the license does not fit its plan."`
-}
-
 // ShowLicense returns one license that p sees, and what it grants now.
-func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (ShownLicense, error) {
-	var shown ShownLicense
+func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (v1.ShownLicense, error) {
+	var shown v1.ShownLicense
 	if err := request.Require(p, access.LicenseRead); err != nil {
 		return shown, err
 	}
@@ -36,7 +25,7 @@ func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licens
 		if err != nil {
 			return err
 		}
-		shown = ShownLicense{ListedLicense: listed[0]}
+		shown = v1.ShownLicense{ListedLicense: listed[0]}
 		rev, err := RevisionOf(ctx, tx, l)
 		if err != nil {
 			return err
@@ -66,24 +55,16 @@ func effective(ctx context.Context, tx *store.Tx, t licensing.Terms) (licensing.
 	return t.Effective(stocks, used, tx.Now()), err
 }
 
-// A LicenseName is what people know a license by, beside its id in lists of other things.
-type LicenseName struct {
-	Product      licensing.ProductName `json:"product,omitempty"`
-	Plan         licensing.PlanName    `json:"plan,omitempty"`
-	Customer     licensing.CustomerID  `json:"customer,omitempty"`
-	CustomerName string                `json:"customer_name,omitempty"`
-}
-
 // listedLicenses adds the names of their customers to licenses of one environment.
-func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.License) ([]ListedLicense, error) {
+func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.License) ([]v1.ListedLicense, error) {
 	keys := make([]store.CustomerKey, len(licenses))
 	for i, l := range licenses {
 		keys[i] = store.CustomerKey{Env: l.Env, ID: l.Customer}
 	}
 	names, err := tx.CustomerNames(ctx, keys)
-	listed := make([]ListedLicense, len(licenses))
+	listed := make([]v1.ListedLicense, len(licenses))
 	for i, l := range licenses {
-		listed[i] = ListedLicense{l, names[keys[i]]}
+		listed[i] = v1.ListedLicense{License: l, CustomerName: names[keys[i]]}
 	}
 	return listed, err
 }

@@ -10,6 +10,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // SuspendLicense takes a license out of force until it is reinstated. Its
@@ -35,19 +36,12 @@ func (c *Catalog) ReinstateLicense(ctx context.Context, p access.Principal, id l
 	})
 }
 
-// A RevokeRequest ends a license for good. Fallback leaves the fallback set to
-// documents that grant one.
-type RevokeRequest struct {
-	Reason   string `json:"reason" minLength:"1" maxLength:"1000"`
-	Fallback bool   `json:"fallback,omitempty"`
-}
-
 // MaxReason bounds the reason of a revocation, in bytes.
 const MaxReason = 1000
 
 // RevokeLicense ends a license for good and adds it to the list of
 // revocations. Revoking it again changes nothing.
-func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req RevokeRequest) (licensing.License, error) {
+func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.RevokeRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseRevoke); err != nil {
 		return licensing.License{}, err
 	}
@@ -86,49 +80,35 @@ func lastDocument(plan licensing.Plan, l licensing.License) time.Time {
 	return licensing.Later(licensing.Later(l.End, plan.Term.Grace.Duration()), plan.Documents.Fallback.Duration()+revocationSlack)
 }
 
-// A TransferRequest gives a license to another customer. NewKey ends the keys
-// that the former customer knows.
-type TransferRequest struct {
-	Customer licensing.CustomerID `json:"customer"`
-	NewKey   bool                 `json:"new_key,omitempty" doc:"End all keys at once and make a new one."`
-	Reason   string               `json:"reason,omitempty"`
-}
-
-// A Transferred license comes with its new key if one was asked for.
-type Transferred struct {
-	License licensing.License `json:"license"`
-	Key     *NewCredential    `json:"key,omitempty"`
-}
-
 // TransferLicense gives a license to another customer that p sees. What is
 // held of it stays held.
-func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req TransferRequest) (Transferred, error) {
+func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.TransferRequest) (v1.Transferred, error) {
 	if err := request.Require(p, access.LicenseTransfer); err != nil {
-		return Transferred{}, err
+		return v1.Transferred{}, err
 	}
-	return Once(ctx, c.ledger, p, alteration{id, licensing.LicenseTransferred, req}, func(tx *ledger.Tx) (Transferred, error) {
+	return Once(ctx, c.ledger, p, alteration{id, licensing.LicenseTransferred, req}, func(tx *ledger.Tx) (v1.Transferred, error) {
 		l, ok, err := tx.LockLicense(ctx, p.Env, id)
 		if l, err = Seen(p, l, ok, err, id); err != nil {
-			return Transferred{}, err
+			return v1.Transferred{}, err
 		}
 		if l.Status == licensing.Revoked {
-			return Transferred{}, licensing.Errorf(licensing.Conflict, "license %s is revoked and can't be transferred", id)
+			return v1.Transferred{}, licensing.Errorf(licensing.Conflict, "license %s is revoked and can't be transferred", id)
 		}
 		if _, err := SeenCustomer(ctx, tx.Tx, p, req.Customer); err != nil {
-			return Transferred{}, err
+			return v1.Transferred{}, err
 		}
 		if l.Customer == req.Customer && !req.NewKey {
-			return Transferred{License: l}, nil
+			return v1.Transferred{License: l}, nil
 		}
 		if err := transferTrial(ctx, tx, p, l, req.Customer); err != nil {
-			return Transferred{}, err
+			return v1.Transferred{}, err
 		}
 		data := entry.Transfer{From: l.Customer, To: req.Customer, Reason: req.Reason}
 		l.Customer = req.Customer
 		if l, err = StoreLicense(ctx, tx, l, licensing.LicenseTransferred, data); err != nil || !req.NewKey {
-			return Transferred{License: l}, err
+			return v1.Transferred{License: l}, err
 		}
 		key, err := replaceKey(ctx, tx, l, tx.Now())
-		return Transferred{License: l, Key: &key}, err
+		return v1.Transferred{License: l, Key: &key}, err
 	})
 }

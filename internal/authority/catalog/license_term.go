@@ -11,20 +11,13 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// An ExtendRequest moves the end of a license to Until, or By a length after
-// its present end.
-type ExtendRequest struct {
-	Until  time.Time        `json:"until,omitzero"`
-	By     licensing.Length `json:"by,omitzero"`
-	Reason string           `json:"reason,omitempty"`
-}
 
 // ExtendLicense moves the end of a license, or of the maintenance of a
 // perpetual one, to a later time. It buys time and changes nothing else: the next
 // term begins and ends as it would have.
-func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req ExtendRequest) (licensing.License, error) {
+func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.ExtendRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseExtend); err != nil {
 		return licensing.License{}, err
 	}
@@ -44,19 +37,11 @@ func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id lice
 	})
 }
 
-// A RenewRequest asks for one more term after the one that ends at After. Paid says
-// that it was paid for.
-type RenewRequest struct {
-	After  time.Time `json:"after" doc:"The end of the term to renew: the license's term_end where it was extended, and else its end, or the maintenance of a license without an end. A term that was renewed before is not renewed again: the answer is the license as it is."`
-	Paid   bool      `json:"paid,omitempty" doc:"The term is paid for: a license marked unpaid is renewed and marked paid."`
-	Reason string    `json:"reason,omitempty"`
-}
-
 // RenewLicense adds a term of the plan that the license has after the changes
 // scheduled for it. These are made when the new term begins: at once if the old one
 // is over, and else when it ends. A term is renewed once, however often it is asked
 // for. A license marked unpaid is not renewed until it is paid.
-func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req RenewRequest) (licensing.License, error) {
+func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.RenewRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseRenew); err != nil {
 		return licensing.License{}, err
 	}
@@ -77,7 +62,7 @@ func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licen
 	})
 }
 
-func renewLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req RenewRequest) (licensing.License, any, error) {
+func renewLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req v1.RenewRequest) (licensing.License, any, error) {
 	from := l.LastDate()
 	next, err := l.MakeChanges()
 	if err != nil {

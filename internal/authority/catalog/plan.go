@@ -4,51 +4,14 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A PlanSummary is a plan with a revision of it: the one in force on a channel, or
-// one that was asked for.
-type PlanSummary struct {
-	Product   licensing.ProductName `json:"product"`
-	Name      licensing.PlanName    `json:"plan"`
-	Channel   string                `json:"channel,omitempty" doc:"The channel that points to the revision."`
-	Revision  licensing.RevisionID  `json:"revision"`
-	Licenses  int64                 `json:"licenses" doc:"Licenses granted by the revision."`
-	AppliedAt time.Time             `json:"applied_at"`
-	AppliedBy string                `json:"applied_by"`
-}
-
-// A PlanDetail is a plan with everything that is known of it.
-type PlanDetail struct {
-	PlanSummary
-	Text      string           `json:"text" doc:"The plan file it was read from."`
-	Content   licensing.Plan   `json:"content" doc:"The plan as it was read."`
-	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
-	Channels  []PlanChannel    `json:"channels"`
-	Revisions []PlanRevision   `json:"revisions" doc:"The latest first."`
-	Moves     []PlanMove       `json:"moves" doc:"Licenses that moved to a revision together; the latest 10, newest first."`
-}
-
-// A PlanChannel is where a channel points, since when.
-type PlanChannel struct {
-	Name     string               `json:"name"`
-	Revision licensing.RevisionID `json:"revision"`
-	MovedAt  time.Time            `json:"moved_at"`
-}
-
-// A PlanRevision is an applied version, which never changes.
-type PlanRevision struct {
-	Revision  licensing.RevisionID `json:"revision"`
-	AppliedAt time.Time            `json:"applied_at"`
-	AppliedBy string               `json:"applied_by"`
-}
 
 // LintPlans returns what is wrong with plan files, for the environment of p.
 func (c *Catalog) LintPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Finding, error) {
@@ -79,8 +42,8 @@ func (c *Catalog) readPlans(ctx context.Context, p access.Principal, files []pol
 
 // Plans returns the plans p sees, by name, each with the revision that its
 // channel points to: the channel called stable, or else the first.
-func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of request.PageOf) (request.Page[PlanSummary], error) {
-	var found request.Page[PlanSummary]
+func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of request.PageOf) (request.Page[v1.PlanSummary], error) {
+	var found request.Page[v1.PlanSummary]
 	if err := request.Require(p, access.PlanRead); err != nil {
 		return found, err
 	}
@@ -93,22 +56,22 @@ func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensi
 		if err != nil {
 			return err
 		}
-		all := make([]PlanSummary, len(plans))
+		all := make([]v1.PlanSummary, len(plans))
 		for i, row := range plans {
 			if all[i], err = PlanInForce(ctx, tx, p.Env, row); err != nil {
 				return err
 			}
 		}
-		found = request.NewPage("plan", all, rows, func(p PlanSummary) string { return string(p.Name) })
+		found = request.NewPage("plan", all, rows, func(p v1.PlanSummary) string { return string(p.Name) })
 		return nil
 	})
 	return found, err
 }
 
-func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (PlanSummary, error) {
+func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (v1.PlanSummary, error) {
 	channels, err := tx.Channels(ctx, env, row.Name)
 	if err != nil || len(channels) == 0 {
-		return PlanSummary{Product: row.Product, Name: row.Name}, err
+		return v1.PlanSummary{Product: row.Product, Name: row.Name}, err
 	}
 	at := channels[0]
 	for _, c := range channels {
@@ -118,15 +81,15 @@ func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store
 	}
 	rev, _, err := tx.Revision(ctx, env, row.Name, at.Revision)
 	if err != nil {
-		return PlanSummary{}, err
+		return v1.PlanSummary{}, err
 	}
 	plan, err := planAs(ctx, tx, env, row, rev)
 	plan.Channel = at.Name
 	return plan, err
 }
 
-func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (PlanSummary, error) {
-	plan := PlanSummary{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
+func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan, rev store.Revision) (v1.PlanSummary, error) {
+	plan := v1.PlanSummary{Product: row.Product, Name: row.Name, Revision: rev.ID, AppliedAt: rev.AppliedAt, AppliedBy: rev.AppliedBy}
 	counts, err := tx.CountLicenses(ctx, env, store.LicenseFilter{Plan: row.Name, Revision: rev.ID}, tx.Now())
 	for _, n := range counts {
 		plan.Licenses += n.Count
@@ -135,8 +98,8 @@ func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan
 }
 
 // Plan returns a plan that p sees, as it is in force, or a revision of it.
-func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
-	var found PlanDetail
+func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (v1.PlanDetail, error) {
+	var found v1.PlanDetail
 	if err := request.Require(p, access.PlanRead); err != nil {
 		return found, err
 	}
@@ -147,8 +110,8 @@ func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.P
 	return found, err
 }
 
-func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (PlanDetail, error) {
-	var d PlanDetail
+func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (v1.PlanDetail, error) {
+	var d v1.PlanDetail
 	row, ok, err := tx.Plan(ctx, p.Env, name)
 	if err != nil {
 		return d, err
@@ -176,25 +139,25 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 const shownMoves = 10
 
 // addHistory fills in the channels, revisions and moves of a plan.
-func addHistory(ctx context.Context, d *PlanDetail, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
+func addHistory(ctx context.Context, d *v1.PlanDetail, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
 	channels, err := tx.Channels(ctx, env, name)
 	if err != nil {
 		return err
 	}
-	d.Channels = []PlanChannel{}
+	d.Channels = []v1.PlanChannel{}
 	for _, c := range channels {
-		d.Channels = append(d.Channels, PlanChannel{Name: c.Name, Revision: c.Revision, MovedAt: c.MovedAt})
+		d.Channels = append(d.Channels, v1.PlanChannel{Name: c.Name, Revision: c.Revision, MovedAt: c.MovedAt})
 	}
 	revisions, err := tx.Revisions(ctx, env, name)
-	d.Revisions = []PlanRevision{}
+	d.Revisions = []v1.PlanRevision{}
 	for _, r := range revisions {
-		d.Revisions = append(d.Revisions, PlanRevision{Revision: r.ID, AppliedAt: r.AppliedAt, AppliedBy: r.AppliedBy})
+		d.Revisions = append(d.Revisions, v1.PlanRevision{Revision: r.ID, AppliedAt: r.AppliedAt, AppliedBy: r.AppliedBy})
 	}
 	if err != nil {
 		return err
 	}
 	moves, err := tx.Moves(ctx, env, name, shownMoves)
-	d.Moves = []PlanMove{}
+	d.Moves = []v1.PlanMove{}
 	for _, m := range moves {
 		d.Moves = append(d.Moves, MoveOf(m))
 	}

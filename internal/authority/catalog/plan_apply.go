@@ -15,82 +15,26 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/policy"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // maxEffects bounds how many licenses of a kind an impact lists. It counts all.
 const maxEffects = 1000
 
-// An ApplyRequest makes plan files the revisions in force on their channels.
-// Licenses says who gets them: "new" (licenses issued from now on), "all"
-// (also those that follow the channel), or a filter of those, such as
-// customer=cus_…,status=active. Below says what to do where less would be
-// granted than is held.
-type ApplyRequest struct {
-	Files    []policy.File   `json:"files" minItems:"1" maxItems:"500"`
-	Licenses string          `json:"licenses,omitempty" doc:"new, all, or a filter such as customer=ID,status=active. Default: new."`
-	Below    licensing.Below `json:"below,omitempty" enum:"refuse,drain,overdraft" doc:"Where less would be left than is held. Default: refuse."`
-	DryRun   bool            `json:"dry_run,omitempty"`
+// An Assessment is the impact of plan files, with what it was computed from.
+type Assessment struct {
+	v1.Impact
+	plans []weighedPlan
+	pools map[licensing.LicenseID]map[string]licensing.Pool // as they would be, where more is held than left
 }
 
-// An Impact is what applying plan files does, or would do.
-type Impact struct {
-	Applied  bool             `json:"applied"`
-	Plans    []PlanImpact     `json:"plans"`
-	Licenses []LicenseImpact  `json:"licenses" doc:"Whom it touches; at most 1000 are listed, all are counted."`
-	Gaining  int              `json:"gaining"`
-	Losing   int              `json:"losing"`
-	Moving   int              `json:"moving"`
-	Short    int              `json:"short" doc:"Licenses that hold more of a pool than would be left; all of them are listed."`
-	Misfits  []Misfit         `json:"misfits" doc:"Licenses that cannot be granted by the new revision. With one of them nothing is applied."`
-	Pinned   int              `json:"pinned" doc:"Licenses that keep the revision that they are pinned to."`
-	Keeping  []PinnedLicense  `json:"keeping" doc:"Those; at most 1000 are listed."`
-	Moves    []PlanMove       `json:"moves,omitempty" doc:"What has moved, by plan."`
-	Findings []policy.Finding `json:"findings,omitempty"`
-}
-
-// A Misfit is a license that cannot be granted by a new revision, and why.
-type Misfit struct {
-	License  licensing.LicenseID  `json:"license"`
-	Customer licensing.CustomerID `json:"customer"`
-	Plan     licensing.PlanName   `json:"plan"`
-	Reason   string               `json:"reason"`
-}
-
-// A PinnedLicense stays at its revision whatever its plan's channel points to.
-type PinnedLicense struct {
-	License  licensing.LicenseID  `json:"license"`
-	Customer licensing.CustomerID `json:"customer"`
-	Plan     licensing.PlanName   `json:"plan"`
-	Revision licensing.RevisionID `json:"revision"`
-}
-
-// A PlanImpact is what becomes of one plan.
-type PlanImpact struct {
-	Product  licensing.ProductName `json:"product"`
-	Plan     licensing.PlanName    `json:"plan"`
-	Channel  string                `json:"channel"`
-	Revision licensing.RevisionID  `json:"revision"`
-	From     licensing.RevisionID  `json:"from,omitempty" doc:"Where the channel points before."`
-	Status   string                `json:"status" enum:"new,changed,unchanged"`
-	Changes  []string              `json:"changes"`
-	Warnings []string              `json:"warnings"`
-	Bounds   licensing.Bounds      `json:"bounds"`
-	source   policy.Source
-	text     string
-	equal    []licensing.RevisionID // stored ones with this content
-	faulty   bool
-}
-
-// A LicenseImpact is what a license gains and loses.
-type LicenseImpact struct {
-	License   licensing.LicenseID  `json:"license"`
-	Customer  licensing.CustomerID `json:"customer"`
-	Plan      licensing.PlanName   `json:"plan"`
-	Gains     []string             `json:"gains"`
-	Loses     []string             `json:"loses"`
-	Changes   []string             `json:"changes" doc:"What is neither more nor less."`
-	Shortages []licensing.Shortage `json:"shortages,omitempty" doc:"Pools of which more is held than would be left."`
-	pools     map[string]licensing.Pool
+// A weighedPlan is what becomes of one plan, with what that was computed from.
+type weighedPlan struct {
+	v1.PlanImpact
+	source policy.Source
+	text   string
+	equal  []licensing.RevisionID // stored revisions with this content
+	faulty bool
 }
 
 // ApplyPlans stores plan files as revisions, points their channels to them, and
@@ -99,32 +43,33 @@ type LicenseImpact struct {
 // nothing is changed. Revisions, channels and the moves are stored together; licenses
 // then move some at a time, and a server that starts goes on with what an interruption
 // left. A dry run changes nothing.
-func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req ApplyRequest) (Impact, error) {
+func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest) (v1.Impact, error) {
 	needed := access.PlanApply
 	if req.DryRun {
 		needed = access.PlanRead
 	}
 	if err := request.Require(p, needed); err != nil {
-		return Impact{}, err
+		return v1.Impact{}, err
 	}
 	who, err := parseWho(req.Licenses)
 	if err != nil {
-		return Impact{}, err
+		return v1.Impact{}, err
 	}
 	if !req.DryRun {
 		// What is under way is weighed as what it becomes.
 		if err := c.FinishMoves(ctx, p.Env); err != nil {
-			return Impact{}, err
+			return v1.Impact{}, err
 		}
 	}
-	impact, err := c.WeighPlans(ctx, p, req, who)
+	found, err := c.WeighPlans(ctx, p, req, who)
+	impact := found.Impact
 	if err != nil || req.DryRun {
 		return impact, err
 	}
-	if err := refusalOf(&impact, req.Below); err != nil {
+	if err := found.refusal(req.Below); err != nil {
 		return impact, err
 	}
-	moves, err := c.StorePlans(ctx, p, impact.Plans, who, req.Below)
+	moves, err := c.StorePlans(ctx, p, found, who, req.Below)
 	if err != nil {
 		return impact, err
 	}
@@ -141,19 +86,19 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req ApplyR
 // maxNamed is how many things a refusal names; the impact lists all.
 const maxNamed = 10
 
-// refusalOf is why an impact cannot be, with all that is against it.
-func refusalOf(i *Impact, below licensing.Below) error {
+// refusal is why an impact cannot be, with all that is against it.
+func (a Assessment) refusal(below licensing.Below) error {
 	var faults, misfits, short []string
-	for _, f := range i.Findings {
+	for _, f := range a.Findings {
 		if f.Severity == policy.SevError {
 			faults = append(faults, f.String())
 		}
 	}
-	for _, m := range i.Misfits {
+	for _, m := range a.Misfits {
 		misfits = append(misfits, string(m.License)+": "+m.Reason)
 	}
-	for _, l := range i.Licenses {
-		if err := refusedBelow(l, below); err != nil {
+	for _, l := range a.Licenses {
+		if err := refusedBelow(l, a.pools[l.License], below); err != nil {
 			short = append(short, string(l.License)+": "+err.Error())
 		}
 	}
@@ -188,9 +133,9 @@ func named(all []string) string {
 }
 
 // refusedBelow is why below does not allow what a license would hold.
-func refusedBelow(l LicenseImpact, below licensing.Below) error {
+func refusedBelow(l v1.LicenseImpact, pools map[string]licensing.Pool, below licensing.Below) error {
 	for _, s := range l.Shortages {
-		if _, err := below.Allow(s, l.pools[s.Pool], time.Time{}); err != nil {
+		if _, err := below.Allow(s, pools[s.Pool], time.Time{}); err != nil {
 			return err
 		}
 	}
@@ -233,9 +178,9 @@ func parseWho(text string) (*store.LicenseFilter, error) {
 	return &f, nil
 }
 
-// followersOf narrows who to the licenses that follow a plan's channel and are
+// followers narrows who to the licenses that follow a plan's channel and are
 // not granted by its new revision yet; false when there can be none.
-func followersOf(plan PlanImpact, p access.Principal, who store.LicenseFilter) (store.LicenseFilter, bool) {
+func (plan weighedPlan) followers(p access.Principal, who store.LicenseFilter) (store.LicenseFilter, bool) {
 	if who.Plan != "" && who.Plan != plan.Plan {
 		return who, false
 	}
@@ -244,46 +189,48 @@ func followersOf(plan PlanImpact, p access.Principal, who store.LicenseFilter) (
 }
 
 // WeighPlans reads plan files and says what applying them does. It changes nothing.
-func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req ApplyRequest, who *store.LicenseFilter) (Impact, error) {
+func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest, who *store.LicenseFilter) (Assessment, error) {
 	sources, read, err := c.readPlans(ctx, p, req.Files)
 	if err != nil {
-		return Impact{}, err
+		return Assessment{}, err
 	}
-	var impact Impact
+	var found Assessment
 	err = c.ledger.View(ctx, func(tx *store.Tx) error {
 		if who != nil {
 			if *who, err = grantedBy(ctx, tx, p, *who); err != nil {
 				return err
 			}
 		}
-		impact = Impact{Plans: []PlanImpact{}, Licenses: []LicenseImpact{}, Misfits: []Misfit{}, Keeping: []PinnedLicense{}, Findings: slices.Clone(read)}
+		found = Assessment{pools: map[licensing.LicenseID]map[string]licensing.Pool{}, Impact: v1.Impact{
+			Plans: []v1.PlanImpact{}, Licenses: []v1.LicenseImpact{}, Misfits: []v1.Misfit{}, Keeping: []v1.PinnedLicense{}, Findings: slices.Clone(read),
+		}}
 		for _, s := range sources {
 			plan, faults, err := weighPlan(ctx, tx, p, s)
 			if err != nil {
 				return err
 			}
-			impact.Findings = append(impact.Findings, faults...)
+			found.Findings = append(found.Findings, faults...)
 			plan.faulty = len(faults) > 0
-			describeIn(&plan, s, req.Files, read)
-			impact.Plans = append(impact.Plans, plan)
+			plan.describe(s, req.Files, read)
+			found.Plans, found.plans = append(found.Plans, plan.PlanImpact), append(found.plans, plan)
 			if who == nil || plan.faulty {
 				continue
 			}
-			if err := c.weighLicenses(ctx, tx, p, plan, *who, &impact); err != nil {
+			if err := c.weighLicenses(ctx, tx, p, plan, *who, &found); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return impact, err
+	return found, err
 }
 
 // weighPlan says what becomes of one plan, and why it cannot be.
-func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (PlanImpact, []policy.Finding, error) {
-	plan := PlanImpact{
+func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (weighedPlan, []policy.Finding, error) {
+	plan := weighedPlan{source: s, PlanImpact: v1.PlanImpact{
 		Product: s.Plan.Product, Plan: s.Plan.Name, Channel: s.Plan.Channel, Status: "new",
-		Changes: []string{}, Warnings: []string{}, Bounds: s.Plan.Bounds(), source: s,
-	}
+		Changes: []string{}, Warnings: []string{}, Bounds: s.Plan.Bounds(),
+	}}
 	var faults []policy.Finding
 	fault := func(code, path, message string) {
 		faults = append(faults, s.Finding(policy.SevError, code, path, message))
@@ -312,12 +259,12 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 		fault("plan-taken", "plan", "another product has a plan "+string(s.Plan.Name)+": the name of a plan is unique in its environment")
 		return plan, faults, nil
 	}
-	return plan, faults, compareWith(ctx, &plan, tx, p.Env, rev, fault)
+	return plan, faults, plan.compare(ctx, tx, p.Env, rev, fault)
 }
 
-// compareWith compares a plan with what is stored of it. Content that was applied before
+// compare compares a plan with what is stored of it. Content that was applied before
 // keeps the name that it got then.
-func compareWith(ctx context.Context, plan *PlanImpact, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
+func (plan *weighedPlan) compare(ctx context.Context, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
 	stored, err := tx.Revisions(ctx, env, plan.Plan)
 	if err != nil {
 		return err
@@ -357,8 +304,8 @@ func compareWith(ctx context.Context, plan *PlanImpact, tx *store.Tx, env licens
 	return err
 }
 
-// describeIn adds the text and the warnings of the file that plan was read from.
-func describeIn(plan *PlanImpact, s policy.Source, files []policy.File, findings []policy.Finding) {
+// describe adds the text and the warnings of the file that plan was read from.
+func (plan *weighedPlan) describe(s policy.Source, files []policy.File, findings []policy.Finding) {
 	for _, f := range files {
 		if f.Name == s.File {
 			plan.text = f.Text
@@ -371,10 +318,10 @@ func describeIn(plan *PlanImpact, s policy.Source, files []policy.File, findings
 	}
 }
 
-// weighLicenses adds to impact what moving the followers of a plan does to each, and
+// weighLicenses adds to found what moving the followers of a plan does to each, and
 // which licenses are pinned and stay.
-func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, impact *Impact) error {
-	filter, possible := followersOf(plan, p, who)
+func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, found *Assessment) error {
+	filter, possible := plan.followers(p, who)
 	if !possible {
 		return nil
 	}
@@ -386,7 +333,7 @@ func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Prin
 		}
 		w, err := weighLicense(ctx, tx, l, rev, c.ledger.Skew, held)
 		if err == nil {
-			addLicense(impact, l, w)
+			found.add(l, w)
 		}
 		return err
 	})
@@ -395,8 +342,8 @@ func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Prin
 	}
 	filter.Channel, filter.Pinned = "", true
 	return eachLicense(ctx, tx, p.Env, filter, func(l licensing.License) error {
-		if impact.Pinned++; len(impact.Keeping) < maxEffects {
-			impact.Keeping = append(impact.Keeping, PinnedLicense{l.ID, l.Customer, l.Plan, l.Revision})
+		if found.Pinned++; len(found.Keeping) < maxEffects {
+			found.Keeping = append(found.Keeping, v1.PinnedLicense{License: l.ID, Customer: l.Customer, Plan: l.Plan, Revision: l.Revision})
 		}
 		return nil
 	})
@@ -421,33 +368,33 @@ func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.L
 	}
 }
 
-// addLicense adds what moving a license does.
-func addLicense(i *Impact, of licensing.License, w weighed) {
-	i.Moving++
+// add adds what moving a license does.
+func (a *Assessment) add(of licensing.License, w weighed) {
+	a.Moving++
 	if w.misfit != nil {
-		i.Misfits = append(i.Misfits, Misfit{of.ID, of.Customer, of.Plan, w.misfit.Error()})
+		a.Misfits = append(a.Misfits, v1.Misfit{License: of.ID, Customer: of.Customer, Plan: of.Plan, Reason: w.misfit.Error()})
 		return
 	}
 	e := w.effect
 	if e.Gains() {
-		i.Gaining++
+		a.Gaining++
 	}
 	if e.Loses() {
-		i.Losing++
+		a.Losing++
 	}
 	if len(e.Shortages) > 0 {
-		i.Short++
+		a.Short++
 	}
 	// Who has to be asked about is listed in any case.
-	if len(i.Licenses) >= maxEffects && len(e.Shortages) == 0 {
+	if len(a.Licenses) >= maxEffects && len(e.Shortages) == 0 {
 		return
 	}
-	l := LicenseImpact{
+	l := v1.LicenseImpact{
 		License: of.ID, Customer: of.Customer, Plan: of.Plan, Shortages: e.Shortages,
 		Gains: []string{}, Loses: []string{}, Changes: []string{},
 	}
 	if len(e.Shortages) > 0 {
-		l.pools = w.after.Pools
+		a.pools[of.ID] = w.after.Pools
 	}
 	for _, d := range e.Changes {
 		switch d.Trend {
@@ -459,12 +406,12 @@ func addLicense(i *Impact, of licensing.License, w weighed) {
 			l.Changes = append(l.Changes, d.String())
 		}
 	}
-	i.Licenses = append(i.Licenses, l)
+	a.Licenses = append(a.Licenses, l)
 }
 
 // StorePlans stores the revisions, points the channels to them and begins the moves,
 // together. It refuses what was not weighed: another apply came between.
-func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, plans []PlanImpact, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
+func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, found Assessment, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
 	err = c.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
 		moves = nil
 		if err := tx.LockEnvironment(ctx, p.Env); err != nil {
@@ -474,7 +421,7 @@ func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, plans []Pl
 		if err != nil {
 			return err
 		}
-		for _, plan := range plans {
+		for _, plan := range found.plans {
 			now, _, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel})
 			if err != nil {
 				return err
@@ -503,7 +450,7 @@ func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, plans []Pl
 	return moves, err
 }
 
-func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan PlanImpact) error {
+func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan) error {
 	if err := tx.InsertPlan(ctx, p.Env, store.Plan{Name: plan.Plan, Product: plan.Product, Created: tx.Now()}); err != nil {
 		return err
 	}
@@ -527,10 +474,10 @@ func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan Plan
 
 // beginMove stores that the followers of a plan's channel move to its new revision,
 // if there are any.
-func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan PlanImpact, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
+func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
 	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: tx.Now()}
 	var possible bool
-	if m.Licenses, possible = followersOf(plan, p, who); !possible {
+	if m.Licenses, possible = plan.followers(p, who); !possible {
 		return m, nil
 	}
 	counts, err := tx.CountLicenses(ctx, p.Env, m.Licenses, tx.Now())

@@ -11,29 +11,15 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // MoveBatch is how many licenses one transaction moves: few enough that
 // leases go on between them.
 const MoveBatch = 200
 
-// A PlanMove is licenses that move to a revision of their plan. It is stored with the
-// revision, and goes on after a crash where it was.
-type PlanMove struct {
-	ID       licensing.MoveID     `json:"id"`
-	Plan     licensing.PlanName   `json:"plan"`
-	Channel  string               `json:"channel"`
-	Revision licensing.RevisionID `json:"revision"`
-	Total    int64                `json:"total" doc:"Licenses to move when it began."`
-	Moved    int64                `json:"moved"`
-	Refused  int64                `json:"refused,omitempty" doc:"Licenses that have changed since and no longer fit: they stay where they are, and the log says why."`
-	By       string               `json:"by"`
-	At       time.Time            `json:"at"`
-	DoneAt   time.Time            `json:"done_at,omitzero"`
-}
-
-func MoveOf(m store.PlanMove) PlanMove {
-	return PlanMove{ID: m.ID, Plan: m.Plan, Channel: m.Channel, Revision: m.Revision, Total: m.Total,
+func MoveOf(m store.PlanMove) v1.PlanMove {
+	return v1.PlanMove{ID: m.ID, Plan: m.Plan, Channel: m.Channel, Revision: m.Revision, Total: m.Total,
 		Moved: m.Moved, Refused: m.Refused, By: m.Actor, At: m.Created, DoneAt: m.Done}
 }
 

@@ -10,6 +10,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // CreateProduct stores a new product. Its salt and its time are set here.
@@ -42,21 +43,8 @@ func (c *Catalog) CreateProduct(ctx context.Context, p access.Principal, product
 	})
 }
 
-// A ProductChange says what to change of a product; what is nil stays.
-type ProductChange struct {
-	Title *string     `json:"title,omitempty"`
-	Owner OwnerChange `json:"owner,omitzero"`
-}
-
-// An OwnerChange says what to change of a product's owner; what is nil stays.
-type OwnerChange struct {
-	Team    *string `json:"team,omitempty"`
-	Pager   *string `json:"pager,omitempty"`
-	Runbook *string `json:"runbook,omitempty"`
-}
-
 // ChangeProduct changes the title and the owner of a product.
-func (c *Catalog) ChangeProduct(ctx context.Context, p access.Principal, name licensing.ProductName, wanted ProductChange) (licensing.Product, error) {
+func (c *Catalog) ChangeProduct(ctx context.Context, p access.Principal, name licensing.ProductName, wanted v1.ProductChange) (licensing.Product, error) {
 	if err := request.Require(p, access.ProductWrite); err != nil {
 		return licensing.Product{}, err
 	}
@@ -65,7 +53,7 @@ func (c *Catalog) ChangeProduct(ctx context.Context, p access.Principal, name li
 	}
 	as := struct {
 		Name licensing.ProductName
-		ProductChange
+		v1.ProductChange
 	}{name, wanted}
 	return Once(ctx, c.ledger, p, as, func(tx *ledger.Tx) (licensing.Product, error) {
 		product, err := SeenProduct(ctx, tx.Tx, p, name)

@@ -3,7 +3,6 @@ package credentials
 import (
 	"context"
 	"crypto/rand"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit/entry"
@@ -12,61 +11,29 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
-// A Token is what may be known of a token: everything but its text.
-type Token struct {
-	Env      licensing.Env         `json:"environment" doc:"all for one that spans environments."`
-	ID       licensing.TokenID     `json:"id"`
-	Name     string                `json:"name"`
-	Role     access.Role           `json:"role"`
-	Product  licensing.ProductName `json:"product,omitempty"`
-	Customer licensing.CustomerID  `json:"customer,omitempty"`
-	// CustomerName is there in lists, and where one token is shown.
-	CustomerName string    `json:"customer_name,omitempty"`
-	CreatedBy    string    `json:"created_by"`
-	CreatedAt    time.Time `json:"created_at"`
-	ExpiresAt    time.Time `json:"expires_at,omitzero" doc:"Absent: never."`
-	UsedAt       time.Time `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
-}
-
-// A TokenRequest asks for a new token. Spans asks for one that reaches every
-// environment; the role customer needs a Customer.
-type TokenRequest struct {
-	Name      string                `json:"name" minLength:"1" maxLength:"200"`
-	Role      access.Role           `json:"role" enum:"owner,admin,issuer,operator,viewer,auditor,customer"`
-	Product   licensing.ProductName `json:"product,omitempty"`
-	Customer  licensing.CustomerID  `json:"customer,omitempty"`
-	ExpiresAt time.Time             `json:"expires_at,omitzero"`
-	Spans     bool                  `json:"spans,omitempty" doc:"It reaches every environment."`
-}
-
-// A NewToken is a token with its text, which nobody can see again.
-type NewToken struct {
-	Token
-	Text string `json:"secret"`
-}
-
 // CreateToken creates a token. It can do no more than p itself can.
-func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req TokenRequest) (NewToken, error) {
+func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req v1.TokenRequest) (v1.NewToken, error) {
 	if err := request.Require(p, access.TokenWrite); err != nil {
-		return NewToken{}, err
+		return v1.NewToken{}, err
 	}
 	if err := mayCreate(p, req); err != nil {
-		return NewToken{}, err
+		return v1.NewToken{}, err
 	}
-	return catalog.Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (NewToken, error) {
+	return catalog.Once(ctx, c.ledger, p, req, func(tx *ledger.Tx) (v1.NewToken, error) {
 		if err := scopeExists(ctx, tx.Tx, p, req); err != nil {
-			return NewToken{}, err
+			return v1.NewToken{}, err
 		}
 		if !req.ExpiresAt.IsZero() && !tx.Now().Before(req.ExpiresAt) {
-			return NewToken{}, licensing.Errorf(licensing.Invalid, "the token would have ended already").At("expires_at")
+			return v1.NewToken{}, licensing.Errorf(licensing.Invalid, "the token would have ended already").At("expires_at")
 		}
 		return CreateToken(ctx, tx, p, req)
 	})
 }
 
-func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req TokenRequest) (NewToken, error) {
+func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req v1.TokenRequest) (v1.NewToken, error) {
 	var secret [20]byte
 	rand.Read(secret[:])
 	row := store.Token{
@@ -86,15 +53,15 @@ func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req Tok
 	text := access.NewToken(row.Env, row.ID, secret)
 	row.Digest = access.Hash(text).String()
 	if err := tx.InsertToken(ctx, row); err != nil {
-		return NewToken{}, err
+		return v1.NewToken{}, err
 	}
-	return NewToken{Token: tokenOf(row), Text: text}, tx.Note(licensing.TokenCreated,
+	return v1.NewToken{Token: tokenOf(row), Text: text}, tx.Note(licensing.TokenCreated,
 		licensing.Event{Env: p.Env, Subject: string(row.ID), Product: req.Product, Customer: req.Customer},
 		entry.Token{Name: req.Name, Role: string(req.Role), Spans: req.Spans, ExpiresAt: req.ExpiresAt})
 }
 
 // mayCreate refuses a token that would reach further than p.
-func mayCreate(p access.Principal, req TokenRequest) error {
+func mayCreate(p access.Principal, req v1.TokenRequest) error {
 	if _, err := access.ParseRole(string(req.Role)); err != nil {
 		return err
 	}
@@ -121,7 +88,7 @@ func mayCreate(p access.Principal, req TokenRequest) error {
 	return nil
 }
 
-func scopeExists(ctx context.Context, tx *store.Tx, p access.Principal, req TokenRequest) error {
+func scopeExists(ctx context.Context, tx *store.Tx, p access.Principal, req v1.TokenRequest) error {
 	if req.Customer != "" {
 		if _, err := catalog.SeenCustomer(ctx, tx, p, req.Customer); err != nil {
 			return err
@@ -159,8 +126,8 @@ func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id li
 
 // Tokens returns the tokens of p's environment that p may see, by id, which is
 // by time. Those that span environments are listed for who spans them too.
-func (c *Credentials) Tokens(ctx context.Context, p access.Principal, of request.PageOf) (request.Page[Token], error) {
-	var found request.Page[Token]
+func (c *Credentials) Tokens(ctx context.Context, p access.Principal, of request.PageOf) (request.Page[v1.Token], error) {
+	var found request.Page[v1.Token]
 	if err := request.Require(p, access.TokenRead); err != nil {
 		return found, err
 	}
@@ -178,15 +145,15 @@ func (c *Credentials) Tokens(ctx context.Context, p access.Principal, of request
 			return err
 		}
 		all, err := namedTokens(ctx, tx, tokens)
-		found = request.NewPage("token", all, rows, func(t Token) string { return string(t.ID) })
+		found = request.NewPage("token", all, rows, func(t v1.Token) string { return string(t.ID) })
 		return err
 	})
 	return found, err
 }
 
 // Token returns one token that p may see.
-func (c *Credentials) Token(ctx context.Context, p access.Principal, id licensing.TokenID) (Token, error) {
-	var found Token
+func (c *Credentials) Token(ctx context.Context, p access.Principal, id licensing.TokenID) (v1.Token, error) {
+	var found v1.Token
 	if err := request.Require(p, access.TokenRead); err != nil {
 		return found, err
 	}
@@ -203,7 +170,7 @@ func (c *Credentials) Token(ctx context.Context, p access.Principal, id licensin
 }
 
 // namedTokens are tokens with the names of the customers that they are limited to.
-func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]Token, error) {
+func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]v1.Token, error) {
 	var keys []store.CustomerKey
 	for _, t := range tokens {
 		if t.Customer != "" {
@@ -211,7 +178,7 @@ func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]Tok
 		}
 	}
 	names, err := tx.CustomerNames(ctx, keys)
-	all := make([]Token, len(tokens))
+	all := make([]v1.Token, len(tokens))
 	for i, t := range tokens {
 		all[i] = tokenOf(t)
 		all[i].CustomerName = names[store.CustomerKey{Env: t.Env, ID: t.Customer}]
@@ -230,8 +197,8 @@ func seenToken(ctx context.Context, tx *store.Tx, p access.Principal, id licensi
 	return token, err
 }
 
-func tokenOf(t store.Token) Token {
-	return Token{
+func tokenOf(t store.Token) v1.Token {
+	return v1.Token{
 		Env: t.Env, ID: t.ID, Name: t.Name, Role: access.Role(t.Role), Product: t.Product, Customer: t.Customer,
 		CreatedBy: t.CreatedBy, CreatedAt: t.CreatedAt, ExpiresAt: t.ExpiresAt, UsedAt: t.UsedAt,
 	}

@@ -10,6 +10,7 @@ import (
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const (
@@ -18,13 +19,6 @@ const (
 	maxSeen    = 32
 	maxSeenAll = 20_000
 )
-
-// SeenProgram is a program that has validated or checked a license lately: where it runs,
-// in which version, and which of its instances was the last.
-type SeenProgram struct {
-	licensing.Caller
-	At time.Time `json:"at"`
-}
 
 // sightings are the programs that have validated or checked here since the start.
 // They are memory only: both write nothing. Safe for concurrent use.
@@ -90,15 +84,15 @@ func (s *sightings) makeRoom() {
 }
 
 // of returns the programs seen of a license, the latest first.
-func (s *sightings) of(k store.LicenseRef) []SeenProgram {
+func (s *sightings) of(k store.LicenseRef) []v1.SeenProgram {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var programs []SeenProgram
+	var programs []v1.SeenProgram
 	for by, last := range s.all[k] {
 		by.Instance = last.instance
-		programs = append(programs, SeenProgram{by, last.at})
+		programs = append(programs, v1.SeenProgram{Caller: by, At: last.at})
 	}
-	slices.SortFunc(programs, func(x, y SeenProgram) int {
+	slices.SortFunc(programs, func(x, y v1.SeenProgram) int {
 		return cmp.Or(y.At.Compare(x.At), cmp.Compare(x.Service, y.Service), cmp.Compare(x.Version, y.Version), cmp.Compare(x.Region, y.Region))
 	})
 	return programs
@@ -106,7 +100,7 @@ func (s *sightings) of(k store.LicenseRef) []SeenProgram {
 
 // Programs returns what has validated or checked a license at this server since it
 // started, the latest first, at most 32 kinds of programs.
-func (docs *Documents) Programs(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]SeenProgram, error) {
+func (docs *Documents) Programs(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]v1.SeenProgram, error) {
 	l, err := docs.catalog.License(ctx, p, id)
 	if err != nil {
 		return nil, err

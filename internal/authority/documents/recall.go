@@ -2,7 +2,6 @@ package documents
 
 import (
 	"context"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit/entry"
@@ -11,22 +10,14 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A Recalled is what a recall came to so far.
-type Recalled struct {
-	ID       licensing.LeaseID `json:"id"`
-	Recalled time.Time         `json:"recalled_at"`
-	Until    time.Time         `json:"until,omitzero" doc:"When its holder stops; absent until the holder was told."`
-	FreeAt   time.Time         `json:"free_at,omitzero" doc:"When its units are free at the latest, if its holder does not listen; absent for a lease without an end."`
-	Why      string            `json:"why" doc:"What the units wait for"`
-}
 
 // RecallLease asks the holder of a lease to give it back. A holder that listens
 // is told by a signed answer at its next renewal, which it makes at once, and
 // stops after the pool's grace. One that does not listen keeps its document
 // until that ends. Recalled again, a lease keeps the first recall.
-func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id licensing.LeaseID, reason string) (r Recalled, err error) {
+func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id licensing.LeaseID, reason string) (r v1.Recalled, err error) {
 	if err := request.Require(p, access.LeaseFree); err != nil {
 		return r, err
 	}
@@ -69,8 +60,8 @@ func (docs *Documents) RecallLease(ctx context.Context, p access.Principal, id l
 }
 
 // recalled says when the units of a recalled lease are free, and why then.
-func recalled(l *licensing.Lease) Recalled {
-	r := Recalled{ID: l.ID, Recalled: l.Asker.Recall.At, Until: l.Asker.Recall.Until, FreeAt: l.Due}
+func recalled(l *licensing.Lease) v1.Recalled {
+	r := v1.Recalled{ID: l.ID, Recalled: l.Asker.Recall.At, Until: l.Asker.Recall.Until, FreeAt: l.Due}
 	if l.Due.IsZero() {
 		r.Why = "the lease has no end: its units are free within seconds after a holder that listens has stopped; otherwise end it by force"
 		return r

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit/entry"
@@ -12,6 +11,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // ProposeRootSet begins a ceremony for the next root set: it makes two years of
@@ -36,19 +36,10 @@ func (k *Keychain) ProposeRootSet(ctx context.Context, p access.Principal, want 
 	return ceremony, err
 }
 
-// An InstalledRootSet is what a ceremony changed.
-type InstalledRootSet struct {
-	Number  int64     `json:"number"`
-	Expires time.Time `json:"expires"`
-	Roots   []string  `json:"roots" doc:"In force now."`
-	Gone    []string  `json:"gone" doc:"They sign nothing any more."`
-	KeySet  int64     `json:"keyset" doc:"Number of the key set that came with it."`
-}
-
 // InstallRootSet takes the sets of a complete ceremony into force, verified as
 // a program does that trusts the root set before.
-func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootSet, keySet []string) (InstalledRootSet, error) {
-	var in InstalledRootSet
+func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootSet, keySet []string) (v1.InstalledRootSet, error) {
+	var in v1.InstalledRootSet
 	if err := request.Require(p, access.RootWrite); err != nil {
 		return in, err
 	}
@@ -57,7 +48,7 @@ func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootS
 		if err != nil {
 			return m, err
 		}
-		in = InstalledRootSet{Number: m.RootSet.Number, Expires: m.RootSet.ExpiresAt, KeySet: m.KeySet.Number, Gone: []string{}}
+		in = v1.InstalledRootSet{Number: m.RootSet.Number, Expires: m.RootSet.ExpiresAt, KeySet: m.KeySet.Number, Gone: []string{}}
 		before := roots(was)
 		in.Roots = roots(m)
 		for _, kid := range before {

@@ -16,6 +16,7 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // keysEvery is how soon a server learns what another did with the keys, and how
@@ -145,26 +146,13 @@ func (k *Keychain) TendKeys(ctx context.Context) error {
 	return err
 }
 
-// A SigningKey is a signing key as people and programs read it.
-type SigningKey struct {
-	Kid        string           `json:"kid"`
-	Use        licensing.KeyUse `json:"use"`
-	State      string           `json:"state"` // signs, prepared, retired, ended, withdrawn
-	Here       bool             `json:"here"`  // the private part is on the server
-	SignFrom   time.Time        `json:"sign_from"`
-	SignUntil  time.Time        `json:"sign_until"`
-	TrustUntil time.Time        `json:"trust_until"`
-	Withdrawn  time.Time        `json:"withdrawn,omitzero"`
-	Exported   time.Time        `json:"exported,omitzero"` // a root's private part was handed out
-}
-
 // SigningKeys returns the environment's keys: those that sign documents in the
 // order of their turns, the log's, the roots.
-func (k *Keychain) SigningKeys(ctx context.Context, p access.Principal) ([]SigningKey, error) {
+func (k *Keychain) SigningKeys(ctx context.Context, p access.Principal) ([]v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyRead); err != nil {
 		return nil, err
 	}
-	var list []SigningKey
+	var list []v1.SigningKey
 	err := k.ledger.View(ctx, func(tx *store.Tx) error {
 		m, err := ledger.Material(ctx, tx, p.Env)
 		if err != nil {
@@ -176,10 +164,10 @@ func (k *Keychain) SigningKeys(ctx context.Context, p access.Principal) ([]Signi
 	return list, err
 }
 
-func signingKeys(m signing.Material, now time.Time) []SigningKey {
-	list := make([]SigningKey, 0, len(m.Keys))
+func signingKeys(m signing.Material, now time.Time) []v1.SigningKey {
+	list := make([]v1.SigningKey, 0, len(m.Keys))
 	for _, k := range m.Keys {
-		list = append(list, SigningKey{
+		list = append(list, v1.SigningKey{
 			Kid: k.ID, Use: k.Use, State: keyState(k, m.Active(now), now), Here: k.Present(),
 			SignFrom: k.SignFrom, SignUntil: k.SignUntil, TrustUntil: k.TrustUntil,
 			Withdrawn: k.WithdrawnAt, Exported: k.ExportedAt,
@@ -204,11 +192,11 @@ func keyState(k licensing.SigningKey, active string, now time.Time) string {
 
 // RotateSigningKey retires the key that signs documents and has the next one
 // sign from now on, which it returns. What was signed stays good.
-func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (SigningKey, error) {
+func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyWrite); err != nil {
-		return SigningKey{}, err
+		return v1.SigningKey{}, err
 	}
-	var active SigningKey
+	var active v1.SigningKey
 	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
 		was := m.Active(tx.Now())
 		m, err := signing.Rotate(m, k.ledger.Ring.Sealing(), tx.Now())
@@ -221,25 +209,25 @@ func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (Si
 	return active, err
 }
 
-func keyOf(m signing.Material, kid string, now time.Time) SigningKey {
+func keyOf(m signing.Material, kid string, now time.Time) v1.SigningKey {
 	for _, k := range signingKeys(m, now) {
 		if k.Kid == kid {
 			return k
 		}
 	}
-	return SigningKey{}
+	return v1.SigningKey{}
 }
 
 // WithdrawSigningKey publishes a key set that says to believe nothing which a
 // key signed from cutoff on; zero is now. It needs the root.
-func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, kid string, cutoff time.Time, reason string) (SigningKey, error) {
+func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, kid string, cutoff time.Time, reason string) (v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyWrite); err != nil {
-		return SigningKey{}, err
+		return v1.SigningKey{}, err
 	}
 	if err := licensing.CheckDate("cutoff", cutoff); err != nil {
-		return SigningKey{}, err
+		return v1.SigningKey{}, err
 	}
-	var withdrawn SigningKey
+	var withdrawn v1.SigningKey
 	err := k.changeKeys(ctx, p, func(tx *ledger.Tx, m signing.Material) (signing.Material, error) {
 		from := cutoff
 		if from.IsZero() {

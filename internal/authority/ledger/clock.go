@@ -11,6 +11,7 @@ import (
 	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // A Machine is what an authority knows of the machine that it runs on. Its zero
@@ -384,27 +385,14 @@ func (tx *Tx) NoteClock(ctx context.Context, kind string, e any) error {
 
 func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// A ClockStatus says why the server's time is in doubt, and what follows from it.
-// It is zero while there is no doubt.
-type ClockStatus struct {
-	InDoubt   bool      `json:"in_doubt" doc:"Nothing is reclaimed for now."`
-	Offset    int64     `json:"offset_seconds,omitempty" doc:"By how much the database's clock is ahead of the time that the server goes by."`
-	Kept      int64     `json:"kept_seconds,omitempty" doc:"Nothing explains so much of the time before a start: units that were held then are kept for that much longer."`
-	KeptUntil time.Time `json:"kept_until,omitzero" doc:"When the last of them is free."`
-	Reason    string    `json:"reason"`
-}
-
-// IsZero reports whether there is no doubt.
-func (s ClockStatus) IsZero() bool { return s == ClockStatus{} }
-
 // ClockStatus says how the clock stands.
-func (l *Ledger) ClockStatus(ctx context.Context, tx *store.Tx) (s ClockStatus, err error) {
+func (l *Ledger) ClockStatus(ctx context.Context, tx *store.Tx) (s v1.ClockStatus, err error) {
 	kept, err := tx.Kept(ctx)
 	if err != nil {
 		return s, err
 	}
 	unsure, offset := l.Clock.state()
-	s = ClockStatus{InDoubt: l.Clock.Doubt(), Offset: int64(offset / time.Second), Kept: int64(kept.By / time.Second), KeptUntil: kept.Until}
+	s = v1.ClockStatus{InDoubt: l.Clock.Doubt(), Offset: int64(offset / time.Second), Kept: int64(kept.By / time.Second), KeptUntil: kept.Until}
 	off := offset.Abs().Round(time.Second)
 	switch {
 	case unsure && offset > 0:

@@ -12,6 +12,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
 
 // tokenActor and licenseActor begin the actors of a token and of a license's program.
@@ -143,44 +144,18 @@ func (l *Ledger) FenceIn(env licensing.Env) licensing.Fence { return (*l.Fences.
 // older than what holders were told, zero if it never was.
 func (l *Ledger) FencedSince(env licensing.Env) time.Time { return l.FenceIn(env).Since }
 
-// A FenceStatus is how an environment's fence stands.
-type FenceStatus struct {
-	Fenced   bool              `json:"fenced" doc:"Whether newcomers wait in some pool."`
-	Since    time.Time         `json:"since,omitzero" doc:"Leases that were granted before may be missing."`
-	Until    time.Time         `json:"until,omitzero" doc:"When the last pool grants to newcomers again, unless two people end the wait."`
-	Reason   string            `json:"reason,omitempty"`
-	Pools    []FencedPool      `json:"pools" doc:"Each plan's pools that grant nothing to newcomers, and until when. Only for tokens of every customer and product."`
-	Declared *FenceDeclaration `json:"declared,omitempty" doc:"That one person declared that nothing is missing; a second one has to agree."`
-}
-
-// A FencedPool is a pool of a plan that grants nothing to newcomers. Licenses
-// that were issued after the loss are not fenced.
-type FencedPool struct {
-	Plan  licensing.PlanName `json:"plan"`
-	Pool  string             `json:"pool"`
-	Until time.Time          `json:"until"`
-}
-
-// A FenceDeclaration is the word of one person that no lease is missing.
-type FenceDeclaration struct {
-	By     string    `json:"by"`
-	At     time.Time `json:"at"`
-	Until  time.Time `json:"until" doc:"When it lapses, if nobody agrees."`
-	Reason string    `json:"reason"`
-}
-
 // FenceStatus returns how the fence of p's environment stands.
-func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Principal) (s FenceStatus, err error) {
+func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Principal) (s v1.FenceStatus, err error) {
 	f := l.FenceIn(p.Env)
-	none := FenceStatus{Pools: []FencedPool{}}
+	none := v1.FenceStatus{Pools: []v1.FencedPool{}}
 	if f.Since.IsZero() || !f.Declared.IsZero() {
 		return none, nil
 	}
-	s = FenceStatus{Fenced: true, Since: f.Since, Pools: []FencedPool{}}
+	s = v1.FenceStatus{Fenced: true, Since: f.Since, Pools: []v1.FencedPool{}}
 	for plan, pools := range f.Plans {
 		for pool := range pools {
 			if until := f.End(plan, pool, l.Skew); tx.Now().Before(until) {
-				s.Pools = append(s.Pools, FencedPool{plan, pool, until})
+				s.Pools = append(s.Pools, v1.FencedPool{Plan: plan, Pool: pool, Until: until})
 				s.Until = later(s.Until, until)
 			}
 		}
@@ -189,9 +164,9 @@ func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Princip
 		return none, nil
 	}
 	if p.Customer != "" || p.Product != "" {
-		s.Pools = []FencedPool{} // they name plans that p may not see
+		s.Pools = []v1.FencedPool{} // they name plans that p may not see
 	}
-	slices.SortFunc(s.Pools, func(a, b FencedPool) int {
+	slices.SortFunc(s.Pools, func(a, b v1.FencedPool) int {
 		return cmp.Or(b.Until.Compare(a.Until), cmp.Compare(a.Plan, b.Plan), cmp.Compare(a.Pool, b.Pool))
 	})
 	row, err := fenceRow(ctx, tx, p.Env)
@@ -201,7 +176,7 @@ func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Princip
 	s.Reason = row.Reason
 	d, declared, err := tx.FenceDeclaration(ctx, p.Env, row.Epoch)
 	if declared && tx.Now().Before(d.DeclaredAt.Add(DeclaredFor)) {
-		s.Declared = &FenceDeclaration{d.DeclaredBy, d.DeclaredAt, d.DeclaredAt.Add(DeclaredFor), d.Reason}
+		s.Declared = &v1.FenceDeclaration{By: d.DeclaredBy, At: d.DeclaredAt, Until: d.DeclaredAt.Add(DeclaredFor), Reason: d.Reason}
 	}
 	return s, err
 }
@@ -230,7 +205,7 @@ func notFenced(env licensing.Env) error {
 }
 
 // Fence returns how the fence of p's environment stands.
-func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s FenceStatus, err error) {
+func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s v1.FenceStatus, err error) {
 	if err := request.Require(p, access.StatusRead); err != nil {
 		return s, err
 	}
@@ -246,7 +221,7 @@ func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s FenceStatus, 
 // ended is true. Two tokens are two people if neither created the other, by
 // whatever tokens between them. A declaration lapses after a day. NotFound if
 // there is no fence.
-func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (s FenceStatus, ended bool, err error) {
+func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (s v1.FenceStatus, ended bool, err error) {
 	if err := request.Require(p, access.FenceEnd); err != nil {
 		return s, false, err
 	}
@@ -265,13 +240,13 @@ func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, rea
 		return err
 	})
 	if err != nil {
-		return FenceStatus{}, false, err
+		return v1.FenceStatus{}, false, err
 	}
 	return s, ended, l.LoadFences(ctx)
 }
 
 // declare records the word of p about s: the first, or the second that ends it.
-func (tx *Tx) declare(ctx context.Context, p access.Principal, s *FenceStatus, reason string) (ended bool, err error) {
+func (tx *Tx) declare(ctx context.Context, p access.Principal, s *v1.FenceStatus, reason string) (ended bool, err error) {
 	row, err := fenceRow(ctx, tx.Tx, p.Env)
 	if err != nil {
 		return false, err
@@ -293,7 +268,7 @@ func (tx *Tx) declare(ctx context.Context, p access.Principal, s *FenceStatus, r
 		}
 		return true, tx.Note(licensing.FenceEnded, licensing.Event{}, event)
 	}
-	s.Declared = &FenceDeclaration{p.Actor, tx.Now(), tx.Now().Add(DeclaredFor), reason}
+	s.Declared = &v1.FenceDeclaration{By: p.Actor, At: tx.Now(), Until: tx.Now().Add(DeclaredFor), Reason: reason}
 	if err := tx.PutFenceDeclaration(ctx, d); err != nil {
 		return false, err
 	}
@@ -301,7 +276,7 @@ func (tx *Tx) declare(ctx context.Context, p access.Principal, s *FenceStatus, r
 }
 
 // standing returns d, or nil if its token is gone or has ended.
-func (tx *Tx) standing(ctx context.Context, env licensing.Env, d *FenceDeclaration) (*FenceDeclaration, error) {
+func (tx *Tx) standing(ctx context.Context, env licensing.Env, d *v1.FenceDeclaration) (*v1.FenceDeclaration, error) {
 	if d == nil {
 		return nil, nil
 	}

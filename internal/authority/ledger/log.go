@@ -16,6 +16,7 @@ import (
 	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -26,28 +27,6 @@ const maxScan = 50_000
 // MaxIndex is after every entry.
 const MaxIndex = math.MaxInt64
 
-// A LogEntry is an entry as people and programs read it.
-type LogEntry struct {
-	Index    int64           `json:"index"`
-	Hash     string          `json:"hash"` // leaf hash, hex
-	At       time.Time       `json:"at"`
-	Type     string          `json:"type"`
-	Version  int             `json:"version"`
-	Actor    string          `json:"actor,omitempty"`
-	License  string          `json:"license,omitempty"`
-	Product  string          `json:"product,omitempty"`
-	Customer string          `json:"customer,omitempty"`
-	Pool     string          `json:"pool,omitempty"`
-	Meter    string          `json:"meter,omitempty"`
-	Subject  string          `json:"subject,omitempty"`
-	Request  string          `json:"request,omitempty"` // the name that a program gave its request
-	Call     string          `json:"call,omitempty"`    // the server's own id of the request
-	Data     json.RawMessage `json:"data,omitempty"`
-	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data are gone
-	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash is of; one entry only
-	Salt     string          `json:"salt,omitempty"`   // with the payload, gives the digest in the leaf; one entry only
-}
-
 // A LogFilter chooses entries; what is zero chooses all.
 type LogFilter struct {
 	Type     string // exact, or all that begin with it if it ends with a dot
@@ -57,51 +36,34 @@ type LogFilter struct {
 	Until    time.Time // before
 }
 
-// LogHead is the log's published head.
-type LogHead struct {
-	Origin string `json:"origin"`
-	Size   int64  `json:"size"`
-	Root   string `json:"root"`   // base64
-	Signed string `json:"signed"` // C2SP checkpoint
-	Key    string `json:"key"`    // verifier key, C2SP signed-note
-}
-
-// A LogProof proves an entry to somebody who has the log's key.
-type LogProof struct {
-	audit.Inclusion
-	Leaf string `json:"leaf"`  // the entry's exact bytes
-	Text string `json:"proof"` // the same proof as C2SP tlog-proof
-	Key  string `json:"key"`   // verifier key; have it from elsewhere
-}
-
 // LogEntries returns entries that p sees, the newest first.
-func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter, of request.PageOf) (request.Page[LogEntry], error) {
+func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter, of request.PageOf) (request.Page[v1.LogEntry], error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
-		return request.Page[LogEntry]{}, err
+		return request.Page[v1.LogEntry]{}, err
 	}
 	after, limit, err := of.After("entry")
 	if err != nil {
-		return request.Page[LogEntry]{}, err
+		return request.Page[v1.LogEntry]{}, err
 	}
 	before := int64(MaxIndex)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return request.Page[LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
+			return request.Page[v1.LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
 		}
 	}
 	if after == "" { // who has just done something expects to see it
 		if err := l.SequenceWhatCan(ctx); err != nil {
-			return request.Page[LogEntry]{}, err
+			return request.Page[v1.LogEntry]{}, err
 		}
 	}
 	scan := LogScan{Principal: p, Filter: f, Before: before, Limit: limit}
 	if err := l.View(ctx, func(tx *store.Tx) error { return scan.Run(ctx, tx) }); err != nil {
-		return request.Page[LogEntry]{}, err
+		return request.Page[v1.LogEntry]{}, err
 	}
 	if scan.more {
-		return request.Page[LogEntry]{Items: scan.Found, Next: request.Cursor("entry", strconv.FormatInt(scan.Before, 10))}, nil
+		return request.Page[v1.LogEntry]{Items: scan.Found, Next: request.Cursor("entry", strconv.FormatInt(scan.Before, 10))}, nil
 	}
-	return request.NewPage("entry", scan.Found, limit, func(e LogEntry) string { return strconv.FormatInt(e.Index, 10) }), nil
+	return request.NewPage("entry", scan.Found, limit, func(e v1.LogEntry) string { return strconv.FormatInt(e.Index, 10) }), nil
 }
 
 // A LogScan walks back through the log until it has found enough.
@@ -110,10 +72,10 @@ type LogScan struct {
 	Filter    LogFilter
 	Before    int64 // entries from here on were looked at
 	Limit     int
-	Found     []LogEntry
+	Found     []v1.LogEntry
 	scanned   int64
-	more      bool                                      // the scan stopped early
-	Only      func(store.PlacedRow, int, LogEntry) bool // by position in the row; nil takes all
+	more      bool                                         // the scan stopped early
+	Only      func(store.PlacedRow, int, v1.LogEntry) bool // by position in the row; nil takes all
 }
 
 func (s *LogScan) Run(ctx context.Context, tx *store.Tx) error {
@@ -161,25 +123,25 @@ func (s *LogScan) row(r store.PlacedRow) error {
 	return nil
 }
 
-func (f LogFilter) matches(e LogEntry) bool {
+func (f LogFilter) matches(e v1.LogEntry) bool {
 	return (f.Type == "" || f.Type == e.Type || strings.HasSuffix(f.Type, ".") && strings.HasPrefix(e.Type, f.Type)) &&
 		(f.License == "" || f.License == licensing.LicenseID(e.License)) &&
 		(f.Customer == "" || f.Customer == licensing.CustomerID(e.Customer)) &&
 		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
 }
 
-func ReadEntry(index int64, e audit.Entry) (LogEntry, error) {
+func ReadEntry(index int64, e audit.Entry) (v1.LogEntry, error) {
 	leaf, err := e.Fields()
 	if err != nil {
-		return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
+		return v1.LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
 	}
 	var p audit.Payload
 	if !e.Erased() {
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
-			return LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
+			return v1.LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
 		}
 	}
-	return LogEntry{
+	return v1.LogEntry{
 		Index: index, Hash: audit.HashText(e.Hash()), At: time.UnixMicro(leaf.At).UTC(), Type: leaf.Type, Version: leaf.Version,
 		Actor: p.Actor, License: leaf.License, Product: leaf.Product, Customer: leaf.Customer, Pool: leaf.Pool, Meter: leaf.Meter,
 		Subject: p.Subject, Request: p.Request, Call: p.Call, Data: p.Data, Erased: e.Erased(),
@@ -187,11 +149,11 @@ func ReadEntry(index int64, e audit.Entry) (LogEntry, error) {
 }
 
 // LogEntry returns one entry whole.
-func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) (LogEntry, error) {
+func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) (v1.LogEntry, error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
-		return LogEntry{}, err
+		return v1.LogEntry{}, err
 	}
-	var found LogEntry
+	var found v1.LogEntry
 	err := l.View(ctx, func(tx *store.Tx) error {
 		raw, _, err := EntryAt(ctx, tx, p.Env, index)
 		if err != nil {
@@ -207,7 +169,7 @@ func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) 
 		return nil
 	})
 	if err != nil {
-		return LogEntry{}, err
+		return v1.LogEntry{}, err
 	}
 	return found, nil
 }
@@ -232,7 +194,7 @@ func EntryAt(ctx context.Context, tx *store.Tx, env licensing.Env, index int64) 
 }
 
 // LogHead returns the log's published head and the key to verify it.
-func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h LogHead, err error) {
+func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h v1.LogHead, err error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return h, err
 	}
@@ -243,29 +205,29 @@ func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h LogHead, er
 	return h, err
 }
 
-func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (LogHead, error) {
+func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (v1.LogHead, error) {
 	stored, err := tx.LogHead(ctx, env)
 	if err != nil {
-		return LogHead{}, err
+		return v1.LogHead{}, err
 	}
 	if stored.Size == 0 {
-		return LogHead{}, licensing.Errorf(licensing.NotFound, "the log of %s is empty", env)
+		return v1.LogHead{}, licensing.Errorf(licensing.NotFound, "the log of %s is empty", env)
 	}
 	h, err := audit.ParseHead(stored.Signed)
 	if err != nil {
-		return LogHead{}, err
+		return v1.LogHead{}, err
 	}
 	public, _, err := l.Ring.LogKey(env)
 	if err != nil {
-		return LogHead{}, err
+		return v1.LogHead{}, err
 	}
-	return LogHead{
+	return v1.LogHead{
 		Origin: h.Origin, Size: h.Size, Root: h.RootText(), Signed: stored.Signed, Key: audit.VerifierKey(h.Origin, public),
 	}, nil
 }
 
 // ProveLogEntry proves that the log holds the entry at an index.
-func (l *Ledger) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (proof LogProof, err error) {
+func (l *Ledger) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (proof v1.LogProof, err error) {
 	if _, err := l.LogEntry(ctx, p, index); err != nil { // asks what p may see
 		return proof, err
 	}

@@ -4,22 +4,14 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"time"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
+	v1 "copyhold.dev/internal/v1"
 )
-
-// A Quarantine is rows of the log that can't have a place in the tree.
-type Quarantine struct {
-	Environment licensing.Env         `json:"environment" doc:"That the rows name. It need not exist."`
-	Cause       store.QuarantineCause `json:"cause" enum:"unknown_environment,damaged" doc:"unknown_environment: they get their places when it is created. damaged: the row is gone, or its hashes are not those of its entries."`
-	Rows        int64                 `json:"rows"`
-	Since       time.Time             `json:"since"`
-}
 
 // quarantineRows bounds how many rows one entry names.
 const quarantineRows = 1000
@@ -29,15 +21,15 @@ const ShownQuarantines = 100
 
 // Quarantines returns what p may know of rows in quarantine: those of its environment
 // and those of none, for who sees every customer and product.
-func (l *Ledger) Quarantines(ctx context.Context, tx *store.Tx, p access.Principal) ([]Quarantine, error) {
+func (l *Ledger) Quarantines(ctx context.Context, tx *store.Tx, p access.Principal) ([]v1.Quarantine, error) {
 	if p.Customer != "" || p.Product != "" {
 		return nil, nil
 	}
 	all, err := tx.Quarantines(ctx, ShownQuarantines)
-	var seen []Quarantine
+	var seen []v1.Quarantine
 	for _, q := range all {
 		if q.Env == p.Env || !l.Ring.Has(q.Env) {
-			seen = append(seen, Quarantine{q.Env, q.Cause, q.Rows, q.Since})
+			seen = append(seen, v1.Quarantine{Environment: q.Env, Cause: string(q.Cause), Rows: q.Rows, Since: q.Since})
 		}
 	}
 	return seen, err

@@ -1,0 +1,9 @@
+package v1
+
+import "copyhold.dev/internal/audit"
+
+// ConsistencyAnswer proves that the log only grew.
+type ConsistencyAnswer struct {
+	audit.Consistency
+	Text string `json:"proof" doc:"The same proof as a C2SP witness is sent it"`
+}

@@ -1,0 +1,17 @@
+package v1
+
+// CustomerBody asks for a customer.
+type CustomerBody struct {
+	Name      string            `json:"name" minLength:"1" maxLength:"200"`
+	Email     string            `json:"email,omitempty" maxLength:"320"`
+	Reference string            `json:"reference,omitempty" maxLength:"200" doc:"The vendor's own number, unique in the environment"`
+	Metadata  map[string]string `json:"metadata,omitempty"`
+}
+
+// A CustomerChange says what to change of a customer; what is nil stays.
+type CustomerChange struct {
+	Name      *string            `json:"name,omitempty"`
+	Email     *string            `json:"email,omitempty"`
+	Reference *string            `json:"reference,omitempty"`
+	Metadata  *map[string]string `json:"metadata,omitempty"`
+}

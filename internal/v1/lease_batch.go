@@ -1,0 +1,24 @@
+package v1
+
+// BatchBody is many requests of one program. None of them waits.
+type BatchBody struct {
+	Acquire []AcquireBody `json:"acquire,omitempty"`
+	Renew   []BatchRenew  `json:"renew,omitempty"`
+	Release []LeaseName   `json:"release,omitempty"`
+	CallerBody
+}
+
+// BatchRenew keeps one lease of a batch.
+type BatchRenew struct {
+	ID string `json:"id"`
+	RenewBody
+}
+
+// LeaseName is a lease as its holder knows it.
+type LeaseName struct {
+	ID         string `json:"id"`
+	Generation int64  `json:"generation"`
+	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
+	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"`
+	CallerBody
+}
