@@ -291,13 +291,13 @@ func TestFewReadTheMetricsAtOnce(t *testing.T) {
 
 func TestWhatMattersLeastIsShedFirst(t *testing.T) {
 	s := newShedder(10, nil)
-	inside := map[class]int{}
+	inside := map[licensing.Class]int{}
 	for c := administer; c <= release; c++ {
 		for s.enter(c) {
 			inside[c]++
 		}
 	}
-	want := map[class]int{administer: 5, acquire: 2, usage: 1, renew: 1, release: 1}
+	want := map[licensing.Class]int{administer: 5, acquire: 2, usage: 1, renew: 1, release: 1}
 	for c, n := range want {
 		if inside[c] != n {
 			t.Errorf("%s: %d entered, want %d", c, inside[c], n)

@@ -9,6 +9,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
 )
 
 // routes lists what registers the API's routes, a function per noun.
@@ -38,7 +39,7 @@ type route struct {
 	Tag         string // the noun it belongs to
 	Permission  access.Permission
 	Or          access.Permission // another that is enough; empty for none
-	Class       class             // zero: administer
+	Class       licensing.Class   // zero: administer
 	Body        int64             // bound in bytes; zero: 1 MiB
 	Status      int               // of success; zero: 200, or 204 without a body
 	Held        bool              // may be held open: no part in latency, in flight or the write timeout

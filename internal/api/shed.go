@@ -3,32 +3,19 @@ package api
 import (
 	"sync/atomic"
 
+	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 )
 
-// A class says what a request is worth when not all can be served.
-type class int
-
-// The classes, from what is given up first to what is kept longest: a release
-// frees a unit, a renewal keeps a customer at work.
+// The classes of requests, for the table of routes.
 const (
-	administer class = iota
-	acquire
-	usage
-	renew
-	release
-	critical // health and metrics: never refused
+	administer = licensing.ClassAdminister
+	acquire    = licensing.ClassAcquire
+	usage      = licensing.ClassUsage
+	renew      = licensing.ClassRenew
+	release    = licensing.ClassRelease
+	critical   = licensing.ClassCritical
 )
-
-// String returns the name of c, as metrics label it.
-func (c class) String() string {
-	return [...]string{"administer", "acquire", "usage", "renew", "release", "critical"}[c]
-}
-
-// share is how full of work the server may be, in percent, for c still to enter.
-func (c class) share() int64 {
-	return [...]int64{50, 70, 80, 90, 100, 1000}[c]
-}
 
 // A shedder bounds the requests that are worked on at the same time.
 type shedder struct {
@@ -43,8 +30,8 @@ func newShedder(limit int, m *metrics.Metrics) *shedder {
 
 // enter reports whether a request of class c may be worked on; then leave has
 // to be called after it.
-func (s *shedder) enter(c class) bool {
-	if s.inside.Add(1)*100 <= max(100, s.limit*c.share()) {
+func (s *shedder) enter(c licensing.Class) bool {
+	if s.inside.Add(1)*100 <= max(100, s.limit*int64(c.Share())) {
 		return true
 	}
 	s.inside.Add(-1)

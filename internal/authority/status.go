@@ -62,7 +62,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (v1.Status, 
 		if s.Quarantine, err = a.ledger.Quarantines(ctx, tx, p); err != nil {
 			return err
 		}
-		if err := countLicenses(ctx, &s, tx, filter); err != nil {
+		if err := countLicenses(ctx, &s, tx, filter, a.ledger.Skew); err != nil {
 			return err
 		}
 		if s.Pools, err = a.fullest(ctx, tx, p.Env, filter); err != nil {
@@ -89,14 +89,14 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (v1.Status, 
 }
 
 // countLicenses counts the licenses that match f, in all and by plan.
-func countLicenses(ctx context.Context, s *v1.Status, tx *store.Tx, f store.LicenseFilter) error {
+func countLicenses(ctx context.Context, s *v1.Status, tx *store.Tx, f store.LicenseFilter, skew time.Duration) error {
 	counts, err := tx.CountLicenses(ctx, s.Environment, f, s.At)
 	if err != nil {
 		return err
 	}
 	for _, n := range counts {
 		if len(s.Plans) == 0 || s.Plans[len(s.Plans)-1].Plan != n.Plan {
-			plan, err := planBounds(ctx, tx, s.Environment, n.Plan)
+			plan, err := planBounds(ctx, tx, s.Environment, n.Plan, skew)
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func countLicenses(ctx context.Context, s *v1.Status, tx *store.Tx, f store.Lice
 	return nil
 }
 
-func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName) (v1.PlanStatus, error) {
+func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licensing.PlanName, skew time.Duration) (v1.PlanStatus, error) {
 	status := v1.PlanStatus{Plan: name}
 	plan, err := catalog.PlanInForce(ctx, tx, env, store.Plan{Name: name})
 	if err != nil {
@@ -116,7 +116,7 @@ func planBounds(ctx context.Context, tx *store.Tx, env licensing.Env, name licen
 	}
 	rev, ok, err := tx.Revision(ctx, env, name, plan.Revision)
 	if ok {
-		status.Bounds = rev.Plan.Bounds()
+		status.Bounds = rev.Plan.Bounds(skew)
 	}
 	return status, err
 }

@@ -111,7 +111,7 @@ func TestAChangedFingerprintIsRecordedOnce(t *testing.T) {
 		if found := d.entriesOf(t, licensing.ViolationBinding); len(found) != 1 || found[0].Request != "nonce-100" {
 			t.Fatalf("%+v", found)
 		}
-		d.clock.pass(documents.BindingGrace)
+		d.clock.pass(license.BindingGrace * time.Second)
 		d.validate(t, documents.ValidateRequest{Nonce: "nonce-later", Holder: q.Holder.ID, Asker: other})
 		if found := d.entriesOf(t, licensing.ViolationBinding); len(found) != 2 {
 			t.Errorf("%d after the window", len(found))

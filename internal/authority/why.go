@@ -40,7 +40,7 @@ func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id l
 		}
 		e = v1.Explanation{
 			License: l.ID, Customer: l.Customer, Product: l.Product, Plan: l.Plan, Revision: rev.ID, At: tx.Now(),
-			Decision: terms.InForce(tx.Now()), Payment: l.Payment, Bounds: rev.Plan.Bounds(),
+			Decision: terms.InForce(tx.Now()), Payment: l.Payment, Bounds: rev.Plan.Bounds(a.ledger.Skew),
 			Addons: l.Addons, Exceptions: l.Exceptions, Scheduled: l.Scheduled,
 			Runway: licensing.FirstDenial(tx.Now(), []licensing.Deadline{terms.Deadline()}),
 		}

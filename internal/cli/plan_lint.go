@@ -48,7 +48,7 @@ func (c *cli) printLint(findings []policy.Finding, plans []policy.Source, files 
 		}
 		for _, s := range plans {
 			c.printf("plan %s\n", s.Plan.Name)
-			c.printBounds("  ", s.Plan.Bounds())
+			c.printBounds("  ", s.Plan.Bounds(licensing.Skew.Duration()))
 		}
 	}
 	if policy.HasErrors(findings) {
@@ -65,7 +65,7 @@ func lintReport(findings []policy.Finding, plans []policy.Source, files int) map
 	}
 	bounds := make([]bounded, len(plans))
 	for i, s := range plans {
-		bounds[i] = bounded{s.Plan.Product, s.Plan.Name, s.Plan.Bounds()}
+		bounds[i] = bounded{s.Plan.Product, s.Plan.Name, s.Plan.Bounds(licensing.Skew.Duration())}
 	}
 	return map[string]any{"plans": len(plans), "files": files, "findings": append([]policy.Finding{}, findings...), "bounds": bounds}
 }

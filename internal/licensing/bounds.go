@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"copyhold.dev/sdk/license"
 )
 
-// Skew is how far clocks may be apart: units are reclaimed that much after a
-// lease's end, and never before.
-const Skew Span = 60
+// Skew is how far the clocks of a server and of programs may differ, unless a deployment
+// names another difference. Units are reclaimed that long after a lease's end, and never before.
+const Skew Span = license.Epsilon
 
 // Notice is how long a connected client goes without hearing of a change.
 const Notice Span = 10
@@ -35,18 +38,19 @@ type Reclaim struct {
 	Borrowed Span `json:"borrowed,omitempty"` // of the longest borrowing, 0 without
 }
 
-// Bounds computes p's worst cases.
-func (p Plan) Bounds() Bounds {
-	d := p.Documents
-	b := Bounds{Connected: Notice, Revocation: d.Life + d.Grace + Skew, Cause: "documents", Reclaim: map[string]Reclaim{}}
+// Bounds computes p's worst cases where clocks differ by at most skew, which counts in
+// whole seconds.
+func (p Plan) Bounds(skew time.Duration) Bounds {
+	d, skewed := p.Documents, Span((skew+time.Second-1)/time.Second)
+	b := Bounds{Connected: Notice, Revocation: d.Life + d.Grace + skewed, Cause: "documents", Reclaim: map[string]Reclaim{}}
 	for name, pool := range p.Pools {
 		if pool.Endless() {
 			b.Reclaim[name] = Reclaim{Endless: true}
 			continue
 		}
-		r := Reclaim{After: pool.Lease + pool.Grace + Skew}
+		r := Reclaim{After: pool.Lease + pool.Grace + skewed}
 		if pool.Borrow > 0 {
-			r.Borrowed = pool.Borrow + pool.Grace + Skew
+			r.Borrowed = pool.Borrow + pool.Grace + skewed
 		}
 		b.Reclaim[name] = r
 		longest := max(r.After, r.Borrowed)

@@ -43,15 +43,15 @@ type Difference struct {
 	Trend Trend  `json:"trend"`
 }
 
-// String writes the difference for people.
+// String writes the difference for people: pool seats capacity: 5 → 10.
 func (d Difference) String() string {
 	switch {
 	case d.From == "":
-		return fmt.Sprintf("%s: new, %s", d.What, d.To)
+		return d.What + ": new, " + d.To
 	case d.To == "":
-		return fmt.Sprintf("%s: gone, was %s", d.What, d.From)
+		return d.What + ": gone, was " + d.From
 	}
-	return fmt.Sprintf("%s: %s → %s", d.What, d.From, d.To)
+	return d.What + ": " + d.From + " → " + d.To
 }
 
 // An Effect is what a change does to one license.

@@ -41,7 +41,7 @@ func TestWarningsComeNinetyToOneDaysAhead(t *testing.T) {
 
 func TestBoundsComeFromThePlansNumbers(t *testing.T) {
 	p := studio()
-	b := p.Bounds()
+	b := p.Bounds(time.Minute)
 	if b.Revocation != 30*86400+3600+60 || b.Cause != "pool seats" || b.Connected != 10 {
 		t.Errorf("bounds are %+v", b)
 	}
@@ -49,10 +49,10 @@ func TestBoundsComeFromThePlansNumbers(t *testing.T) {
 		t.Errorf("bounds are %+v", b)
 	}
 	p.Pools = map[string]Pool{"machines": {Holder: "machine", Capacity: 1}}
-	if b = p.Bounds(); b.Revocation != 21*86400+60 || b.Cause != "documents" || !b.Reclaim["machines"].Endless {
+	if b = p.Bounds(time.Minute); b.Revocation != 21*86400+60 || b.Cause != "documents" || !b.Reclaim["machines"].Endless {
 		t.Errorf("bounds are %+v", b)
 	}
-	text := studio().Bounds().String()
+	text := studio().Bounds(time.Minute).String()
 	for _, want := range []string{"within 10s", "within 30d1h1m (pool seats)", "the fallback within 51d1m", "pool seats: the units of a lost holder are free after 1h16m, borrowed ones after 30d1h1m"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not in\n%s", want, text)

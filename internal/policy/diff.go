@@ -45,16 +45,15 @@ func Diff(from, to licensing.Plan) ([]Difference, error) {
 	return changes, nil
 }
 
-// words says a change: pools seats capacity: 5 → 10.
+// words writes the difference as those of a license are.
 func (c Difference) words() string {
-	name := strings.ReplaceAll(c.Path, ".", " ")
-	switch {
-	case c.From == nil:
-		return fmt.Sprintf("%s: new, %v", name, c.To)
-	case c.To == nil:
-		return fmt.Sprintf("%s: gone, was %v", name, c.From)
+	text := func(v any) string {
+		if v == nil {
+			return ""
+		}
+		return fmt.Sprint(v)
 	}
-	return fmt.Sprintf("%s: %v → %v", name, c.From, c.To)
+	return licensing.Difference{What: strings.ReplaceAll(c.Path, ".", " "), From: text(c.From), To: text(c.To)}.String()
 }
 
 // trend says whether customers gain by a change, as far as its field tells.

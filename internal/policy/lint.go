@@ -301,7 +301,7 @@ func (l *linter) documents(kind licensing.Kind) {
 	if !l.read("documents") {
 		return
 	}
-	bounds := p.Bounds()
+	bounds := p.Bounds(licensing.Skew.Duration())
 	if l.read("pools", "revocation_bound") && p.RevocationBound > 0 && bounds.Revocation > p.RevocationBound {
 		l.wrong("revocation-bound", "revocation_bound", "a client that is never online keeps full function for %v after a revocation (%s), over the stated %v", bounds.Revocation, bounds.Cause, p.RevocationBound)
 	}

@@ -105,6 +105,7 @@ func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.P
 	}
 	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
 		found, err = planDetail(ctx, tx, p, name, revision)
+		found.Bounds = found.Content.Bounds(c.ledger.Skew)
 		return err
 	})
 	return found, err
@@ -131,7 +132,7 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 			return d, err
 		}
 	}
-	d.Text, d.Content, d.Bounds = rev.Source, rev.Plan, rev.Plan.Bounds()
+	d.Text, d.Content = rev.Source, rev.Plan
 	return d, addHistory(ctx, &d, tx, p.Env, name)
 }
 

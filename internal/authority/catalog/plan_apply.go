@@ -210,6 +210,7 @@ func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.App
 				return err
 			}
 			found.Findings = append(found.Findings, faults...)
+			plan.Bounds = s.Plan.Bounds(c.ledger.Skew)
 			plan.faulty = len(faults) > 0
 			plan.describe(s, req.Files, read)
 			found.Plans, found.plans = append(found.Plans, plan.PlanImpact), append(found.plans, plan)
@@ -229,7 +230,7 @@ func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.App
 func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (weighedPlan, []policy.Finding, error) {
 	plan := weighedPlan{source: s, PlanImpact: v1.PlanImpact{
 		Product: s.Plan.Product, Plan: s.Plan.Name, Channel: s.Plan.Channel, Status: "new",
-		Changes: []string{}, Warnings: []string{}, Bounds: s.Plan.Bounds(),
+		Changes: []string{}, Warnings: []string{},
 	}}
 	var faults []policy.Finding
 	fault := func(code, path, message string) {

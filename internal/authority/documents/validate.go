@@ -23,9 +23,9 @@ const (
 	maxFeatures = 64
 )
 
-// BindingGrace is how long a holder whose fingerprint no longer matches keeps
+// bindingGrace is how long a holder whose fingerprint no longer matches keeps
 // full function. The client counts it; the server says it.
-const BindingGrace = 72 * time.Hour
+const bindingGrace = license.BindingGrace * time.Second
 
 // A ValidateRequest is what a program tells of itself when it asks what its
 // license allows. Only Product is required.
@@ -155,7 +155,7 @@ func (docs *Documents) decide(f *inForce, r ValidateRequest, b bound, now time.T
 	if b.mismatch {
 		d.Code, d.Rule = license.CodeBindingMismatch, "pool.match"
 		d.Reason = "the machine no longer matches the one that holds the license; release it there or have it moved"
-		d.Next, d.NextAt = string(license.StateDegraded), now.Add(BindingGrace).Unix()
+		d.Next, d.NextAt = string(license.StateDegraded), now.Add(bindingGrace).Unix()
 	}
 	return d
 }

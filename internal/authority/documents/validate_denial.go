@@ -139,7 +139,7 @@ func (docs *Documents) noteDenied(ctx context.Context, p access.Principal, f *in
 }
 
 func (docs *Documents) noteMismatch(ctx context.Context, p access.Principal, f *inForce, r ValidateRequest, b bound, d license.Decision, now time.Time) (string, error) {
-	window := now.Truncate(BindingGrace)
+	window := now.Truncate(bindingGrace)
 	if !docs.repeats.warn(string(p.License)+" "+string(b.lease)+" "+r.Holder, window) {
 		return "", nil
 	}

@@ -7,7 +7,6 @@ import (
 
 	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/authority/documents"
-	"copyhold.dev/internal/authority/granting/commit"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -422,4 +421,4 @@ func (b *batch) flush() error {
 	return nil
 }
 
-func classOf(o *Op) commit.Class { return o.Kind.Class() }
+func classOf(o *Op) licensing.Class { return o.Kind.Class() }

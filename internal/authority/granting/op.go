@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"copyhold.dev/internal/authority/granting/commit"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -83,16 +82,16 @@ const (
 	OpAcquire
 )
 
-func (k OpKind) Class() commit.Class {
+func (k OpKind) Class() licensing.Class {
 	switch k {
 	case OpRelease, OpWithdraw, OpSweep:
-		return commit.Release
+		return licensing.ClassRelease
 	case OpRenew, OpTicket:
-		return commit.Renew
+		return licensing.ClassRenew
 	case OpUsage:
-		return commit.Usage
+		return licensing.ClassUsage
 	}
-	return commit.Acquire
+	return licensing.ClassAcquire
 }
 
 func (o *Op) key() store.LicenseRef { return store.LicenseRef{Env: o.Env, ID: o.License} }

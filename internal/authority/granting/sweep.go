@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit/entry"
-	"copyhold.dev/internal/authority/granting/commit"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
@@ -154,7 +153,7 @@ func (g *Granting) Sweep(ctx context.Context) error {
 		}
 		for _, o := range ops {
 			// One by one, so that what programs ask for finds its turn between.
-			if err := g.commits.Do(ctx, commit.Release, o.part(), o); err != nil {
+			if err := g.commits.Do(ctx, licensing.ClassRelease, o.part(), o); err != nil {
 				return err
 			}
 		}

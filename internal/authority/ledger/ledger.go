@@ -36,12 +36,9 @@ type Config struct {
 	// is compared with. The zero value is this machine.
 	Machine Machine
 	// Skew is how far the clocks of server and programs may differ: a unit is
-	// reclaimed only this long after its lease ends. 0 is DefaultSkew.
+	// reclaimed only this long after its lease ends. 0 is licensing.Skew.
 	Skew time.Duration
 }
-
-// DefaultSkew is the Skew of a Config that names none.
-const DefaultSkew = time.Minute
 
 // A Ledger is the record of one database. It is safe for concurrent use.
 type Ledger struct {
@@ -73,7 +70,7 @@ func New(c Config) *Ledger {
 	if c.Machine.Up == nil {
 		c.Machine = ThisMachine()
 	}
-	l := &Ledger{DB: c.DB, Ring: c.Ring, Log: c.Log, Metrics: c.Metrics, Now: c.Now, Skew: cmp.Or(c.Skew, DefaultSkew), Witness: Witness{Dir: c.Dir}}
+	l := &Ledger{DB: c.DB, Ring: c.Ring, Log: c.Log, Metrics: c.Metrics, Now: c.Now, Skew: cmp.Or(c.Skew, licensing.Skew.Duration()), Witness: Witness{Dir: c.Dir}}
 	l.sequencer = sequencer{l, map[licensing.Env]audit.Tree{}}
 	l.published.Store(&map[licensing.Env]*license.Head{})
 	l.Fences.Store(&map[licensing.Env]Fence{})

@@ -6,28 +6,12 @@ package commit
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"copyhold.dev/internal/licensing"
 )
-
-// A Class is what a request does. In a batch lower classes come first, and
-// when too many wait, higher ones are refused first.
-type Class int
-
-// The classes, in order.
-const (
-	Release Class = iota
-	Renew
-	Usage
-	Acquire
-	Administer
-	classes
-)
-
-// share is the part of the limit, in percent, up to which a class may wait.
-var share = [classes]int{Release: 100, Renew: 90, Usage: 80, Acquire: 70, Administer: 50}
 
 // maxBatch bounds a transaction, so that one does not hold up the next for long.
 const maxBatch = 256
@@ -49,7 +33,7 @@ type Group[T any] struct {
 // A worker gathers what concerns its part and commits one batch after another.
 type worker[T any] struct {
 	mu      sync.Mutex
-	waiting [classes][]*entry[T]
+	waiting [licensing.Classes][]*entry[T]
 	count   int
 	closed  bool
 	wake    chan struct{}
@@ -91,18 +75,18 @@ func (g *Group[T]) Close() {
 }
 
 // Do puts an item into the next transaction and returns its error once that is
-// durable. Items with equal parts are applied in the order of their classes
-// and then of their arrival. When ctx ends before the transaction began, the
+// durable. Items with equal parts are applied in the order of their
+// classes, what is worth most first, and then of their arrival. When ctx ends before the transaction began, the
 // item is surely not applied and Do returns ctx's error; after that Do waits,
 // so the outcome is known.
-func (g *Group[T]) Do(ctx context.Context, class Class, part uint64, item T) error {
+func (g *Group[T]) Do(ctx context.Context, class licensing.Class, part uint64, item T) error {
 	return g.DoMeanwhile(ctx, class, part, item, nil, nil)
 }
 
 // DoMeanwhile is Do for a caller with something to do while the transaction
 // commits: meanwhile is called in Do's goroutine, at most once, when apply has
 // sent on ready, which has room for it.
-func (g *Group[T]) DoMeanwhile(ctx context.Context, class Class, part uint64, item T, ready <-chan struct{}, meanwhile func()) error {
+func (g *Group[T]) DoMeanwhile(ctx context.Context, class licensing.Class, part uint64, item T, ready <-chan struct{}, meanwhile func()) error {
 	e := &entry[T]{item: item, done: make(chan error, 1)}
 	if err := g.add(class, part, e); err != nil {
 		return err
@@ -119,7 +103,7 @@ func (g *Group[T]) DoMeanwhile(ctx context.Context, class Class, part uint64, it
 
 // DoAll is Do for several items at once, which most likely share a
 // transaction. It returns an error for each.
-func (g *Group[T]) DoAll(ctx context.Context, class func(T) Class, part uint64, items []T) []error {
+func (g *Group[T]) DoAll(ctx context.Context, class func(T) licensing.Class, part uint64, items []T) []error {
 	entries := make([]*entry[T], len(items))
 	errs := make([]error, len(items))
 	for i, item := range items {
@@ -136,14 +120,14 @@ func (g *Group[T]) DoAll(ctx context.Context, class func(T) Class, part uint64, 
 	return errs
 }
 
-func (g *Group[T]) add(class Class, part uint64, e *entry[T]) error {
+func (g *Group[T]) add(class licensing.Class, part uint64, e *entry[T]) error {
 	w := g.workers[part%uint64(len(g.workers))]
 	w.mu.Lock()
 	switch {
 	case w.closed:
 		w.mu.Unlock()
 		return licensing.Errorf(licensing.Unavailable, "the server is stopping")
-	case w.count >= g.limit*share[class]/100:
+	case w.count >= g.limit*class.Share()/100:
 		w.mu.Unlock()
 		return licensing.Errorf(licensing.Unavailable, "the server is overloaded; try again later")
 	}
@@ -193,11 +177,11 @@ func (w *worker[T]) gather() {
 	}
 }
 
-// take returns the next batch: it never waits for company.
+// take returns the next batch, what is worth most first. It never waits for company.
 func (w *worker[T]) take() (batch []*entry[T], closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for c := range w.waiting {
+	for c := range slices.Backward(w.waiting[:]) {
 		n := 0
 		for ; n < len(w.waiting[c]) && len(batch) < maxBatch; n++ {
 			if e := w.waiting[c][n]; e.state.CompareAndSwap(0, 1) {

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -28,7 +29,7 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 6 {
 			all.Go(func() {
-				err := g.Do(t.Context(), Acquire, 0, n)
+				err := g.Do(t.Context(), licensing.ClassAcquire, 0, n)
 				if (n == 3) != errors.Is(err, bad) {
 					t.Errorf("%d: %v", n, err)
 				}
@@ -58,7 +59,7 @@ func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 4 {
 			all.Go(func() {
-				if err := g.Do(t.Context(), Acquire, 0, n); licensing.CodeOf(err) != licensing.OutcomeUnknown {
+				if err := g.Do(t.Context(), licensing.ClassAcquire, 0, n); licensing.CodeOf(err) != licensing.OutcomeUnknown {
 					t.Errorf("%d: %v", n, err)
 				}
 			})
@@ -75,19 +76,19 @@ func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
 
 func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var order []Class
-		g := New(1, 10, func(items []Class) (func() error, error) {
+		var order []licensing.Class
+		g := New(1, 10, func(items []licensing.Class) (func() error, error) {
 			order = append(order, items...)
 			time.Sleep(time.Second)
 			return nil, nil
 		})
-		go g.Do(t.Context(), Acquire, 0, Acquire) // runs while the others gather
+		go g.Do(t.Context(), licensing.ClassAcquire, 0, licensing.ClassAcquire) // runs while the others gather
 		synctest.Wait()
-		shed := map[Class]int{}
+		shed := map[licensing.Class]int{}
 		var mu sync.Mutex
 		var all sync.WaitGroup
 		for range 8 {
-			for _, c := range []Class{Acquire, Release} {
+			for _, c := range []licensing.Class{licensing.ClassAcquire, licensing.ClassRelease} {
 				all.Go(func() {
 					if licensing.CodeOf(g.Do(t.Context(), c, 0, c)) == licensing.Unavailable {
 						mu.Lock()
@@ -99,10 +100,10 @@ func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
 		}
 		all.Wait()
 		g.Close()
-		if !slices.IsSorted(order[1:]) {
+		if !slices.IsSortedFunc(order[1:], func(a, b licensing.Class) int { return cmp.Compare(b, a) }) {
 			t.Errorf("order %v", order)
 		}
-		if shed[Acquire] < 1 || shed[Release] > shed[Acquire]+8 || len(order)-1+shed[Acquire]+shed[Release] != 16 {
+		if shed[licensing.ClassAcquire] < 1 || shed[licensing.ClassRelease] > shed[licensing.ClassAcquire]+8 || len(order)-1+shed[licensing.ClassAcquire]+shed[licensing.ClassRelease] != 16 {
 			t.Errorf("shed %v of 8 each, applied %d", shed, len(order)-1)
 		}
 	})
@@ -116,11 +117,11 @@ func TestWhoLeavesBeforeTheTransactionIsNotApplied(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil, nil
 		})
-		go g.Do(t.Context(), Acquire, 0, 1)
+		go g.Do(t.Context(), licensing.ClassAcquire, 0, 1)
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if err := g.Do(ctx, Acquire, 0, 2); !errors.Is(err, context.DeadlineExceeded) {
+		if err := g.Do(ctx, licensing.ClassAcquire, 0, 2); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("left: %v", err)
 		}
 		g.Close()
@@ -154,7 +155,7 @@ func TestNobodyIsAnsweredBeforeTheDisk(t *testing.T) {
 		start := time.Now()
 		for n := 3; n > 0; n-- {
 			all.Go(func() {
-				err := g.Do(t.Context(), Acquire, 0, n)
+				err := g.Do(t.Context(), licensing.ClassAcquire, 0, n)
 				mu.Lock()
 				answers[n], errs[n] = time.Since(start), err
 				mu.Unlock()
