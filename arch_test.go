@@ -43,7 +43,7 @@ var rooms = map[string]room{
 	"internal/signing":                   {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}},
 	"internal/access":                    {ours: []string{"internal/licensing"}},
 	"internal/policy":                    {ours: []string{"internal/licensing", "sdk/license"}, pure: true},
-	"internal/audit":                     {ours: []string{"internal/licensing"}, pure: true},
+	"internal/audit":                     {ours: []string{"internal/audit/entry", "internal/licensing"}, pure: true},
 	"internal/audit/entry":               {ours: []string{"internal/licensing", "sdk/license"}, pure: true, outside: "none"},
 	"internal/v1":                        {ours: []string{"internal/access", "internal/policy", "internal/audit", "internal/licensing", "sdk/license"}, pure: true},
 	"internal/licensing":                 {ours: []string{"sdk/license"}, pure: true, outside: "none"},

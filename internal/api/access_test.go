@@ -342,7 +342,7 @@ func (d *desk) held(r reach, role access.Role, scope, credential string, want by
 
 // A victim is what strangers try to reach.
 type victim struct {
-	license      licensing.License
+	license      v1.License
 	customer     licensing.Customer
 	product      licensing.Product
 	stranger     licensing.CustomerID
@@ -359,7 +359,7 @@ func (d *desk) victim() victim {
 	reference := "A7"
 	_, err = d.authority.ChangeCustomer(ctx, d.owner, l.Customer, v1.CustomerChange{Reference: &reference})
 	d.check(err)
-	v := victim{license: l}
+	v := victim{license: v1.License(l)}
 	stranger, err := d.authority.CreateCustomer(ctx, d.owner, licensing.Customer{Name: "Stranger"})
 	d.check(err)
 	v.stranger = stranger.ID
@@ -387,7 +387,7 @@ func (d *desk) victim() victim {
 	return v
 }
 
-func (v victim) now(d *desk) (licensing.License, licensing.Customer, licensing.Product) {
+func (v victim) now(d *desk) (v1.License, licensing.Customer, licensing.Product) {
 	d.t.Helper()
 	ctx := d.t.Context()
 	l, err := d.authority.License(ctx, d.owner, d.license)
@@ -396,7 +396,7 @@ func (v victim) now(d *desk) (licensing.License, licensing.Customer, licensing.P
 	d.check(err)
 	product, err := d.authority.Product(ctx, d.owner, "lathe")
 	d.check(err)
-	return l, customer, product
+	return v1.License(l), customer, product
 }
 
 // unharmed checks that nothing of the victim was changed.

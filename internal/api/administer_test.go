@@ -174,7 +174,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 					t.Errorf("%s, %s: a foreign license is answered %s, none %s", name, path, a, b)
 				}
 			}
-			var list struct{ Items []licensing.License }
+			var list struct{ Items []v1.License }
 			d.as(credential, http.StatusOK, http.MethodGet, "/v1/licenses", nil, &list)
 			d.as(credential, http.StatusOK, http.MethodGet, "/v1/licenses?customer="+string(l.Customer), nil, &list)
 			if len(list.Items) != 0 {
@@ -182,7 +182,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 			}
 		}
 		own := d.bearer(d.owner, v1.TokenRequest{Role: access.Customer, Customer: l.Customer})
-		var list struct{ Items []licensing.License }
+		var list struct{ Items []v1.License }
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses", nil, &list)
 		d.as(own, http.StatusOK, http.MethodGet, "/v1/licenses/"+string(d.license), nil, nil)
 		d.as(own, http.StatusForbidden, http.MethodPost, "/v1/licenses/"+string(d.license)+"/extend", members{"by": "1d"}, nil)
@@ -206,7 +206,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		var issued struct {
-			License licensing.License
+			License v1.License
 			Key     struct{ Key string }
 		}
 		d.as(owner, http.StatusCreated, http.MethodPost, "/v1/licenses", members{
@@ -218,7 +218,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 		}
 		d.as(owner, http.StatusConflict, http.MethodPost, "/v1/licenses", members{"customer": l.Customer, "plan": "studio", "reference": "order 7"}, nil)
 
-		var after licensing.License
+		var after v1.License
 		d.as(owner, http.StatusOK, http.MethodPost, path+"/change", members{"add": []any{members{"addon": "more", "quantity": 2}}, "payment": "unpaid"}, &after)
 		if after.Payment != licensing.Unpaid || len(after.Addons) != 1 || after.Seq.Counter != 2 {
 			t.Errorf("after the change: %+v", after)
@@ -234,7 +234,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 		if after.Payment != licensing.Paid {
 			t.Errorf("renewed as paid, and it is %s", after.Payment)
 		}
-		var again licensing.License
+		var again v1.License
 		d.as(owner, http.StatusOK, http.MethodPost, path+"/renew", members{"after": issued.License.End}, &again)
 		if again.Seq != after.Seq || !again.End.Equal(after.End) {
 			t.Errorf("the renewal repeated gives %+v, was %+v", again, after)
@@ -301,7 +301,7 @@ func (d *desk) rotates(owner, path, old string) {
 }
 
 // exports checks that a license file lasts to the end of the term.
-func (d *desk) exports(owner, path string, l licensing.License) {
+func (d *desk) exports(owner, path string, l v1.License) {
 	d.t.Helper()
 	var bundle struct{ Doc string }
 	d.as(owner, http.StatusOK, http.MethodGet, path+"/export", nil, &bundle)

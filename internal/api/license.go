@@ -156,16 +156,19 @@ type file struct {
 
 func (s *server) licenseChangeRoutes() {
 	write(s, route{ID: "change-license", Method: http.MethodPost, Path: licensesPath + "/{id}/change", Tag: licenseTag, Permission: access.LicenseChange, Summary: "Change what a license grants, now or at its renewal"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ChangeRequest]) (*reply[licensing.License], error) {
-			return answered(s.Authority.ChangeLicense(ctx, p, in.ID, in.Body))
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ChangeRequest]) (*reply[v1.License], error) {
+			l, err := s.Authority.ChangeLicense(ctx, p, in.ID, in.Body)
+			return answered(v1.License(l), err)
 		})
 	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license, without renewing it"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ExtendRequest]) (*reply[licensing.License], error) {
-			return answered(s.Authority.ExtendLicense(ctx, p, in.ID, in.Body))
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ExtendRequest]) (*reply[v1.License], error) {
+			l, err := s.Authority.ExtendLicense(ctx, p, in.ID, in.Body)
+			return answered(v1.License(l), err)
 		})
 	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the changes kept for the renewal and add a term"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RenewRequest]) (*reply[licensing.License], error) {
-			return answered(s.Authority.RenewLicense(ctx, p, in.ID, in.Body))
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RenewRequest]) (*reply[v1.License], error) {
+			l, err := s.Authority.RenewLicense(ctx, p, in.ID, in.Body)
+			return answered(v1.License(l), err)
 		})
 	write(s, route{ID: "transfer-license", Method: http.MethodPost, Path: licensesPath + "/{id}/transfer", Tag: licenseTag, Permission: access.LicenseTransfer, Summary: "Give a license to another customer"},
 		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.TransferRequest]) (*reply[v1.Transferred], error) {
@@ -176,14 +179,16 @@ func (s *server) licenseChangeRoutes() {
 func (s *server) licenseStatusRoutes() {
 	turn := func(verb, summary string, fn func(context.Context, access.Principal, licensing.LicenseID, string) (licensing.License, error)) {
 		write(s, route{ID: verb + "-license", Method: http.MethodPost, Path: licensesPath + "/{id}/" + verb, Tag: licenseTag, Permission: access.LicenseSuspend, Summary: summary},
-			func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ReasonBody]) (*reply[licensing.License], error) {
-				return answered(fn(ctx, p, in.ID, in.Body.Reason))
+			func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ReasonBody]) (*reply[v1.License], error) {
+				l, err := fn(ctx, p, in.ID, in.Body.Reason)
+				return answered(v1.License(l), err)
 			})
 	}
 	turn("suspend", "Take a license out of force until it is reinstated", s.Authority.SuspendLicense)
 	turn("reinstate", "Put a suspended license back in force", s.Authority.ReinstateLicense)
 	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license for good"},
-		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RevokeRequest]) (*reply[licensing.License], error) {
-			return answered(s.Authority.RevokeLicense(ctx, p, in.ID, in.Body))
+		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RevokeRequest]) (*reply[v1.License], error) {
+			l, err := s.Authority.RevokeLicense(ctx, p, in.ID, in.Body)
+			return answered(v1.License(l), err)
 		})
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"copyhold.dev/internal/audit/entry"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -307,11 +308,11 @@ func snapshotOf(kind string, e Entry) (licensing.Snapshot, bool) {
 		return nil, false
 	}
 	if kind == licensing.LicenseIssued || kind == licensing.LicenseImported {
-		var l licensing.License
+		var l entry.License
 		if json.Unmarshal(p.Data, &l) != nil {
 			return nil, false
 		}
-		s, err := l.Snapshot()
+		s, err := licensing.License(l).Snapshot()
 		return s, err == nil
 	}
 	var d struct {

@@ -191,7 +191,7 @@ func TestALicenseThatIsTooLargeIsToldItsEnd(t *testing.T) {
 			l := s.issue().License
 			l.Exceptions = exceptions(200)
 			l.Seq.Counter++
-			if err := s.ledger.DB.Update(t.Context(), func(tx *store.Tx) error { return tx.UpdateLicense(t.Context(), l) }); err != nil {
+			if err := s.ledger.DB.Update(t.Context(), func(tx *store.Tx) error { return tx.UpdateLicense(t.Context(), licensing.License(l)) }); err != nil {
 				t.Fatal(err)
 			}
 			if err := end(l.ID); err != nil {

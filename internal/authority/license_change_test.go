@@ -41,7 +41,7 @@ func TestWhatChangesNothingLeavesNoTrace(t *testing.T) {
 			}},
 			{"transfer", func() (licensing.License, error) {
 				done, err := s.TransferLicense(t.Context(), s.p, id, v1.TransferRequest{Customer: to.ID})
-				return done.License, err
+				return licensing.License(done.License), err
 			}},
 			{"revoke", func() (licensing.License, error) {
 				return s.RevokeLicense(t.Context(), s.p, id, v1.RevokeRequest{Reason: "key published"})

@@ -34,7 +34,7 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s.reads(t, term, file, issued.License)
+			s.reads(t, term, file, licensing.License(issued.License))
 		}
 	})
 }

@@ -153,7 +153,7 @@ func TestAChangeThatCannotBeMadeHoldsUpNoOther(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, clock := openLater(t, db)
 		bad, good := s.issue().License, s.issue().License
-		for _, l := range []licensing.License{bad, good} {
+		for _, l := range []v1.License{bad, good} {
 			c := v1.ChangeRequest{Capacity: map[string]int64{"seats": 9}}
 			c.When = licensing.ChangeAtRenewal
 			if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, c); err != nil {

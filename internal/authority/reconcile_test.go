@@ -217,21 +217,21 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		finds()
 
 		// Entries of earlier versions hold a digest of the whole row and little else.
-		l, err := s.License(t.Context(), s.p, l.ID)
+		earlier, err := s.License(t.Context(), s.p, l.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		err = s.ledger.Update(t.Context(), testEnv, "test", func(tx *ledger.Tx) error {
-			l.Seq.Counter++
-			if err := tx.UpdateLicense(t.Context(), l); err != nil {
+			earlier.Seq.Counter++
+			if err := tx.UpdateLicense(t.Context(), earlier); err != nil {
 				return err
 			}
-			digest, err := l.Digest()
+			digest, err := earlier.Digest()
 			if err != nil {
 				return err
 			}
-			return tx.Note(licensing.LicenseRenewed, catalog.AboutLicense(l), map[string]any{"stands": map[string]any{
-				"seq": l.Seq, "status": l.Status, "revision": l.Granted, "digest": digest}})
+			return tx.Note(licensing.LicenseRenewed, catalog.AboutLicense(earlier), map[string]any{"stands": map[string]any{
+				"seq": earlier.Seq, "status": earlier.Status, "revision": earlier.Granted, "digest": digest}})
 		})
 		if err != nil {
 			t.Fatal(err)

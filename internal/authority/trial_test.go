@@ -432,7 +432,7 @@ func TestOfTwoTrialsOfAMachineTheFirstCounts(t *testing.T) {
 	machine := request.Holder{Kind: licensing.HolderMachine, ID: "cell", Components: hardware("b1", "d1", "n1")}
 	var got granting.Granted
 	err = besideTrial(t, s, url, func(tx *ledger.Tx) error {
-		_, err := s.Exported(t.Context(), tx, file.License, machine)
+		_, err := s.Exported(t.Context(), tx, licensing.License(file.License), machine)
 		return err
 	}, func() (err error) {
 		got, err = s.Acquire(t.Context(), key, granting.AcquireRequest{RequestID: "r", Pool: "machines", Units: 1, Holder: machine})

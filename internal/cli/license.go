@@ -13,6 +13,7 @@ import (
 
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 )
 
 func licenseColumns() []column {
@@ -54,7 +55,7 @@ func licensePath(id, action string) string {
 
 // A presentLicense is a license as the server shows it.
 type presentLicense struct {
-	licensing.License
+	v1.License
 	CustomerName string `json:"customer_name"`
 }
 
@@ -84,8 +85,8 @@ func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, bo
 		return err
 	}
 	var after struct {
-		licensing.License
-		Transferred *licensing.License `json:"license"`
+		v1.License
+		Transferred *v1.License `json:"license"`
 	}
 	if err := a.Decode(&after); err != nil {
 		return err

@@ -246,10 +246,11 @@ func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, erro
 			return day, usageError(cmd, "--after: %v", err)
 		}
 	}
-	l, err := c.licenseNow(cmd.Context(), id)
+	now, err := c.licenseNow(cmd.Context(), id)
 	if err != nil {
 		return day, err
 	}
+	l := licensing.License(now.License)
 	if after != "" {
 		return l.TermEndingOn(day)
 	}

@@ -28,47 +28,47 @@ const (
 
 // A License is a plan granted to a customer.
 type License struct {
-	Env      Env         `json:"environment"`
-	ID       LicenseID   `json:"id"`
-	Product  ProductName `json:"product"`
-	Customer CustomerID  `json:"customer"`
-	Plan     PlanName    `json:"plan"`
+	Env      Env
+	ID       LicenseID
+	Product  ProductName
+	Customer CustomerID
+	Plan     PlanName
 	// Revision pins the license to one revision; empty follows Channel.
-	Revision RevisionID `json:"revision,omitempty"`
-	Channel  string     `json:"channel,omitempty"`
+	Revision RevisionID
+	Channel  string
 	// Granted is the revision in force: the pinned one, or where the channel
 	// pointed when the license last moved. Empty is not resolved yet.
-	Granted RevisionID `json:"granted,omitempty"`
+	Granted RevisionID
 	// Edition takes the place of the plan's own; empty is the plan's.
-	Edition string  `json:"edition,omitempty"`
-	Status  Status  `json:"status"`
-	Payment Payment `json:"payment"`
+	Edition string
+	Status  Status
+	Payment Payment
 	// Reference is the vendor's own number, unique when not empty.
-	Reference string    `json:"reference,omitempty"`
-	Issued    time.Time `json:"issued"`
+	Reference string
+	Issued    time.Time
 	// Start is zero until the first use of a license that starts with it.
-	Start time.Time `json:"start,omitzero"`
+	Start time.Time
 	// End is zero for a perpetual license and one that has not started.
-	End time.Time `json:"end,omitzero"`
+	End time.Time
 	// TermEnd is where the term ends by itself, when an extension has moved End, or the
 	// Maintenance of a license without end. Renewals count from it.
-	TermEnd time.Time `json:"term_end,omitzero"`
+	TermEnd time.Time
 	// Renewed are the times at which renewed terms began.
-	Renewed []time.Time `json:"renewed,omitempty"`
+	Renewed []time.Time
 	// Ended are the ends of terms that were renewed, as far as no renewed term began
 	// there: what a repeated renewal is recognized by.
-	Ended []time.Time `json:"ended,omitempty"`
+	Ended []time.Time
 	// Maintenance is the last release date covered; zero covers all.
-	Maintenance time.Time   `json:"maintenance,omitzero"`
-	Addons      []Grant     `json:"addons,omitempty"`
-	Exceptions  []Exception `json:"exceptions,omitempty"`
+	Maintenance time.Time
+	Addons      []Grant
+	Exceptions  []Exception
 	// Scheduled are changes that are made when the next term begins.
-	Scheduled []Change `json:"scheduled,omitempty"`
+	Scheduled []Change
 	// ChangeAt is when that is; zero until the license is renewed.
-	ChangeAt time.Time         `json:"change_at,omitzero"`
-	Metadata map[string]string `json:"metadata,omitempty"`
+	ChangeAt time.Time
+	Metadata map[string]string
 	// Seq orders what is said about the license; every change raises it.
-	Seq license.Seq `json:"seq"`
+	Seq license.Seq
 }
 
 // Check refuses a license that lacks an identity, or whose parts contradict.

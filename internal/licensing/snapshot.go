@@ -67,13 +67,43 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
+// A row is a License as the log and a Snapshot write it. It is frozen: a member that is
+// added and is not left out when it is empty makes every license deviate from its entries.
+type row struct {
+	Env         Env               `json:"environment"`
+	ID          LicenseID         `json:"id"`
+	Product     ProductName       `json:"product"`
+	Customer    CustomerID        `json:"customer"`
+	Plan        PlanName          `json:"plan"`
+	Revision    RevisionID        `json:"revision,omitempty"`
+	Channel     string            `json:"channel,omitempty"`
+	Granted     RevisionID        `json:"granted,omitempty"`
+	Edition     string            `json:"edition,omitempty"`
+	Status      Status            `json:"status"`
+	Payment     Payment           `json:"payment"`
+	Reference   string            `json:"reference,omitempty"`
+	Issued      time.Time         `json:"issued"`
+	Start       time.Time         `json:"start,omitzero"`
+	End         time.Time         `json:"end,omitzero"`
+	TermEnd     time.Time         `json:"term_end,omitzero"`
+	Renewed     []time.Time       `json:"renewed,omitempty"`
+	Ended       []time.Time       `json:"ended,omitempty"`
+	Maintenance time.Time         `json:"maintenance,omitzero"`
+	Addons      []Grant           `json:"addons,omitempty"`
+	Exceptions  []Exception       `json:"exceptions,omitempty"`
+	Scheduled   []Change          `json:"scheduled,omitempty"`
+	ChangeAt    time.Time         `json:"change_at,omitzero"`
+	Metadata    map[string]string `json:"metadata,omitempty"`
+	Seq         license.Seq       `json:"seq"`
+}
+
 // row is the text of l as it comes out of its row.
 func (l License) row() ([]byte, error) {
 	for _, t := range []*time.Time{&l.Issued, &l.Start, &l.End, &l.Maintenance} {
 		*t = t.UTC().Truncate(time.Microsecond)
 	}
-	text, err := json.Marshal(l)
-	var again License
+	text, err := json.Marshal(row(l))
+	var again row
 	if err == nil {
 		err = json.Unmarshal(text, &again)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/licensing"
+	"copyhold.dev/sdk/license"
 )
 
 // LicenseDetail is a license with what it grants now and its keys, which show no secret.
@@ -48,8 +49,40 @@ type IssueRequest struct {
 	Metadata    map[string]string     `json:"metadata,omitempty"`
 }
 
+// A License is a plan granted to a customer. Times that are zero are absent: a license
+// without an end is perpetual or has not started. Granted is the revision in force; revision
+// pins the license to one, and channel is what it follows. Term_end is where the term ends by
+// itself when an extension has moved the end. Seq rises with every change.
+type License struct {
+	Env         licensing.Env         `json:"environment"`
+	ID          licensing.LicenseID   `json:"id"`
+	Product     licensing.ProductName `json:"product"`
+	Customer    licensing.CustomerID  `json:"customer"`
+	Plan        licensing.PlanName    `json:"plan"`
+	Revision    licensing.RevisionID  `json:"revision,omitempty"`
+	Channel     string                `json:"channel,omitempty"`
+	Granted     licensing.RevisionID  `json:"granted,omitempty"`
+	Edition     string                `json:"edition,omitempty"`
+	Status      licensing.Status      `json:"status"`
+	Payment     licensing.Payment     `json:"payment"`
+	Reference   string                `json:"reference,omitempty"`
+	Issued      time.Time             `json:"issued"`
+	Start       time.Time             `json:"start,omitzero"`
+	End         time.Time             `json:"end,omitzero"`
+	TermEnd     time.Time             `json:"term_end,omitzero"`
+	Renewed     []time.Time           `json:"renewed,omitempty"`
+	Ended       []time.Time           `json:"ended,omitempty"`
+	Maintenance time.Time             `json:"maintenance,omitzero"`
+	Addons      []licensing.Grant     `json:"addons,omitempty"`
+	Exceptions  []licensing.Exception `json:"exceptions,omitempty"`
+	Scheduled   []licensing.Change    `json:"scheduled,omitempty"`
+	ChangeAt    time.Time             `json:"change_at,omitzero"`
+	Metadata    map[string]string     `json:"metadata,omitempty"`
+	Seq         license.Seq           `json:"seq"`
+}
+
 // An Issued license comes with its first key, whose text nobody can see again.
 type Issued struct {
-	License licensing.License `json:"license"`
-	Key     NewCredential     `json:"key"`
+	License License       `json:"license"`
+	Key     NewCredential `json:"key"`
 }

@@ -4,7 +4,7 @@ import "copyhold.dev/internal/licensing"
 
 // A ListedLicense is a license beside its customer's name.
 type ListedLicense struct {
-	licensing.License
+	License
 	CustomerName string `json:"customer_name,omitempty"`
 }
 

@@ -19,6 +19,6 @@ type TransferRequest struct {
 
 // A Transferred license comes with its new key if one was asked for.
 type Transferred struct {
-	License licensing.License `json:"license"`
-	Key     *NewCredential    `json:"key,omitempty"`
+	License License        `json:"license"`
+	Key     *NewCredential `json:"key,omitempty"`
 }

@@ -84,7 +84,7 @@ func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, er
 	if err != nil {
 		return v1.Issued{}, err
 	}
-	return v1.Issued{License: l, Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
+	return v1.Issued{License: v1.License(l), Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
 }
 
 // grant stores the license that req asks for, without a key.
@@ -335,23 +335,30 @@ func AboutLicense(l licensing.License) licensing.Event {
 // is as it was is not stored, and leaves no event.
 func (c *Catalog) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
-	return Once(ctx, c.ledger, p, alteration{id, kind, request}, func(tx *ledger.Tx) (licensing.License, error) {
-		l, ok, err := tx.LockLicense(ctx, p.Env, id)
-		if l, err = Seen(p, l, ok, err, id); err != nil {
-			return l, err
-		}
-		altered, data, err := fn(tx, l)
-		if err != nil {
-			return l, err
-		}
-		if altered, err = granted(ctx, tx.Tx, altered); err != nil {
-			return l, err
-		}
-		if same, err := l.Same(altered); err != nil || same {
-			return l, err
-		}
-		return StoreLicense(ctx, tx, altered, kind, data)
+	altered, err := Once(ctx, c.ledger, p, alteration{id, kind, request}, func(tx *ledger.Tx) (v1.License, error) {
+		l, err := alter(ctx, tx, p, id, kind, fn)
+		return v1.License(l), err
 	})
+	return licensing.License(altered), err
+}
+
+func alter(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.LicenseID, kind string,
+	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
+	l, ok, err := tx.LockLicense(ctx, p.Env, id)
+	if l, err = Seen(p, l, ok, err, id); err != nil {
+		return l, err
+	}
+	altered, data, err := fn(tx, l)
+	if err != nil {
+		return l, err
+	}
+	if altered, err = granted(ctx, tx.Tx, altered); err != nil {
+		return l, err
+	}
+	if same, err := l.Same(altered); err != nil || same {
+		return l, err
+	}
+	return StoreLicense(ctx, tx, altered, kind, data)
 }
 
 // An alteration is what an Idempotency-Key stands for.

@@ -64,7 +64,7 @@ func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.Lice
 	names, err := tx.CustomerNames(ctx, keys)
 	listed := make([]v1.ListedLicense, len(licenses))
 	for i, l := range licenses {
-		listed[i] = v1.ListedLicense{License: l, CustomerName: names[keys[i]]}
+		listed[i] = v1.ListedLicense{License: v1.License(l), CustomerName: names[keys[i]]}
 	}
 	return listed, err
 }

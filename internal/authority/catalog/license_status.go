@@ -98,7 +98,7 @@ func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id li
 			return v1.Transferred{}, err
 		}
 		if l.Customer == req.Customer && !req.NewKey {
-			return v1.Transferred{License: l}, nil
+			return v1.Transferred{License: v1.License(l)}, nil
 		}
 		if err := transferTrial(ctx, tx, p, l, req.Customer); err != nil {
 			return v1.Transferred{}, err
@@ -106,9 +106,9 @@ func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id li
 		data := entry.Transfer{From: l.Customer, To: req.Customer, Reason: req.Reason}
 		l.Customer = req.Customer
 		if l, err = StoreLicense(ctx, tx, l, licensing.LicenseTransferred, data); err != nil || !req.NewKey {
-			return v1.Transferred{License: l}, err
+			return v1.Transferred{License: v1.License(l)}, err
 		}
 		key, err := replaceKey(ctx, tx, l, tx.Now())
-		return v1.Transferred{License: l, Key: &key}, err
+		return v1.Transferred{License: v1.License(l), Key: &key}, err
 	})
 }
