@@ -149,7 +149,7 @@ func reaches() []reach {
 
 // everyRoute fails for a route that is not in the table, and for one that is there and
 // does not exist.
-func (d *desk) everyRoute() []reach {
+func (d *deployment) everyRoute() []reach {
 	d.t.Helper()
 	listed := map[string]bool{}
 	for _, r := range reaches() {
@@ -170,7 +170,7 @@ func (d *desk) everyRoute() []reach {
 
 // try sends a request with a credential in an environment, both of which may be empty.
 // A stream is not read.
-func (d *desk) try(credential, env, method, path, body string) outcome {
+func (d *deployment) try(credential, env, method, path, body string) outcome {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
 	d.check(err)
@@ -195,7 +195,7 @@ func (d *desk) try(credential, env, method, path, body string) outcome {
 
 // stored puts a token into the database that nobody could create, as servers did that
 // asked less.
-func (d *desk) stored(env licensing.Env, role access.Role, product licensing.ProductName, customer licensing.CustomerID, expires time.Time) string {
+func (d *deployment) stored(env licensing.Env, role access.Role, product licensing.ProductName, customer licensing.CustomerID, expires time.Time) string {
 	d.t.Helper()
 	var text string
 	err := d.config.DB.Update(d.t.Context(), func(tx *store.Tx) error {
@@ -215,7 +215,7 @@ func (d *desk) stored(env licensing.Env, role access.Role, product licensing.Pro
 // show. Paths name nothing that exists, so a request that may be made changes little.
 func TestEveryPairOfRouteAndCredential(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDeskWithin(t, db, administered, api.Limits{BadPerAddress: 1e6, BadPerPrefix: 1e6})
+		d := newDeploymentWithin(t, db, administered, api.Limits{BadPerAddress: 1e6, BadPerPrefix: 1e6})
 		_, err := d.authority.CreateEnvironment(t.Context(), d.owner, licensing.Environment{Name: "staging", Kind: licensing.Staging})
 		d.check(err)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
@@ -296,7 +296,7 @@ func TestEveryPairOfRouteAndCredential(t *testing.T) {
 // product with tokens of another customer and of another product, of every role.
 func TestNoTokenReachesOutsideItsScope(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		v := d.victim()
 		for i, role := range access.Roles() {
 			ofCustomer := d.stored("production", role, "", v.stranger, time.Time{})
@@ -315,7 +315,7 @@ func TestNoTokenReachesOutsideItsScope(t *testing.T) {
 }
 
 // held checks one answer to a stranger.
-func (d *desk) held(r reach, role access.Role, scope, credential string, want byte, at, body string, secrets []string) {
+func (d *deployment) held(r reach, role access.Role, scope, credential string, want byte, at, body string, secrets []string) {
 	d.t.Helper()
 	method, path, _ := strings.Cut(r.route, " ")
 	if at != "" {
@@ -351,7 +351,7 @@ type victim struct {
 	names        *strings.Replacer
 }
 
-func (d *desk) victim() victim {
+func (d *deployment) victim() victim {
 	d.t.Helper()
 	ctx := d.t.Context()
 	l, err := d.authority.License(ctx, d.owner, d.license)
@@ -387,7 +387,7 @@ func (d *desk) victim() victim {
 	return v
 }
 
-func (v victim) now(d *desk) (v1.License, licensing.Customer, licensing.Product) {
+func (v victim) now(d *deployment) (v1.License, licensing.Customer, licensing.Product) {
 	d.t.Helper()
 	ctx := d.t.Context()
 	l, err := d.authority.License(ctx, d.owner, d.license)
@@ -400,7 +400,7 @@ func (v victim) now(d *desk) (v1.License, licensing.Customer, licensing.Product)
 }
 
 // unharmed checks that nothing of the victim was changed.
-func (v victim) unharmed(d *desk) {
+func (v victim) unharmed(d *deployment) {
 	d.t.Helper()
 	ctx := d.t.Context()
 	l, customer, product := v.now(d)

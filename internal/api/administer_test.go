@@ -34,7 +34,7 @@ meters:
 `
 
 // bearer creates a token with a role and returns its header.
-func (d *desk) bearer(p access.Principal, req v1.TokenRequest) string {
+func (d *deployment) bearer(p access.Principal, req v1.TokenRequest) string {
 	d.t.Helper()
 	req.Name = string(req.Role) + " of the test"
 	created, err := d.authority.CreateToken(d.t.Context(), p, req)
@@ -43,7 +43,7 @@ func (d *desk) bearer(p access.Principal, req v1.TokenRequest) string {
 }
 
 // as sends a request with a credential and fails unless the answer has the status.
-func (d *desk) as(credential string, status int, method, path string, body any, into any) outcome {
+func (d *deployment) as(credential string, status int, method, path string, body any, into any) outcome {
 	d.t.Helper()
 	o := d.ask(method, path, body, credential)
 	if o.status != status {
@@ -56,7 +56,7 @@ func (d *desk) as(credential string, status int, method, path string, body any, 
 }
 
 // withHeader sends a request with one header more.
-func (d *desk) withHeader(credential, name, value, method, path, body string) outcome {
+func (d *deployment) withHeader(credential, name, value, method, path, body string) outcome {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
 	d.check(err)
@@ -81,7 +81,7 @@ func (d *desk) withHeader(credential, name, value, method, path, body string) ou
 type operation struct{ method, path, permission string }
 
 // operations reads every operation from the server's own document.
-func (d *desk) operations() []operation {
+func (d *deployment) operations() []operation {
 	d.t.Helper()
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -102,7 +102,7 @@ func (d *desk) operations() []operation {
 // role, in its own environment, with another's token, and with no credential.
 func TestEveryRouteAsksForItsPermission(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, administered)
+		d := newDeployment(t, db, administered)
 		_, err := d.authority.CreateEnvironment(t.Context(), d.owner, licensing.Environment{Name: "staging", Kind: licensing.Staging})
 		d.check(err)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
@@ -151,7 +151,7 @@ func TestEveryRouteAsksForItsPermission(t *testing.T) {
 // customer's and another environment's things with those about nothing.
 func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, administered)
+		d := newDeployment(t, db, administered)
 		_, err := d.authority.CreateEnvironment(t.Context(), d.owner, licensing.Environment{Name: "staging", Kind: licensing.Staging})
 		d.check(err)
 		other, err := d.authority.CreateCustomer(t.Context(), d.owner, licensing.Customer{Name: "Other"})
@@ -201,7 +201,7 @@ func withoutIDs(body []byte, id string) string {
 // TestALicenseLivesOverHTTP walks a license from issue to revocation.
 func TestALicenseLivesOverHTTP(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, administered)
+		d := newDeployment(t, db, administered)
 		owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
@@ -272,7 +272,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 }
 
 // rotates checks that an old key goes on for its overlap and no longer.
-func (d *desk) rotates(owner, path, old string) {
+func (d *deployment) rotates(owner, path, old string) {
 	d.t.Helper()
 	works := func(key string, want int) {
 		d.t.Helper()
@@ -301,7 +301,7 @@ func (d *desk) rotates(owner, path, old string) {
 }
 
 // exports checks that a license file lasts to the end of the term.
-func (d *desk) exports(owner, path string, l v1.License) {
+func (d *deployment) exports(owner, path string, l v1.License) {
 	d.t.Helper()
 	var bundle struct{ Doc string }
 	d.as(owner, http.StatusOK, http.MethodGet, path+"/export", nil, &bundle)
@@ -318,7 +318,7 @@ func (d *desk) exports(owner, path string, l v1.License) {
 // TestAWriteIsDoneOnceUnderItsKey repeats writes whose answers were lost.
 func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, administered)
+		d := newDeployment(t, db, administered)
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
 		owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
@@ -354,7 +354,7 @@ func TestAWriteIsDoneOnceUnderItsKey(t *testing.T) {
 }
 
 // withHeaders sends a write of production under an Idempotency-Key.
-func (d *desk) withHeaders(credential, key, method, path, body string) outcome {
+func (d *deployment) withHeaders(credential, key, method, path, body string) outcome {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
 	d.check(err)

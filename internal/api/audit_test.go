@@ -15,7 +15,7 @@ import (
 )
 
 func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 	d.check(d.authority.Sequence(t.Context()))
 	var rows audit.Reconciliation
@@ -57,7 +57,7 @@ func TestTheLogIsReadProvenErasedAndVerifiedOverHTTP(t *testing.T) {
 }
 
 func TestKeysAreRotatedAndTheRootTravelsOverHTTP(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	owner := d.bearer(d.owner, v1.TokenRequest{Role: access.Owner})
 	var listed struct {
 		Items []struct{ Kid, Use, State string }

@@ -16,7 +16,7 @@ import (
 // where there is none, and a batch says it once.
 func TestEveryRequestSaysWhatCalls(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		said := func(m members) members {
 			m["service"], m["version"], m["instance"], m["region"] = "mill", "4.2", "pod-1", "eu"
 			return m

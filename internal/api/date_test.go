@@ -41,7 +41,7 @@ meters:
 // written, or that stands for no date, and every input that takes a length one that leads there.
 func TestDatesOutsideTheCalendarAreRefusedEverywhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, endlessFirst(dated))
+		d := newDeployment(t, db, endlessFirst(dated))
 		owner := d.bearer(access.System("production", "test"), v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)
@@ -132,7 +132,7 @@ func endlessFirst(other string) string {
 // tests is held to the same bound.
 func TestNumbersBeyondWhatJSONCarriesAreRefused(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, endlessFirst(dated))
+		d := newDeployment(t, db, endlessFirst(dated))
 		owner := d.bearer(access.System("production", "test"), v1.TokenRequest{Role: access.Owner})
 		l, err := d.authority.License(t.Context(), d.owner, d.license)
 		d.check(err)

@@ -19,14 +19,14 @@ import (
 )
 
 // from returns a client that calls from an address of its own.
-func (d *desk) from(address string) *http.Client {
+func (d *deployment) from(address string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 8}
 	d.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
 
-func (d *desk) validateAs(ctx context.Context, client *http.Client, key string) (int, http.Header, error) {
+func (d *deployment) validateAs(ctx context.Context, client *http.Client, key string) (int, http.Header, error) {
 	req, err := http.NewRequestWithContext(ctx, "POST", d.url+"/v1/validate", strings.NewReader(`{"product":"lathe"}`))
 	if err != nil {
 		return 0, nil, err
@@ -47,7 +47,7 @@ func (d *desk) validateAs(ctx context.Context, client *http.Client, key string) 
 // while others work, from other addresses and from the same one. A guess may be
 // looked up every quarter of an hour, so that it does not matter how long they take.
 func TestGuessingAtKeysHurtsNobodyElse(t *testing.T) {
-	d := newDeskWithin(t, storetest.SQLite(t), everyModel, api.Limits{BadPerAddress: 0.001})
+	d := newDeploymentWithin(t, storetest.SQLite(t), everyModel, api.Limits{BadPerAddress: 0.001})
 	same, other, fresh := d.from("127.0.0.9"), d.from("127.0.0.1"), d.from("127.0.0.2")
 	if status, _, err := d.validateAs(t.Context(), same, d.key); status != http.StatusOK {
 		t.Fatalf("%d, %v", status, err)
@@ -93,7 +93,7 @@ func badKey(worker, i int) string {
 // BenchmarkGuessing measures the slowest of a hundred of the others' requests
 // while a thousand bad keys arrive a second, against quiet.
 func BenchmarkGuessing(b *testing.B) {
-	d := newDesk(b, storetest.SQLite(b), everyModel)
+	d := newDeployment(b, storetest.SQLite(b), everyModel)
 	for _, rate := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("%d-a-second", rate), func(b *testing.B) {
 			stop := d.guess(rate)
@@ -114,7 +114,7 @@ func BenchmarkGuessing(b *testing.B) {
 }
 
 // guess sends bad keys at a rate a second from one address until stopped.
-func (d *desk) guess(rate int) (stop func()) {
+func (d *deployment) guess(rate int) (stop func()) {
 	if rate == 0 {
 		return func() {}
 	}

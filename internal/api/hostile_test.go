@@ -19,7 +19,7 @@ import (
 )
 
 // raw sends a request as it stands and returns the status of the answer.
-func (d *desk) raw(request string) int {
+func (d *deployment) raw(request string) int {
 	d.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
 	d.check(err)
@@ -35,7 +35,7 @@ func (d *desk) raw(request string) int {
 // TestWhatIsNoTextReachesNoDatabase: one engine answers it with an error of its own.
 func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		for _, bad := range []string{"%00", "%ff", "%0d%0aevil:1", "%C2%9B31m"} {
 			for _, line := range []string{
 				"GET /v1/licenses/" + bad, "GET /v1/leases?holder=" + bad, "GET /v1/tokens/" + bad, "GET /v1/why/" + bad,
@@ -65,7 +65,7 @@ func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 // TestHalfASurrogatePairIsRefused: a decoder puts U+FFFD in its place, and two people, keys
 // or events would become one.
 func TestHalfASurrogatePairIsRefused(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	post := func(path, credential, body string) int {
 		return d.raw(fmt.Sprintf("POST %s HTTP/1.1\nHost: localhost\nCopyhold-Environment: production\nAuthorization: %s\nContent-Type: application/json\nContent-Length: %d\n\n%s",
 			path, credential, len(body), body))
@@ -100,7 +100,7 @@ func TestHalfASurrogatePairIsRefused(t *testing.T) {
 // TestAHealthCheckWithoutAHostIsAnswered: balancers speak HTTP/1.0, browsers
 // that were lured here always name a host.
 func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	if got := d.raw("GET /healthz HTTP/1.0\n\n"); got != http.StatusOK {
 		t.Errorf("without a host: %d", got)
 	}
@@ -111,13 +111,13 @@ func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {
 
 // TestABatchIsBounded: an empty request is three bytes, and its answer hundreds.
 func TestABatchIsBounded(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusRequestEntityTooLarge, "POST", "/v1/leases/batch", members{"release": slices.Repeat([]members{{}}, 1001)})
 }
 
 // TestNamesThatProgramsInventDoNotGrowTheMetrics: a label costs memory for ever.
 func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	holder := members{"kind": "user", "id": "ann"}
 	d.want(http.StatusOK, "POST", "/v1/check", members{"pool": "invented-pool", "holder": holder})
 	d.want(http.StatusOK, "POST", "/v1/check", members{"feature": "invented-feature"})
@@ -138,14 +138,14 @@ func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 
 // TestTheMetricsOfAllAreNotForATokenOfOne: they name pools and plans of every product.
 func TestTheMetricsOfAllAreNotForATokenOfOne(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
 }
 
 // TestTheMetricsOfOneEnvironment: a token of one environment sees the numbers of
 // no other, one that spans them sees all.
 func TestTheMetricsOfOneEnvironment(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.config.Metrics.Decision("staging", "lathe", "seats", "allowed", "ok")
 	d.config.Metrics.Decision("production", "lathe", "seats", "allowed", "ok")
 	one := string(d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Operator}), http.StatusOK, "GET", "/metrics", nil, nil).body)
@@ -163,7 +163,7 @@ func TestTheMetricsOfOneEnvironment(t *testing.T) {
 
 // TestWhoAsksIsSaidOnce: a proxy may check another header than the server.
 func TestWhoAsksIsSaidOnce(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	for _, twice := range []string{
 		"Authorization: License " + d.key + "\nAuthorization: License " + d.key,
 		"Authorization: Bearer " + d.token + "\nCopyhold-Environment: production\nCopyhold-Environment: staging",

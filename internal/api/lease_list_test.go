@@ -14,7 +14,7 @@ import (
 
 func TestAdministratorsSeeWhoHoldsAndWhatWasUsed(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 		}

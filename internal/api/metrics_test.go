@@ -14,7 +14,7 @@ import (
 
 // TestHealthIsNotGatedByLicensing ends a license in every way there is.
 func TestHealthIsNotGatedByLicensing(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	healthy := func(after string) {
 		t.Helper()
 		for _, path := range []string{"/healthz", "/readyz"} {
@@ -37,7 +37,7 @@ func TestHealthIsNotGatedByLicensing(t *testing.T) {
 
 func TestMetricsSayWhatIsHeldDeniedAndEnding(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		background, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); d.authority.Run(background) }()

@@ -18,7 +18,7 @@ import (
 
 // TestTheDocumentPassesRedoclyAndSpectral fails on warnings too. It needs node and npm.
 func TestTheDocumentPassesRedoclyAndSpectral(t *testing.T) {
-	tools, document := npmTools(t), fetchDocument(t, newDesk(t, storetest.SQLite(t), everyModel))
+	tools, document := npmTools(t), fetchDocument(t, newDeployment(t, storetest.SQLite(t), everyModel))
 	tool(t, tools, "node", "node_modules/@redocly/cli/bin/cli.js", "lint", "--config", "redocly.yaml", document)
 	tool(t, tools, "node", "node_modules/@stoplight/spectral-cli/dist/index.js", "lint", "--ruleset", "spectral.yaml", "--fail-severity", "hint", document)
 }
@@ -26,7 +26,7 @@ func TestTheDocumentPassesRedoclyAndSpectral(t *testing.T) {
 // TestATypeScriptClientIsMadeFromTheDocument generates types, compiles a program that
 // uses them, and runs it. It needs node and npm.
 func TestATypeScriptClientIsMadeFromTheDocument(t *testing.T) {
-	tools, d := npmTools(t), newDesk(t, storetest.SQLite(t), everyModel)
+	tools, d := npmTools(t), newDeployment(t, storetest.SQLite(t), everyModel)
 	folder := t.TempDir()
 	for _, name := range []string{"client.ts", "package.json", "tsconfig.json"} {
 		text, err := os.ReadFile(filepath.Join(tools, name))
@@ -42,7 +42,7 @@ func TestATypeScriptClientIsMadeFromTheDocument(t *testing.T) {
 // TestAGoClientIsMadeFromTheDocument generates a package with oapi-codegen, compiles a
 // program that uses it, and runs it.
 func TestAGoClientIsMadeFromTheDocument(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	folder := t.TempDir()
 	d.check(os.CopyFS(folder, os.DirFS(filepath.Join("testdata", "clients", "go"))))
 	d.check(os.Mkdir(filepath.Join(folder, "copyhold"), 0o700))
@@ -53,7 +53,7 @@ func TestAGoClientIsMadeFromTheDocument(t *testing.T) {
 }
 
 // wantFromClient holds what a client printed against what the server has to answer it.
-func (d *desk) wantFromClient(printed []byte, usage ...any) {
+func (d *deployment) wantFromClient(printed []byte, usage ...any) {
 	d.t.Helper()
 	var got map[string]any
 	d.check(json.Unmarshal(printed, &got))
@@ -64,7 +64,7 @@ func (d *desk) wantFromClient(printed []byte, usage ...any) {
 }
 
 // fetchDocument returns the path of a file with the OpenAPI document of d.
-func fetchDocument(t *testing.T, d *desk) string {
+func fetchDocument(t *testing.T, d *deployment) string {
 	t.Helper()
 	var document json.RawMessage
 	d.get("/openapi.json", &document)

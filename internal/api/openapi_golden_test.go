@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // request and answer, against docs/openapi.json. Version 1 only grows: a difference that takes
 // away or renames something breaks a program somewhere.
 func TestTheAPIIsThatOfTheGoldenDocument(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var document map[string]any
 	d.get("/openapi.json", &document)
 	delete(document, "servers")

@@ -23,7 +23,7 @@ import (
 
 func TestAValidationIsSignedAndBoundToItsQuestion(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		a := d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "nonce": nonce, "features": []string{"export"}})
 		if a.Decision.Outcome != license.Allowed || a.Decision.State != license.StateValid {
 			t.Errorf("%+v", a.Decision)
@@ -49,7 +49,7 @@ func TestAValidationIsSignedAndBoundToItsQuestion(t *testing.T) {
 }
 
 func TestAValidationDeniesByDecisionAndNotByError(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	for _, tc := range []struct {
 		name string
 		body members
@@ -74,7 +74,7 @@ func TestAValidationDeniesByDecisionAndNotByError(t *testing.T) {
 // after the change was acknowledged.
 func TestAChangeOfTheLicenseIsSeenAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		before := d.document(d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe"}).License)
 		_, err := d.authority.SuspendLicense(t.Context(), d.owner, d.license, "test")
 		d.check(err)
@@ -95,7 +95,7 @@ func TestAChangeOfTheLicenseIsSeenAtOnce(t *testing.T) {
 }
 
 func TestARevocationIsListed(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var list struct {
 		Revocations string
 		Number      int64
@@ -117,7 +117,7 @@ func TestARevocationIsListed(t *testing.T) {
 }
 
 func TestWhatIsPublishedIsNotSentAgain(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	for _, path := range []string{"/v1/keyset", "/v1/rootset", "/v1/revocations", "/.well-known/jwks.json"} {
 		var body map[string]any
 		tag := d.get(path, &body).header.Get("Etag")
@@ -138,7 +138,7 @@ func TestWhatIsPublishedIsNotSentAgain(t *testing.T) {
 
 func TestALeaseIsAcquiredRenewedAndReleased(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		body := members{"request_id": "r1", "nonce": nonce, "pool": "seats", "holder": user("ann"), "instance": "i1"}
 		got := d.want(http.StatusCreated, "POST", "/v1/leases", body)
 		lease, err := d.verifier.Lease(got.Lease, time.Now().Unix())
@@ -165,7 +165,7 @@ func TestALeaseIsAcquiredRenewedAndReleased(t *testing.T) {
 }
 
 func TestADenialIsSignedAndSaysWhoHolds(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	for _, who := range []string{"ann", "bob"} {
 		d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})
 	}
@@ -182,7 +182,7 @@ func TestADenialIsSignedAndSaysWhoHolds(t *testing.T) {
 }
 
 func TestAFullPoolFallsBackOrQueuesAsThePlanSays(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	take := func(pool, who string) members {
 		return members{"request_id": pool + who, "nonce": nonce, "pool": pool, "holder": user(who), "instance": who}
 	}
@@ -202,7 +202,7 @@ func TestAFullPoolFallsBackOrQueuesAsThePlanSays(t *testing.T) {
 }
 
 func TestAHeldRequestIsServedWhenAUnitIsFreed(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	first := d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
 	got := make(chan outcome, 1)
 	go func() {
@@ -222,7 +222,7 @@ func TestAHeldRequestIsServedWhenAUnitIsFreed(t *testing.T) {
 
 // waiting returns how many wait for units of a pool, as a newcomer is told who
 // then leaves again.
-func (d *desk) waiting(pool string) int {
+func (d *deployment) waiting(pool string) int {
 	d.t.Helper()
 	d.probes++
 	a := d.want(http.StatusAccepted, "POST", "/v1/leases", members{"request_id": fmt.Sprint("probe", d.probes), "pool": pool, "holder": user("probe"), "instance": "probe"})
@@ -233,7 +233,7 @@ func (d *desk) waiting(pool string) int {
 }
 
 // until asks again until the answer is yes, and fails after a minute.
-func (d *desk) until(yes func() bool) {
+func (d *deployment) until(yes func() bool) {
 	d.t.Helper()
 	for end := time.Now().Add(patience); !yes(); {
 		if time.Now().After(end) {
@@ -243,7 +243,7 @@ func (d *desk) until(yes func() bool) {
 }
 
 func TestEachOfABatchHasItsOwnOutcome(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var acquire []members
 	for i := range 4 {
 		who := fmt.Sprint("u", i)
@@ -273,7 +273,7 @@ func TestEachOfABatchHasItsOwnOutcome(t *testing.T) {
 
 func TestUsageCountsOnceAndSaysWhatBecameOfEachEvent(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		var out struct {
 			Results []struct{ ID, Status string }
 			Reply   string
@@ -303,7 +303,7 @@ func TestUsageCountsOnceAndSaysWhatBecameOfEachEvent(t *testing.T) {
 }
 
 func TestForceNeedsATokenThatMayFree(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	got := d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "seats", "holder": user("ann"), "instance": "a"})
 	path := "/v1/leases/" + got.ID + "?force=true"
 	if o := d.ask("DELETE", path, nil); o.status != http.StatusForbidden {
@@ -323,7 +323,7 @@ func TestForceNeedsATokenThatMayFree(t *testing.T) {
 
 func TestAStreamTellsOfAChange(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		heard := d.listen(t.Context())
 		if e := <-heard; e != "ping" {
 			t.Fatalf("the stream begins with %s", e)
@@ -343,7 +343,7 @@ func TestAStreamTellsOfAChange(t *testing.T) {
 // TestAStreamTellsOfAnotherServersChange covers several servers on one database.
 func TestAStreamTellsOfAnotherServersChange(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	d := newDesk(t, openPostgres(t, url), everyModel)
+	d := newDeployment(t, openPostgres(t, url), everyModel)
 	background, stop := context.WithCancel(t.Context())
 	var tasks sync.WaitGroup
 	defer tasks.Wait()
@@ -375,7 +375,7 @@ func openPostgres(t *testing.T, url string) *store.DB {
 }
 
 func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
 	heard := d.listen(t.Context())
 	<-heard
@@ -408,7 +408,7 @@ func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {
 
 // TestADeletedKeyEndsWhatItHolds: streams and waiting acquires, at once.
 func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
 	keys, err := d.authority.Keys(t.Context(), d.owner, d.license)
 	d.check(err)
@@ -448,7 +448,7 @@ func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
 
 // TestAFullQueueSaysWhenToComeBack: a denial with a code of its own.
 func TestAFullQueueSaysWhenToComeBack(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), strings.Replace(everyModel, "full: queue", "full: queue, queue: {max: 2}", 1))
+	d := newDeployment(t, storetest.SQLite(t), strings.Replace(everyModel, "full: queue", "full: queue, queue: {max: 2}", 1))
 	for n, want := range []int{http.StatusCreated, http.StatusAccepted, http.StatusAccepted, http.StatusConflict} {
 		o := d.ask("POST", "/v1/leases", members{"request_id": fmt.Sprint(n), "nonce": nonce, "pool": "line", "holder": user(fmt.Sprint(n)), "instance": "a"})
 		if o.status != want {
@@ -466,14 +466,14 @@ func TestAFullQueueSaysWhenToComeBack(t *testing.T) {
 }
 
 func TestProgramsOfANewerVersionAreServed(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "something_new": members{"a": 1}})
 }
 
 // TestAFeaturesKeyTravelsWrappedForTheDevice is what makes sealed data open for
 // who has the feature, and for nobody else.
 func TestAFeaturesKeyTravelsWrappedForTheDevice(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	public, err := d.authority.FeatureKey(t.Context(), d.owner, "lathe", "export")
 	d.check(err)
 	sealed, err := license.SealFeature(public, "lathe", "export", []byte("data"))
@@ -497,7 +497,7 @@ func TestAFeaturesKeyTravelsWrappedForTheDevice(t *testing.T) {
 
 func TestABoundLicenseNamesTheMachineThatHoldsIt(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		machine := func(id string, parts ...string) members {
 			components := members{}
 			for i, part := range parts {
@@ -529,7 +529,7 @@ func TestABoundLicenseNamesTheMachineThatHoldsIt(t *testing.T) {
 
 func TestTheFirstUseStartsTheTerm(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, strings.Replace(everyModel, "grace: 3d}", "grace: 3d, start: first-use}", 1))
+		d := newDeployment(t, db, strings.Replace(everyModel, "grace: 3d}", "grace: 3d, start: first-use}", 1))
 		var starts sync.Map
 		var all sync.WaitGroup
 		for range 8 {
@@ -563,7 +563,7 @@ func TestTheFirstUseStartsTheTerm(t *testing.T) {
 // Languages with one kind of number write 1.0 for 1. A fraction is told how to be written,
 // to programs and to administrators.
 func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
-	d := newDesk(t, storetest.SQLite(t), everyModel)
+	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var out struct{ Results []struct{ Status string } }
 	d.ask("POST", "/v1/usage", members{"events": []members{
 		{"id": "e1", "meter": "calls", "quantity": json.RawMessage("2.0")}, {"id": "e1", "meter": "calls", "quantity": 2}, {"id": "e2", "meter": "calls", "quantity": "1.25"},

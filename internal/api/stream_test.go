@@ -11,7 +11,7 @@ import (
 
 // listen opens a stream of changes and returns the names of its events; the
 // channel is closed with the stream.
-func (d *desk) listen(ctx context.Context) <-chan string {
+func (d *deployment) listen(ctx context.Context) <-chan string {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(ctx, "GET", d.url+"/v1/license/stream", nil)
 	d.check(err)

@@ -29,7 +29,7 @@ const connections = 64
 // bounds, of requests a second, are 0.6 for each pair; `make bench` measures them
 // through the real program.
 func BenchmarkValidate(b *testing.B) {
-	d := newDesk(b, storetest.SQLite(b), everyModel)
+	d := newDeployment(b, storetest.SQLite(b), everyModel)
 	o := d.ask("POST", "/v1/validate", members{"product": "lathe", "nonce": nonce})
 	var a answered
 	o.decode(b, &a)

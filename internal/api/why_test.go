@@ -15,7 +15,7 @@ import (
 // what is signed and the log name one id, and why takes it.
 func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		d := newDesk(t, db, everyModel)
+		d := newDeployment(t, db, everyModel)
 		auditor := d.bearer(d.owner, v1.TokenRequest{Role: access.Auditor})
 		for _, who := range []string{"ann", "bob"} {
 			d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": who, "pool": "seats", "holder": user(who), "instance": who})

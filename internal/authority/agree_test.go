@@ -15,7 +15,7 @@ import (
 // TestBothEnginesDecideTheSame plays one sequence of requests on each engine.
 func TestBothEnginesDecideTheSame(t *testing.T) {
 	const seed = 20261122
-	lite, pg := play(t, newDesk(t, storetest.SQLite(t)), seed), play(t, newDesk(t, storetest.Postgres(t)), seed)
+	lite, pg := play(t, newTestAuthority(t, storetest.SQLite(t)), seed), play(t, newTestAuthority(t, storetest.Postgres(t)), seed)
 	for i := range lite {
 		if lite[i] != pg[i] {
 			t.Fatalf("step %d: SQLite says %s, PostgreSQL %s", i, lite[i], pg[i])
@@ -24,7 +24,7 @@ func TestBothEnginesDecideTheSame(t *testing.T) {
 }
 
 // play does random things and says what became of each.
-func play(t *testing.T, d *desk, seed uint64) []string {
+func play(t *testing.T, d *testAuthority, seed uint64) []string {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))
 	pools := []string{"seats", "shared", "queue", "over", "soft", "users"}

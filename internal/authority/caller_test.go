@@ -20,7 +20,7 @@ func mill(version string) licensing.Caller {
 }
 
 // logged returns what the entries of a type add, the first first.
-func (d *desk) logged(t *testing.T, kind string, into any) {
+func (d *testAuthority) logged(t *testing.T, kind string, into any) {
 	t.Helper()
 	if err := d.ledger.Sequence(t.Context()); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func (d *desk) logged(t *testing.T, kind string, into any) {
 // TestWhatCallsIsKnown: lease, usage, denial and log keep what a request says
 // of its program, and a renewal brings the lease up to date.
 func TestWhatCallsIsKnown(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		vendor := access.System(testEnv, "test")
 		listed := func(pool string) licensing.Caller {
 			t.Helper()
@@ -104,7 +104,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 // TestUsageKeepsWhatRecordedIt: entries tell who added how much, the total who
 // was the last, and events take no more room than before.
 func TestUsageKeepsWhatRecordedIt(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		var ops []*granting.Op
 		for n, version := range []string{"1.0", "1.1", "1.0", ""} {
 			by := mill(version)

@@ -18,7 +18,7 @@ import (
 // TestACheckSaysWhatAnAcquireWould asks before each acquire of a random course of
 // things, and again behind the fence of a server that lost some of it.
 func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		random := rand.New(rand.NewPCG(20261122, 0))
 		leases := map[string]granting.Granted{}
 		d.askTwice(t, random, leases, 120)
@@ -41,7 +41,7 @@ func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 
 // askTwice checks and acquires, and fails where the two differ. It returns how
 // many were refused as unavailable.
-func (d *desk) askTwice(t *testing.T, random *rand.Rand, leases map[string]granting.Granted, steps int) (unavailable int) {
+func (d *testAuthority) askTwice(t *testing.T, random *rand.Rand, leases map[string]granting.Granted, steps int) (unavailable int) {
 	t.Helper()
 	pools := []string{"seats", "shared", "over", "soft", "users", "machines", "queue"}
 	for step := range steps {
@@ -97,7 +97,7 @@ func told(d license.Decision) license.Decision {
 
 // TestACheckSeesWhoIsNextInTheQueue checks when a unit is due and another holder waits for it.
 func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		due := d.acquire(t, ask("queue", 1)).Lease.Due
 		next := ask("queue", 2)
 		for d.acquire(t, next); d.clock.Now().Add(20 * time.Second).Before(due); d.acquire(t, next) {
@@ -120,7 +120,7 @@ func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
 
 // TestAProgramThatChecksIsSeen: in memory, as one that validates.
 func TestAProgramThatChecksIsSeen(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats", Caller: mill("1.0")}); err != nil {
 			t.Fatal(err)
 		}

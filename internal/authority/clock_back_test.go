@@ -18,9 +18,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// aheadDesk is a desk whose database clock runs ahead of the test's clock, and
+// aheadAuthority is a testAuthority whose database clock runs ahead of the test's clock, and
 // was adopted: the kernel said that it was right.
-func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
+func aheadAuthority(t *testing.T, d *testAuthority, ahead time.Duration) {
 	t.Helper()
 	d.ledger.DB.Now = func() time.Time { return d.clock.Now().Add(ahead) }
 	c := d.Authority.ledger.Clock
@@ -42,7 +42,7 @@ func aheadDesk(t *testing.T, d *desk, ahead time.Duration) {
 }
 
 // corrected sets the clock right and back, and returns the server that starts then.
-func (d *desk) corrected(t *testing.T) (*desk, recovery.ClockSetBack) {
+func (d *testAuthority) corrected(t *testing.T) (*testAuthority, recovery.ClockSetBack) {
 	t.Helper()
 	d.ledger.DB.Now = d.clock.Now
 	config := ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
@@ -54,12 +54,12 @@ func (d *desk) corrected(t *testing.T) (*desk, recovery.ClockSetBack) {
 }
 
 func TestSettingTheClockBackOversellsNothing(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		far := ask("seats", 1) // borrowed before, on a machine far away
 		far.For = 86400
 		borrowed := d.acquire(t, far)
 		d.clock.pass(time.Minute)
-		aheadDesk(t, d, 2*24*time.Hour)
+		aheadAuthority(t, d, 2*24*time.Hour)
 		if err := d.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +140,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 	})
 }
 
-func (d *desk) sweptHeld(t *testing.T, pool string) (counter, summed, live int64) {
+func (d *testAuthority) sweptHeld(t *testing.T, pool string) (counter, summed, live int64) {
 	t.Helper()
 	if err := d.Sweep(t.Context()); err != nil {
 		t.Fatal(err)
@@ -149,8 +149,8 @@ func (d *desk) sweptHeld(t *testing.T, pool string) (counter, summed, live int64
 }
 
 func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
-		aheadDesk(t, d, 30*24*time.Hour)
+	each(t, func(t *testing.T, d *testAuthority) {
+		aheadAuthority(t, d, 30*24*time.Hour)
 		if err := note(t.Context(), d.Authority, d.p.License, "lse_x"); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
 }
 
 func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		config := ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
 		if _, err := recovery.SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
 			t.Errorf("set back without need: %v", err)
@@ -184,7 +184,7 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 		if _, err := recovery.SetClockBack(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("set back without a reason: %v", err)
 		}
-		aheadDesk(t, d, 400*24*time.Hour)
+		aheadAuthority(t, d, 400*24*time.Hour)
 		for range 3 {
 			if _, err := d.Acquire(t.Context(), d.p, ask("queue", 1)); err != nil {
 				t.Fatal(err)
@@ -232,8 +232,8 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 // does not bring the wrong time back.
 func TestAServerThatRunsOnAfterTheClockWasSetBackEnds(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	d := newDesk(t, connect(t, url))
-	aheadDesk(t, d, 24*time.Hour)
+	d := newTestAuthority(t, connect(t, url))
+	aheadAuthority(t, d, 24*time.Hour)
 	tool := connect(t, url)
 	tool.Now = d.clock.Now
 	config := ledger.Config{DB: tool, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}

@@ -74,9 +74,9 @@ func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, 
 }
 
 // start opens the database and starts a server on it, as the program does.
-func (w *plant) start(t *testing.T, s start) *desk {
+func (w *plant) start(t *testing.T, s start) *testAuthority {
 	t.Helper()
-	d := &desk{clock: w.truth, p: w.p}
+	d := &testAuthority{clock: w.truth, p: w.p}
 	d.Authority = New(w.config(t, s))
 	t.Cleanup(d.Close)
 	if s.unstarted {
@@ -113,7 +113,7 @@ func (w *plant) config(t *testing.T, s start) ledger.Config {
 }
 
 // stop ends a server: its last time is stored.
-func (w *plant) stop(t *testing.T, d *desk) {
+func (w *plant) stop(t *testing.T, d *testAuthority) {
 	t.Helper()
 	d.Close()
 	delete(w.running, d.ledger.DB)
@@ -123,7 +123,7 @@ func (w *plant) stop(t *testing.T, d *desk) {
 }
 
 // tick does what background tasks do each second.
-func (d *desk) tick(t *testing.T) {
+func (d *testAuthority) tick(t *testing.T) {
 	t.Helper()
 	if err := errors.Join(d.ledger.LookAtClock(t.Context()), d.Sweep(t.Context())); err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 					plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 						w.truth.pass(10 * time.Minute)
 						s := start{boot: boot, off: off, node: off}
-						desks := []*desk{w.start(t, s)}
+						desks := []*testAuthority{w.start(t, s)}
 						if servers == 2 {
 							if !desks[0].ledger.DB.Shared() {
 								t.Skip("one server at a time")
@@ -161,7 +161,7 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 // sellsNoMore has the first holder renew and newcomers ask for three hours. Who held
 // before the stop may use the unit until its document ends by the true time; who
 // came later learned the servers' time.
-func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*desk) {
+func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*testAuthority) {
 	t.Helper()
 	var newcomers []granting.Granted
 	renewed := held[0]
@@ -202,7 +202,7 @@ func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*desk
 }
 
 // fills acquires as many seats as it can, of at most six.
-func (d *desk) fills(t *testing.T, from int) (granted int) {
+func (d *testAuthority) fills(t *testing.T, from int) (granted int) {
 	t.Helper()
 	for n := range 6 {
 		if g := d.acquire(t, ask("seats", from+n)); g.Lease != nil {
@@ -426,7 +426,7 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 			b := w.start(t, start{boot: "of another", off: jump, node: jump})
 			close(started)
 			<-stopped
-			for _, d := range []*desk{a, b, a} {
+			for _, d := range []*testAuthority{a, b, a} {
 				w.truth.pass(time.Second)
 				d.tick(t)
 				if off := d.ledger.DB.Latest().Sub(w.truth.Now()).Abs(); off > 5*time.Second {
@@ -579,7 +579,7 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 	})
 }
 
-func (d *desk) clockStatus(t *testing.T) v1.ClockStatus {
+func (d *testAuthority) clockStatus(t *testing.T) v1.ClockStatus {
 	t.Helper()
 	s, err := d.Status(t.Context(), owner())
 	if err != nil {

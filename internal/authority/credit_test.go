@@ -25,15 +25,15 @@ import (
 
 // A pair is two licenses of one plan at one server.
 type pair struct {
-	*desk
+	*testAuthority
 	a, b access.Principal
 }
 
 func eachPair(t *testing.T, fn func(t *testing.T, d pair)) {
-	each(t, func(t *testing.T, d *desk) { fn(t, pairOf(t, d)) })
+	each(t, func(t *testing.T, d *testAuthority) { fn(t, pairOf(t, d)) })
 }
 
-func pairOf(t *testing.T, d *desk) pair {
+func pairOf(t *testing.T, d *testAuthority) pair {
 	t.Helper()
 	rev, err := licensing.NewRevision(testPlan())
 	if err != nil {
@@ -42,11 +42,11 @@ func pairOf(t *testing.T, d *desk) pair {
 	return pair{d, d.p, d.issue(t, rev)}
 }
 
-// as is the desk with another license's key.
-func (d pair) as(p access.Principal) *desk { return &desk{d.Authority, p, d.clock} }
+// as is the authority with another license's key.
+func (d pair) as(p access.Principal) *testAuthority { return &testAuthority{d.Authority, p, d.clock} }
 
 // batch has ops decided in one transaction, in the order of their classes.
-func (d *desk) batch(t *testing.T, ops ...*granting.Op) {
+func (d *testAuthority) batch(t *testing.T, ops ...*granting.Op) {
 	t.Helper()
 	slices.SortStableFunc(ops, func(a, b *granting.Op) int { return int(a.Kind.Class()) - int(b.Kind.Class()) })
 	settle, err := d.Apply(ops)
@@ -58,26 +58,26 @@ func (d *desk) batch(t *testing.T, ops ...*granting.Op) {
 	}
 }
 
-func (d *desk) releaseOp(p access.Principal, r granting.ReleaseRequest) *granting.Op {
+func (d *testAuthority) releaseOp(p access.Principal, r granting.ReleaseRequest) *granting.Op {
 	o := d.Op(p, granting.OpRelease, licensing.Caller{})
 	o.Release = r
 	return o
 }
 
-func (d *desk) renewOp(p access.Principal, r granting.RenewalRequest) *granting.Op {
+func (d *testAuthority) renewOp(p access.Principal, r granting.RenewalRequest) *granting.Op {
 	o := d.Op(p, granting.OpRenew, licensing.Caller{})
 	o.Renew = r
 	return o
 }
 
-func (d *desk) acquireOp(p access.Principal, q granting.AcquireRequest) *granting.Op {
+func (d *testAuthority) acquireOp(p access.Principal, q granting.AcquireRequest) *granting.Op {
 	o := d.Op(p, granting.OpAcquire, licensing.Caller{})
 	q.Units = max(q.Units, 1)
 	o.Acquire = q
 	return o
 }
 
-func (d *desk) usageOp(p access.Principal, events ...granting.UsageEvent) *granting.Op {
+func (d *testAuthority) usageOp(p access.Principal, events ...granting.UsageEvent) *granting.Op {
 	o := d.Op(p, granting.OpUsage, licensing.Caller{})
 	o.Events = events
 	return o
@@ -92,7 +92,7 @@ func refused(t *testing.T, o *granting.Op, code licensing.Code) {
 }
 
 // counts fails unless the pool counts so many units by so many live leases.
-func (d *desk) counts(t *testing.T, pool string, units int64) {
+func (d *testAuthority) counts(t *testing.T, pool string, units int64) {
 	t.Helper()
 	if counter, charged, live := d.held(t, pool); counter != units || charged != units || live != units {
 		t.Errorf("%s of %s: counter %d, charged %d, live %d; want %d each", pool, d.p.License, counter, charged, live, units)
@@ -150,7 +150,7 @@ func creditRounds() int {
 // TestNoForeignReleaseIsCredited: 24 releases with another license's key or in
 // another generation, at once with the right one, at two servers.
 func TestNoForeignReleaseIsCredited(t *testing.T) {
-	servers(t, func(t *testing.T, first, second *desk) {
+	servers(t, func(t *testing.T, first, second *testAuthority) {
 		d := pairOf(t, first)
 		a, b := d.as(d.a), d.as(d.b)
 		for n := range 5 {
@@ -172,7 +172,7 @@ func TestNoForeignReleaseIsCredited(t *testing.T) {
 				case n%3 == 2:
 					r.Generation = int64(n)
 				}
-				server := []*desk{first, second}[n%2]
+				server := []*testAuthority{first, second}[n%2]
 				got, err := server.Release(t.Context(), p, r)
 				switch right := n == 12; {
 				case err == nil && !right:
@@ -245,7 +245,7 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 // TestAnEventIsOfItsOwnUse: an id that is sent again with another meter or quantity names
 // another use. It is refused aloud instead of passing for the one that was recorded.
 func TestAnEventIsOfItsOwnUse(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		record := func(events ...granting.UsageEvent) (all []granting.UsageResult) {
 			t.Helper()
 			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: events})
@@ -329,7 +329,7 @@ func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 func TestATicketIsOfItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		a, b := d.as(d.a), d.as(d.b)
-		for _, one := range []*desk{a, b} {
+		for _, one := range []*testAuthority{a, b} {
 			one.acquire(t, ask("queue", 1))
 		}
 		a.acquire(t, ask("queue", 2))
@@ -350,7 +350,7 @@ func TestATicketIsOfItsOwnLicense(t *testing.T) {
 		if q := a.acquire(t, ask("queue", 2)).Ticket; q == nil || q.ID == id || q.License != d.a.License {
 			t.Errorf("%+v", q)
 		}
-		for _, one := range []*desk{a, b} {
+		for _, one := range []*testAuthority{a, b} {
 			err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 				row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: one.p.License, Name: "queue"})
 				if row.Waiting != 1 || row.Held != 1 {
@@ -471,7 +471,7 @@ func TestAnIdempotencyKeyIsOfItsOwnRequest(t *testing.T) {
 // TestForgettingAPlaceKeepsWhatItsRequestLedToSince: the request got a new place
 // when the first had ended, and goes on leading to that one.
 func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		d.acquire(t, ask("queue", 1))
 		first := d.acquire(t, ask("queue", 2)).Ticket
 		if _, err := d.Withdraw(t.Context(), d.p, first.ID); err != nil {
@@ -530,7 +530,7 @@ func TestCountersAreTheirRowsAfterEveryBatch(t *testing.T) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			m := &mixed{desk: d.desk, keys: []access.Principal{d.issue(t, rev), d.issue(t, rev)}, known: map[licensing.LeaseID]*held{}}
+			m := &mixed{testAuthority: d.testAuthority, keys: []access.Principal{d.issue(t, rev), d.issue(t, rev)}, known: map[licensing.LeaseID]*held{}}
 			for range rapid.IntRange(1, 5).Draw(r, "batches") {
 				m.batch(t, r)
 				m.check(r)
@@ -543,7 +543,7 @@ func TestCountersAreTheirRowsAfterEveryBatch(t *testing.T) {
 // A mixed has two licenses' requests meet in batches, and knows which leases
 // each was given.
 type mixed struct {
-	*desk
+	*testAuthority
 	keys    []access.Principal
 	known   map[licensing.LeaseID]*held
 	order   []licensing.LeaseID
@@ -562,7 +562,7 @@ func (m *mixed) batch(t *testing.T, r *rapid.T) {
 	for i := range ops {
 		ops[i] = m.draw(r)
 	}
-	m.desk.batch(t, ops...)
+	m.testAuthority.batch(t, ops...)
 	ended := map[licensing.LeaseID]int{}
 	for _, o := range ops {
 		m.hear(r, o)

@@ -18,18 +18,18 @@ import (
 // servers and a restart: a session ends fifteen minutes after its last denial, and is of
 // one license, pool, holder and code.
 func TestADenialIsTheFirstOfItsSession(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		rev, err := licensing.NewRevision(testPlan())
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := &desk{a.Authority, a.issue(t, rev), a.clock}
+		other := &testAuthority{a.Authority, a.issue(t, rev), a.clock}
 		for n := range 5 {
 			a.acquire(t, ask("users", n))
 			other.acquire(t, ask("users", n))
 		}
 		tries := 0
-		denied := func(d *desk, pool string, holder, want int) {
+		denied := func(d *testAuthority, pool string, holder, want int) {
 			t.Helper()
 			tries++
 			q := ask(pool, holder)
@@ -74,7 +74,7 @@ func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 // TestServersAgreeOnTheFirstDenial has two servers deny the same at once, on both
 // sides of a minute's end. No pool's lock orders these.
 func TestServersAgreeOnTheFirstDenial(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		for round := range 10 {
 			a.clock.pass(licensing.SessionGap + time.Minute - time.Duration(a.clock.Now().Second())*time.Second - time.Millisecond)
 			parallel(8, func(n int) {
@@ -83,7 +83,7 @@ func TestServersAgreeOnTheFirstDenial(t *testing.T) {
 				}
 				q := ask("no-such-pool", 1)
 				q.RequestID = "race-" + strconv.Itoa(round) + "-" + strconv.Itoa(n)
-				if _, err := []*desk{a, b}[n%2].Acquire(t.Context(), a.p, q); err != nil {
+				if _, err := []*testAuthority{a, b}[n%2].Acquire(t.Context(), a.p, q); err != nil {
 					t.Error(err)
 				}
 			})
@@ -136,7 +136,7 @@ func TestASessionIsOfEverythingThatIdentifiesIt(t *testing.T) {
 // TestADenialCarriesItsRequestID: the answer, what is signed, the log and why name the
 // same request, of whatever kind, whether it was the first or not.
 func TestADenialCarriesItsRequestID(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("soft", 1))
 		mine := g.Lease
 		renewed := func(generation int64, nonce string) license.Decision {

@@ -75,7 +75,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 		}
 		return db
 	}
-	d := newDesk(t, open())
+	d := newTestAuthority(t, open())
 	first := d.acquire(t, ask("seats", 1))
 	mend := breakFile(t, path+"-wal")
 	_, err := d.Acquire(t.Context(), d.p, ask("seats", 2))

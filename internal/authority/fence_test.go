@@ -20,7 +20,7 @@ import (
 )
 
 // finalBackup closes d's database and returns its last backup.
-func (d *desk) finalBackup(t *testing.T) []byte {
+func (d *testAuthority) finalBackup(t *testing.T) []byte {
 	t.Helper()
 	var archive bytes.Buffer
 	if b, err := d.FinalBackup(t.Context(), owner(), &archive); err != nil || !b.Final {
@@ -30,7 +30,7 @@ func (d *desk) finalBackup(t *testing.T) []byte {
 }
 
 // moved starts a server on an empty database that was restored from an archive.
-func (d *desk) moved(t *testing.T, archive []byte, to *store.DB) *desk {
+func (d *testAuthority) moved(t *testing.T, archive []byte, to *store.DB) *testAuthority {
 	t.Helper()
 	to.Now = d.clock.Now
 	c := ledger.Config{DB: to, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Dir: t.TempDir(), Now: d.clock.Now, Machine: d.clock.machine()}
@@ -38,7 +38,7 @@ func (d *desk) moved(t *testing.T, archive []byte, to *store.DB) *desk {
 		t.Fatal(err)
 	}
 	c.Ring = signing.NewRing(d.ledger.Ring.Sealing())
-	other := &desk{Authority: New(c), clock: d.clock, p: d.p}
+	other := &testAuthority{Authority: New(c), clock: d.clock, p: d.p}
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func (d *desk) moved(t *testing.T, archive []byte, to *store.DB) *desk {
 // TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses moves between the engines, in
 // each direction.
 func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("seats", 1))
 		archive := d.finalBackup(t)
 		again := d.finalBackup(t) // the first one did not arrive whole
@@ -82,14 +82,14 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 				}
 			}
 		})
-		for name, d := range map[string]*desk{"running": d, "restarted": d.again(t, t.TempDir())} {
+		for name, d := range map[string]*testAuthority{"running": d, "restarted": d.again(t, t.TempDir())} {
 			refuses(t, name, d, held)
 		}
 	})
 }
 
 // refuses tries whatever writes on a server whose database is closed.
-func refuses(t *testing.T, name string, d *desk, held granting.Granted) {
+func refuses(t *testing.T, name string, d *testAuthority, held granting.Granted) {
 	t.Helper()
 	ctx := t.Context()
 	for what, try := range map[string]func() error{
@@ -140,7 +140,7 @@ func entries(t *testing.T, a *Authority, kind string) int {
 // TestAnotherNodeStopsWhenTheDatabaseIsClosed has two servers on one database.
 func TestAnotherNodeStopsWhenTheDatabaseIsClosed(t *testing.T) {
 	url := storetest.PostgresURL(t)
-	d := newDesk(t, connect(t, url))
+	d := newTestAuthority(t, connect(t, url))
 	other := d.beside(t, connect(t, url))
 	d.finalBackup(t)
 	if err := other.LookForChanges(t.Context()); err != nil {
@@ -156,7 +156,7 @@ func TestAnotherNodeStopsWhenTheDatabaseIsClosed(t *testing.T) {
 
 // TestNothingIsAcknowledgedThatAFinalBackupLacks acquires while the database is closed.
 func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		var archive bytes.Buffer
 		granted := make([]licensing.LeaseID, 65)
 		parallel(65, func(n int) {
@@ -191,11 +191,11 @@ func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
 // TestABackupThatIsRestoredTwiceIsNoticed: two servers go on from one final
 // backup, and a holder of one shows its document to the other.
 func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("seats", 1))
 		archive := d.finalBackup(t)
 		one, two := d.moved(t, archive, storetest.SQLite(t)), d.moved(t, archive, storetest.SQLite(t))
-		for _, s := range []*desk{one, two} {
+		for _, s := range []*testAuthority{one, two} {
 			if err := s.ledger.Sequence(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -222,7 +222,7 @@ func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 // TestTheRefusalBehindAFenceNamesItsEnd: so do status and Retry-After, for each
 // pool its own, and a license that was issued since waits for nothing.
 func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		archive := before.backup(t)
 		d := before.rolledBack(t, archive, t.TempDir())
 		s, err := d.Status(t.Context(), owner())
@@ -272,7 +272,7 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 // TestAFenceIsEndedByTwoPeople: the word of one, however often and with tokens
 // of its own making, ends nothing.
 func TestAFenceIsEndedByTwoPeople(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		first := before.acquire(t, ask("seats", 1))
 		d := before.rolledBack(t, before.backup(t), t.TempDir())
 		token := func(by access.Principal, role access.Role) access.Principal {
@@ -338,7 +338,7 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 // TestAFenceCoversEarlierRevisions rolls back a license whose plan had longer
 // leases before, under which leases were granted that are lost.
 func TestAFenceCoversEarlierRevisions(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		plan := testPlan()
 		seats := plan.Pools["seats"]
 		seats.Borrow *= 20

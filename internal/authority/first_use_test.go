@@ -13,30 +13,30 @@ import (
 )
 
 // firstUsed returns a license of ten days that begins with its first use.
-func firstUsed(t *testing.T, d *desk, name string) *desk {
+func firstUsed(t *testing.T, d *testAuthority, name string) *testAuthority {
 	t.Helper()
 	plan := testPlan()
 	plan.Name = licensing.PlanName(name)
 	plan.Term = licensing.TermRule{Length: licensing.Length{Days: 10}, Start: licensing.StartFirstUse, Renewal: licensing.RenewAnchored}
-	return &desk{Authority: d.Authority, clock: d.clock, p: d.license(t, plan)}
+	return &testAuthority{Authority: d.Authority, clock: d.clock, p: d.license(t, plan)}
 }
 
 func TestTheFirstUseStartsALicense(t *testing.T) {
-	uses := map[string]func(t *testing.T, d *desk) error{
-		"validate": func(t *testing.T, d *desk) error {
+	uses := map[string]func(t *testing.T, d *testAuthority) error{
+		"validate": func(t *testing.T, d *testAuthority) error {
 			_, err := d.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe"})
 			return err
 		},
-		"acquire": func(t *testing.T, d *desk) error {
+		"acquire": func(t *testing.T, d *testAuthority) error {
 			_, err := d.Acquire(t.Context(), d.p, ask("seats", 1))
 			return err
 		},
-		"usage": func(t *testing.T, d *desk) error {
+		"usage": func(t *testing.T, d *testAuthority) error {
 			_, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "first", Meter: "calls", Quantity: "1"}}})
 			return err
 		},
 	}
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		for name, use := range uses {
 			d := firstUsed(t, d, name)
 			if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats"}); err != nil {
@@ -71,10 +71,10 @@ func TestTheFirstUseStartsALicense(t *testing.T) {
 }
 
 func TestALicenseStartsOnceOnTwoServers(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		a = firstUsed(t, a, "once")
 		b.p = a.p
-		desks := []*desk{a, b}
+		desks := []*testAuthority{a, b}
 		var granted atomic.Int64
 		parallel(16, func(n int) {
 			d := desks[n%2]

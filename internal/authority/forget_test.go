@@ -16,7 +16,7 @@ import (
 // TestDenialsAreCountedOnce has two servers count the same denials, and one
 // that starts after they happened.
 func TestDenialsAreCountedOnce(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		for n := range 5 {
 			a.acquire(t, ask("users", n))
 		}
@@ -32,7 +32,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 		counted := func(want ...int64) {
 			t.Helper()
 			parallel(4, func(n int) {
-				if err := []*desk{a, b}[n%2].CountDenials(t.Context()); err != nil {
+				if err := []*testAuthority{a, b}[n%2].CountDenials(t.Context()); err != nil {
 					t.Error(err)
 				}
 			})
@@ -62,7 +62,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 }
 
 func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		d.acquire(t, ask("queue", 0))
 		waiting := d.acquire(t, ask("queue", 1))
 		if _, err := d.Withdraw(t.Context(), d.p, waiting.Ticket.ID); err != nil {

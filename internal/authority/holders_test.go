@@ -14,7 +14,7 @@ import (
 // TestADenialNamesHoldersWhereThePlanSaysSo: programs hear who holds only then,
 // and of ten at most; the signed form says the same.
 func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		plan := testPlan()
 		plan.Name = "open"
 		for name, rule := range map[string]licensing.Pool{"seats": plan.Pools["seats"], "users": plan.Pools["users"], "hidden": plan.Pools["seats"]} {
@@ -53,7 +53,7 @@ func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
 
 // TestAServerHearsThatAnotherDeletedAKey: who listens there is told to look.
 func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		if !b.ledger.DB.Shared() {
 			return // whoever changes keys is this process, and tells at once
 		}

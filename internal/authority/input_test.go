@@ -23,7 +23,7 @@ import (
 // fail the transaction that others share, request ids are kept parted by spaces,
 // and control characters end in terminals.
 func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		for _, bad := range []string{"a b", "a\u2003b", "a\u00a0b", "a\u0085b", "a\r\nevent: license", "a\x00", "a\xff", "a\ufffd", "\u009b31m", "ann\u200b", "ann\u200d", "\u202eann", "\u2066ann", "an\u00adn", "\ufeffann", strings.Repeat("a", request.MaxText+1)} {
 			refused := func(what string, err error) {
@@ -143,7 +143,7 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 }
 
 // entries counts what the log tells of each kind.
-func (d *desk) entries(t *testing.T) map[string]int {
+func (d *testAuthority) entries(t *testing.T) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
 	if err := d.ledger.Sequence(t.Context()); err != nil {
@@ -169,7 +169,7 @@ func (d *desk) entries(t *testing.T) map[string]int {
 // TestDenialsOfCountlessHoldersAreCountedAndNotKept: names cost nothing, rows
 // and entries of the log stay.
 func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		const asked = documents.MaxDenied + 100
 		d.acquire(t, ask("soft", 0))
 		pools := []string{"soft", "no-such-pool-"}
@@ -205,7 +205,7 @@ func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 
 // TestAViolationIsToldOnceAMinute however often a copy or another machine tries.
 func TestAViolationIsToldOnceAMinute(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		q := ask("machines", 1)
 		q.Holder.Components = map[string]string{"disk": "aa", "board": "bb", "mac": "cc"}
@@ -238,7 +238,7 @@ func TestAViolationIsToldOnceAMinute(t *testing.T) {
 // TestAllWhoSentAWaitingRequestHearOfItsLease: who asks again over a connection
 // that was cut must not wait behind the one that is gone.
 func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, ask("queue", 1))
 		q := ask("queue", 2)
 		q.Wait = 300
@@ -266,7 +266,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 }
 
 // awaitSame returns once n requests of one id wait and have their ticket.
-func (d *desk) awaitSame(t *testing.T, n int) {
+func (d *testAuthority) awaitSame(t *testing.T, n int) {
 	t.Helper()
 	for {
 		count := d.Waiting()
@@ -284,7 +284,7 @@ func (d *desk) awaitSame(t *testing.T, n int) {
 // TestWhatWasUsedStaysUsed: who holds the key of a license must not get round its
 // quota by taking usage back.
 func TestWhatWasUsedStaysUsed(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{
 			{ID: "e1", Meter: "calls", Quantity: "5"}, {ID: "e2", Meter: "calls", Quantity: "-5"}, {ID: "e3", Meter: "calls", Quantity: "1"},
 		}})

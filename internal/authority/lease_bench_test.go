@@ -24,7 +24,7 @@ func BenchmarkAcquireRelease(b *testing.B) {
 }
 
 func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
-	d := newDesk(b, db)
+	d := newTestAuthority(b, db)
 	db.Now = nil
 	d.Authority.ledger.Clock.Machine = ledger.ThisMachine()
 	d.Authority.ledger.Clock.Begin(db.Latest())
@@ -55,7 +55,7 @@ func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 }
 
 // fill has n seats held by others.
-func fill(b *testing.B, d *desk, n int) {
+func fill(b *testing.B, d *testAuthority, n int) {
 	for from := 0; from < n; from += 1000 {
 		var batch granting.LeaseBatch
 		for i := from; i < min(n, from+1000); i++ {

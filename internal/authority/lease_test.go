@@ -18,8 +18,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A desk is an authority with one license and a clock that the test sets.
-type desk struct {
+// A testAuthority is an authority with one license and a clock that the test sets.
+type testAuthority struct {
 	*Authority
 	p     access.Principal
 	clock *testClock
@@ -69,10 +69,10 @@ func testPlan() licensing.Plan {
 	}
 }
 
-// newDesk puts one license of testPlan into the database.
-func newDesk(t testing.TB, db *store.DB) *desk {
+// newTestAuthority puts one license of testPlan into the database.
+func newTestAuthority(t testing.TB, db *store.DB) *testAuthority {
 	t.Helper()
-	d := &desk{clock: newTestClock()}
+	d := &testAuthority{clock: newTestClock()}
 	db.Now = d.clock.Now
 	sealing, err := signing.NewSealingKey()
 	if err != nil {
@@ -92,7 +92,7 @@ func newDesk(t testing.TB, db *store.DB) *desk {
 }
 
 // license issues a license of a new plan and returns its program.
-func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
+func (d *testAuthority) license(t testing.TB, plan licensing.Plan) access.Principal {
 	t.Helper()
 	rev, err := licensing.NewRevision(plan)
 	if err != nil {
@@ -113,7 +113,7 @@ func (d *desk) license(t testing.TB, plan licensing.Plan) access.Principal {
 
 // issue issues a license of a revision, which starts at once unless the plan
 // has it start with its first use.
-func (d *desk) issue(t testing.TB, rev licensing.Revision) access.Principal {
+func (d *testAuthority) issue(t testing.TB, rev licensing.Revision) access.Principal {
 	t.Helper()
 	id := licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, d.clock.Now()))
 	err := d.ledger.DB.Update(t.Context(), func(tx *store.Tx) error {
@@ -146,7 +146,7 @@ func machine(n int) granting.AcquireRequest {
 	return q
 }
 
-func (d *desk) acquire(t testing.TB, q granting.AcquireRequest) granting.Granted {
+func (d *testAuthority) acquire(t testing.TB, q granting.AcquireRequest) granting.Granted {
 	t.Helper()
 	g, err := d.Acquire(t.Context(), d.p, q)
 	if err != nil {
@@ -156,7 +156,7 @@ func (d *desk) acquire(t testing.TB, q granting.AcquireRequest) granting.Granted
 }
 
 // held returns what the pool's counter and its leases say.
-func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
+func (d *testAuthority) held(t testing.TB, pool string) (counter, charged, live int64) {
 	t.Helper()
 	err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
 		row, err := tx.Pool(t.Context(), store.PoolKey{Env: testEnv, License: d.p.License, Name: pool})
@@ -177,8 +177,8 @@ func (d *desk) held(t testing.TB, pool string) (counter, charged, live int64) {
 	return counter, charged, live
 }
 
-func each(t *testing.T, fn func(t *testing.T, d *desk)) {
-	storetest.Each(t, func(t *testing.T, db *store.DB) { fn(t, newDesk(t, db)) })
+func each(t *testing.T, fn func(t *testing.T, d *testAuthority)) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) { fn(t, newTestAuthority(t, db)) })
 }
 
 // parallel runs fn n times at once.

@@ -24,7 +24,7 @@ func wearing(n, other int, components ...string) granting.AcquireRequest {
 }
 
 func TestAMachineKeepsItsLeaseUnderAnotherNameAndACopiedDiskTakesItsOwn(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, wearing(1, 1))
 		renamed := d.acquire(t, wearing(2, 1, license.ComponentBoard, license.ComponentDrive, license.ComponentNetwork, license.ComponentProcessor))
 		if renamed.Lease.ID != first.Lease.ID {

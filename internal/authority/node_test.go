@@ -23,7 +23,7 @@ import (
 // TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother gives leases back on one
 // server while the other renews them: each comes out held or not, and counted so.
 func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		const leases = 40
 		for round := range 3 {
 			var ids [leases]licensing.LeaseID
@@ -231,10 +231,10 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 }
 
 // twoServers returns two on one PostgreSQL, and a connection beside them.
-func twoServers(t *testing.T) (a, b *desk, raw *sql.DB) {
+func twoServers(t *testing.T) (a, b *testAuthority, raw *sql.DB) {
 	t.Helper()
 	url := storetest.PostgresURL(t)
-	a = newDesk(t, connect(t, url))
+	a = newTestAuthority(t, connect(t, url))
 	b = a.beside(t, connect(t, url))
 	raw, err := sql.Open("pgx", url)
 	if err != nil {
@@ -310,7 +310,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 // TestAnOfferReachesAWaiterAtAnotherServer frees a unit on one server for who
 // waits at the other.
 func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		held := a.acquire(t, ask("queue", 0))
 		granted := make(chan granting.Granted, 1)
 		go func() {
@@ -338,7 +338,7 @@ func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 // TestAWaiterAtAnotherServerKeepsItsPlace lets the time pass in which a place
 // is lost that nobody keeps.
 func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		held := a.acquire(t, ask("queue", 0))
 		granted := make(chan granting.Granted, 1)
 		go func() {
@@ -375,7 +375,7 @@ func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 // TestAServerFollowsWhatAnotherChanges changes a license on one server while
 // the other has its terms in memory.
 func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		b.acquire(t, ask("seats", 1))
 		if _, err := b.Validate(t.Context(), b.p, documents.ValidateRequest{Product: "lathe"}); err != nil {
 			t.Fatal(err)
@@ -396,8 +396,8 @@ func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
 // TestRequestsClashOnTwoServers sends the same request to both servers at once,
 // as a program does whose first one was slow to answer.
 func TestRequestsClashOnTwoServers(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
-		desks := []*desk{a, b}
+	servers(t, func(t *testing.T, a, b *testAuthority) {
+		desks := []*testAuthority{a, b}
 		for round := range 20 {
 			var leases [2]licensing.LeaseID
 			var recorded atomic.Int64
@@ -427,7 +427,7 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 }
 
 // awaitWaiters returns when n requests are held here, each with its place.
-func (d *desk) awaitWaiters(t *testing.T, n int) {
+func (d *testAuthority) awaitWaiters(t *testing.T, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()

@@ -19,8 +19,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// backup returns the desk's database as it is now.
-func (d *desk) backup(t *testing.T) []byte {
+// backup returns the database as it is now.
+func (d *testAuthority) backup(t *testing.T) []byte {
 	t.Helper()
 	var archive bytes.Buffer
 	if _, err := d.Backup(t.Context(), access.System(testEnv, "test"), &archive); err != nil {
@@ -31,7 +31,7 @@ func (d *desk) backup(t *testing.T) []byte {
 
 // rolledBack starts a server on a database of the same engine that is as it was
 // when the archive was written. Dir is the data folder.
-func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
+func (d *testAuthority) rolledBack(t *testing.T, archive []byte, dir string) *testAuthority {
 	t.Helper()
 	db := storetest.SQLite
 	if d.ledger.DB.Shared() {
@@ -44,7 +44,7 @@ func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
 		t.Fatal(err)
 	}
 	c.Ring = signing.NewRing(d.ledger.Ring.Sealing())
-	other := &desk{Authority: New(c), clock: d.clock, p: d.p}
+	other := &testAuthority{Authority: New(c), clock: d.clock, p: d.p}
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func (d *desk) rolledBack(t *testing.T, archive []byte, dir string) *desk {
 }
 
 // keep renews what was granted, and with show presents its document.
-func (d *desk) keep(t *testing.T, g granting.Granted, nonce string, show bool) (granting.Granted, error) {
+func (d *testAuthority) keep(t *testing.T, g granting.Granted, nonce string, show bool) (granting.Granted, error) {
 	t.Helper()
 	r := granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: nonce}
 	if show {
@@ -64,7 +64,7 @@ func (d *desk) keep(t *testing.T, g granting.Granted, nonce string, show bool) (
 }
 
 // kept is keep that has to succeed.
-func (d *desk) kept(t *testing.T, g granting.Granted, nonce string) granting.Granted {
+func (d *testAuthority) kept(t *testing.T, g granting.Granted, nonce string) granting.Granted {
 	t.Helper()
 	again, err := d.keep(t, g, nonce, true)
 	if err != nil || again.Lease == nil || again.Lease.ID != g.Lease.ID || again.Lease.Generation != g.Lease.Generation+1 {
@@ -73,7 +73,7 @@ func (d *desk) kept(t *testing.T, g granting.Granted, nonce string) granting.Gra
 	return again
 }
 
-func (d *desk) wantError(t *testing.T, code licensing.Code, err error) {
+func (d *testAuthority) wantError(t *testing.T, code licensing.Code, err error) {
 	t.Helper()
 	if licensing.CodeOf(err) != code {
 		t.Errorf("%v, want %s", err, code)
@@ -83,7 +83,7 @@ func (d *desk) wantError(t *testing.T, code licensing.Code, err error) {
 // TestHoldersTakeTheirLeasesBack restores a backup that is older than leases
 // and renewals: their holders go on, nobody new is served before the fence falls.
 func TestHoldersTakeTheirLeasesBack(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		known, machineAt := before.acquire(t, ask("seats", 1)), machine(1)
 		archive := before.backup(t)
 		known = before.kept(t, known, "nonce-0001")
@@ -142,7 +142,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 			t.Errorf("%+v", events)
 		}
 		for _, m := range reconciled(t, d).Mismatches {
-			if m.Row != string(d.p.License) { // the desk's license has no entry that issues it
+			if m.Row != string(d.p.License) { // the license of the test has no entry that issues it
 				t.Errorf("the rows of what was taken back and the log: %+v", m)
 			}
 		}
@@ -163,7 +163,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 // TestOnlyTheDocumentOfTheLeaseIsBelieved: another license's, another lease's,
 // another server's, and none without a fence.
 func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		archive := before.backup(t)
 		one, two := before.acquire(t, ask("seats", 1)), before.acquire(t, ask("seats", 2))
 		d := before.rolledBack(t, archive, t.TempDir())
@@ -191,7 +191,7 @@ func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 // since, and its unit went to another. Both are in the pool now; the second is
 // not extended before the first has ended.
 func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		first := before.acquire(t, ask("queue", 1))
 		archive := before.backup(t)
 		before.clock.pass(10 * time.Minute)
@@ -227,7 +227,7 @@ func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 // TestNobodySharesWhatMayBeOver: another instance of a holder shares its unit
 // once that is known to be in use.
 func TestNobodySharesWhatMayBeOver(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("shared", 1))
 		d := before.rolledBack(t, before.backup(t), t.TempDir())
 		other := ask("shared", 2)
@@ -244,7 +244,7 @@ func TestNobodySharesWhatMayBeOver(t *testing.T) {
 // TestSharedUnitsEndWithTheirPromise: who shares units that were put back where
 // there was no room has them no longer than those were promised.
 func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		first, second := before.acquire(t, ask("shared", 1)), before.acquire(t, ask("shared", 2))
 		archive := before.backup(t)
 		for _, g := range []granting.Granted{first, second} {
@@ -276,7 +276,7 @@ func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
 // TestALaterDocumentOfALowerGeneration: a holder that lost its cache between two
 // rollbacks has fewer renewals behind it than the record, and is no copy.
 func TestALaterDocumentOfALowerGeneration(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		g, dir := before.acquire(t, ask("seats", 1)), t.TempDir()
 		first := before.backup(t)
 		g = before.kept(t, before.kept(t, g, "nonce-0001"), "nonce-0002")
@@ -303,7 +303,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 
 // TestTheQueueWaitsForTheFence: no place becomes an offer, and no offer a lease.
 func TestTheQueueWaitsForTheFence(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("queue", 1))
 		before.acquire(t, ask("queue", 2))
 		before.acquire(t, ask("queue", 3))
@@ -356,7 +356,7 @@ func (h *tenant) take(g granting.Granted) {
 // TestNoRollbackOversells rolls the database back to random moments while
 // honest holders come, renew, lose answers and go: what they use at once is
 // never more than the pool has, and who shows a document in force keeps it. On
-// a rough street they also lose their caches, and leases are ended by force.
+// a rough course they also lose their caches, and leases are ended by force.
 func TestNoRollbackOversells(t *testing.T) {
 	type course struct {
 		seed  uint64
@@ -375,10 +375,12 @@ func TestNoRollbackOversells(t *testing.T) {
 				t.Run(fmt.Sprintf("seed=%d,rough=%t", st.seed, st.rough), func(t *testing.T) {
 					run := each
 					if !st.both {
-						run = func(t *testing.T, fn func(*testing.T, *desk)) { fn(t, newDesk(t, storetest.SQLite(t))) }
+						run = func(t *testing.T, fn func(*testing.T, *testAuthority)) {
+							fn(t, newTestAuthority(t, storetest.SQLite(t)))
+						}
 					}
-					run(t, func(t *testing.T, d *desk) {
-						(&street{desk: d, t: t, forced: map[licensing.LeaseID]bool{}, pool: pool, rough: st.rough, dir: t.TempDir(), random: rand.New(rand.NewPCG(st.seed, 1))}).run()
+					run(t, func(t *testing.T, d *testAuthority) {
+						(&tenantModel{testAuthority: d, t: t, forced: map[licensing.LeaseID]bool{}, pool: pool, rough: st.rough, dir: t.TempDir(), random: rand.New(rand.NewPCG(st.seed, 1))}).run()
 					})
 				})
 			}
@@ -386,9 +388,9 @@ func TestNoRollbackOversells(t *testing.T) {
 	}
 }
 
-// A street is tenants of one pool.
-type street struct {
-	*desk
+// A tenantModel is tenants of one pool.
+type tenantModel struct {
+	*testAuthority
 	t        *testing.T
 	pool     string
 	rough    bool
@@ -399,7 +401,7 @@ type street struct {
 	forced   map[licensing.LeaseID]bool // ended by force once: a rollback may undo that, and another redo it
 }
 
-func (s *street) run() {
+func (s *tenantModel) run() {
 	rule := testPlan().Pools[s.pool]
 	for n := range 2*int(rule.Limit()) + 1 {
 		q := ask(s.pool, n)
@@ -418,7 +420,7 @@ func (s *street) run() {
 			s.step()
 		}
 		archive := s.archives[s.random.IntN(len(s.archives))]
-		s.desk = s.rolledBack(s.t, archive, s.dir)
+		s.testAuthority = s.rolledBack(s.t, archive, s.dir)
 		s.settle()
 		s.archives = append(s.archives, s.backup(s.t))
 	}
@@ -430,15 +432,15 @@ func (s *street) run() {
 	if counter, _, _ := s.held(s.t, s.pool); counter > rule.Limit() {
 		s.t.Errorf("%d held of %d when the fence has fallen", counter, rule.Limit())
 	}
-	for _, m := range reconciled(s.t, s.desk).Mismatches {
-		if m.Row != string(s.p.License) { // the desk's license has no entry that issues it
+	for _, m := range reconciled(s.t, s.testAuthority).Mismatches {
+		if m.Row != string(s.p.License) { // the license of the test has no entry that issues it
 			s.t.Errorf("the rows and the log: %+v", m)
 		}
 	}
 }
 
 // settle lets every tenant renew after a rollback, some sooner than others.
-func (s *street) settle() {
+func (s *tenantModel) settle() {
 	for _, n := range s.random.Perm(len(s.tenants)) {
 		if h := s.tenants[n]; h.holds(s.clock.Now()) && s.random.IntN(4) > 0 {
 			s.renew(h)
@@ -447,7 +449,7 @@ func (s *street) settle() {
 	}
 }
 
-func (s *street) step() {
+func (s *tenantModel) step() {
 	h := s.tenants[s.random.IntN(len(s.tenants))]
 	if s.rough {
 		switch s.random.IntN(25) {
@@ -476,7 +478,7 @@ func (s *street) step() {
 	s.check()
 }
 
-func (s *street) enter(h *tenant) {
+func (s *tenantModel) enter(h *tenant) {
 	h.round++
 	q := h.ask
 	q.RequestID = fmt.Sprint(q.RequestID, "-", h.round, "-", s.random.Uint64())
@@ -494,7 +496,7 @@ func (s *street) enter(h *tenant) {
 	}
 }
 
-func (s *street) renew(h *tenant) {
+func (s *tenantModel) renew(h *tenant) {
 	h.round++
 	nonce := fmt.Sprintf("nonce-%06d-%d", h.round, s.random.Uint64())
 	tries := 1
@@ -518,7 +520,7 @@ func (s *street) renew(h *tenant) {
 	}
 }
 
-func (s *street) release(h *tenant) {
+func (s *tenantModel) release(h *tenant) {
 	r := granting.ReleaseRequest{Lease: h.has.Lease.ID, Generation: h.has.Lease.Generation, Document: h.has.Document}
 	if _, err := s.Release(s.t.Context(), s.p, r); err != nil {
 		s.t.Fatalf("%s releases: %v", h.ask.Holder.ID, err)
@@ -528,7 +530,7 @@ func (s *street) release(h *tenant) {
 
 // force ends what a tenant has, if the record knows it. The tenant goes on while
 // its document allows.
-func (s *street) force(h *tenant) {
+func (s *tenantModel) force(h *tenant) {
 	if !h.holds(s.clock.Now()) {
 		return
 	}
@@ -544,7 +546,7 @@ func (s *street) force(h *tenant) {
 }
 
 // check holds what is in use against what the pool has.
-func (s *street) check() {
+func (s *tenantModel) check() {
 	s.t.Helper()
 	used, sharing := int64(0), map[string]bool{}
 	for _, h := range s.tenants {

@@ -15,7 +15,7 @@ import (
 )
 
 func TestTheSameRequestGivesTheSameLease(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, ask("seats", 1))
 		again := d.acquire(t, ask("seats", 1))
 		if again.Lease.ID != first.Lease.ID || again.Lease.Generation != first.Lease.Generation {
@@ -47,7 +47,7 @@ func TestTheSameRequestGivesTheSameLease(t *testing.T) {
 }
 
 func TestAnInstanceHasOneLeaseOfAPool(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, ask("seats", 1))
 		q := ask("seats", 1)
 		q.RequestID = "another"
@@ -62,7 +62,7 @@ func TestAnInstanceHasOneLeaseOfAPool(t *testing.T) {
 }
 
 func TestAUnitIsNotReclaimedBeforeItsLeaseHasEndedEverywhere(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		for n := range 5 {
 			d.acquire(t, ask("seats", n))
 		}
@@ -89,7 +89,7 @@ func TestAUnitIsNotReclaimedBeforeItsLeaseHasEndedEverywhere(t *testing.T) {
 }
 
 func TestARenewalKeepsTheUnit(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		for n := range int64(20) {
 			d.clock.pass(10 * time.Minute)
@@ -118,7 +118,7 @@ func TestARenewalKeepsTheUnit(t *testing.T) {
 }
 
 func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		renew := func(generation int64, nonce string) license.Decision {
 			t.Helper()
@@ -147,7 +147,7 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 }
 
 func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "the-lost-one"}); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
 }
 
 func TestOverdraftEnds(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		hold := func() {
 			for n := range 3 {
 				q := ask("over", n)
@@ -215,7 +215,7 @@ func TestOverdraftEnds(t *testing.T) {
 }
 
 func TestBorrowedUnitsAreKeptAndReturnEarly(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		q := ask("seats", 1)
 		q.For = 86401
 		if g := d.acquire(t, q); g.Decision.Code != license.CodeBorrowTooLong {
@@ -243,7 +243,7 @@ func TestBorrowedUnitsAreKeptAndReturnEarly(t *testing.T) {
 }
 
 func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("queue", 1))
 		admin := access.System(testEnv, "test")
 		r, err := d.Release(t.Context(), admin, granting.ReleaseRequest{Lease: g.Lease.ID, Force: true})
@@ -282,7 +282,7 @@ func TestAForcedReleaseFreesTheUnitWhenNobodyCanUseIt(t *testing.T) {
 }
 
 func TestInstancesOfAHolderShareItsUnits(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		var leases []*licensing.Lease
 		for n := range 3 {
 			q := ask("shared", n)
@@ -304,7 +304,7 @@ func TestInstancesOfAHolderShareItsUnits(t *testing.T) {
 }
 
 func TestAMachineIsKnownByMostOfItsParts(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, machine(1))
 		q := machine(1)
 		q.RequestID, q.Holder.ID = "renamed", "renamed"
@@ -322,7 +322,7 @@ func TestAMachineIsKnownByMostOfItsParts(t *testing.T) {
 }
 
 func TestWaitersAreServedInOrder(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		const waiting = 50
 		held := d.acquire(t, ask("queue", 0))
 		var mu sync.Mutex
@@ -363,7 +363,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 }
 
 func TestAVanishedWaiterLosesItsPlace(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("queue", 0))
 		first, second := d.acquire(t, ask("queue", 1)), d.acquire(t, ask("queue", 2))
 		if first.Ticket == nil || second.Ticket == nil || first.Decision.Code != license.CodeQueued {
@@ -388,7 +388,7 @@ func TestAVanishedWaiterLosesItsPlace(t *testing.T) {
 }
 
 func TestAnOfferLapses(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("queue", 0))
 		d.acquire(t, ask("queue", 1))
 		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
@@ -408,7 +408,7 @@ func TestAnOfferLapses(t *testing.T) {
 }
 
 func TestUsageCountsOnce(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		send := func(ids ...string) (got []licensing.UsageStatus) {
 			t.Helper()
 			var events []granting.UsageEvent
@@ -438,7 +438,7 @@ func TestUsageCountsOnce(t *testing.T) {
 }
 
 func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		bad := access.Principal{Kind: access.KindLicense, Env: testEnv, License: "lic_none", Actor: "license:none"}
 		parallel(20, func(n int) {
 			p := d.p
@@ -460,7 +460,7 @@ func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
 // TestABatchThatFailsFailsOnlyWhoMadeItFail puts a license that can't be read
 // into one batch with others.
 func TestABatchThatFailsFailsOnlyWhoMadeItFail(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		rev, err := licensing.NewRevision(testPlan())
 		if err != nil {
 			t.Fatal(err)

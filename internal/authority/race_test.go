@@ -26,23 +26,23 @@ func raceRounds() int {
 }
 
 func TestRaceForTheLastUnits(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) { race(t, raceRounds(), d, d) })
+	each(t, func(t *testing.T, d *testAuthority) { race(t, raceRounds(), d, d) })
 }
 
 func TestRaceForTheLastUnitsOnTwoServers(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) { race(t, raceRounds(), a, b) })
+	servers(t, func(t *testing.T, a, b *testAuthority) { race(t, raceRounds(), a, b) })
 }
 
 // servers runs fn with two servers on one database. On PostgreSQL each has
 // connections of its own; SQLite has one process, whose two servers share it.
-func servers(t *testing.T, fn func(t *testing.T, a, b *desk)) {
+func servers(t *testing.T, fn func(t *testing.T, a, b *testAuthority)) {
 	t.Run("sqlite", func(t *testing.T) {
-		a := newDesk(t, storetest.SQLite(t))
+		a := newTestAuthority(t, storetest.SQLite(t))
 		fn(t, a, a.beside(t, a.ledger.DB))
 	})
 	t.Run("postgres", func(t *testing.T) {
 		url := storetest.PostgresURL(t)
-		a := newDesk(t, connect(t, url))
+		a := newTestAuthority(t, connect(t, url))
 		fn(t, a, a.beside(t, connect(t, url)))
 	})
 }
@@ -63,12 +63,12 @@ func connect(t *testing.T, url string) *store.DB {
 }
 
 // beside starts another server with the same keys, clock and license.
-func (d *desk) beside(t *testing.T, db *store.DB) *desk {
+func (d *testAuthority) beside(t *testing.T, db *store.DB) *testAuthority {
 	t.Helper()
 	if db != d.ledger.DB {
 		db.Now = d.clock.Now
 	}
-	other := &desk{clock: d.clock, p: d.p}
+	other := &testAuthority{clock: d.clock, p: d.p}
 	other.Authority = New(ledger.Config{DB: db, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
@@ -79,7 +79,7 @@ func (d *desk) beside(t *testing.T, db *store.DB) *desk {
 
 // race has 64 clients, half of them at each server, ask at once for 5 units of
 // every kind: of seats, machines, users and of a quota.
-func race(t *testing.T, rounds int, a, b *desk) {
+func race(t *testing.T, rounds int, a, b *testAuthority) {
 	rev, err := licensing.NewRevision(testPlan())
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func race(t *testing.T, rounds int, a, b *desk) {
 	}
 }
 
-func racePool(t *testing.T, round int, pool string, desks ...*desk) {
+func racePool(t *testing.T, round int, pool string, desks ...*testAuthority) {
 	t.Helper()
 	var granted, denied atomic.Int64
 	parallel(64, func(n int) {
@@ -123,7 +123,7 @@ func racePool(t *testing.T, round int, pool string, desks ...*desk) {
 }
 
 // raceUsage sends each event twice, once to each server.
-func raceUsage(t *testing.T, round int, desks ...*desk) {
+func raceUsage(t *testing.T, round int, desks ...*testAuthority) {
 	t.Helper()
 	var recorded atomic.Int64
 	parallel(64, func(n int) {

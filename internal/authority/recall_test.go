@@ -15,7 +15,7 @@ import (
 )
 
 // recall recalls a lease of d and returns what that came to.
-func (d *desk) recall(t *testing.T, id licensing.LeaseID) v1.Recalled {
+func (d *testAuthority) recall(t *testing.T, id licensing.LeaseID) v1.Recalled {
 	t.Helper()
 	r, err := d.RecallLease(t.Context(), access.System(testEnv, "desk"), id, "needed elsewhere")
 	if err != nil {
@@ -25,7 +25,7 @@ func (d *desk) recall(t *testing.T, id licensing.LeaseID) v1.Recalled {
 }
 
 // opened verifies a lease's document.
-func (d *desk) opened(t *testing.T, compact string) *license.Lease {
+func (d *testAuthority) opened(t *testing.T, compact string) *license.Lease {
 	t.Helper()
 	v, err := d.ledger.Ring.Verifier(testEnv)
 	if err != nil {
@@ -41,7 +41,7 @@ func (d *desk) opened(t *testing.T, compact string) *license.Lease {
 // TestAHolderThatListensIsToldOfARecallBySignature: the renewal after the recall
 // carries it, ends with its grace, and the release frees the unit at once.
 func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		for n := range 5 {
 			d.acquire(t, ask("seats", n))
 		}
@@ -99,7 +99,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 // TestAHolderThatGoesOnAgainstARecallIsRefused: by its renewal and by an acquire
 // of the same instance, and the log names the violation.
 func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		d.recall(t, g.Lease.ID)
 		told, err := d.keep(t, g, "nonce-of-recall", false)
@@ -151,7 +151,7 @@ func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 
 // TestARecalledHolderComesAfterAllWhoWait: its next acquire takes the last place.
 func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("queue", 1))
 		waits := d.acquire(t, ask("queue", 2))
 		if waits.Ticket == nil {
@@ -179,7 +179,7 @@ func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
 // TestARecallOfALeaseWithoutAnEnd: it says that nothing frees the unit of a
 // silent holder; one that was told gives it up with its last document.
 func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("users", 1))
 		if r := d.recall(t, g.Lease.ID); !r.FreeAt.IsZero() || r.Why == "" {
 			t.Errorf("%+v", r)
@@ -196,7 +196,7 @@ func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
 
 // TestARecallIsOfItsOwnLicense: tokens that may free leases see those of their scope.
 func TestARecallIsOfItsOwnLicense(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
 		for name, p := range map[string]access.Principal{
 			"another customer's": {Kind: access.KindToken, Env: testEnv, Role: access.Customer, Customer: "cus_2"},
@@ -225,7 +225,7 @@ func TestARecallIsOfItsOwnLicense(t *testing.T) {
 
 // TestAnotherNodeTellsOfARecall: its listeners hear at its next look.
 func TestAnotherNodeTellsOfARecall(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		g := a.acquire(t, ask("seats", 1))
 		listener, err := b.Listen(t.Context(), b.p)
 		if err != nil {
@@ -246,7 +246,7 @@ func TestAnotherNodeTellsOfARecall(t *testing.T) {
 }
 
 // leaseRow returns the row of a lease.
-func (d *desk) leaseRow(t *testing.T, id licensing.LeaseID) (l licensing.Lease) {
+func (d *testAuthority) leaseRow(t *testing.T, id licensing.LeaseID) (l licensing.Lease) {
 	t.Helper()
 	err := d.ledger.View(t.Context(), func(tx *store.Tx) (err error) {
 		l, err = tx.Lease(t.Context(), store.LeaseKey{Env: testEnv, ID: id})

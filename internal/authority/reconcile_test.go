@@ -18,7 +18,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-func reconciled(t *testing.T, d *desk) audit.Reconciliation {
+func reconciled(t *testing.T, d *testAuthority) audit.Reconciliation {
 	t.Helper()
 	r, err := d.ledger.ReconcileLog(t.Context(), owner())
 	if err != nil {
@@ -29,7 +29,7 @@ func reconciled(t *testing.T, d *desk) audit.Reconciliation {
 
 // uncounted is reconciled without counters, which a row that is changed by hand
 // makes wrong as well.
-func uncounted(t *testing.T, d *desk) audit.Reconciliation {
+func uncounted(t *testing.T, d *testAuthority) audit.Reconciliation {
 	t.Helper()
 	r := reconciled(t, d)
 	r.Mismatches = slices.DeleteFunc(r.Mismatches, func(m audit.Mismatch) bool { return m.Counters != nil })
@@ -37,7 +37,7 @@ func uncounted(t *testing.T, d *desk) audit.Reconciliation {
 }
 
 // agrees fails unless nothing is found.
-func (d *desk) agrees(t *testing.T, leases int64) {
+func (d *testAuthority) agrees(t *testing.T, leases int64) {
 	t.Helper()
 	if r := reconciled(t, d); !r.Agrees() || r.Leases != leases || r.Licenses != 1 || r.Unknown != 0 {
 		t.Fatalf("%+v", r)
@@ -45,7 +45,7 @@ func (d *desk) agrees(t *testing.T, leases int64) {
 }
 
 // one fails unless exactly one mismatch is found, which names the row and says what.
-func (d *desk) one(t *testing.T, row, what string) audit.Mismatch {
+func (d *testAuthority) one(t *testing.T, row, what string) audit.Mismatch {
 	t.Helper()
 	r := uncounted(t, d)
 	if len(r.Mismatches) != 1 || r.Mismatches[0].Row != row || !strings.Contains(r.Mismatches[0].What, what) {
@@ -63,8 +63,8 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		d := newDesk(t, db)
-		// The desk's license has no entry that issues it.
+		d := newTestAuthority(t, db)
+		// The license of the test has no entry that issues it.
 		d.one(t, string(d.p.License), "no entry issues")
 		p := access.System(testEnv, "test")
 		sell(t, d.Authority)

@@ -12,17 +12,17 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// eachTown runs fn on both engines with a license whose pool is as drafted.
-func eachTown(t *testing.T, pool draftPool, fn func(t *testing.T, w *town)) {
+// eachPoolModel runs fn on both engines with a license whose pool is as drafted.
+func eachPoolModel(t *testing.T, pool draftPool, fn func(t *testing.T, w *poolModel)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
-		w := openTown(t, db, 1)
+		w := openPoolModel(t, db, 1)
 		w.becomes(pool)
 		fn(t, w)
 	})
 }
 
 // becomes gives the license's pool another rule, whatever is held.
-func (w *town) becomes(pool draftPool) {
+func (w *poolModel) becomes(pool draftPool) {
 	w.t.Helper()
 	w.draft = pool
 	if err := w.apply("all", licensing.BelowDrain); err != nil {
@@ -30,7 +30,7 @@ func (w *town) becomes(pool draftPool) {
 	}
 }
 
-// of is ask for an instance of a holder of the town's pool.
+// of is ask for an instance of a holder of the model's pool.
 func of(holder string, n int) granting.AcquireRequest {
 	q := ask("unit", n)
 	q.Holder.ID = holder
@@ -38,15 +38,15 @@ func of(holder string, n int) granting.AcquireRequest {
 }
 
 // counts fails unless the pool counts so many units by so many leases.
-func (w *town) counts(held, leases int64) {
+func (w *poolModel) counts(held, leases int64) {
 	w.t.Helper()
-	if counter, charged, live := w.desk.held(w.t, "unit"); counter != held || charged != held || live != leases {
+	if counter, charged, live := w.testAuthority.held(w.t, "unit"); counter != held || charged != held || live != leases {
 		w.t.Errorf("counter %d, charged %d, live %d; want %d by %d", counter, charged, live, held, leases)
 	}
 }
 
 // later passes time and sweeps.
-func (w *town) later(d time.Duration) {
+func (w *poolModel) later(d time.Duration) {
 	w.t.Helper()
 	w.clock.pass(d)
 	if err := w.Sweep(w.t.Context()); err != nil {
@@ -63,7 +63,7 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 		{capacity: 3, lease: "none", share: "none", full: "deny"},
 		{gone: true},
 	} {
-		eachTown(t, shared, func(t *testing.T, w *town) {
+		eachPoolModel(t, shared, func(t *testing.T, w *poolModel) {
 			first := w.acquire1(of("ada", 1))
 			w.acquire1(of("ada", 2))
 			forced := w.acquire1(of("ada", 3))
@@ -95,9 +95,9 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 }
 
 // acquire1 is acquire that has to be granted.
-func (w *town) acquire1(q granting.AcquireRequest) granting.Granted {
+func (w *poolModel) acquire1(q granting.AcquireRequest) granting.Granted {
 	w.t.Helper()
-	g := w.desk.acquire(w.t, q)
+	g := w.testAuthority.acquire(w.t, q)
 	if g.Lease == nil {
 		w.t.Fatalf("%s asks: %+v", q.RequestID, g.Decision)
 	}
@@ -108,20 +108,20 @@ func (w *town) acquire1(q granting.AcquireRequest) granting.Granted {
 // in a pool that has none, and one without end in a pool that has one.
 func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
-	eachTown(t, ends, func(t *testing.T, w *town) {
+	eachPoolModel(t, ends, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("ada", 1))
 		w.becomes(endless)
-		g = w.desk.kept(t, g, "nonce-0001")
+		g = w.testAuthority.kept(t, g, "nonce-0001")
 		w.later(7 * time.Hour)
 		w.counts(1, 1)
-		w.desk.kept(t, g, "nonce-0002")
-		if g := w.desk.acquire(t, of("bob", 2)); g.Lease != nil {
+		w.testAuthority.kept(t, g, "nonce-0002")
+		if g := w.testAuthority.acquire(t, of("bob", 2)); g.Lease != nil {
 			t.Errorf("a second of one: %+v", g.Lease)
 		}
 		w.later(8*time.Hour + w.ledger.Skew) // nobody would find the instance's lease again
 		w.counts(0, 0)
 	})
-	eachTown(t, endless, func(t *testing.T, w *town) {
+	eachPoolModel(t, endless, func(t *testing.T, w *poolModel) {
 		lost := w.acquire1(of("ada", 1))
 		w.becomes(ends)
 		w.later(8*time.Hour + w.ledger.Skew - time.Second)
@@ -138,12 +138,12 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 // TestDrainingToNothingLetsHoldersGoOn: they renew and may repeat what they
 // asked; nobody new is granted a unit.
 func TestDrainingToNothingLetsHoldersGoOn(t *testing.T) {
-	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny"}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny"}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("ada", 1))
 		w.becomes(draftPool{capacity: 0, lease: "15m", grace: "1m", share: "none", full: "deny"})
 		w.acquire1(of("ada", 1))
-		w.desk.kept(t, g, "nonce-0001")
-		if g := w.desk.acquire(t, of("bob", 2)); g.Decision.Code != license.CodeTooManyUnits {
+		w.testAuthority.kept(t, g, "nonce-0001")
+		if g := w.testAuthority.acquire(t, of("bob", 2)); g.Decision.Code != license.CodeTooManyUnits {
 			t.Errorf("%+v", g.Decision)
 		}
 	})
@@ -153,11 +153,11 @@ func TestDrainingToNothingLetsHoldersGoOn(t *testing.T) {
 // request of a time when more could be borrowed.
 func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
 	pool := draftPool{capacity: 2, lease: "15m", grace: "1m", borrow: "1d", share: "none", full: "deny"}
-	eachTown(t, pool, func(t *testing.T, w *town) {
+	eachPoolModel(t, pool, func(t *testing.T, w *poolModel) {
 		w.acquire1(of("ada", 1))
 		longer := of("ada", 1)
 		longer.RequestID, longer.For = "longer", 30*86400
-		if g := w.desk.acquire(t, longer); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
+		if g := w.testAuthority.acquire(t, longer); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
 			t.Errorf("%+v", g.Decision)
 		}
 		day := of("bob", 2)
@@ -165,7 +165,7 @@ func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
 		w.acquire1(day)
 		pool.borrow = ""
 		w.becomes(pool)
-		if g := w.desk.acquire(t, day); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
+		if g := w.testAuthority.acquire(t, day); g.Decision.Code != license.CodeBorrowTooLong || g.Document != "" {
 			t.Errorf("%+v", g.Decision)
 		}
 	})
@@ -174,10 +174,10 @@ func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
 // TestAHolderThatHasALeaseClaimsNoOther: its program asked anew and was served
 // before the offer to its first request.
 func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
-	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "queue"}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "queue"}, func(t *testing.T, w *poolModel) {
 		one, two := w.acquire1(of("ada", 1)), w.acquire1(of("bob", 2))
 		first := of("eve", 3)
-		if g := w.desk.acquire(t, first); g.Ticket == nil {
+		if g := w.testAuthority.acquire(t, first); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
 		for _, g := range []granting.Granted{one, two} {
@@ -199,10 +199,10 @@ func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
 // somebody behind them. The units that the first is given serve the second, which
 // is told at once, and whose place is in nobody's way.
 func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
-	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *poolModel) {
 		held := w.acquire1(of("ada", 1))
 		first := of("eve", 2)
-		if g := w.desk.acquire(t, first); g.Ticket == nil {
+		if g := w.testAuthority.acquire(t, first); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
 		granted := make(chan granting.Granted, 1)
@@ -217,7 +217,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		}()
 		w.awaitWaiters(t, 1)
 		behind := of("bob", 4)
-		if g := w.desk.acquire(t, behind); g.Ticket == nil {
+		if g := w.testAuthority.acquire(t, behind); g.Ticket == nil {
 			t.Fatalf("%+v", g.Decision)
 		}
 		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: held.Lease.ID, Generation: 1}); err != nil {
@@ -229,7 +229,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 			t.Fatalf("the other instance: %+v", two.Decision)
 		}
 		w.counts(1, 2)
-		if g := w.desk.acquire(t, behind); g.Ticket == nil || w.row().Waiting != 1 {
+		if g := w.testAuthority.acquire(t, behind); g.Ticket == nil || w.row().Waiting != 1 {
 			t.Errorf("who is behind: %+v, %d wait", g.Decision, w.row().Waiting)
 		}
 		for _, g := range []granting.Granted{one, two} {
@@ -243,11 +243,11 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 
 // TestAClaimDoesNotBeginTheOverdraftAnew: the units were held since the offer.
 func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
-	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "queue", overdraft: true}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "queue", overdraft: true}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("ada", 1))
 		w.acquire1(of("bob", 2))
 		waits := of("eve", 3)
-		w.desk.acquire(t, waits)
+		w.testAuthority.acquire(t, waits)
 		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
@@ -263,19 +263,19 @@ func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 // TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn: where each counts, a second
 // program on a machine takes nothing over from the first.
 func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
-	eachTown(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny", matched: true}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny", matched: true}, func(t *testing.T, w *poolModel) {
 		var held []granting.Granted
 		for n := range 3 {
 			q := machine(1)
 			q.RequestID, q.Instance, q.Pool = ask("unit", n).RequestID, ask("unit", n).Instance, "unit"
-			if g := w.desk.acquire(t, q); (g.Lease != nil) != (n < 2) {
+			if g := w.testAuthority.acquire(t, q); (g.Lease != nil) != (n < 2) {
 				t.Errorf("instance %d of a machine: %+v", n, g.Decision)
 			} else if g.Lease != nil {
 				held = append(held, g)
 			}
 		}
 		for _, g := range held {
-			w.desk.kept(t, g, "nonce-0001")
+			w.testAuthority.kept(t, g, "nonce-0001")
 		}
 		renamed := machine(1)
 		renamed.RequestID, renamed.Instance, renamed.Pool, renamed.Holder.ID = "renamed", ask("unit", 1).Instance, "unit", "renamed"
@@ -290,7 +290,7 @@ func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
 func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
 	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
 	for _, pools := range [][2]draftPool{{ends, endless}, {endless, ends}} {
-		eachTown(t, pools[0], func(t *testing.T, w *town) {
+		eachPoolModel(t, pools[0], func(t *testing.T, w *poolModel) {
 			g := w.acquire1(of("ada", 1))
 			w.becomes(pools[1])
 			if again := w.acquire1(of("ada", 1)); again.Lease.ID != g.Lease.ID {
@@ -304,20 +304,20 @@ func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
 // units than are left, and blocks nobody.
 func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
 	pool := draftPool{capacity: 3, lease: "15m", grace: "1m", share: "none", full: "queue"}
-	eachTown(t, pool, func(t *testing.T, w *town) {
+	eachPoolModel(t, pool, func(t *testing.T, w *poolModel) {
 		one, two := w.acquire1(of("ada", 1)), w.acquire1(of("bob", 2))
 		large := of("eve", 3)
 		large.Units = 3
-		w.desk.acquire(t, large)
-		w.desk.acquire(t, of("dan", 4))
+		w.testAuthority.acquire(t, large)
+		w.testAuthority.acquire(t, of("dan", 4))
 		pool.capacity = 2
 		w.becomes(pool)
 		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: one.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}
-		w.desk.kept(t, two, "nonce-0001")
+		w.testAuthority.kept(t, two, "nonce-0001")
 		w.acquire1(of("dan", 4))
-		if g := w.desk.acquire(t, large); g.Decision.Code != license.CodeTooManyUnits {
+		if g := w.testAuthority.acquire(t, large); g.Decision.Code != license.CodeTooManyUnits {
 			t.Errorf("%+v", g.Decision)
 		}
 		w.counts(2, 2)
@@ -326,10 +326,10 @@ func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
 
 // TestAWaitingInstanceSharesItsHoldersUnits: as soon as another instance has them.
 func TestAWaitingInstanceSharesItsHoldersUnits(t *testing.T) {
-	eachTown(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *town) {
+	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("bob", 1))
-		w.desk.acquire(t, of("ada", 2))
-		w.desk.acquire(t, of("ada", 3))
+		w.testAuthority.acquire(t, of("ada", 2))
+		w.testAuthority.acquire(t, of("ada", 3))
 		if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {
 			t.Fatal(err)
 		}

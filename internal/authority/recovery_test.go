@@ -13,9 +13,9 @@ import (
 )
 
 // again starts a server on d's database whose data folder is dir.
-func (d *desk) again(t *testing.T, dir string) *desk {
+func (d *testAuthority) again(t *testing.T, dir string) *testAuthority {
 	t.Helper()
-	other := &desk{clock: d.clock, p: d.p}
+	other := &testAuthority{clock: d.clock, p: d.p}
 	other.Authority = New(ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Dir: dir, Now: d.clock.Now, Machine: d.clock.machine()})
 	t.Cleanup(other.Close)
 	if err := other.Start(t.Context()); err != nil {
@@ -27,7 +27,7 @@ func (d *desk) again(t *testing.T, dir string) *desk {
 // TestARolledBackDatabaseRenewsAndGrantsNothingNew starts a server whose data
 // folder remembers more of the log than its database.
 func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("seats", 1))
 		if err := before.ledger.Sequence(t.Context()); err != nil {
 			t.Fatal(err)

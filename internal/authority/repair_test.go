@@ -22,20 +22,20 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// A workshop is a desk whose database can be damaged beside the server.
+// A workshop is a testAuthority whose database can be damaged beside the server.
 type workshop struct {
-	*desk
+	*testAuthority
 	raw *sql.DB
 }
 
 func eachWorkshop(t *testing.T, fn func(t *testing.T, w workshop)) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
-		w := workshop{newDesk(t, db), raw}
+		w := workshop{newTestAuthority(t, db), raw}
 		sell(t, w.Authority)
 		p := owner()
 		p.Env = testEnv
-		for _, change := range []func() error{ // so that the log says how the desk's license is
+		for _, change := range []func() error{ // so that the log says how the license of the test is
 			func() error { _, err := w.SuspendLicense(t.Context(), p, w.p.License, "unpaid"); return err },
 			func() error { _, err := w.ReinstateLicense(t.Context(), p, w.p.License, "paid"); return err },
 		} {
@@ -130,13 +130,13 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 		w.acquire(t, ask("queue", 2))
 		w.uses(t, w.p, "calls", w.clock.Now())
 		w.agrees(t, 3)
-		if r := reconciled(t, w.desk); r.Pools < 3 || r.Totals != 1 {
+		if r := reconciled(t, w.testAuthority); r.Pools < 3 || r.Totals != 1 {
 			t.Errorf("compared %d pools, %d totals", r.Pools, r.Totals)
 		}
 		finds := func(text, what string, damage ...any) {
 			t.Helper()
 			w.damage(t, text, damage...)
-			r := reconciled(t, w.desk)
+			r := reconciled(t, w.testAuthority)
 			if len(r.Mismatches) != 1 || r.Mismatches[0].Row != string(w.p.License) || !strings.Contains(r.Mismatches[0].What, what) || len(r.Mismatches[0].Counters) == 0 {
 				t.Errorf("%s: %+v", text, r.Mismatches)
 			}
@@ -320,7 +320,7 @@ func TestARepairThatCanNotBackUpChangesNothing(t *testing.T) {
 // to another, in counters and in the log.
 func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
-		d := pairOf(t, w.desk)
+		d := pairOf(t, w.testAuthority)
 		a, b := d.as(d.a), d.as(d.b)
 		for n := range 3 {
 			a.acquire(t, ask("seats", n))

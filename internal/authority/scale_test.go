@@ -22,7 +22,7 @@ func counted(scale int, quota int64) licensing.Plan {
 }
 
 // records sends events of calls, as ID=QUANTITY, and returns what became of the last.
-func (d *desk) records(t *testing.T, p access.Principal, events ...string) granting.UsageResult {
+func (d *testAuthority) records(t *testing.T, p access.Principal, events ...string) granting.UsageResult {
 	t.Helper()
 	var q granting.UsageRequest
 	for _, e := range events {
@@ -38,7 +38,7 @@ func (d *desk) records(t *testing.T, p access.Principal, events ...string) grant
 
 // shows checks how much a license has used of its calls, in periods of the past too,
 // and of what quota.
-func (d *desk) shows(t *testing.T, p access.Principal, want ...string) {
+func (d *testAuthority) shows(t *testing.T, p access.Principal, want ...string) {
 	t.Helper()
 	all, err := d.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls", Past: true}, request.PageOf{Limit: 10})
 	if err != nil || len(all.Items) != len(want) {
@@ -51,7 +51,7 @@ func (d *desk) shows(t *testing.T, p access.Principal, want ...string) {
 	}
 }
 
-func (d *desk) change(t *testing.T, p access.Principal, c licensing.Change) licensing.License {
+func (d *testAuthority) change(t *testing.T, p access.Principal, c licensing.Change) licensing.License {
 	t.Helper()
 	l, err := d.ChangeLicense(t.Context(), access.System(p.Env, "test"), p.License, v1.ChangeRequest{Change: c})
 	if err != nil {
@@ -66,7 +66,7 @@ func (d *desk) change(t *testing.T, p access.Principal, c licensing.Change) lice
 func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
-		d := newDesk(t, db)
+		d := newTestAuthority(t, db)
 		d.at(t, "2027-04-10T12:00:00Z")
 		p := d.license(t, counted(1, 50))
 		d.records(t, p, "a=1.5")
@@ -118,7 +118,7 @@ func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 // TestAScaleNeverFalls: neither by a revision, nor by another plan, nor after a while
 // in which the license did not have the meter.
 func TestAScaleNeverFalls(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		p := d.license(t, counted(2, 500))
 		d.records(t, p, "a=1.25")
 		without := counted(2, 500)
@@ -171,7 +171,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 // license moves to a finer scale, and to a finer one. None is lost and none counts
 // at another scale.
 func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		p := a.license(t, counted(1, 1_000_000_000))
 		var thousandths atomic.Int64
 		const steps = 5
@@ -182,7 +182,7 @@ func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
 				}
 				return
 			}
-			d := []*desk{a, b}[n%2]
+			d := []*testAuthority{a, b}[n%2]
 			for i := range 20 {
 				q := granting.UsageEvent{ID: fmt.Sprint(n, "-", i), Meter: "calls", Quantity: "0.7"}
 				for range 2 { // each is sent twice
@@ -206,7 +206,7 @@ func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
 }
 
 func TestAnExceptionSaysItsScale(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		p := d.license(t, counted(2, 500))
 		scale := 1
 		d.change(t, p, licensing.Change{Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Add: true, Amount: 25}, Scale: &scale, Reason: "goodwill"}}})

@@ -31,7 +31,7 @@ func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) v
 // TestStatusShowsCapacitiesAsTheyAre: with the plan, add-ons and exceptions of this moment,
 // without an acquire that would bring the stored row up to date.
 func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
 		d.acquire(t, ask("seats", 1))
 		shows := func(what string, capacity int64, refused string) {
@@ -95,14 +95,14 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 // TestStatusListsTheFullestPoolsByWhatTheyAre: a pool that a change has filled is above
 // others, and one that grants nothing for its license's sake is below all.
 func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
-		license := func() *desk {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
+		license := func() *testAuthority {
 			p := d.p
 			p.License = s.issue().License.ID
-			return &desk{s.Authority, p, d.clock}
+			return &testAuthority{s.Authority, p, d.clock}
 		}
 		half, filled, revoked := license(), license(), license()
-		for _, one := range []*desk{half, filled, revoked} {
+		for _, one := range []*testAuthority{half, filled, revoked} {
 			one.acquire(t, ask("seats", 1))
 		}
 		change := v1.ChangeRequest{Change: licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 1}, Reason: "as agreed"}}}}
@@ -116,7 +116,7 @@ func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 		if err != nil || len(status.Pools) != 3 {
 			t.Fatalf("%+v, %v", status.Pools, err)
 		}
-		for i, want := range []*desk{filled, half, revoked} {
+		for i, want := range []*testAuthority{filled, half, revoked} {
 			if status.Pools[i].License != want.p.License {
 				t.Errorf("place %d: %+v", i, status.Pools[i])
 			}
@@ -126,7 +126,7 @@ func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 
 // TestStatusSaysThatAFenceRefusesNewcomers: the capacity is as it is, and so is the wait.
 func TestStatusSaysThatAFenceRefusesNewcomers(t *testing.T) {
-	each(t, func(t *testing.T, before *desk) {
+	each(t, func(t *testing.T, before *testAuthority) {
 		sell(t, before.Authority)
 		before.acquire(t, ask("seats", 1))
 		d := before.rolledBack(t, before.backup(t), t.TempDir())

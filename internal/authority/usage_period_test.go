@@ -34,7 +34,7 @@ func meteredPlan(calls licensing.Meter) licensing.Plan {
 // is a new one: at a month's end, where the days of months differ, and where a
 // day has 23 hours.
 func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		d.at(t, "2027-01-31T10:00:00Z")
 		p := d.license(t, meteredPlan(licensing.Meter{Unit: "call", Quota: 1, Per: licensing.PerTerm, Full: licensing.FullDeny}))
 		for _, tc := range []struct {
@@ -73,7 +73,7 @@ func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
 // TestAPlanChangeInMidPeriodCountsFromThenOn: what was used counts where it was
 // used, and the new quota holds from the change to the new boundary.
 func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		monthly := licensing.Meter{Unit: "call", Quota: 5, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Zone: "UTC", Full: licensing.FullDeny}
 		d.at(t, "2027-04-10T12:00:00Z")
 		p := d.license(t, meteredPlan(monthly))
@@ -121,7 +121,7 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 // TestARenewedTermHasItsOwnQuota: a renewal before the end changes nothing about
 // the term that runs.
 func TestARenewedTermHasItsOwnQuota(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		plan := meteredPlan(licensing.Meter{Unit: "call", Quota: 1, Per: licensing.PerTerm, Full: licensing.FullDeny})
 		length, err := licensing.ParseLength("1mo")
 		if err != nil {
@@ -165,7 +165,7 @@ func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 }
 
 // at sets the clock, which only goes forward.
-func (d *desk) at(t *testing.T, text string) {
+func (d *testAuthority) at(t *testing.T, text string) {
 	t.Helper()
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil || at.Before(d.clock.Now()) {
@@ -175,7 +175,7 @@ func (d *desk) at(t *testing.T, text string) {
 }
 
 // uses records one unit and returns the decision's code.
-func (d *desk) uses(t *testing.T, p access.Principal, meter string, at time.Time) string {
+func (d *testAuthority) uses(t *testing.T, p access.Principal, meter string, at time.Time) string {
 	t.Helper()
 	r, err := d.Usage(t.Context(), p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: ledger.NewID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}})
 	if err != nil {
@@ -188,7 +188,7 @@ func (d *desk) uses(t *testing.T, p access.Principal, meter string, at time.Time
 }
 
 // pin changes a license to a new revision of its plan.
-func (d *desk) pin(t *testing.T, p access.Principal, plan licensing.Plan) {
+func (d *testAuthority) pin(t *testing.T, p access.Principal, plan licensing.Plan) {
 	t.Helper()
 	rev, err := licensing.NewRevision(plan)
 	if err == nil {

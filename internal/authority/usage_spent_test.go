@@ -14,7 +14,7 @@ import (
 // TestUsageSpentIsLoggedWhenTheQuotaIsSpent and at no other time: once for each period
 // and meter, however the quota is reached, and again only after it was raised.
 func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		meter := licensing.Meter{Unit: "call", Quota: 1000, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Zone: "UTC", Full: licensing.FullDeny,
 			Soft: licensing.Limit{Percent: 90}}
 		d.at(t, "2027-04-10T12:00:00Z")
@@ -71,7 +71,7 @@ func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 // TestAQuotaThatIsLoweredIsSpent: a change that leaves less than was used is noticed with
 // the next event, which is denied, and a hard limit below the quota ends it.
 func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		use := func(id, quantity, code string, want int) {
 			t.Helper()
 			r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
@@ -98,10 +98,10 @@ func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
 
 // TestServersLogASpentQuotaOnce has two servers record the last units at once.
 func TestServersLogASpentQuotaOnce(t *testing.T) {
-	servers(t, func(t *testing.T, a, b *desk) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
 		parallel(12, func(n int) {
 			e := granting.UsageEvent{ID: "event-" + strconv.Itoa(n), Meter: "calls", Quantity: "1"}
-			if _, err := []*desk{a, b}[n%2].Usage(t.Context(), a.p, granting.UsageRequest{Events: []granting.UsageEvent{e}}); err != nil {
+			if _, err := []*testAuthority{a, b}[n%2].Usage(t.Context(), a.p, granting.UsageRequest{Events: []granting.UsageEvent{e}}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-func (d *desk) validate(t *testing.T, r documents.ValidateRequest) documents.Validation {
+func (d *testAuthority) validate(t *testing.T, r documents.ValidateRequest) documents.Validation {
 	t.Helper()
 	r.Product = "lathe"
 	v, err := d.Validate(t.Context(), d.p, r)
@@ -23,7 +23,7 @@ func (d *desk) validate(t *testing.T, r documents.ValidateRequest) documents.Val
 	return v
 }
 
-func (d *desk) entriesOf(t *testing.T, kind string) []v1.LogEntry {
+func (d *testAuthority) entriesOf(t *testing.T, kind string) []v1.LogEntry {
 	t.Helper()
 	page, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: kind}, request.PageOf{})
 	if err != nil {
@@ -33,7 +33,7 @@ func (d *desk) entriesOf(t *testing.T, kind string) []v1.LogEntry {
 }
 
 func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		sell(t, d.Authority)
 		before := d.validate(t, documents.ValidateRequest{Nonce: "nonce-allowed"})
 		if before.Decision.Outcome != license.Allowed || len(d.entriesOf(t, licensing.DenialFirst)) != 0 {
@@ -94,7 +94,7 @@ func TestADeniedValidationIsRecordedAndRepeatsAreCounted(t *testing.T) {
 }
 
 func TestAChangedFingerprintIsRecordedOnce(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		q := machine(1)
 		d.acquire(t, q)
 		other := licensing.Asker{Kind: "machine", Components: map[string]string{"board": "x", "disk": "y", "cpu": "c1"}}
@@ -124,7 +124,7 @@ func TestAChangedFingerprintIsRecordedOnce(t *testing.T) {
 }
 
 func TestARepeatedDenialIsExplained(t *testing.T) {
-	each(t, func(t *testing.T, d *desk) {
+	each(t, func(t *testing.T, d *testAuthority) {
 		d.acquire(t, ask("soft", 1))
 		q := ask("soft", 2)
 		for n := range 20 {

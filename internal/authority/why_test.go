@@ -39,7 +39,7 @@ meters:
 `
 
 // explained opens a shop whose license is of explainedPlan, at a clock that stands still.
-func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, v1.Issued) {
+func explainedShop(t *testing.T, db *store.DB) (*shop, *testAuthority, v1.Issued) {
 	t.Helper()
 	clock := newTestClock()
 	db.Now = clock.Now
@@ -54,17 +54,17 @@ func explainedShop(t *testing.T, db *store.DB) (*shop, *desk, v1.Issued) {
 	}
 	issued := s.issue()
 	p := access.Principal{Kind: access.KindLicense, Env: testEnv, License: issued.License.ID, Actor: "license:" + string(issued.License.ID)}
-	return s, &desk{s.Authority, p, clock}, issued
+	return s, &testAuthority{s.Authority, p, clock}, issued
 }
 
-func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *desk, issued v1.Issued)) {
+func eachShop(t *testing.T, fn func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, d, issued := explainedShop(t, db)
 		fn(t, s, d, issued)
 	})
 }
 
-func (d *desk) use(t *testing.T, id, quantity string) granting.UsageResult {
+func (d *testAuthority) use(t *testing.T, id, quantity string) granting.UsageResult {
 	t.Helper()
 	r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: id, Meter: "calls", Quantity: quantity}}})
 	if err != nil {
@@ -75,7 +75,7 @@ func (d *desk) use(t *testing.T, id, quantity string) granting.UsageResult {
 
 // TestWhyShowsWhatIsHeld and not what one more would make of it.
 func TestWhyShowsWhatIsHeld(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		shows := func(what string, got license.Decision, outcome license.Outcome, code string, held int64, reason string) {
 			t.Helper()
 			if got.Outcome != outcome || got.Code != code || got.Held != held || got.Reason != reason {
@@ -117,7 +117,7 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 // TestWhyShowsALicenseThatIsNotInForceThroughout: suspended, revoked and ended licenses
 // grant nothing in any part, and what is held of them is still shown.
 func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
 		held := d.acquire(t, ask("seats", 1)).Lease
 		d.acquire(t, ask("line", 1))
@@ -171,7 +171,7 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 		}
 		shown(license.CodeRevoked, nil)
 	})
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		d.acquire(t, ask("seats", 1))
 		d.clock.pass(370 * 24 * time.Hour)
 		e, err := s.ExplainLicense(t.Context(), s.p, issued.License.ID)
@@ -185,7 +185,7 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 // TestWhyNamesExceptionsAsTheCause: of a feature, a pool and a meter, also of a denial
 // that was given, and only while they are in force.
 func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
 		until := d.clock.Now().Add(48 * time.Hour).Truncate(time.Second)
 		except := func(all ...licensing.Exception) {
@@ -253,9 +253,9 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 // TestEachEventOfABatchIsExplainedByItself: recorded, recorded before, denied and invalid
 // ones, by their own ids and together by the request's.
 func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		other := s.issue()
-		elsewhere := &desk{s.Authority, access.Principal{Kind: access.KindLicense, Env: testEnv, License: other.License.ID}, d.clock}
+		elsewhere := &testAuthority{s.Authority, access.Principal{Kind: access.KindLicense, Env: testEnv, License: other.License.ID}, d.clock}
 		elsewhere.use(t, "b6", "1") // the same name, of another license
 		var q granting.UsageRequest
 		for i, quantity := range []string{"2", "9", "1", "x", "9"} {
@@ -308,7 +308,7 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 // TestWhyTakesEveryIDThatAnAnswerOrTheLogShows, and says of one that it does not know
 // why not.
 func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
-	eachShop(t, func(t *testing.T, s *shop, d *desk, issued v1.Issued) {
+	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		ctx := t.Context()
 		token, err := s.CreateToken(ctx, s.p, v1.TokenRequest{Name: "ci", Role: access.Viewer})
 		if err != nil {

@@ -24,8 +24,8 @@ const (
 
 var start = time.Date(2026, 11, 22, 3, 0, 0, 123456789, time.UTC)
 
-// world is an environment's keys and who believes them.
-type world struct {
+// A keyFixture is an environment's keys and who believes them.
+type keyFixture struct {
 	t       *testing.T
 	sealing *signing.SealingKey
 	m       signing.Material
@@ -33,7 +33,7 @@ type world struct {
 	seq     int64
 }
 
-func newWorld(t *testing.T) *world {
+func newKeyFixture(t *testing.T) *keyFixture {
 	t.Helper()
 	sealing, err := signing.NewSealingKey()
 	if err != nil {
@@ -43,12 +43,12 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, sealing: sealing, m: m, ring: signing.NewRing(sealing)}
+	w := &keyFixture{t: t, sealing: sealing, m: m, ring: signing.NewRing(sealing)}
 	w.load()
 	return w
 }
 
-func (w *world) load() {
+func (w *keyFixture) load() {
 	w.t.Helper()
 	if err := w.ring.Load(w.m); err != nil {
 		w.t.Fatal(err)
@@ -56,7 +56,7 @@ func (w *world) load() {
 }
 
 // sign signs a list of revocations, the smallest document.
-func (w *world) sign(now time.Time) (string, error) {
+func (w *keyFixture) sign(now time.Time) (string, error) {
 	w.seq++
 	return w.ring.Sign(env, license.TypeRevocations, license.Revocations{Claims: license.Claims{
 		Issuer: issuer, Audience: []string{"lathe"}, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: now.Add(time.Hour).Unix(),
@@ -65,7 +65,7 @@ func (w *world) sign(now time.Time) (string, error) {
 }
 
 // verifier trusts the first root set and the key set in force.
-func (w *world) verifier(now time.Time) *license.Verifier {
+func (w *keyFixture) verifier(now time.Time) *license.Verifier {
 	w.t.Helper()
 	v, err := license.NewVerifier(issuer, "lathe", w.ring.RootSet(env))
 	if err != nil {
@@ -77,14 +77,14 @@ func (w *world) verifier(now time.Time) *license.Verifier {
 	return v
 }
 
-func (w *world) accepted(compact string, now time.Time) {
+func (w *keyFixture) accepted(compact string, now time.Time) {
 	w.t.Helper()
 	if _, err := w.verifier(now).Revocations(compact, now.Unix()); err != nil {
 		w.t.Errorf("at %s: %v", now, err)
 	}
 }
 
-func (w *world) must(m signing.Material, err error) {
+func (w *keyFixture) must(m signing.Material, err error) {
 	w.t.Helper()
 	if err != nil {
 		w.t.Fatal(err)
@@ -94,7 +94,7 @@ func (w *world) must(m signing.Material, err error) {
 }
 
 func TestTwoYearsOfKeysFollowOneAnotherWithoutTheRoot(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	w.exportAndRemove()
 	used := map[string]bool{}
 	for now := start; now.Before(start.AddDate(2, 0, 0)); now = now.Add(10 * 24 * time.Hour) {
@@ -123,7 +123,7 @@ func TestTwoYearsOfKeysFollowOneAnotherWithoutTheRoot(t *testing.T) {
 }
 
 // exportAndRemove takes the root away and returns it.
-func (w *world) exportAndRemove() signing.Secret {
+func (w *keyFixture) exportAndRemove() signing.Secret {
 	w.t.Helper()
 	if _, err := signing.RemoveRoot(w.m); licensing.CodeOf(err) != licensing.Conflict {
 		w.t.Fatalf("removed before it was exported: %v", err)
@@ -136,7 +136,7 @@ func (w *world) exportAndRemove() signing.Secret {
 }
 
 func TestRotationNeedsNoRootAndKeepsWhatWasSigned(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	root := w.exportAndRemove()
 	var before []string
 	for range 11 {
@@ -166,7 +166,7 @@ func TestRotationNeedsNoRootAndKeepsWhatWasSigned(t *testing.T) {
 }
 
 func TestKeysArePreparedAnewWhileTheRootIsHere(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	for now := start; now.Before(start.AddDate(12, 0, 0)); now = now.Add(30 * 24 * time.Hour) {
 		if w.m.Due(now) {
 			m, err := w.m.Tend(w.sealing, now)
@@ -184,7 +184,7 @@ func TestKeysArePreparedAnewWhileTheRootIsHere(t *testing.T) {
 }
 
 func TestWithdrawnKeyIsNotBelievedFromTheCutoffOn(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	kid := w.m.Active(start)
 	old, err := w.sign(start)
 	if err != nil {
@@ -220,7 +220,7 @@ func TestWithdrawnKeyIsNotBelievedFromTheCutoffOn(t *testing.T) {
 	}
 }
 
-func (w *world) root() string {
+func (w *keyFixture) root() string {
 	for _, k := range w.m.Keys {
 		if k.Use == licensing.RootKey {
 			return k.ID
@@ -230,7 +230,7 @@ func (w *world) root() string {
 }
 
 func TestWithdrawingTheLogKeyReplacesIt(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	was, _, err := w.ring.LogKey(env)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +244,7 @@ func TestWithdrawingTheLogKeyReplacesIt(t *testing.T) {
 }
 
 func TestRootOfAnotherEnvironmentIsRefused(t *testing.T) {
-	w, other := newWorld(t), newWorld(t)
+	w, other := newKeyFixture(t), newKeyFixture(t)
 	other.m.Issuer = "urn:copyhold:other"
 	root, _, err := signing.ExportRoot(other.m, other.sealing, start)
 	if err != nil {
@@ -266,7 +266,7 @@ func TestRootOfAnotherEnvironmentIsRefused(t *testing.T) {
 }
 
 func TestExchangedSealedKeysAreNotLoaded(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	keys := append([]licensing.SigningKey(nil), w.m.Keys...)
 	keys[2].Sealed, keys[3].Sealed = keys[3].Sealed, keys[2].Sealed
 	m := w.m
@@ -284,7 +284,7 @@ func TestExchangedSealedKeysAreNotLoaded(t *testing.T) {
 }
 
 func TestJWKSHoldsTheKeysOfDocumentsOnly(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	m, err := signing.Withdraw(w.m, w.m.Active(start), start, w.sealing, start)
 	w.must(m, err)
 	set := w.ring.JWKS(env)
@@ -299,7 +299,7 @@ func TestJWKSHoldsTheKeysOfDocumentsOnly(t *testing.T) {
 }
 
 func TestFeatureKeyReachesTheDevice(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	k, err := signing.NewFeatureKey(env, "lathe", "export", w.sealing)
 	if err != nil {
 		t.Fatal(err)
@@ -334,7 +334,7 @@ func TestFeatureKeyReachesTheDevice(t *testing.T) {
 }
 
 func TestSecretsCannotBePrinted(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	root, _, err := signing.ExportRoot(w.m, w.sealing, start)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 )
 
 // propose begins a ceremony and keeps what the server keeps of it.
-func (w *world) propose(want signing.RootChoice, now time.Time) signing.RootCeremony {
+func (w *keyFixture) propose(want signing.RootChoice, now time.Time) signing.RootCeremony {
 	w.t.Helper()
 	m, c, err := signing.Propose(w.m, want, w.sealing, now)
 	w.must(m, err)
@@ -21,7 +21,7 @@ func (w *world) propose(want signing.RootChoice, now time.Time) signing.RootCere
 }
 
 // carried is the ceremony as it comes out of its file.
-func (w *world) carried(c signing.RootCeremony) signing.RootCeremony {
+func (w *keyFixture) carried(c signing.RootCeremony) signing.RootCeremony {
 	w.t.Helper()
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -34,7 +34,7 @@ func (w *world) carried(c signing.RootCeremony) signing.RootCeremony {
 	return c
 }
 
-func (w *world) roots() (present []string) {
+func (w *keyFixture) roots() (present []string) {
 	for _, k := range w.m.Keys {
 		if k.Use == licensing.RootKey && k.RetiredAt.IsZero() {
 			present = append(present, k.ID)
@@ -43,7 +43,7 @@ func (w *world) roots() (present []string) {
 	return present
 }
 
-func (w *world) sign1(c signing.RootCeremony, text signing.Secret) signing.RootCeremony {
+func (w *keyFixture) sign1(c signing.RootCeremony, text signing.Secret) signing.RootCeremony {
 	w.t.Helper()
 	c, _, err := c.Sign(text)
 	if err != nil {
@@ -52,7 +52,7 @@ func (w *world) sign1(c signing.RootCeremony, text signing.Secret) signing.RootC
 	return w.carried(c)
 }
 
-func (w *world) make(c signing.RootCeremony, count int) (signing.RootCeremony, signing.Secret) {
+func (w *keyFixture) make(c signing.RootCeremony, count int) (signing.RootCeremony, signing.Secret) {
 	w.t.Helper()
 	c, text, err := c.MakeRoots(count)
 	if err != nil {
@@ -62,7 +62,7 @@ func (w *world) make(c signing.RootCeremony, count int) (signing.RootCeremony, s
 }
 
 func TestANewRootSetReplacesALostRoot(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	old := w.exportAndRemove()
 	pinned := w.verifier(start)
 	before, err := w.sign(start)
@@ -81,7 +81,7 @@ func TestANewRootSetReplacesALostRoot(t *testing.T) {
 	if _, _, err := c.MakeRoots(0); licensing.CodeOf(err) != licensing.Conflict {
 		t.Errorf("made one too many: %v", err)
 	}
-	stranger := newWorld(t)
+	stranger := newKeyFixture(t)
 	if _, _, err := c.Sign(stranger.exportAndRemove()); licensing.CodeOf(err) != licensing.Invalid {
 		t.Errorf("a stranger's root signed: %v", err)
 	}
@@ -128,7 +128,7 @@ func TestANewRootSetReplacesALostRoot(t *testing.T) {
 }
 
 // goneSignsNothing holds that a root of the set before has no say any more.
-func (w *world) goneSignsNothing(old signing.Secret, gone, kept string, now time.Time) {
+func (w *keyFixture) goneSignsNothing(old signing.Secret, gone, kept string, now time.Time) {
 	w.t.Helper()
 	m, err := signing.ImportRoot(w.m, old, w.sealing)
 	w.must(m, err)
@@ -177,7 +177,7 @@ func only(t *testing.T, text signing.Secret, kid string) signing.Secret {
 }
 
 func TestThresholdsOfBothSetsAreNeeded(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	old := w.exportAndRemove()
 	c := w.propose(signing.RootChoice{Roots: 3, Threshold: 2}, start)
 	c, ann := w.make(c, 1)
@@ -219,7 +219,7 @@ func TestThresholdsOfBothSetsAreNeeded(t *testing.T) {
 }
 
 func TestACeremonyIsInstalledAsItBeganOrNotAtAll(t *testing.T) {
-	w := newWorld(t)
+	w := newKeyFixture(t)
 	old, _, err := signing.ExportRoot(w.m, w.sealing, start)
 	if err != nil {
 		t.Fatal(err)

@@ -43,8 +43,8 @@ meters:
   calls: {unit: call, scale: 2, quota: 10, per: month, soft: 80%, hard: 100%, full: deny}
 `
 
-// A desk is a running API over a database, with one customer's license.
-type desk struct {
+// A deployment is a running API over a database, with one customer's license.
+type deployment struct {
 	t         testing.TB
 	url       string
 	client    *http.Client // holds every answer to the specification
@@ -59,13 +59,13 @@ type desk struct {
 	probes    int
 }
 
-// newDesk starts everything as serve does, and issues a license of plan.
-func newDesk(t testing.TB, db *store.DB, plan string) *desk {
+// newDeployment starts everything as serve does, and issues a license of plan.
+func newDeployment(t testing.TB, db *store.DB, plan string) *deployment {
 	t.Helper()
-	return newDeskWithin(t, db, plan, api.Limits{})
+	return newDeploymentWithin(t, db, plan, api.Limits{})
 }
 
-func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *desk {
+func newDeploymentWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *deployment {
 	t.Helper()
 	sealing, err := signing.NewSealingKey()
 	if err != nil {
@@ -73,7 +73,7 @@ func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *
 	}
 	log := slog.New(slog.DiscardHandler)
 	instruments := metrics.New(time.Now)
-	d := &desk{t: t, config: ledger.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments}}
+	d := &deployment{t: t, config: ledger.Config{DB: db, Ring: signing.NewRing(sealing), Log: log, Metrics: instruments}}
 	d.authority = authority.New(d.config)
 	t.Cleanup(d.authority.Close)
 	d.check(d.authority.Start(t.Context()))
@@ -101,7 +101,7 @@ func newDeskWithin(t testing.TB, db *store.DB, plan string, limits api.Limits) *
 }
 
 // trust pins the root set and takes up the key set, over HTTP as a program does.
-func (d *desk) trust() {
+func (d *deployment) trust() {
 	d.t.Helper()
 	var roots struct{ RootSet []string }
 	d.get("/v1/rootset", &roots)
@@ -115,7 +115,7 @@ func (d *desk) trust() {
 	d.check(err)
 }
 
-func (d *desk) check(err error) {
+func (d *deployment) check(err error) {
 	d.t.Helper()
 	if err != nil {
 		d.t.Fatal(err)
@@ -137,14 +137,14 @@ func (o outcome) decode(t testing.TB, v any) {
 }
 
 // ask sends a request with the license key; credential replaces it.
-func (d *desk) ask(method, path string, body any, credential ...string) outcome {
+func (d *deployment) ask(method, path string, body any, credential ...string) outcome {
 	d.t.Helper()
 	o, err := d.send(d.t.Context(), method, path, body, credential...)
 	d.check(err)
 	return o
 }
 
-func (d *desk) send(ctx context.Context, method, path string, body any, credential ...string) (outcome, error) {
+func (d *deployment) send(ctx context.Context, method, path string, body any, credential ...string) (outcome, error) {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -173,7 +173,7 @@ func (d *desk) send(ctx context.Context, method, path string, body any, credenti
 	return outcome{answer.StatusCode, answer.Header, text}, err
 }
 
-func (d *desk) get(path string, v any) outcome {
+func (d *deployment) get(path string, v any) outcome {
 	d.t.Helper()
 	o := d.ask(http.MethodGet, path, nil)
 	if o.status != http.StatusOK {
@@ -184,7 +184,7 @@ func (d *desk) get(path string, v any) outcome {
 }
 
 // do sends a request as it is.
-func (d *desk) do(req *http.Request) outcome {
+func (d *deployment) do(req *http.Request) outcome {
 	d.t.Helper()
 	answer, err := d.client.Do(req)
 	d.check(err)
@@ -215,7 +215,7 @@ type answered struct {
 }
 
 // want asks and fails unless the answer has the status.
-func (d *desk) want(status int, method, path string, body any) answered {
+func (d *deployment) want(status int, method, path string, body any) answered {
 	d.t.Helper()
 	o := d.ask(method, path, body)
 	if o.status != status {
@@ -229,7 +229,7 @@ func (d *desk) want(status int, method, path string, body any) answered {
 const nonce = "n0nce-n0nce"
 
 // reply verifies a reply to nonce.
-func (d *desk) reply(compact string) *license.Reply {
+func (d *deployment) reply(compact string) *license.Reply {
 	d.t.Helper()
 	r, err := d.verifier.Reply(compact, nonce, time.Now().Unix())
 	if err != nil {
@@ -239,7 +239,7 @@ func (d *desk) reply(compact string) *license.Reply {
 }
 
 // document verifies a license document.
-func (d *desk) document(compact string) *license.License {
+func (d *deployment) document(compact string) *license.License {
 	d.t.Helper()
 	l, err := d.verifier.License(compact, time.Now().Unix())
 	if err != nil {

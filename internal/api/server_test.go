@@ -23,8 +23,8 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// frame returns a server without routes of licensing, to which a test adds its own.
-func frame(t *testing.T, log io.Writer) *server {
+// bareServer returns a server without routes of licensing, to which a test adds its own.
+func bareServer(t *testing.T, log io.Writer) *server {
 	t.Helper()
 	a := authority.New(ledger.Config{DB: storetest.SQLite(t), Ring: signing.NewRing(nil)})
 	t.Cleanup(a.Close)
@@ -96,7 +96,7 @@ func addEcho(s *server) {
 }
 
 func TestARouteWithoutPermissionDoesNotStart(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	none := func(context.Context, access.Principal, *struct{}) (*struct{}, error) { return nil, nil }
 	handle(s, route{ID: "a", Method: "GET", Path: "/v1/a", Summary: "A", Tag: "test"}, none)
 	handle(s, route{ID: "b", Method: "GET", Path: "/v1/b", Summary: "B", Tag: "test", Permission: "license:wish"}, none)
@@ -106,12 +106,12 @@ func TestARouteWithoutPermissionDoesNotStart(t *testing.T) {
 	s.faults = nil
 	(&guardedMux{s}).HandleFunc("GET /v1/hidden", nil)
 	if len(s.faults) != 1 {
-		t.Error("a route beside the frame would start")
+		t.Error("a route that the server does not know would start")
 	}
 }
 
 func TestEveryErrorIsAProblem(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	large := `{"text":"` + strings.Repeat("a", 300) + `"}`
 	for _, tc := range []struct {
@@ -149,7 +149,7 @@ func TestEveryErrorIsAProblem(t *testing.T) {
 }
 
 func TestAnnouncedAndUnannouncedSizesAreBounded(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	for _, path := range []string{"/v1/echo", "/v1/program"} {
 		r := httpRequest(t, "POST", path, strings.Repeat(" ", 1<<20))
@@ -161,7 +161,7 @@ func TestAnnouncedAndUnannouncedSizesAreBounded(t *testing.T) {
 }
 
 func TestOnlyJSONIsRead(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	for kind, want := range map[string]int{"text/plain": 415, "": 415, "application/x-www-form-urlencoded": 415,
 		"application/json; charset=utf-8": 200, "application/json": 200} {
@@ -176,7 +176,7 @@ func TestOnlyJSONIsRead(t *testing.T) {
 }
 
 func TestACompressedBodyIsRefusedAsSuch(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	for coding, want := range map[string]int{"gzip": 415, "br": 415, "identity": 200} {
 		for _, path := range []string{"/v1/echo", "/v1/program"} {
@@ -191,7 +191,7 @@ func TestACompressedBodyIsRefusedAsSuch(t *testing.T) {
 }
 
 func TestNullIsRefusedInWords(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	for _, path := range []string{"/v1/echo", "/v1/program"} {
 		w, _ := do(t, s, httpRequest(t, "POST", path, `{"text":null}`))
@@ -202,7 +202,7 @@ func TestNullIsRefusedInWords(t *testing.T) {
 }
 
 func TestANameThatIsNotTheServersIsRefused(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	s.Hosts = []string{"licenses.example.com"}
 	for host, want := range map[string]int{"localhost:7400": 200, "127.0.0.1": 200, "[::1]:7400": 200,
 		"licenses.EXAMPLE.com:443": 200, "LOCALHOST": 200, "LocalHost:7400": 200, "licenses.example.com.": 200, "evil.example.com": 421, "localhost.evil.com": 421, "": 200} {
@@ -215,7 +215,7 @@ func TestANameThatIsNotTheServersIsRefused(t *testing.T) {
 }
 
 func TestAPageOfAnotherOriginCannotWrite(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	addEcho(s)
 	for header, want := range map[string]int{"Origin: https://evil.example.com": 403, "Sec-Fetch-Site: cross-site": 403,
 		"Origin: http://localhost": 200, "X-None: 1": 200} {
@@ -229,7 +229,7 @@ func TestAPageOfAnotherOriginCannotWrite(t *testing.T) {
 }
 
 func TestForwardedAddressesAreBelievedOfProxiesOnly(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	s.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, tc := range []struct{ peer, forwarded, want string }{
 		{"192.0.2.1:1", "198.51.100.1", "192.0.2.1"},
@@ -250,7 +250,7 @@ func TestForwardedAddressesAreBelievedOfProxiesOnly(t *testing.T) {
 
 func TestTheLogHoldsNoSecret(t *testing.T) {
 	var log bytes.Buffer
-	s := frame(t, &log)
+	s := bareServer(t, &log)
 	addEcho(s)
 	r := httpRequest(t, "POST", "/v1/echo?token=canary", `{"text":"canary"}`)
 	r.Header.Set("Authorization", "License canary")
@@ -267,7 +267,7 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 // TestFewReadTheMetricsAtOnce: who is one too many is told when to come back, as
 // everywhere else.
 func TestFewReadTheMetricsAtOnce(t *testing.T) {
-	s := frame(t, io.Discard)
+	s := bareServer(t, io.Discard)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	slow := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave })
 	s.mux.HandleFunc("GET /slow", func(w http.ResponseWriter, r *http.Request) { s.scrape(w, r, slow) })

@@ -42,14 +42,14 @@ func TestNeverOversoldWhateverHappens(t *testing.T) {
 	}
 	for _, seed := range seeds {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			storetest.Each(t, func(t *testing.T, db *store.DB) { openTown(t, db, seed).run(steps) })
+			storetest.Each(t, func(t *testing.T, db *store.DB) { openPoolModel(t, db, seed).run(steps) })
 		})
 	}
 }
 
-// A town is programs that use one pool of one license, and who administers it.
-type town struct {
-	*desk
+// A poolModel is programs that use one pool of one license, and who administers it.
+type poolModel struct {
+	*testAuthority
 	t        *testing.T
 	random   *rand.Rand
 	admin    access.Principal
@@ -86,9 +86,9 @@ type program struct {
 	round    int
 }
 
-func openTown(t *testing.T, db *store.DB, seed uint64) *town {
+func openPoolModel(t *testing.T, db *store.DB, seed uint64) *poolModel {
 	t.Helper()
-	w := &town{desk: newDesk(t, db), t: t, random: rand.New(rand.NewPCG(seed, 2)), admin: access.System(testEnv, "test"), forced: map[licensing.LeaseID]bool{}}
+	w := &poolModel{testAuthority: newTestAuthority(t, db), t: t, random: rand.New(rand.NewPCG(seed, 2)), admin: access.System(testEnv, "test"), forced: map[licensing.LeaseID]bool{}}
 	if _, err := w.Bootstrap(t.Context(), FirstEnvironments(), func(string) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func openTown(t *testing.T, db *store.DB, seed uint64) *town {
 }
 
 // redraft changes one thing of the pool.
-func (w *town) redraft() {
+func (w *poolModel) redraft() {
 	d := &w.draft
 	one := func(of ...string) string { return of[w.random.IntN(len(of))] }
 	switch w.random.IntN(9) {
@@ -185,7 +185,7 @@ func (d draftPool) text() string {
 	return b.String() + "}"
 }
 
-func (w *town) apply(who string, below licensing.Below) error {
+func (w *poolModel) apply(who string, below licensing.Below) error {
 	text := "product: lathe\nplan: street\nterm: {perpetual: true}\nfeatures: {export: true}\nfallback: {export: false}\n" +
 		"documents: {life: 4h, refresh: 30m, stale: 1h, grace: 4h, fallback: 1d}\npools:\n  " + w.draft.text() + "\n"
 	_, err := w.ApplyPlans(w.t.Context(), w.admin, v1.ApplyRequest{Files: []policy.File{{Name: "street.yaml", Text: text}}, Licenses: who, Below: below})
@@ -193,7 +193,7 @@ func (w *town) apply(who string, below licensing.Below) error {
 }
 
 // rule returns the pool's rule in force, and its limit.
-func (w *town) rule() (licensing.Pool, int64) {
+func (w *poolModel) rule() (licensing.Pool, int64) {
 	w.t.Helper()
 	var p licensing.Pool
 	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) error {
@@ -210,7 +210,7 @@ func (w *town) rule() (licensing.Pool, int64) {
 	return p, p.Limit()
 }
 
-func (w *town) row() (row store.Pool) {
+func (w *poolModel) row() (row store.Pool) {
 	w.t.Helper()
 	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) (err error) {
 		row, err = tx.Pool(w.t.Context(), store.PoolKey{Env: testEnv, License: w.p.License, Name: "unit"})
@@ -222,21 +222,21 @@ func (w *town) row() (row store.Pool) {
 	return row
 }
 
-func (w *town) chance(of int) bool { return w.random.IntN(of) == 0 }
+func (w *poolModel) chance(of int) bool { return w.random.IntN(of) == 0 }
 
 // logf notes what happened, to be told with what it led to.
-func (w *town) logf(format string, args ...any) {
+func (w *poolModel) logf(format string, args ...any) {
 	w.history = append(w.history, w.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
 // fatalf fails, and tells what led there.
-func (w *town) fatalf(format string, args ...any) {
+func (w *poolModel) fatalf(format string, args ...any) {
 	w.t.Helper()
 	w.t.Logf("%s", strings.Join(w.history, "\n"))
 	w.t.Fatalf(format, args...)
 }
 
-func (w *town) run(steps int) {
+func (w *poolModel) run(steps int) {
 	for range steps {
 		w.step()
 		if w.t.Failed() {
@@ -255,7 +255,7 @@ type act struct {
 
 // together has acts decided in one transaction, as those that arrive while the
 // last one commits.
-func (w *town) together(acts ...act) {
+func (w *poolModel) together(acts ...act) {
 	w.t.Helper()
 	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.o.Kind.Class(), b.o.Kind.Class()) })
 	ops := make([]*granting.Op, len(acts))
@@ -277,7 +277,7 @@ func (w *town) together(acts ...act) {
 	}
 }
 
-func (w *town) told(o *granting.Op, out granting.LeaseOutcome) string {
+func (w *poolModel) told(o *granting.Op, out granting.LeaseOutcome) string {
 	name := map[granting.OpKind]string{granting.OpRelease: "release", granting.OpRenew: "renew", granting.OpTicket: "ticket", granting.OpWithdraw: "withdraw", granting.OpSweep: "sweep", granting.OpAcquire: "acquire"}[o.Kind]
 	switch {
 	case o.Release.Force:
@@ -299,7 +299,7 @@ func (w *town) told(o *granting.Op, out granting.LeaseOutcome) string {
 	return name + ": " + text
 }
 
-func (w *town) step() {
+func (w *poolModel) step() {
 	switch k := w.random.IntN(100); {
 	case k < 60:
 		var acts []act
@@ -341,9 +341,9 @@ func (w *town) step() {
 		w.check(true)
 	default:
 		w.logf("restart")
-		w.desk.Close()
+		w.testAuthority.Close()
 		p := w.p
-		w.desk = w.desk.again(w.t, "")
+		w.testAuthority = w.testAuthority.again(w.t, "")
 		w.p = p
 		w.check(false)
 	}
@@ -351,7 +351,7 @@ func (w *town) step() {
 
 // force ends somebody's lease against its holder, who goes on while its
 // document allows.
-func (w *town) force() []act {
+func (w *poolModel) force() []act {
 	h := w.programs[w.random.IntN(len(w.programs))]
 	if h.has == nil {
 		return nil
@@ -368,11 +368,11 @@ func (w *town) force() []act {
 	}}}
 }
 
-func (w *town) below() licensing.Below {
+func (w *poolModel) below() licensing.Below {
 	return []licensing.Below{licensing.BelowRefuse, licensing.BelowDrain, licensing.BelowOverdraft}[w.random.IntN(3)]
 }
 
-func (w *town) administer() {
+func (w *poolModel) administer() {
 	var err error
 	ctx, id := w.t.Context(), w.p.License
 	before := w.row().Held
@@ -419,7 +419,7 @@ func (w *town) administer() {
 }
 
 // unexcept takes the license back to what its plan says.
-func (w *town) unexcept() {
+func (w *poolModel) unexcept() {
 	l, err := w.License(w.t.Context(), w.admin, w.p.License)
 	if err != nil {
 		w.t.Fatal(err)
@@ -440,7 +440,7 @@ func (w *town) unexcept() {
 
 // acts are what h does next: nothing, one thing or several. In a pool without
 // end a holder has one lease, for which its first program asks.
-func (w *town) acts(h *program) []act {
+func (w *poolModel) acts(h *program) []act {
 	acts := w.wishes(h)
 	if rule, _ := w.rule(); rule.Endless() && h.second {
 		acts = slices.DeleteFunc(acts, func(a act) bool { return a.o.Kind == granting.OpAcquire })
@@ -448,7 +448,7 @@ func (w *town) acts(h *program) []act {
 	return acts
 }
 
-func (w *town) wishes(h *program) []act {
+func (w *poolModel) wishes(h *program) []act {
 	now := w.clock.Now()
 	if h.has != nil && w.chance(25) {
 		w.logf("%s loses its cache", h.name)
@@ -512,20 +512,22 @@ func (w *town) wishes(h *program) []act {
 	return []act{w.enter(h)}
 }
 
-func (w *town) nonce(h *program) string {
+func (w *poolModel) nonce(h *program) string {
 	h.round++
 	return fmt.Sprintf("nonce-of-%s-%d", h.name, h.round)
 }
 
 // span is how long a program asks to borrow.
-func (w *town) span() licensing.Span {
+func (w *poolModel) span() licensing.Span {
 	return []licensing.Span{0, 60, 600, 86400, 2 * 86400, 30 * 86400}[w.random.IntN(6)]
 }
 
 // enter asks for units under a new request.
-func (w *town) enter(h *program) act { return w.enterFor(h, []int64{1, 1, 1, 2, 3}[w.random.IntN(5)]) }
+func (w *poolModel) enter(h *program) act {
+	return w.enterFor(h, []int64{1, 1, 1, 2, 3}[w.random.IntN(5)])
+}
 
-func (w *town) enterFor(h *program, units int64) act {
+func (w *poolModel) enterFor(h *program, units int64) act {
 	h.round++
 	if h.ask.RequestID != "" {
 		h.older = h.ask
@@ -547,7 +549,7 @@ func (w *town) enterFor(h *program, units int64) act {
 }
 
 // acquire asks for units.
-func (w *town) acquire(h *program, q granting.AcquireRequest) act {
+func (w *poolModel) acquire(h *program, q granting.AcquireRequest) act {
 	o := w.Op(w.p, granting.OpAcquire, licensing.Caller{})
 	o.Acquire = q
 	return act{o, func(out granting.LeaseOutcome) {
@@ -574,7 +576,7 @@ func (w *town) acquire(h *program, q granting.AcquireRequest) act {
 	}}
 }
 
-func (w *town) look(h *program, kind granting.OpKind) act {
+func (w *poolModel) look(h *program, kind granting.OpKind) act {
 	o := w.Op(w.p, kind, licensing.Caller{})
 	o.Ticket = h.waits
 	return act{o, func(granting.LeaseOutcome) {
@@ -588,7 +590,7 @@ func (w *town) look(h *program, kind granting.OpKind) act {
 }
 
 // take notes what h was given, by its document.
-func (w *town) take(h *program, g granting.Granted) {
+func (w *poolModel) take(h *program, g granting.Granted) {
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(g.Document, ".")[1])
 	var doc license.Lease
 	if err == nil {
@@ -621,7 +623,7 @@ func (w *town) take(h *program, g granting.Granted) {
 }
 
 // renew keeps what h has. An answer that is not heard is lost.
-func (w *town) renew(h *program, nonce string, asked licensing.Span, heard bool) act {
+func (w *poolModel) renew(h *program, nonce string, asked licensing.Span, heard bool) act {
 	o := w.Op(w.p, granting.OpRenew, licensing.Caller{})
 	o.Renew = granting.RenewalRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce, For: asked}
 	until := h.until
@@ -649,9 +651,9 @@ func (w *town) renew(h *program, nonce string, asked licensing.Span, heard bool)
 }
 
 // release gives back what h has.
-func (w *town) release(h *program) act { return w.releaseWith(h, "") }
+func (w *poolModel) release(h *program) act { return w.releaseWith(h, "") }
 
-func (w *town) releaseWith(h *program, nonce string) act {
+func (w *poolModel) releaseWith(h *program, nonce string) act {
 	o := w.Op(w.p, granting.OpRelease, licensing.Caller{})
 	o.Release = granting.ReleaseRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce}
 	h.released, h.has, h.until = o.Release, nil, time.Time{}
@@ -663,7 +665,7 @@ func (w *town) releaseWith(h *program, nonce string) act {
 }
 
 // again is a sent once more.
-func (w *town) again(a act) act {
+func (w *poolModel) again(a act) act {
 	o := *a.o
 	return act{&o, func(out granting.LeaseOutcome) {
 		if out.Err != nil {
@@ -673,7 +675,7 @@ func (w *town) again(a act) act {
 }
 
 // repeatRelease sends h's last release again.
-func (w *town) repeatRelease(h *program) act {
+func (w *poolModel) repeatRelease(h *program) act {
 	o := w.Op(w.p, granting.OpRelease, licensing.Caller{})
 	o.Release = h.released
 	return act{o, func(out granting.LeaseOutcome) {
@@ -683,14 +685,14 @@ func (w *town) repeatRelease(h *program) act {
 	}}
 }
 
-// A townState is all rows of the pool.
-type townState struct {
+// The poolRows are all rows of the pool.
+type poolRows struct {
 	row     store.Pool
 	leases  []*licensing.Lease
 	tickets []*licensing.Ticket
 }
 
-func (w *town) state() (s townState) {
+func (w *poolModel) state() (s poolRows) {
 	w.t.Helper()
 	err := w.ledger.View(w.t.Context(), func(tx *store.Tx) (err error) {
 		k := store.PoolKey{Env: testEnv, License: w.p.License, Name: "unit"}
@@ -711,7 +713,7 @@ func (w *town) state() (s townState) {
 
 // check holds what is in use against what is counted, and what was granted
 // against the limit. Changed says that the license may have been.
-func (w *town) check(changed bool) {
+func (w *poolModel) check(changed bool) {
 	w.t.Helper()
 	now, s := w.clock.Now(), w.state()
 	rule, limit := w.rule()
@@ -787,7 +789,7 @@ func (w *town) check(changed bool) {
 }
 
 // queueMoved fails if who is next could have been served, or never can be.
-func (w *town) queueMoved() {
+func (w *poolModel) queueMoved() {
 	w.t.Helper()
 	rule, limit := w.rule()
 	s := w.state()
@@ -804,7 +806,7 @@ func (w *town) queueMoved() {
 
 // mayShare fails if q was turned away though another instance of its holder has
 // had the same units.
-func (w *town) mayShare(q granting.AcquireRequest) {
+func (w *poolModel) mayShare(q granting.AcquireRequest) {
 	w.t.Helper()
 	if rule, _ := w.rule(); !w.shares(rule) {
 		return
@@ -817,12 +819,12 @@ func (w *town) mayShare(q granting.AcquireRequest) {
 }
 
 // shares reports whether programs of one holder use the same units.
-func (w *town) shares(rule licensing.Pool) bool {
+func (w *poolModel) shares(rule licensing.Pool) bool {
 	return rule.Share == licensing.ShareHolder && !rule.Endless()
 }
 
 // inUse adds up what programs use, in which those that share count once.
-func (w *town) inUse(rule licensing.Pool) (used int64) {
+func (w *poolModel) inUse(rule licensing.Pool) (used int64) {
 	sharing := map[string]bool{}
 	for _, h := range w.programs {
 		if h.has == nil || !w.clock.Now().Before(h.until) {
@@ -841,7 +843,7 @@ func (w *town) inUse(rule licensing.Pool) (used int64) {
 }
 
 // counted fails unless what h uses is counted.
-func (w *town) counted(h *program, rule licensing.Pool, s townState) {
+func (w *poolModel) counted(h *program, rule licensing.Pool, s poolRows) {
 	w.t.Helper()
 	for _, l := range s.leases {
 		mine := l.ID == h.has.ID
@@ -859,7 +861,7 @@ func (w *town) counted(h *program, rule licensing.Pool, s townState) {
 }
 
 // dump tells how things stand and came to it.
-func (w *town) dump(rule licensing.Pool, s townState) {
+func (w *poolModel) dump(rule licensing.Pool, s poolRows) {
 	w.t.Logf("%s", strings.Join(w.history, "\n"))
 	w.t.Logf("at %v, rule %+v", w.clock.Now(), rule)
 	w.t.Logf("row %+v", s.row)
@@ -877,7 +879,7 @@ func (w *town) dump(rule licensing.Pool, s townState) {
 }
 
 // close has everybody go, by themselves or not, and looks what is left.
-func (w *town) close() {
+func (w *poolModel) close() {
 	w.t.Helper()
 	ctx := w.t.Context()
 	if w.chance(3) {
@@ -916,8 +918,8 @@ func (w *town) close() {
 		w.t.Errorf("when all have gone: %+v, %d leases, %d tickets", s.row, len(s.leases), len(s.tickets))
 		w.dump(rule, s)
 	}
-	for _, m := range reconciled(w.t, w.desk).Mismatches {
-		if !strings.Contains(m.What, "no entry issues") { // the desk's own license has none
+	for _, m := range reconciled(w.t, w.testAuthority).Mismatches {
+		if !strings.Contains(m.What, "no entry issues") { // the own license of the authority has none
 			w.t.Errorf("the rows and the log: %+v", m)
 		}
 	}
