@@ -292,6 +292,35 @@ func unexplained(house map[string][]file) (found []string) {
 	return found
 }
 
+// tours are the packages whose comment leads through their files. Of those that are whole, it
+// names each file.
+var tours = map[string]bool{"internal/authority": true, "internal/client": true, "internal/seat": true, "internal/cli": false}
+
+func TestToursLeadThroughTheFilesThatThereAre(t *testing.T) { report(t, wrongTours(packages(t, "."))) }
+
+// wrongTours finds files that a tour leaves out, and names in it that no file has.
+func wrongTours(house map[string][]file) (found []string) {
+	for dir, whole := range tours {
+		var tour string
+		for _, f := range house[dir] {
+			tour += f.ast.Doc.Text()
+		}
+		named := regexp.MustCompile(`[a-z_*]+\.go\b`).FindAllString(tour, -1)
+		for _, name := range named {
+			if !slices.ContainsFunc(house[dir], func(f file) bool { ok, _ := filepath.Match(name, f.name); return ok }) {
+				found = append(found, dir+": its package comment leads to "+name+", which does not exist")
+			}
+		}
+		for _, f := range house[dir] {
+			led := slices.ContainsFunc(named, func(name string) bool { ok, _ := filepath.Match(name, f.name); return ok })
+			if whole && !led && f.name != "doc.go" {
+				found = append(found, f.in(dir)+" is not in its package comment")
+			}
+		}
+	}
+	return found
+}
+
 func TestNoPackageState(t *testing.T) { report(t, packageState(packages(t, "."))) }
 
 // stateful are the package variables that change: what a type's members are, found once, and
@@ -472,6 +501,7 @@ func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
 		{sdkArrows, "internal/cli", `import _ "copyhold.dev/sdk/copyholdtest"`, "may not import copyhold.dev/sdk/copyholdtest"},
 		{unexplained, "internal/util", "", "name a package after the thing it knows"},
 		{unexplained, "internal/extra", "", "internal/extra has no package comment"},
+		{wrongTours, "internal/seat", "", "internal/seat/planted.go is not in its package comment"},
 		{packageState, "internal/store", `func init() {}`, "has an init function"},
 		{packageState, "internal/store", `import "sync/atomic"; var n atomic.Int64`, "has a package variable that changes: n"},
 		{packageState, "internal/store", `var n int; func f() { n++ }`, "changes the package variable n"},

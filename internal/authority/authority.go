@@ -1,7 +1,3 @@
-// Package authority is the only code that changes licensing state. Below it are its rooms:
-// ledger keeps the record, catalog what is sold, keys and credentials the secrets, documents
-// what is signed, granting the leases and the usage, and recovery the backups. Authority is
-// their face for the API and the command line; it knows nothing of HTTP.
 package authority
 
 import (

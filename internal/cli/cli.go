@@ -1,8 +1,3 @@
-// Package cli is the command line: a file per command, and the only place where
-// the parts of the server are wired together. Client commands speak HTTP to a
-// server and never open its database; only serve, demo, backup, restore and
-// doctor touch a data folder. Secrets come from files and the environment, never
-// from an argument, because arguments are visible to every user of the machine.
 package cli
 
 import (

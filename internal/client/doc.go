@@ -3,7 +3,7 @@
 //
 //   - settings.go finds the address, the credential and the pinned root set: flags, environment, profile;
 //     file.go and certificate.go read the files that they name.
-//   - client.go sends one request and reads its answer; endpoint.go asks the next server when one fails.
+//   - client.go sends one request, which text.go has looked at, and reads its answer; endpoint.go asks the next server when one fails.
 //   - error.go keeps "no", "wrong" and "try again" apart; each kind is an exit status.
 //   - trust.go believes a denial only if it is signed; decision.go writes decisions for people.
 //
