@@ -141,24 +141,6 @@ func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
 	return found, err
 }
 
-// Pools returns the pools of a license, or of all for the empty id, after the
-// key given, at most limit.
-func (tx *Tx) Pools(ctx context.Context, env licensing.Env, license licensing.LicenseID, after PoolKey, limit int) ([]Pool, error) {
-	rows, err := tx.query(ctx, `SELECT `+poolColumns+` FROM pool p
-		WHERE p.env = $1 AND ($2 = '' OR p.license = $2) AND (p.license, p.name) > ($3, $4)
-		ORDER BY p.license, p.name LIMIT $5`, env, license, after.License, after.Name, limit)
-	if err != nil {
-		return nil, err
-	}
-	var pools []Pool
-	err = each(rows, func(rows Row) error {
-		p, err := scanPool(rows)
-		pools = append(pools, p)
-		return err
-	})
-	return pools, err
-}
-
 // DuePools returns pools in which something may have to be done at now, the
 // longest overdue first, at most limit.
 func (tx *Tx) DuePools(ctx context.Context, now time.Time, limit int) ([]PoolKey, error) {

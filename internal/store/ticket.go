@@ -82,18 +82,6 @@ func (tx *Tx) Tickets(ctx context.Context, keys []TicketKey) ([]*licensing.Ticke
 	return tickets, err
 }
 
-// Ticket returns one ticket; not_found when it was never given or is forgotten.
-func (tx *Tx) Ticket(ctx context.Context, k TicketKey) (licensing.Ticket, error) {
-	found, err := tx.Tickets(ctx, []TicketKey{k})
-	if err != nil {
-		return licensing.Ticket{}, err
-	}
-	if len(found) == 0 {
-		return licensing.Ticket{}, licensing.Errorf(licensing.NotFound, "no ticket %s", k.ID)
-	}
-	return *found[0], nil
-}
-
 // Queue returns the live tickets of a pool after a place, in order, at most limit.
 func (tx *Tx) Queue(ctx context.Context, k PoolKey, after int64, limit int) ([]*licensing.Ticket, error) {
 	return tx.tickets(ctx, `SELECT `+ticketColumns+` FROM ticket t
