@@ -162,6 +162,7 @@ func (c *Catalog) Customer(ctx context.Context, p access.Principal, id licensing
 	return found, err
 }
 
+// SeenCustomer returns a customer that p sees; NotFound if there is none, or p does not see it.
 func SeenCustomer(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
 	customer, ok, err := tx.Customer(ctx, p.Env, id)
 	if err == nil && (!ok || !p.SeesCustomer(id)) {

@@ -70,6 +70,8 @@ func (c *Catalog) CreateEnvironment(ctx context.Context, p access.Principal, e l
 	return created, c.ledger.LoadKeys(ctx)
 }
 
+// AddEnvironment stores a new environment with its signing keys in tx. Load the keys after
+// the commit. Exists if there is one of the name.
 func (c *Catalog) AddEnvironment(ctx context.Context, tx *ledger.Tx, e licensing.Environment) (licensing.Environment, error) {
 	e.Created = tx.Now()
 	free, err := tx.InsertEnvironment(ctx, e)

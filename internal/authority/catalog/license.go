@@ -65,6 +65,7 @@ type issuing struct {
 	customers map[licensing.CustomerID]string // their names
 }
 
+// NewIssuing returns what issues licenses for p in tx.
 func NewIssuing(tx *ledger.Tx, p access.Principal) issuing {
 	return issuing{Tx: tx, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
 }
@@ -75,6 +76,7 @@ type planAt struct {
 	revision licensing.RevisionID
 }
 
+// Issue issues a license with its first key.
 func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, error) {
 	l, err := i.grant(ctx, req)
 	if err != nil {
@@ -313,11 +315,13 @@ func (c *Catalog) License(ctx context.Context, p access.Principal, id licensing.
 	return found, err
 }
 
+// SeenLicense returns a license that p sees; NotFound if there is none, or p does not see it.
 func SeenLicense(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
 	l, ok, err := tx.License(ctx, p.Env, id)
 	return Seen(p, l, ok, err, id)
 }
 
+// Seen returns l, as it was looked up by id, if p sees it, and NotFound if not.
 func Seen(p access.Principal, l licensing.License, ok bool, err error, id licensing.LicenseID) (licensing.License, error) {
 	if err == nil && (!ok || !p.Sees(l.Customer, l.Product)) {
 		return licensing.License{}, request.NotFound("license", id)

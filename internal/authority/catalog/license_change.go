@@ -38,6 +38,8 @@ func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id lice
 	})
 }
 
+// ChangeLicense makes or schedules a change of l in tx, and returns l as it is after it and
+// what the log keeps of it. It does not store l.
 func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req v1.ChangeRequest) (licensing.License, any, error) {
 	wanted := changeOf(req, l, p, tx.Now())
 	if err := wanted.CheckDates(); err != nil {

@@ -68,6 +68,7 @@ func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensi
 	return found, err
 }
 
+// PlanInForce returns a plan with the revision that its default channel points to.
 func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (v1.PlanSummary, error) {
 	channels, err := tx.Channels(ctx, env, row.Name)
 	if err != nil || len(channels) == 0 {

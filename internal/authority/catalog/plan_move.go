@@ -18,6 +18,7 @@ import (
 // leases go on between them.
 const MoveBatch = 200
 
+// MoveOf returns a stored move as the API shows it.
 func MoveOf(m store.PlanMove) v1.PlanMove {
 	return v1.PlanMove{ID: m.ID, Plan: m.Plan, Channel: m.Channel, Revision: m.Revision, Total: m.Total,
 		Moved: m.Moved, Refused: m.Refused, By: m.Actor, At: m.Created, DoneAt: m.Done}

@@ -142,6 +142,7 @@ func (c *Catalog) Product(ctx context.Context, p access.Principal, name licensin
 	return found, err
 }
 
+// SeenProduct returns a product that p sees; NotFound if there is none, or p does not see it.
 func SeenProduct(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.ProductName) (licensing.Product, error) {
 	product, ok, err := tx.Product(ctx, p.Env, name)
 	if err == nil && (!ok || !p.SeesProduct(name)) {

@@ -33,6 +33,7 @@ func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req v
 	})
 }
 
+// CreateToken stores a new token in tx. Its text is in the answer and nowhere else.
 func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req v1.TokenRequest) (v1.NewToken, error) {
 	var secret [20]byte
 	rand.Read(secret[:])

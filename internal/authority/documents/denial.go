@@ -72,6 +72,7 @@ func (docs *Documents) CountDenials(ctx context.Context) error {
 	}
 }
 
+// RecordCounts enters how many denials followed the first ones.
 func RecordCounts(tx *ledger.Tx, rows []store.Denial) error {
 	type key struct {
 		store.PoolKey

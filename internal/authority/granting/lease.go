@@ -282,6 +282,7 @@ func (g *Granting) Batch(ctx context.Context, p access.Principal, q LeaseBatch) 
 	return out
 }
 
+// Btoi returns 1 for true.
 func Btoi(b bool) int64 {
 	if b {
 		return 1
@@ -289,6 +290,7 @@ func Btoi(b bool) int64 {
 	return 0
 }
 
+// Outcome sets to to what became of o; err is that of its batch.
 func (g *Granting) Outcome(o *Op, to *LeaseOutcome, err error) {
 	if err == nil {
 		err = o.Answer.Err
@@ -305,6 +307,7 @@ func (g *Granting) Outcome(o *Op, to *LeaseOutcome, err error) {
 	}
 }
 
+// Op returns a request of p, without what its kind asks for.
 func (g *Granting) Op(p access.Principal, kind OpKind, by licensing.Caller) *Op {
 	return &Op{Kind: kind, Env: p.Env, License: p.License, Actor: p.Actor, by: by, sees: p.Kind != access.KindLicense}
 }

@@ -70,6 +70,7 @@ type answer struct {
 	Retried  bool // denied, and not for the first time in its session
 }
 
+// An OpKind is what an Op asks for. Kinds are in the order in which a batch decides them.
 type OpKind int
 
 const (
@@ -82,6 +83,7 @@ const (
 	OpAcquire
 )
 
+// Class returns what requests of the kind are in a crowd.
 func (k OpKind) Class() licensing.Class {
 	switch k {
 	case OpRelease, OpWithdraw, OpSweep:

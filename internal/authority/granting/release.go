@@ -219,6 +219,7 @@ func (b *batch) record(o *Op, l *licensing.Lease, kind string, data any) (err er
 	return err
 }
 
+// UnixOf returns t in Unix seconds, 0 for the zero time.
 func UnixOf(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

@@ -214,6 +214,8 @@ func (g *Granting) runWaiters(ctx context.Context) {
 	}
 }
 
+// KeepWaiters keeps the places of those who wait here. It is done a few times in
+// licensing.TicketLasts.
 func (g *Granting) KeepWaiters(ctx context.Context) error {
 	keys := g.waiters.tickets()
 	if len(keys) == 0 {
@@ -224,6 +226,8 @@ func (g *Granting) KeepWaiters(ctx context.Context) error {
 	})
 }
 
+// AskWaiters wakes those who wait here and were offered units by another server. It is done
+// every 50 ms where servers share a database.
 func (g *Granting) AskWaiters(ctx context.Context) error {
 	keys := g.waiters.tickets()
 	if len(keys) == 0 {

@@ -383,6 +383,7 @@ func (tx *Tx) NoteClock(ctx context.Context, kind string, e any) error {
 	return nil
 }
 
+// StampOf returns t as people read it: RFC 3339 in UTC, in seconds.
 func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // ClockStatus says how the clock stands.

@@ -78,6 +78,7 @@ type LogScan struct {
 	Only      func(store.PlacedRow, int, v1.LogEntry) bool // by position in the row; nil takes all
 }
 
+// Run reads rows until the page is full or the log ends.
 func (s *LogScan) Run(ctx context.Context, tx *store.Tx) error {
 	s.Found, s.scanned, s.more = nil, 0, false
 	for from := s.Before; ; {
@@ -130,6 +131,7 @@ func (f LogFilter) matches(e v1.LogEntry) bool {
 		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
 }
 
+// ReadEntry returns an entry as the API shows it.
 func ReadEntry(index int64, e audit.Entry) (v1.LogEntry, error) {
 	leaf, err := e.Fields()
 	if err != nil {
@@ -205,6 +207,7 @@ func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h v1.LogHead,
 	return h, err
 }
 
+// HeadIn returns the head of the log of env as it is in tx.
 func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (v1.LogHead, error) {
 	stored, err := tx.LogHead(ctx, env)
 	if err != nil {
@@ -324,6 +327,7 @@ func requireWholeLog(p access.Principal) error {
 	return nil
 }
 
+// PlacedRows yields the rows of the log that have their places, in their order.
 func PlacedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(audit.PlacedRow, error) bool) {
 	return func(yield func(audit.PlacedRow, error) bool) {
 		for r, err := range tx.LogRows(ctx, env) {

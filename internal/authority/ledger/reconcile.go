@@ -38,6 +38,7 @@ const eventsKnown = licensing.UsageKnown - time.Hour
 // time, and whether that is known.
 type DocumentsEnd func(id licensing.LicenseID, pool string, ended time.Time) (time.Time, bool, error)
 
+// Reconcile is ReconcileLog of env in tx. Ends, which may be nil, says when documents end.
 func Reconcile(ctx context.Context, tx *store.Tx, env licensing.Env, ends DocumentsEnd) (audit.Reconciliation, error) {
 	count, err := tx.CountReconciled(ctx, env)
 	if err != nil {

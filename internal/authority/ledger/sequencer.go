@@ -254,6 +254,7 @@ func (l *Ledger) publish(heads map[licensing.Env]store.LogHead) error {
 	return nil
 }
 
+// Heads returns the published head of each log. Do not change the map.
 func (l *Ledger) Heads() map[licensing.Env]*license.Head { return *l.published.Load() }
 
 // Head returns the environment's last published log head, nil before the first.

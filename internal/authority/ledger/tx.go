@@ -189,6 +189,7 @@ func (tx *Tx) row(env licensing.Env) *audit.Row {
 	return r
 }
 
+// Close stores what tx recorded as rows of the log. Call it once, before the commit.
 func (tx *Tx) Close(ctx context.Context) error {
 	for _, r := range tx.rows {
 		err := tx.AppendLog(ctx, store.LogRow{

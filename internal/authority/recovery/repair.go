@@ -34,8 +34,7 @@ type CounterFix struct {
 	audit.Fix
 }
 
-// Changes returns how many counters a repair changes, and Left how many stay as
-// they are though they are not as their rows.
+// Changes returns how many counters a repair changes.
 func (r Repair) Changes() (n int) {
 	for _, f := range r.Fixes {
 		if changes(f.Fix) {
@@ -45,6 +44,7 @@ func (r Repair) Changes() (n int) {
 	return n
 }
 
+// Left returns how many counters stay as they are though their rows say something else.
 func (r Repair) Left() int { return len(r.Fixes) - r.Changes() }
 
 func changes(f audit.Fix) bool { return f.Action == audit.Raise || f.Action == audit.Lower }
