@@ -18,17 +18,17 @@ const maxEvents = 16
 
 // A Provider answers flag evaluations from a license. It is safe for concurrent use.
 type Provider struct {
-	client  *copyhold.Client
-	opened  chan struct{} // closed once client is set
-	started atomic.Bool   // Init was called: somebody reads events
-	events  chan openfeature.Event
-	ended   chan struct{}
-	once    sync.Once
-	shut    atomic.Bool
-	err     error // of closing
+	client *copyhold.Client
+	opened chan struct{} // closed once client is set
+	events chan openfeature.Event
+	ended  chan struct{}
+	once   sync.Once
+	shut   atomic.Bool
+	err    error // of closing
 
-	mu   sync.Mutex
-	last standing // what the OpenFeature SDK knows
+	mu      sync.Mutex
+	started bool     // Init was called: somebody reads events
+	last    standing // what the OpenFeature SDK knows
 }
 
 // Open opens a client and returns the provider that owns it. OnChange and OnLicense of the
@@ -40,7 +40,7 @@ func Open(ctx context.Context, o copyhold.Options) (*Provider, error) {
 		if changed != nil {
 			changed(c)
 		}
-		if c.Lease == nil && p.listened() {
+		if c.Lease == nil && p.ready() {
 			p.climbed(c)
 		}
 	}
@@ -48,7 +48,7 @@ func Open(ctx context.Context, o copyhold.Options) (*Provider, error) {
 		if licensed != nil {
 			licensed(before, after)
 		}
-		if p.listened() {
+		if p.ready() {
 			p.replaced(before, after)
 		}
 	}
@@ -62,12 +62,11 @@ func Open(ctx context.Context, o copyhold.Options) (*Provider, error) {
 	return p, nil
 }
 
-// listened reports whether somebody reads events. Before that there is nothing to report: Init
-// tells how the license stands. It waits until Open is done with the client.
-func (p *Provider) listened() bool {
+// ready waits until Open is done with the client, and reports whether it succeeded.
+func (p *Provider) ready() bool {
 	select {
 	case <-p.opened:
-		return p.started.Load()
+		return true
 	case <-p.ended:
 		return false
 	}
@@ -94,7 +93,6 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	if p.shut.Load() {
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderFatalCode, Message: "the provider was shut down"}
 	}
-	p.started.Store(true)
 	if p.know() {
 		return nil
 	}
@@ -105,11 +103,12 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 }
 
 // know notes how the license stands, and reports whether a signed answer was ever seen, now or
-// by an earlier process.
+// by an earlier process. What changes from then on is reported.
 func (p *Provider) know() bool {
-	d := p.client.Why().Decision
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	d := p.client.Why().Decision
+	p.started = true
 	p.last = standingOf(d, p.client.Standing().Cause)
 	return d.Outcome != license.Unavailable
 }
@@ -146,8 +145,8 @@ func (p *Provider) climbed(c copyhold.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := standingOf(c.To, c.Cause)
-	if next == p.last {
-		return // Init has told it
+	if !p.started || next == p.last {
+		return // Init tells it, or has told it
 	}
 	if next.counts != p.last.counts {
 		p.emit(openfeature.ProviderConfigChange, c.To, flags(p.client.License()))
@@ -185,7 +184,9 @@ func (p *Provider) replaced(before, after *license.License) {
 	if before == nil || after == nil {
 		return // a step on the ladder, which is reported as that
 	}
-	if changed := differences(before, after); len(changed) > 0 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if changed := differences(before, after); p.started && len(changed) > 0 {
 		d := p.client.Why().Decision
 		p.emit(openfeature.ProviderConfigChange, d, changed)
 		p.emit(standingOf(d, p.client.Standing().Cause).quality, d, nil) // the OpenFeature SDK takes a change for ready
