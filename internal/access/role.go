@@ -46,6 +46,7 @@ const (
 	RootWrite        Permission = "root:write"
 	AuditRead        Permission = "audit:read"
 	AuditErase       Permission = "audit:erase"
+	AuditFollow      Permission = "audit:follow"
 	BackupTake       Permission = "backup:take"
 	FenceEnd         Permission = "fence:end"
 	StatusRead       Permission = "status:read"
@@ -78,7 +79,7 @@ func Permissions() []Permission {
 		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
 		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
 		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
-		AuditRead, AuditErase, BackupTake, FenceEnd, StatusRead, Explain,
+		AuditRead, AuditErase, AuditFollow, BackupTake, FenceEnd, StatusRead, Explain,
 	}
 }
 
@@ -100,11 +101,11 @@ func (r Role) May(permission Permission) bool {
 	case Issuer:
 		return reads(permission) || issues(permission)
 	case Operator:
-		return reads(permission) || permission == AuditRead || operates(permission)
+		return reads(permission) || permission == AuditRead || permission == AuditFollow || operates(permission)
 	case Viewer:
 		return reads(permission)
 	case Auditor:
-		return reads(permission) || permission == AuditRead || permission == TokenRead
+		return reads(permission) || permission == AuditRead || permission == AuditFollow || permission == TokenRead
 	case Customer:
 		return ownSeats(permission)
 	}

@@ -135,6 +135,10 @@ func reaches() []reach {
 		{"GET /v1/audit/head", "OAPU", "ee-e-e-", "ee-e-e-", "", ""},
 		{"GET /v1/audit/consistency", "OAPU", "ee-e-e-", "ee-e-e-", "/v1/audit/consistency?from=1", ""},
 		{"GET /v1/audit/{index}", "OAPU", "00-0-0-", "00-0-0-", "/v1/audit/INDEX", ""},
+		{"GET /v1/followers", "OAPU", "ee-e-e-", "ee-e-e-", "", ""},
+		{"GET /v1/followers/{name}", "OAPU", "00-0-0-", "00-0-0-", "/v1/followers/billing", ""},
+		{"POST /v1/followers/{name}/move", "OAPU", "00-0-0-", "00-0-0-", "/v1/followers/billing/move", `{"from":0,"to":0}`},
+		{"DELETE /v1/followers/{name}", "OAPU", "00-0-0-", "00-0-0-", "/v1/followers/billing", ""},
 		{"GET /v1/audit/{index}/proof", "OAPU", "00-0-0-", "00-0-0-", "/v1/audit/INDEX/proof", ""},
 		{"DELETE /v1/audit/{index}/payload", "O", none, none, "/v1/audit/INDEX/payload?reason=none", ""},
 		{"GET /v1/audit/reconciliation", "OAPU", none, none, "", ""},
@@ -379,6 +383,7 @@ func (d *deployment) victim() victim {
 	d.check(err)
 	log, err := d.authority.LogEntries(ctx, d.owner, ledger.LogFilter{License: l.ID}, request.PageOf{})
 	d.check(err)
+	d.check(d.authority.MoveFollower(ctx, d.owner, "billing", v1.FollowerMove{}))
 	v.keys = len(keys)
 	v.license, v.customer, v.product = v.now(d)
 	plan := strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(strings.Replace(everyModel, "max_layers: 50", "max_layers: 51", 1))

@@ -74,6 +74,7 @@ func (s *server) auditRoutes() {
 		}) (*nothing, error) {
 			return done(s.Authority.EraseLogPayload(ctx, p, in.Index, in.Reason))
 		})
+	s.logFollowerRoutes()
 	s.logRoute()
 	s.reconcileRoute()
 }

@@ -46,6 +46,26 @@ func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writ
 	return a.ledger.ExportLog(ctx, p, w)
 }
 
+// Followers returns who follows the log.
+func (a *Authority) Followers(ctx context.Context, p access.Principal) ([]v1.Follower, error) {
+	return a.ledger.Followers(ctx, p)
+}
+
+// Follow returns entries that a follower has not read.
+func (a *Authority) Follow(ctx context.Context, p access.Principal, name string, limit int) (v1.FollowedPage, error) {
+	return a.ledger.Follow(ctx, p, name, limit)
+}
+
+// MoveFollower moves a follower over entries that were taken care of.
+func (a *Authority) MoveFollower(ctx context.Context, p access.Principal, name string, move v1.FollowerMove) error {
+	return a.ledger.MoveFollower(ctx, p, name, move)
+}
+
+// DeleteFollower forgets a follower.
+func (a *Authority) DeleteFollower(ctx context.Context, p access.Principal, name string) error {
+	return a.ledger.DeleteFollower(ctx, p, name)
+}
+
 // EraseLogPayload removes what an entry says and leaves its place and hash.
 func (a *Authority) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
 	return a.ledger.EraseLogPayload(ctx, p, index, reason)

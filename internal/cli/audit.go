@@ -34,7 +34,7 @@ func (c *cli) auditCommand() *cobra.Command {
 				{"until", "older than this"},
 			},
 		}),
-		c.auditShowCommand(), c.auditHeadCommand(), c.auditExportCommand(), c.auditVerifyCommand(), c.auditProveCommand(), c.auditEraseCommand(),
+		c.auditShowCommand(), c.auditFollowCommand(), c.auditHeadCommand(), c.auditExportCommand(), c.auditVerifyCommand(), c.auditProveCommand(), c.auditEraseCommand(),
 	)
 }
 

@@ -1,0 +1,142 @@
+package authority
+
+import (
+	"slices"
+	"sync"
+	"testing"
+
+	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/licensing"
+	"copyhold.dev/internal/store"
+	"copyhold.dev/internal/store/storetest"
+	v1 "copyhold.dev/internal/v1"
+)
+
+// TestAFollowerReadsEachEntryOfTheLogInOrder: at its own pace, beside others, and again
+// what it has not said that it took care of.
+func TestAFollowerReadsEachEntryOfTheLogInOrder(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		if err := s.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		head, err := s.LogHead(t.Context(), owner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, limit := range map[string]int{"one": 1, "some": 3, "all": 500} {
+			var read []int64
+			for {
+				page, err := s.Follow(t.Context(), owner(), name, limit)
+				if err != nil || len(page.Items) > limit {
+					t.Fatal(len(page.Items), err)
+				}
+				again, err := s.Follow(t.Context(), owner(), name, limit)
+				if err != nil || !slices.EqualFunc(page.Items, again.Items, func(a, b v1.LogEntry) bool { return a.Index == b.Index }) {
+					t.Fatalf("unread entries come again as %+v, %v", again, err)
+				}
+				for _, e := range page.Items {
+					read = append(read, e.Index)
+				}
+				if err := s.MoveFollower(t.Context(), owner(), name, v1.FollowerMove{From: page.Position, To: page.Next}); err != nil {
+					t.Fatal(err)
+				}
+				if !page.More {
+					break
+				}
+			}
+			for i, index := range read {
+				if index != int64(i) {
+					t.Fatalf("%s reads %v", name, read)
+				}
+			}
+			if int64(len(read)) != head.Size {
+				t.Errorf("%s has read %d of %d", name, len(read), head.Size)
+			}
+		}
+		list, err := s.Followers(t.Context(), owner())
+		if err != nil || len(list) != 3 || list[0].Name != "all" || list[0].Behind != 0 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if err := s.DeleteFollower(t.Context(), owner(), "all"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteFollower(t.Context(), owner(), "nobody"); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("deleting nobody: %v", err)
+		}
+	})
+}
+
+// TestOfTwoWhoFollowUnderOneNameOneIsTold: none skips what the other has read.
+func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		if err := s.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.Follow(t.Context(), owner(), "twice", 2)
+		if err != nil || page.Next != 2 {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		errs := make([]error, 8)
+		var all sync.WaitGroup
+		for i := range errs {
+			all.Go(func() {
+				errs[i] = s.MoveFollower(t.Context(), owner(), "twice", v1.FollowerMove{From: page.Position, To: page.Next})
+			})
+		}
+		all.Wait()
+		told := slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+		if len(told) != 7 || slices.ContainsFunc(told, func(err error) bool { return licensing.CodeOf(err) != licensing.Conflict }) {
+			t.Errorf("%v", told)
+		}
+		for _, m := range []v1.FollowerMove{{From: 2, To: 1}, {From: 2, To: 1 << 40}} {
+			if err := s.MoveFollower(t.Context(), owner(), "twice", m); licensing.CodeOf(err) != licensing.Invalid {
+				t.Errorf("%+v: %v", m, err)
+			}
+		}
+		if err := s.MoveFollower(t.Context(), owner(), "new", v1.FollowerMove{From: 1, To: 2}); licensing.CodeOf(err) != licensing.Conflict {
+			t.Errorf("a new follower from 1: %v", err)
+		}
+		if err := s.MoveFollower(t.Context(), owner(), "Not a name", v1.FollowerMove{}); licensing.CodeOf(err) != licensing.Invalid {
+			t.Errorf("a wrong name: %v", err)
+		}
+	})
+}
+
+// TestAFollowerStaysWithinItsScope: a token of one customer neither reads nor moves what
+// another follows, and its own follower skips what it does not see.
+func TestAFollowerStaysWithinItsScope(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		s.issue()
+		if err := s.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.MoveFollower(t.Context(), owner(), "theirs", v1.FollowerMove{To: 1}); err != nil {
+			t.Fatal(err)
+		}
+		own := access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Auditor, Token: "tok_1", Actor: "token:tok_1", Customer: s.customer}
+		if _, err := s.Follow(t.Context(), own, "theirs", 10); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("following another's: %v", err)
+		}
+		if err := s.MoveFollower(t.Context(), own, "theirs", v1.FollowerMove{From: 1, To: 2}); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("moving another's: %v", err)
+		}
+		if err := s.DeleteFollower(t.Context(), own, "theirs"); licensing.CodeOf(err) != licensing.NotFound {
+			t.Errorf("deleting another's: %v", err)
+		}
+		if list, err := s.Followers(t.Context(), own); err != nil || len(list) != 0 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		page, err := s.Follow(t.Context(), own, "mine", 500)
+		if err != nil || len(page.Items) == 0 || page.More {
+			t.Fatalf("%+v, %v", page, err)
+		}
+		for _, e := range page.Items {
+			if e.Customer != string(s.customer) {
+				t.Errorf("%+v is shown", e)
+			}
+		}
+	})
+}

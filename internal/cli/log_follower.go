@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"copyhold.dev/internal/client"
+	v1 "copyhold.dev/internal/v1"
+)
+
+// followEvery is how often a log is looked at that has nothing new.
+const followEvery = 2 * time.Second
+
+func (c *cli) auditFollowCommand() *cobra.Command {
+	var wait, fromNow bool
+	cmd := &cobra.Command{
+		Use:   "follow NAME",
+		Short: "Print what NAME has not read of the log, one entry in each line",
+		Long: `Follow prints entries as lines of JSON, the oldest first, and then remembers on the
+server how far NAME has read. The next call goes on there, from whatever machine. Each
+entry comes at least once: if the command is interrupted, the last lines come again, so
+a program that reads them should skip an index that it has seen.
+
+Any number of names can follow one log, each at its own pace. Two programs that follow
+under one name disturb each other, and the slower one ends with an error.`,
+		Example: `  copyhold audit follow billing > new-entries.jsonl
+  copyhold audit follow webhook --wait | while read -r entry; do echo "$entry"; done
+  copyhold audit follow alerts --from-now`,
+		Args: exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f := follower{c, "/v1/followers/" + url.PathEscape(args[0])}
+			if fromNow {
+				if err := f.begin(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			return f.run(cmd.Context(), wait)
+		},
+	}
+	cmd.Flags().BoolVar(&wait, "wait", false, "go on with new entries until interrupted")
+	cmd.Flags().BoolVar(&fromNow, "from-now", false, "for a NAME that is new: skip what the log has already")
+	return cmd
+}
+
+// A follower reads the log of a server under a name.
+type follower struct {
+	*cli
+	path string
+}
+
+// begin moves a new follower to the end of the log.
+func (f follower) begin(ctx context.Context) error {
+	a, err := f.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/audit/head"})
+	if err != nil {
+		return err
+	}
+	var head v1.LogHead
+	if err := a.Decode(&head); err != nil {
+		return err
+	}
+	return f.move(ctx, v1.FollowerMove{To: head.Size})
+}
+
+func (f follower) move(ctx context.Context, m v1.FollowerMove) error {
+	_, err := f.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: f.path + "/move", Body: m})
+	return err
+}
+
+// run prints what follows, and what comes if it is to wait.
+func (f follower) run(ctx context.Context, wait bool) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		more, err := f.page(ctx)
+		if err != nil || !more && !wait {
+			return err
+		}
+		if more {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// page prints one page, moves over it and reports whether more follows.
+func (f follower) page(ctx context.Context) (more bool, err error) {
+	a, err := f.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: f.path})
+	if err != nil {
+		return false, err
+	}
+	var page v1.FollowedPage
+	if err := a.Decode(&page); err != nil {
+		return false, err
+	}
+	out := json.NewEncoder(f.program.Stdout)
+	out.SetEscapeHTML(false)
+	for _, e := range page.Items {
+		if err := out.Encode(e); err != nil { // whoever reads is gone: it has not read them
+			return false, err
+		}
+	}
+	if page.Next == page.Position {
+		return false, nil
+	}
+	return page.More, f.move(ctx, v1.FollowerMove{From: page.Position, To: page.Next})
+}

@@ -1,0 +1,62 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"copyhold.dev/internal/licensing"
+)
+
+// A LogFollower is how far somebody has read the log of an environment.
+type LogFollower struct {
+	Env      licensing.Env
+	Name     string
+	Customer licensing.CustomerID // whose entries it sees; empty is everybody's
+	Product  licensing.ProductName
+	Position int64 // the index of the next entry
+	MovedAt  time.Time
+}
+
+const followerColumns = `env, name, customer, product, position, moved_at`
+
+func scanFollower(r Row) (f LogFollower, err error) {
+	var moved int64
+	err = r.Scan(&f.Env, &f.Name, &f.Customer, &f.Product, &f.Position, &moved)
+	f.MovedAt = instant(moved)
+	return f, err
+}
+
+// LogFollowers returns the followers of an environment's log, by name.
+func (tx *Tx) LogFollowers(ctx context.Context, env licensing.Env) ([]LogFollower, error) {
+	rows, err := tx.query(ctx, `SELECT `+followerColumns+` FROM log_follower WHERE env = $1 ORDER BY name`, env)
+	return collect(rows, err, scanFollower)
+}
+
+// MoveLogFollower moves a follower from a position to that of f, and makes it if from is 0
+// and there is none. False if it is somewhere else, or sees other entries than f.
+func (tx *Tx) MoveLogFollower(ctx context.Context, f LogFollower, from int64) (bool, error) {
+	args := []any{f.Env, f.Name, f.Customer, f.Product, f.Position, micros(f.MovedAt)}
+	n, err := tx.exec(ctx, `
+		UPDATE log_follower SET position = $5, moved_at = $6
+		WHERE env = $1 AND name = $2 AND customer = $3 AND product = $4 AND position = $7`, append(args, from)...)
+	if err != nil || n > 0 || from != 0 {
+		return n > 0, err
+	}
+	n, err = tx.exec(ctx, `INSERT INTO log_follower (`+followerColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (env, name) DO NOTHING`, args...)
+	return n > 0, err
+}
+
+// DeleteLogFollower forgets a follower. It reports whether there was one.
+func (tx *Tx) DeleteLogFollower(ctx context.Context, env licensing.Env, name string) (bool, error) {
+	n, err := tx.exec(ctx, `DELETE FROM log_follower WHERE env = $1 AND name = $2`, env, name)
+	return n > 0, err
+}
+
+// LogRowsFrom returns rows whose first index is at least from, the oldest first, at most
+// scanRows.
+func (tx *Tx) LogRowsFrom(ctx context.Context, env licensing.Env, from int64) ([]PlacedRow, error) {
+	return tx.placed(ctx, `
+		SELECT p.row_id, p.first, p.entries, r.at, r.body
+		FROM log_place p JOIN log_row r ON r.env = p.env AND r.id = p.row_id
+		WHERE p.env = $1 AND p.first >= $2 ORDER BY p.first LIMIT $3`, env, from, scanRows)
+}
