@@ -48,7 +48,7 @@ func (d pair) as(p access.Principal) *testAuthority { return &testAuthority{d.Au
 // batch has ops decided in one transaction, in the order of their classes.
 func (d *testAuthority) batch(t *testing.T, ops ...*granting.Op) {
 	t.Helper()
-	slices.SortStableFunc(ops, func(a, b *granting.Op) int { return int(a.Kind.Class()) - int(b.Kind.Class()) })
+	slices.SortStableFunc(ops, func(a, b *granting.Op) int { return int(b.Kind.Class()) - int(a.Kind.Class()) })
 	settle, err := d.Apply(ops)
 	if err == nil && settle != nil {
 		err = settle()

@@ -257,7 +257,7 @@ type act struct {
 // last one commits.
 func (w *poolModel) together(acts ...act) {
 	w.t.Helper()
-	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.o.Kind.Class(), b.o.Kind.Class()) })
+	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(b.o.Kind.Class(), a.o.Kind.Class()) })
 	ops := make([]*granting.Op, len(acts))
 	for i, a := range acts {
 		ops[i] = a.o

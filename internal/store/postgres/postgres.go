@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -97,12 +98,25 @@ func share(ctx context.Context, conn *pgx.Conn) error {
 	return use(ctx, conn, "pg_try_advisory_lock_shared", "a copyhold process has the database for itself, as a repair does: try again when it has ended")
 }
 
-// use takes the lock of the schema with a function of PostgreSQL, or fails with refused.
+// leaving is how long the sessions of a process that has just ended may hold its locks:
+// PostgreSQL ends them after the process has closed them.
+const leaving = 2 * time.Second
+
+// use takes the lock of the schema with a function of PostgreSQL, or fails with refused
+// once nobody who is leaving can hold it.
 func use(ctx context.Context, conn *pgx.Conn, function, refused string) error {
-	var taken bool
-	err := conn.QueryRow(ctx, "SELECT "+function+"($1, CAST(CAST(current_schema()::regnamespace AS OID) AS INT4))", useLock).Scan(&taken)
-	if err != nil {
-		return fmt.Errorf("locking the database: %w", err)
+	taken := false
+	for since := time.Now(); ; {
+		err := conn.QueryRow(ctx, "SELECT "+function+"($1, CAST(CAST(current_schema()::regnamespace AS OID) AS INT4))", useLock).Scan(&taken)
+		if err != nil {
+			return fmt.Errorf("locking the database: %w", err)
+		}
+		if taken || time.Since(since) > leaving {
+			break
+		}
+		if _, err := conn.Exec(ctx, "SELECT pg_sleep(0.05)"); err != nil {
+			return fmt.Errorf("locking the database: %w", err)
+		}
 	}
 	if !taken {
 		return errors.New(refused)
