@@ -28,7 +28,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// check verifies the files of a release as whoever downloads them can: checksums, what is in
+// check verifies the files of a release in the way a person who downloads them can: checksums, what is in
 // each archive, and each bill of materials against the program that it describes. What can
 // run on this machine is run.
 func check(ctx context.Context, dir string) error {

@@ -32,7 +32,7 @@ func (s *server) logFollowerRoutes() {
 		})
 	handle(s, route{ID: "move-follower", Method: http.MethodPost, Path: path + "/{name}/move", Tag: tag, Permission: access.AuditFollow,
 		Summary:     "Move a follower over entries that were taken care of",
-		Description: "A new follower moves from 0, and sees for good what its first token saw. 409 says that another program follows under the name."},
+		Description: "A new follower moves from 0. Each scope has names of its own. 409 says that another program follows under the name."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			FollowerPath
 			Body v1.FollowerMove

@@ -36,11 +36,6 @@ func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal,
 	return a.ledger.ProveLogConsistency(ctx, p, from, to)
 }
 
-// VerifyLog verifies the whole log against its head, and against heads that others kept.
-func (a *Authority) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (audit.Report, error) {
-	return a.ledger.VerifyLog(ctx, p, outside...)
-}
-
 // ExportLog writes the whole log for anyone to verify.
 func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
 	return a.ledger.ExportLog(ctx, p, w)

@@ -2,6 +2,7 @@ package authority
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -104,8 +105,8 @@ func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
 	})
 }
 
-// TestAFollowerStaysWithinItsScope: a token of one customer neither reads nor moves what
-// another follows, and its own follower skips what it does not see.
+// TestAFollowerStaysWithinItsScope: each scope has names of its own, and a follower skips
+// what its token does not see.
 func TestAFollowerStaysWithinItsScope(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -113,30 +114,66 @@ func TestAFollowerStaysWithinItsScope(t *testing.T) {
 		if err := s.Sequence(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.MoveFollower(t.Context(), owner(), "theirs", v1.FollowerMove{To: 1}); err != nil {
+		if err := s.MoveFollower(t.Context(), owner(), "billing", v1.FollowerMove{To: 1}); err != nil {
 			t.Fatal(err)
 		}
 		own := access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Auditor, Token: "tok_1", Actor: "token:tok_1", Customer: s.customer}
-		if _, err := s.Follow(t.Context(), own, "theirs", 10); licensing.CodeOf(err) != licensing.NotFound {
-			t.Errorf("following another's: %v", err)
-		}
-		if err := s.MoveFollower(t.Context(), own, "theirs", v1.FollowerMove{From: 1, To: 2}); licensing.CodeOf(err) != licensing.NotFound {
-			t.Errorf("moving another's: %v", err)
-		}
-		if err := s.DeleteFollower(t.Context(), own, "theirs"); licensing.CodeOf(err) != licensing.NotFound {
-			t.Errorf("deleting another's: %v", err)
-		}
-		if list, err := s.Followers(t.Context(), own); err != nil || len(list) != 0 {
-			t.Errorf("%+v, %v", list, err)
-		}
-		page, err := s.Follow(t.Context(), own, "mine", 500)
-		if err != nil || len(page.Items) == 0 || page.More {
-			t.Fatalf("%+v, %v", page, err)
-		}
-		for _, e := range page.Items {
-			if e.Customer != string(s.customer) {
-				t.Errorf("%+v is shown", e)
+		mill := own
+		mill.Product = "mill"
+		for _, p := range []access.Principal{own, mill} {
+			if list, err := s.Followers(t.Context(), p); err != nil || len(list) != 0 {
+				t.Errorf("%+v, %v", list, err)
 			}
+			if err := s.DeleteFollower(t.Context(), p, "billing"); licensing.CodeOf(err) != licensing.NotFound {
+				t.Errorf("deleting another scope's: %v", err)
+			}
+			page, err := s.Follow(t.Context(), p, "billing", 500)
+			if err != nil || page.Position != 0 || page.More || (len(page.Items) == 0) == (p.Product == "") {
+				t.Fatalf("%+v, %v", page, err)
+			}
+			for _, e := range page.Items {
+				if e.Customer != string(s.customer) {
+					t.Errorf("%+v is shown", e)
+				}
+			}
+			if err := s.MoveFollower(t.Context(), p, "billing", v1.FollowerMove{To: page.Next}); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := s.DeleteFollower(t.Context(), mill, "billing"); err != nil {
+			t.Error(err)
+		}
+		for _, p := range []access.Principal{owner(), own} {
+			if list, err := s.Followers(t.Context(), p); err != nil || len(list) != 1 || list[0].Name != "billing" || (list[0].Position == 1) != (p.Customer == "") {
+				t.Errorf("%+v, %v", list, err)
+			}
+		}
+	})
+}
+
+// TestAFollowerStopsWhereTheLogLacksEntries: it does not skip what was lost.
+func TestAFollowerStopsWhereTheLogLacksEntries(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, other *store.DB) {
+		db, raw := exposed(t, other.Engine())
+		s := openShop(t, db)
+		if err := s.Sequence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := s.Follow(t.Context(), owner(), "billing", 500)
+		if err != nil || len(whole.Items) < 3 {
+			t.Fatalf("%+v, %v", whole, err)
+		}
+		var row string
+		err = raw.QueryRowContext(t.Context(), `SELECT row_id FROM log_place WHERE env = $1 AND first = (SELECT MIN(first) FROM log_place WHERE env = $1 AND first > 0)`, string(testEnv)).Scan(&row)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := raw.ExecContext(t.Context(), `DELETE FROM log_row WHERE env = $1 AND id = $2`, string(testEnv), row); err != nil {
+			t.Fatal(err)
+		}
+		page, err := s.Follow(t.Context(), owner(), "billing", 500)
+		if licensing.CodeOf(err) != licensing.Internal || !strings.Contains(err.Error(), "lacks the entries") {
+			t.Errorf("%+v, %v", page, err)
 		}
 	})
 }

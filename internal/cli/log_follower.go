@@ -22,12 +22,14 @@ func (c *cli) auditFollowCommand() *cobra.Command {
 		Use:   "follow NAME",
 		Short: "Print what NAME has not read of the log, one entry in each line",
 		Long: `Follow prints entries as lines of JSON, the oldest first, and then remembers on the
-server how far NAME has read. The next call goes on there, from whatever machine. Each
-entry comes at least once: if the command is interrupted, the last lines come again, so
-a program that reads them should skip an index that it has seen.
+server how far NAME has read. The next call goes on there, from any machine. An entry
+counts as read once it is printed. If the command is interrupted, its last lines come
+again: skip an entry whose hash you have seen. A program that may fail after it has read
+a line, and must not miss one, uses the API, where it says itself what it took care of.
 
 Any number of names can follow one log, each at its own pace. Two programs that follow
-under one name disturb each other, and the slower one ends with an error.`,
+under one name disturb each other, and the slower one ends with an error. A token of one
+product or customer has names of its own.`,
 		Example: `  copyhold audit follow billing > new-entries.jsonl
   copyhold audit follow webhook --wait | while read -r entry; do echo "$entry"; done
   copyhold audit follow alerts --from-now`,

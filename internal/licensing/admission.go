@@ -32,7 +32,7 @@ type PoolState struct {
 	Skew    time.Duration
 }
 
-// Known is what the record knows of somebody who asks. The leases may have
+// Known is what the record knows of the program that asks. The leases may have
 // ended. Alike, Others and TrialHad count only once Looked is set.
 type Known struct {
 	Earlier  *Earlier // nil if the request is new

@@ -7,48 +7,62 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
+// A FollowerKey names a follower of a log: names are those of one scope.
+type FollowerKey struct {
+	Env      licensing.Env
+	Customer licensing.CustomerID  // whose entries it sees; empty is everybody's
+	Product  licensing.ProductName // of which product; empty is all
+	Name     string
+}
+
 // A LogFollower is how far somebody has read the log of an environment.
 type LogFollower struct {
-	Env      licensing.Env
-	Name     string
-	Customer licensing.CustomerID // whose entries it sees; empty is everybody's
-	Product  licensing.ProductName
+	FollowerKey
 	Position int64 // the index of the next entry
 	MovedAt  time.Time
 }
 
-const followerColumns = `env, name, customer, product, position, moved_at`
+const followerColumns = `env, customer, product, name, position, moved_at`
 
-func scanFollower(r Row) (f LogFollower, err error) {
-	var moved int64
-	err = r.Scan(&f.Env, &f.Name, &f.Customer, &f.Product, &f.Position, &moved)
-	f.MovedAt = instant(moved)
-	return f, err
+// LogFollowers returns the followers with the scope of k, by name.
+func (tx *Tx) LogFollowers(ctx context.Context, k FollowerKey) ([]LogFollower, error) {
+	rows, err := tx.query(ctx, `
+		SELECT `+followerColumns+` FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 ORDER BY name`, k.Env, k.Customer, k.Product)
+	return collect(rows, err, func(r Row) (f LogFollower, err error) {
+		var moved int64
+		err = r.Scan(&f.Env, &f.Customer, &f.Product, &f.Name, &f.Position, &moved)
+		f.MovedAt = instant(moved)
+		return f, err
+	})
 }
 
-// LogFollowers returns the followers of an environment's log, by name.
-func (tx *Tx) LogFollowers(ctx context.Context, env licensing.Env) ([]LogFollower, error) {
-	rows, err := tx.query(ctx, `SELECT `+followerColumns+` FROM log_follower WHERE env = $1 ORDER BY name`, env)
-	return collect(rows, err, scanFollower)
+// LogPosition returns where a follower is; 0 for one that does not exist.
+func (tx *Tx) LogPosition(ctx context.Context, k FollowerKey) (position int64, err error) {
+	_, err = tx.row(ctx, `SELECT position FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 AND name = $4`,
+		[]any{k.Env, k.Customer, k.Product, k.Name}, &position)
+	return position, err
 }
 
 // MoveLogFollower moves a follower from a position to that of f, and makes it if from is 0
-// and there is none. False if it is somewhere else, or sees other entries than f.
+// and there is none. False if it is somewhere else.
 func (tx *Tx) MoveLogFollower(ctx context.Context, f LogFollower, from int64) (bool, error) {
-	args := []any{f.Env, f.Name, f.Customer, f.Product, f.Position, micros(f.MovedAt)}
+	args := []any{f.Env, f.Customer, f.Product, f.Name, f.Position, micros(f.MovedAt)}
 	n, err := tx.exec(ctx, `
 		UPDATE log_follower SET position = $5, moved_at = $6
-		WHERE env = $1 AND name = $2 AND customer = $3 AND product = $4 AND position = $7`, append(args, from)...)
+		WHERE env = $1 AND customer = $2 AND product = $3 AND name = $4 AND position = $7`, append(args, from)...)
 	if err != nil || n > 0 || from != 0 {
 		return n > 0, err
 	}
-	n, err = tx.exec(ctx, `INSERT INTO log_follower (`+followerColumns+`) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (env, name) DO NOTHING`, args...)
+	n, err = tx.exec(ctx, `
+		INSERT INTO log_follower (`+followerColumns+`) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (env, customer, product, name) DO NOTHING`, args...)
 	return n > 0, err
 }
 
 // DeleteLogFollower forgets a follower. It reports whether there was one.
-func (tx *Tx) DeleteLogFollower(ctx context.Context, env licensing.Env, name string) (bool, error) {
-	n, err := tx.exec(ctx, `DELETE FROM log_follower WHERE env = $1 AND name = $2`, env, name)
+func (tx *Tx) DeleteLogFollower(ctx context.Context, k FollowerKey) (bool, error) {
+	n, err := tx.exec(ctx, `DELETE FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 AND name = $4`,
+		k.Env, k.Customer, k.Product, k.Name)
 	return n > 0, err
 }
 

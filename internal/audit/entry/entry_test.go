@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -68,6 +69,24 @@ func TestEveryPayloadComesBack(t *testing.T) {
 	}
 	if _, known := Of("nothing.happened"); known {
 		t.Error("nothing.happened is a type of event")
+	}
+}
+
+// TestEveryTypeOfEventHasItsPayload holds the types in package licensing against the payloads.
+func TestEveryTypeOfEventHasItsPayload(t *testing.T) {
+	text, err := os.ReadFile("../../licensing/event.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var types []string
+	for _, m := range regexp.MustCompile(`(?m)^\t[A-Z]\w+ += "([a-z_.]+)"`).FindAllStringSubmatch(string(text), -1) {
+		types = append(types, m[1])
+	}
+	known := Types()
+	slices.Sort(types)
+	slices.Sort(known)
+	if len(types) < 70 || !slices.Equal(types, known) {
+		t.Errorf("%d types of events, %d with a payload:\n%v\n%v", len(types), len(known), types, known)
 	}
 }
 

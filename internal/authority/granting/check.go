@@ -156,7 +156,7 @@ func (c *poolCheck) readHolder(ctx context.Context) (err error) {
 	return err
 }
 
-// look completes what is known of somebody who has no lease by name.
+// look completes what is known of a holder that has no lease under its name.
 func (c *poolCheck) look(ctx context.Context) (err error) {
 	c.known.Looked = true
 	if c.known.Alike, err = alike(ctx, c.tx, c.key, c.rule, c.ask.Components); err != nil {

@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An Op is one request on its way through a batch: who asks for what, and what
+// An Op is one request on its way through a batch: what a program asks for, and what
 // was decided. The batch's goroutine writes the answer, and the requester
 // reads it once the commit is durable.
 type Op struct {
@@ -37,7 +37,7 @@ type Op struct {
 	Answer answer
 
 	// ready is told when the op is decided and not yet committed; early is a
-	// copy of the answer as it was then. Nil for who has nothing to do with it.
+	// copy of the answer as it was then. Nil if nothing is done in the meantime.
 	ready chan struct{}
 	early *answer
 }

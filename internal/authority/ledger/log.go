@@ -51,7 +51,7 @@ func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter
 			return request.Page[v1.LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
 		}
 	}
-	if after == "" { // who has just done something expects to see it
+	if after == "" { // a caller expects to see what it has just done
 		if err := l.SequenceWhatCan(ctx); err != nil {
 			return request.Page[v1.LogEntry]{}, err
 		}

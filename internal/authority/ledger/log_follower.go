@@ -12,27 +12,29 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// maxFollowers bounds the followers of one log.
+// maxFollowers bounds the followers of one log within one scope.
 const maxFollowers = 100
 
-// Followers returns who follows the log of p's environment, as far as p sees the same
-// entries as they do, by name.
+// followerOf is the follower of a name in the scope of p.
+func followerOf(p access.Principal, name string) store.FollowerKey {
+	return store.FollowerKey{Env: p.Env, Customer: p.Customer, Product: p.Product, Name: name}
+}
+
+// Followers returns the followers of p's scope in the log of its environment, by name.
 func (l *Ledger) Followers(ctx context.Context, p access.Principal) ([]v1.Follower, error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return nil, err
 	}
-	list := []v1.Follower{}
+	var list []v1.Follower
 	err := l.View(ctx, func(tx *store.Tx) error {
-		list = list[:0]
 		head, err := tx.LogHead(ctx, p.Env)
 		if err != nil {
 			return err
 		}
-		all, err := tx.LogFollowers(ctx, p.Env)
-		for _, f := range all {
-			if sameScope(f, p) {
-				list = append(list, v1.Follower{Name: f.Name, Position: f.Position, Behind: max(0, head.Size-f.Position), MovedAt: f.MovedAt})
-			}
+		all, err := tx.LogFollowers(ctx, followerOf(p, ""))
+		list = make([]v1.Follower, len(all))
+		for i, f := range all {
+			list[i] = v1.Follower{Name: f.Name, Position: f.Position, Behind: max(0, head.Size-f.Position), MovedAt: f.MovedAt}
 		}
 		return err
 	})
@@ -40,21 +42,21 @@ func (l *Ledger) Followers(ctx context.Context, p access.Principal) ([]v1.Follow
 }
 
 // Follow returns up to limit entries that a follower has not read, the oldest first. They
-// stay unread until MoveFollower: whoever fails in between gets them again. One that does
+// stay unread until MoveFollower: a program that fails in between gets them again. One that does
 // not exist yet begins with the first entry.
 func (l *Ledger) Follow(ctx context.Context, p access.Principal, name string, limit int) (page v1.FollowedPage, err error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return page, err
 	}
-	if err := l.SequenceWhatCan(ctx); err != nil { // who has just done something expects to see it
+	if err := l.SequenceWhatCan(ctx); err != nil { // a caller expects to see what it has just done
 		return page, err
 	}
 	err = l.View(ctx, func(tx *store.Tx) error {
-		f, err := follower(ctx, tx, p, name)
+		position, err := tx.LogPosition(ctx, followerOf(p, name))
 		if err != nil {
 			return err
 		}
-		page = v1.FollowedPage{Position: f.Position, Next: f.Position, Items: []v1.LogEntry{}}
+		page = v1.FollowedPage{Position: position, Next: position, Items: []v1.LogEntry{}}
 		head, err := tx.LogHead(ctx, p.Env)
 		if err != nil {
 			return err
@@ -81,6 +83,9 @@ func readOn(ctx context.Context, tx *store.Tx, p access.Principal, page *v1.Foll
 			return err
 		}
 		for _, r := range rows {
+			if r.First > page.Next {
+				return licensing.Errorf(licensing.Internal, "the log lacks the entries from %d to %d: run copyhold audit verify", page.Next, r.First-1)
+			}
 			entries, err := audit.ReadRow(r.Body)
 			if err != nil {
 				return err
@@ -104,9 +109,9 @@ func readOn(ctx context.Context, tx *store.Tx, p access.Principal, page *v1.Foll
 	return nil
 }
 
-// MoveFollower moves a follower over entries that were taken care of. Conflict if it is not
-// at move.From: somebody else follows under the same name. A follower that is new moves
-// from 0, and sees for good what p sees now.
+// MoveFollower moves a follower of p's scope over entries that were taken care of. A new
+// follower moves from 0. Conflict if it is not at move.From: another program follows under
+// its name.
 func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name string, move v1.FollowerMove) error {
 	if err := request.Require(p, access.AuditFollow); err != nil {
 		return err
@@ -114,6 +119,7 @@ func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name stri
 	if err := licensing.CheckName("follower", name); err != nil {
 		return err
 	}
+	k := followerOf(p, name)
 	return l.DB.Update(ctx, func(tx *store.Tx) error {
 		head, err := tx.LogHead(ctx, p.Env)
 		if err != nil {
@@ -122,60 +128,35 @@ func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name stri
 		if move.To < move.From || move.To > head.Size {
 			return licensing.Errorf(licensing.Invalid, "to %d is not between from, %d, and the size of the log, %d", move.To, move.From, head.Size).At("to")
 		}
-		all, err := tx.LogFollowers(ctx, p.Env)
+		all, err := tx.LogFollowers(ctx, k)
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(all, func(f store.LogFollower) bool { return f.Name == name })
-		if at < 0 && len(all) >= maxFollowers {
+		if len(all) >= maxFollowers && !slices.ContainsFunc(all, func(f store.LogFollower) bool { return f.Name == name }) {
 			return licensing.Errorf(licensing.Conflict, "the log has %d followers, which is the most: delete one that nobody uses", len(all))
 		}
-		moved, err := tx.MoveLogFollower(ctx, store.LogFollower{
-			Env: p.Env, Name: name, Customer: p.Customer, Product: p.Product, Position: move.To, MovedAt: tx.Now(),
-		}, move.From)
-		if err == nil && !moved {
-			f, err := follower(ctx, tx, p, name)
-			if err != nil {
-				return err
-			}
-			return licensing.Errorf(licensing.Conflict, "follower %s is at %d and not at %d: another program follows under its name", name, f.Position, move.From).At("from")
+		moved, err := tx.MoveLogFollower(ctx, store.LogFollower{FollowerKey: k, Position: move.To, MovedAt: tx.Now()}, move.From)
+		if err != nil || moved {
+			return err
 		}
-		return err
+		position, err := tx.LogPosition(ctx, k)
+		if err != nil {
+			return err
+		}
+		return licensing.Errorf(licensing.Conflict, "follower %s is at %d and not at %d: another program follows under its name", name, position, move.From).At("from")
 	})
 }
 
-// DeleteFollower forgets a follower.
+// DeleteFollower forgets a follower of p's scope.
 func (l *Ledger) DeleteFollower(ctx context.Context, p access.Principal, name string) error {
 	if err := request.Require(p, access.AuditFollow); err != nil {
 		return err
 	}
 	return l.DB.Update(ctx, func(tx *store.Tx) error {
-		if _, err := follower(ctx, tx, p, name); err != nil {
-			return err
-		}
-		existed, err := tx.DeleteLogFollower(ctx, p.Env, name)
+		existed, err := tx.DeleteLogFollower(ctx, followerOf(p, name))
 		if err == nil && !existed {
 			err = request.NotFound("follower", name)
 		}
 		return err
 	})
-}
-
-// follower returns the follower of a name, at the beginning of the log if there is none;
-// NotFound if it sees other entries than p.
-func follower(ctx context.Context, tx *store.Tx, p access.Principal, name string) (store.LogFollower, error) {
-	all, err := tx.LogFollowers(ctx, p.Env)
-	for _, f := range all {
-		if f.Name == name && !sameScope(f, p) {
-			return f, request.NotFound("follower", name)
-		}
-		if f.Name == name {
-			return f, nil
-		}
-	}
-	return store.LogFollower{Env: p.Env, Name: name}, err
-}
-
-func sameScope(f store.LogFollower, p access.Principal) bool {
-	return f.Customer == p.Customer && f.Product == p.Product
 }
