@@ -102,6 +102,9 @@ func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
 		if err := s.MoveFollower(t.Context(), owner(), "Not a name", v1.FollowerMove{}); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("a wrong name: %v", err)
 		}
+		if page, err := s.Follow(t.Context(), owner(), "Not a name", 10); licensing.CodeOf(err) != licensing.Invalid || len(page.Items) != 0 {
+			t.Errorf("a wrong name reads %+v, %v", page, err)
+		}
 	})
 }
 

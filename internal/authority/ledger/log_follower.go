@@ -48,6 +48,9 @@ func (l *Ledger) Follow(ctx context.Context, p access.Principal, name string, li
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return page, err
 	}
+	if err := licensing.CheckName("follower", name); err != nil {
+		return page, err
+	}
 	if err := l.SequenceWhatCan(ctx); err != nil { // a caller expects to see what it has just done
 		return page, err
 	}
