@@ -13,10 +13,10 @@ import (
 	"copyhold.dev/internal/authority/recovery"
 )
 
-// A Config is what an Authority works with.
+// A Config holds the dependencies and settings of an Authority.
 type Config = ledger.Config
 
-// An Authority decides and changes. It is safe for concurrent use.
+// An Authority makes the decisions and changes the licensing state. It is safe for concurrent use.
 type Authority struct {
 	*catalog.Catalog
 	*keys.Keychain
@@ -28,7 +28,7 @@ type Authority struct {
 	ledger *ledger.Ledger
 }
 
-// New returns an authority over a database. Start makes it ready.
+// New returns an authority for a database. Call Start before anything else.
 func New(c Config) *Authority {
 	a := &Authority{ledger: ledger.New(c)}
 	a.Keychain = keys.New(a.ledger)
@@ -40,8 +40,7 @@ func New(c Config) *Authority {
 	return a
 }
 
-// Run does what has to be done in the background until ctx ends, or until a
-// final backup closes the database.
+// Run does the background work until ctx ends or a final backup closes the database.
 func (a *Authority) Run(ctx context.Context) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -14,7 +14,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// FirstEnvironments are those that a new deployment begins with.
+// FirstEnvironments returns the environments of a new deployment.
 func FirstEnvironments() []licensing.Environment {
 	return []licensing.Environment{
 		{Name: "production", Kind: licensing.Production},
@@ -23,14 +23,13 @@ func FirstEnvironments() []licensing.Environment {
 	}
 }
 
-// Bootstrap makes an empty deployment usable: the given environments with
-// their signing keys, and one token of the role owner that spans them, whose
-// text is given to keep before anything is committed. A deployment that has
-// environments stays as it is. It reports whether it did anything. Call it
-// after Start.
+// Bootstrap makes an empty deployment usable. It creates the given environments, their signing keys
+// and one token with the role owner for all of them. It passes the token's text to keep before it
+// commits anything. A deployment that already has environments does not change. Bootstrap reports
+// whether it changed anything. Call it after Start.
 func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Environment, keep func(token string) error) (bool, error) {
 	if len(environments) == 0 {
-		return false, licensing.Errorf(licensing.Invalid, "a deployment needs an environment")
+		return false, licensing.Errorf(licensing.Invalid, "the deployment needs at least one environment")
 	}
 	p := access.System(environments[0].Name, "bootstrap")
 	did := false
@@ -59,11 +58,11 @@ func (a *Authority) Bootstrap(ctx context.Context, environments []licensing.Envi
 	return true, a.ledger.LoadKeys(ctx)
 }
 
-// TokenFile returns a keep for Bootstrap that writes the token to a file which
-// only its owner can read, in place of one from a deployment that is gone.
+// TokenFile returns a keep function for Bootstrap. The function writes the token to a file that
+// only its owner can read, and replaces a file that an earlier deployment left.
 func TokenFile(path string) func(token string) error {
 	return func(token string) error {
-		f, err := os.CreateTemp(filepath.Dir(path), ".token-*") // of mode 0600
+		f, err := os.CreateTemp(filepath.Dir(path), ".token-*") // mode 0600
 		if err != nil {
 			return fmt.Errorf("writing the owner's token: %w", err)
 		}

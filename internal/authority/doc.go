@@ -1,17 +1,17 @@
-// Package authority is the only code that changes licensing state. Authority is the face of its
-// rooms for the API and the command line; it knows nothing of HTTP.
+// Package authority is the only code that changes licensing state. Authority offers its rooms to
+// the API and the command line. It knows nothing about HTTP.
 //
-// The rooms, each a package that may import those below it:
+// Each room is a package. A room may import only the rooms below it:
 //
 //   - recovery makes and reads backups, repairs counters and sets a clock back.
 //   - granting decides leases, queues and usage in batches.
-//   - documents signs licenses, answers and revocations; credentials knows who asks; keys holds
-//     signing keys and root sets.
-//   - catalog is what is sold: products, plans, customers, environments and licenses.
+//   - documents signs licenses, replies and revocations; credentials identifies callers; keys
+//     manages signing keys and root sets.
+//   - catalog manages products, plans, customers, environments and licenses.
 //   - ledger keeps the record: transactions, the log, clocks and fences.
-//   - request has what every request shares: its id, its permission, pages of a list.
+//   - request contains what all requests share: ids, permissions and pages of a list.
 //
-// What needs several rooms is here: authority.go puts them together; start.go, ready.go and
-// bootstrap.go begin; status.go, measure.go, lease_list.go, usage_list.go and log.go report; why.go and
-// why_id.go explain.
+// Code that needs several rooms is in this package. authority.go connects the rooms. start.go,
+// ready.go and bootstrap.go handle startup. status.go, measure.go, lease_list.go, usage_list.go and
+// log.go report. why.go and why_id.go explain.
 package authority

@@ -11,17 +11,17 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// A LeaseFilter says which leases to list. What is empty matches every lease.
+// A LeaseFilter selects leases. Empty fields match every lease.
 type LeaseFilter struct {
 	License  licensing.LicenseID
 	Customer licensing.CustomerID
 	Product  licensing.ProductName
 	Pool     string
-	Holder   string // an id, or KIND:ID as lists show it
+	Holder   string // an id, or KIND:ID as shown in lists
 }
 
-// Leases returns the leases that are counted, match f and are seen by p, the oldest
-// first: those in force, and those ended by force whose document has not ended.
+// Leases returns the counted leases that match f and that p may see, oldest first: leases in force,
+// and leases that were ended by force but whose document is still valid.
 func (a *Authority) Leases(ctx context.Context, p access.Principal, f LeaseFilter, of request.PageOf) (request.Page[v1.HeldLease], error) {
 	var found request.Page[v1.HeldLease]
 	if err := request.Require(p, access.LeaseRead); err != nil {

@@ -11,7 +11,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// LogEntries returns entries of the log of p's environment, the oldest first.
+// LogEntries returns entries from the log of p's environment, newest first.
 func (a *Authority) LogEntries(ctx context.Context, p access.Principal, f ledger.LogFilter, of request.PageOf) (request.Page[v1.LogEntry], error) {
 	return a.ledger.LogEntries(ctx, p, f, of)
 }
@@ -31,60 +31,60 @@ func (a *Authority) ProveLogEntry(ctx context.Context, p access.Principal, index
 	return a.ledger.ProveLogEntry(ctx, p, index)
 }
 
-// ProveLogConsistency proves that the log of one size is the beginning of that of another.
+// ProveLogConsistency proves that the log at one size is a prefix of the log at another.
 func (a *Authority) ProveLogConsistency(ctx context.Context, p access.Principal, from, to int64) (audit.Consistency, error) {
 	return a.ledger.ProveLogConsistency(ctx, p, from, to)
 }
 
-// ExportLog writes the whole log for anyone to verify.
+// ExportLog writes the whole log in a form that anyone can verify.
 func (a *Authority) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
 	return a.ledger.ExportLog(ctx, p, w)
 }
 
-// Followers returns who follows the log.
+// Followers returns the followers of the log.
 func (a *Authority) Followers(ctx context.Context, p access.Principal) ([]v1.Follower, error) {
 	return a.ledger.Followers(ctx, p)
 }
 
-// Follow returns entries that a follower has not read.
+// Follow returns entries that a follower has not read yet.
 func (a *Authority) Follow(ctx context.Context, p access.Principal, name string, limit int) (v1.FollowedPage, error) {
 	return a.ledger.Follow(ctx, p, name, limit)
 }
 
-// MoveFollower moves a follower over entries that were taken care of.
+// MoveFollower moves a follower past entries that its program has processed.
 func (a *Authority) MoveFollower(ctx context.Context, p access.Principal, name string, move v1.FollowerMove) error {
 	return a.ledger.MoveFollower(ctx, p, name, move)
 }
 
-// DeleteFollower forgets a follower.
+// DeleteFollower deletes a follower.
 func (a *Authority) DeleteFollower(ctx context.Context, p access.Principal, name string) error {
 	return a.ledger.DeleteFollower(ctx, p, name)
 }
 
-// EraseLogPayload removes what an entry says and leaves its place and hash.
+// EraseLogPayload removes the payload of an entry but keeps its place and its hash.
 func (a *Authority) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
 	return a.ledger.EraseLogPayload(ctx, p, index, reason)
 }
 
-// ReconcileLog compares what is stored with the log.
+// ReconcileLog compares the stored state with the log.
 func (a *Authority) ReconcileLog(ctx context.Context, p access.Principal) (audit.Reconciliation, error) {
 	return a.ledger.ReconcileLog(ctx, p)
 }
 
-// Sequence gives every entry that waits its place in the log, which is otherwise done
-// every 200 ms.
+// Sequence gives every waiting entry its place in the log. The background task does the same every
+// 200 ms.
 func (a *Authority) Sequence(ctx context.Context) error { return a.ledger.Sequence(ctx) }
 
-// Fence returns how the fence of p's environment stands.
+// Fence returns the fence status of p's environment.
 func (a *Authority) Fence(ctx context.Context, p access.Principal) (v1.FenceStatus, error) {
 	return a.ledger.Fence(ctx, p)
 }
 
-// DeclareNothingLost records p's word that no lease is missing since the loss that put
-// up the fence; a second person's word ends it.
+// DeclareNothingLost records p's statement that no lease is missing since the loss that raised the
+// fence. The same statement by a second person ends the fence.
 func (a *Authority) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (v1.FenceStatus, bool, error) {
 	return a.ledger.DeclareNothingLost(ctx, p, reason)
 }
 
-// NewCall returns the id of a request that begins now.
+// NewCall returns an id for a request that begins now.
 func (a *Authority) NewCall() string { return a.ledger.NewCall() }

@@ -175,7 +175,7 @@ func TestAFollowerStopsWhereTheLogLacksEntries(t *testing.T) {
 			t.Fatal(err)
 		}
 		page, err := s.Follow(t.Context(), owner(), "billing", 500)
-		if licensing.CodeOf(err) != licensing.Internal || !strings.Contains(err.Error(), "lacks the entries") {
+		if licensing.CodeOf(err) != licensing.Internal || !strings.Contains(err.Error(), "missing from the log") {
 			t.Errorf("%+v, %v", page, err)
 		}
 	})

@@ -11,13 +11,13 @@ import (
 )
 
 const (
-	// measureEvery is how often the levels that metrics show are taken.
+	// measureEvery is how often the gauges of the metrics are updated.
 	measureEvery = 15 * time.Second
-	// measuredPools bounds the pools that metrics show.
+	// measuredPools limits how many pools the metrics show.
 	measuredPools = 1000
 )
 
-// runMeasure keeps the levels of the metrics up to date until ctx ends.
+// runMeasure updates the gauges of the metrics until ctx ends.
 func (a *Authority) runMeasure(ctx context.Context) {
 	tick := time.NewTicker(measureEvery)
 	defer tick.Stop()
@@ -35,8 +35,8 @@ func (a *Authority) runMeasure(ctx context.Context) {
 	}
 }
 
-// Measure takes the levels that metrics show: what is held, what ends when, how
-// far the log is behind. It is done every 15 seconds; call it to see them now.
+// Measure updates the gauges of the metrics: units in use, upcoming expiries and the lag of the
+// log. This happens every 15 seconds; call Measure to update them immediately.
 func (a *Authority) Measure(ctx context.Context) error {
 	if a.ledger.Metrics == nil {
 		return nil
@@ -74,7 +74,7 @@ func (a *Authority) Measure(ctx context.Context) error {
 	return err
 }
 
-// measureEnv adds the expiries, the runway and the lag of one environment.
+// measureEnv adds the expiries, the runway and the log lag of one environment.
 func (a *Authority) measureEnv(ctx context.Context, tx *store.Tx, env licensing.Env, state *metrics.State) error {
 	terms, err := termDeadlines(ctx, tx, env, store.LicenseFilter{})
 	if err != nil {

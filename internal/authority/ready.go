@@ -9,8 +9,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// Closed returns nil while the database is open, and Unavailable once a final
-// backup has closed it: nothing is decided or signed here any more.
+// Closed returns nil while the database is open. After a final backup has closed the database, it
+// returns Unavailable, and the server decides and signs nothing more.
 func (a *Authority) Closed() error {
 	if a.ledger.DB.Closed().IsZero() {
 		return nil
@@ -18,15 +18,15 @@ func (a *Authority) Closed() error {
 	return store.ClosedError()
 }
 
-// readyTimeout is how long the database may take to answer at all.
+// readyTimeout is how long the database may take to answer.
 const readyTimeout = 2 * time.Second
 
-// Ready returns why the authority cannot decide now, nil if it can, and what an
-// operator should know although it can. What only some licenses or environments
-// lack is no reason: the runway tells it.
+// Ready returns nil if the authority can decide now, and otherwise the reason. It also returns
+// warnings for an operator. A problem of only some licenses or environments is no reason; the
+// runway shows it.
 func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 	if err := a.ledger.DB.FatalErr(); err != nil {
-		return nil, licensing.Errorf(licensing.Unavailable, "the storage failed; the server is ending")
+		return nil, licensing.Errorf(licensing.Unavailable, "the storage failed; the server is shutting down")
 	}
 	if err := a.Closed(); err != nil {
 		return nil, err
@@ -51,5 +51,5 @@ func (a *Authority) Ready(ctx context.Context) (warnings []string, err error) {
 			return warnings, nil
 		}
 	}
-	return warnings, licensing.Errorf(licensing.Unavailable, "no environment has a signing key for now: rotate, or bring the root")
+	return warnings, licensing.Errorf(licensing.Unavailable, "no environment has a current signing key: rotate the keys, or sign new ones with the root")
 }

@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	statusEnds  = 10 // licenses that end next
+	statusEnds  = 10 // licenses that end soonest
 	statusPools = 20 // pools listed
-	// statusLooked is how many pools are looked at for them, because what is stored of a
-	// capacity can be behind an add-on or an exception that began or ended since.
+	// statusLooked is how many pools are examined to find them. The stored capacity of a pool can
+	// be out of date if an add-on or an exception has begun or ended since.
 	statusLooked = 200
-	// fenced is why a pool grants nothing new after a loss.
+	// fenced is the reason why a pool grants nothing new after a possible loss.
 	fenced = "fenced"
 )
 
-// Status says how an environment stands, as far as p sees it.
+// Status returns the state of an environment, limited to what p may see.
 func (a *Authority) Status(ctx context.Context, p access.Principal) (v1.Status, error) {
 	if err := request.Require(p, access.StatusRead); err != nil {
 		return v1.Status{}, err
 	}
 	filter, possible := catalog.Scoped(p, store.LicenseFilter{})
 	if !possible {
-		return v1.Status{}, licensing.Errorf(licensing.Forbidden, "the token sees no license")
+		return v1.Status{}, licensing.Errorf(licensing.Forbidden, "the token may not see any license")
 	}
 	var s v1.Status
 	err := a.ledger.View(ctx, func(tx *store.Tx) (err error) {
@@ -88,7 +88,7 @@ func (a *Authority) Status(ctx context.Context, p access.Principal) (v1.Status, 
 	return s, nil
 }
 
-// countLicenses counts the licenses that match f, in all and by plan.
+// countLicenses counts the licenses that match f, in total and by plan.
 func countLicenses(ctx context.Context, s *v1.Status, tx *store.Tx, f store.LicenseFilter, skew time.Duration) error {
 	counts, err := tx.CountLicenses(ctx, s.Environment, f, s.At)
 	if err != nil {
@@ -134,8 +134,8 @@ func addCount(c *v1.LicenseCounts, n store.LicenseCount) {
 	}
 }
 
-// fullest returns the fullest pools of the licenses that match f, with their capacities
-// as they are now; those that grant to nobody new for their license's sake are last.
+// fullest returns the fullest pools of the licenses that match f, with their current capacities.
+// Pools whose license admits no new holders come last.
 func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]v1.PoolStatus, error) {
 	rows, err := tx.FullestPools(ctx, env, f, statusLooked)
 	if err != nil {
@@ -173,7 +173,7 @@ func (a *Authority) fullest(ctx context.Context, tx *store.Tx, env licensing.Env
 	return pools[:min(len(pools), statusPools)], nil
 }
 
-// capacity returns what can be held of a pool now, and why nobody new gets a unit of it.
+// capacity returns how many units of a pool can be leased now, and why a new holder would get none.
 func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (units int64, refused string) {
 	if d := t.InForce(now); d.Outcome == license.Denied {
 		return 0, d.Code
@@ -188,7 +188,8 @@ func (a *Authority) capacity(t *licensing.Terms, name string, now time.Time) (un
 	return rule.Capacity, refused
 }
 
-// addMoves lists the moves that p sees: a customer's token sees none, for they are of many.
+// addMoves lists the moves that p may see. A customer's token sees none, because a move concerns
+// many customers.
 func addMoves(ctx context.Context, s *v1.Status, tx *store.Tx, p access.Principal) error {
 	if p.Customer != "" {
 		return nil
@@ -209,7 +210,7 @@ func addMoves(ctx context.Context, s *v1.Status, tx *store.Tx, p access.Principa
 	return nil
 }
 
-// termDeadlines returns when the licenses that match f and end next are out of force.
+// termDeadlines returns when the matching licenses that end soonest go out of force.
 func termDeadlines(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) ([]licensing.Deadline, error) {
 	ending, err := tx.EndingLicenses(ctx, env, f, tx.Now(), statusEnds)
 	if err != nil {
@@ -230,7 +231,7 @@ func termDeadlines(ctx context.Context, tx *store.Tx, env licensing.Env, f store
 	return all, nil
 }
 
-// keyDeadlines returns when the keys of env end unless the root signs more.
+// keyDeadlines returns when the keys of env end unless the root signs more keys.
 func (a *Authority) keyDeadlines(env licensing.Env) []licensing.Deadline {
 	keys, set := a.ledger.Ring.SignsUntil(env)
 	return []licensing.Deadline{

@@ -15,8 +15,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// UsageFilter selects usage; empty fields select all. Past includes the periods
-// that have ended.
+// UsageFilter selects usage. Empty fields select everything. Past includes periods that have ended.
 type UsageFilter struct {
 	License  licensing.LicenseID
 	Customer licensing.CustomerID
@@ -24,7 +23,7 @@ type UsageFilter struct {
 	Past     bool
 }
 
-// ListUsage returns what was used, as far as p sees it, by license, meter and period.
+// ListUsage returns the usage that p may see, by license, meter and period.
 func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFilter, of request.PageOf) (request.Page[v1.UsedMeter], error) {
 	var found request.Page[v1.UsedMeter]
 	if err := request.Require(p, access.UsageRead); err != nil {
@@ -71,7 +70,7 @@ func (a *Authority) ListUsage(ctx context.Context, p access.Principal, f UsageFi
 
 func licensesOf(totals []store.UsageTotal) []store.LicenseRef {
 	var keys []store.LicenseRef
-	for _, t := range totals { // in the order of licenses
+	for _, t := range totals { // sorted by license
 		if k := (store.LicenseRef{Env: t.Env, ID: t.License}); len(keys) == 0 || keys[len(keys)-1] != k {
 			keys = append(keys, k)
 		}
@@ -86,7 +85,7 @@ func usedMeter(t store.UsageTotal, terms *granting.Compiled, of store.LicenseNam
 		if m, has := terms.Meters[t.Meter]; has {
 			scale, u.Unit, u.Quota = m.Scale, m.Unit, licensing.FormatQuantity(m.Quota, m.Scale)
 			if t.Window.Contains(now) && !m.Spent(t.Used) {
-				u.SpentAt = time.Time{} // the quota was raised since
+				u.SpentAt = time.Time{} // the quota was raised afterwards
 			}
 		}
 	}
@@ -109,5 +108,5 @@ func splitUsage(after string) (l licensing.LicenseID, meter string, period time.
 			return licensing.LicenseID(parts[0]), parts[1], time.UnixMicro(us), nil
 		}
 	}
-	return "", "", time.Time{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
+	return "", "", time.Time{}, licensing.Errorf(licensing.Invalid, "the cursor does not belong to this list").At("cursor")
 }

@@ -16,10 +16,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// recentDenials is how many denials an explanation of a license shows.
+// recentDenials is how many denials the explanation of a license shows.
 const recentDenials = 10
 
-// ExplainLicense says what is decided about a license now, and why.
+// ExplainLicense returns the current decision about a license, with its reason.
 func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (v1.Explanation, error) {
 	var e v1.Explanation
 	if err := request.Require(p, access.Explain); err != nil {
@@ -52,13 +52,13 @@ func (a *Authority) ExplainLicense(ctx context.Context, p access.Principal, id l
 	return e, err
 }
 
-// explainParts explains every feature, pool and meter, and what was denied lately.
+// explainParts explains every feature, pool and meter, and lists recent denials.
 func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.Terms, e *v1.Explanation) error {
 	e.Features, e.Pools, e.Meters = map[string]license.Decision{}, map[string]license.Decision{}, map[string]license.Decision{}
 	for name := range t.Features {
 		e.Features[name] = t.ExplainFeature(name, tx.Now())
 	}
-	for name := range t.Excepted.Features { // taken away, perhaps
+	for name := range t.Excepted.Features { // an exception may have removed it
 		e.Features[name] = t.ExplainFeature(name, tx.Now())
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.Pools)) {
@@ -85,8 +85,8 @@ func (a *Authority) explainParts(ctx context.Context, tx *store.Tx, t licensing.
 	return err
 }
 
-// explainPool explains a pool as it is: what is held, by whom where nothing is left, and
-// until when newcomers wait after a loss.
+// explainPool explains the current state of a pool: the units in use, the holders if the pool is
+// full, and how long new holders must wait after a possible loss.
 func (a *Authority) explainPool(ctx context.Context, tx *store.Tx, t licensing.Terms, name string) (license.Decision, error) {
 	key := store.PoolKey{Env: t.Env, License: t.License, Name: name}
 	row, err := tx.Pool(ctx, key)

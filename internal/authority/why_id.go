@@ -34,21 +34,22 @@ const (
 )
 
 const (
-	// repeatsKnown is how long the names of repeated denials are looked for.
+	// repeatsKnown is how long the ids of repeated denials can be found.
 	repeatsKnown = 24 * time.Hour
-	// instancePrefix is how problems name a request.
+	// instancePrefix begins the URN by which problem documents name a request.
 	instancePrefix = "urn:copyhold:request:"
-	// shownEntries is how many entries of the log an explanation shows.
+	// shownEntries is how many log entries an explanation shows.
 	shownEntries = 20
 )
 
-// Explain says what an id stands for that an answer or a log shows, and what was decided:
-// of a license, a lease, a ticket, a license key or its digest in a document, of a
-// request by the name that its program gave it or by the server's own id, of a usage
-// event, and of an entry of the log by its index, hash or id. Other ids are looked for in the log. A grant is
-// known for a day after its lease; a denial for 30 days if it was the first of its
-// holder, reason and minute, and for a day if it was among the last dozen that
-// followed; a refused usage event for 30 days and a recorded one for 60.
+// Explain returns what an id from an answer or a log refers to, and what was decided. It accepts
+// the id of a license, a lease, a ticket, a license key or a usage event; the digest of a license
+// key in a document; the id that a program or the server gave to a request; and the index, hash or
+// id of a log entry. It searches the log for other ids.
+//
+// A grant can be found for a day after its lease ends. A denial can be found for 30 days if it was
+// the first for its holder, reason and minute, and for a day if it was among the last dozen that
+// followed. A refused usage event can be found for 30 days, a recorded one for 60 days.
 func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) (v1.Explained, error) {
 	if err := request.Require(p, access.Explain); err != nil {
 		return v1.Explained{}, err
@@ -75,7 +76,7 @@ func (a *Authority) Explain(ctx context.Context, p access.Principal, id string) 
 	return x.answer()
 }
 
-// explaining looks for one id in one snapshot.
+// explaining looks up one id in one snapshot.
 type explaining struct {
 	*store.Tx
 	a       *Authority
@@ -86,7 +87,7 @@ type explaining struct {
 	entries []v1.LogEntry
 }
 
-// find asks from what costs least on, until something is found.
+// find tries the lookups, cheapest first, until one finds something.
 func (x *explaining) find() error {
 	for _, step := range []func() error{x.typed, x.named, x.called, x.key, x.logged} {
 		if err := step(); err != nil || len(x.found) > 0 || len(x.entries) > 0 {
@@ -96,7 +97,7 @@ func (x *explaining) find() error {
 	return nil
 }
 
-// answer is what was found as one.
+// answer combines everything that was found into one explanation.
 func (x *explaining) answer() (v1.Explained, error) {
 	var e v1.Explained
 	switch {
@@ -110,7 +111,7 @@ func (x *explaining) answer() (v1.Explained, error) {
 		last := x.entries[0]
 		e = v1.Explained{
 			Kind: kindLogEntry, Request: last.Request, Call: last.Call, License: licensing.LicenseID(last.License), At: last.At, Pool: last.Pool + last.Meter,
-			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log says " + last.Type + " at " + ledger.StampOf(last.At)},
+			Decision: license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "log.entry", Reason: "the log contains " + last.Type + " at " + ledger.StampOf(last.At)},
 		}
 		if len(x.entries) > 1 {
 			e.Decision.Reason += ", and " + licensing.Counted(len(x.entries)-1, "entry") + " more"
@@ -122,18 +123,18 @@ func (x *explaining) answer() (v1.Explained, error) {
 	return e, nil
 }
 
-// unknown says why nothing is known of an id.
+// unknown explains why nothing was found for an id.
 func (x *explaining) unknown() error {
 	switch _, _, call := request.CallSpan(x.id); {
 	case strings.HasPrefix(x.id, documents.DocumentPrefix+"_"):
-		return licensing.Errorf(licensing.NotFound, "%s is the id of a signed document, of which the server keeps no copy: ask about its license (sub) or its lease", x.id)
+		return licensing.Errorf(licensing.NotFound, "%s is the id of a signed document, and the server keeps no copies of documents: look up its license (sub) or its lease", x.id)
 	case call:
-		return licensing.Errorf(licensing.NotFound, "request %s left nothing that is still known: reads, checks, and renewals and validations that are allowed leave nothing; a grant is known for a day after its lease, a denial for 30 days", x.id)
+		return licensing.Errorf(licensing.NotFound, "request %s has no record: reads, checks, and allowed renewals and validations are not recorded; a grant is kept for a day after its lease ends, a denial for 30 days", x.id)
 	}
-	return licensing.Errorf(licensing.NotFound, "nothing is known of %s: a grant is known for a day after its lease; a denial for 30 days if it was the first of its holder, reason and minute, and for a day among the last dozen after it; a usage event for 60 days", x.id)
+	return licensing.Errorf(licensing.NotFound, "id %s was not found: a grant is kept for a day after its lease ends; a denial for 30 days if it was the first for its holder, reason and minute, and for a day if it was among the last dozen after that; a usage event for 60 days", x.id)
 }
 
-// add takes a part whose license x may see.
+// add adds a part if x may see its license.
 func (x *explaining) add(e v1.Explained, id licensing.LicenseID, then func(*v1.Explained, licensing.License, licensing.Terms) error) error {
 	l, err := catalog.SeenLicense(x.ctx, x.Tx, x.p, id)
 	if licensing.CodeOf(err) == licensing.NotFound {
@@ -160,7 +161,7 @@ func (x *explaining) add(e v1.Explained, id licensing.LicenseID, then func(*v1.E
 	return nil
 }
 
-// typed finds what an id names by its prefix.
+// typed looks up an id by its prefix.
 func (x *explaining) typed() error {
 	prefix, _, _ := strings.Cut(x.id, "_")
 	switch prefix {
@@ -185,7 +186,7 @@ func (x *explaining) typed() error {
 	return nil
 }
 
-// lease explains a lease: what is held, or how it ended.
+// lease explains a lease: its current state, or how it ended.
 func (x *explaining) lease(e v1.Explained, l *licensing.Lease) error {
 	return x.add(e, l.License, func(e *v1.Explained, _ licensing.License, terms licensing.Terms) error {
 		e.Lease, e.Pool, e.Holder, e.Caller = l.ID, l.Pool, l.Holder, l.Caller()
@@ -200,7 +201,7 @@ func (x *explaining) lease(e v1.Explained, l *licensing.Lease) error {
 		e.Denials = explained(denials[:min(len(denials), recentDenials)])
 		if !l.Live() {
 			e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "lease.ended",
-				Reason: "a lease was granted, and has been " + string(l.EndedBy) + " since, at " + ledger.StampOf(l.Ended)}
+				Reason: "a lease was granted and ended (" + string(l.EndedBy) + ") at " + ledger.StampOf(l.Ended)}
 			return nil
 		}
 		if e.Decision = e.Standing; e.Decision.Outcome != license.Denied {
@@ -233,7 +234,7 @@ func (x *explaining) ticket(e v1.Explained, t *licensing.Ticket) error {
 	})
 }
 
-// named finds what programs gave the id to: requests, usage events and denials.
+// named looks up an id that a program chose: for a request, a usage event or a denial.
 func (x *explaining) named() error {
 	requests, err := x.Requests(x.ctx, x.p.Env, x.id)
 	if err != nil {
@@ -265,7 +266,7 @@ func (x *explaining) named() error {
 	return x.denials(denials)
 }
 
-// request explains what a request that was not denied led to.
+// request explains the result of a request that was not denied.
 func (x *explaining) request(r store.Request) error {
 	e := v1.Explained{Kind: kindRequest, Request: r.ID, At: r.At, Lease: r.Lease, Ticket: r.Ticket}
 	if r.Lease == "" {
@@ -286,11 +287,12 @@ func (x *explaining) request(r store.Request) error {
 	if len(leases) > 0 {
 		return x.lease(e, leases[0])
 	}
-	e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.capacity", Reason: "a lease was granted, which has ended"}
+	e.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "pool.capacity", Reason: "a lease was granted and has since ended"}
 	return x.add(e, r.License, nil)
 }
 
-// usage explains events, each by itself. What was refused first and recorded later is recorded.
+// usage explains each event separately. An event that was refused first and recorded later counts
+// as recorded.
 func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefusal) error {
 	recorded := map[store.EventKey]bool{}
 	for _, e := range events {
@@ -298,7 +300,7 @@ func (x *explaining) usage(events []store.UsageEvent, refusals []store.UsageRefu
 		err := x.add(v1.Explained{Kind: kindUsage, Status: licensing.RecordedUsage, Request: e.ID, Call: e.Call, At: e.Recorded, Pool: e.Meter, UsedAt: e.At}, e.License, func(s *v1.Explained, _ licensing.License, terms licensing.Terms) error {
 			m, scale := terms.Meters[e.Meter], e.Scale
 			if scale < 0 {
-				scale = m.Scale // an earlier version left it to the terms
+				scale = m.Scale // an earlier version left the scale to the terms
 			}
 			s.Quantity = licensing.FormatQuantity(e.Quantity, scale)
 			s.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event",
@@ -337,7 +339,7 @@ func (x *explaining) denials(all []store.Denial) error {
 	return nil
 }
 
-// called finds what a request left, by the server's own id of it.
+// called looks up the records of a request by the id that the server gave it.
 func (x *explaining) called() error {
 	from, until, made := request.CallSpan(x.id)
 	if !made {
@@ -358,7 +360,7 @@ func (x *explaining) called() error {
 	if err := x.usage(events, refusals); err != nil {
 		return err
 	}
-	if len(refusals) > 0 { // they say more than the denials that count them
+	if len(refusals) > 0 { // refusals contain more than the denials that count them
 		denials = slices.DeleteFunc(denials, func(d store.Denial) bool {
 			return slices.ContainsFunc(refusals, func(r store.UsageRefusal) bool { return r.License == d.License && r.Meter == d.Name })
 		})
@@ -372,7 +374,7 @@ func (x *explaining) called() error {
 	return x.ledTo()
 }
 
-// ledTo explains the leases and tickets that the entries of a request are about.
+// ledTo explains the leases and tickets that the log entries of a request name.
 func (x *explaining) ledTo() error {
 	known := map[string]bool{}
 	for _, e := range x.entries {
@@ -407,7 +409,7 @@ func (x *explaining) ledTo() error {
 	return nil
 }
 
-// key finds a license key by its id, or by the digest of it that license documents list.
+// key looks up a license key by its id, or by its digest as listed in license documents.
 func (x *explaining) key() error {
 	keys, err := x.KeysByID(x.ctx, x.p.Env, licensing.KeyID(x.id))
 	if err == nil && len(keys) == 0 && len(x.id) == keyDigestLength {
@@ -438,10 +440,10 @@ func (x *explaining) key() error {
 	return nil
 }
 
-// keyDigestLength is how long a license.KeyDigest is.
+// keyDigestLength is the length of a license.KeyDigest.
 const keyDigestLength = 22
 
-// logged finds an entry of the log by its hash, id or index, and what else only the log knows.
+// logged looks up a log entry by its hash, id or index, and other ids that only the log contains.
 func (x *explaining) logged() (err error) {
 	if !x.p.May(access.AuditRead) {
 		return nil
@@ -472,20 +474,21 @@ func (x *explaining) logged() (err error) {
 	if err != nil || len(x.entries) == 0 || x.entries[0].License == "" {
 		return err
 	}
-	// What has a license can have more entries, at any time since.
+	// An id that belongs to a license can have more entries, at any later time.
 	scan := ledger.LogScan{Principal: x.p, Filter: ledger.LogFilter{License: licensing.LicenseID(x.entries[0].License)}, Before: ledger.MaxIndex, Limit: shownEntries, Only: names}
 	err = scan.Run(x.ctx, x.Tx)
 	x.entries = scan.Found
 	return err
 }
 
-// namedIn reports whether an entry is about an id.
+// namedIn reports whether an entry concerns an id.
 func namedIn(e v1.LogEntry, id string) bool {
 	return e.Subject == id || e.Request == id || e.Call == id || e.License == id || e.Customer == id || strings.HasSuffix(e.Actor, ":"+id) ||
 		bytes.Contains(e.Data, []byte(`"`+id+`"`))
 }
 
-// search returns entries that match and that x may read, of a span of time unless it is zero.
+// search returns the matching entries that x may read, within a span of time unless the span is
+// zero.
 func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, int, v1.LogEntry) bool) ([]v1.LogEntry, error) {
 	if !x.p.May(access.AuditRead) {
 		return nil, nil
@@ -496,7 +499,7 @@ func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, i
 		if err != nil {
 			return nil, err
 		}
-		// Rows are in order to the minute, which the span leaves room for.
+		// Rows are in order to the minute, and the span allows for that.
 		n := sort.Search(int(head.Size), func(i int) bool {
 			if err != nil {
 				return true
@@ -515,13 +518,13 @@ func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, i
 	return scan.Found, err
 }
 
-// hashed finds an entry by its leaf hash: the lowest level of the tree has all of them.
+// hashed looks up an entry by its leaf hash. The lowest level of the tree contains all leaf hashes.
 func (x *explaining) hashed(hash []byte) (bool, error) {
 	head, err := x.LogHead(x.ctx, x.p.Env)
 	if err != nil {
 		return false, err
 	}
-	const wide = 256 // hashes of a whole tile
+	const wide = 256 // hashes in a full tile
 	for n := (head.Size - 1) / wide; n >= 0 && head.Size > 0; n-- {
 		tile, err := x.LogTile(x.ctx, x.p.Env, 0, n)
 		if err != nil {

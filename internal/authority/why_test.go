@@ -395,10 +395,10 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 			text string
 		}{
 			{doc.ID, s.p, licensing.NotFound, "signed document"},
-			{d.ledger.NewCall(), s.p, licensing.NotFound, "left nothing"},
-			{"never-heard-of", s.p, licensing.NotFound, "nothing is known of never-heard-of"},
-			{"99999999", s.p, licensing.NotFound, "nothing is known"},
-			{"a\x00b", s.p, licensing.Invalid, "id has U+0000"},
+			{d.ledger.NewCall(), s.p, licensing.NotFound, "has no record"},
+			{"never-heard-of", s.p, licensing.NotFound, "id never-heard-of was not found"},
+			{"99999999", s.p, licensing.NotFound, "was not found"},
+			{"a\x00b", s.p, licensing.Invalid, "id contains U+0000"},
 			{string(issued.License.ID), access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Viewer, Customer: "cus_other"}, licensing.NotFound, ""},
 			{entries.Items[0].Hash, access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Viewer}, licensing.NotFound, ""},
 			{entries.Items[0].Hash, access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Auditor, Customer: "cus_other"}, licensing.NotFound, ""},

@@ -468,7 +468,7 @@ func TestSDKARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 	s := newShop(t)
 	c := s.program(t, copyhold.Options{}, nil)
 	_, err := c.Acquire(t.Context(), "seats", copyhold.AcquireOptions{Holder: &copyhold.Holder{Kind: copyhold.KindUser, ID: " ann"}})
-	if !errors.Is(err, copyhold.ErrRequest) || errors.Is(err, copyhold.ErrUnavailable) || !strings.Contains(err.Error(), "holder.id has spaces") {
+	if !errors.Is(err, copyhold.ErrRequest) || errors.Is(err, copyhold.ErrUnavailable) || !strings.Contains(err.Error(), "holder.id contains spaces") {
 		t.Errorf("a holder's id with a space: %v", err)
 	}
 	s.acquire(t, c, "seats", copyhold.AcquireOptions{})

@@ -11,13 +11,13 @@ import (
 func TestErrorsNameWhatPeopleTyped(t *testing.T) {
 	root := (&cli{program: Program{Stdout: io.Discard}}).rootCommand()
 	for _, test := range []struct{ command, field, text, want string }{
-		{"lease acquire", "holder.id", "holder.id has spaces", "--holder has spaces"},
+		{"lease acquire", "holder.id", "holder.id contains spaces", "--holder contains spaces"},
 		{"lease acquire", "holder.kind", "holder.kind is missing", "--holder is missing"},
-		{"lease acquire", "holder.components", "more than 32 components", "--component: more than 32 components"},
-		{"lease acquire", "request_id", "request_id is over 200 bytes long", "--request-id is over 200 bytes long"},
+		{"lease acquire", "holder.components", "the holder has more than 32 components", "--component: the holder has more than 32 components"},
+		{"lease acquire", "request_id", "request_id is longer than 200 bytes", "--request-id is longer than 200 bytes"},
 		{"lease acquire", "units", "units 0 are not between 1 and 9", "--units 0 are not between 1 and 9"},
 		{"lease acquire", "for", "a length of time is below zero", "--for: a length of time is below zero"},
-		{"lease acquire", "version", "version is over 200 bytes long", "--program-version is over 200 bytes long"},
+		{"lease acquire", "version", "version is longer than 200 bytes", "--program-version is longer than 200 bytes"},
 		{"lease renew", "lease", "the document is of another lease", "--document: the document is of another lease"},
 		{"lease release", "generation", "generation is a whole number", "--generation is a whole number"},
 		{"usage record", "quantity", "quantity 1.255 has more decimals", "QUANTITY 1.255 has more decimals"},

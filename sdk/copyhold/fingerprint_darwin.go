@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// thisMachine reads the I/O registry with a tool that is on every macOS.
+// thisMachine asks the I/O registry, by the tool that every macOS has.
 func thisMachine() machine {
 	m := machine{license.ComponentNetwork: networkCard()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

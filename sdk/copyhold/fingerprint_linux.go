@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// thisMachine reads what Linux shows without privileges, and more if the process has them.
+// thisMachine reads what Linux tells without privileges, and more where it has them.
 func thisMachine() machine {
 	if inContainer() {
 		return thisContainer()
@@ -21,7 +21,7 @@ func thisMachine() machine {
 		license.ComponentProcessor:  processor(),
 		license.ComponentFilesystem: rootFilesystem(),
 	}
-	firmware := firstLine("/sys/class/dmi/id/product_uuid") // readable only by root
+	firmware := firstLine("/sys/class/dmi/id/product_uuid") // for root only
 	if isVirtual(firstLine("/sys/class/dmi/id/sys_vendor") + " " + firstLine("/sys/class/dmi/id/product_name")) {
 		m[license.ComponentInstance] = firmware
 		if firmware == "" {
@@ -35,9 +35,9 @@ func thisMachine() machine {
 	return m
 }
 
-// guestCard returns the first address of a network card that the hypervisor gave the machine.
-// Software assigned the address, but a copy of the disk gets another one. Cards that software
-// inside the machine created have no device.
+// guestCard returns the first address of a network card that the hypervisor gave the
+// machine. Such addresses are made up, but a copy of the disk gets others; cards that
+// software inside made up have no device.
 func guestCard() string {
 	cards, err := filepath.Glob("/sys/class/net/*/device")
 	if err != nil {
@@ -51,8 +51,7 @@ func guestCard() string {
 	return ""
 }
 
-// thisContainer identifies the container. It uses neither the image nor the host because containers
-// share both.
+// thisContainer tells the container, not the image or the host: both are shared.
 func thisContainer() machine {
 	name, err := os.Hostname()
 	if err != nil {
@@ -109,8 +108,8 @@ func processor() string {
 	return ""
 }
 
-// rootFilesystem returns the UUID of the root file system. It finds the link in by-uuid that has
-// the same device number.
+// rootFilesystem returns the UUID of the file system at the root, by the device number
+// that both it and the link in by-uuid have.
 func rootFilesystem() string {
 	var root syscall.Stat_t
 	if syscall.Stat("/", &root) != nil {
@@ -129,8 +128,8 @@ func rootFilesystem() string {
 	return ""
 }
 
-// driveSerial returns the serial number of the drive that the root is on, or else of the first
-// drive that reports one.
+// driveSerial returns the serial number of the drive that the root is on, or else of the
+// first that tells one.
 func driveSerial() string {
 	var root syscall.Stat_t
 	if syscall.Stat("/", &root) == nil {

@@ -79,8 +79,8 @@ func TestARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 		body   string
 		right  bool // the request may be right: it is an outage
 	}{
-		"a faulty holder":        {422, `{"code":"invalid","detail":"holder.id has spaces","field":"holder.id"}`, false},
-		"a body out of shape":    {400, `{"code":"invalid","detail":"holder.id has spaces"}`, false},
+		"a faulty holder":        {422, `{"code":"invalid","detail":"holder.id contains spaces","field":"holder.id"}`, false},
+		"a body out of shape":    {400, `{"code":"invalid","detail":"holder.id contains spaces"}`, false},
 		"a proxy's page":         {400, `<html>`, true},
 		"another interface's":    {422, `{"code":"unprocessable"}`, true},
 		"a code on other status": {502, `{"code":"invalid"}`, true},
@@ -109,7 +109,7 @@ func TestARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if !tc.right {
-				contains(t, err.Error(), "holder.id has spaces")
+				contains(t, err.Error(), "holder.id contains spaces")
 				if strings.Contains(err.Error(), "no server answered") || asked-before > 2 {
 					t.Errorf("%s: asked %d times: %v", name, asked-before, err)
 				}

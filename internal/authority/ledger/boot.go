@@ -11,5 +11,5 @@ func processClock() func() time.Duration {
 	return func() time.Duration { return time.Since(start) }
 }
 
-// processBoot names the clock of this process, for a machine whose boots have no name.
+// processBoot names the clock of this process on a machine whose boots have no name.
 func processBoot() string { return "process-" + rand.Text() }

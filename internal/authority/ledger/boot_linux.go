@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ThisMachine returns the clocks of this machine. Its boot clock goes on while the
-// machine is suspended. In a sandbox that refuses it, it may stop meanwhile, which
-// looks like a wall clock set forward, and a start is like one after a boot.
+// ThisMachine returns the clocks of this machine. The boot clock continues while the machine is
+// suspended. In a sandbox that denies access to this clock, the replacement may stop during
+// suspension, which looks as if the wall clock was set forward. Each start then looks like one
+// after a boot.
 func ThisMachine() Machine {
 	m := Machine{Boot: processBoot(), Up: processClock(), Synchronized: synchronized}
 	var t unix.Timespec
@@ -19,7 +20,7 @@ func ThisMachine() Machine {
 	}
 	m.Up = func() time.Duration {
 		var t unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // it answered before
+		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // it succeeded before
 		return time.Duration(t.Nano())
 	}
 	if id, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
@@ -28,10 +29,10 @@ func ThisMachine() Machine {
 	return m
 }
 
-// synchronized reports whether the kernel keeps its clock by another one, for
-// example by NTP.
+// synchronized reports whether the kernel synchronizes its clock with another one, for example by
+// NTP.
 func synchronized() bool {
 	var t unix.Timex
-	state, err := unix.Adjtimex(&t) // without a mode it only reads
+	state, err := unix.Adjtimex(&t) // without a mode, it only reads
 	return err == nil && state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0
 }

@@ -2,9 +2,9 @@
 
 package ledger
 
-// ThisMachine returns what is known of this machine's clocks. The boot clock is the
-// process's: it may stop while the machine is suspended, which looks like a wall
-// clock set forward. Whether the clock is synchronized is not known.
+// ThisMachine returns the available information about this machine's clocks. The boot clock is that
+// of the process. It may stop while the machine is suspended, which looks as if the wall clock was
+// set forward. Whether the clock is synchronized is unknown.
 func ThisMachine() Machine {
 	return Machine{Boot: processBoot(), Up: processClock(), Synchronized: func() bool { return false }}
 }

@@ -14,55 +14,54 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// A Machine is what an authority knows of the machine that it runs on. Its zero
-// value is this machine.
+// A Machine describes the machine that an authority runs on. Its zero value means this machine.
 type Machine struct {
-	// Boot names this boot of the machine: two machines, and two boots of one, have
-	// different names.
+	// Boot names this boot of the machine. Two machines have different names, and so do two boots
+	// of one machine.
 	Boot string
-	// Up reads a clock that nobody sets and that only a boot starts again.
+	// Up reads a clock that nobody sets and that only a boot restarts.
 	Up func() time.Duration
-	// Synchronized reports whether the kernel says that the machine's clock is
-	// synchronized, for example by NTP.
+	// Synchronized reports whether the kernel considers the machine's clock synchronized, for
+	// example by NTP.
 	Synchronized func() bool
 }
 
-// A Clock gives the database's clock to licensing.JudgeClock, at the start and at
-// each reading. Where it parts from the boot clock, the time that goes on from
-// before is used, and nothing is reclaimed, because holders may see another time.
+// A Clock passes the database's clock to licensing.JudgeClock at the start and at each reading. If
+// the database's clock departs from the boot clock, the Clock continues from the earlier time and
+// nothing is reclaimed, because holders may see a different time.
 //
-// The time before a start is judged with the same rule. What nothing explains of
-// it counts for documents only: the database keeps all units that much longer.
+// The same rule judges the time before a start. Any part of that time that nothing explains counts
+// for documents only: the database keeps all units for that much longer.
 type Clock struct {
 	mu      sync.Mutex
 	Machine Machine
-	Node    func() time.Time // nil where the database's clock is this machine's
-	Mark    func() time.Time // the latest time that was given, by any server
+	Node    func() time.Time // nil if the database's clock is this machine's clock
+	Mark    func() time.Time // the latest time that any server issued
 	Skew    time.Duration
 
-	begun        bool                  // the time before this start is judged
-	record       licensing.ClockRecord // the last time that was sure
-	synchronized bool                  // what the kernel said last
-	apart        bool                  // the database and this machine have two clocks
+	begun        bool                  // the time before this start has been judged
+	record       licensing.ClockRecord // the last certain time
+	synchronized bool                  // the kernel's last answer
+	apart        bool                  // the database and this machine have different clocks
 	unsure       bool
 	offset       time.Duration // of the database's clock, while it is unsure
-	since        time.Duration // of that offset, on the boot clock
-	settled      time.Duration // reclaiming waits until then, on the boot clock
+	since        time.Duration // when that offset began, on the boot clock
+	settled      time.Duration // when reclaiming resumes, on the boot clock
 	verdict      licensing.ClockVerdict
 }
 
 const (
 	clockEvery = time.Second
-	// ClockSettle is how long nothing is reclaimed after a running server took over
-	// a clock that was proven right: every living holder renews by its time.
+	// ClockSettle is how long nothing is reclaimed after a running server adopts a clock that was
+	// proven right. Within this time, every living holder renews by the new time.
 	ClockSettle = 2 * time.Hour
-	// clockReadings is how often a start reads two clocks to tell them apart, and
-	// clockApart by how much they have to differ for certain.
+	// clockReadings is how often a start reads two clocks to tell them apart. clockApart is the
+	// minimum difference that proves that they are two.
 	clockReadings = 8
 	clockApart    = time.Millisecond
 )
 
-// reading returns what the clocks show when the database's shows wall.
+// reading returns all clock readings for the moment when the database's clock shows wall.
 func (c *Clock) reading(wall time.Time) licensing.ClockReading {
 	r := licensing.ClockReading{Wall: wall, Node: wall, Apart: c.apart, Synchronized: c.synchronized, Boot: c.Machine.Boot, Up: c.Machine.Up()}
 	if c.Node != nil {
@@ -71,7 +70,7 @@ func (c *Clock) reading(wall time.Time) licensing.ClockReading {
 	return r
 }
 
-// Judge implements store.Judge. Until the start is judged the time is that of the record.
+// Judge implements store.Judge. Until the start has been judged, it returns the time of the record.
 func (c *Clock) Judge(wall time.Time) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +82,7 @@ func (c *Clock) Judge(wall time.Time) time.Time {
 	case !c.begun:
 		return line
 	}
-	if mark := c.Mark(); mark.After(line) { // another server's time lies ahead
+	if mark := c.Mark(); mark.After(line) { // another server issued a later time
 		c.record = licensing.ClockRecord{At: mark, Boot: r.Boot, Up: r.Up}
 		line = mark
 	}
@@ -94,7 +93,7 @@ func (c *Clock) Judge(wall time.Time) time.Time {
 	r.Steady = r.Up - c.since
 	v := licensing.JudgeClock(c.record, r, c.Skew)
 	c.verdict = v
-	if v.Kept > 0 { // only Authority.moveClock may go there
+	if v.Kept > 0 { // only Ledger.moveClock may move there
 		c.unsure = true
 		return line
 	}
@@ -107,7 +106,7 @@ func (c *Clock) Judge(wall time.Time) time.Time {
 	return v.Now
 }
 
-// Latest implements store.Judge: the time that goes on from the last reading.
+// Latest implements store.Judge. It continues the time from the last reading.
 func (c *Clock) Latest() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +117,7 @@ func (c *Clock) Latest() time.Time {
 // Boot implements store.Judge.
 func (c *Clock) Boot() (string, time.Duration) { return c.Machine.Boot, c.Machine.Up() }
 
-// Begin has the clock go on at now.
+// Begin makes the clock continue from now.
 func (c *Clock) Begin(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,7 +125,7 @@ func (c *Clock) Begin(now time.Time) {
 	c.record = licensing.ClockRecord{At: now, Boot: c.Machine.Boot, Up: c.Machine.Up()}
 }
 
-// resume has the clock know the record of an earlier server, and nothing else yet.
+// resume gives the clock the record of an earlier server, and nothing else yet.
 func (c *Clock) resume(rec licensing.ClockRecord) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -141,14 +140,14 @@ func (c *Clock) Ask() {
 	c.synchronized = synchronized
 }
 
-// Doubt reports whether nothing may be reclaimed.
+// Doubt reports whether reclaiming must wait.
 func (c *Clock) Doubt() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.unsure || c.settled > 0 && c.Machine.Up() < c.settled
 }
 
-// state returns whether the clock is in doubt, and by how much it is off.
+// state returns whether the clock is in doubt, and its offset.
 func (c *Clock) state() (unsure bool, offset time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,16 +164,16 @@ func (c *Clock) judged() licensing.ClockVerdict {
 	return c.verdict
 }
 
-// BeginClock judges the time since an earlier server stored it, before anything
-// else takes a time. If nothing explains it, the server goes on by the clock and
-// keeps what is held; but while another server runs, it goes on with that one's time.
+// BeginClock judges the time since an earlier server last stored it, before anything else takes a
+// time. If nothing explains that time, the server continues by the clock and keeps all units in use
+// for longer. If another server is running, it continues with that server's time instead.
 func (l *Ledger) BeginClock(ctx context.Context) error {
 	for {
 		rec, v, line, err := l.JudgeStart(ctx)
 		if err != nil {
 			return err
 		}
-		if v.Kept == 0 || !l.DB.Closed().IsZero() { // a closed database frees no unit
+		if v.Kept == 0 || !l.DB.Closed().IsZero() { // a closed database frees no units
 			l.Clock.Begin(v.Now)
 			return nil
 		}
@@ -188,8 +187,8 @@ func (l *Ledger) BeginClock(ctx context.Context) error {
 	}
 }
 
-// ReadClock judges the clock like beginClock and changes nothing: of a time that
-// nothing explains it only counts the part that is explained.
+// ReadClock judges the clock like BeginClock but changes nothing. If part of the time has no
+// explanation, it counts only the explained part.
 func (l *Ledger) ReadClock(ctx context.Context) error {
 	_, v, line, err := l.JudgeStart(ctx)
 	if err != nil {
@@ -203,7 +202,7 @@ func (l *Ledger) ReadClock(ctx context.Context) error {
 	return nil
 }
 
-// JudgeStart judges what the clocks show now against the record.
+// JudgeStart judges the current clock readings against the record.
 func (l *Ledger) JudgeStart(ctx context.Context) (rec licensing.ClockRecord, v licensing.ClockVerdict, line time.Time, err error) {
 	if rec, err = l.DB.ClockRecord(ctx); err != nil {
 		return rec, v, line, err
@@ -227,8 +226,8 @@ func (l *Ledger) JudgeStart(ctx context.Context) (rec licensing.ClockRecord, v l
 	return rec, v, line, nil
 }
 
-// CompareClocks reads the database's clock. If it does not lie between a reading
-// of this machine's clock before and one after, they are two clocks.
+// CompareClocks reads the database's clock. If its time is not between a reading of this machine's
+// clock before and one after, they are two clocks.
 func (l *Ledger) CompareClocks(ctx context.Context) (time.Time, error) {
 	before := l.Now()
 	wall, err := l.DB.Wall(ctx)
@@ -244,7 +243,8 @@ func (l *Ledger) CompareClocks(ctx context.Context) (time.Time, error) {
 	return wall, nil
 }
 
-// followClock looks whether another server stores the time, and if so goes on with it.
+// followClock checks whether another server is storing the time. If so, it continues with that
+// server's time.
 func (l *Ledger) followClock(ctx context.Context, rec licensing.ClockRecord) (followed bool, err error) {
 	if !l.DB.Shared() {
 		return false, nil
@@ -270,8 +270,8 @@ func (l *Ledger) followClock(ctx context.Context, rec licensing.ClockRecord) (fo
 	return false, nil
 }
 
-// moveClock goes on at the time of v, and keeps what is held at line for as much
-// longer as nothing explains.
+// moveClock continues at the time of v. Units in use at line are kept longer by the time that
+// nothing explains.
 func (l *Ledger) moveClock(ctx context.Context, line time.Time, v licensing.ClockVerdict) error {
 	var tx *Tx
 	err := l.DB.MoveClock(ctx, line, v.Now, ClockSettle, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
@@ -282,11 +282,11 @@ func (l *Ledger) moveClock(ctx context.Context, line time.Time, v licensing.Cloc
 		return err
 	}
 	l.Clock.Begin(v.Now)
-	l.warnClock(ctx, "nothing explains how much time has passed: what is held is kept for longer", true, v.Kept)
+	l.warnClock(ctx, "the elapsed time cannot be explained: units in use are kept for longer", true, v.Kept)
 	return nil
 }
 
-// explainClock ends what moveClock began, once the time is proven right.
+// explainClock undoes the extension that moveClock began, once the time is proven right.
 func (l *Ledger) explainClock(ctx context.Context, k store.Kept) error {
 	var tx *Tx
 	done, err := l.DB.ExplainClock(ctx, k, l.Changing(ctx, "", SystemActor, &tx, func(tx *Tx) error {
@@ -296,12 +296,12 @@ func (l *Ledger) explainClock(ctx context.Context, k store.Kept) error {
 	if err != nil || !done {
 		return err
 	}
-	l.warnClock(ctx, "the clock is proven right: what is held ends as before", false, k.By)
+	l.warnClock(ctx, "the clock has been proven right: leases end at their original times", false, k.By)
 	return l.LoadFences(ctx)
 }
 
-// runClock reads the clock even while nobody asks, and logs when it parts from
-// the boot clock and when they agree again.
+// runClock reads the clock even when there are no requests. It logs when the clock departs from the
+// boot clock and when they agree again.
 func (l *Ledger) runClock(ctx context.Context) {
 	tick := time.NewTicker(clockEvery)
 	defer tick.Stop()
@@ -328,7 +328,7 @@ func (l *Ledger) runClock(ctx context.Context) {
 	}
 }
 
-// LookAtClock reads the clock and does what its verdict asks for.
+// LookAtClock reads the clock and acts on the verdict.
 func (l *Ledger) LookAtClock(ctx context.Context) error {
 	l.Clock.Ask()
 	if err := l.DB.ReadClock(ctx); err != nil {
@@ -337,7 +337,7 @@ func (l *Ledger) LookAtClock(ctx context.Context) error {
 	v := l.Clock.judged()
 	if v.Kept > 0 {
 		if l.DB.Shared() {
-			return nil // other servers decide by the time that this one would leave
+			return nil // other servers still use the time that this one would leave
 		}
 		return l.moveClock(ctx, v.Now.Add(-v.Kept), v)
 	}
@@ -352,7 +352,7 @@ func (l *Ledger) LookAtClock(ctx context.Context) error {
 	if v.Proven {
 		return l.explainClock(ctx, kept)
 	}
-	_, err = l.CompareClocks(ctx) // they may be two, which proves it next time
+	_, err = l.CompareClocks(ctx) // two clocks would prove the time at the next reading
 	return err
 }
 
@@ -369,7 +369,7 @@ func (l *Ledger) warnClock(ctx context.Context, what string, doubt bool, offset 
 	}
 }
 
-// NoteClock records in every environment what became of the clock.
+// NoteClock records a clock event in every environment.
 func (tx *Tx) NoteClock(ctx context.Context, kind string, e any) error {
 	envs, err := tx.KeyEnvs(ctx)
 	if err != nil {
@@ -383,10 +383,10 @@ func (tx *Tx) NoteClock(ctx context.Context, kind string, e any) error {
 	return nil
 }
 
-// StampOf returns t as people read it: RFC 3339 in UTC, in seconds.
+// StampOf formats t for people: RFC 3339 in UTC, in seconds.
 func StampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// ClockStatus says how the clock stands.
+// ClockStatus returns the state of the clock.
 func (l *Ledger) ClockStatus(ctx context.Context, tx *store.Tx) (s v1.ClockStatus, err error) {
 	kept, err := tx.Kept(ctx)
 	if err != nil {
@@ -397,17 +397,17 @@ func (l *Ledger) ClockStatus(ctx context.Context, tx *store.Tx) (s v1.ClockStatu
 	off := offset.Abs().Round(time.Second)
 	switch {
 	case unsure && offset > 0:
-		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the time that has passed by the boot clock: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock accept", off)
+		s.Reason = fmt.Sprintf("the database's clock is %v ahead of the boot clock: leases are renewed, but nothing is reclaimed until the clocks agree; correct the clock, or if it is right, stop the servers and run copyhold clock accept", off)
 	case unsure:
-		s.Reason = fmt.Sprintf("the database's clock is %v behind the time of the record: leases are renewed, and nothing is reclaimed until they agree; set the clock right, or if it is right stop the servers and run copyhold clock set-back", off)
+		s.Reason = fmt.Sprintf("the database's clock is %v behind the recorded time: leases are renewed, but nothing is reclaimed until they agree; correct the clock, or if it is right, stop the servers and run copyhold clock set-back", off)
 	case s.InDoubt:
-		s.Reason = "the server has just taken over a clock that was set right: nothing is reclaimed until every holder could renew"
+		s.Reason = "the server has just adopted a corrected clock: nothing is reclaimed until every holder has had time to renew"
 	case kept.By > 0:
-		s.Reason = fmt.Sprintf("nothing proves that %v of the time before the start at %s have passed: units that were held then are kept for that much longer, the last until %s; synchronize the clock, which proves it",
+		s.Reason = fmt.Sprintf("%v of the time before the start at %s cannot be proven: units in use at that time are kept for that much longer, the last until %s; synchronize the clock to prove the time",
 			kept.By.Round(time.Second), StampOf(kept.From.Add(-kept.By)), StampOf(kept.Until))
 	}
 	return s, nil
 }
 
-// ClockActor is who acts when an operator sets the clock back.
+// ClockActor is the actor when an operator sets the clock back.
 const ClockActor = "system:clock"

@@ -7,9 +7,9 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// RequireEnvironment refuses, with code invalid, an environment that does not exist:
-// one without keys, whose log nobody could sign. One that another server created is
-// learned of.
+// RequireEnvironment refuses an environment that does not exist, with code invalid. Such an
+// environment has no keys to sign its log. RequireEnvironment also discovers environments that
+// another server created.
 func (l *Ledger) RequireEnvironment(ctx context.Context, env licensing.Env) error {
 	if l.Ring.Has(env) {
 		return nil
@@ -25,7 +25,7 @@ func (l *Ledger) RequireEnvironment(ctx context.Context, env licensing.Env) erro
 	case exists:
 		return l.LoadKeys(ctx)
 	case licensing.CheckName("environment", string(env)) != nil:
-		return licensing.Errorf(licensing.Invalid, "the environment does not exist: that can't be the name of one").At("Copyhold-Environment")
+		return licensing.Errorf(licensing.Invalid, "the environment does not exist: the text is not a valid environment name").At("Copyhold-Environment")
 	}
 	return licensing.Errorf(licensing.Invalid, "environment %s does not exist: correct the name, or create it", env).At("Copyhold-Environment")
 }

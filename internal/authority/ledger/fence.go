@@ -15,18 +15,18 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// tokenActor and licenseActor begin the actors of a token and of a license's program.
+// TokenActor and LicenseActor are prefixes of the actor names of tokens and license keys.
 const (
 	TokenActor   = "token:"
 	LicenseActor = "license:"
 )
 
-// DeclaredFor is how long a declaration about a fence waits for a second person.
+// DeclaredFor is how long a declaration about a fence remains valid without a second person.
 const DeclaredFor = 24 * time.Hour
 
-// Fence begins an epoch: what holders were told may be newer than the record.
-// Kind is the type of the event that caused it. The fence of each environment
-// in reasons begins at since; zero is the next start.
+// Fence begins an epoch, because holders may have documents that are newer than the record. kind is
+// the type of the event that caused it. The fence of each environment in reasons begins at since;
+// zero means the next start.
 func (tx *Tx) Fence(ctx context.Context, kind string, was, epoch int64, since time.Time, reasons map[licensing.Env]string) error {
 	if err := tx.BeginEpoch(ctx, kind, was, epoch, reasons); err != nil {
 		return err
@@ -39,7 +39,7 @@ func (tx *Tx) Fence(ctx context.Context, kind string, was, epoch int64, since ti
 	return nil
 }
 
-// BeginEpoch begins an epoch because of what an event of type kind tells.
+// BeginEpoch begins an epoch and records an event of the given type as its cause.
 func (tx *Tx) BeginEpoch(ctx context.Context, kind string, was, epoch int64, reasons map[licensing.Env]string) error {
 	if err := tx.SetEpoch(ctx, epoch); err != nil {
 		return err
@@ -54,7 +54,7 @@ func (tx *Tx) BeginEpoch(ctx context.Context, kind string, was, epoch int64, rea
 	return nil
 }
 
-// beginFences has the fences that a restore left begin now, at the first start after it.
+// beginFences starts the fences that a restore left, at the first start after it.
 func (l *Ledger) beginFences(ctx context.Context) error {
 	return l.Update(ctx, "", SystemActor, func(tx *Tx) error {
 		list, err := tx.Fences(ctx)
@@ -73,15 +73,15 @@ func (l *Ledger) beginFences(ctx context.Context) error {
 	})
 }
 
-// A Fence is how an environment's fence stands, as it was last read.
+// A Fence is the last known state of an environment's fence.
 type Fence struct {
 	licensing.Fence
-	revisions int64 // how many it has learned of
+	revisions int64 // how many revisions it has learned from
 }
 
-// LoadFences reads since when each environment's record may be behind. It is
-// done again while the server runs: another server may have ended a fence, and
-// somebody may have applied a lost plan again.
+// LoadFences reads, for each environment, the time since which its record may be incomplete. It
+// runs again while the server runs, because another server may have ended a fence, or a lost plan
+// may have been applied again.
 func (l *Ledger) LoadFences(ctx context.Context) error {
 	fences, known := map[licensing.Env]Fence{}, *l.Fences.Load()
 	err := l.View(ctx, func(tx *store.Tx) error {
@@ -103,8 +103,8 @@ func (l *Ledger) LoadFences(ctx context.Context) error {
 	return err
 }
 
-// FenceOf returns the fence of a row, with what could have been granted before
-// it, which known tells if it is the same fence.
+// FenceOf returns the fence of a row, with the plans that could have granted leases before it. If
+// known is the same fence, its plans are reused.
 func FenceOf(ctx context.Context, tx *store.Tx, row store.Fence, known Fence) (Fence, error) {
 	f := Fence{Fence: licensing.Fence{Since: row.Since, Epoch: row.Epoch, Ending: row.Ending}}
 	declared, _, err := tx.FenceDeclaration(ctx, row.Env, row.Epoch)
@@ -137,14 +137,14 @@ func FenceOf(ctx context.Context, tx *store.Tx, row store.Fence, known Fence) (F
 	}
 }
 
-// FenceIn returns the fence of an environment; its zero value is none.
+// FenceIn returns the fence of an environment, or a zero fence if there is none.
 func (l *Ledger) FenceIn(env licensing.Env) licensing.Fence { return (*l.Fences.Load())[env].Fence }
 
-// FencedSince returns since when the environment's record of leases may be
-// older than what holders were told, zero if it never was.
+// FencedSince returns the time since which the environment's record of leases may be older than the
+// documents of holders. It returns zero if there was no loss.
 func (l *Ledger) FencedSince(env licensing.Env) time.Time { return l.FenceIn(env).Since }
 
-// FenceStatus returns how the fence of p's environment stands.
+// FenceStatus returns the fence status of p's environment.
 func (l *Ledger) FenceStatus(ctx context.Context, tx *store.Tx, p access.Principal) (s v1.FenceStatus, err error) {
 	f := l.FenceIn(p.Env)
 	none := v1.FenceStatus{Pools: []v1.FencedPool{}}
@@ -201,10 +201,10 @@ func fenceRow(ctx context.Context, tx *store.Tx, env licensing.Env) (store.Fence
 }
 
 func notFenced(env licensing.Env) error {
-	return licensing.Errorf(licensing.NotFound, "no pool of %s waits for lost leases", env)
+	return licensing.Errorf(licensing.NotFound, "no pool of %s is fenced", env)
 }
 
-// Fence returns how the fence of p's environment stands.
+// Fence returns the fence status of p's environment.
 func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s v1.FenceStatus, err error) {
 	if err := request.Require(p, access.StatusRead); err != nil {
 		return s, err
@@ -216,17 +216,16 @@ func (l *Ledger) Fence(ctx context.Context, p access.Principal) (s v1.FenceStatu
 	return s, err
 }
 
-// DeclareNothingLost records p's word that no lease is missing since the loss
-// that put up the fence. Once a second person agrees, the fence is gone and
-// ended is true. Two tokens are two people if neither created the other, by
-// whatever tokens between them. A declaration lapses after a day. NotFound if
-// there is no fence.
+// DeclareNothingLost records p's statement that no lease is missing since the loss that raised the
+// fence. When a second person makes the same statement, the fence ends and ended is true. Two
+// tokens count as two people if neither created the other, directly or through other tokens. A
+// declaration expires after a day. The error is NotFound if there is no fence.
 func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, reason string) (s v1.FenceStatus, ended bool, err error) {
 	if err := request.Require(p, access.FenceEnd); err != nil {
 		return s, false, err
 	}
 	if strings.TrimSpace(reason) == "" {
-		return s, false, licensing.Errorf(licensing.Invalid, "reason is empty: name what shows that no lease was lost; it is recorded").At("reason")
+		return s, false, licensing.Errorf(licensing.Invalid, "reason is empty: state the evidence that no lease was lost; it is recorded in the log").At("reason")
 	}
 	err = l.Update(ctx, p.Env, p.Actor, func(tx *Tx) error {
 		ended = false
@@ -245,7 +244,7 @@ func (l *Ledger) DeclareNothingLost(ctx context.Context, p access.Principal, rea
 	return s, ended, l.LoadFences(ctx)
 }
 
-// declare records the word of p about s: the first, or the second that ends it.
+// declare records p's statement about s: the first one, or the second one, which ends the fence.
 func (tx *Tx) declare(ctx context.Context, p access.Principal, s *v1.FenceStatus, reason string) (ended bool, err error) {
 	row, err := fenceRow(ctx, tx.Tx, p.Env)
 	if err != nil {
@@ -275,7 +274,7 @@ func (tx *Tx) declare(ctx context.Context, p access.Principal, s *v1.FenceStatus
 	return false, tx.Note(licensing.FenceDeclared, licensing.Event{}, event)
 }
 
-// standing returns d, or nil if its token is gone or has ended.
+// standing returns d, or nil if its token was deleted or has expired.
 func (tx *Tx) standing(ctx context.Context, env licensing.Env, d *v1.FenceDeclaration) (*v1.FenceDeclaration, error) {
 	if d == nil {
 		return nil, nil
@@ -287,7 +286,7 @@ func (tx *Tx) standing(ctx context.Context, env licensing.Env, d *v1.FenceDeclar
 	return d, nil
 }
 
-// creator returns the token of an actor, and whether it is one that exists.
+// creator returns the token of an actor and whether it exists.
 func (tx *Tx) creator(ctx context.Context, env licensing.Env, actor string) (t store.Token, found bool, err error) {
 	id, isToken := strings.CutPrefix(actor, TokenActor)
 	for _, env := range []licensing.Env{env, access.AllEnvironments} {
@@ -298,7 +297,7 @@ func (tx *Tx) creator(ctx context.Context, env licensing.Env, actor string) (t s
 	return t, found, err
 }
 
-// independent refuses two actors if one of their tokens made the other.
+// independent refuses two actors if one of their tokens created the other.
 func (tx *Tx) independent(ctx context.Context, env licensing.Env, one, other string) error {
 	for _, pair := range [][2]string{{one, other}, {other, one}} {
 		made, err := tx.mayHaveMade(ctx, env, pair[0], pair[1])
@@ -306,15 +305,15 @@ func (tx *Tx) independent(ctx context.Context, env licensing.Env, one, other str
 			return err
 		}
 		if made {
-			return licensing.Errorf(licensing.Forbidden, "%s and %s are not two people: one of these tokens was created with the other; a second person has to use a token of their own", one, other)
+			return licensing.Errorf(licensing.Forbidden, "%s and %s do not count as two people: one of these tokens created the other; a second person must use a separate token", one, other)
 		}
 	}
 	return nil
 }
 
-// mayHaveMade reports whether the token of ancestor created that of actor, by
-// whatever tokens between them. Tokens that are deleted leave a gap; ids sort
-// by time, so what is older than ancestor was not created with it.
+// mayHaveMade reports whether the token of ancestor may have created the token of actor, directly
+// or through other tokens. Deleted tokens leave a gap. Ids sort by time, so ancestor cannot have
+// created an older token.
 func (tx *Tx) mayHaveMade(ctx context.Context, env licensing.Env, ancestor, actor string) (bool, error) {
 	for actor != ancestor {
 		t, found, err := tx.creator(ctx, env, actor)
@@ -329,7 +328,8 @@ func (tx *Tx) mayHaveMade(ctx context.Context, env licensing.Env, ancestor, acto
 	return true, nil
 }
 
-// FencedUntil returns until when a pool grants to nobody new after a loss, if it does not.
+// FencedUntil returns the time until which a pool grants nothing to new holders after a possible
+// loss, and whether there is one.
 func (l *Ledger) FencedUntil(t *licensing.Terms, name string, now time.Time) (time.Time, bool) {
 	return l.FenceIn(t.Env).Waits(t, name, l.Skew, now)
 }

@@ -1,7 +1,7 @@
-// Package ledger keeps the record: it runs the transactions that change licensing state,
-// stores each change together with its entry in the log, gives the entries their places in
-// a Merkle tree, and judges the clock and the fences that every decision goes by. The rooms
-// above it change state through Update and learn of changes through OnCommit.
+// Package ledger keeps the record. It runs the transactions that change licensing state, stores
+// each change together with its log entry, gives entries their places in a Merkle tree, and judges
+// the clock and the fences that every decision depends on. The rooms above it change state through
+// Update and learn about changes through OnCommit.
 package ledger
 
 import (
@@ -20,23 +20,23 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Config is what an Authority works with.
+// A Config holds the dependencies and settings of an Authority.
 type Config struct {
 	DB   *store.DB
 	Ring *signing.Ring // empty; Start fills it
-	// Dir is the data folder. What was said to the outside is witnessed there, so
-	// that an older database is noticed; empty keeps no witness.
+	// Dir is the data folder. The witness file in it records what was published, so that an older
+	// database is detected. If Dir is empty, no witness is kept.
 	Dir     string
 	Log     *slog.Logger
 	Metrics *metrics.Metrics // may be nil
-	// Now reads the process's clock; nil is time.Now. Decisions take their time
-	// from the database, see store.Tx.Now.
+	// Now reads the clock of the process; nil means time.Now. Decisions take their time from the
+	// database (see store.Tx.Now).
 	Now func() time.Time
-	// Machine is where the authority runs; its clocks are what the database's clock
-	// is compared with. The zero value is this machine.
+	// Machine is the machine that the authority runs on. The database's clock is compared with its
+	// clocks. The zero value means this machine.
 	Machine Machine
-	// Skew is how far the clocks of server and programs may differ: a unit is
-	// reclaimed only this long after its lease ends. 0 is licensing.Skew.
+	// Skew is the tolerated clock difference between servers and programs. A unit is reclaimed only
+	// this long after its lease ends. 0 means licensing.Skew.
 	Skew time.Duration
 }
 
@@ -46,7 +46,7 @@ type Ledger struct {
 	Ring    *signing.Ring
 	Log     *slog.Logger // may be nil
 	Metrics *metrics.Metrics
-	Now     func() time.Time // the process's clock
+	Now     func() time.Time // the clock of the process
 	Skew    time.Duration
 	Epoch   atomic.Int64 // of the database
 	Clock   *Clock
@@ -59,10 +59,10 @@ type Ledger struct {
 	sequencing  sync.Mutex
 	sequencer   sequencer
 	published   atomic.Pointer[map[licensing.Env]*license.Head]
-	loading     sync.Mutex // held while keys are loaded into the ring
+	loading     sync.Mutex // locked while keys are loaded into the ring
 }
 
-// New returns the ledger of a database. Start makes it ready.
+// New returns the ledger of a database. Call Start before anything else.
 func New(c Config) *Ledger {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -88,12 +88,12 @@ type Task struct {
 	Run  func(context.Context)
 }
 
-// Tasks returns what the ledger does in the background.
+// Tasks returns the background tasks of the ledger.
 func (l *Ledger) Tasks() []Task {
 	return []Task{{"sequencer", l.RunSequencer}, {"clock", l.runClock}}
 }
 
-// Every runs a background task again and again until ctx ends, and notes how it went.
+// Every runs a background task once per period until ctx ends, and records each result.
 func (l *Ledger) Every(ctx context.Context, period time.Duration, name string, do func(context.Context) error) {
 	tick := time.NewTicker(period)
 	defer tick.Stop()
@@ -105,7 +105,7 @@ func (l *Ledger) Every(ctx context.Context, period time.Duration, name string, d
 		}
 		err := do(ctx)
 		if ctx.Err() != nil {
-			return // what the end of ctx interrupted has not failed
+			return // an interruption by the end of ctx is no failure
 		}
 		l.Task(name, err)
 	}

@@ -20,23 +20,23 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxScan bounds how many entries one page of a filtered list looks at. A page
-// can be short for it, and even empty, and still have a next one.
+// maxScan limits how many entries one page of a filtered list examines. Such a page can be short or
+// even empty and still have a next page.
 const maxScan = 50_000
 
-// MaxIndex is after every entry.
+// MaxIndex is larger than the index of any entry.
 const MaxIndex = math.MaxInt64
 
-// A LogFilter chooses entries; what is zero chooses all.
+// A LogFilter selects entries. Zero fields match every entry.
 type LogFilter struct {
-	Type     string // exact, or all that begin with it if it ends with a dot
+	Type     string // the exact type, or every type with this prefix if it ends with a dot
 	License  licensing.LicenseID
 	Customer licensing.CustomerID
 	Since    time.Time
-	Until    time.Time // before
+	Until    time.Time // exclusive
 }
 
-// LogEntries returns entries that p sees, the newest first.
+// LogEntries returns the entries that p may see, newest first.
 func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter, of request.PageOf) (request.Page[v1.LogEntry], error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return request.Page[v1.LogEntry]{}, err
@@ -48,10 +48,10 @@ func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter
 	before := int64(MaxIndex)
 	if after != "" {
 		if before, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return request.Page[v1.LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor is not one of this list").At("cursor")
+			return request.Page[v1.LogEntry]{}, licensing.Errorf(licensing.Invalid, "the cursor does not belong to this list").At("cursor")
 		}
 	}
-	if after == "" { // a caller expects to see what it has just done
+	if after == "" { // callers expect to see their latest changes
 		if err := l.SequenceWhatCan(ctx); err != nil {
 			return request.Page[v1.LogEntry]{}, err
 		}
@@ -66,16 +66,16 @@ func (l *Ledger) LogEntries(ctx context.Context, p access.Principal, f LogFilter
 	return request.NewPage("entry", scan.Found, limit, func(e v1.LogEntry) string { return strconv.FormatInt(e.Index, 10) }), nil
 }
 
-// A LogScan walks back through the log until it has found enough.
+// A LogScan walks backward through the log until it has found enough entries.
 type LogScan struct {
 	Principal access.Principal
 	Filter    LogFilter
-	Before    int64 // entries from here on were looked at
+	Before    int64 // all entries from this index on have been examined
 	Limit     int
 	Found     []v1.LogEntry
 	scanned   int64
 	more      bool                                         // the scan stopped early
-	Only      func(store.PlacedRow, int, v1.LogEntry) bool // by position in the row; nil takes all
+	Only      func(store.PlacedRow, int, v1.LogEntry) bool // takes the position in the row; nil accepts every entry
 }
 
 // Run reads rows until the page is full or the log ends.
@@ -131,7 +131,7 @@ func (f LogFilter) matches(e v1.LogEntry) bool {
 		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
 }
 
-// ReadEntry returns an entry as the API shows it.
+// ReadEntry returns an entry in the form of the API.
 func ReadEntry(index int64, e audit.Entry) (v1.LogEntry, error) {
 	leaf, err := e.Fields()
 	if err != nil {
@@ -150,7 +150,7 @@ func ReadEntry(index int64, e audit.Entry) (v1.LogEntry, error) {
 	}, nil
 }
 
-// LogEntry returns one entry whole.
+// LogEntry returns one entry with its payload.
 func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) (v1.LogEntry, error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return v1.LogEntry{}, err
@@ -176,7 +176,7 @@ func (l *Ledger) LogEntry(ctx context.Context, p access.Principal, index int64) 
 	return found, nil
 }
 
-// EntryAt returns the entry at an index and the row it is in.
+// EntryAt returns the entry at an index and the row that contains it.
 func EntryAt(ctx context.Context, tx *store.Tx, env licensing.Env, index int64) (audit.Entry, store.PlacedRow, error) {
 	row, ok, err := tx.LogRowAt(ctx, env, index)
 	if err != nil {
@@ -195,7 +195,7 @@ func EntryAt(ctx context.Context, tx *store.Tx, env licensing.Env, index int64) 
 	return entries[index-row.First], row, nil
 }
 
-// LogHead returns the log's published head and the key to verify it.
+// LogHead returns the published head of the log and the key that verifies it.
 func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h v1.LogHead, err error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return h, err
@@ -207,7 +207,7 @@ func (l *Ledger) LogHead(ctx context.Context, p access.Principal) (h v1.LogHead,
 	return h, err
 }
 
-// HeadIn returns the head of the log of env as it is in tx.
+// HeadIn returns the head of env's log as tx sees it.
 func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (v1.LogHead, error) {
 	stored, err := tx.LogHead(ctx, env)
 	if err != nil {
@@ -229,9 +229,9 @@ func (l *Ledger) HeadIn(ctx context.Context, tx *store.Tx, env licensing.Env) (v
 	}, nil
 }
 
-// ProveLogEntry proves that the log holds the entry at an index.
+// ProveLogEntry proves that the log contains the entry at an index.
 func (l *Ledger) ProveLogEntry(ctx context.Context, p access.Principal, index int64) (proof v1.LogProof, err error) {
-	if _, err := l.LogEntry(ctx, p, index); err != nil { // asks what p may see
+	if _, err := l.LogEntry(ctx, p, index); err != nil { // checks what p may see
 		return proof, err
 	}
 	err = l.View(ctx, func(tx *store.Tx) error {
@@ -250,8 +250,8 @@ func (l *Ledger) ProveLogEntry(ctx context.Context, p access.Principal, index in
 	return proof, err
 }
 
-// ProveLogConsistency proves that the first to entries of the log, 0 for all
-// under the published head, continue its first from entries.
+// ProveLogConsistency proves that the first from entries of the log are a prefix of its first to
+// entries. If to is 0, it stands for all entries under the published head.
 func (l *Ledger) ProveLogConsistency(ctx context.Context, p access.Principal, from, to int64) (proof audit.Consistency, err error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return proof, err
@@ -265,7 +265,7 @@ func (l *Ledger) ProveLogConsistency(ctx context.Context, p access.Principal, fr
 			to = head.Size
 		}
 		if from < 0 || from > to || to > head.Size {
-			return licensing.Errorf(licensing.Invalid, "the log has %s: choose 0 <= from <= to <= %d", licensing.Counted(head.Size, "entry"), head.Size)
+			return licensing.Errorf(licensing.Invalid, "the log has %s: from and to must satisfy 0 <= from <= to <= %d", licensing.Counted(head.Size, "entry"), head.Size)
 		}
 		text, read := head.Signed, TileReader(ctx, tx, p.Env)
 		if to < head.Size {
@@ -281,8 +281,8 @@ func (l *Ledger) ProveLogConsistency(ctx context.Context, p access.Principal, fr
 	return proof, err
 }
 
-// VerifyLog verifies the whole log as it is stored, also against heads that
-// somebody kept outside.
+// VerifyLog verifies the whole stored log. It also checks the log against heads that were kept
+// outside the database.
 func (l *Ledger) VerifyLog(ctx context.Context, p access.Principal, outside ...audit.Head) (report audit.Report, err error) {
 	err = l.wholeLog(ctx, p, func(whole audit.Log) error {
 		report, err = audit.Verify(whole, outside...)
@@ -291,12 +291,12 @@ func (l *Ledger) VerifyLog(ctx context.Context, p access.Principal, outside ...a
 	return report, err
 }
 
-// ExportLog writes the whole log as lines of JSON that audit.OpenExport reads.
+// ExportLog writes the whole log as lines of JSON, which audit.OpenExport reads.
 func (l *Ledger) ExportLog(ctx context.Context, p access.Principal, w io.Writer) error {
 	return l.wholeLog(ctx, p, func(whole audit.Log) error { return audit.Export(w, whole) })
 }
 
-// wholeLog runs fn on one snapshot of the log, for those who may see all of it.
+// wholeLog runs fn on one snapshot of the log if p may see all of it.
 func (l *Ledger) wholeLog(ctx context.Context, p access.Principal, fn func(audit.Log) error) error {
 	if err := requireWholeLog(p); err != nil {
 		return err
@@ -322,12 +322,12 @@ func requireWholeLog(p access.Principal) error {
 		return err
 	}
 	if p.Customer != "" || p.Product != "" {
-		return licensing.Errorf(licensing.Forbidden, "the whole log is for those who may see every customer and product")
+		return licensing.Errorf(licensing.Forbidden, "the whole log is available only to tokens that may see every customer and product")
 	}
 	return nil
 }
 
-// PlacedRows yields the rows of the log that have their places, in their order.
+// PlacedRows yields the rows of the log that have been placed, in order.
 func PlacedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(audit.PlacedRow, error) bool) {
 	return func(yield func(audit.PlacedRow, error) bool) {
 		for r, err := range tx.LogRows(ctx, env) {
@@ -338,8 +338,8 @@ func PlacedRows(ctx context.Context, tx *store.Tx, env licensing.Env) func(func(
 	}
 }
 
-// EraseLogPayload takes actor, subject, request, call and data out of an entry for
-// good, and records that it did, by whom and why. The entry and its proofs stay.
+// EraseLogPayload permanently removes actor, subject, request, call and data from an entry. It
+// records the erasure, with actor and reason. The entry and its proofs remain.
 func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index int64, reason string) error {
 	if err := request.Require(p, access.AuditErase); err != nil {
 		return err
@@ -360,7 +360,7 @@ func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index 
 		position := int(index - row.First)
 		erased := entries[position]
 		if erased.Erased() {
-			return licensing.Errorf(licensing.Gone, "the payload of entry %d is erased already", index)
+			return licensing.Errorf(licensing.Gone, "the payload of entry %d has already been erased", index)
 		}
 		if body, err = audit.Erase(body, position); err != nil {
 			return err
@@ -378,7 +378,7 @@ func (l *Ledger) EraseLogPayload(ctx context.Context, p access.Principal, index 
 	})
 }
 
-// HasHead reports whether the log has the head that a document of this epoch carries.
+// HasHead reports whether the log contains the head in a document of this epoch.
 func (l *Ledger) HasHead(ctx context.Context, env licensing.Env, doc *license.Lease) (has bool, err error) {
 	if doc.Seq.Epoch > l.Epoch.Load() {
 		return false, nil

@@ -12,15 +12,15 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// maxFollowers bounds the followers of one log within one scope.
+// maxFollowers limits how many followers one scope can have in one log.
 const maxFollowers = 100
 
-// followerOf is the follower of a name in the scope of p.
+// followerOf returns the key of a named follower in the scope of p.
 func followerOf(p access.Principal, name string) store.FollowerKey {
 	return store.FollowerKey{Env: p.Env, Customer: p.Customer, Product: p.Product, Name: name}
 }
 
-// Followers returns the followers of p's scope in the log of its environment, by name.
+// Followers returns the followers of p's scope in the log of its environment, sorted by name.
 func (l *Ledger) Followers(ctx context.Context, p access.Principal) ([]v1.Follower, error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return nil, err
@@ -41,9 +41,9 @@ func (l *Ledger) Followers(ctx context.Context, p access.Principal) ([]v1.Follow
 	return list, err
 }
 
-// Follow returns up to limit entries that a follower has not read, the oldest first. They
-// stay unread until MoveFollower: a program that fails in between gets them again. One that does
-// not exist yet begins with the first entry.
+// Follow returns up to limit entries that a follower has not read yet, oldest first. They remain
+// unread until MoveFollower, so a program that fails in between gets them again. A follower that
+// does not exist yet begins with the first entry.
 func (l *Ledger) Follow(ctx context.Context, p access.Principal, name string, limit int) (page v1.FollowedPage, err error) {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return page, err
@@ -51,7 +51,7 @@ func (l *Ledger) Follow(ctx context.Context, p access.Principal, name string, li
 	if err := licensing.CheckName("follower", name); err != nil {
 		return page, err
 	}
-	if err := l.SequenceWhatCan(ctx); err != nil { // a caller expects to see what it has just done
+	if err := l.SequenceWhatCan(ctx); err != nil { // callers expect to see their latest changes
 		return page, err
 	}
 	err = l.View(ctx, func(tx *store.Tx) error {
@@ -73,8 +73,8 @@ func (l *Ledger) Follow(ctx context.Context, p access.Principal, name string, li
 	return page, err
 }
 
-// readOn adds the entries from page.Next on to page, and moves it over those that were
-// looked at.
+// readOn appends the entries from page.Next on to page, and moves page.Next past the entries that
+// it examined.
 func readOn(ctx context.Context, tx *store.Tx, p access.Principal, page *v1.FollowedPage, limit int) error {
 	row, ok, err := tx.LogRowAt(ctx, p.Env, page.Next)
 	if err != nil || !ok {
@@ -87,7 +87,7 @@ func readOn(ctx context.Context, tx *store.Tx, p access.Principal, page *v1.Foll
 		}
 		for _, r := range rows {
 			if r.First > page.Next {
-				return licensing.Errorf(licensing.Internal, "the log lacks the entries from %d to %d: run copyhold audit verify", page.Next, r.First-1)
+				return licensing.Errorf(licensing.Internal, "entries %d to %d are missing from the log: run copyhold audit verify", page.Next, r.First-1)
 			}
 			entries, err := audit.ReadRow(r.Body)
 			if err != nil {
@@ -112,9 +112,9 @@ func readOn(ctx context.Context, tx *store.Tx, p access.Principal, page *v1.Foll
 	return nil
 }
 
-// MoveFollower moves a follower of p's scope over entries that were taken care of. A new
-// follower moves from 0. Conflict if it is not at move.From: another program follows under
-// its name.
+// MoveFollower moves a follower of p's scope past entries that its program has processed. A new
+// follower moves from 0. The error is Conflict if the follower is not at move.From, because another
+// program uses the same name.
 func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name string, move v1.FollowerMove) error {
 	if err := request.Require(p, access.AuditFollow); err != nil {
 		return err
@@ -129,14 +129,14 @@ func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name stri
 			return err
 		}
 		if move.To < move.From || move.To > head.Size {
-			return licensing.Errorf(licensing.Invalid, "to %d is not between from, %d, and the size of the log, %d", move.To, move.From, head.Size).At("to")
+			return licensing.Errorf(licensing.Invalid, "to is %d, but must be between from (%d) and the size of the log (%d)", move.To, move.From, head.Size).At("to")
 		}
 		all, err := tx.LogFollowers(ctx, k)
 		if err != nil {
 			return err
 		}
 		if len(all) >= maxFollowers && !slices.ContainsFunc(all, func(f store.LogFollower) bool { return f.Name == name }) {
-			return licensing.Errorf(licensing.Conflict, "the log has %d followers, which is the most: delete one that nobody uses", len(all))
+			return licensing.Errorf(licensing.Conflict, "the log already has %d followers, the maximum: delete one that is not in use", len(all))
 		}
 		moved, err := tx.MoveLogFollower(ctx, store.LogFollower{FollowerKey: k, Position: move.To, MovedAt: tx.Now()}, move.From)
 		if err != nil || moved {
@@ -146,11 +146,11 @@ func (l *Ledger) MoveFollower(ctx context.Context, p access.Principal, name stri
 		if err != nil {
 			return err
 		}
-		return licensing.Errorf(licensing.Conflict, "follower %s is at %d and not at %d: another program follows under its name", name, position, move.From).At("from")
+		return licensing.Errorf(licensing.Conflict, "follower %s is at %d, not at %d: another program uses the same follower name", name, position, move.From).At("from")
 	})
 }
 
-// DeleteFollower forgets a follower of p's scope.
+// DeleteFollower deletes a follower of p's scope.
 func (l *Ledger) DeleteFollower(ctx context.Context, p access.Principal, name string) error {
 	if err := request.Require(p, access.AuditFollow); err != nil {
 		return err

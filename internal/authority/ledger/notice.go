@@ -6,24 +6,25 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Notice says what has changed. What it is now has to be fetched, signed.
+// A Notice names the kinds of changes that have happened. The listener must fetch the new state,
+// which is signed.
 type Notice uint32
 
-// The notices; one can hold several.
+// The notices. One value can combine several.
 const (
 	LicenseChanged Notice = 1 << iota
 	RevocationsChanged
 	KeySetChanged
-	KeysChanged // of the license: who listens may have to stop
+	KeysChanged // of the license; a listener may have to stop
 	LeaseRecalled
 )
 
-// noticeOf returns what listeners are told of an event, 0 for nothing.
+// noticeOf returns the notice that an event sends to listeners, or 0 for none.
 func noticeOf(kind string) Notice {
 	switch kind {
 	case licensing.LicenseRevoked:
 		return LicenseChanged | RevocationsChanged
-	case licensing.LicenseTransferred: // its keys are another customer's now
+	case licensing.LicenseTransferred: // its keys now belong to another customer
 		return LicenseChanged | KeysChanged
 	}
 	switch noun, _, _ := strings.Cut(kind, "."); noun {

@@ -13,14 +13,14 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// quarantineRows bounds how many rows one entry names.
+// quarantineRows limits how many rows one entry names.
 const quarantineRows = 1000
 
-// ShownQuarantines bounds how many environments with rows in quarantine are shown.
+// ShownQuarantines limits how many environments with quarantined rows are shown.
 const ShownQuarantines = 100
 
-// Quarantines returns what p may know of rows in quarantine: those of its environment
-// and those of none, for who sees every customer and product.
+// Quarantines returns the rows in quarantine that p may know about: those of its environment, and
+// those of nonexistent environments. Only callers that see every customer and product get any.
 func (l *Ledger) Quarantines(ctx context.Context, tx *store.Tx, p access.Principal) ([]v1.Quarantine, error) {
 	if p.Customer != "" || p.Product != "" {
 		return nil, nil
@@ -35,8 +35,8 @@ func (l *Ledger) Quarantines(ctx context.Context, tx *store.Tx, p access.Princip
 	return seen, err
 }
 
-// sortRows parts the waiting rows of one environment into those that can have a place
-// and those that can't.
+// sortRows separates the waiting rows of one environment into rows that can be placed and rows that
+// cannot.
 func sortRows(rows []store.PendingRow, known bool) (fit, unfit []store.PendingRow, cause store.QuarantineCause) {
 	if !known {
 		return nil, rows, store.UnknownEnvironment
@@ -54,8 +54,8 @@ func sortRows(rows []store.PendingRow, known bool) (fit, unfit []store.PendingRo
 	return fit, unfit, store.DamagedRow
 }
 
-// quarantine puts rows of one environment aside, and says so in its log; of an
-// environment that does not exist, in all logs that there are.
+// quarantine sets rows of one environment aside and records this in its log. If the environment
+// does not exist, it records this in every log.
 func (s *sequencer) quarantine(ctx context.Context, known []licensing.Env, cause store.QuarantineCause, rows []store.PendingRow) error {
 	env := rows[0].Env
 	logs := known
@@ -81,8 +81,8 @@ func (s *sequencer) quarantine(ctx context.Context, known []licensing.Env, cause
 	})
 }
 
-// adopt lets the oldest batch of rows wait for their places that were put in quarantine
-// before their environment was created. It reports whether there was one.
+// adopt requeues the oldest batch of rows that were quarantined before their environment was
+// created. It reports whether there was one.
 func (s *sequencer) adopt(ctx context.Context, env licensing.Env) (adopted bool, err error) {
 	err = s.ledger.Update(ctx, env, sequencerActor, func(tx *Tx) error {
 		batch, rows, err := tx.Orphans(ctx, env)

@@ -12,13 +12,12 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// reconcilePage is how many rows are read at a time.
+// reconcilePage is how many rows are read at once.
 const reconcilePage = 1000
 
-// ReconcileLog compares leases and licenses, as they are stored at one moment,
-// with the log of the same moment, and the counters of pools and meters with the
-// rows that they sum up. It follows a million of them at a time and
-// reads all else as it goes.
+// ReconcileLog compares the stored leases and licenses with the log, both as of the same moment. It
+// also compares the counters of pools and meters with the rows that they sum up. It keeps up to a
+// million leases and licenses in memory at a time, and reads everything else page by page.
 func (l *Ledger) ReconcileLog(ctx context.Context, p access.Principal) (result audit.Reconciliation, err error) {
 	if err := requireWholeLog(p); err != nil {
 		return result, err
@@ -30,15 +29,16 @@ func (l *Ledger) ReconcileLog(ctx context.Context, p access.Principal) (result a
 	return result, err
 }
 
-// eventsKnown is how long usage events are kept at least after the begin of their
-// period: usage is recorded no more than the clocks' difference before it happened.
+// eventsKnown is how long usage events are kept after the start of their period, at least. Usage is
+// recorded at most the clock tolerance before it happens.
 const eventsKnown = licensing.UsageKnown - time.Hour
 
-// DocumentsEnd returns when the last document can end of a lease that ended at a
-// time, and whether that is known.
+// DocumentsEnd returns the latest end of any document of a lease that ended at the given time, and
+// whether that end is known.
 type DocumentsEnd func(id licensing.LicenseID, pool string, ended time.Time) (time.Time, bool, error)
 
-// Reconcile is ReconcileLog of env in tx. Ends, which may be nil, says when documents end.
+// Reconcile does the work of ReconcileLog for env in tx. ends, which may be nil, returns when
+// documents end.
 func Reconcile(ctx context.Context, tx *store.Tx, env licensing.Env, ends DocumentsEnd) (audit.Reconciliation, error) {
 	count, err := tx.CountReconciled(ctx, env)
 	if err != nil {
@@ -71,7 +71,7 @@ func Reconcile(ctx context.Context, tx *store.Tx, env licensing.Env, ends Docume
 	})
 }
 
-// paged yields what page returns after each last one, until it returns no more.
+// paged yields the items of one page after another until a page is empty.
 func paged[T any](page func(after T) ([]T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var after T
@@ -94,7 +94,7 @@ func paged[T any](page func(after T) ([]T, error)) iter.Seq2[T, error] {
 	}
 }
 
-// everyRow yields the placed rows of the log and then those that wait.
+// everyRow yields the placed rows of the log, then the waiting rows.
 func everyRow(ctx context.Context, tx *store.Tx, env licensing.Env) iter.Seq2[audit.PlacedRow, error] {
 	return func(yield func(audit.PlacedRow, error) bool) {
 		for row, err := range PlacedRows(ctx, tx, env) {

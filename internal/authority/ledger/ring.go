@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// LoadKeys fills the ring with what is stored, opening only what changed.
+// LoadKeys fills the ring with the stored keys. It opens only keys that have changed.
 func (l *Ledger) LoadKeys(ctx context.Context) error {
 	l.loading.Lock()
 	defer l.loading.Unlock()

@@ -14,34 +14,34 @@ import (
 )
 
 const (
-	// sequenceEvery is how long an entry waits for its place at most.
+	// sequenceEvery is the longest time that an entry waits for its place.
 	sequenceEvery = 200 * time.Millisecond
-	// sequenceRows bounds how many rows of an environment one transaction places, and so
-	// how long it keeps others from writing.
+	// sequenceRows limits how many rows of an environment one transaction places. This also limits
+	// how long the transaction blocks other writers.
 	sequenceRows = 256
-	// sequencerActor is who puts rows in quarantine and adopts them.
+	// sequencerActor is the actor that quarantines rows and adopts them.
 	sequencerActor = "system:sequencer"
-	// witnessEvery is how much of the log a rollback could hide from the witness.
+	// witnessEvery is the longest part of the log that a rollback could hide from the witness.
 	witnessEvery = time.Second
 )
 
-// errSequenced says that another server placed rows first.
-var errSequenced = errors.New("the log has grown meanwhile")
+// errSequenced means that another server placed rows first.
+var errSequenced = errors.New("another server has extended the log")
 
-// ErrUnplaced says that rows of some environments have no place yet. Those of the
-// others have.
+// ErrUnplaced means that rows of some environments could not be placed. Rows of the other
+// environments were placed.
 var ErrUnplaced = errors.New("placing log rows")
 
-// A sequencer gives the rows of the log their places, one environment's tree
-// each. Any number may run on one database: the head is swapped only by who
-// knows its size, in the transaction that places the rows, so a pass that was
-// cut short leaves nothing behind and is done again.
+// A sequencer places the rows of the log in one tree per environment. Any number of sequencers may
+// share a database. Only a sequencer that knows the size of the current head can replace it, in the
+// transaction that places the rows. An interrupted pass therefore leaves nothing behind and is
+// repeated.
 type sequencer struct {
 	ledger *Ledger
 	trees  map[licensing.Env]audit.Tree
 }
 
-// RunSequencer places rows until ctx ends, and tells the witness.
+// RunSequencer places rows until ctx ends, and updates the witness.
 func (l *Ledger) RunSequencer(ctx context.Context) {
 	tick := time.NewTicker(sequenceEvery)
 	defer tick.Stop()
@@ -64,9 +64,9 @@ func (l *Ledger) RunSequencer(ctx context.Context) {
 	}
 }
 
-// Sequence gives every row that waits its place and publishes the heads. It is
-// done every 200 ms; call it to see entries at once. What keeps the rows of one
-// environment from their places keeps nobody else's: its error is errUnplaced.
+// Sequence gives every waiting row its place and publishes the heads. The background task does the
+// same every 200 ms; call Sequence to see entries immediately. If the rows of one environment
+// cannot be placed, those of the others still are, and the error is ErrUnplaced.
 func (l *Ledger) Sequence(ctx context.Context) error {
 	l.sequencing.Lock()
 	defer l.sequencing.Unlock()
@@ -78,8 +78,8 @@ func (l *Ledger) Sequence(ctx context.Context) error {
 	}
 }
 
-// SequenceWhatCan is Sequence for who works with what has its place: rows that can't
-// have one now are tried again every 200 ms.
+// SequenceWhatCan is Sequence for callers that need only the placed rows. The background task tries
+// the other rows again every 200 ms.
 func (l *Ledger) SequenceWhatCan(ctx context.Context) error {
 	err := l.Sequence(ctx)
 	if errors.Is(err, ErrUnplaced) {
@@ -89,12 +89,12 @@ func (l *Ledger) SequenceWhatCan(ctx context.Context) error {
 	return err
 }
 
-// waiting is what the log has at one moment for the sequencer to do.
+// waiting is the work that the log has for the sequencer at one moment.
 type waiting struct {
 	heads map[licensing.Env]store.LogHead
-	known []licensing.Env      // environments that exist
-	rows  [][]store.PendingRow // of one environment each
-	adopt []licensing.Env      // created since their rows were put in quarantine
+	known []licensing.Env      // existing environments
+	rows  [][]store.PendingRow // each element has the rows of one environment
+	adopt []licensing.Env      // environments that were created after their rows were quarantined
 }
 
 func (s *sequencer) waiting(ctx context.Context) (w waiting, err error) {
@@ -131,16 +131,15 @@ func (s *sequencer) waiting(ctx context.Context) (w waiting, err error) {
 	return w, err
 }
 
-// pass places up to sequenceRows rows of each environment, puts aside those that can't
-// have a place, and takes back those that can have one by now. It reports whether there
-// may be more to do.
+// pass places up to sequenceRows rows of each environment, quarantines rows that cannot be placed,
+// and adopts quarantined rows that can be placed now. It reports whether there may be more work.
 func (s *sequencer) pass(ctx context.Context) (more bool, err error) {
 	w, err := s.waiting(ctx)
 	if err != nil {
 		return false, err
 	}
 	for _, env := range w.known {
-		if err := s.ledger.RequireEnvironment(ctx, env); err != nil { // another server created it
+		if err := s.ledger.RequireEnvironment(ctx, env); err != nil { // another server may have created it
 			return false, err
 		}
 	}
@@ -151,7 +150,7 @@ func (s *sequencer) pass(ctx context.Context) (more bool, err error) {
 		}
 		more = more || again && err == nil
 	}
-	for _, env := range w.adopt { // first: they are older than what waits
+	for _, env := range w.adopt { // first, because they are older than the waiting rows
 		adopted, err := s.adopt(ctx, env)
 		done(env, adopted, err)
 	}
@@ -177,7 +176,7 @@ func (s *sequencer) pass(ctx context.Context) (more bool, err error) {
 	return more, errors.Join(failed, s.ledger.publish(w.heads))
 }
 
-// place appends rows to an environment's tree of a size.
+// place appends rows to an environment's tree of the given size.
 func (s *sequencer) place(ctx context.Context, env licensing.Env, size int64, rows []store.PendingRow) (store.LogHead, error) {
 	tree, err := s.tree(ctx, env, size)
 	if err != nil {
@@ -192,7 +191,7 @@ func (s *sequencer) place(ctx context.Context, env licensing.Env, size int64, ro
 	if head.Signed, err = s.ledger.signHead(env, grown); err != nil {
 		return store.LogHead{}, err
 	}
-	delete(s.trees, env) // until it is known what was committed
+	delete(s.trees, env) // until the commit is known to have succeeded
 	err = s.ledger.DB.Update(ctx, func(tx *store.Tx) error {
 		head.At = tx.Now()
 		first, err := tx.SwapLogHead(ctx, size, head)
@@ -254,8 +253,8 @@ func (l *Ledger) publish(heads map[licensing.Env]store.LogHead) error {
 	return nil
 }
 
-// Heads returns the published head of each log. Do not change the map.
+// Heads returns the published head of each log. Do not modify the map.
 func (l *Ledger) Heads() map[licensing.Env]*license.Head { return *l.published.Load() }
 
-// Head returns the environment's last published log head, nil before the first.
+// Head returns the environment's last published log head, or nil before the first.
 func (l *Ledger) Head(env licensing.Env) *license.Head { return l.Heads()[env] }

@@ -10,12 +10,12 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// SystemActor is who acts when nobody asked.
+// SystemActor is the actor of changes that nobody requested.
 const SystemActor = "system:start"
 
-// Start makes the ledger ready: it judges the clock, names the deployment on
-// its first start, compares the database with what was witnessed outside of it,
-// and loads the signing keys of every environment. Call it once, before anything else.
+// Start makes the ledger ready. It judges the clock, names the deployment on its first start,
+// compares the database with the witness and loads the signing keys of every environment. Call it
+// once, before any other method.
 func (l *Ledger) Start(ctx context.Context) error {
 	if err := l.BeginClock(ctx); err != nil {
 		return fmt.Errorf("judging the clock: %w", err)
@@ -47,8 +47,8 @@ func (l *Ledger) Start(ctx context.Context) error {
 	return l.Witness.Begin(deployment.ID, deployment.Epoch, l.Heads())
 }
 
-// startClosed makes the authority ready to show a database that a final backup
-// closed. It writes nothing.
+// startClosed makes the authority ready to show a database that a final backup has closed. It
+// writes nothing.
 func (l *Ledger) startClosed(ctx context.Context) error {
 	if err := l.LoadKeys(ctx); err != nil {
 		return err
@@ -74,9 +74,9 @@ func (l *Ledger) startClosed(ctx context.Context) error {
 	})
 }
 
-// deployment returns what this database is. If it is older than what was
-// witnessed it begins a new epoch, because documents that it does not know may
-// carry numbers that it would give again, and puts up a fence.
+// deployment returns the identity of this database. If the database is older than the witness,
+// deployment begins a new epoch and raises a fence: documents that the database has lost may carry
+// numbers that it would issue again.
 func (l *Ledger) deployment(ctx context.Context, seen testimony) (d store.Deployment, err error) {
 	err = l.Update(ctx, "", SystemActor, func(tx *Tx) error {
 		var random [10]byte
@@ -89,7 +89,7 @@ func (l *Ledger) deployment(ctx context.Context, seen testimony) (d store.Deploy
 			return nil
 		}
 		if seen.Deployment != d.ID {
-			return licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, the database to %s: remove %s if this is what you want",
+			return licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, but the database belongs to %s: remove %s if this is intended",
 				seen.Deployment, d.ID, WitnessName)
 		}
 		behind, err := tx.behind(ctx, d, seen)
@@ -103,11 +103,11 @@ func (l *Ledger) deployment(ctx context.Context, seen testimony) (d store.Deploy
 	return d, err
 }
 
-// behind compares the database with what was witnessed and says, for each
-// environment whose record is older or another, how.
+// behind compares the database with the witness. For each environment whose record is older or
+// different, it returns a description of the difference.
 func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (map[licensing.Env]string, error) {
 	found := map[licensing.Env]string{}
-	if d.Epoch > seen.Epoch { // restored by another server, which put up the fence
+	if d.Epoch > seen.Epoch { // restored by another server, which raised the fence
 		return found, nil
 	}
 	for env, h := range seen.Heads {
@@ -116,7 +116,7 @@ func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (m
 			return nil, err
 		}
 		if stored.Size < h.Size {
-			found[env] = fmt.Sprintf("the log has %s and had %d", licensing.Counted(stored.Size, "entry"), h.Size)
+			found[env] = fmt.Sprintf("the log has %s, but had %d before", licensing.Counted(stored.Size, "entry"), h.Size)
 			continue
 		}
 		tree, err := audit.LoadTree(h.Size, TileReader(ctx, tx.Tx, env))
@@ -124,7 +124,7 @@ func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (m
 			return nil, err
 		}
 		if (audit.Head{Root: tree.Root()}).RootText() != h.Root {
-			found[env] = fmt.Sprintf("the first %d entries of the log are not those that were", h.Size)
+			found[env] = fmt.Sprintf("the first %d entries of the log have changed", h.Size)
 		}
 	}
 	if len(found) == 0 && d.Epoch < seen.Epoch {
@@ -133,13 +133,13 @@ func (tx *Tx) behind(ctx context.Context, d store.Deployment, seen testimony) (m
 			return nil, err
 		}
 		for _, env := range envs {
-			found[env] = fmt.Sprintf("the database is of epoch %d and was of %d", d.Epoch, seen.Epoch)
+			found[env] = fmt.Sprintf("the database is at epoch %d, but was at epoch %d before", d.Epoch, seen.Epoch)
 		}
 	}
 	return found, nil
 }
 
-// TileReader reads an environment's tiles in a transaction.
+// TileReader returns a function that reads an environment's tiles in a transaction.
 func TileReader(ctx context.Context, tx *store.Tx, env licensing.Env) audit.ReadTile {
 	return func(level int, n int64) ([]byte, error) { return tx.LogTile(ctx, env, level, n) }
 }

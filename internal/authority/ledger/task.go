@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// repeatTrouble is how often the log repeats that a background task fails.
+// repeatTrouble is how often the server's log repeats that a background task fails.
 const repeatTrouble = time.Minute
 
-// troubles are the background tasks that fail now. It is safe for concurrent use.
+// troubles are the background tasks that currently fail. It is safe for concurrent use.
 type troubles struct {
 	mu     sync.Mutex
 	byTask map[string]*trouble
@@ -19,9 +19,9 @@ type trouble struct {
 	times       int
 }
 
-// Task notes how a run of a background task went. The log tells that it began to fail,
-// again each minute while it does, and that it works again: a full disk is not filled
-// with lines about itself.
+// Task records the result of one run of a background task. The server's log reports when the task
+// begins to fail, every minute while it fails, and when it works again. Fewer lines keep the log
+// from filling a disk.
 func (l *Ledger) Task(name string, err error) {
 	l.Metrics.Task(name, err)
 	if l.Log == nil {

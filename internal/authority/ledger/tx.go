@@ -17,7 +17,7 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// A Tx is a transaction and the entries it will leave in the log. Both are
+// A Tx is a transaction with the log entries that it will leave. The changes and the entries are
 // committed together or not at all.
 type Tx struct {
 	*store.Tx
@@ -25,13 +25,13 @@ type Tx struct {
 	Skew  time.Duration
 	Env   licensing.Env
 	Actor string
-	Call  string   // the request that it is made for
-	rows  []logRow // one for each environment, nearly always one
+	Call  string   // the request that the transaction serves
+	rows  []logRow // one per environment; nearly always one in total
 	told  []Committed
 	made  *atomic.Uint32 // counts the ids of log rows
 }
 
-// NewTx returns a Tx in a transaction of the store. Close it before the commit.
+// NewTx returns a Tx in a transaction of the store. Call Close before the commit.
 func (l *Ledger) NewTx(tx *store.Tx, actor string) *Tx {
 	return &Tx{Tx: tx, Ring: l.Ring, Skew: l.Skew, Actor: actor, made: &l.rowsMade}
 }
@@ -41,10 +41,9 @@ type logRow struct {
 	row *audit.Row
 }
 
-// Update runs fn in a transaction that writes, and stores what it recorded as
-// one row of env's log before the commit. fn may be called again from the
-// start when another transaction was in the way. An empty env is for changes of the
-// whole database, whose events name their environments.
+// Update runs fn in a write transaction. Before the commit, it stores what fn recorded as one row
+// of env's log. If another transaction interferes, Update calls fn again from the start. Pass an
+// empty env for changes to the whole database; their events name their environments.
 func (l *Ledger) Update(ctx context.Context, env licensing.Env, actor string, fn func(*Tx) error) error {
 	if env != "" {
 		if err := l.RequireEnvironment(ctx, env); err != nil {
@@ -57,8 +56,8 @@ func (l *Ledger) Update(ctx context.Context, env licensing.Env, actor string, fn
 	return err
 }
 
-// UpdateEarly is update of the whole database that may return before the change
-// is on the disk, as store.DB.UpdateEarly does.
+// UpdateEarly is Update for the whole database. It may return before the change is on disk, like
+// store.DB.UpdateEarly.
 func (l *Ledger) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle func() error, err error) {
 	var tx *Tx
 	settle, err = l.DB.UpdateEarly(ctx, l.Changing(ctx, "", SystemActor, &tx, fn))
@@ -66,7 +65,7 @@ func (l *Ledger) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle fu
 	return settle, err
 }
 
-// Changing is fn as a transaction of the store. Last is the Tx of its last try.
+// Changing returns fn as a transaction of the store. last is set to the Tx of the last attempt.
 func (l *Ledger) Changing(ctx context.Context, env licensing.Env, actor string, last **Tx, fn func(*Tx) error) func(*store.Tx) error {
 	return func(tx *store.Tx) error {
 		c := l.NewTx(tx, actor)
@@ -79,28 +78,28 @@ func (l *Ledger) Changing(ctx context.Context, env licensing.Env, actor string, 
 	}
 }
 
-// Changed announces a change that may have been done.
+// Changed announces a change that may have been made.
 func (l *Ledger) Changed(tx *Tx, err error) {
 	if tx != nil && (err == nil || licensing.CodeOf(err) == licensing.OutcomeUnknown) {
 		l.Announce(tx.told)
 	}
 }
 
-// A Committed is something that a transaction has changed, or may have changed, and
-// that others remember.
+// A Committed is a change that a transaction has made, or may have made, to something that other
+// code caches.
 type Committed struct {
 	Env     licensing.Env
 	License licensing.LicenseID
 	Notice  Notice
-	Key     access.Digest // of a license key that is new; zero for none
+	Key     access.Digest // of a new license key; zero for none
 }
 
-// OnCommit has fn called with what each transaction changed, before its result is
-// returned, and with what is found that other servers changed. It is not safe for
-// concurrent use: subscribe before the start.
+// OnCommit registers fn. It is called with the changes of each transaction before the transaction's
+// result is returned, and with changes that other servers are found to have made. OnCommit is not
+// safe for concurrent use: call it before Start.
 func (l *Ledger) OnCommit(fn func([]Committed)) { l.subscribers = append(l.subscribers, fn) }
 
-// Announce tells every subscriber of changes.
+// Announce passes changes to every subscriber.
 func (l *Ledger) Announce(changes []Committed) {
 	if len(changes) == 0 {
 		return
@@ -110,8 +109,8 @@ func (l *Ledger) Announce(changes []Committed) {
 	}
 }
 
-// KeyStored notes a license key that the transaction stores: a server that was shown it
-// before remembers that it is unknown.
+// KeyStored notes that the transaction stores a license key. A server that has seen the key before
+// still remembers it as unknown.
 func (tx *Tx) KeyStored(env licensing.Env, id licensing.LicenseID, digest access.Digest) {
 	tx.told = append(tx.told, Committed{Env: env, License: id, Notice: KeysChanged, Key: digest})
 }
@@ -121,9 +120,8 @@ func (l *Ledger) View(ctx context.Context, fn func(*store.Tx) error) error {
 	return l.DB.View(ctx, fn)
 }
 
-// Record adds an event to the log and returns the leaf hash of its entry.
-// What the event leaves open is taken from the change: environment, actor, request,
-// time and version.
+// Record adds an event to the log and returns the leaf hash of its entry. The transaction fills
+// empty fields of the event: environment, actor, request, time and version.
 func (tx *Tx) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	if e.Env == "" {
 		e.Env = tx.Env
@@ -148,7 +146,7 @@ func (tx *Tx) Record(e licensing.Event) ([sha256.Size]byte, error) {
 	return tx.row(e.Env).Add(e, salt)
 }
 
-// Note records an event of a type about what about names, with data.
+// Note records an event of the given type about the object that about names, with data.
 func (tx *Tx) Note(kind string, about licensing.Event, data any) error {
 	e, err := licensing.NewEvent(kind, cmp.Or(about.Env, tx.Env), tx.Now(), tx.Actor, data)
 	if err != nil {
@@ -159,18 +157,18 @@ func (tx *Tx) Note(kind string, about licensing.Event, data any) error {
 	return err
 }
 
-// Epoch is the generation of the database, which every seq begins with.
+// Epoch returns the generation of the database, which begins every seq.
 func (tx *Tx) Epoch() int64 { return tx.Ring.Epoch(tx.Env) }
 
-// NewID returns a new id that sorts by time.
+// NewID returns a new id. Ids sort by time.
 func NewID(prefix string, now time.Time) string {
 	var random [10]byte
 	rand.Read(random[:])
 	return licensing.NewID(prefix, now, random)
 }
 
-// rowID returns the id of a log row, after those that this ledger has made in
-// the same millisecond: rows take their places in the order of their ids.
+// rowID returns the id of a log row. It sorts after the ids that this ledger made in the same
+// millisecond, because rows are placed in the order of their ids.
 func (tx *Tx) rowID(now time.Time) string {
 	var random [10]byte
 	rand.Read(random[:])
@@ -189,7 +187,7 @@ func (tx *Tx) row(env licensing.Env) *audit.Row {
 	return r
 }
 
-// Close stores what tx recorded as rows of the log. Call it once, before the commit.
+// Close stores the records of tx as rows of the log. Call it once, before the commit.
 func (tx *Tx) Close(ctx context.Context) error {
 	for _, r := range tx.rows {
 		err := tx.AppendLog(ctx, store.LogRow{

@@ -13,14 +13,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// WitnessName is the file in the data folder that remembers, outside of the
-// database, what the database has said.
+// WitnessName is a file in the data folder. It remembers, outside the database, the last log heads
+// that the database published.
 const WitnessName = "witness.json"
 
-// A Witness keeps the epoch and the last log heads. A database that knows less
-// was rolled back.
+// A Witness keeps the epoch and the last log heads. A database that is behind them was rolled back.
 type Witness struct {
-	Dir  string // "" keeps nothing
+	Dir  string // "" keeps no witness
 	mu   sync.Mutex
 	last testimony
 }
@@ -31,7 +30,7 @@ type testimony struct {
 	Heads      map[licensing.Env]*license.Head `json:"heads"`
 }
 
-// Load reads what was witnessed, the zero testimony if nothing was.
+// Load reads the testimony. It returns a zero testimony if there is none.
 func (w *Witness) Load() (testimony, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -47,19 +46,19 @@ func (w *Witness) Load() (testimony, error) {
 		return testimony{}, fmt.Errorf("reading the witness: %w", err)
 	}
 	if err := json.Unmarshal(text, &w.last); err != nil {
-		return testimony{}, fmt.Errorf("%s is damaged (%w): remove it if you know that the database is not an older copy", filepath.Join(w.Dir, WitnessName), err)
+		return testimony{}, fmt.Errorf("%s is damaged (%w): remove it if you are sure that the database is not an older copy", filepath.Join(w.Dir, WitnessName), err)
 	}
 	return w.last, nil
 }
 
-// Begin remembers a deployment and its epoch from now on.
+// Begin records a deployment and its current epoch.
 func (w *Witness) Begin(deployment string, epoch int64, heads map[licensing.Env]*license.Head) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.write(testimony{deployment, epoch, heads})
 }
 
-// Save remembers heads if they changed.
+// Save records heads if they have changed.
 func (w *Witness) Save(heads map[licensing.Env]*license.Head) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,7 +73,7 @@ func (w *Witness) Save(heads map[licensing.Env]*license.Head) error {
 	return w.write(testimony{w.last.Deployment, w.last.Epoch, heads})
 }
 
-// write replaces the file by a synced one.
+// write replaces the file with one that is synced to disk.
 func (w *Witness) write(t testimony) error {
 	if w.Dir == "" {
 		w.last = t

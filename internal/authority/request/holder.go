@@ -7,13 +7,13 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// CheckHolder refuses what can't say who holds.
+// CheckHolder refuses a kind, an id or components that cannot identify a holder.
 func CheckHolder(kind, id string, components map[string]string) error {
 	if err := CheckNames(Text{"holder.id", id}, Text{"holder.kind", kind}); err != nil {
 		return err
 	}
 	if len(components) > MaxComponents {
-		return licensing.Errorf(licensing.Invalid, "more than %d components", MaxComponents).At("holder.components")
+		return licensing.Errorf(licensing.Invalid, "the holder has more than %d components", MaxComponents).At("holder.components")
 	}
 	names, total := slices.Sorted(maps.Keys(components)), 0
 	for n, name := range names {
@@ -26,16 +26,16 @@ func CheckHolder(kind, id string, components map[string]string) error {
 		total += memberLen(name, components[name])
 	}
 	if total > maxBinding {
-		return licensing.Errorf(licensing.Invalid, "the components take %d bytes of a document, and %d is the most", total, maxBinding).At("holder.components")
+		return licensing.Errorf(licensing.Invalid, "the components take %d bytes of a document; at most %d are allowed", total, maxBinding).At("holder.components")
 	}
 	return nil
 }
 
-// A Holder is who holds: a machine, user, workload or any name.
+// A Holder identifies a machine, a user, a workload or any other named holder.
 type Holder struct {
 	Kind       string
 	ID         string
-	Name       string            // that people recognize the holder by; it decides nothing
-	Components map[string]string // of a machine: name to hash
+	Name       string            // for people; it affects no decision
+	Components map[string]string // of a machine: from name to hash
 	Device     string            // thumbprint of the device's key
 }

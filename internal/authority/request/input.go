@@ -10,44 +10,44 @@ import (
 )
 
 const (
-	// MaxText bounds, in bytes, ids and names that callers choose.
+	// MaxText is the maximum length, in bytes, of ids and names that callers choose.
 	MaxText = 200
-	// MaxComponents and maxBinding bound what is told of a machine: how much, and in
-	// bytes of a document that is bound to it.
+	// MaxComponents and maxBinding limit the description of a machine: its number of components,
+	// and its size in bytes of a document that is bound to it.
 	MaxComponents = 32
 	maxBinding    = 8 << 10
 )
 
-// A Text is one that a caller chose, and the part of the request it stands in.
+// A Text is text that a caller chose, with the field of the request that contains it.
 type Text struct{ Field, Value string }
 
-// CheckNames refuses what can't be the name of anything. A space of any script
-// would also part request ids that are kept together.
+// CheckNames refuses text that cannot be the name of anything. A space in any script would also
+// break the storage of request ids, which are joined by spaces.
 func CheckNames(names ...Text) error {
 	for _, n := range names {
 		if strings.ContainsFunc(n.Value, unicode.IsSpace) {
-			return licensing.Errorf(licensing.Invalid, "%s has spaces", n.Field).At(n.Field)
+			return licensing.Errorf(licensing.Invalid, "%s contains spaces", n.Field).At(n.Field)
 		}
 	}
 	return CheckTexts(names...)
 }
 
-// CheckTexts refuses what can't be a line of text that tells one thing from another:
-// two texts that differ by what nobody sees look alike, and control characters reach
-// terminals and not every database.
+// CheckTexts refuses text that is not one line of visible characters. Two texts that differ only in
+// invisible characters look the same. Control characters reach terminals, and not every database
+// accepts them.
 func CheckTexts(texts ...Text) error {
 	for _, t := range texts {
 		if len(t.Value) > MaxText {
-			return licensing.Errorf(licensing.Invalid, "%s is over %d bytes long", t.Field, MaxText).At(t.Field)
+			return licensing.Errorf(licensing.Invalid, "%s is longer than %d bytes", t.Field, MaxText).At(t.Field)
 		}
 		if r, found := license.Invisible(t.Value); found {
-			return licensing.Errorf(licensing.Invalid, "%s has U+%04X, a character that nobody sees or that stands for a lost one", t.Field, r).At(t.Field)
+			return licensing.Errorf(licensing.Invalid, "%s contains U+%04X, an invisible or replacement character", t.Field, r).At(t.Field)
 		}
 	}
 	return nil
 }
 
-// CheckDisplays refuses what can't be a name that people read.
+// CheckDisplays refuses text that cannot be a display name.
 func CheckDisplays(names ...Text) error {
 	for _, n := range names {
 		if err := policy.CheckDisplay(n.Field, n.Value); err != nil {
@@ -57,7 +57,7 @@ func CheckDisplays(names ...Text) error {
 	return nil
 }
 
-// OrEmpty returns what a change says, "" where it says nothing.
+// OrEmpty returns the text of a change, or "" if the change does not set it.
 func OrEmpty(s *string) string {
 	if s == nil {
 		return ""
@@ -65,7 +65,7 @@ func OrEmpty(s *string) string {
 	return *s
 }
 
-// CheckCaller refuses what can't say who calls.
+// CheckCaller refuses text that cannot identify a caller.
 func CheckCaller(c licensing.Caller) error {
 	if c == (licensing.Caller{}) {
 		return nil
@@ -76,22 +76,22 @@ func CheckCaller(c licensing.Caller) error {
 	return CheckTexts(Text{"service", c.Service}, Text{"version", c.Version}, Text{"region", c.Region})
 }
 
-// checkMember refuses what can't be the name of a member of a document (license.Unmarshal)
-// beside others.
+// checkMember refuses text that cannot be the name of a document member (license.Unmarshal) next to
+// the others.
 func checkMember(name string, others []string) error {
 	const longest = 128
 	if name == "" || len(name) > longest || strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' }) {
-		return licensing.Errorf(licensing.Invalid, "component %q: a name is 1 to %d printable ASCII characters", name, longest).At("holder.components")
+		return licensing.Errorf(licensing.Invalid, "component %q: a name must be 1 to %d printable ASCII characters", name, longest).At("holder.components")
 	}
 	for _, other := range others {
 		if strings.EqualFold(name, other) {
-			return licensing.Errorf(licensing.Invalid, "components %q and %q differ by case alone", other, name).At("holder.components")
+			return licensing.Errorf(licensing.Invalid, "components %q and %q differ only by case", other, name).At("holder.components")
 		}
 	}
 	return nil
 }
 
-// memberLen is how many bytes a text takes in a document, at most.
+// memberLen returns the maximum number of bytes that a member takes in a document.
 func memberLen(name, value string) int {
 	escaped := func(s string) int { return len(s) + strings.Count(s, `"`) + strings.Count(s, `\`) }
 	return len(`"":"",`) + escaped(name) + escaped(value)

@@ -1,5 +1,5 @@
-// Package request holds what every request to the authority has in common: its id, its
-// permission, the pages of a list, and the bounds of what a caller sends.
+// Package request contains what all requests to the authority share: ids, permissions, pages of a
+// list, and limits on what a caller may send.
 package request
 
 import (
@@ -10,33 +10,33 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// CallPrefix begins the server's own ids of requests.
+// CallPrefix begins the ids that the server gives to requests.
 const CallPrefix = "req"
 
 type callKey struct{}
 
-// WithCall returns a context for one request of a client. What is recorded in it
-// names the request by id, which NewCall made.
+// WithCall returns a context for one client request. Records made in this context name the request
+// by id, which NewCall returned.
 func WithCall(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, callKey{}, id)
 }
 
-// CallIn returns the id of the request that ctx belongs to, "" for none.
+// CallIn returns the id of the request that ctx belongs to, or "" if there is none.
 func CallIn(ctx context.Context) string {
 	id, _ := ctx.Value(callKey{}).(string)
 	return id
 }
 
 const (
-	// CallEarly is how much earlier than an id's time something of its request can be
-	// dated, because servers' clocks differ.
+	// CallEarly is how far the records of a request can be dated before the time in its id, because
+	// the clocks of servers differ.
 	CallEarly = 2 * time.Minute
-	// CallLate is how much later: an acquire waits for up to five minutes.
+	// CallLate is how far they can be dated after it. An acquire waits for up to five minutes.
 	CallLate = 10 * time.Minute
 )
 
-// CallSpan returns the times between which the request of an id was decided; false
-// if the id is none that NewCall made.
+// CallSpan returns the times between which the request with an id was decided. ok is false if
+// NewCall did not make the id.
 func CallSpan(id string) (from, until time.Time, ok bool) {
 	if !strings.HasPrefix(id, CallPrefix+"_") {
 		return from, until, false
