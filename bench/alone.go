@@ -12,7 +12,7 @@ import (
 	_ "modernc.org/sqlite" // the yardstick opens the engine itself
 )
 
-// measureAlone compares one client's p50 with a bare fsynced transaction of
+// measureAlone compares the p50 latency of a single client with a bare, fsynced transaction of
 // one row plus a signature, on the same disk.
 func measureAlone(ctx context.Context, s settings) ([]row, error) {
 	m, err := s.serve(ctx, "", 10_000)

@@ -13,8 +13,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// measureCheck compares the in-process check with an atomic load and a bit
-// test, which is what a check can cost at the least.
+// measureCheck compares the in-process check with an atomic load and a bit test, the minimum
+// that a check can cost.
 func measureCheck(ctx context.Context, s settings) ([]row, error) {
 	client, end, err := licensed(ctx)
 	if err != nil {
@@ -23,7 +23,7 @@ func measureCheck(ctx context.Context, s settings) ([]row, error) {
 	defer end()
 	feature := client.Feature("feature_01")
 	if !feature.Enabled() {
-		return nil, fmt.Errorf("the license does not grant what it should: %+v", client.Check("feature_01"))
+		return nil, fmt.Errorf("the license does not grant feature_01: %+v", client.Check("feature_01"))
 	}
 	var bits atomic.Uint64
 	bits.Store(1 << 7)
@@ -70,7 +70,7 @@ func measureCheck(ctx context.Context, s settings) ([]row, error) {
 	return []row{first, second}, nil
 }
 
-// counted is a measurement that also keeps the allocations per operation.
+// counted is a measurement that also records allocations per operation.
 func counted(f func(*testing.B)) (measure func() (float64, error), allocs *float64) {
 	allocs = new(float64)
 	return func() (float64, error) {
@@ -83,7 +83,7 @@ func counted(f func(*testing.B)) (measure func() (float64, error), allocs *float
 	}, allocs
 }
 
-// licensed opens the SDK on a license file, without any server.
+// licensed opens the SDK with a license file and without a server.
 func licensed(ctx context.Context) (*copyhold.Client, func(), error) {
 	t, err := newTrust()
 	if err != nil {

@@ -15,31 +15,31 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// comparePairs is how many pairs a comparison takes: each order of its three servers four
-// times.
+// comparePairs is the number of pairs in a comparison: four for each order of its three
+// servers.
 const comparePairs = 24
 
 // slower is the slowdown that a comparison must exclude: 5 %.
 const slower = 1.05
 
-// A comparison is one figure of two programs. A ratio is the time that the new one takes
-// over the time that the old one takes, so 1.05 is 5 % slower, whatever the unit.
+// A comparison compares one figure of two programs. A ratio is the time of the new program
+// divided by the time of the old one, so 1.05 means 5 % slower, whatever the unit.
 type comparison struct {
 	Name     string   `json:"name"`
 	Unit     string   `json:"unit"`
 	Old      float64  `json:"old"`
 	New      float64  `json:"new"`
 	Slowdown estimate `json:"slowdown"`
-	// Same is the old program over itself, in another process: what a comparison shows
-	// here where there is nothing to show.
+	// Same compares the old program with itself in another process. It shows the noise of
+	// this machine.
 	Same   estimate `json:"same"`
 	Target string   `json:"target"`
 	Met    bool     `json:"met"`
 }
 
-// An estimate is the median of independent ratios, with its bounds: the true median is
-// below Low with a probability of at most 5 %, and above High likewise. Too few ratios have
-// no bounds: both are 0.
+// An estimate is the median of independent ratios, with bounds. The true median is below Low
+// with a probability of at most 5 %, and above High with a probability of at most 5 %. If there
+// are too few ratios for bounds, both are 0.
 type estimate struct {
 	Median float64   `json:"median"`
 	Low    float64   `json:"low,omitempty"`
@@ -47,13 +47,14 @@ type estimate struct {
 	Pairs  []float64 `json:"pairs"`
 }
 
-// estimated bounds the median by the exact sign test: it takes the ratios to be independent
-// and nothing else. How many of n lie below their true median is binomial with 1/2, so the
-// k-th smallest is above it as soon as fewer than k lie below in 95 % of all cases.
+// estimated bounds the median with the exact sign test, which assumes only that the ratios are
+// independent. The number of n ratios below their true median is binomial with probability 1/2.
+// So the k-th smallest ratio is above the median if fewer than k ratios are below it in 95 %
+// of all cases.
 func estimated(ratios []float64) estimate {
 	e := estimate{Median: median(ratios), Pairs: slices.Clone(ratios)}
 	n := len(ratios)
-	below := math.Pow(0.5, float64(n)) // the probability that none lies below
+	below := math.Pow(0.5, float64(n)) // the probability that no ratio is below
 	sum := 0.0
 	for k := 1; k <= n; k++ {
 		sum += below
@@ -67,7 +68,7 @@ func estimated(ratios []float64) estimate {
 	return e
 }
 
-// A contest is what is done to each of the servers that are compared.
+// A contest is a load that each of the compared servers runs.
 type contest struct {
 	figure      string // for -only
 	name        string
@@ -92,7 +93,7 @@ func contests() []contest {
 	}
 }
 
-// The servers of a round: two of the old program and one of the new one.
+// The servers in a round: two of the old program and one of the new program.
 const (
 	oldServer = iota
 	oldAgain
@@ -100,7 +101,7 @@ const (
 	servers
 )
 
-// orders are all orders in which a round can measure its servers.
+// orders returns all orders in which a round can measure its servers.
 func orders() [][servers]int {
 	return [][servers]int{
 		{oldServer, oldAgain, newServer}, {newServer, oldAgain, oldServer}, {oldAgain, newServer, oldServer},
@@ -116,7 +117,8 @@ type contestFigure struct {
 	of      func(o outcome, cpu time.Duration) float64
 }
 
-// figures of a contest: a lone client's latency, or what a loaded server does.
+// figures returns the figures of a contest: the latency for a single client, or the throughput,
+// latency, and processor time under load.
 func (c contest) figures() []contestFigure {
 	if c.connections == 1 {
 		return []contestFigure{{c.name + ", p50", "us", false, func(o outcome, _ time.Duration) float64 { return float64(o.p50.Microseconds()) }}}
@@ -131,8 +133,9 @@ func (c contest) figures() []contestFigure {
 }
 
 // compare measures the program at old and the program of s in rounds. Each round starts two
-// servers of the old one and one of the new one on empty databases, so that what a process
-// is lucky with counts as chance, and measures them one after the other in changing order.
+// servers of the old program and one of the new one on empty databases, so that differences
+// between processes of one program count as noise. It measures them one after another in a
+// changing order.
 func compare(ctx context.Context, s settings, old string) ([]comparison, error) {
 	before := s
 	before.binary = old
@@ -186,7 +189,7 @@ func (f contestFigure) compared(values *[servers][]float64) comparison {
 	return c
 }
 
-// compareOn runs all rounds on one engine and adds to samples.
+// compareOn runs all rounds on one engine and adds the results to samples.
 func compareOn(ctx context.Context, engine string, programs [servers]settings, contests []contest, samples map[string]*[servers][]float64) error {
 	empty := func(int, int) (string, error) { return "", nil }
 	if engine == "postgres" {
@@ -206,11 +209,11 @@ func compareOn(ctx context.Context, engine string, programs [servers]settings, c
 	return nil
 }
 
-// compareOnce is one round: three fresh servers, each contest on all of them.
+// compareOnce runs one round: three new servers, and each contest on all of them.
 func compareOnce(ctx context.Context, round int, programs [servers]settings, empty func(round, server int) (string, error),
 	contests []contest, samples map[string]*[servers][]float64) error {
 	var running [servers]*measured
-	var takers [servers]*taker // one for each server: its requests have ids of their own
+	var takers [servers]*taker // one for each server, so that each server gets its own sequence of request ids
 	for i, program := range programs {
 		database, err := empty(round, i)
 		if err != nil {
@@ -249,8 +252,8 @@ func compareOnce(ctx context.Context, round int, programs [servers]settings, emp
 	return nil
 }
 
-// emptyDatabase makes a database without tables beside the one at a URL: each program makes
-// its own.
+// emptyDatabase creates a database without tables on the server of the database URL and returns
+// its URL. Each program creates its own tables.
 func emptyDatabase(ctx context.Context, database string, round, server int) (string, error) {
 	at, err := url.Parse(database)
 	if err != nil {
@@ -267,7 +270,8 @@ func emptyDatabase(ctx context.Context, database string, round, server int) (str
 }
 
 func printComparisons(w io.Writer, r report) {
-	fmt.Fprintf(w, "%s, %d CPUs, new over old in time: median of %d pairs, and what it is at most (95 %%, exact sign test)\n\n", r.Go, r.CPUs, r.Pairs)
+	fmt.Fprintf(w, "%s, %d CPUs, time of new divided by time of old: median of %d pairs and upper bound (95 %%, exact sign test)\n\n",
+		r.Go, r.CPUs, r.Pairs)
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "figure\told\tnew\tunit\tslowdown\tat most\told over old\tat most\ttarget\tmet\t")
 	for _, c := range r.Comparisons {

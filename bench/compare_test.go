@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The bounds are those of tables of the sign test.
+// The bounds match published tables of the sign test.
 func TestTheBoundOfAMedianIsExact(t *testing.T) {
 	for n, k := range map[int]int{4: 0, 5: 5, 7: 7, 21: 15, 24: 17, 30: 20} {
 		ratios := make([]float64, n)
@@ -18,13 +18,13 @@ func TestTheBoundOfAMedianIsExact(t *testing.T) {
 			low = 0
 		}
 		if e.High != float64(k) || e.Low != float64(low) {
-			t.Errorf("of %d the %v. to the %v., not the %d. to the %d.", n, e.Low, e.High, low, k)
+			t.Errorf("%d ratios: bounds are ratios number %v and %v in order, want %d and %d", n, e.Low, e.High, low, k)
 		}
 	}
 }
 
-// A program that is 10 % slower is not passed, however noisy the machine is, but in one
-// case of twenty; nor is one shown to be slower that is as fast.
+// However noisy the machine is, the comparison passes a program that is 10 % slower in at most
+// one case of twenty. It also blames a program that is equally fast in at most one of twenty.
 func TestTheBoundHoldsUnderNoise(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const runs = 2000
@@ -42,11 +42,11 @@ func TestTheBoundHoldsUnderNoise(t *testing.T) {
 		}
 	}
 	if passed > runs/20 || blamed > runs/20 {
-		t.Errorf("of %d runs %d passed what is slower, and %d blamed what is not", runs, passed, blamed)
+		t.Errorf("of %d runs, %d passed a slower program, and %d blamed one that is equally fast", runs, passed, blamed)
 	}
 }
 
-// Slower is above 1 whether a figure counts time or operations.
+// A slowdown is above 1, whether a figure counts time or operations.
 func TestASlowdownIsAboveOne(t *testing.T) {
 	values := [servers][]float64{oldServer: {100}, oldAgain: {100}, newServer: {50}}
 	if c := (contestFigure{inverse: true}).compared(&values); c.Slowdown.Median != 2 || c.Same.Median != 1 || c.Met {

@@ -14,8 +14,8 @@ const (
 	batch     = 500
 )
 
-// measureFill compares the throughput of a pool with 100 held seats with that
-// of one with a million, and says what the million cost in resident memory.
+// measureFill compares the throughput of a pool with 100 seats in use with that of a pool with
+// a million, and reports the resident memory that the million take.
 func measureFill(ctx context.Context, s settings) ([]row, error) {
 	small, err := s.serve(ctx, "", smallPool+connections)
 	if err != nil {
@@ -61,7 +61,7 @@ func measureFill(ctx context.Context, s settings) ([]row, error) {
 	return []row{speed, memory}, nil
 }
 
-// fill holds n seats through the batch endpoint.
+// fill acquires n seats through the batch endpoint.
 func fill(ctx context.Context, m *measured, n int, s settings) error {
 	type item struct {
 		RequestID string            `json:"request_id"`

@@ -14,14 +14,14 @@ import (
 
 const connections = 64
 
-// A seat is what an acquire answered.
+// A seat is the answer to an acquire.
 type seat struct {
 	ID         string
 	Generation int64
 	Lease      string
 }
 
-// A taker acquires and releases, each time for a new holder.
+// A taker acquires and releases seats, each for a new holder.
 type taker struct {
 	credential string
 	next       atomic.Int64
@@ -40,8 +40,8 @@ func (t *taker) acquire(c *client) (seat, error) {
 	return readSeat(answer)
 }
 
-// readSeat finds the members of an acquire's answer. A parser would take the
-// server's processor time for what the yardstick's client does not do at all.
+// readSeat extracts the members of an acquire's answer. A JSON parser would take processor time
+// from the server, for work that the yardstick's client does not do.
 func readSeat(answer []byte) (s seat, err error) {
 	member := func(name, end string) string {
 		_, rest, found := bytes.Cut(answer, []byte(name))
@@ -67,7 +67,7 @@ func (t *taker) release(c *client, s seat) error {
 	return err
 }
 
-// turn acquires and releases once: two operations.
+// turn acquires and releases one seat, which counts as two operations.
 func (t *taker) turn(_ int, c *client, note func(time.Duration)) error {
 	begin := time.Now()
 	s, err := t.acquire(c)
@@ -132,13 +132,13 @@ func measureHot(name, database string, bound, p99Bound float64) func(context.Con
 	}
 }
 
-// A load is what 64 connections do to an address.
+// A load is work that 64 connections send to a process.
 type load struct {
 	*process
 	work func(int, *client, func(time.Duration)) error
 }
 
-// againstBare runs both loads in pairs: throughput, and p99 if it has a bound.
+// againstBare runs both loads in pairs. It compares throughput, and p99 if p99 has a bound.
 func againstBare(ctx context.Context, s settings, name string, bound, p99Bound float64, unit string, ours, bare load, note string) ([]row, error) {
 	var oursP99, bareP99, oursCPU, bareCPU []float64
 	once := func(l load, p99, cpu *[]float64) func() (float64, error) {
@@ -163,7 +163,7 @@ func againstBare(ctx context.Context, s settings, name string, bound, p99Bound f
 		return nil, err
 	}
 	r := atLeast(name, unit, bound, a, b, ratios)
-	r.Note = fmt.Sprintf("%s The server's processor time: %.0f us an operation, the yardstick's %.0f us.", note, median(oursCPU), median(bareCPU))
+	r.Note = fmt.Sprintf("%s The server's processor time: %.0f us per operation; the yardstick's: %.0f us.", note, median(oursCPU), median(bareCPU))
 	rows := []row{r}
 	if p99Bound > 0 {
 		p99 := make([]float64, len(oursP99))

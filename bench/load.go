@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A client speaks HTTP/1.1 on one kept-alive connection with as little work of
-// its own as possible: the server shares its two cores with the load.
+// A client speaks HTTP/1.1 on one kept-alive connection. It does as little work as possible,
+// because the server shares its two cores with the load.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader
@@ -58,7 +58,7 @@ func (c *client) do(method, path, authorization string, body []byte) (int, []byt
 	return c.response()
 }
 
-// response reads one answer. It looks for the one header that it needs.
+// response reads one answer. It parses only the header that it needs.
 func (c *client) response() (int, []byte, error) {
 	head, err := c.head()
 	if err != nil {
@@ -75,7 +75,7 @@ func (c *client) response() (int, []byte, error) {
 	number, _, _ := bytes.Cut(rest, []byte("\r\n"))
 	length, err := strconv.Atoi(string(number))
 	if !found && status != http.StatusNoContent {
-		return status, nil, errors.New("a response without Content-Length: the load client reads none")
+		return status, nil, errors.New("response has no Content-Length, which the load client requires")
 	}
 	if found && err != nil {
 		return 0, nil, err
@@ -91,7 +91,7 @@ func (c *client) response() (int, []byte, error) {
 	return status, c.body, err
 }
 
-// head returns status line and headers, which stay in the buffer.
+// head returns the status line and the headers, which remain in the buffer.
 func (c *client) head() ([]byte, error) {
 	for want := 1; ; want = c.r.Buffered() + 1 {
 		if _, err := c.r.Peek(want); err != nil {
@@ -104,15 +104,15 @@ func (c *client) head() ([]byte, error) {
 	}
 }
 
-// An outcome is what a run of load saw.
+// An outcome is the result of a run of load.
 type outcome struct {
 	operations int
 	perSecond  float64
 	p50, p99   time.Duration
 }
 
-// drive runs work on n connections until d has passed. Work returns the
-// latencies of its operations by calling note once for each.
+// drive runs work on n connections until d has passed. Work reports the latency of each of its
+// operations with a call of its last argument.
 func drive(addr string, n int, d time.Duration, work func(worker int, c *client, note func(time.Duration)) error) (outcome, error) {
 	latencies := make([][]time.Duration, n)
 	fails := make([]error, n)

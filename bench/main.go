@@ -1,7 +1,7 @@
-// Command bench measures Copyhold against yardsticks in the same run: interleaved
-// pairs, the median of their ratios, so that a machine that drifts drifts for both.
-// With -old it compares two programs instead. It prints a table and writes bench.json. It
-// drives the real binary over loopback and never passes or fails on a time.
+// Command bench measures Copyhold against yardsticks in the same run. It measures both in
+// interleaved pairs and reports the median of their ratios, so that a change in the machine's
+// speed affects both. With -old, it compares two programs instead. It prints a table and writes
+// bench.json. It drives the real binary over loopback and never fails because of a time.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// A row is one figure: ours beside the yardstick that ran interleaved with it.
+// A row is one figure, with that of the yardstick that ran interleaved with it.
 type row struct {
 	Name      string    `json:"name"`
 	Unit      string    `json:"unit"`
@@ -39,7 +39,7 @@ type report struct {
 	CPUs  int       `json:"cpus"`
 	Pairs int       `json:"pairs"`
 	Rows  []row     `json:"rows,omitempty"`
-	// Comparisons are of two programs, with -old.
+	// Comparisons compare two programs; they are set only with -old.
 	Comparisons []comparison `json:"comparisons,omitempty"`
 }
 
@@ -62,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "yardstick" {
 		flags := flag.NewFlagSet("yardstick", flag.ContinueOnError)
 		listen := flags.String("listen", "127.0.0.1:0", "address")
-		size := flags.Int("size", 1000, "bytes of the document in a reply")
+		size := flags.Int("size", 1000, "size of the document in a reply, in bytes")
 		if err := flags.Parse(args[1:]); err != nil {
 			return 2
 		}
@@ -77,14 +77,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.binary, "binary", "bin/copyhold", "the program to measure")
-	flags.StringVar(&old, "old", "", "an earlier program: compare the one to measure with it instead of with yardsticks")
-	flags.IntVar(&s.pairs, "pairs", 0, fmt.Sprintf("interleaved pairs for each figure; 0 is %d, or %d with -old, where 21 or more can be quoted", yardstickPairs, comparePairs))
+	flags.StringVar(&old, "old", "", "an earlier program to compare with, instead of yardsticks")
+	flags.IntVar(&s.pairs, "pairs", 0, fmt.Sprintf("interleaved pairs for each figure; 0 means %d, or %d with -old, which needs at least 21 for quotable results", yardstickPairs, comparePairs))
 	flags.DurationVar(&s.span, "span", 2*time.Second, "length of one measurement")
-	flags.StringVar(&s.profile, "profile", "", "where the measured servers write a CPU profile, the last one's stays")
-	flags.StringVar(&s.out, "out", "bench.json", "where the figures go")
-	flags.StringVar(&s.only, "only", "", "a part of a figure's name: measure only those")
-	flags.IntVar(&s.fill, "fill", 1_000_000, "held seats of the large pool")
-	flags.StringVar(&s.dataDir, "data", "", "a folder for the databases; a temporary one if empty (use a real disk)")
+	flags.StringVar(&s.profile, "profile", "", "file for a CPU profile of the measured servers; the last server's profile remains")
+	flags.StringVar(&s.out, "out", "bench.json", "output file")
+	flags.StringVar(&s.only, "only", "", "measure only figures whose names contain this text")
+	flags.IntVar(&s.fill, "fill", 1_000_000, "seats in use in the large pool")
+	flags.StringVar(&s.dataDir, "data", "", "folder for the databases, on a real disk; empty means a temporary folder")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -116,10 +116,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// yardstickPairs is how many pairs a figure beside its yardstick takes.
+// yardstickPairs is the default number of pairs for a figure and its yardstick.
 const yardstickPairs = 7
 
-// measure measures each figure beside its yardstick, or beside an earlier program.
+// measure measures each figure together with its yardstick or with an earlier program.
 func (s settings) measure(ctx context.Context, old string) (r report, err error) {
 	r = report{At: time.Now().UTC(), Go: runtime.Version(), CPUs: runtime.NumCPU(), Pairs: s.pairs}
 	if old != "" {

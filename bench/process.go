@@ -19,14 +19,14 @@ import (
 	"time"
 )
 
-// A process is a child that this program started and will end.
+// A process is a child process that this program starts and ends.
 type process struct {
 	cmd  *exec.Cmd
 	addr string
 	log  bytes.Buffer
 }
 
-// launch starts a program that listens on addr and waits until it accepts.
+// launch starts a program that listens on addr and waits until it accepts connections.
 func launch(ctx context.Context, addr, name string, args ...string) (*process, error) {
 	p := &process{cmd: exec.CommandContext(ctx, name, args...), addr: addr}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
@@ -53,7 +53,7 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
-// resident is the process's VmRSS in bytes.
+// resident returns the VmRSS of the process in bytes.
 func (p *process) resident() (int64, error) {
 	f, err := os.Open(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
 	if err != nil {
@@ -69,13 +69,13 @@ func (p *process) resident() (int64, error) {
 	return 0, errors.New("no VmRSS in the process's status")
 }
 
-// cpu is the processor time that the process has used, all threads together.
+// cpu returns the processor time that all threads of the process have used.
 func (p *process) cpu() (time.Duration, error) {
 	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "stat"))
 	if err != nil {
 		return 0, err
 	}
-	// utime and stime are fields 14 and 15; the name, field 2, may hold spaces.
+	// utime and stime are fields 14 and 15; the name, field 2, may contain spaces.
 	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	var ticks int64
 	for _, f := range fields[11:13] {
@@ -88,7 +88,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * (time.Second / 100), nil // USER_HZ is 100 on every Linux
 }
 
-// drive is drive on the process's address, with the processor time that it used meanwhile.
+// drive calls the function drive with the address of the process, and also returns the
+// processor time that the process used meanwhile.
 func (p *process) drive(n int, d time.Duration, work func(int, *client, func(time.Duration)) error) (outcome, time.Duration, error) {
 	before, err := p.cpu()
 	if err != nil {
@@ -102,7 +103,7 @@ func (p *process) drive(n int, d time.Duration, work func(int, *client, func(tim
 	return o, after - before, err
 }
 
-// freeAddress is an address of 127.0.0.1 that nobody listens on.
+// freeAddress returns an unused address on 127.0.0.1.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

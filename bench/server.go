@@ -26,7 +26,7 @@ meters:
 type measured struct {
 	*process
 	license    string
-	credential string // Authorization of its key
+	credential string // Authorization header for the license's key
 	dir        string
 }
 
@@ -45,7 +45,7 @@ func (s settings) serve(ctx context.Context, database string, seats int) (*measu
 	args := []string{"serve", "--data", dir, "--listen", addr, "--limits-per-license", "1000000", "--log-level", "warn"}
 	if s.profile != "" {
 		if err := os.Remove(s.profile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err // the server replaces no file
+			return nil, err // the server does not overwrite a profile
 		}
 		args = append(args, "--cpu-profile", s.profile)
 	}
@@ -101,7 +101,7 @@ func (m *measured) populate(dir string, seats int) error {
 	return nil
 }
 
-// yardstick starts the bare handlers, answering with documents of size bytes.
+// yardstick starts the bare handlers, which answer with documents of size bytes.
 func (s settings) yardstick(ctx context.Context, size int) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {

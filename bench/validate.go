@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// measureValidate compares POST /v1/validate with the bare handler: with a
-// nonce it signs a reply, without one the signed document is reused.
+// measureValidate compares POST /v1/validate with the bare handler. With a nonce, the server
+// signs a reply; without one, it reuses the signed document.
 func measureValidate(ctx context.Context, s settings) ([]row, error) {
 	m, err := s.serve(ctx, "", 100)
 	if err != nil {
@@ -77,7 +77,7 @@ func replySize(m *measured) (int, error) {
 		Reply string `json:"reply"`
 	}
 	if err := json.Unmarshal(answer, &out); err != nil || out.Reply == "" {
-		return 0, fmt.Errorf("validate with a nonce: status %d and no reply: %s", status, answer)
+		return 0, fmt.Errorf("validate with a nonce: status %d, but no reply: %s", status, answer)
 	}
 	return len(out.Reply), nil
 }

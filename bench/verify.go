@@ -16,7 +16,7 @@ import (
 
 const benchIssuer = "urn:copyhold:bench:production"
 
-// trust is a root and one signing key, made for a measurement.
+// trust is a root and one signing key that were created for a measurement.
 type trust struct {
 	root, signer ed25519.PrivateKey
 	verifier     *license.Verifier
@@ -64,7 +64,7 @@ func (t *trust) sign(key ed25519.PrivateKey, kind license.Type, claims any) (str
 	return license.Sign(kind, claims, kid, func(m []byte) []byte { return ed25519.Sign(key, m) })
 }
 
-// document is a license with twenty features, as a vendor of some size has.
+// document is a license with twenty features, which is realistic for a larger vendor.
 func (t *trust) document() license.License {
 	l := license.License{
 		Claims: license.Claims{Issuer: benchIssuer, Audience: []string{"lathe"}, Subject: "lic_01jd0000000000000000000000", IssuedAt: t.now, NotBefore: t.now,

@@ -33,7 +33,7 @@ type yardstickHolder struct {
 	ID   string `json:"id"`
 }
 
-// yardstickReply has the members of a lease, padded to its size.
+// yardstickReply has the members of a lease and is padded to the size of one.
 type yardstickReply struct {
 	Issuer   string   `json:"iss"`
 	Audience []string `json:"aud"`
@@ -91,7 +91,7 @@ func answerYardstick(w http.ResponseWriter, r *http.Request, key ed25519.Private
 		Issuer: "urn:copyhold:yardstick:production", Audience: []string{"lathe"}, Subject: q.RequestID,
 		IssuedAt: now, Expires: now + 900, ID: q.RequestID, Pool: q.Pool, Units: q.Units, Holder: q.Holder.ID, Nonce: q.Nonce,
 	}
-	const bare = 420 // a compact reply without padding, about
+	const bare = 420 // approximate size of a compact reply without padding
 	if pad := (size - bare) * 3 / 4; pad > 0 {
 		reply.Pad = strings.Repeat("x", pad)
 	}
