@@ -72,7 +72,7 @@ func TestAKeyIsCleanedWhereverItComesFrom(t *testing.T) {
 		{"\u00a0" + key + "\u00a0", ""},
 		{key[:9] + "\u200b" + key[9:], "U+200B"},
 		{key + "\n" + key, "a second key"},
-		{"# only a comment", "only has comments"},
+		{"# only a comment", "has only comments"},
 		{key[:len(key)-1] + "T", "mistyped"},
 	} {
 		if err := os.WriteFile(file, []byte(tc.text), 0o600); err != nil {

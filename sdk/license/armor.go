@@ -25,8 +25,8 @@ func Armor(data []byte) []byte {
 	return out.Bytes()
 }
 
-// Dearmor finds the one armored license file in a text. What stands around it,
-// and the spaces and quote marks that mail puts around its lines, are ignored.
+// Dearmor finds the one armored license file in a text. It ignores text around the file, and the
+// spaces and quote marks that mail programs put around its lines.
 func Dearmor(text []byte) ([]byte, error) {
 	if len(text) > MaxBundle {
 		return nil, fault(ErrEncoding, "longer than %d bytes", MaxBundle)
@@ -38,12 +38,12 @@ func Dearmor(text []byte) ([]byte, error) {
 		switch {
 		case string(line) == armorBegin:
 			if begun {
-				return nil, fault(ErrEncoding, "more than one BEGIN")
+				return nil, fault(ErrEncoding, "more than one BEGIN line")
 			}
 			begun = true
 		case string(line) == armorEnd:
 			if !begun || ended {
-				return nil, fault(ErrEncoding, "END without BEGIN")
+				return nil, fault(ErrEncoding, "END line without a BEGIN line")
 			}
 			ended = true
 		case begun && !ended:
@@ -51,7 +51,7 @@ func Dearmor(text []byte) ([]byte, error) {
 		}
 	}
 	if !ended {
-		return nil, fault(ErrEncoding, "no END")
+		return nil, fault(ErrEncoding, "no END line")
 	}
 	out, err := base64.StdEncoding.Strict().AppendDecode(nil, body)
 	if err != nil {

@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// MaxBundle is the most bytes of a license file, in JSON or as armor.
+// MaxBundle is the maximum length of a license file in bytes, as JSON or armored.
 const MaxBundle = 1 << 20
 
-// maxBundleFile is the most bytes of a file that can hold one: UTF-16 takes two for each.
+// maxBundleFile is the maximum length of a file that contains one: UTF-16 uses two bytes for each.
 const maxBundleFile = 2*MaxBundle + 2
 
-// A Bundle is a license file: a document with what it takes to verify it from a
-// pinned root set, and nothing secret.
+// A Bundle is a license file: a document and everything needed to verify it from a pinned root set.
+// It contains no secrets.
 type Bundle struct {
 	V       int        `json:"v"`               // 1
 	Doc     string     `json:"doc"`             // the document, compact JWS
-	Chain   []string   `json:"chain,omitempty"` // edge certificates, its signer's first
+	Chain   []string   `json:"chain,omitempty"` // edge certificates, the document signer's first
 	KeySet  []string   `json:"keyset"`
-	RootSet []string   `json:"rootset,omitempty"` // when newer than the pinned one
-	Earlier [][]string `json:"earlier,omitempty"` // the root sets between, oldest first
+	RootSet []string   `json:"rootset,omitempty"` // if newer than the pinned one
+	Earlier [][]string `json:"earlier,omitempty"` // the root sets in between, oldest first
 }
 
 // RootSets returns the root sets of the file, oldest first.
@@ -40,9 +40,9 @@ func EncodeBundle(b Bundle) ([]byte, error) {
 	return encode(b)
 }
 
-// DecodeBundle reads a license file, JSON or armor, in any encoding that [DecodeText]
-// takes, and verifies nothing. Lines that begin with # are comments, and spaces and ends of
-// lines count nowhere: mail may have wrapped its documents.
+// DecodeBundle reads a license file, as JSON or armored, in any encoding that [DecodeText] accepts.
+// It verifies nothing. Lines that begin with # are comments. Spaces and line breaks are ignored,
+// because mail programs may have wrapped the documents.
 func DecodeBundle(data []byte) (Bundle, error) {
 	if len(data) > maxBundleFile {
 		return Bundle{}, fault(ErrFormat, "longer than %d bytes", MaxBundle)
@@ -78,19 +78,19 @@ func (b Bundle) check() error {
 		return fault(ErrChain, "%d certificates", len(b.Chain))
 	}
 	if len(b.KeySet) == 0 || len(b.KeySet) > maxSignatures {
-		return fault(ErrFormat, "%d signatures of the key set", len(b.KeySet))
+		return fault(ErrFormat, "key set with %d signatures", len(b.KeySet))
 	}
 	for _, list := range b.RootSets() {
 		if len(list) > maxSignatures {
-			return fault(ErrFormat, "%d signatures of a root set", len(list))
+			return fault(ErrFormat, "root set with %d signatures", len(list))
 		}
 	}
 	return nil
 }
 
-// WithBundle trusts the root set and key set of a license file where they are
-// newer than those in force; older ones are passed over, since a file may be old.
-// Filed then verifies the document.
+// WithBundle trusts the root set and key set of a license file if they are newer than those in
+// force. It ignores older ones, because a file may be old. Use Filed on the result to verify the
+// document.
 func (v *Verifier) WithBundle(b Bundle, now int64) (*Verifier, error) {
 	w, err := v.WithRootSets(b.RootSets(), now)
 	if err != nil {

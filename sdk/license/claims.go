@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// A Type is the typ header of a document: its kind.
+// A Type is the typ header of a document, which names its kind.
 type Type string
 
 // The kinds of documents.
@@ -25,25 +25,25 @@ const (
 // Version is the version of the format that this package writes and reads.
 const Version = 1
 
-// Claims are what every document says. Times are whole seconds since 1970, UTC.
+// Claims are the claims that all documents have. Times are whole seconds since 1970, UTC.
 type Claims struct {
 	Issuer    string   `json:"iss"`           // URI of the environment
 	Audience  []string `json:"aud,omitempty"` // products, always a list
-	Subject   string   `json:"sub,omitempty"` // license
+	Subject   string   `json:"sub,omitempty"` // id of the license
 	IssuedAt  int64    `json:"iat"`
 	NotBefore int64    `json:"nbf"`
-	Expires   int64    `json:"exp"` // end of full function, grace included
+	Expires   int64    `json:"exp"` // end of full function, including grace
 	ID        string   `json:"jti"`
 	Version   int64    `json:"ver"`
-	Must      []string `json:"must,omitempty"` // claims that a verifier has to understand
+	Must      []string `json:"must,omitempty"` // claims that a verifier must understand
 	Seq       Seq      `json:"seq"`
 }
 
-// A Seq orders the documents of one stream: same issuer, type, subject and
-// lease. The epoch is the database's generation.
+// A Seq orders the documents of one stream, which have the same issuer, type, subject, and lease.
+// Epoch is the generation of the database.
 type Seq struct{ Epoch, Counter int64 }
 
-// Compare returns -1, 0 or 1 as s is before, equal to or after t.
+// Compare returns -1, 0, or 1 if s is before, equal to, or after t.
 func (s Seq) Compare(t Seq) int {
 	switch {
 	case s == t:
@@ -70,33 +70,33 @@ func (s *Seq) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Dates are the thresholds of the ladder beside Claims.Expires, absolute:
-// iat <= refresh <= stale <= due <= exp <= degraded.
+// Dates are the thresholds of the ladder in addition to Claims.Expires, as absolute times: iat <=
+// refresh <= stale <= due <= exp <= degraded.
 type Dates struct {
 	Refresh  [2]int64 `json:"refresh"`  // fetch a newer document within this window
-	Stale    int64    `json:"stale"`    // overdue from here on
-	Due      int64    `json:"due"`      // grace begins
-	Degraded int64    `json:"degraded"` // the fallback ends
+	Stale    int64    `json:"stale"`    // from here on, the refresh is overdue
+	Due      int64    `json:"due"`      // start of the grace
+	Degraded int64    `json:"degraded"` // end of the fallback
 }
 
 func (d Dates) check(c Claims) error {
 	if d.Refresh[0] < c.IssuedAt {
-		return fault(ErrDates, "refresh before iat")
+		return fault(ErrDates, "refresh is before iat")
 	}
 	if d.Refresh[1] < d.Refresh[0] {
 		return fault(ErrDates, "refresh window ends before it begins")
 	}
 	if d.Stale < d.Refresh[1] {
-		return fault(ErrDates, "stale before refresh")
+		return fault(ErrDates, "stale is before refresh")
 	}
 	if d.Due < d.Stale {
-		return fault(ErrDates, "due before stale")
+		return fault(ErrDates, "due is before stale")
 	}
 	if c.Expires < d.Due {
-		return fault(ErrDates, "exp before due")
+		return fault(ErrDates, "exp is before due")
 	}
 	if d.Degraded < c.Expires {
-		return fault(ErrDates, "degraded before exp")
+		return fault(ErrDates, "degraded is before exp")
 	}
 	return nil
 }
@@ -115,18 +115,18 @@ func (c Claims) check() error {
 		return fault(ErrFormat, "no iat")
 	}
 	if c.NotBefore < c.IssuedAt {
-		return fault(ErrDates, "nbf before iat")
+		return fault(ErrDates, "nbf is before iat")
 	}
 	if c.Expires <= c.NotBefore {
-		return fault(ErrDates, "exp not after nbf")
+		return fault(ErrDates, "exp is not after nbf")
 	}
 	if c.Seq.Epoch < 0 || c.Seq.Counter < 0 {
-		return fault(ErrFormat, "negative seq")
+		return fault(ErrFormat, "seq is negative")
 	}
 	return nil
 }
 
-// checkRights checks what a document about a license has to say besides.
+// checkRights checks the additional claims of a document about a license.
 func (c Claims) checkRights() error {
 	if err := c.check(); err != nil {
 		return err
@@ -140,11 +140,11 @@ func (c Claims) checkRights() error {
 	return nil
 }
 
-// A document is one of the nine kinds.
+// A document is any of the nine kinds of documents.
 type document interface {
 	kind() Type
 	common() Claims
-	check() error    // what it says on its own account
+	check() error    // checks the document by itself
 	lastDate() int64 // the end of everything it grants
 }
 

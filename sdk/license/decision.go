@@ -2,17 +2,17 @@ package license
 
 import "time"
 
-// An Outcome is what a decision comes to.
+// An Outcome is the result of a decision.
 type Outcome string
 
-// Unavailable is infrastructure and never a denial.
+// The outcomes. Unavailable is an infrastructure failure and never a denial.
 const (
 	Allowed     Outcome = "allowed"
 	Denied      Outcome = "denied"
 	Unavailable Outcome = "unavailable"
 )
 
-// Codes of decisions. They are for programs and are never renamed.
+// Codes of decisions. They are for programs and never change.
 const (
 	CodeOK              = "ok"
 	CodeStale           = "stale"
@@ -50,9 +50,9 @@ const (
 	CodeUnavailable     = "unavailable"
 )
 
-// A Decision is an answer that explains itself: what, why, by which rule, and
-// what happens next. Times are seconds since 1970, and 0 means never; NextTime
-// and FreeTime return them as time.Time.
+// A Decision is an answer with an explanation: the result, the reason, the rule, and what happens
+// next. Times are seconds since 1970, and 0 means never. NextTime and FreeTime return them as
+// time.Time.
 type Decision struct {
 	Outcome  Outcome   `json:"outcome"`
 	Code     string    `json:"code"`
@@ -61,29 +61,29 @@ type Decision struct {
 	State    State     `json:"state,omitempty"`
 	Next     string    `json:"next,omitempty"`
 	NextAt   int64     `json:"next_at,omitempty"`
-	Holders  []Holding `json:"holders,omitempty"` // who holds, for those who may know
+	Holders  []Holding `json:"holders,omitempty"` // the holders, if the caller may see them
 	FreeAt   int64     `json:"free_at,omitempty"` // when a unit is free at the latest
 	Held     int64     `json:"held,omitempty"`
 	Capacity int64     `json:"capacity,omitempty"`
-	// Exceptions are the ids of the exceptions that the decision goes by.
+	// Exceptions are the ids of the exceptions that apply.
 	Exceptions []string `json:"exceptions,omitempty"`
-	// RequestID is the server's id of the request that it denied. The vendor's
-	// "copyhold why" explains it.
+	// RequestID is the server's id of a request that it denied. The vendor's command "copyhold why"
+	// explains the request.
 	RequestID string `json:"request_id,omitempty"`
 }
 
-// A Holding is one holder's part of a pool.
+// A Holding is the share of a pool that one holder has.
 type Holding struct {
 	Holder   string `json:"holder"`
-	Name     string `json:"name,omitempty"` // what people recognize the holder by
+	Name     string `json:"name,omitempty"` // the holder's name for people
 	Instance string `json:"instance,omitempty"`
 	Units    int64  `json:"units"`
 	Since    int64  `json:"since,omitempty"`
 	FreeAt   int64  `json:"free_at,omitempty"`
 }
 
-// String returns outcome, code and reason in a line, and the id of the request that a
-// server denied.
+// String returns the outcome, code, and reason in one line, and the id of a request that a server
+// denied.
 func (d Decision) String() string {
 	text := string(d.Outcome)
 	if d.Code != "" {
@@ -98,20 +98,20 @@ func (d Decision) String() string {
 	return text
 }
 
-// NextTime returns when Next begins, the zero Time if nothing changes by itself.
+// NextTime returns when Next begins, or the zero Time if nothing changes by itself.
 func (d Decision) NextTime() time.Time { return Time(d.NextAt) }
 
-// FreeTime returns by when a unit is free, the zero Time if that is not known.
+// FreeTime returns when a unit is free at the latest, or the zero Time if that is not known.
 func (d Decision) FreeTime() time.Time { return Time(d.FreeAt) }
 
-// SinceTime returns since when the units are held, the zero Time if that is not known.
+// SinceTime returns since when the units have been held, or the zero Time if that is not known.
 func (h Holding) SinceTime() time.Time { return Time(h.Since) }
 
-// FreeTime returns by when the units are free, the zero Time if that is not known.
+// FreeTime returns when the units are free at the latest, or the zero Time if that is not known.
 func (h Holding) FreeTime() time.Time { return Time(h.FreeAt) }
 
-// Time returns a time as documents and decisions carry it, in UTC. 0, which means never, is
-// the zero Time.
+// Time converts a time in a document or a decision to UTC. It returns the zero Time for 0, which
+// means never.
 func Time(seconds int64) time.Time {
 	if seconds == 0 {
 		return time.Time{}

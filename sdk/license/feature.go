@@ -1,9 +1,9 @@
 package license
 
-// Feature returns what the license grants under a name in that standing, and
-// the decision. Full states grant Features, StateDegraded grants Fallback, and
-// the others nothing; so does an absent list. A feature past its own end is
-// worth what the document says it is then. One that is off, 0 or empty is denied.
+// Feature returns the feature that the license grants under a name in the given standing, and the
+// decision. Full states grant Features, StateDegraded grants Fallback, and other states grant
+// nothing. An absent list grants nothing. After its own end, a feature has the value that the
+// document gives for that time. A feature that is off, 0, or empty is denied.
 func (l *License) Feature(name string, s Standing, now int64) (Feature, Decision) {
 	d := Decision{Outcome: Denied, Code: s.Code, Rule: "license.state", State: s.State, Next: string(s.Next), NextAt: s.At}
 	set := l.Features
@@ -41,7 +41,7 @@ func (l *License) Feature(name string, s Standing, now int64) (Feature, Decision
 	return f, d
 }
 
-// Reason returns a code of the ladder in words.
+// Reason returns the text for a code of the ladder.
 func Reason(code string) string {
 	switch code {
 	case CodeOK:
@@ -49,15 +49,15 @@ func Reason(code string) string {
 	case CodeStale:
 		return "the license is overdue for a refresh"
 	case CodeGrace:
-		return "no server was reached for long; the license is in its offline grace"
+		return "no server was reached for a long time; the license is in its offline grace"
 	case CodeRenewalGrace:
 		return "the term has ended; the license is in its renewal grace"
 	case CodeDegraded:
 		return "no server was reached for too long; the fallback applies"
 	case CodeExpired:
-		return "the license document has run out"
+		return "the license document has expired"
 	case CodeNotStarted:
-		return "the license has not begun"
+		return "the license has not started yet"
 	case CodeTermEnded:
 		return "the term has ended"
 	case CodeSuspended:

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// A Platform is a kind of machine, as far as what identifies it goes.
+// A Platform is a kind of machine. It determines which components identify the machine.
 type Platform string
 
 // The platforms. Container and VM come before the operating system inside.
@@ -25,14 +25,14 @@ const (
 type Component struct {
 	Name  string
 	Class ComponentClass
-	What  string // where its value comes from, for people
+	What  string // source of its value, for people
 }
 
-// A ComponentClass says what a component travels with.
+// A ComponentClass describes what a component is tied to.
 type ComponentClass string
 
-// The classes. A copied disk carries ClassDisk along; machines of one make
-// share ClassModel; only ClassHardware tells one machine from another.
+// The classes. ClassDisk is copied along with a disk. Machines of the same model share ClassModel.
+// Only ClassHardware distinguishes two machines.
 const (
 	ClassHardware ComponentClass = "hardware"
 	ClassDisk     ComponentClass = "disk"
@@ -41,22 +41,22 @@ const (
 
 // Names of components.
 const (
-	ComponentBoard      = "board"      // firmware's UUID or board serial
-	ComponentChassis    = "chassis"    // the case's serial
-	ComponentDrive      = "drive"      // the system drive's own serial
+	ComponentBoard      = "board"      // UUID in the firmware, or the board's serial number
+	ComponentChassis    = "chassis"    // serial number of the case
+	ComponentDrive      = "drive"      // serial number of the system drive
 	ComponentNetwork    = "network"    // address of the first built-in network card
-	ComponentProcessor  = "processor"  // make, model and features
-	ComponentSystem     = "system"     // the operating system's own id
+	ComponentProcessor  = "processor"  // make, model, and features
+	ComponentSystem     = "system"     // id of the operating system installation
 	ComponentFilesystem = "filesystem" // id of the root file system
-	ComponentInstance   = "instance"   // id the hypervisor gave the machine
-	ComponentPod        = "pod"        // id the orchestrator gave the workload
+	ComponentInstance   = "instance"   // id from the hypervisor
+	ComponentPod        = "pod"        // id from the orchestrator
 	ComponentNode       = "node"       // the machine that runs the container
 	ComponentVolume     = "volume"     // id of the persistent volume
 	ComponentImage      = "image"      // digest of the container image
 )
 
-// Components returns what identifies a machine of a platform, the steadiest
-// first: a pool that matches n of m means the first m that can be read.
+// Components returns the components that identify a machine of a platform, the most stable first. A
+// pool that matches n of m uses the first m that can be read.
 func Components(p Platform) []Component {
 	board := Component{ComponentBoard, ClassHardware, "firmware UUID"}
 	network := Component{ComponentNetwork, ClassHardware, "address of the first built-in network card"}
@@ -78,8 +78,8 @@ func Components(p Platform) []Component {
 	return nil
 }
 
-// Class returns what a component travels with. A name of the vendor's own
-// making, such as a dongle's, is taken for hardware.
+// Class returns what a component is tied to. A vendor's own component, such as a dongle, counts as
+// hardware.
 func Class(component string) ComponentClass {
 	switch component {
 	case ComponentSystem, ComponentFilesystem, ComponentVolume:
@@ -90,22 +90,22 @@ func Class(component string) ComponentClass {
 	return ClassHardware
 }
 
-// HashComponent returns what leaves the machine of a component: HMAC-SHA256
-// with the product's salt over name and value, in hexadecimal. Case and outer
-// space of the value do not matter. It is empty for a value that many machines
-// share because nobody filled it in: such a component cannot be read.
+// HashComponent returns the form in which a component leaves the machine: HMAC-SHA256 with the
+// product's salt over name and value, in hexadecimal. The case of the value and spaces around it do
+// not matter. The result is empty for a placeholder that many machines share; such a component
+// counts as not readable.
 func HashComponent(salt []byte, name, value string) string {
 	value = strings.ToLower(strings.TrimSpace(value))
 	if placeholder(value) {
 		return ""
 	}
 	mac := hmac.New(sha256.New, salt)
-	// A name holds no zero byte, so name and value cannot run together.
+	// A name contains no zero byte, so name and value cannot run together.
 	mac.Write([]byte(name + "\x00" + value))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// placeholder finds the values that makers leave in place of a serial number.
+// placeholder reports whether a value is one that manufacturers use in place of a serial number.
 func placeholder(value string) bool {
 	same := strings.Trim(value, "-:. ")
 	if same == "" || strings.Trim(same, same[:1]+"-:. ") == "" {
@@ -121,19 +121,18 @@ func placeholder(value string) bool {
 	return false
 }
 
-// A Match is how two fingerprints compare.
+// A Match is the result of comparing two fingerprints.
 type Match struct {
 	Same   bool
 	Agree  []string // components with the same hash in both, by name
-	Differ []string // of the known ones, those that changed or are missing
-	Copied bool     // enough agree, but none that a copied disk would not carry
+	Differ []string // known components that changed or are missing
+	Copied bool     // enough agree, but a copied disk would explain all of them
 }
 
-// Compare compares a machine's components with the known ones, both name to
-// HashComponent. It is the same machine when at least need of the known ones
-// agree, and one of them is hardware, where any hardware is known: replacing
-// any one part leaves the same machine, copying its disk does not make one.
-// Empty hashes agree with nothing. A need of 0 asks for all.
+// Compare compares a machine's components with the known ones. Both map a name to HashComponent.
+// The machine is the same if at least need of the known components agree and, if any hardware is
+// known, one of them is hardware. Replacing one part thus leaves the same machine, but a copied
+// disk is another machine. Empty hashes never agree. A need of 0 requires all.
 func Compare(known, seen map[string]string, need int) Match {
 	var m Match
 	hardware, same := 0, 0

@@ -10,13 +10,13 @@ import (
 	"encoding/binary"
 )
 
-// HPKE (RFC 9180) in base mode, with the one suite that sealed data uses. The standard
-// library has it since Go 1.26, and this module still builds with Go 1.24.
+// HPKE (RFC 9180) in base mode, with the one suite that sealed data uses. The standard library has
+// had it since Go 1.26, but this module still builds with Go 1.24.
 const (
 	kemSuite  = "KEM\x00\x20"                  // DHKEM(X25519, HKDF-SHA256)
 	hpkeSuite = "HPKE\x00\x20\x00\x01\x00\x02" // with HKDF-SHA256 and AES-256-GCM
 
-	encapsulated = 32 // bytes of the ephemeral public key, which the ciphertext begins with
+	encapsulated = 32 // bytes of the ephemeral public key, with which the ciphertext begins
 )
 
 // hpkeSeal encrypts one message for pub. It fails for a point of low order.
@@ -37,7 +37,7 @@ func hpkeSeal(pub *ecdh.PublicKey, info string, plaintext []byte) ([]byte, error
 	return aead.Seal(enc, nonce, plaintext, nil), nil
 }
 
-// hpkeOpen decrypts what hpkeSeal made.
+// hpkeOpen decrypts the result of hpkeSeal.
 func hpkeOpen(priv *ecdh.PrivateKey, info string, sealed []byte) ([]byte, error) {
 	if len(sealed) < encapsulated {
 		return nil, ErrSeal
@@ -58,7 +58,7 @@ func hpkeOpen(priv *ecdh.PrivateKey, info string, sealed []byte) ([]byte, error)
 	return aead.Open(nil, nonce, ciphertext, nil)
 }
 
-// hpkeSchedule derives key and nonce of the first message (RFC 9180, sections 4.1 and 5.1).
+// hpkeSchedule derives the key and nonce of the first message (RFC 9180, sections 4.1 and 5.1).
 func hpkeSchedule(point, enc, recipient []byte, info string) (cipher.AEAD, []byte, error) {
 	var d derivation
 	kem := append(append([]byte{}, enc...), recipient...)

@@ -8,25 +8,25 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of the JSON profile.
+// Limits of the JSON profile.
 const (
 	MaxDocument = 64 << 10  // bytes of a payload
-	MaxDepth    = 16        // objects and lists within each other
-	MaxInt      = 1<<53 - 1 // numbers lie within ±MaxInt, as every language can hold them
+	MaxDepth    = 16        // levels of nested objects and lists
+	MaxInt      = 1<<53 - 1 // numbers lie within ±MaxInt, which every language can represent
 	maxName     = 128       // bytes of a member's name
 )
 
-// Unmarshal decodes JSON of the strict profile into v, a pointer that is not
-// nil: UTF-8; member names of 1 to 128 printable ASCII characters, exact in case,
-// none twice even by another case; whole numbers within ±(2^53-1); no null, no
-// NUL, no lone surrogate; nothing after the value; at most MaxDepth deep and
-// MaxDocument long. Members that v does not know are checked and ignored. The
+// Unmarshal decodes JSON of the strict profile into v, a non-nil pointer. The input must be UTF-8,
+// at most MaxDocument bytes long, and nested at most MaxDepth levels deep. Member names must have 1
+// to 128 printable ASCII characters. They match in exact case, and no two may be equal even if case
+// is ignored. Numbers must be whole and within ±(2^53-1). There must be no null, no NUL, no lone
+// surrogate, and nothing after the value. Members that v does not know are checked and ignored. The
 // error is ErrFormat.
 func Unmarshal(data []byte, v any) error {
 	return unmarshal(data, reflect.ValueOf(v).Elem(), MaxDocument)
 }
 
-// checkJSON checks the profile and decodes nothing.
+// checkJSON checks the profile without decoding.
 func checkJSON(data []byte) error { return unmarshal(data, reflect.Value{}, MaxDocument) }
 
 func unmarshal(data []byte, dst reflect.Value, limit int) error {
@@ -41,16 +41,16 @@ func unmarshal(data []byte, dst reflect.Value, limit int) error {
 	d.value(dst, 0)
 	d.space()
 	if d.pos != len(d.data) {
-		d.fail("data after the end")
+		d.fail("unexpected data after the value")
 	}
 	return d.err
 }
 
-// A decoder remembers its first error and is at the end from then on, so that
-// no step has to ask whether the one before it went well.
+// A decoder keeps its first error and then behaves as if it were at the end, so no step needs to
+// check whether the one before succeeded.
 type decoder struct {
 	data   []byte
-	shared string // data again: what is not kept needs no copy of its own
+	shared string // the same data, to read texts that are not kept without a copy
 	pos    int
 	err    error
 }
@@ -62,7 +62,7 @@ func (d *decoder) fail(what string) {
 	d.pos = len(d.data)
 }
 
-// peek returns the next byte, or 0 at the end, which begins nothing.
+// peek returns the next byte. It returns 0, which begins no value, at the end.
 func (d *decoder) peek() byte {
 	if d.pos < len(d.data) {
 		return d.data[d.pos]
@@ -89,29 +89,29 @@ func (d *decoder) accept(c byte) bool {
 	return true
 }
 
-// another reports whether a list or object that ends with end goes on.
+// another reports whether a list or object that closes with end has another element.
 func (d *decoder) another(end byte) bool {
 	d.space()
 	if d.err != nil || d.accept(end) {
 		return false
 	}
 	if !d.accept(',') {
-		d.fail("no comma")
+		d.fail("missing comma")
 		return false
 	}
 	d.space()
 	return true
 }
 
-// notAValue says what is wrong where no value of the profile begins.
+// notAValue explains why c does not begin a value of the profile.
 func notAValue(c byte) string {
 	if c == 'n' {
-		return "there is no null: leave out what has no value"
+		return "null is not allowed; omit the member instead"
 	}
-	return "no value of the profile"
+	return "not a value that the profile allows"
 }
 
-// value decodes the next value; the zero dst checks it and lets it go.
+// value decodes the next value. If dst is the zero Value, it checks the value and discards it.
 func (d *decoder) value(dst reflect.Value, depth int) {
 	if dst.IsValid() && dst.Kind() == reflect.Pointer {
 		dst.Set(reflect.New(dst.Type().Elem()))
@@ -135,7 +135,7 @@ func (d *decoder) value(dst reflect.Value, depth int) {
 
 func (d *decoder) object(dst reflect.Value, depth int) {
 	if depth > MaxDepth {
-		d.fail("too deep")
+		d.fail("nested too deeply")
 		return
 	}
 	var plan map[string][]int
@@ -146,7 +146,7 @@ func (d *decoder) object(dst reflect.Value, depth int) {
 	case dst.Kind() == reflect.Map:
 		dst.Set(reflect.MakeMap(dst.Type()))
 	default:
-		d.fail("an object here")
+		d.fail("unexpected object")
 		dst = reflect.Value{}
 	}
 	d.pos++
@@ -158,11 +158,11 @@ func (d *decoder) object(dst reflect.Value, depth int) {
 	for more := true; more; more = d.another('}') {
 		name := d.name()
 		if !seen.add(name) {
-			d.fail("member twice")
+			d.fail("duplicate member")
 		}
 		d.space()
 		if !d.accept(':') {
-			d.fail("no colon")
+			d.fail("missing colon")
 		}
 		d.space()
 		d.member(dst, plan, name, depth)
@@ -188,15 +188,15 @@ func (d *decoder) member(dst reflect.Value, plan map[string][]int, name string, 
 
 func (d *decoder) name() string {
 	if d.peek() != '"' {
-		d.fail("no member name")
+		d.fail("missing member name")
 	}
 	name := d.str()
 	if name == "" || len(name) > maxName {
-		d.fail("length of a member name")
+		d.fail("member name is empty or too long")
 	}
 	for i := range len(name) {
 		if name[i] <= ' ' || name[i] > '~' {
-			d.fail("character in a member name")
+			d.fail("invalid character in a member name")
 		}
 	}
 	return name
@@ -204,7 +204,7 @@ func (d *decoder) name() string {
 
 func (d *decoder) list(dst reflect.Value, depth int) {
 	if depth > MaxDepth {
-		d.fail("too deep")
+		d.fail("nested too deeply")
 		return
 	}
 	if !dst.IsValid() || dst.Type() != seqType {
@@ -221,7 +221,7 @@ func (d *decoder) items(dst reflect.Value, depth int) {
 	if dst.IsValid() {
 		kind = dst.Kind()
 		if kind != reflect.Slice && kind != reflect.Array {
-			d.fail("a list here")
+			d.fail("unexpected list")
 		}
 	}
 	d.pos++
@@ -240,7 +240,7 @@ func (d *decoder) items(dst reflect.Value, depth int) {
 		n++
 	}
 	if kind == reflect.Array && n != dst.Len() {
-		d.fail("length of a list")
+		d.fail("wrong number of list elements")
 	}
 }
 
@@ -253,7 +253,7 @@ func (d *decoder) text(dst reflect.Value) {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(TextValue(strings.Clone(s))))
 	default:
-		d.fail("a text here")
+		d.fail("unexpected text")
 	}
 }
 
@@ -261,7 +261,7 @@ func (d *decoder) truth(dst reflect.Value) {
 	rest := d.shared[d.pos:min(d.pos+5, len(d.data))]
 	on := strings.HasPrefix(rest, "true")
 	if !on && rest != "false" {
-		d.fail("no value of the profile")
+		d.fail("not a value that the profile allows")
 		return
 	}
 	d.pos += 4
@@ -275,12 +275,12 @@ func (d *decoder) truth(dst reflect.Value) {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(BoolValue(on)))
 	default:
-		d.fail("a truth value here")
+		d.fail("unexpected true or false")
 	}
 }
 
-// number decodes an integer. What makes it a fraction or a power of ten is left
-// standing behind it, where nothing may follow.
+// number decodes an integer. It does not consume a fraction or an exponent, which then fails
+// because nothing may follow the number.
 func (d *decoder) number(dst reflect.Value) {
 	start := d.pos
 	d.accept('-')
@@ -290,14 +290,14 @@ func (d *decoder) number(dst reflect.Value) {
 	}
 	n, err := strconv.ParseInt(d.shared[start:d.pos], 10, 64)
 	if err != nil {
-		d.fail("not a whole number")
+		d.fail("number is not whole")
 		return
 	}
 	if n > MaxInt || n < -MaxInt {
-		d.fail("number out of range")
+		d.fail("number is out of range")
 	}
 	if first < d.pos && d.data[first] == '0' && d.pos-start > 1 {
-		d.fail("a zero in front")
+		d.fail("number has a leading zero")
 	}
 	switch {
 	case !dst.IsValid():
@@ -306,7 +306,7 @@ func (d *decoder) number(dst reflect.Value) {
 	case dst.Type() == valueType:
 		dst.Set(reflect.ValueOf(IntValue(n)))
 	default:
-		d.fail("a number here")
+		d.fail("unexpected number")
 	}
 }
 
@@ -316,12 +316,12 @@ var (
 	valueType = reflect.TypeFor[Value]()
 	seqType   = reflect.TypeFor[Seq]()
 
-	// plans remembers the members of each struct type, as encoding/json does:
-	// what they are is fixed when the program is built.
+	// plans caches the members of each struct type, as encoding/json does. They are fixed when the
+	// program is built.
 	plans sync.Map // reflect.Type to map[string][]int
 )
 
-// planOf returns the path to each field of t by its member name.
+// planOf returns the path to each field of t, by member name.
 func planOf(t reflect.Type) map[string][]int {
 	if plan, ok := plans.Load(t); ok {
 		return plan.(map[string][]int)

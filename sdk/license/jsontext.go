@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// str decodes a string; the next byte is its opening quote. Who keeps the string
-// clones it.
+// str decodes a string. The next byte is its opening quote. A caller that keeps the string must
+// clone it.
 func (d *decoder) str() string {
 	if d.err != nil {
 		return ""
@@ -26,11 +26,11 @@ func (d *decoder) str() string {
 		}
 		d.plain()
 	}
-	d.fail("text without an end")
+	d.fail("text has no closing quote")
 	return ""
 }
 
-// plain steps over a byte that stands for itself.
+// plain skips a byte that needs no decoding.
 func (d *decoder) plain() {
 	if d.data[d.pos] < ' ' {
 		d.fail("control character")
@@ -39,7 +39,7 @@ func (d *decoder) plain() {
 	d.pos++
 }
 
-// escaped decodes the rest of a string, from its first escape on.
+// escaped decodes the rest of a string, starting with its first escape.
 func (d *decoder) escaped(s []byte) string {
 	for d.pos < len(d.data) {
 		c := d.data[d.pos]
@@ -55,7 +55,7 @@ func (d *decoder) escaped(s []byte) string {
 			d.plain()
 		}
 	}
-	d.fail("text without an end")
+	d.fail("text has no closing quote")
 	return ""
 }
 
@@ -106,17 +106,17 @@ func lower(c byte) byte {
 	return c
 }
 
-// names is a set of member names that ignores case.
+// names is a case-insensitive set of member names.
 type names struct {
 	few    [fewNames]string
 	n      int
-	traits uint64 // a bit for each trait that a name in the set has
+	traits uint64 // one bit for each trait of the names in the set
 	many   map[string]bool
 }
 
-const fewNames = 32 // up to here looking at those with the same trait is faster than a map
+const fewNames = 32 // up to this many, comparing names with the same trait is faster than a map
 
-// trait is the same for names that differ in case only.
+// trait returns the same bit for names that differ only in case.
 func trait(name string) uint64 {
 	if name == "" {
 		return 1

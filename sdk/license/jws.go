@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Sign returns the document as compact JWS (RFC 7515), signed by sign (Ed25519)
-// under the key's name. What a verifier would refuse on sight is not signed;
-// claims is one of this package's documents, of kind t, or a pointer to one.
+// Sign returns the document as compact JWS (RFC 7515), signed by sign (Ed25519) under the key's
+// name. It does not sign a document that every verifier would refuse. Claims is one of this
+// package's documents, of kind t, or a pointer to one.
 func Sign(t Type, claims any, kid string, sign func([]byte) []byte) (string, error) {
 	return SignAlg(AlgEdDSA, t, claims, kid, sign)
 }
 
-// SignAlg is Sign for a key whose entry in the key set says another alg.
+// SignAlg is Sign for a key whose entry in the key set has another alg.
 func SignAlg(alg string, t Type, claims any, kid string, sign func([]byte) []byte) (string, error) {
 	doc, ok := claims.(document)
 	if !ok || doc.kind() != t {
-		return "", fault(ErrType, "%T is not a %s", claims, t)
+		return "", fault(ErrType, "%T is not of kind %s", claims, t)
 	}
 	if err := doc.check(); err != nil {
 		return "", err
@@ -45,16 +45,16 @@ func SignAlg(alg string, t Type, claims any, kid string, sign func([]byte) []byt
 }
 
 const (
-	sigLen     = 86                              // an Ed25519 signature in base64url
-	maxPayload = (MaxDocument*8 + 5) / 6         // a payload in base64url
-	maxHeader  = 256                             // more than any header of the profile
-	maxCompact = maxHeader + maxPayload + sigLen // a document
+	sigLen     = 86                              // length of an Ed25519 signature in base64url
+	maxPayload = (MaxDocument*8 + 5) / 6         // length of a payload in base64url
+	maxHeader  = 256                             // more than any header of the profile needs
+	maxCompact = maxHeader + maxPayload + sigLen // length of a document
 )
 
-// encodeClaims writes the claims under the profile.
+// encodeClaims encodes the claims according to the profile.
 func encodeClaims(doc document) ([]byte, error) {
 	if l, ok := doc.(Lease); ok {
-		// Its members are of fixed names, once each, and its texts UTF-8.
+		// Its member names are fixed and distinct, and its texts are UTF-8.
 		if payload, ok := l.appendJSON(make([]byte, 0, leaseRoom)); ok && len(payload) <= MaxDocument {
 			return payload, nil
 		}
@@ -66,7 +66,7 @@ func encodeClaims(doc document) ([]byte, error) {
 	return payload, checkJSON(payload)
 }
 
-// leaseRoom holds nearly every lease.
+// leaseRoom is enough for nearly every lease.
 const leaseRoom = 1 << 10
 
 // header returns the only header that the profile allows, in base64url.
@@ -74,8 +74,8 @@ func header(alg, kid string, t Type) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"` + alg + `","kid":"` + kid + `","typ":"` + string(t) + `"}`))
 }
 
-// A keyring finds a key by the whole header that it would have written: what
-// the header says is compared and never interpreted.
+// A keyring finds a key by the complete header that the key would have written. The header is
+// compared and never interpreted.
 type keyring map[string]slot
 
 type slot struct {
@@ -95,8 +95,8 @@ func (r keyring) add(k Key) error {
 	return nil
 }
 
-// verify is the one place where a signature is verified. It returns the
-// payload and the key that signed it as a document of kind t.
+// verify is the only function that verifies a signature. It returns the payload, and the key that
+// signed it as a document of kind t.
 func (r keyring) verify(t Type, compact string) ([]byte, Key, error) {
 	if len(compact) > maxCompact {
 		return nil, Key{}, fault(ErrFormat, "longer than %d bytes", maxCompact)
@@ -126,8 +126,8 @@ func (r keyring) verify(t Type, compact string) ([]byte, Key, error) {
 	return payload, by.key, nil
 }
 
-// Peek returns the kind that a document claims to be, to choose how to verify
-// it. Nothing is verified yet.
+// Peek returns the kind that a document claims to be, for choosing how to verify it. It verifies
+// nothing.
 func Peek(compact string) (Type, error) {
 	head, _, ok := strings.Cut(compact, ".")
 	if !ok || len(head) > maxHeader {
@@ -143,22 +143,22 @@ type parsedHeader struct {
 	Typ Type   `json:"typ"`
 }
 
-// parseHeader reads a header for those who have to say what is wrong with it.
+// parseHeader reads a header for callers that report what is wrong with it.
 func parseHeader(head string) (parsedHeader, error) {
 	var h parsedHeader
 	text, err := decode64(head)
 	if err != nil {
 		return h, err
 	}
-	_ = Unmarshal(text, &h) // what it could not read isn't written again
+	_ = Unmarshal(text, &h) // the comparison below detects anything that it could not read
 	if header(h.Alg, h.Kid, h.Typ) != head {
-		return h, fault(ErrHeader, "not alg, kid and typ alone")
+		return h, fault(ErrHeader, "header must contain exactly alg, kid, and typ")
 	}
 	return h, nil
 }
 
-// diagnose tells why no key would have written this header. It decides
-// nothing: the document is refused in any case.
+// diagnose returns the reason why no key would have written this header. It decides nothing: the
+// document is refused in any case.
 func diagnose(t Type, head string) error {
 	h, err := parseHeader(head)
 	if err != nil {
@@ -173,8 +173,8 @@ func diagnose(t Type, head string) error {
 	return fault(ErrUnknownKey, "%q for %s", h.Kid, t)
 }
 
-// decode64 decodes base64url without padding, line breaks or loose bits, so
-// that no two texts are the same bytes.
+// decode64 decodes base64url without padding, line breaks, or stray bits, so that no two texts
+// decode to the same bytes.
 func decode64(s string) ([]byte, error) {
 	if strings.ContainsAny(s, "\r\n") {
 		return nil, fault(ErrEncoding, "line break in base64url")

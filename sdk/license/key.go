@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// Names of the signature algorithm; both are Ed25519. Keys are issued with
-// AlgEdDSA until stock libraries know AlgEd25519 (RFC 9864).
+// Names of the signature algorithm. Both mean Ed25519. Keys are issued with AlgEdDSA until common
+// libraries support AlgEd25519 (RFC 9864).
 const (
 	AlgEdDSA   = "EdDSA"
 	AlgEd25519 = "Ed25519"
 )
 
-// A Key is a public key (RFC 8037) with what it may sign and when. Times are
-// seconds since 1970.
+// A Key is a public key (RFC 8037), with the kinds of documents that it may sign and its dates.
+// Times are seconds since 1970.
 type Key struct {
 	Kty        string `json:"kty"` // OKP
 	Crv        string `json:"crv"` // Ed25519
@@ -23,14 +23,14 @@ type Key struct {
 	Kid        string `json:"kid"` // Thumbprint
 	Alg        string `json:"alg"`
 	Use        []Type `json:"types"`       // kinds of documents that it may sign
-	SignFrom   int64  `json:"sign_from"`   // iat at the earliest
-	SignUntil  int64  `json:"sign_until"`  // iat before this
-	TrustUntil int64  `json:"trust_until"` // last date of what it signs
+	SignFrom   int64  `json:"sign_from"`   // earliest iat of what it signs
+	SignUntil  int64  `json:"sign_until"`  // iat of what it signs is before this
+	TrustUntil int64  `json:"trust_until"` // last date of what it signs is at or before this
 	Withdrawn  int64  `json:"withdrawn,omitempty"`
 }
 
-// NewKey describes a public key. It may sign documents of the kinds from..until
-// whose last date is trust or earlier.
+// NewKey describes a public key. The key may sign documents of the given kinds whose iat is at or
+// after from and before until, and whose last date is trust or earlier.
 func NewKey(pub ed25519.PublicKey, kinds []Type, from, until, trust int64) Key {
 	return Key{
 		Kty: "OKP", Crv: "Ed25519", X: base64.RawURLEncoding.EncodeToString(pub), Kid: Thumbprint(pub),
@@ -46,11 +46,11 @@ func thumbprint(crv string, pub []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// Public returns the key's bytes, or ErrKey when the entry is not a usable
-// Ed25519 key under its own name.
+// Public returns the key's bytes. It returns ErrKey if the entry is not a usable Ed25519 key under
+// its own name.
 func (k Key) Public() (ed25519.PublicKey, error) {
 	if k.Kty != "OKP" || k.Crv != "Ed25519" {
-		return nil, fault(ErrKey, "kty %q crv %q", k.Kty, k.Crv)
+		return nil, fault(ErrKey, "kty %q, crv %q", k.Kty, k.Crv)
 	}
 	if k.Alg != AlgEdDSA && k.Alg != AlgEd25519 {
 		return nil, fault(ErrKey, "alg %q", k.Alg)
@@ -77,39 +77,39 @@ func (k Key) check() (ed25519.PublicKey, error) {
 		return nil, err
 	}
 	if len(k.Use) == 0 {
-		return nil, fault(ErrKey, "for no kind of document")
+		return nil, fault(ErrKey, "no kinds of documents to sign")
 	}
 	if k.SignUntil <= k.SignFrom {
 		return nil, fault(ErrKey, "signing window is empty")
 	}
 	if k.TrustUntil < k.SignUntil {
-		return nil, fault(ErrKey, "trusted no longer than it signs")
+		return nil, fault(ErrKey, "trust ends before signing does")
 	}
 	return pub, nil
 }
 
-// timely checks that what the key signed lies within its dates.
+// timely checks that the dates of a document lie within those of the key that signed it.
 func (k Key) timely(c Claims, last int64) error {
 	if c.IssuedAt < k.SignFrom {
-		return fault(ErrKeyDates, "iat before sign_from")
+		return fault(ErrKeyDates, "iat is before sign_from")
 	}
 	if c.IssuedAt >= k.SignUntil {
-		return fault(ErrKeyDates, "iat not before sign_until")
+		return fault(ErrKeyDates, "iat is not before sign_until")
 	}
 	if last > k.TrustUntil {
-		return fault(ErrKeyDates, "last date after trust_until")
+		return fault(ErrKeyDates, "last date is after trust_until")
 	}
 	return nil
 }
 
 func (k Key) may(t Type) bool { return slices.Contains(k.Use, t) }
 
-// weak reports whether the 32 bytes are no proper key: a point of low order,
-// for which signatures can be made without a private key, or a coordinate that
-// is not reduced, which is a second name for another point.
+// weak reports whether the 32 bytes are not a proper key. They may be a point of low order, for
+// which signatures can be made without a private key. Or their coordinate may not be reduced, which
+// makes them a second name for another point.
 func weak(pub []byte) bool {
 	y := [32]byte(pub)
-	y[31] &= 0x7f // the sign of x does not matter
+	y[31] &= 0x7f // ignore the sign of x
 	if unreduced(y) {
 		return true
 	}
@@ -134,7 +134,7 @@ func unreduced(y [32]byte) bool {
 	return true
 }
 
-// lowOrder returns the y of the points of order 1, 2, 4 and 8.
+// lowOrder returns the y coordinates of the points of order 1, 2, 4, and 8.
 func lowOrder() [5][32]byte {
 	return [5][32]byte{
 		{1}, // order 1

@@ -8,12 +8,12 @@ import (
 // A KeySet is the signed list of keys in force, from sign_from to trust_until.
 type KeySet struct {
 	Claims
-	Number int64 `json:"number"`         // higher replaces lower
+	Number int64 `json:"number"`         // a higher number replaces a lower one
 	Root   int64 `json:"root,omitempty"` // number of the root set that signed it
 	Keys   []Key `json:"keys"`
 }
 
-// A RootSet is the list of offline keys; K of them sign key sets and the next root set.
+// A RootSet is the list of offline keys. K of them together sign key sets and the next root set.
 type RootSet struct {
 	Claims
 	Number int64 `json:"number"`
@@ -21,7 +21,7 @@ type RootSet struct {
 	Keys   []Key `json:"keys"`
 }
 
-const maxSignatures = 16 // of a set
+const maxSignatures = 16 // on a set
 
 func (KeySet) kind() Type                { return TypeKeySet }
 func (RootSet) kind() Type               { return TypeRootSet }
@@ -57,7 +57,7 @@ func (s RootSet) check() error {
 	}
 	for _, k := range s.Keys {
 		if !k.may(TypeKeySet) || !k.may(TypeRootSet) || len(k.Use) != 2 {
-			return fault(ErrKey, "a root key signs sets and nothing else")
+			return fault(ErrKey, "a root key may sign only sets")
 		}
 	}
 	return nil
@@ -71,7 +71,7 @@ func ringOf(keys []Key) (keyring, error) {
 	named := map[string]bool{}
 	for _, k := range keys {
 		if named[k.Kid] {
-			return nil, fault(ErrFormat, "key twice")
+			return nil, fault(ErrFormat, "duplicate key")
 		}
 		named[k.Kid] = true
 		if err := ring.add(k); err != nil {
@@ -81,14 +81,14 @@ func ringOf(keys []Key) (keyring, error) {
 	return ring, nil
 }
 
-// signers is what a list of signatures over one payload comes to.
+// signers is the result of verifying a list of signatures over one payload.
 type signers struct {
 	payload []byte
-	by      map[string]Key // those of the ring that signed, by name
+	by      map[string]Key // keys of the ring that signed, by name
 }
 
-// signed verifies the signatures of a set that keys of the ring made. Others
-// are by keys of the set before or after, and don't count here.
+// signed verifies those signatures of a set that keys of the ring made. Other signatures belong to
+// keys of the previous or the next set, and don't count here.
 func (r keyring) signed(t Type, list []string) (signers, error) {
 	s := signers{by: map[string]Key{}}
 	for _, compact := range list {
@@ -104,7 +104,7 @@ func (r keyring) signed(t Type, list []string) (signers, error) {
 	return s, nil
 }
 
-// enough refuses a set that too few keys have signed, or a key outside its dates.
+// enough refuses a set that too few keys have signed, or that lies outside the dates of a key.
 func (s signers) enough(k int, c Claims) error {
 	if len(s.by) < k {
 		return fault(ErrThreshold, "%d of %d", len(s.by), k)
@@ -120,8 +120,8 @@ func (s signers) enough(k int, c Claims) error {
 	return nil
 }
 
-// numberOf reads which set a list claims to be, to pass over what is older: the
-// keys that signed it may be gone. It is 0 for what isn't a set.
+// numberOf reads the number that a set claims to have, to skip older sets. The keys that signed
+// those may be gone. It returns 0 if the list is not a set.
 func numberOf(list []string) int64 {
 	text, err := sharedPayload(list)
 	if err != nil {
@@ -138,10 +138,10 @@ func numberOf(list []string) int64 {
 	return set.Number
 }
 
-// sharedPayload returns the second part that all compact documents have in common.
+// sharedPayload returns the payload part, which must be the same in all compact documents.
 func sharedPayload(list []string) (string, error) {
 	if len(list) == 0 {
-		return "", fault(ErrThreshold, "no signatures")
+		return "", fault(ErrThreshold, "no signature")
 	}
 	if len(list) > maxSignatures {
 		return "", fault(ErrFormat, "%d signatures", len(list))

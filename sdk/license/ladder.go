@@ -2,17 +2,17 @@ package license
 
 import "time"
 
-// A State is a rung of the ladder.
+// A State is a step on the ladder.
 type State string
 
-// The ladder, from the top. In the first three everything works.
+// The ladder, from the top. In valid, stale, and grace, everything works.
 const (
 	StateNone     State = "none"     // nothing is in force yet
 	StateValid    State = "valid"    //
-	StateStale    State = "stale"    // refresh overdue
-	StateGrace    State = "grace"    // due; the user is warned
-	StateDegraded State = "degraded" // the fallback set; data stays readable
-	StateDenied   State = "denied"   // nothing but reading data
+	StateStale    State = "stale"    // the refresh is overdue
+	StateGrace    State = "grace"    // due; warn the user
+	StateDegraded State = "degraded" // only the fallback set; data stays readable
+	StateDenied   State = "denied"   // only reading data
 )
 
 // Full reports whether the full set of features is granted.
@@ -34,47 +34,47 @@ func (s State) rank() int {
 	return 5
 }
 
-// A Cause is why a state is not better.
+// A Cause explains why a state is not better.
 type Cause string
 
 // The causes of a state.
 const (
-	CauseTerm     Cause = "term"     // what was bought has ended or not begun
+	CauseTerm     Cause = "term"     // the term has ended or not started
 	CauseRefresh  Cause = "refresh"  // no newer document arrived
-	CauseBinding  Cause = "binding"  // another machine than the bound one
-	CauseClock    Cause = "clock"    // the clock is not believed
-	CauseRevoked  Cause = "revoked"  // suspended or revoked by the vendor
-	CauseOverride Cause = "override" // an override or bulletin holds it up
+	CauseBinding  Cause = "binding"  // the document is bound to another machine
+	CauseClock    Cause = "clock"    // the clock is in doubt
+	CauseRevoked  Cause = "revoked"  // the vendor suspended or revoked the license
+	CauseOverride Cause = "override" // an override or bulletin raises the state
 )
 
-// BindingGrace is how long a document goes on in full after its binding
-// stopped to match, in seconds.
+// BindingGrace is how long a document keeps full function after its binding stopped matching, in
+// seconds.
 const BindingGrace = 72 * 60 * 60
 
-// Facts are what the ladder cannot read in the document.
+// Facts are the inputs of the ladder that are not in the document.
 type Facts struct {
-	Mismatch  int64       // since when the binding does not match, 0 if it does
-	Clock     bool        // the clock is in doubt
-	Released  int64       // when this build was released, 0 if it does not say
-	Revoked   *Revocation // of this license or lease
+	Mismatch  int64       // time since which the binding has not matched, 0 if it matches
+	Clock     bool        // whether the clock is in doubt
+	Released  int64       // release time of this build, 0 if not known
+	Revoked   *Revocation // revocation of this license or lease
 	Overrides []*Override
 	Bulletins []*Bulletin
 }
 
-// A Standing is where a document is on the ladder.
+// A Standing is a document's place on the ladder.
 type Standing struct {
 	State State
-	Cause Cause  // "" when valid
+	Cause Cause  // "" if valid
 	Code  string // for a Decision
-	Next  State  // "" when nothing changes by itself
-	At    int64  // when Next begins, 0 never
+	Next  State  // "" if nothing changes by itself
+	At    int64  // when Next begins; 0 means never
 }
 
-// Time returns when Next begins, the zero Time if nothing changes by itself.
+// Time returns when Next begins, or the zero Time if nothing changes by itself.
 func (s Standing) Time() time.Time { return Time(s.At) }
 
-// Standing returns where the license stands at now. It depends on nothing else
-// than its arguments and allocates nothing.
+// Standing returns the license's standing at now. It depends only on its arguments and allocates
+// nothing.
 func (l *License) Standing(f Facts, now int64) Standing {
 	own := l.dates()
 	held := own
@@ -104,7 +104,7 @@ func (l *License) Standing(f Facts, now int64) Standing {
 	return after
 }
 
-// Standing returns where the lease stands at now.
+// Standing returns the lease's standing at now.
 func (l *Lease) Standing(f Facts, now int64) Standing {
 	var c course
 	c.dates(l.NotBefore, dates{l.Stale, l.Due, l.Expires, l.Degraded}, f.Clock)
@@ -131,7 +131,7 @@ func (l *License) standing(f Facts, d dates, t Term, now int64) Standing {
 // dates are the thresholds of the ladder.
 type dates struct{ stale, due, exp, degraded int64 }
 
-// extend takes the later of both dates, once the exception is in force.
+// extend uses the later of both dates if the exception is in force.
 func (d *dates) extend(c Claims, by Dates, now int64) {
 	if now < c.NotBefore {
 		return
@@ -142,8 +142,8 @@ func (d *dates) extend(c Claims, by Dates, now int64) {
 	d.degraded = max(d.degraded, by.Degraded)
 }
 
-// A course is every change that lies in the documents. Each lane has its own
-// causes; the worst lane is the state.
+// A course contains every change that is in the documents. Each lane has its own causes. The worst
+// lane determines the state.
 type course struct {
 	changes [16]change
 	n       int
@@ -152,7 +152,7 @@ type course struct {
 type lane uint8
 
 const (
-	laneRevoked lane = iota // of equal states the first lane names the cause
+	laneRevoked lane = iota // if states are equal, the first lane determines the cause
 	laneTerm
 	laneBinding
 	laneDates
@@ -221,7 +221,7 @@ func (c *course) facts(f Facts, seq Seq) {
 	c.add(laneRevoked, r.At, state, CauseRevoked, CodeRevoked)
 }
 
-// at returns the worst lane's last change at or before t.
+// at returns the worst of the lanes' last changes at or before t.
 func (c *course) at(t int64) change {
 	var last [lanes]change
 	for i := range lanes {
@@ -256,7 +256,7 @@ func (c *course) standing(now int64) Standing {
 	return s
 }
 
-// after returns the first time of a change later than t.
+// after returns the time of the first change later than t.
 func (c *course) after(t int64) (first int64, ok bool) {
 	for _, ch := range c.changes[:c.n] {
 		if ch.at > t && (!ok || ch.at < first) {

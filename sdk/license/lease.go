@@ -1,6 +1,6 @@
 package license
 
-// A Lease says which units of a pool a holder has.
+// A Lease states which units of a pool a holder has.
 type Lease struct {
 	Claims
 	Dates
@@ -15,14 +15,14 @@ type Lease struct {
 	Head        *Head    `json:"head,omitempty"`
 	Nonce       string   `json:"nonce,omitempty"`
 	Node        string   `json:"node,omitempty"`        // the edge that granted it
-	Incarnation int64    `json:"incarnation,omitempty"` // of that edge
+	Incarnation int64    `json:"incarnation,omitempty"` // the edge's incarnation
 	Recall      *Recall  `json:"recall,omitempty"`
 }
 
-// A Recall asks the holder of a lease to give it back. A fake server can't make
-// one up: it is in the signed lease.
+// A Recall asks the holder of a lease to give it back. It is in the signed lease, so a fake server
+// can't forge one.
 type Recall struct {
-	Until  int64  `json:"until"` // Unix seconds: stop by then
+	Until  int64  `json:"until"` // deadline, Unix seconds
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -37,10 +37,10 @@ func (l Lease) check() error {
 		return err
 	}
 	if l.Lease == "" || l.Pool == "" || l.Holder == "" {
-		return fault(ErrFormat, "lease without a name, pool or holder")
+		return fault(ErrFormat, "lease without an id, pool, or holder")
 	}
 	if l.Units < 1 || l.Generation < 0 || l.Incarnation < 0 {
-		return fault(ErrFormat, "lease of %d units, generation %d, incarnation %d", l.Units, l.Generation, l.Incarnation)
+		return fault(ErrFormat, "lease with %d units, generation %d, incarnation %d", l.Units, l.Generation, l.Incarnation)
 	}
 	return l.Binding.check()
 }

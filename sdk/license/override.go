@@ -2,17 +2,17 @@ package license
 
 import "slices"
 
-// An Override is an approved, temporary exception for one license: while it
-// lasts each date of the ladder is the later of its own and the document's.
+// An Override is an approved, temporary exception for one license. While it lasts, each date of the
+// ladder is the later of the override's and the document's.
 type Override struct {
 	Claims
 	Dates
 	Reason   string   `json:"reason"`
-	Approved []string `json:"approved"` // by whom
+	Approved []string `json:"approved"` // the people who approved it
 }
 
-// A Bulletin is an override for many licenses at once, for when the vendor is
-// down. Empty lists select everything.
+// A Bulletin is an override for many licenses at once, for when the vendor's service is down. An
+// empty list selects everything.
 type Bulletin struct {
 	Claims
 	Dates

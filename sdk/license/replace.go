@@ -1,7 +1,7 @@
 package license
 
-// MayReplace returns ErrSeq unless the seq of a newer license is higher than
-// that of the held one, or both are the same document. Another license is ErrSubject.
+// MayReplace returns ErrSeq unless this license has a higher seq than the held one or is the same
+// document. It returns ErrSubject if it is another license.
 func (l *License) MayReplace(held *License) error {
 	if l.Issuer != held.Issuer || l.Subject != held.Subject {
 		return ErrSubject
@@ -9,22 +9,22 @@ func (l *License) MayReplace(held *License) error {
 	return supersedes(l.Claims, held.Claims)
 }
 
-// MayReplace is the same for a lease. The incarnation of an edge counts before
-// its epoch; leases of different edges are not compared: ErrSubject.
+// MayReplace does the same for a lease. The incarnation of an edge is compared before its epoch.
+// Leases of different edges can't be compared, which is ErrSubject.
 func (l *Lease) MayReplace(held *Lease) error {
 	if l.Issuer != held.Issuer || l.Subject != held.Subject || l.Lease != held.Lease || l.Node != held.Node {
 		return ErrSubject
 	}
 	if l.Incarnation != held.Incarnation {
 		if l.Incarnation < held.Incarnation {
-			return fault(ErrSeq, "incarnation %d, held %d", l.Incarnation, held.Incarnation)
+			return fault(ErrSeq, "incarnation %d; the held lease has %d", l.Incarnation, held.Incarnation)
 		}
 		return nil
 	}
 	return supersedes(l.Claims, held.Claims)
 }
 
-// MayReplace is the same for a list of revocations.
+// MayReplace does the same for a revocation list.
 func (r *Revocations) MayReplace(held *Revocations) error {
 	if r.Issuer != held.Issuer {
 		return ErrSubject

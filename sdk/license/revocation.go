@@ -1,6 +1,6 @@
 package license
 
-// Revocations is the list of rights that ended early.
+// Revocations is the list of rights that end early.
 type Revocations struct {
 	Claims
 	Revoked []Revocation `json:"revoked,omitempty"`
@@ -11,16 +11,16 @@ type Revocation struct {
 	Subject  string `json:"sub"`
 	At       int64  `json:"at"`
 	Reason   string `json:"reason,omitempty"`
-	Fallback bool   `json:"fallback,omitempty"` // down to the fallback only
-	// Seq spares documents with a higher one, such as those of a license that
-	// was reinstated. Zero spares none.
+	Fallback bool   `json:"fallback,omitempty"` // reduces rights only to the fallback
+	// Seq exempts documents with a higher seq, such as those of a license that was reinstated. Zero
+	// exempts none.
 	Seq Seq `json:"seq"`
 }
 
 func (Revocations) kind() Type        { return TypeRevocations }
 func (r Revocations) lastDate() int64 { return r.Expires }
 
-// Of returns the revocation of a subject, nil if there is none.
+// Of returns the revocation of a subject, or nil if there is none.
 func (r *Revocations) Of(subject string) *Revocation {
 	for i := range r.Revoked {
 		if r.Revoked[i].Subject == subject {
@@ -36,7 +36,7 @@ func (r Revocations) check() error {
 	}
 	for _, one := range r.Revoked {
 		if one.Subject == "" || one.At <= 0 {
-			return fault(ErrFormat, "revocation without subject or time")
+			return fault(ErrFormat, "revocation without a subject or time")
 		}
 	}
 	return nil

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// SealTo encrypts for an X25519 public key with HPKE (RFC 9180, base mode:
-// DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM). Info names the purpose;
-// OpenWith needs the same.
+// SealTo encrypts data for an X25519 public key with HPKE (RFC 9180, base mode: DHKEM(X25519,
+// HKDF-SHA256), HKDF-SHA256, AES-256-GCM). Info identifies the purpose; OpenWith needs the same
+// info.
 func SealTo(pub []byte, info string, plaintext []byte) ([]byte, error) {
 	point, err := ecdh.X25519().NewPublicKey(pub)
 	if err != nil {
@@ -22,7 +22,7 @@ func SealTo(pub []byte, info string, plaintext []byte) ([]byte, error) {
 	return sealed, nil
 }
 
-// OpenWith decrypts what SealTo made, or returns ErrSeal.
+// OpenWith decrypts the result of SealTo. The error is ErrSeal.
 func OpenWith(priv []byte, info string, sealed []byte) ([]byte, error) {
 	scalar, err := ecdh.X25519().NewPrivateKey(priv)
 	if err != nil {
@@ -35,7 +35,7 @@ func OpenWith(priv []byte, info string, sealed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// GenerateX25519 returns a new key pair, of a feature or a device.
+// GenerateX25519 returns a new key pair for a feature or a device.
 func GenerateX25519() (pub, priv []byte, err error) {
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
@@ -44,12 +44,12 @@ func GenerateX25519() (pub, priv []byte, err error) {
 	return key.PublicKey().Bytes(), key.Bytes(), nil
 }
 
-// DeviceThumbprint names a device's X25519 public key, as Binding.Device: SHA-256
-// per RFC 7638, base64url.
+// DeviceThumbprint returns the name of a device's X25519 public key, as used in Binding.Device:
+// SHA-256 per RFC 7638, base64url.
 func DeviceThumbprint(pub []byte) string { return thumbprint("X25519", pub) }
 
-// SealFeature encrypts data that only a license with this feature opens. The
-// public key is the feature's.
+// SealFeature encrypts data that only a license with this feature can open. The public key is the
+// feature's.
 func SealFeature(featurePub []byte, product, feature string, data []byte) ([]byte, error) {
 	info, err := purpose(featureData, product, feature)
 	if err != nil {
@@ -58,7 +58,7 @@ func SealFeature(featurePub []byte, product, feature string, data []byte) ([]byt
 	return SealTo(featurePub, info, data)
 }
 
-// OpenFeature decrypts what SealFeature made, with the feature's private key.
+// OpenFeature decrypts the result of SealFeature with the feature's private key.
 func OpenFeature(featurePriv []byte, product, feature string, sealed []byte) ([]byte, error) {
 	info, err := purpose(featureData, product, feature)
 	if err != nil {
@@ -67,8 +67,7 @@ func OpenFeature(featurePriv []byte, product, feature string, sealed []byte) ([]
 	return OpenWith(featurePriv, info, sealed)
 }
 
-// WrapFeatureKey encrypts a feature's private key for one device, as License.Keys
-// carries it.
+// WrapFeatureKey encrypts a feature's private key for one device, in the form used in License.Keys.
 func WrapFeatureKey(featurePriv, devicePub []byte, issuer, license, feature string) (string, error) {
 	info, err := purpose(featureKey, issuer, license, feature, DeviceThumbprint(devicePub))
 	if err != nil {
@@ -81,8 +80,8 @@ func WrapFeatureKey(featurePriv, devicePub []byte, issuer, license, feature stri
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// FeatureKey returns the private key of a feature that the license carries for
-// this device. A license without it, or bound to another device, is ErrBinding.
+// FeatureKey returns the private key of a feature that the license contains for this device. If the
+// license does not contain it or is bound to another device, the error is ErrBinding.
 func (l *License) FeatureKey(feature string, devicePriv []byte) ([]byte, error) {
 	wrapped, ok := l.Keys[feature]
 	if !ok {
@@ -107,8 +106,8 @@ func (l *License) FeatureKey(feature string, devicePriv []byte) ([]byte, error) 
 	return OpenWith(devicePriv, info, sealed)
 }
 
-// What is sealed for one purpose does not open for another: the info of RFC 9180
-// is one of these and its parts, each after a NUL.
+// Data that is sealed for one purpose cannot be opened for another: the info of RFC 9180 is one of
+// these names followed by its parts, with a NUL before each part.
 const (
 	featureData = "copyhold/v1/feature-data" // product, feature
 	featureKey  = "copyhold/v1/feature-key"  // issuer, license, feature, device thumbprint
@@ -117,7 +116,7 @@ const (
 func purpose(name string, parts ...string) (string, error) {
 	for _, part := range parts {
 		if strings.Contains(part, "\x00") {
-			return "", fault(ErrFormat, "NUL in %q", part)
+			return "", fault(ErrFormat, "%q contains a NUL", part)
 		}
 		name += "\x00" + part
 	}

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// A TextError says where a file is not text, or not the text that it should be.
+// A TextError reports where a file is not text, or not the expected text.
 type TextError struct {
-	Name   string // of the file, "" when it is not known
+	Name   string // name of the file, "" if not known
 	Line   int    // from 1
 	Reason string
 }
@@ -25,12 +25,11 @@ func (e *TextError) Error() string {
 	return fmt.Sprintf("%s:%d: %s", e.Name, e.Line, e.Reason)
 }
 
-// DecodeText returns the text of a file that people or their tools wrote: UTF-8 with or
-// without a byte-order mark, or UTF-16 with one. Ends of lines become \n, and the spaces of
-// other kinds than the plain one, such as the non-breaking space, become plain ones.
-// Everything else that it can't read for certain is a *TextError, which names the file by
-// name: another encoding, half of a surrogate pair, a control character other than a tab, and
-// the character that stands for a lost one (U+FFFD).
+// DecodeText returns the text of a file from a person or a tool. The file is UTF-8 with or without
+// a byte-order mark, or UTF-16 with one. Line ends become \n. Special spaces, such as the
+// non-breaking space, become plain spaces. Anything ambiguous is a *TextError that contains the
+// given name: another encoding, half of a surrogate pair, a control character other than a tab, or
+// the replacement character (U+FFFD).
 func DecodeText(name string, data []byte) (string, error) {
 	text, err := decodeBytes(data)
 	if err != nil {
@@ -71,7 +70,7 @@ func decodeBytes(data []byte) (string, *TextError) {
 	}
 	text := string(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if at := invalidUTF8(text); at >= 0 {
-		return "", &TextError{Line: lineAt(text[:at]), Reason: fmt.Sprintf("byte 0x%02X is not UTF-8: save the file as UTF-8", text[at])}
+		return "", &TextError{Line: lineAt(text[:at]), Reason: fmt.Sprintf("byte 0x%02X is not UTF-8; save the file as UTF-8", text[at])}
 	}
 	return text, nil
 }
@@ -86,19 +85,19 @@ func decodeUTF16(data []byte, order binary.ByteOrder) (string, *TextError) {
 				second = rune(order.Uint16(data[2:]))
 			}
 			if r = utf16.DecodeRune(r, second); r == utf8.RuneError {
-				return "", &TextError{Line: lineAt(string(text)), Reason: "half of a surrogate pair, which is no character"}
+				return "", &TextError{Line: lineAt(string(text)), Reason: "half of a surrogate pair is not a character; save the file as UTF-8"}
 			}
 			data = data[2:]
 		}
 		text = utf8.AppendRune(text, r)
 	}
 	if len(data) > 0 {
-		return "", &TextError{Line: lineAt(string(text)), Reason: "the file ends within a character of UTF-16"}
+		return "", &TextError{Line: lineAt(string(text)), Reason: "the file ends within a UTF-16 character"}
 	}
 	return string(text), nil
 }
 
-// invalidUTF8 returns where s is not UTF-8, or -1.
+// invalidUTF8 returns the position at which s is not UTF-8, or -1.
 func invalidUTF8(s string) int {
 	if utf8.ValidString(s) {
 		return -1
@@ -113,16 +112,15 @@ func invalidUTF8(s string) int {
 	return -1
 }
 
-// lineAt returns the line that follows the text before it.
+// lineAt returns the number of the line that follows the given text.
 func lineAt(before string) int {
 	before = strings.ReplaceAll(before, "\r\n", "\n")
 	return 1 + strings.Count(before, "\n") + strings.Count(before, "\r")
 }
 
-// DecodeSecret returns the one license key or token that a file or a variable holds. Lines
-// that begin with # are comments, and so is what follows " #" after a key or token of
-// Copyhold; a secret that was wrapped is joined. The error is a *TextError and repeats
-// nothing of the secret.
+// DecodeSecret returns the one license key or token in a file or a variable. Lines that begin with
+// # are comments, and so is text after " #" behind a Copyhold key or token. If the secret was
+// wrapped, its lines are joined. The error is a *TextError and contains no part of the secret.
 func DecodeSecret(name string, data []byte) (string, error) {
 	text, err := DecodeText(name, data)
 	if err != nil {
@@ -138,7 +136,7 @@ func DecodeSecret(name string, data []byte) (string, error) {
 		}
 		begins := beginsSecret(line)
 		if begins && secret.Len() > 0 {
-			return "", &TextError{name, n, "a second key or token begins, and a file holds one: put # before those that are not to be used"}
+			return "", &TextError{name, n, "a second key or token begins here; put # before those that are not to be used"}
 		}
 		if begins || beginsSecret(secret.String()) {
 			line, _, _ = strings.Cut(line, " #")
@@ -149,12 +147,12 @@ func DecodeSecret(name string, data []byte) (string, error) {
 		secret.WriteString(strings.TrimSpace(line))
 	}
 	if secret.Len() == 0 {
-		return "", &TextError{name, max(n, 1), "it is empty or only has comments: it holds no key and no token"}
+		return "", &TextError{name, max(n, 1), "it contains no key or token: it is empty or has only comments"}
 	}
 	return secret.String(), nil
 }
 
-// beginsSecret reports whether a line begins a license key or a token of Copyhold.
+// beginsSecret reports whether a line begins with a Copyhold license key or token.
 func beginsSecret(line string) bool {
 	for _, prefix := range []string{"CH-", "cht_"} {
 		if len(line) >= len(prefix) && strings.EqualFold(line[:len(prefix)], prefix) {
@@ -164,10 +162,10 @@ func beginsSecret(line string) bool {
 	return false
 }
 
-// DecodeSet reads a root set or a key set, which kind says ("root set", "key set"), as a server
-// publishes it: a list of compact documents as JSON, an object that holds one as rootset or
-// keyset, or a document a line, with # comments. It verifies nothing. A license file is
-// refused: it holds both, and would vouch for itself.
+// DecodeSet reads a root set or a key set in the form in which a server publishes it: a JSON list
+// of compact documents, an object with such a list as rootset or keyset, or one document per line
+// with # comments. The kind is "root set" or "key set". DecodeSet verifies nothing. It refuses a
+// license file, which contains both sets and would vouch for itself.
 func DecodeSet(name, kind string, data []byte) ([]string, error) {
 	text, err := DecodeText(name, data)
 	if err != nil {
@@ -187,15 +185,15 @@ func DecodeSet(name, kind string, data []byte) ([]string, error) {
 		list = strings.Fields(text)
 	}
 	if members["doc"] != nil {
-		return nil, &TextError{name, 1, "a license file is no " + kind + ": it proves nothing about itself"}
+		return nil, &TextError{name, 1, "a license file is not a " + kind + "; it cannot vouch for itself"}
 	}
 	if err != nil || len(list) == 0 {
-		return nil, &TextError{name, 1, "it does not hold a " + kind + ", which is a list of signed documents"}
+		return nil, &TextError{name, 1, "it does not contain a " + kind + ", which is a list of signed documents"}
 	}
 	return list, nil
 }
 
-// uncommented returns text without the lines that begin with #, and trimmed.
+// uncommented returns text without lines that begin with # and without spaces around it.
 func uncommented(text string) string {
 	var out strings.Builder
 	for line := range strings.Lines(text) {
@@ -206,11 +204,10 @@ func uncommented(text string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// Invisible returns the first character of s that no name may have, because nobody sees it
-// or because it changes how the text around it is read: control characters, zero-width
-// characters, marks that turn the direction of reading, fillers, ends of lines, and U+FFFD,
-// which is also what it returns for a byte that is not UTF-8. Two names that differ by one
-// look alike.
+// Invisible returns the first character of s that no name may have, because it is invisible or
+// changes how the text around it is read. These are control characters, zero-width characters,
+// direction marks, fillers, line ends, and U+FFFD, which Invisible also returns for a byte that is
+// not UTF-8. Two names that differ only in such a character look the same.
 func Invisible(s string) (r rune, found bool) {
 	for i := range len(s) {
 		if c := s[i]; c >= utf8.RuneSelf || c < ' ' || c == 0x7f {
@@ -232,15 +229,15 @@ func invisible(s string) (rune, bool) {
 	return 0, false
 }
 
-// describe names a character that is refused.
+// describe describes a refused character.
 func describe(r rune) string {
 	switch {
 	case r == 0:
-		return "a NUL byte: UTF-16 needs a byte-order mark, and anything else with it is no text"
+		return "a NUL byte is not text; a UTF-16 file needs a byte-order mark"
 	case r == utf8.RuneError:
-		return "the character U+FFFD stands for one that was lost when the file was converted"
+		return "the character U+FFFD replaces one that was lost when the file was converted"
 	case unicode.IsControl(r):
-		return fmt.Sprintf("the control character U+%04X", r)
+		return fmt.Sprintf("the control character U+%04X is not allowed", r)
 	}
-	return fmt.Sprintf("the character U+%04X, which nobody sees", r)
+	return fmt.Sprintf("the invisible character U+%04X is not allowed", r)
 }

@@ -59,7 +59,7 @@ func TestWhatIsNoTextIsRefusedByLine(t *testing.T) {
 		"half a pair of UTF-16":           {"\xff\xfea\x00\n\x00\x00\xd8b\x00", 2, "surrogate"},
 		"a second half alone":             {"\xfe\xff\xdc\x00", 1, "surrogate"},
 		"a first half at the end":         {"\xfe\xff\xd8\x00", 1, "surrogate"},
-		"half a unit of UTF-16":           {"\xff\xfea\x00b", 1, "within a character"},
+		"half a unit of UTF-16":           {"\xff\xfea\x00b", 1, "within a UTF-16 character"},
 		"a bell":                          {"one\n\x07", 2, "U+0007"},
 		"Latin-1 that was called UTF-8":   {"\u0085", 1, "U+0085"},
 		"what a converter could not read": {"one\nM\ufffdller", 2, "U+FFFD"},

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// A Value is what a feature is worth: on or off, a whole number, or a text.
-// The zero Value is none of these and cannot be encoded.
+// A Value is the value of a feature: on or off, a whole number, or a text. The zero Value is none
+// of these and cannot be encoded.
 type Value struct {
 	kind valueKind
 	n    int64
@@ -30,7 +30,7 @@ func BoolValue(on bool) Value {
 	return Value{kind: boolValue}
 }
 
-// IntValue returns a number; documents carry those within ±(2^53-1).
+// IntValue returns a number. Documents can contain numbers within ±(2^53-1).
 func IntValue(n int64) Value { return Value{kind: intValue, n: n} }
 
 // TextValue returns a text.
@@ -50,14 +50,14 @@ func (v Value) Int() (n int64, ok bool) {
 // Text returns the text, and whether the value is one.
 func (v Value) Text() (s string, ok bool) { return v.s, v.kind == textValue }
 
-// On reports whether the value grants anything: true, a number other than 0, a
-// text that is not empty.
+// On reports whether the value grants anything: true, a number other than 0, or a text that is not
+// empty.
 func (v Value) On() bool { return v.n != 0 || v.s != "" }
 
-// IsZero reports whether there is no value at all.
+// IsZero reports whether there is no value.
 func (v Value) IsZero() bool { return v.kind == noValue }
 
-// String returns the value as people write it.
+// String returns the value as text.
 func (v Value) String() string {
 	switch v.kind {
 	case boolValue:
@@ -70,7 +70,7 @@ func (v Value) String() string {
 	return ""
 }
 
-// MarshalJSON writes the scalar.
+// MarshalJSON writes the value as a JSON scalar.
 func (v Value) MarshalJSON() ([]byte, error) {
 	switch v.kind {
 	case boolValue:
@@ -80,10 +80,10 @@ func (v Value) MarshalJSON() ([]byte, error) {
 	case textValue:
 		return encode(v.s)
 	}
-	return nil, fault(ErrFormat, "a feature without a value")
+	return nil, fault(ErrFormat, "feature without a value")
 }
 
-// UnmarshalJSON reads a scalar; null, fractions, lists and objects are refused.
+// UnmarshalJSON reads a JSON scalar. It refuses null, fractions, lists, and objects.
 func (v *Value) UnmarshalJSON(data []byte) error { return Unmarshal(data, v) }
 
 var (

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Epsilon is how far the clocks of honest machines may be apart, in seconds.
+// Epsilon is the maximum difference between the clocks of honest machines, in seconds.
 const Epsilon = 60
 
-// A Verifier is what is trusted: a root set, the key set in force, the issuer
-// and the product. It does not change: With… returns another one, and never one
-// that trusts something older. It is safe for concurrent use.
+// A Verifier contains what is trusted: a root set, the key set in force, the issuer, and the
+// product. It is immutable. Its With methods return a new Verifier, which never trusts anything
+// older. It is safe for concurrent use.
 type Verifier struct {
 	issuer  string
-	product string // "" for any, in an auditor's verifier
+	product string // "" means any, in an auditor's verifier
 	known   bool
 	filed   bool
 
@@ -25,28 +25,28 @@ type Verifier struct {
 	ring    keyring
 	setText string
 	setList []string
-	floor   int64 // no key set of a lower number is trusted, 0 for none
+	floor   int64 // key sets with a lower number are not trusted; 0 means none
 }
 
-// NewVerifier trusts a pinned root set, which is a list of compact JWS over one
-// payload, for one issuer and product.
+// NewVerifier trusts a pinned root set for one issuer and product. The root set is a list of
+// compact JWS over one payload.
 func NewVerifier(issuer, product string, pinned []string) (*Verifier, error) {
 	if product == "" {
-		return nil, fault(ErrAudience, "none given")
+		return nil, fault(ErrAudience, "no product given")
 	}
 	v, err := NewAuditor(pinned)
 	if err != nil {
 		return nil, err
 	}
 	if v.issuer != issuer {
-		return nil, fault(ErrIssuer, "root set of %s", v.issuer)
+		return nil, fault(ErrIssuer, "the root set is of %s", v.issuer)
 	}
 	v.product = product
 	return v, nil
 }
 
-// NewAuditor is NewVerifier for those who look at documents of every product,
-// such as the vendor. Programs use NewVerifier.
+// NewAuditor is NewVerifier for tools that inspect documents of every product, such as the
+// vendor's. Programs use NewVerifier.
 func NewAuditor(pinned []string) (*Verifier, error) {
 	text, err := sharedPayload(pinned)
 	if err != nil {
@@ -80,32 +80,31 @@ func (v *Verifier) Issuer() string { return v.issuer }
 // RootSet returns the root set in force.
 func (v *Verifier) RootSet() RootSet { return v.root }
 
-// KeySet returns the key set in force; Number is 0 when there is none yet.
+// KeySet returns the key set in force. Its Number is 0 if there is none yet.
 func (v *Verifier) KeySet() KeySet { return v.set }
 
-// Known returns a verifier for documents that were accepted before and come
-// from the caller's own store: expiry of the key set and of the documents is not
-// held against them, nor a withdrawal whose cut-off came after they were issued.
+// Known returns a verifier for documents that were accepted before and are in the caller's own
+// store. It does not refuse them because the key set or the documents have expired, nor because of
+// a withdrawal with a cut-off after they were issued.
 func (v *Verifier) Known() *Verifier {
 	w := *v
 	w.known = true
 	return &w
 }
 
-// Filed returns a verifier for the documents of a license file. A file is accepted
-// until the last date of its document, however long ago the key set expired: the
-// key set's expiry is held against the document's iat, and not against now. All
-// else counts as ever, a withdrawal above all.
+// Filed returns a verifier for the documents of a license file. A file is accepted until the last
+// date of its document, however long ago the key set expired. The key set's expiry is therefore
+// compared with the document's iat and not with now. All other checks apply, including withdrawal.
 func (v *Verifier) Filed() *Verifier {
 	w := *v
 	w.filed = true
 	return &w
 }
 
-// WithRootSet trusts the next root set, which needs as many signatures as the
-// old and the new one ask for. The one in force again changes nothing; one that
-// is older, or another of the same number, is ErrRollback. A key set that the
-// new root would not have let in goes, and its number with it.
+// WithRootSet trusts the next root set, which needs enough signatures for both the old and the new
+// threshold. The root set in force changes nothing. An older one, or a different one with the same
+// number, is ErrRollback. If the new root set would not have accepted the current key set, the key
+// set is dropped together with its number.
 func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 	text, err := sharedPayload(list)
 	if err != nil {
@@ -119,7 +118,7 @@ func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 		return nil, err
 	}
 	if len(old.by) == 0 {
-		return nil, fault(ErrThreshold, "none of the keys in force")
+		return nil, fault(ErrThreshold, "no signature by a key in force")
 	}
 	root, err := decodeDocument[RootSet](old.payload)
 	if err != nil {
@@ -153,9 +152,9 @@ func (v *Verifier) WithRootSet(list []string, now int64) (*Verifier, error) {
 	return &w, nil
 }
 
-// WithRootSets follows root sets that replace one another, the oldest first. Those
-// that are not newer than the one in force are passed over. With an error it
-// returns what it came to before.
+// WithRootSets trusts a sequence of root sets, the oldest first. It skips those that are not newer
+// than the one in force. If it fails, it returns the verifier that it had reached, together with
+// the error.
 func (v *Verifier) WithRootSets(sets [][]string, now int64) (*Verifier, error) {
 	for _, list := range sets {
 		if numberOf(list) <= v.root.Number {
@@ -170,9 +169,8 @@ func (v *Verifier) WithRootSets(sets [][]string, now int64) (*Verifier, error) {
 	return v, nil
 }
 
-// WithKeySet trusts a key set signed by the root set in force. The one in force
-// again costs no verification. An expired one is taken, but no new document
-// under it.
+// WithKeySet trusts a key set that the root set in force has signed. The key set in force costs no
+// verification. An expired key set is accepted, but new documents under it are not.
 func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 	text, err := sharedPayload(list)
 	if err != nil {
@@ -186,7 +184,7 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 		return nil, err
 	}
 	if len(by.by) == 0 {
-		return nil, fault(ErrThreshold, "none of the root keys")
+		return nil, fault(ErrThreshold, "no signature by a root key")
 	}
 	set, err := decodeDocument[KeySet](by.payload)
 	if err != nil {
@@ -195,8 +193,8 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 	if err := by.enough(v.root.K, set.Claims); err != nil {
 		return nil, err
 	}
-	if set.Root > v.root.Number { // a root that stays has signed it, but another may have been dropped
-		return nil, fault(ErrThreshold, "root set %d is needed, held %d", set.Root, v.root.Number)
+	if set.Root > v.root.Number { // a root key that remains has signed it, but another may have been dropped
+		return nil, fault(ErrThreshold, "root set %d is required; the one in force is %d", set.Root, v.root.Number)
 	}
 	if set.IssuedAt >= v.root.Expires {
 		return nil, fault(ErrExpired, "root set")
@@ -213,11 +211,11 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 	return &w, nil
 }
 
-// WithFloor trusts a key set that is built into a program beside its root set.
-// It is WithKeySet, and no key set of a lower number is trusted afterwards, not
-// even under a later root set: a key that the floor withdraws stays withdrawn.
+// WithFloor trusts a key set that is built into a program together with its root set. It is
+// WithKeySet, but afterwards no key set with a lower number is trusted, not even under a later root
+// set. A key that the floor withdraws thus stays withdrawn.
 func (v *Verifier) WithFloor(list []string) (*Verifier, error) {
-	w, err := v.WithKeySet(list, 0) // its own dates are in it
+	w, err := v.WithKeySet(list, 0) // its own dates are not checked against the clock
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +229,7 @@ func (v *Verifier) mayReplace(c Claims, number, held, now int64) error {
 		return fault(ErrIssuer, "%s", c.Issuer)
 	}
 	if number <= held {
-		return fault(ErrRollback, "number %d, held %d", number, held)
+		return fault(ErrRollback, "number %d; the one in force is %d", number, held)
 	}
 	if c.NotBefore > max(now, c.IssuedAt)+Epsilon {
 		return ErrNotYet
@@ -239,29 +237,29 @@ func (v *Verifier) mayReplace(c Claims, number, held, now int64) error {
 	return nil
 }
 
-// License verifies a license. Now is seconds since 1970; a clock behind the
-// document's own iat does not matter, because iat is signed.
+// License verifies a license. Now is seconds since 1970. A clock behind the document's iat does not
+// matter, because iat is signed.
 func (v *Verifier) License(compact string, now int64) (*License, error) {
 	return open[License](v, compact, now)
 }
 
-// Lease verifies a lease that the origin signed; see LeaseChain for an edge's.
+// Lease verifies a lease that the origin signed. For an edge's lease, use LeaseChain.
 func (v *Verifier) Lease(compact string, now int64) (*Lease, error) {
 	l, err := open[Lease](v, compact, now)
 	if err != nil {
 		return nil, err
 	}
 	if l.Node != "" {
-		return nil, fault(ErrChain, "lease of edge %s without its chain", l.Node)
+		return nil, fault(ErrChain, "lease of edge %s has no chain", l.Node)
 	}
 	return l, nil
 }
 
-// Reply verifies the answer to the question with this nonce. The nonce proves
-// that it is fresh, whatever the clock says; an empty one is refused.
+// Reply verifies the answer to the request with this nonce. The nonce proves that the answer is
+// fresh, whatever the clock says. An empty nonce is refused.
 func (v *Verifier) Reply(compact, nonce string, now int64) (*Reply, error) {
 	if nonce == "" {
-		return nil, fault(ErrNonce, "none given")
+		return nil, fault(ErrNonce, "no nonce given")
 	}
 	r, c, err := read[Reply](v, v.ring, compact)
 	if err != nil {
@@ -276,7 +274,7 @@ func (v *Verifier) Reply(compact, nonce string, now int64) (*Reply, error) {
 	return &r, nil
 }
 
-// Revocations verifies the list of rights that ended early.
+// Revocations verifies the list of rights that end early.
 func (v *Verifier) Revocations(compact string, now int64) (*Revocations, error) {
 	return open[Revocations](v, compact, now)
 }
@@ -291,7 +289,7 @@ func (v *Verifier) Bulletin(compact string, now int64) (*Bulletin, error) {
 	return open[Bulletin](v, compact, now)
 }
 
-// open verifies a document that a key of the key set signed and that counts now.
+// open verifies a document that a key of the key set signed and that is valid now.
 func open[T document](v *Verifier, compact string, now int64) (*T, error) {
 	doc, key, err := read[T](v, v.ring, compact)
 	if err != nil {
@@ -306,7 +304,7 @@ func open[T document](v *Verifier, compact string, now int64) (*T, error) {
 	return &doc, nil
 }
 
-// read verifies all that does not depend on the time of day.
+// read verifies everything that does not depend on the time of day.
 func read[T document](v *Verifier, ring keyring, compact string) (doc T, key Key, err error) {
 	payload, key, err := ring.verify(doc.kind(), compact)
 	if err != nil {
@@ -325,10 +323,10 @@ func read[T document](v *Verifier, ring keyring, compact string) (doc T, key Key
 	return doc, key, key.timely(c, doc.lastDate())
 }
 
-// fresh refuses what the state of the keys no longer lets in.
+// fresh refuses a document that the current state of the keys no longer allows.
 func (v *Verifier) fresh(c Claims, k Key, now int64) error {
 	if v.known || v.filed {
-		now = c.IssuedAt // the key set was in force when it was signed
+		now = c.IssuedAt // the key set was in force when the document was signed
 	}
 	if now >= v.set.Expires {
 		return ErrKeySetExpired
