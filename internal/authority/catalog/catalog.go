@@ -1,6 +1,6 @@
-// Package catalog keeps what is sold and to whom: products, plans and their revisions,
-// customers, environments, licenses with their keys, and the changes to all of them. A
-// change that a program repeats under one Idempotency-Key is made once.
+// Package catalog manages what is sold and to whom: products, plans with their revisions,
+// customers, environments, and licenses with their keys. If a program repeats a change with the
+// same Idempotency-Key, the change is made only once.
 package catalog
 
 import (
@@ -10,19 +10,19 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Catalog changes and shows what is sold. It is safe for concurrent use.
+// A Catalog shows and changes what is sold. It is safe for concurrent use.
 type Catalog struct {
 	ledger  *ledger.Ledger
 	newKeys func(context.Context, *ledger.Tx, licensing.Env) error
 }
 
-// New returns the catalog of a ledger. NewKeys makes the signing keys of a new
-// environment in the transaction that creates it.
+// New returns the catalog of a ledger. newKeys creates the signing keys of a new environment, in
+// the transaction that creates the environment.
 func New(l *ledger.Ledger, newKeys func(context.Context, *ledger.Tx, licensing.Env) error) *Catalog {
 	return &Catalog{l, newKeys}
 }
 
-// Tasks returns what the catalog does in the background.
+// Tasks returns the background tasks of the catalog.
 func (c *Catalog) Tasks() []ledger.Task {
 	return []ledger.Task{{Name: "terms", Run: c.runTerms}, {Name: "moves", Run: c.runMoves}, {Name: "answers", Run: c.runAnswers}}
 }

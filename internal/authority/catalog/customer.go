@@ -12,7 +12,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// CreateCustomer stores a new customer, whose id and time are set here.
+// CreateCustomer stores a new customer. It sets the customer's id and time.
 func (c *Catalog) CreateCustomer(ctx context.Context, p access.Principal, customer licensing.Customer) (licensing.Customer, error) {
 	if err := request.Require(p, access.CustomerWrite); err != nil {
 		return customer, err
@@ -40,7 +40,7 @@ func (c *Catalog) CreateCustomer(ctx context.Context, p access.Principal, custom
 	})
 }
 
-// ChangeCustomer changes what is known of a customer.
+// ChangeCustomer changes the stored details of a customer.
 func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID, wanted v1.CustomerChange) (licensing.Customer, error) {
 	if err := request.Require(p, access.CustomerWrite); err != nil {
 		return licensing.Customer{}, err
@@ -74,7 +74,7 @@ func (c *Catalog) ChangeCustomer(ctx context.Context, p access.Principal, id lic
 	})
 }
 
-// checkCustomer checks what is new of a customer; what was stored earlier stays.
+// checkCustomer checks new details of a customer. Stored details are not checked again.
 func checkCustomer(name, email, reference string) error {
 	if err := request.CheckDisplays(request.Text{Field: "name", Value: name}); err != nil {
 		return err
@@ -82,7 +82,7 @@ func checkCustomer(name, email, reference string) error {
 	return request.CheckTexts(request.Text{Field: "email", Value: email}, request.Text{Field: "reference", Value: reference})
 }
 
-// DeleteCustomer removes a customer who has no license, not even an ended one.
+// DeleteCustomer removes a customer that has no license, not even an ended one.
 func (c *Catalog) DeleteCustomer(ctx context.Context, p access.Principal, id licensing.CustomerID) error {
 	if err := request.Require(p, access.CustomerWrite); err != nil {
 		return err
@@ -109,8 +109,8 @@ func (c *Catalog) DeleteCustomer(ctx context.Context, p access.Principal, id lic
 	})
 }
 
-// Customers returns the customers p sees, by id, which is by time. A reference
-// that is not empty asks for the one customer that has it.
+// Customers returns the customers that p may see, by id, which is by time. If reference is not
+// empty, it returns only the customer with that reference.
 func (c *Catalog) Customers(ctx context.Context, p access.Principal, reference string, of request.PageOf) (request.Page[licensing.Customer], error) {
 	var found request.Page[licensing.Customer]
 	if err := request.Require(p, access.CustomerRead); err != nil {
@@ -149,7 +149,7 @@ func someCustomers(ctx context.Context, tx *store.Tx, p access.Principal, refere
 	return []licensing.Customer{customer}, nil
 }
 
-// Customer returns one customer that p sees.
+// Customer returns one customer that p may see.
 func (c *Catalog) Customer(ctx context.Context, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
 	var found licensing.Customer
 	if err := request.Require(p, access.CustomerRead); err != nil {
@@ -162,7 +162,8 @@ func (c *Catalog) Customer(ctx context.Context, p access.Principal, id licensing
 	return found, err
 }
 
-// SeenCustomer returns a customer that p sees; NotFound if there is none, or p does not see it.
+// SeenCustomer returns a customer that p may see. The error is NotFound if it does not exist or p
+// may not see it.
 func SeenCustomer(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
 	customer, ok, err := tx.Customer(ctx, p.Env, id)
 	if err == nil && (!ok || !p.SeesCustomer(id)) {
@@ -171,8 +172,9 @@ func SeenCustomer(ctx context.Context, tx *store.Tx, p access.Principal, id lice
 	return customer, err
 }
 
-// ownCustomer returns a customer that p may change. All products share customers, so
-// a token of one product sees every one, and changes those who have no other product.
+// ownCustomer returns a customer that p may change. All products share the customers. A token for
+// one product therefore sees every customer, but may change only those that have no licenses of
+// other products.
 func ownCustomer(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.CustomerID) (licensing.Customer, error) {
 	customer, err := SeenCustomer(ctx, tx.Tx, p, id)
 	if err != nil || p.Product == "" {
@@ -185,11 +187,11 @@ func ownCustomer(ctx context.Context, tx *ledger.Tx, p access.Principal, id lice
 	return customer, err
 }
 
-// referenceFree refuses a reference that another customer has.
+// referenceFree refuses a reference that belongs to another customer.
 func referenceFree(ctx context.Context, tx *store.Tx, customer licensing.Customer) error {
 	other, ok, err := tx.CustomerByReference(ctx, customer.Env, customer.Reference)
 	if err == nil && ok && other.ID != customer.ID {
-		return licensing.Errorf(licensing.Exists, "another customer has the reference %q", customer.Reference).At("reference")
+		return licensing.Errorf(licensing.Exists, "reference %q belongs to another customer", customer.Reference).At("reference")
 	}
 	return err
 }

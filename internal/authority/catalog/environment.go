@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// Environments returns the environments p can reach, by name.
+// Environments returns the environments that p may access, by name.
 func (c *Catalog) Environments(ctx context.Context, p access.Principal) ([]licensing.Environment, error) {
 	if err := request.Require(p, access.EnvironmentRead); err != nil {
 		return nil, err
@@ -30,7 +30,7 @@ func (c *Catalog) Environments(ctx context.Context, p access.Principal) ([]licen
 	return reached, err
 }
 
-// Environment returns one environment that p can reach.
+// Environment returns one environment that p may access.
 func (c *Catalog) Environment(ctx context.Context, p access.Principal, name licensing.Env) (licensing.Environment, error) {
 	all, err := c.Environments(ctx, p)
 	for _, e := range all {
@@ -48,8 +48,8 @@ func reaches(p access.Principal, env licensing.Env) bool {
 	return p.Spans || p.Kind == access.KindSystem || p.Env == env
 }
 
-// CreateEnvironment makes a new environment with its own signing keys. Its name
-// is for good.
+// CreateEnvironment creates a new environment with its own signing keys. Its name cannot be changed
+// later.
 func (c *Catalog) CreateEnvironment(ctx context.Context, p access.Principal, e licensing.Environment) (licensing.Environment, error) {
 	if err := request.Require(p, access.EnvironmentWrite); err != nil {
 		return e, err
@@ -58,10 +58,10 @@ func (c *Catalog) CreateEnvironment(ctx context.Context, p access.Principal, e l
 		return e, err
 	}
 	if e.Name == access.AllEnvironments {
-		return e, licensing.Errorf(licensing.Invalid, "%q stands for every environment and can't be the name of one", e.Name).At("name")
+		return e, licensing.Errorf(licensing.Invalid, "name %q is reserved: it stands for all environments", e.Name).At("name")
 	}
 	if !p.Spans && p.Kind != access.KindSystem {
-		return e, licensing.Errorf(licensing.Forbidden, "only a token that spans environments creates one")
+		return e, licensing.Errorf(licensing.Forbidden, "the token is limited to one environment; only a token that spans all environments can create one")
 	}
 	created, err := Once(ctx, c.ledger, p, e, func(tx *ledger.Tx) (licensing.Environment, error) { return c.AddEnvironment(ctx, tx, e) })
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *Catalog) CreateEnvironment(ctx context.Context, p access.Principal, e l
 	return created, c.ledger.LoadKeys(ctx)
 }
 
-// AddEnvironment stores a new environment with its signing keys in tx. Load the keys after
-// the commit. Exists if there is one of the name.
+// AddEnvironment stores a new environment with its signing keys in tx. Load the keys after the
+// commit. The error is Exists if the name is in use.
 func (c *Catalog) AddEnvironment(ctx context.Context, tx *ledger.Tx, e licensing.Environment) (licensing.Environment, error) {
 	e.Created = tx.Now()
 	free, err := tx.InsertEnvironment(ctx, e)
@@ -79,7 +79,7 @@ func (c *Catalog) AddEnvironment(ctx context.Context, tx *ledger.Tx, e licensing
 		return e, err
 	}
 	if !free {
-		return e, licensing.Errorf(licensing.Exists, "there is an environment %s already", e.Name).At("name")
+		return e, licensing.Errorf(licensing.Exists, "environment %s already exists", e.Name).At("name")
 	}
 	if err := c.newKeys(ctx, tx, e.Name); err != nil {
 		return e, err
@@ -87,7 +87,7 @@ func (c *Catalog) AddEnvironment(ctx context.Context, tx *ledger.Tx, e licensing
 	return e, tx.Note(licensing.EnvironmentCreated, licensing.Event{Env: e.Name, Subject: string(e.Name)}, entry.Environment(e))
 }
 
-// ChangeEnvironment replaces the kind of an environment that p reaches.
+// ChangeEnvironment replaces the kind of an environment that p may access.
 func (c *Catalog) ChangeEnvironment(ctx context.Context, p access.Principal, e licensing.Environment) (licensing.Environment, error) {
 	if err := request.Require(p, access.EnvironmentWrite); err != nil {
 		return e, err

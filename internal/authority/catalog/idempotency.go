@@ -16,19 +16,19 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// answersKept is how long a write can be repeated under its Idempotency-Key.
+// answersKept is how long a write can be repeated with its Idempotency-Key.
 const answersKept = 24 * time.Hour
 
-// errRaced says that a request with the same key committed meanwhile.
-var errRaced = errors.New("the same Idempotency-Key was used meanwhile")
+// errRaced means that a request with the same key committed in the meantime.
+var errRaced = errors.New("another request with this Idempotency-Key has just committed")
 
-// Once makes a change with fn and returns its result. If p names the request
-// (p.Once), the result is committed with the change, and the same request
-// again returns it without another change; another request under the same name
-// is refused. What failed changed nothing and may be tried again.
+// Once makes a change with fn and returns its result. If p names the request (p.Once), Once commits
+// the result together with the change. The same request then returns the same result without
+// another change. A different request with the same name is refused. A failed request changes
+// nothing and may be repeated.
 //
-// Results can hold a new secret, so they are stored sealed with a key that only
-// the caller's own token yields.
+// Results can contain a new secret. They are therefore stored encrypted, under a key that only the
+// caller's own token yields.
 func Once[Q, R any](ctx context.Context, l *ledger.Ledger, p access.Principal, request Q, fn func(*ledger.Tx) (R, error)) (R, error) {
 	var result R
 	if p.Once.Key == "" || p.Kind != access.KindToken {
@@ -39,7 +39,7 @@ func Once[Q, R any](ctx context.Context, l *ledger.Ledger, p access.Principal, r
 		return result, err
 	}
 	if len(p.Once.Key) > 255 {
-		return result, licensing.Errorf(licensing.Invalid, "an Idempotency-Key has at most 255 bytes")
+		return result, licensing.Errorf(licensing.Invalid, "Idempotency-Key is longer than 255 bytes")
 	}
 	text, err := json.Marshal(request)
 	if err != nil {
@@ -58,7 +58,8 @@ func Once[Q, R any](ctx context.Context, l *ledger.Ledger, p access.Principal, r
 	return result, err
 }
 
-// answered returns the answer kept under p.Once, or makes the change and keeps its result.
+// answered returns the result stored under p.Once. If there is none, it makes the change and stores
+// the result.
 func answered[R any](ctx context.Context, tx *ledger.Tx, p access.Principal, body string, fn func(*ledger.Tx) (R, error)) (R, error) {
 	var result R
 	since := tx.Now().Add(-answersKept)
@@ -68,7 +69,7 @@ func answered[R any](ctx context.Context, tx *ledger.Tx, p access.Principal, bod
 	}
 	if ok && kept.Body != body {
 		return result, licensing.Errorf(licensing.IdempotencyMismatch,
-			"this Idempotency-Key was used for another request on %s", kept.At.Format(time.RFC3339))
+			"Idempotency-Key was used for a different request at %s", kept.At.Format(time.RFC3339))
 	}
 	if ok {
 		text, err := openAnswer(p, kept.Answer)
@@ -82,7 +83,7 @@ func answered[R any](ctx context.Context, tx *ledger.Tx, p access.Principal, bod
 	}
 	text, err := json.Marshal(result)
 	if err != nil {
-		return result, fmt.Errorf("encoding an answer to keep it: %w", err)
+		return result, fmt.Errorf("encoding an answer to store it: %w", err)
 	}
 	free, err := tx.InsertAnswer(ctx, store.Answer{
 		Env: p.Env, Token: p.Token, Route: p.Once.Route, Key: p.Once.Key,
@@ -94,17 +95,17 @@ func answered[R any](ctx context.Context, tx *ledger.Tx, p access.Principal, bod
 	return result, err
 }
 
-// answerCipher is keyed by the token's own text and the name of one write: each
-// key seals once, apart from answers that expired, so the nonce is random.
+// answerCipher derives its key from the token's text and the name of one write. Each key encrypts
+// one answer, unless an earlier answer has expired. The nonce is therefore random.
 func answerCipher(p access.Principal) cipher.AEAD {
 	key := access.Hash(string(p.Answers[:]) + p.Once.Route + "\x00" + p.Once.Key)
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		panic(err) //nolint:forbidigo // a digest is a key of 32 bytes
+		panic(err) //nolint:forbidigo // a digest is a 32-byte key
 	}
 	aead, err := cipher.NewGCMWithRandomNonce(block)
 	if err != nil {
-		panic(err) //nolint:forbidigo // AES has blocks of 16 bytes
+		panic(err) //nolint:forbidigo // AES has 16-byte blocks
 	}
 	return aead
 }
@@ -116,16 +117,16 @@ func sealAnswer(p access.Principal, text []byte) string {
 func openAnswer(p access.Principal, sealed string) ([]byte, error) {
 	data, err := base64.RawStdEncoding.DecodeString(sealed)
 	if err != nil {
-		return nil, fmt.Errorf("decoding a kept answer: %w", err)
+		return nil, fmt.Errorf("decoding a stored answer: %w", err)
 	}
 	text, err := answerCipher(p).Open(nil, nil, data, nil)
 	if err != nil {
-		return nil, fmt.Errorf("opening a kept answer: %w", err)
+		return nil, fmt.Errorf("decrypting a stored answer: %w", err)
 	}
 	return text, nil
 }
 
-// forgetAnswers removes answers that are kept no longer.
+// forgetAnswers removes expired answers.
 func (c *Catalog) forgetAnswers(ctx context.Context) error {
 	const some = 1000
 	for {
@@ -140,7 +141,7 @@ func (c *Catalog) forgetAnswers(ctx context.Context) error {
 	}
 }
 
-// answersEvery is how often answers are removed that are kept no longer.
+// answersEvery is how often expired answers are removed.
 const answersEvery = time.Minute
 
 func (c *Catalog) runAnswers(ctx context.Context) {

@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	MaxKeys = 100 // of one license at once
+	MaxKeys = 100 // per license at one time
 )
 
 func digestOf(k v1.NewCredential) access.Digest { return licensing.HashKey(k.Text) }
 
-// RotateKey gives a license a new key and lets its others end.
+// RotateKey gives a license a new key and ends its other keys.
 func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.KeyRequest) (v1.NewCredential, error) {
 	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
 		return v1.NewCredential{}, err
 	}
 	if req.Keep && req.Overlap != 0 {
-		return v1.NewCredential{}, licensing.Errorf(licensing.Invalid, "keys that are kept have no overlap").At("overlap")
+		return v1.NewCredential{}, licensing.Errorf(licensing.Invalid, "overlap cannot be combined with keep").At("overlap")
 	}
 	return Once(ctx, c.ledger, p, alteration{id, licensing.KeyRotated, req}, func(tx *ledger.Tx) (v1.NewCredential, error) {
 		l, ok, err := tx.LockLicense(ctx, p.Env, id)
@@ -44,7 +44,7 @@ func (c *Catalog) RotateKey(ctx context.Context, p access.Principal, id licensin
 	})
 }
 
-// replaceKey makes a new key for l and lets its other keys end at at.
+// replaceKey makes a new key for l and ends its other keys at the given time.
 func replaceKey(ctx context.Context, tx *ledger.Tx, l licensing.License, at time.Time) (v1.NewCredential, error) {
 	key, err := newKey(ctx, tx, l, time.Time{})
 	if err != nil {
@@ -80,7 +80,7 @@ func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key v1.C
 			return err
 		}
 		if len(had) >= MaxKeys {
-			return licensing.Errorf(licensing.Conflict, "license %s has %d keys: delete some first", l.ID, len(had))
+			return licensing.Errorf(licensing.Conflict, "license %s already has %d keys: delete some of them first", l.ID, len(had))
 		}
 	}
 	free, err := tx.InsertKey(ctx, store.Key{
@@ -88,7 +88,7 @@ func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key v1.C
 		CreatedAt: key.CreatedAt, ExpiresAt: key.ExpiresAt,
 	})
 	if err == nil && !free {
-		err = licensing.Errorf(licensing.Exists, "the key belongs to a license already").At("key")
+		err = licensing.Errorf(licensing.Exists, "the key already belongs to a license").At("key")
 	}
 	if err == nil {
 		tx.KeyStored(l.Env, l.ID, digest)
@@ -96,7 +96,7 @@ func insertKey(ctx context.Context, tx *ledger.Tx, l licensing.License, key v1.C
 	return err
 }
 
-// DeleteKey ends one key of a license at once.
+// DeleteKey ends one key of a license immediately.
 func (c *Catalog) DeleteKey(ctx context.Context, p access.Principal, id licensing.LicenseID, key licensing.KeyID) error {
 	if err := request.Require(p, access.LicenseKeyWrite); err != nil {
 		return err
@@ -117,7 +117,7 @@ func (c *Catalog) DeleteKey(ctx context.Context, p access.Principal, id licensin
 	})
 }
 
-// Keys returns the keys of a license, the oldest first, ended ones too.
+// Keys returns the keys of a license, oldest first, including ended ones.
 func (c *Catalog) Keys(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]v1.Credential, error) {
 	if err := request.Require(p, access.LicenseRead); err != nil {
 		return nil, err

@@ -17,10 +17,10 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// MaxIssue is the most licenses one request can issue.
+// MaxIssue is the maximum number of licenses that one request can issue.
 const MaxIssue = 1000
 
-// DefaultChannel is the channel of a plan file that names none.
+// DefaultChannel is the channel of a plan file that names no channel.
 const DefaultChannel = "stable"
 
 // IssueLicense grants a plan to a customer.
@@ -38,7 +38,7 @@ func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, request
 		return nil, err
 	}
 	if len(requests) == 0 || len(requests) > MaxIssue {
-		return nil, licensing.Errorf(licensing.TooLarge, "%d licenses in one request: 1 to %d can be issued", len(requests), MaxIssue)
+		return nil, licensing.Errorf(licensing.TooLarge, "the request has %d licenses; it must have 1 to %d", len(requests), MaxIssue)
 	}
 	issued, err := Once(ctx, c.ledger, p, requests, func(tx *ledger.Tx) ([]v1.Issued, error) {
 		i := NewIssuing(tx, p)
@@ -56,16 +56,15 @@ func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, request
 	return issued, err
 }
 
-// issuing is one transaction that issues licenses; it looks each plan and
-// customer up once.
+// issuing is one transaction that issues licenses. It looks up each plan and customer once.
 type issuing struct {
 	*ledger.Tx
 	p         access.Principal
 	plans     map[planAt]licensing.Revision
-	customers map[licensing.CustomerID]string // their names
+	customers map[licensing.CustomerID]string // from id to name
 }
 
-// NewIssuing returns what issues licenses for p in tx.
+// NewIssuing returns an issuing for p in tx.
 func NewIssuing(tx *ledger.Tx, p access.Principal) issuing {
 	return issuing{Tx: tx, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
 }
@@ -89,7 +88,7 @@ func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, er
 	return v1.Issued{License: v1.License(l), Key: key}, noteIssued(i.Tx, licensing.LicenseIssued, l)
 }
 
-// grant stores the license that req asks for, without a key.
+// grant stores the license that req requests, without a key.
 func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.License, error) {
 	var l licensing.License
 	if err := request.CheckTexts(request.Text{Field: "reference", Value: req.Reference}); err != nil {
@@ -120,7 +119,7 @@ func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.Lic
 	l = terms.Scaled(l)
 	free, err := i.InsertLicense(ctx, l)
 	if err == nil && !free {
-		err = licensing.Errorf(licensing.Exists, "a license has the reference %q already", l.Reference).At("reference")
+		err = licensing.Errorf(licensing.Exists, "reference %q belongs to another license", l.Reference).At("reference")
 	}
 	if err != nil {
 		return l, err
@@ -128,7 +127,7 @@ func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.Lic
 	return l, takeTrial(ctx, i.Tx, terms)
 }
 
-// revision finds what req grants, and fills in the channel that it leaves out.
+// revision finds the revision that req grants, and fills in the channel if req omits it.
 func (i *issuing) revision(ctx context.Context, req *v1.IssueRequest) (licensing.Revision, error) {
 	if req.Channel == "" && req.Revision == "" {
 		req.Channel = DefaultChannel
@@ -146,12 +145,12 @@ func (i *issuing) revision(ctx context.Context, req *v1.IssueRequest) (licensing
 		req.Revision = rev.ID
 	}
 	if req.Product != "" && req.Product != rev.Plan.Product {
-		return rev, licensing.Errorf(licensing.Invalid, "plan %s is of product %s, not %s", req.Plan, rev.Plan.Product, req.Product).At("product")
+		return rev, licensing.Errorf(licensing.Invalid, "plan %s belongs to product %s, not %s", req.Plan, rev.Plan.Product, req.Product).At("product")
 	}
 	return rev, nil
 }
 
-// licenseOf is the license that req asks for at now, not yet numbered.
+// licenseOf returns the license that req requests at now, without an id.
 func licenseOf(req v1.IssueRequest, rev licensing.Revision, p access.Principal, now time.Time) (licensing.License, error) {
 	l := licensing.License{
 		Env: p.Env, ID: licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, now)),
@@ -178,7 +177,7 @@ func licenseOf(req v1.IssueRequest, rev licensing.Revision, p access.Principal, 
 	return l, l.Check()
 }
 
-// stamped returns exceptions with their ids, and who granted them and when.
+// stamped returns exceptions with their ids, their author and their time.
 func stamped(all []licensing.Exception, p access.Principal, now time.Time) []licensing.Exception {
 	all = slices.Clone(all)
 	for n := range all {
@@ -188,8 +187,8 @@ func stamped(all []licensing.Exception, p access.Principal, now time.Time) []lic
 	return all
 }
 
-// capacityReason marks the exceptions that a request for a capacity makes, so
-// that the next one takes their place.
+// capacityReason marks exceptions that a capacity request makes, so that the next request replaces
+// them.
 const capacityReason = "capacity set"
 
 func capacities(of map[string]int64, p access.Principal, now time.Time) []licensing.Exception {
@@ -202,18 +201,18 @@ func capacities(of map[string]int64, p access.Principal, now time.Time) []licens
 	return stamped(all, p, now)
 }
 
-// A LicenseFilter says which licenses to list. What is empty matches every license.
+// A LicenseFilter selects licenses. Empty fields match every license.
 type LicenseFilter struct {
 	Customer   licensing.CustomerID
 	Product    licensing.ProductName
 	Plan       licensing.PlanName
-	Revision   licensing.RevisionID // granted by it
+	Revision   licensing.RevisionID // the revision that grants the license
 	Status     licensing.Status
 	Reference  string
-	EndsBefore time.Time // the term ends, and before it
+	EndsBefore time.Time // the term has an end, and it is before this time
 }
 
-// Licenses returns the licenses that match f and p sees, by id, which is by time.
+// Licenses returns the licenses that match f and that p may see, by id, which is by time.
 func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[v1.ListedLicense], error) {
 	var found request.Page[v1.ListedLicense]
 	if err := request.Require(p, access.LicenseRead); err != nil {
@@ -246,8 +245,8 @@ func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFil
 	return found, err
 }
 
-// grantedBy returns f with the revision that it names in full. Where f names no plan, those
-// that p sees are looked through.
+// grantedBy returns f with the complete name of its revision. If f names no plan, it searches the
+// plans that p may see.
 func grantedBy(ctx context.Context, tx *store.Tx, p access.Principal, f store.LicenseFilter) (store.LicenseFilter, error) {
 	if f.Revision == "" {
 		return f, nil
@@ -276,18 +275,18 @@ func grantedBy(ctx context.Context, tx *store.Tx, p access.Principal, f store.Li
 	}
 	switch len(found) {
 	case 0:
-		return f, licensing.Errorf(licensing.NotFound, "no revision %s", f.Revision).At("revision")
+		return f, licensing.Errorf(licensing.NotFound, "revision %s does not exist", f.Revision).At("revision")
 	case 1:
 		f.Revision = found[0]
 		return f, nil
 	}
-	return f, licensing.Errorf(licensing.Invalid, "revision %s is the beginning of more than one: write more of it, or name the plan", f.Revision).At("revision")
+	return f, licensing.Errorf(licensing.Invalid, "revision %s matches more than one revision: use a longer prefix, or name the plan", f.Revision).At("revision")
 }
 
-// maxPlans is how many plans are looked through for a revision.
+// maxPlans is how many plans are searched for a revision.
 const maxPlans = 10_000
 
-// Scoped narrows f to what p sees, and reports whether anything can match.
+// Scoped narrows f to what p may see. It returns false if nothing can match.
 func Scoped(p access.Principal, f store.LicenseFilter) (store.LicenseFilter, bool) {
 	if f.Customer != "" && !p.SeesCustomer(f.Customer) || f.Product != "" && !p.SeesProduct(f.Product) ||
 		p.Role == access.Customer && p.Customer == "" {
@@ -302,7 +301,7 @@ func Scoped(p access.Principal, f store.LicenseFilter) (store.LicenseFilter, boo
 	return f, true
 }
 
-// License returns one license that p sees.
+// License returns one license that p may see.
 func (c *Catalog) License(ctx context.Context, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
 	var found licensing.License
 	if err := request.Require(p, access.LicenseRead); err != nil {
@@ -315,13 +314,14 @@ func (c *Catalog) License(ctx context.Context, p access.Principal, id licensing.
 	return found, err
 }
 
-// SeenLicense returns a license that p sees; NotFound if there is none, or p does not see it.
+// SeenLicense returns a license that p may see. The error is NotFound if it does not exist or p may
+// not see it.
 func SeenLicense(ctx context.Context, tx *store.Tx, p access.Principal, id licensing.LicenseID) (licensing.License, error) {
 	l, ok, err := tx.License(ctx, p.Env, id)
 	return Seen(p, l, ok, err, id)
 }
 
-// Seen returns l, as it was looked up by id, if p sees it, and NotFound if not.
+// Seen returns l, the result of a lookup by id, if p may see it, and NotFound otherwise.
 func Seen(p access.Principal, l licensing.License, ok bool, err error, id licensing.LicenseID) (licensing.License, error) {
 	if err == nil && (!ok || !p.Sees(l.Customer, l.Product)) {
 		return licensing.License{}, request.NotFound("license", id)
@@ -329,14 +329,13 @@ func Seen(p access.Principal, l licensing.License, ok bool, err error, id licens
 	return l, err
 }
 
-// AboutLicense is what every event about l says.
+// AboutLicense returns the part that is common to all events about l.
 func AboutLicense(l licensing.License) licensing.Event {
 	return licensing.Event{License: l.ID, Customer: l.Customer, Product: l.Product}
 }
 
-// alterLicense makes one change to a license that p sees: fn returns the
-// licenseOf changed and what the event of the given kind says of it. A license that
-// is as it was is not stored, and leaves no event.
+// alterLicense makes one change to a license that p may see. fn returns the changed license and the
+// data for an event of the given kind. If the license does not change, nothing is stored or logged.
 func (c *Catalog) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
 	altered, err := Once(ctx, c.ledger, p, alteration{id, kind, request}, func(tx *ledger.Tx) (v1.License, error) {
@@ -365,14 +364,14 @@ func alter(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.
 	return StoreLicense(ctx, tx, altered, kind, data)
 }
 
-// An alteration is what an Idempotency-Key stands for.
+// An alteration is the request that an Idempotency-Key identifies.
 type alteration struct {
 	License licensing.LicenseID
 	Kind    string
 	Request any
 }
 
-// StoreLicense stores an altered license under a higher seq and records it.
+// StoreLicense stores a changed license with a higher seq and records the change.
 func StoreLicense(ctx context.Context, tx *ledger.Tx, l licensing.License, kind string, data any) (licensing.License, error) {
 	if err := l.Check(); err != nil {
 		return l, err
@@ -388,7 +387,7 @@ func StoreLicense(ctx context.Context, tx *ledger.Tx, l licensing.License, kind 
 	return l, NoteLicense(tx, kind, l, data)
 }
 
-// granted returns l with the revision in force, which a change may have left open.
+// granted returns l with the revision in force, which a change may have left empty.
 func granted(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.License, error) {
 	if l.Granted != "" {
 		return l, nil
@@ -398,15 +397,15 @@ func granted(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.
 	return l, err
 }
 
-// noteIssued records a new license: the entry is what it says, and what its row
-// is held against.
+// noteIssued records a new license. The entry contains the license, and the license's row is later
+// checked against it.
 func noteIssued(tx *ledger.Tx, kind string, l licensing.License) error {
 	about := AboutLicense(l)
 	about.Env = l.Env
 	return tx.Note(kind, about, entry.License(l))
 }
 
-// NoteLicense records a change of l with how it leaves l, to hold the row against.
+// NoteLicense records a change of l and its result, so that the row can be checked against the log.
 func NoteLicense(tx *ledger.Tx, kind string, l licensing.License, data any) error {
 	stand, err := l.Snapshot()
 	if err != nil {

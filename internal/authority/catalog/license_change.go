@@ -15,8 +15,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ChangeLicense changes what a license grants. What would leave less than is
-// held is refused unless the change says to drain it or to let it be overdraft.
+// ChangeLicense changes what a license grants. A change that leaves less than is in use is refused,
+// unless the request selects drain or overdraft.
 func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.ChangeRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseChange); err != nil {
 		return licensing.License{}, err
@@ -28,18 +28,18 @@ func (c *Catalog) ChangeLicense(ctx context.Context, p access.Principal, id lice
 	case licensing.ChangeAtRenewal:
 		kind = licensing.LicenseScheduled
 	default:
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "when: %q is not now or renewal", req.When).At("when")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "when is %q; it must be now or renewal", req.When).At("when")
 	}
 	if !slices.Contains([]licensing.Below{"", licensing.BelowRefuse, licensing.BelowDrain, licensing.BelowOverdraft}, req.Below) {
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "below: %q is not refuse, drain or overdraft", req.Below).At("below")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "below is %q; it must be refuse, drain or overdraft", req.Below).At("below")
 	}
 	return c.alterLicense(ctx, p, id, kind, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		return ChangeLicense(ctx, tx, p, l, req)
 	})
 }
 
-// ChangeLicense makes or schedules a change of l in tx, and returns l as it is after it and
-// what the log keeps of it. It does not store l.
+// ChangeLicense makes or schedules a change of l in tx. It returns the changed l and the data for
+// the log entry. It does not store l.
 func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, req v1.ChangeRequest) (licensing.License, any, error) {
 	wanted := changeOf(req, l, p, tx.Now())
 	if err := wanted.CheckDates(); err != nil {
@@ -88,9 +88,9 @@ func ChangeLicense(ctx context.Context, tx *ledger.Tx, p access.Principal, l lic
 	return after, done, err
 }
 
-// renewable refuses scheduled changes that cannot be made, because nobody would be
-// there to hear of it later. It returns the exceptions of the last one with their
-// scales, which are those of the plan that the license has then.
+// renewable refuses scheduled changes that cannot be made, because later there is no caller to
+// receive the error. It returns the exceptions of the last change with their scales, which are
+// those of the plan that the license has by then.
 func renewable(ctx context.Context, tx *ledger.Tx, p access.Principal, was licensing.Terms, l licensing.License) ([]licensing.Exception, error) {
 	after, err := l.MakeChanges()
 	if err != nil {
@@ -106,18 +106,19 @@ func renewable(ctx context.Context, tx *ledger.Tx, p access.Principal, was licen
 	return terms.ScaledExceptions(l.Scheduled[len(l.Scheduled)-1].Except), err
 }
 
-// changeOf is the domain's change that req asks for of l at now.
+// changeOf returns the domain change of l that req requests at now.
 func changeOf(req v1.ChangeRequest, l licensing.License, p access.Principal, now time.Time) licensing.Change {
 	wanted := req.Change
 	wanted.Except = stamped(req.Except, p, now)
 	if wanted.When == licensing.ChangeAtRenewal && wanted.Below == "" {
-		// A renewal must not fail for what is held on its day.
+		// A renewal must not fail because of units in use on its day.
 		wanted.Below = licensing.BelowDrain
 	}
 	for _, e := range capacities(req.Capacity, p, now) {
 		wanted.Except = append(wanted.Except, e)
 		for _, old := range l.Exceptions {
-			// One removed now would be missed by the renewal; there the later wins.
+			// The renewal would miss an exception that is removed now. At renewal, the later
+			// exception wins.
 			if old.Pool == e.Pool && old.Reason == capacityReason && wanted.When == licensing.ChangeNow {
 				wanted.RemoveExceptions = append(slices.Clone(wanted.RemoveExceptions), old.ID)
 			}
@@ -126,7 +127,7 @@ func changeOf(req v1.ChangeRequest, l licensing.License, p access.Principal, now
 	return wanted
 }
 
-// changesNothing reports whether nothing of what the license grants is to change.
+// changesNothing reports whether req leaves everything that the license grants unchanged.
 func changesNothing(req v1.ChangeRequest) bool {
 	c := req.Change
 	return c.Plan == "" && c.Channel == "" && c.Revision == "" && !c.Follow && c.Edition == "" && len(req.Capacity) == 0 &&
@@ -139,12 +140,12 @@ func licenseReferenceFree(ctx context.Context, tx *ledger.Tx, l licensing.Licens
 	}
 	others, err := tx.Licenses(ctx, l.Env, store.LicenseFilter{Reference: l.Reference}, "", 1)
 	if err == nil && len(others) > 0 && others[0].ID != l.ID {
-		return licensing.Errorf(licensing.Exists, "another license has the reference %q", l.Reference).At("reference")
+		return licensing.Errorf(licensing.Exists, "reference %q belongs to another license", l.Reference).At("reference")
 	}
 	return err
 }
 
-// compiled returns the terms of l now, if p sees the plan it is granted by.
+// compiled returns the current terms of l, if p may see its plan.
 func compiled(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Terms, error) {
 	rev, err := granting(ctx, tx, p, l)
 	if err != nil {
@@ -153,7 +154,7 @@ func compiled(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensin
 	return licensing.Compile(rev, l, tx.Now())
 }
 
-// fitting is compiled for what l is about to become.
+// fitting does the same as compiled for a license that is about to change.
 func fitting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Terms, error) {
 	rev, err := granting(ctx, tx, p, l)
 	if err != nil {
@@ -162,7 +163,7 @@ func fitting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing
 	return licensing.Fit(rev, l, tx.Now())
 }
 
-// granting returns the revision that grants l, if p sees its plan.
+// granting returns the revision that grants l, if p may see its plan.
 func granting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License) (licensing.Revision, error) {
 	rev, err := RevisionOf(ctx, tx.Tx, l)
 	if err == nil && !p.SeesProduct(rev.Plan.Product) {
@@ -171,11 +172,11 @@ func granting(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensin
 	return rev, err
 }
 
-// fit makes what is held and counted of a license what it is by its terms after a
-// change, or refuses the change: where more is held than would be left, unless below
-// allows it, and where a meter would be counted with fewer decimals. It returns the
-// license with the amounts of its exceptions at their scales, and where more is held.
-// The terms before were compiled with the error unfit.
+// fit adjusts the units in use and the counted usage of a license to its terms after a change, or
+// refuses the change. It refuses if more is in use than the new terms allow, unless below permits
+// that, and if a meter would be counted with fewer decimal places. It returns the license with the
+// amounts of its exceptions at their scales, and the shortages. unfit is the error from compiling
+// the terms before the change.
 func fit(ctx context.Context, tx *ledger.Tx, p access.Principal, was licensing.Terms, unfit error, after licensing.License, below licensing.Below) (licensing.License, []licensing.Shortage, error) {
 	terms, err := fitting(ctx, tx, p, after)
 	if err != nil {
@@ -207,8 +208,8 @@ func fit(ctx context.Context, tx *ledger.Tx, p access.Principal, was licensing.T
 	return after, short, allowShort(ctx, tx, terms, short, below)
 }
 
-// allowShort asks below whether a license may hold more than its terms grant, and
-// notes since when it does.
+// allowShort checks whether below permits the license to use more than its terms grant, and records
+// since when it does.
 func allowShort(ctx context.Context, tx *ledger.Tx, terms licensing.Terms, short []licensing.Shortage, below licensing.Below) error {
 	for _, s := range short {
 		if _, err := below.Allow(s, terms.Pools[s.Pool], tx.Now()); err != nil {

@@ -16,19 +16,18 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// MaxImport is the most rows one request can import; the command line sends larger files
-// in parts.
+// MaxImport is the maximum number of rows that one request can import. The command line splits
+// larger files.
 const MaxImport = 10_000
 
-// maxImportShown bounds the lines of a file that are named, faulty and good ones each.
+// maxImportShown limits how many lines are named, for good and bad lines each.
 const maxImportShown = 100
 
 // errNotImported rolls back a dry run, or a file with a bad line.
 var errNotImported = errors.New("nothing was imported")
 
-// ImportLicenses issues a license for each line, with the key of the line,
-// which is stored as a digest like every key. With a bad line nothing is
-// imported unless Partial.
+// ImportLicenses issues a license for each line. The license gets the key on the line, which is
+// stored as a digest like every key. If any line is bad, nothing is imported unless Partial is set.
 func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req v1.ImportRequest) (v1.Imported, error) {
 	if err := request.Require(p, access.LicenseIssue); err != nil {
 		return v1.Imported{}, err
@@ -75,7 +74,7 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req v1
 	return done, err
 }
 
-// addFault notes a faulty row. Of many those that come first in the file are kept.
+// addFault records a bad row. If there are many, it keeps the rows that come first in the file.
 func addFault(i *v1.Imported, line int, err error) {
 	i.Failed++
 	at, _ := slices.BinarySearchFunc(i.Errors, line, func(e v1.ImportError, line int) int { return e.Line - line })
@@ -92,11 +91,11 @@ func (i *issuing) importable(line int, l licensing.License) v1.Importable {
 	}
 }
 
-// importLine issues the license of a line. It stores nothing when it fails.
+// importLine issues the license of a line. If it fails, it stores nothing.
 func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, err error) {
 	digest, err := access.KeyDigest(line["key"])
 	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
-		return l, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, longer than %d, has a character that nobody sees, or is a mistyped key of Copyhold", access.MaxForeignKey)
+		return l, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, is longer than %d, contains an invisible character, or is a mistyped Copyhold key", access.MaxForeignKey)
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {
@@ -104,7 +103,7 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (l lic
 	}
 	for _, other := range others {
 		if other.Env == i.Env {
-			return l, licensing.Errorf(licensing.Exists, "the key belongs to a license already")
+			return l, licensing.Errorf(licensing.Exists, "the key already belongs to a license")
 		}
 	}
 	req, err := i.importRequest(ctx, line)
@@ -155,7 +154,7 @@ func (i *issuing) importRequest(ctx context.Context, line map[string]string) (v1
 	return req, nil
 }
 
-// hint is what may be shown of an imported key: nothing of a short one.
+// hint returns the part of an imported key that may be shown: nothing if the key is short.
 func hint(key string) string {
 	if len(key) < 16 {
 		return ""

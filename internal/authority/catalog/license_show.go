@@ -10,7 +10,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ShowLicense returns one license that p sees, and what it grants now.
+// ShowLicense returns one license that p may see, and what it currently grants.
 func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licensing.LicenseID) (v1.ShownLicense, error) {
 	var shown v1.ShownLicense
 	if err := request.Require(p, access.LicenseRead); err != nil {
@@ -32,7 +32,7 @@ func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licens
 		}
 		terms, err := licensing.Compile(rev, l, tx.Now())
 		if err != nil {
-			return nil // what does not fit its plan is shown all the same; why says what is wrong
+			return nil // a license that does not fit its plan is still shown; why explains the problem
 		}
 		effective, err := effective(ctx, tx, terms)
 		shown.Effective = &effective
@@ -41,7 +41,7 @@ func (c *Catalog) ShowLicense(ctx context.Context, p access.Principal, id licens
 	return shown, err
 }
 
-// effective is what terms come to in tx.
+// effective returns the effective grants of terms in tx.
 func effective(ctx context.Context, tx *store.Tx, t licensing.Terms) (licensing.Effective, error) {
 	stocks := make(map[string]licensing.Stock, len(t.Pools))
 	for name := range t.Pools {
@@ -55,7 +55,7 @@ func effective(ctx context.Context, tx *store.Tx, t licensing.Terms) (licensing.
 	return t.Effective(stocks, used, tx.Now()), err
 }
 
-// listedLicenses adds the names of their customers to licenses of one environment.
+// listedLicenses adds the names of the customers to licenses of one environment.
 func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.License) ([]v1.ListedLicense, error) {
 	keys := make([]store.CustomerKey, len(licenses))
 	for i, l := range licenses {
@@ -69,7 +69,7 @@ func listedLicenses(ctx context.Context, tx *store.Tx, licenses []licensing.Lice
 	return listed, err
 }
 
-// UsedOf returns what was used of each meter in its last period.
+// UsedOf returns the usage of each meter in its last period.
 func UsedOf(ctx context.Context, tx *store.Tx, t licensing.Terms) (map[string]licensing.Used, error) {
 	used := make(map[string]licensing.Used, len(t.Meters))
 	for name := range t.Meters {

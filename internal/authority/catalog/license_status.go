@@ -13,8 +13,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// SuspendLicense takes a license out of force until it is reinstated. Its
-// dates go on.
+// SuspendLicense takes a license out of force until it is reinstated. Its dates do not change.
 func (c *Catalog) SuspendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, reason string) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseSuspend); err != nil {
 		return licensing.License{}, err
@@ -36,20 +35,20 @@ func (c *Catalog) ReinstateLicense(ctx context.Context, p access.Principal, id l
 	})
 }
 
-// MaxReason bounds the reason of a revocation, in bytes.
+// MaxReason is the maximum length of a revocation's reason, in bytes.
 const MaxReason = 1000
 
-// RevokeLicense ends a license for good and adds it to the list of
-// revocations. Revoking it again changes nothing.
+// RevokeLicense ends a license permanently and adds it to the list of revocations. A second
+// revocation changes nothing.
 func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.RevokeRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseRevoke); err != nil {
 		return licensing.License{}, err
 	}
 	switch {
 	case req.Reason == "":
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "a revocation needs a reason: it is for good").At("reason")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "reason is missing: a revocation is permanent and needs one").At("reason")
 	case len(req.Reason) > MaxReason:
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "the reason is over %d bytes", MaxReason).At("reason")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "the reason is longer than %d bytes", MaxReason).At("reason")
 	}
 	return c.alterLicense(ctx, p, id, licensing.LicenseRevoked, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		if l.Status == licensing.Revoked {
@@ -68,11 +67,11 @@ func (c *Catalog) RevokeLicense(ctx context.Context, p access.Principal, id lice
 	})
 }
 
-// revocationSlack is for documents made under an earlier plan of a license,
-// whose fallback may have been longer.
+// revocationSlack allows for documents from an earlier plan of a license, whose fallback may have
+// been longer.
 const revocationSlack = 90 * 24 * time.Hour
 
-// lastDocument is when the last document about l has surely ended; zero for never.
+// lastDocument returns the latest time at which a document about l can end, or zero for never.
 func lastDocument(plan licensing.Plan, l licensing.License) time.Time {
 	if l.End.IsZero() {
 		return time.Time{}
@@ -80,8 +79,7 @@ func lastDocument(plan licensing.Plan, l licensing.License) time.Time {
 	return licensing.Later(licensing.Later(l.End, plan.Term.Grace.Duration()), plan.Documents.Fallback.Duration()+revocationSlack)
 }
 
-// TransferLicense gives a license to another customer that p sees. What is
-// held of it stays held.
+// TransferLicense gives a license to another customer that p may see. Its leases remain.
 func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.TransferRequest) (v1.Transferred, error) {
 	if err := request.Require(p, access.LicenseTransfer); err != nil {
 		return v1.Transferred{}, err
@@ -92,7 +90,7 @@ func (c *Catalog) TransferLicense(ctx context.Context, p access.Principal, id li
 			return v1.Transferred{}, err
 		}
 		if l.Status == licensing.Revoked {
-			return v1.Transferred{}, licensing.Errorf(licensing.Conflict, "license %s is revoked and can't be transferred", id)
+			return v1.Transferred{}, licensing.Errorf(licensing.Conflict, "license %s is revoked and cannot be transferred", id)
 		}
 		if _, err := SeenCustomer(ctx, tx.Tx, p, req.Customer); err != nil {
 			return v1.Transferred{}, err

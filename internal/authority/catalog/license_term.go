@@ -14,15 +14,14 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ExtendLicense moves the end of a license, or of the maintenance of a
-// perpetual one, to a later time. It buys time and changes nothing else: the next
-// term begins and ends as it would have.
+// ExtendLicense moves the end of a license, or the maintenance end of a perpetual license, to a
+// later time. It changes nothing else: the next term begins and ends as planned.
 func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.ExtendRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseExtend); err != nil {
 		return licensing.License{}, err
 	}
 	if req.Until.IsZero() == req.By.IsZero() {
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "say until when, or by how much").At("until")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "no new end was given: set until or by").At("until")
 	}
 	return c.alterLicense(ctx, p, id, licensing.LicenseExtended, req, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		from, until := l.LastDate(), req.Until
@@ -37,16 +36,16 @@ func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id lice
 	})
 }
 
-// RenewLicense adds a term of the plan that the license has after the changes
-// scheduled for it. These are made when the new term begins: at once if the old one
-// is over, and else when it ends. A term is renewed once, however often it is asked
-// for. A license marked unpaid is not renewed until it is paid.
+// RenewLicense adds a term. The term is that of the plan that the license has after its scheduled
+// changes. Those changes are made when the new term begins: immediately if the old term is over,
+// otherwise at its end. Repeated requests renew a term only once. A license marked unpaid is not
+// renewed until it is paid.
 func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, req v1.RenewRequest) (licensing.License, error) {
 	if err := request.Require(p, access.LicenseRenew); err != nil {
 		return licensing.License{}, err
 	}
 	if req.After.IsZero() {
-		return licensing.License{}, licensing.Errorf(licensing.Invalid, "name the term to renew by its end").At("after")
+		return licensing.License{}, licensing.Errorf(licensing.Invalid, "after is missing: identify the term to renew by its end").At("after")
 	}
 	return c.alterLicense(ctx, p, id, licensing.LicenseRenewed, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		if l.WasRenewed(req.After) {
@@ -56,7 +55,7 @@ func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licen
 			l.Payment = licensing.Paid
 		}
 		if l.Payment == licensing.Unpaid {
-			return l, nil, licensing.Errorf(licensing.Conflict, "license %s is unpaid: mark it paid, or renew it as paid", l.ID)
+			return l, nil, licensing.Errorf(licensing.Conflict, "license %s is unpaid: mark it as paid, or renew it as paid", l.ID)
 		}
 		return renewLicense(ctx, tx, p, l, req)
 	})
@@ -98,7 +97,7 @@ func makeChanges(ctx context.Context, tx *ledger.Tx, p access.Principal, l licen
 	return fit(ctx, tx, p, was, before, after, below)
 }
 
-// termsEvery is how often the server looks for scheduled changes that are due.
+// termsEvery is how often the server checks for scheduled changes that are due.
 const termsEvery = time.Second
 
 // runTerms makes scheduled changes when a renewed term begins, until ctx ends.
@@ -106,12 +105,11 @@ func (c *Catalog) runTerms(ctx context.Context) {
 	c.ledger.Every(ctx, termsEvery, "terms", c.BeginTerms)
 }
 
-// termPage is how many licenses are looked up at a time.
+// termPage is how many licenses are looked up at once.
 const termPage = 200
 
-// BeginTerms makes the scheduled changes of licenses whose renewed term has begun.
-// It is done every second. One that cannot be made is tried again and holds up no
-// other.
+// BeginTerms makes the scheduled changes of licenses whose renewed term has begun. The background
+// task calls it every second. A change that fails is tried again and does not delay other licenses.
 func (c *Catalog) BeginTerms(ctx context.Context) error {
 	if c.ledger.Clock.Doubt() {
 		return nil
@@ -127,8 +125,8 @@ func (c *Catalog) BeginTerms(ctx context.Context) error {
 	return err
 }
 
-// beginTerm makes the changes of a license that are due. Nobody is there to be
-// refused, so what is held beyond the new terms drains unless it may be overdraft.
+// beginTerm makes the due changes of a license. Because there is no caller to refuse, excess units
+// are drained unless overdraft is allowed.
 func beginTerm(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error {
 	l, ok, err := tx.LockLicense(ctx, tx.Env, id)
 	if err != nil || !ok {
@@ -147,7 +145,7 @@ func beginTerm(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error
 	}
 	changed, short, err := makeChanges(ctx, tx, access.System(tx.Env, tx.Actor), l, below)
 	if err != nil {
-		return licensing.Errorf(licensing.CodeOf(err), "license %s: the changes scheduled for %s: %w", id, ledger.StampOf(l.ChangeAt), err)
+		return licensing.Errorf(licensing.CodeOf(err), "license %s: making the changes scheduled for %s: %w", id, ledger.StampOf(l.ChangeAt), err)
 	}
 	done.Shortages = short
 	_, err = StoreLicense(ctx, tx, changed, licensing.LicenseChanged, done)

@@ -13,7 +13,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// LintPlans returns what is wrong with plan files, for the environment of p.
+// LintPlans returns the problems in plan files, for the environment of p.
 func (c *Catalog) LintPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Finding, error) {
 	if err := request.Require(p, access.PlanRead); err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (c *Catalog) LintPlans(ctx context.Context, p access.Principal, files []pol
 
 func (c *Catalog) readPlans(ctx context.Context, p access.Principal, files []policy.File) ([]policy.Source, []policy.Finding, error) {
 	if len(files) == 0 {
-		return nil, nil, licensing.Errorf(licensing.Invalid, "no plan file was given").At("files")
+		return nil, nil, licensing.Errorf(licensing.Invalid, "at least one plan file is required").At("files")
 	}
 	kind := licensing.Production
 	err := c.ledger.View(ctx, func(tx *store.Tx) error {
@@ -40,8 +40,8 @@ func (c *Catalog) readPlans(ctx context.Context, p access.Principal, files []pol
 	return sources, findings, err
 }
 
-// Plans returns the plans p sees, by name, each with the revision that its
-// channel points to: the channel called stable, or else the first.
+// Plans returns the plans that p may see, by name. Each has the revision of its default channel:
+// the channel named stable, or else the first.
 func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensing.ProductName, of request.PageOf) (request.Page[v1.PlanSummary], error) {
 	var found request.Page[v1.PlanSummary]
 	if err := request.Require(p, access.PlanRead); err != nil {
@@ -68,7 +68,7 @@ func (c *Catalog) Plans(ctx context.Context, p access.Principal, product licensi
 	return found, err
 }
 
-// PlanInForce returns a plan with the revision that its default channel points to.
+// PlanInForce returns a plan with the revision of its default channel.
 func PlanInForce(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan) (v1.PlanSummary, error) {
 	channels, err := tx.Channels(ctx, env, row.Name)
 	if err != nil || len(channels) == 0 {
@@ -98,7 +98,7 @@ func planAs(ctx context.Context, tx *store.Tx, env licensing.Env, row store.Plan
 	return plan, err
 }
 
-// Plan returns a plan that p sees, as it is in force, or a revision of it.
+// Plan returns a plan that p may see, with the current revision or a named one.
 func (c *Catalog) Plan(ctx context.Context, p access.Principal, name licensing.PlanName, revision licensing.RevisionID) (v1.PlanDetail, error) {
 	var found v1.PlanDetail
 	if err := request.Require(p, access.PlanRead); err != nil {
@@ -140,7 +140,7 @@ func planDetail(ctx context.Context, tx *store.Tx, p access.Principal, name lice
 // shownMoves is how many moves of a plan are shown.
 const shownMoves = 10
 
-// addHistory fills in the channels, revisions and moves of a plan.
+// addHistory adds the channels, revisions and moves of a plan.
 func addHistory(ctx context.Context, d *v1.PlanDetail, tx *store.Tx, env licensing.Env, name licensing.PlanName) error {
 	channels, err := tx.Channels(ctx, env, name)
 	if err != nil {
@@ -166,8 +166,8 @@ func addHistory(ctx context.Context, d *v1.PlanDetail, tx *store.Tx, env licensi
 	return err
 }
 
-// namedRevision returns the revision of a plan that a name names: in full, by its
-// first characters, or as another version called it.
+// namedRevision returns the revision of a plan that has the given name. The name can be complete, a
+// prefix, or the name that another version of Copyhold gave the revision.
 func namedRevision(ctx context.Context, tx *store.Tx, env licensing.Env, plan licensing.PlanName, name licensing.RevisionID) (store.Revision, error) {
 	rev, ok, err := tx.Revision(ctx, env, plan, name)
 	if err != nil || ok {
@@ -188,8 +188,8 @@ func namedRevision(ctx context.Context, tx *store.Tx, env licensing.Env, plan li
 	return stored[slices.IndexFunc(stored, func(r store.Revision) bool { return r.ID == found.ID })], nil
 }
 
-// seenRevision returns a revision of a plan that p sees: the named one, or the
-// one a channel points to.
+// seenRevision returns a revision of a plan that p may see: the named one, or the one that a
+// channel points to.
 func seenRevision(ctx context.Context, tx *store.Tx, p access.Principal, plan licensing.PlanName, channel string, revision licensing.RevisionID) (licensing.Revision, error) {
 	if revision != "" {
 		rev, err := namedRevision(ctx, tx, p.Env, plan, revision)
@@ -205,7 +205,7 @@ func seenRevision(ctx context.Context, tx *store.Tx, p access.Principal, plan li
 	return rev, err
 }
 
-// RevisionOf returns the revision that a stored license is granted by.
+// RevisionOf returns the revision that grants a stored license.
 func RevisionOf(ctx context.Context, tx *store.Tx, l licensing.License) (licensing.Revision, error) {
 	rev, ok, err := tx.RevisionOf(ctx, l)
 	if err == nil && !ok {

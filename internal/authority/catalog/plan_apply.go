@@ -18,17 +18,17 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// maxEffects bounds how many licenses of a kind an impact lists. It counts all.
+// maxEffects limits how many licenses of each kind an impact lists. It counts all of them.
 const maxEffects = 1000
 
-// An Assessment is the impact of plan files, with what it was computed from.
+// An Assessment is the impact of plan files, with the data that it was computed from.
 type Assessment struct {
 	v1.Impact
 	plans []weighedPlan
-	pools map[licensing.LicenseID]map[string]licensing.Pool // as they would be, where more is held than left
+	pools map[licensing.LicenseID]map[string]licensing.Pool // the pools after the change, for licenses with shortages
 }
 
-// A weighedPlan is what becomes of one plan, with what that was computed from.
+// A weighedPlan is the effect on one plan, with the data that it was computed from.
 type weighedPlan struct {
 	v1.PlanImpact
 	source policy.Source
@@ -37,12 +37,11 @@ type weighedPlan struct {
 	faulty bool
 }
 
-// ApplyPlans stores plan files as revisions, points their channels to them, and
-// moves the licenses that are to follow. It is decided as a whole: with a file at fault,
-// a license that does not fit, or one that would lose what it holds against Below,
-// nothing is changed. Revisions, channels and the moves are stored together; licenses
-// then move some at a time, and a server that starts goes on with what an interruption
-// left. A dry run changes nothing.
+// ApplyPlans stores plan files as revisions, points their channels to the revisions and moves the
+// licenses that should follow. It applies all files or none: if a file has an error, if a license
+// does not fit, or if a license would have less than it uses and Below does not permit that,
+// nothing changes. Revisions, channels and moves are stored together. The licenses then move in
+// batches, and a server that starts continues an interrupted move. A dry run changes nothing.
 func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest) (v1.Impact, error) {
 	needed := access.PlanApply
 	if req.DryRun {
@@ -56,7 +55,7 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 		return v1.Impact{}, err
 	}
 	if !req.DryRun {
-		// What is under way is weighed as what it becomes.
+		// Licenses on the way are assessed as they will be after their move.
 		if err := c.FinishMoves(ctx, p.Env); err != nil {
 			return v1.Impact{}, err
 		}
@@ -83,10 +82,10 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 	return impact, nil
 }
 
-// maxNamed is how many things a refusal names; the impact lists all.
+// maxNamed is how many items a refusal names; the impact lists all.
 const maxNamed = 10
 
-// refusal is why an impact cannot be, with all that is against it.
+// refusal returns the reasons why the changes cannot be applied, or nil.
 func (a Assessment) refusal(below licensing.Below) error {
 	var faults, misfits, short []string
 	for _, f := range a.Findings {
@@ -106,12 +105,12 @@ func (a Assessment) refusal(below licensing.Below) error {
 	case len(faults) > 0:
 		return licensing.Errorf(licensing.Invalid, "%s", named(faults)).At("files")
 	case len(misfits) > 0:
-		return licensing.Errorf(licensing.Conflict, "%s not fit, and nothing was changed: %s", doVerb(len(misfits)), named(misfits))
+		return licensing.Errorf(licensing.Conflict, "%s not fit the plan; nothing was changed: %s", doVerb(len(misfits)), named(misfits))
 	case len(short) > 0 && below == licensing.BelowOverdraft:
-		return licensing.Errorf(licensing.Conflict, "%s would hold more than the overdraft allows, and nothing was changed; below=drain lets them keep what they hold: %s",
+		return licensing.Errorf(licensing.Conflict, "%s would use more than the overdraft allows; nothing was changed; with below=drain they keep their leases: %s",
 			licensing.Counted(len(short), "license"), named(short))
 	case len(short) > 0:
-		return licensing.Errorf(licensing.Conflict, "%s would hold more than is left, and nothing was changed; below=drain lets them keep what they hold, below=overdraft counts it as overdraft: %s",
+		return licensing.Errorf(licensing.Conflict, "%s would use more than the new capacity; nothing was changed; with below=drain they keep their leases, with below=overdraft the excess counts as overdraft: %s",
 			licensing.Counted(len(short), "license"), named(short))
 	}
 	return nil
@@ -124,7 +123,7 @@ func doVerb(n int) string {
 	return licensing.Counted(n, "license") + " do"
 }
 
-// named lists what is to be read, and how much more there is.
+// named joins the first items and counts the rest.
 func named(all []string) string {
 	if len(all) > maxNamed {
 		return strings.Join(all[:maxNamed], "; ") + "; and " + strconv.Itoa(len(all)-maxNamed) + " more"
@@ -132,7 +131,7 @@ func named(all []string) string {
 	return strings.Join(all, "; ")
 }
 
-// refusedBelow is why below does not allow what a license would hold.
+// refusedBelow returns why below does not permit the shortages of a license.
 func refusedBelow(l v1.LicenseImpact, pools map[string]licensing.Pool, below licensing.Below) error {
 	for _, s := range l.Shortages {
 		if _, err := below.Allow(s, pools[s.Pool], time.Time{}); err != nil {
@@ -142,7 +141,7 @@ func refusedBelow(l v1.LicenseImpact, pools map[string]licensing.Pool, below lic
 	return nil
 }
 
-// parseWho reads who gets a revision; nil stands for new licenses only.
+// parseWho parses which licenses get a revision; nil means only new licenses.
 func parseWho(text string) (*store.LicenseFilter, error) {
 	switch text {
 	case "", "new":
@@ -154,7 +153,7 @@ func parseWho(text string) (*store.LicenseFilter, error) {
 	for _, part := range strings.Split(text, ",") {
 		name, value, ok := strings.Cut(part, "=")
 		if !ok || value == "" {
-			return nil, licensing.Errorf(licensing.Invalid, "licenses: %q is not new, all or NAME=VALUE", part).At("licenses")
+			return nil, licensing.Errorf(licensing.Invalid, "licenses contains %q; it must be new, all or NAME=VALUE", part).At("licenses")
 		}
 		switch name {
 		case "license", "id":
@@ -172,14 +171,14 @@ func parseWho(text string) (*store.LicenseFilter, error) {
 		case "revision":
 			f.Revision = licensing.RevisionID(value)
 		default:
-			return nil, licensing.Errorf(licensing.Invalid, "licenses: %q is not license, customer, product, plan, status, reference or revision", name).At("licenses")
+			return nil, licensing.Errorf(licensing.Invalid, "licenses contains %q; it must be license, customer, product, plan, status, reference or revision", name).At("licenses")
 		}
 	}
 	return &f, nil
 }
 
-// followers narrows who to the licenses that follow a plan's channel and are
-// not granted by its new revision yet; false when there can be none.
+// followers narrows who to the licenses that follow a plan's channel and are not yet granted by its
+// new revision. It returns false if there can be none.
 func (plan weighedPlan) followers(p access.Principal, who store.LicenseFilter) (store.LicenseFilter, bool) {
 	if who.Plan != "" && who.Plan != plan.Plan {
 		return who, false
@@ -188,7 +187,7 @@ func (plan weighedPlan) followers(p access.Principal, who store.LicenseFilter) (
 	return Scoped(p, who)
 }
 
-// WeighPlans reads plan files and says what applying them does. It changes nothing.
+// WeighPlans reads plan files and returns the effect of applying them. It changes nothing.
 func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest, who *store.LicenseFilter) (Assessment, error) {
 	sources, read, err := c.readPlans(ctx, p, req.Files)
 	if err != nil {
@@ -226,7 +225,7 @@ func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.App
 	return found, err
 }
 
-// weighPlan says what becomes of one plan, and why it cannot be.
+// weighPlan returns the effect on one plan, and the reasons why it cannot be applied.
 func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.Source) (weighedPlan, []policy.Finding, error) {
 	plan := weighedPlan{source: s, PlanImpact: v1.PlanImpact{
 		Product: s.Plan.Product, Plan: s.Plan.Name, Channel: s.Plan.Channel, Status: "new",
@@ -236,7 +235,7 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 	fault := func(code, path, message string) {
 		faults = append(faults, s.Finding(policy.SevError, code, path, message))
 	}
-	if !p.SeesProduct(s.Plan.Product) { // whether it exists is not told
+	if !p.SeesProduct(s.Plan.Product) { // do not reveal whether the product exists
 		return plan, nil, request.NotFound("product", s.Plan.Product)
 	}
 	_, err := SeenProduct(ctx, tx, p, s.Plan.Product)
@@ -257,14 +256,14 @@ func weighPlan(ctx context.Context, tx *store.Tx, p access.Principal, s policy.S
 		return plan, faults, err
 	}
 	if row.Product != s.Plan.Product {
-		fault("plan-taken", "plan", "another product has a plan "+string(s.Plan.Name)+": the name of a plan is unique in its environment")
+		fault("plan-taken", "plan", "another product has a plan named "+string(s.Plan.Name)+": plan names are unique in an environment")
 		return plan, faults, nil
 	}
 	return plan, faults, plan.compare(ctx, tx, p.Env, rev, fault)
 }
 
-// compare compares a plan with what is stored of it. Content that was applied before
-// keeps the name that it got then.
+// compare compares a plan with the stored revisions. Content that was applied before keeps its
+// earlier revision name.
 func (plan *weighedPlan) compare(ctx context.Context, tx *store.Tx, env licensing.Env, rev licensing.Revision, fault func(code, path, message string)) error {
 	stored, err := tx.Revisions(ctx, env, plan.Plan)
 	if err != nil {
@@ -297,7 +296,7 @@ func (plan *weighedPlan) compare(ctx context.Context, tx *store.Tx, env licensin
 			fault("scale-falls", "meters."+name+".scale", err.Error())
 		}
 	}
-	old.Plan.Channel = rev.Plan.Channel // it points to a revision and is no part of it
+	old.Plan.Channel = rev.Plan.Channel // the channel points to a revision and is not part of it
 	changes, err := policy.Diff(old.Plan, rev.Plan)
 	for _, c := range changes {
 		plan.Changes = append(plan.Changes, c.Words)
@@ -305,7 +304,7 @@ func (plan *weighedPlan) compare(ctx context.Context, tx *store.Tx, env licensin
 	return err
 }
 
-// describe adds the text and the warnings of the file that plan was read from.
+// describe adds the text and the warnings of the file that contains the plan.
 func (plan *weighedPlan) describe(s policy.Source, files []policy.File, findings []policy.Finding) {
 	for _, f := range files {
 		if f.Name == s.File {
@@ -319,8 +318,8 @@ func (plan *weighedPlan) describe(s policy.Source, files []policy.File, findings
 	}
 }
 
-// weighLicenses adds to found what moving the followers of a plan does to each, and
-// which licenses are pinned and stay.
+// weighLicenses adds to found the effect on each license that follows a plan, and the pinned
+// licenses, which do not move.
 func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, found *Assessment) error {
 	filter, possible := plan.followers(p, who)
 	if !possible {
@@ -350,7 +349,7 @@ func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Prin
 	})
 }
 
-// eachLicense calls fn with the licenses that match f, by id.
+// eachLicense calls fn for each license that matches f, in the order of their ids.
 func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter, fn func(licensing.License) error) error {
 	for last := ""; ; {
 		licenses, err := tx.Licenses(ctx, env, f, last, MoveBatch)
@@ -369,7 +368,7 @@ func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.L
 	}
 }
 
-// add adds what moving a license does.
+// add adds the effect of moving a license.
 func (a *Assessment) add(of licensing.License, w weighed) {
 	a.Moving++
 	if w.misfit != nil {
@@ -386,7 +385,7 @@ func (a *Assessment) add(of licensing.License, w weighed) {
 	if len(e.Shortages) > 0 {
 		a.Short++
 	}
-	// Who has to be asked about is listed in any case.
+	// Licenses that require a decision are always listed.
 	if len(a.Licenses) >= maxEffects && len(e.Shortages) == 0 {
 		return
 	}
@@ -410,8 +409,8 @@ func (a *Assessment) add(of licensing.License, w weighed) {
 	a.Licenses = append(a.Licenses, l)
 }
 
-// StorePlans stores the revisions, points the channels to them and begins the moves,
-// together. It refuses what was not weighed: another apply came between.
+// StorePlans stores the revisions, points the channels to them and begins the moves, in one
+// transaction. It refuses if another apply has changed a plan since the assessment.
 func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, found Assessment, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
 	err = c.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
 		moves = nil
@@ -428,7 +427,7 @@ func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, found Asse
 				return err
 			}
 			if now.ID != plan.From || slices.ContainsFunc(open, func(m store.PlanMove) bool { return m.Plan == plan.Plan && m.Channel == plan.Channel }) {
-				return licensing.Errorf(licensing.Conflict, "plan %s was applied by somebody else meanwhile: look at the difference again", plan.Plan)
+				return licensing.Errorf(licensing.Conflict, "plan %s has been applied by someone else in the meantime: review the changes again", plan.Plan)
 			}
 			if plan.Status != "unchanged" {
 				if err := storePlan(ctx, tx, p, plan); err != nil {
@@ -473,8 +472,8 @@ func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weig
 		entry.Applied{Plan: plan.Plan, Channel: plan.Channel, From: plan.From, Revision: plan.Revision, Changes: plan.Changes})
 }
 
-// beginMove stores that the followers of a plan's channel move to its new revision,
-// if there are any.
+// beginMove stores that the licenses on a plan's channel move to its new revision, if there are
+// any.
 func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
 	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: tx.Now()}
 	var possible bool

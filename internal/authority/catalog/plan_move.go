@@ -14,11 +14,11 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// MoveBatch is how many licenses one transaction moves: few enough that
-// leases go on between them.
+// MoveBatch is how many licenses one transaction moves. It is small enough that lease requests can
+// run in between.
 const MoveBatch = 200
 
-// MoveOf returns a stored move as the API shows it.
+// MoveOf returns a stored move in the form of the API.
 func MoveOf(m store.PlanMove) v1.PlanMove {
 	return v1.PlanMove{ID: m.ID, Plan: m.Plan, Channel: m.Channel, Revision: m.Revision, Total: m.Total,
 		Moved: m.Moved, Refused: m.Refused, By: m.Actor, At: m.Created, DoneAt: m.Done}
@@ -29,13 +29,13 @@ func noteMove(tx *ledger.Tx, kind string, m store.PlanMove, product licensing.Pr
 	return tx.Note(kind, licensing.Event{Product: product, Subject: string(m.Plan)}, entry.Moving{Move: m.ID, Channel: m.Channel, Revision: m.Revision, Total: m.Total, Moved: m.Moved, Refused: m.Refused})
 }
 
-// runMoves goes on with moves that an interruption left, until ctx ends.
+// runMoves continues interrupted moves until ctx ends.
 func (c *Catalog) runMoves(ctx context.Context) {
 	c.ledger.Every(ctx, time.Second, "moves", func(ctx context.Context) error { return c.FinishMoves(ctx, "") })
 }
 
-// FinishMoves moves the licenses that are on their way, of an environment or of all
-// where it is empty. It is done every second.
+// FinishMoves moves the pending licenses of one environment, or of all environments if env is
+// empty. The background task calls it every second.
 func (c *Catalog) FinishMoves(ctx context.Context, env licensing.Env) error {
 	var open []store.PlanMove
 	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
@@ -49,7 +49,7 @@ func (c *Catalog) FinishMoves(ctx context.Context, env licensing.Env) error {
 	return err
 }
 
-// finishMove goes on with a move until it is done. Several may do so at once.
+// finishMove continues a move until it is done. Several servers may do so at once.
 func (c *Catalog) finishMove(ctx context.Context, env licensing.Env, id licensing.MoveID) (store.PlanMove, error) {
 	for {
 		var m store.PlanMove
@@ -105,8 +105,8 @@ func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.Pl
 	return m, tx.UpdateMove(ctx, m)
 }
 
-// moveLicense grants a license by a revision, or reports false and records why it
-// stays where it is: it has changed since the move was decided.
+// moveLicense grants a license by a revision. If the license has changed since the move was decided
+// and cannot move, moveLicense records the reason and returns false.
 func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m store.PlanMove, rev licensing.Revision) (bool, error) {
 	l, ok, err := tx.LockLicense(ctx, tx.Env, id)
 	if err != nil {
@@ -145,16 +145,16 @@ func moveLicense(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID, m s
 	return true, err
 }
 
-// A weighed is what being granted by another revision does to a license. Misfit is why
-// it cannot be.
+// A weighed is the effect of another revision on a license. Misfit is the reason why the revision
+// cannot grant the license.
 type weighed struct {
 	before, after licensing.Terms
 	effect        licensing.Effect
 	misfit        error
 }
 
-// weighLicense says what granting rev does to a license of which so much is held. It
-// changes nothing, held included.
+// weighLicense returns the effect of granting rev to a license with the given units in use. It
+// changes nothing, not even held.
 func weighLicense(ctx context.Context, tx *store.Tx, l licensing.License, rev licensing.Revision, skew time.Duration, held map[string]int64) (w weighed, err error) {
 	was, err := RevisionOf(ctx, tx, l)
 	if err == nil {
@@ -182,7 +182,8 @@ func weighLicense(ctx context.Context, tx *store.Tx, l licensing.License, rev li
 	return w, nil
 }
 
-// allowed asks below whether the license may hold more than it would be granted.
+// allowed returns an error if below does not permit the license to use more than the revision
+// grants.
 func (w weighed) allowed(below licensing.Below, now time.Time) error {
 	for _, s := range w.effect.Shortages {
 		if _, err := below.Allow(s, w.after.Pools[s.Pool], now); err != nil {
@@ -192,8 +193,8 @@ func (w weighed) allowed(below licensing.Below, now time.Time) error {
 	return nil
 }
 
-// lowered leaves out the pools that a change takes nothing away from: what is
-// over its capacity in them was so before.
+// lowered omits pools whose capacity the change does not reduce. If such a pool is over its
+// capacity, it was so before.
 func lowered(all []licensing.Shortage, before, after licensing.Terms) []licensing.Shortage {
 	var kept []licensing.Shortage
 	for _, s := range all {

@@ -13,7 +13,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// CreateProduct stores a new product. Its salt and its time are set here.
+// CreateProduct stores a new product. It sets the product's salt and time.
 func (c *Catalog) CreateProduct(ctx context.Context, p access.Principal, product licensing.Product) (licensing.Product, error) {
 	if err := request.Require(p, access.ProductWrite); err != nil {
 		return product, err
@@ -37,7 +37,7 @@ func (c *Catalog) CreateProduct(ctx context.Context, p access.Principal, product
 			return product, err
 		}
 		if !free {
-			return product, licensing.Errorf(licensing.Exists, "there is a product %s already", product.Name).At("name")
+			return product, licensing.Errorf(licensing.Exists, "product %s already exists", product.Name).At("name")
 		}
 		return product, tx.Note(licensing.ProductCreated, licensing.Event{Product: product.Name}, entry.Product(product))
 	})
@@ -74,14 +74,14 @@ func (c *Catalog) ChangeProduct(ctx context.Context, p access.Principal, name li
 	})
 }
 
-// assign sets what is to be changed, and leaves it when nothing is said.
+// assign sets a value, unless the change does not contain one.
 func assign[T any](to, from *T) {
 	if from != nil {
 		*to = *from
 	}
 }
 
-// DeleteProduct removes a product of which there is no plan.
+// DeleteProduct removes a product that has no plan.
 func (c *Catalog) DeleteProduct(ctx context.Context, p access.Principal, name licensing.ProductName) error {
 	if err := request.Require(p, access.ProductWrite); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (c *Catalog) DeleteProduct(ctx context.Context, p access.Principal, name li
 			return err
 		}
 		if len(plans) > 0 {
-			return licensing.Errorf(licensing.Conflict, "product %s has plans, such as %s: what was sold keeps its name", name, plans[0].Name)
+			return licensing.Errorf(licensing.Conflict, "product %s has plans, such as %s: a product that has been sold cannot be deleted", name, plans[0].Name)
 		}
 		if _, err := tx.Tx.DeleteProduct(ctx, p.Env, name); err != nil {
 			return err
@@ -104,7 +104,7 @@ func (c *Catalog) DeleteProduct(ctx context.Context, p access.Principal, name li
 	})
 }
 
-// Products returns the products p sees, by name.
+// Products returns the products that p may see, by name.
 func (c *Catalog) Products(ctx context.Context, p access.Principal, of request.PageOf) (request.Page[licensing.Product], error) {
 	var found request.Page[licensing.Product]
 	if err := request.Require(p, access.ProductRead); err != nil {
@@ -129,7 +129,7 @@ func (c *Catalog) Products(ctx context.Context, p access.Principal, of request.P
 	return found, err
 }
 
-// Product returns one product that p sees.
+// Product returns one product that p may see.
 func (c *Catalog) Product(ctx context.Context, p access.Principal, name licensing.ProductName) (licensing.Product, error) {
 	var found licensing.Product
 	if err := request.Require(p, access.ProductRead); err != nil {
@@ -142,7 +142,8 @@ func (c *Catalog) Product(ctx context.Context, p access.Principal, name licensin
 	return found, err
 }
 
-// SeenProduct returns a product that p sees; NotFound if there is none, or p does not see it.
+// SeenProduct returns a product that p may see. The error is NotFound if it does not exist or p may
+// not see it.
 func SeenProduct(ctx context.Context, tx *store.Tx, p access.Principal, name licensing.ProductName) (licensing.Product, error) {
 	product, ok, err := tx.Product(ctx, p.Env, name)
 	if err == nil && (!ok || !p.SeesProduct(name)) {

@@ -9,16 +9,14 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// What leases are counted with, and when they end, was decided by the rule that
-// their pool had. Where a change of the license gives the pool a rule that
-// counts or ends otherwise, what is held is counted anew by it: later
-// requests know nothing of the rule before.
+// The rule of a pool decides how leases are counted and when they end. If a change of the license
+// gives the pool a rule that counts or ends leases differently, the existing leases are recounted
+// by the new rule. Later requests then need to know nothing about the old rule.
 
-// recount makes what is held of a license what it is by the terms after a
-// change: instances that share no more are counted each, and in a pool that was
-// without end, and is no more, leases end with their documents. Lists and metrics
-// show the new capacities at once. It adds to held
-// what is counted now. The caller has locked the pools.
+// recount adjusts the leases of a license to the terms after a change. Instances that no longer
+// share units are counted separately. In a pool whose leases no longer last without end, each lease
+// ends with its document. Lists and metrics show the new capacities immediately. recount updates
+// held with the new counts. The caller must have locked the pools.
 func recount(ctx context.Context, tx *ledger.Tx, before, after licensing.Terms, held map[string]int64) error {
 	if err := countShared(ctx, tx.Tx, before, after, tx.Skew, held); err != nil {
 		return err
@@ -44,14 +42,14 @@ func recount(ctx context.Context, tx *ledger.Tx, before, after licensing.Terms, 
 	return nil
 }
 
-// sharingEnds reports whether instances of a holder share units of a pool
-// before a change and not after it.
+// sharingEnds reports whether instances of a holder share units of a pool before a change but not
+// after it.
 func sharingEnds(before, after licensing.Terms, pool string) bool {
 	return before.Pools[pool].Shares() && !after.Pools[pool].Shares()
 }
 
-// countShared adds to held the units of instances that share those of another,
-// in the pools that a change of the terms makes count each.
+// countShared adds to held the units of instances that shared those of another instance, in the
+// pools that count each instance separately after the change.
 func countShared(ctx context.Context, tx *store.Tx, before, after licensing.Terms, skew time.Duration, held map[string]int64) error {
 	for name := range held {
 		if !sharingEnds(before, after, name) {

@@ -8,9 +8,9 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// Revoke adds r to the list of env; a subject revoked already stays as it is.
+// Revoke adds r to env's list. If the subject is already revoked, the list does not change.
 func Revoke(ctx context.Context, tx *ledger.Tx, env licensing.Env, r store.Revocation) error {
-	// Numbers have no gaps, so only one transaction gives them at a time.
+	// Numbers have no gaps, so only one transaction at a time may assign them.
 	if err := tx.LockEnvironment(ctx, env); err != nil {
 		return err
 	}

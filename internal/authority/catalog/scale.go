@@ -8,19 +8,19 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// What is counted of a meter is stored at the scale that the license's terms have.
-// Where a change of the license raises it, what was counted is counted at the new
-// one in the same transaction. Usage locks the license, so none is counted between.
+// Counted usage is stored at the scale that the license's terms set. If a change of the license
+// raises the scale of a meter, the same transaction converts the counted usage. Recording usage
+// locks the license, so none is recorded in between.
 
-// A rescaling is totals of a meter that a change has to count at another scale.
+// A rescaling is the totals of a meter that a change must convert to another scale.
 type rescaling struct {
 	store.MeterKey
 	from, to int
 	times    int64
 }
 
-// rescalings returns what of a license's totals has to be counted at another scale
-// after a change, or why it cannot be.
+// rescalings returns the totals of a license that must be converted after a change, or an error if
+// one cannot be.
 func rescalings(ctx context.Context, tx *store.Tx, before, after licensing.Terms) ([]rescaling, error) {
 	if err := licensing.CheckScales(before.Meters, after.Meters); err != nil {
 		return nil, err
@@ -48,12 +48,12 @@ func rescalings(ctx context.Context, tx *store.Tx, before, after licensing.Terms
 		if !planned || scale < 0 || scale == m.Scale {
 			continue
 		}
-		// Of a meter that the license had once, as far as totals say.
+		// The license had this meter at some time, according to the totals.
 		if err := licensing.CheckScale(u.Meter, scale, m.Scale); err != nil {
 			return nil, err
 		}
 		if most, ok := licensing.Rescale(u.Most, scale, m.Scale); !ok || most > licensing.MaxQuantity {
-			return nil, licensing.Errorf(licensing.Conflict, "meter %s: %s were used, which is more than can be counted with %s",
+			return nil, licensing.Errorf(licensing.Conflict, "meter %s: %s have been used, which is too much to count with %s",
 				u.Meter, licensing.FormatQuantity(u.Most, scale), licensing.Counted(m.Scale, "decimal place")).At("scale")
 		}
 		times, _ := licensing.Rescale(1, scale, m.Scale)
@@ -62,8 +62,8 @@ func rescalings(ctx context.Context, tx *store.Tx, before, after licensing.Terms
 	return all, nil
 }
 
-// rescale makes what was counted of a license's meters what it is at the scales of
-// the terms after a change. The caller has locked the license.
+// rescale converts the counted usage of a license's meters to the scales in the terms after a
+// change. The caller must have locked the license.
 func rescale(ctx context.Context, tx *ledger.Tx, before, after licensing.Terms) error {
 	all, err := rescalings(ctx, tx.Tx, before, after)
 	if err != nil {

@@ -13,11 +13,11 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// trialOfID is the subject while the customer exists: the claim is the customer's id.
+// trialOfID is the kind of subject while the customer exists: the claim is the customer's id.
 const trialOfID = "id"
 
-// checkTrial refuses terms that are a trial which their customer had by another license. No
-// other transaction gives the customer one until the commit, so what it allows stays right.
+// checkTrial refuses terms with a trial that the customer already had through another license. It
+// locks the customer, so its answer stays correct until the commit.
 func checkTrial(ctx context.Context, tx *ledger.Tx, t licensing.Terms) error {
 	if t.Rule.Once != licensing.OnceCustomer {
 		return nil
@@ -34,7 +34,7 @@ func checkTrial(ctx context.Context, tx *ledger.Tx, t licensing.Terms) error {
 			return t.SecondTrial(other.License)
 		}
 	}
-	// Licenses of the plan that were issued before it was limited count, too.
+	// Licenses of the plan that were issued before the limit count as well.
 	issued, err := tx.Licenses(ctx, t.Env, store.LicenseFilter{Customer: t.Customer, Product: t.Product, Plan: t.Plan}, "", 2)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func checkTrial(ctx context.Context, tx *ledger.Tx, t licensing.Terms) error {
 	return err
 }
 
-// takeTrial notes the trial of a customer that checkTrial has allowed.
+// takeTrial records the trial of a customer, which checkTrial has allowed.
 func takeTrial(ctx context.Context, tx *ledger.Tx, t licensing.Terms) error {
 	if t.Rule.Once != licensing.OnceCustomer {
 		return nil
@@ -67,7 +67,7 @@ func takeTrial(ctx context.Context, tx *ledger.Tx, t licensing.Terms) error {
 	}})
 }
 
-// transferTrial counts a license's trial for its new customer too.
+// transferTrial records a license's trial for its new customer as well.
 func transferTrial(ctx context.Context, tx *ledger.Tx, p access.Principal, l licensing.License, to licensing.CustomerID) error {
 	l.Customer = to
 	rev, err := granting(ctx, tx, p, l)
@@ -76,7 +76,7 @@ func transferTrial(ctx context.Context, tx *ledger.Tx, p access.Principal, l lic
 	}
 	terms, err := licensing.Compile(rev, l, tx.Now())
 	if err != nil {
-		return nil // what does not fit its plan can be given away all the same
+		return nil // a license that does not fit its plan can still be transferred
 	}
 	if err := checkTrial(ctx, tx, terms); err != nil {
 		return err
@@ -84,8 +84,9 @@ func transferTrial(ctx context.Context, tx *ledger.Tx, p access.Principal, l lic
 	return takeTrial(ctx, tx, terms)
 }
 
-// keepTrials replaces the claims of a customer that is being deleted with hashes of the
-// address and the reference, which are kept for TrialRemembered. Without the server's sealing key nobody can try addresses against them.
+// keepTrials replaces the claims of a customer that is being deleted with hashes of the email
+// address and the reference. The hashes are kept for TrialRemembered. Without the server's sealing
+// key, nobody can test addresses against them.
 func keepTrials(ctx context.Context, tx *ledger.Tx, customer licensing.Customer) error {
 	had, err := tx.Trials(ctx, customer.Env, string(customer.ID))
 	if err != nil || len(had) == 0 {
@@ -101,7 +102,7 @@ func keepTrials(ctx context.Context, tx *ledger.Tx, customer licensing.Customer)
 	return tx.ReplaceTrials(ctx, customer.Env, string(customer.ID), kept)
 }
 
-// trialSubjects are what a customer is recognized by after it was deleted.
+// trialSubjects returns the subjects by which a deleted customer is recognized.
 func trialSubjects(key *signing.SealingKey, customer licensing.Customer) []string {
 	var subjects []string
 	for _, by := range [][2]string{{"address", strings.ToLower(customer.Email)}, {"reference", customer.Reference}} {
@@ -114,8 +115,8 @@ func trialSubjects(key *signing.SealingKey, customer licensing.Customer) []strin
 	return subjects
 }
 
-// MachineHad reports whether a machine with these components had the trial of t by the license
-// itself, and by another one.
+// MachineHad reports whether a machine with these components has had the trial of t, through the
+// license itself and through another license.
 func MachineHad(ctx context.Context, tx *store.Tx, t *licensing.Terms, pool licensing.Pool, components map[string]string) (own, other bool, err error) {
 	found, err := tx.MatchTrials(ctx, t.Env, t.Product, componentSubjects(components))
 	if err != nil {
@@ -137,7 +138,7 @@ func MachineHad(ctx context.Context, tx *store.Tx, t *licensing.Terms, pool lice
 	return own, other, nil
 }
 
-// TakeMachineTrial notes that a machine has the trial of t, unless it is known to.
+// TakeMachineTrial records that a machine has the trial of t, unless that is already recorded.
 func TakeMachineTrial(ctx context.Context, tx *store.Tx, t *licensing.Terms, pool licensing.Pool, claim string, components map[string]string) error {
 	own, _, err := MachineHad(ctx, tx, t, pool, components)
 	if err != nil || own {

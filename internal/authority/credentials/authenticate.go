@@ -13,23 +13,22 @@ import (
 )
 
 const (
-	// authTTL bounds how long another node believes a token or key that was
-	// ended here. On this node it ends at once.
+	// authTTL limits how long another node accepts a token or key that was ended on this node. On
+	// this node it ends immediately.
 	authTTL = 5 * time.Second
-	// maxKnown and maxUnknown bound what is remembered of good and of bad secrets.
+	// maxKnown and maxUnknown limit how many valid and invalid secrets are cached.
 	maxKnown   = 200_000
 	maxUnknown = 20_000
-	// tokenUseEvery is how exact the time of a token's last use is kept.
+	// tokenUseEvery is the precision of the stored time of a token's last use.
 	tokenUseEvery = 5 * time.Minute
 )
 
-// Authenticate returns who sent authorization, the value of an Authorization
-// header ("Bearer TOKEN" or "License KEY"), in the environment env that the
-// request named, which may be empty. What was proven lately is answered from
-// memory; before a secret is looked up that was not, before is asked, and its
-// error is the answer. It fails with unauthenticated, and never says more than that;
-// with forbidden if the caller has no part in env; with invalid if there is no such
-// environment.
+// Authenticate identifies the sender of authorization, the value of an Authorization header
+// ("Bearer TOKEN" or "License KEY"). env is the environment that the request named, or empty.
+// Recently proven callers are answered from memory. Before any other secret is looked up,
+// Authenticate calls before and returns its error, if any. The error is Unauthenticated, without
+// details, if the caller is unknown; Forbidden if the caller has no access to env; Invalid if env
+// does not exist.
 func (c *Credentials) Authenticate(ctx context.Context, authorization string, env licensing.Env, before func() error) (access.Principal, error) {
 	scheme, secret, _ := strings.Cut(authorization, " ")
 	secret = strings.TrimSpace(secret)
@@ -37,7 +36,7 @@ func (c *Credentials) Authenticate(ctx context.Context, authorization string, en
 	var err error
 	switch {
 	case secret == "":
-		err = licensing.Errorf(licensing.Unauthenticated, "send Authorization: License KEY, or Authorization: Bearer TOKEN")
+		err = licensing.Errorf(licensing.Unauthenticated, "the Authorization header is missing or malformed: send License KEY or Bearer TOKEN")
 	case strings.EqualFold(scheme, "License"):
 		p, err = c.authenticateKey(ctx, secret, env, before)
 	case strings.EqualFold(scheme, "Bearer"):
@@ -45,14 +44,14 @@ func (c *Credentials) Authenticate(ctx context.Context, authorization string, en
 			p, err = p.In(env)
 		}
 	default:
-		err = licensing.Errorf(licensing.Unauthenticated, "the scheme is License or Bearer")
+		err = licensing.Errorf(licensing.Unauthenticated, "the Authorization scheme must be License or Bearer")
 	}
 	if err != nil {
 		return access.Principal{}, err
 	}
 	err = c.ledger.RequireEnvironment(ctx, p.Env)
 	if licensing.CodeOf(err) == licensing.Invalid && p.Spans {
-		err = licensing.Errorf(licensing.Invalid, "%w; there are %s", err, names(c.ledger.Ring.Envs())).At("Copyhold-Environment")
+		err = licensing.Errorf(licensing.Invalid, "%w; existing environments: %s", err, names(c.ledger.Ring.Envs())).At("Copyhold-Environment")
 	}
 	return p, err
 }
@@ -107,8 +106,8 @@ func (c *Credentials) loadToken(ctx context.Context, env licensing.Env, id licen
 	return identity{principal: p, owner: string(row.ID), ends: row.ExpiresAt}, nil
 }
 
-// authenticateKey returns who shows a license key. Whether an environment exists
-// that this server does not know yet is looked up for a key that is good, and for no other.
+// authenticateKey returns the identity that a license key proves. For a valid key only, it looks up
+// whether an environment that this server does not know yet exists.
 func (c *Credentials) authenticateKey(ctx context.Context, text string, env licensing.Env, before func() error) (access.Principal, error) {
 	digest, err := access.KeyDigest(text)
 	if err != nil {
@@ -131,8 +130,8 @@ func (c *Credentials) provenKey(ctx context.Context, digest access.Digest, env l
 	})
 }
 
-// loadKey finds the license of a key. Without a named environment production
-// comes first: a key imported to staging for rehearsal can't shadow it.
+// loadKey finds the license of a key. If no environment is named, production comes first, so a key
+// that was imported to staging for a rehearsal cannot shadow it.
 func (c *Credentials) loadKey(ctx context.Context, digest access.Digest, env licensing.Env) (identity, error) {
 	var found identity
 	err := c.ledger.DB.View(ctx, func(tx *store.Tx) error {
@@ -177,30 +176,30 @@ func chooseKey(keys []store.Key, env licensing.Env) (store.Key, bool) {
 	return store.Key{}, false
 }
 
-// A proof is what a caller showed: the digest of a secret, as what it was shown
-// and, with a license key, the environment named with it. No secret is kept.
+// A proof is what a caller presented: the digest of a secret, its kind and, with a license key, the
+// named environment. It contains no secret.
 type proof struct {
 	kind   access.Kind
 	digest access.Digest
 	env    licensing.Env
 }
 
-// An identity is whom a proof belongs to. Owner is the token or license that
-// it is forgotten with; ends is when it ends by itself, zero for never.
+// An identity is the caller that a proof identifies. owner is the token or license with which it is
+// forgotten. ends is its own end, or zero for never.
 type identity struct {
 	principal access.Principal
 	owner     string
 	ends      time.Time
-	until     time.Time // believed without asking again
+	until     time.Time // accepted until then without another lookup
 }
 
-// authentication remembers who was proven lately. It is safe for concurrent use.
+// authentication caches recent proofs. It is safe for concurrent use.
 type authentication struct {
 	mu      sync.RWMutex
 	known   map[proof]identity
 	owned   map[string][]proof
 	unknown map[proof]time.Time
-	epoch   uint64 // raised by each change: what was loaded before it is not believed after
+	epoch   uint64 // raised by each change; data that was loaded under an earlier epoch is not used
 	used    map[tokenUse]time.Time
 	unsaved map[tokenUse]time.Time
 }
@@ -220,9 +219,9 @@ func newAuthentication() *authentication {
 	}
 }
 
-// once returns whom pr belongs to: from memory, else from load, whose zero
-// identity says nobody. An error of load is not remembered. What ends does so by latest, the
-// database's time; how long it is believed goes by now.
+// once returns the identity that pr proves: from memory, or else from load, which returns a zero
+// identity for an unknown proof. Errors of load are not cached. The end of an identity is compared
+// with latest, the database's time. How long an identity is cached depends on now.
 func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
 	m.mu.RLock()
 	id, known := m.known[pr]
@@ -249,10 +248,10 @@ func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, 
 		what = "license key"
 	}
 	if !fresh {
-		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s is not known here", what)
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the %s is not known to this server", what)
 	}
-	if !id.ends.IsZero() && !latest().Before(id.ends) { // who holds the secret may know that
-		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "this %s has ended", what)
+	if !id.ends.IsZero() && !latest().Before(id.ends) { // a caller that has the secret may know this
+		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the %s has ended", what)
 	}
 	return id.principal, nil
 }
@@ -277,7 +276,7 @@ func (m *authentication) remember(pr proof, id identity, now time.Time, epoch ui
 	m.known[pr] = id
 }
 
-// evict makes room for one more in a map of at most limit, wherever iteration begins.
+// evict makes room for one more entry in a map with the given limit. It removes an arbitrary entry.
 func evict[V any](all map[proof]V, limit int, also func(proof)) {
 	for pr := range all {
 		if len(all) < limit {
@@ -288,7 +287,7 @@ func evict[V any](all map[proof]V, limit int, also func(proof)) {
 	}
 }
 
-// disown takes pr from its owner's list; the caller holds the lock.
+// disown removes pr from its owner's list. The caller must hold the lock.
 func (m *authentication) disown(pr proof) {
 	owner := m.known[pr].owner
 	kept := m.owned[owner][:0]
@@ -304,7 +303,8 @@ func (m *authentication) disown(pr proof) {
 	m.owned[owner] = kept
 }
 
-// forget makes the next request of owner, a token or a license id, be looked up again.
+// forget removes the proofs of owner, a token or a license id, so that its next request is looked
+// up again.
 func (m *authentication) forget(owner string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -315,7 +315,7 @@ func (m *authentication) forget(owner string) {
 	delete(m.owned, owner)
 }
 
-// expect makes a license key that was unknown be looked up again: it is a new one's.
+// expect removes a license key from the unknown ones, because a new license now has it.
 func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -324,7 +324,7 @@ func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
 }
 
-// keysCommitted forgets whose the keys of licenses are that have changed.
+// keysCommitted forgets the key owners among licenses that have changed.
 func (c *Credentials) keysCommitted(changes []ledger.Committed) {
 	for _, one := range changes {
 		if one.Notice&ledger.KeysChanged != 0 {
@@ -336,7 +336,7 @@ func (c *Credentials) keysCommitted(changes []ledger.Committed) {
 	}
 }
 
-// use notes that a token was used, at most once in tokenUseEvery.
+// use records that a token was used, at most once per tokenUseEvery.
 func (m *authentication) use(env licensing.Env, id licensing.TokenID, now time.Time) {
 	key, at := tokenUse{env, id}, now.Truncate(tokenUseEvery)
 	m.mu.RLock()
@@ -350,7 +350,7 @@ func (m *authentication) use(env licensing.Env, id licensing.TokenID, now time.T
 	m.used[key], m.unsaved[key] = at, at
 }
 
-// takeUses returns the uses noted since it was last called.
+// takeUses returns the uses recorded since the last call.
 func (m *authentication) takeUses() map[tokenUse]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -359,8 +359,8 @@ func (m *authentication) takeUses() map[tokenUse]time.Time {
 	return taken
 }
 
-// SaveTokenUses stores when tokens were last used. A use that could not be
-// stored is noted again by the token's next.
+// SaveTokenUses stores when tokens were last used. If this fails, the token's next use is recorded
+// instead.
 func (c *Credentials) SaveTokenUses(ctx context.Context) error {
 	uses := c.auth.takeUses()
 	if len(uses) == 0 {

@@ -1,5 +1,5 @@
-// Package credentials knows who asks: it authenticates tokens and license keys, and
-// creates and ends tokens.
+// Package credentials identifies callers. It authenticates tokens and license keys, and creates and
+// deletes tokens.
 package credentials
 
 import (
@@ -22,12 +22,12 @@ func New(l *ledger.Ledger) *Credentials {
 	return c
 }
 
-// Tasks returns what is done with credentials in the background.
+// Tasks returns the background tasks for credentials.
 func (c *Credentials) Tasks() []ledger.Task {
 	return []ledger.Task{{Name: "credentials", Run: c.runCredentials}}
 }
 
-// credentialsEvery is how often uses of tokens are stored.
+// credentialsEvery is how often the last uses of tokens are stored.
 const credentialsEvery = time.Minute
 
 func (c *Credentials) runCredentials(ctx context.Context) {

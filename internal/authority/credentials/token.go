@@ -14,7 +14,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// CreateToken creates a token. It can do no more than p itself can.
+// CreateToken creates a token. The token cannot do more than p can.
 func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req v1.TokenRequest) (v1.NewToken, error) {
 	if err := request.Require(p, access.TokenWrite); err != nil {
 		return v1.NewToken{}, err
@@ -27,13 +27,13 @@ func (c *Credentials) CreateToken(ctx context.Context, p access.Principal, req v
 			return v1.NewToken{}, err
 		}
 		if !req.ExpiresAt.IsZero() && !tx.Now().Before(req.ExpiresAt) {
-			return v1.NewToken{}, licensing.Errorf(licensing.Invalid, "the token would have ended already").At("expires_at")
+			return v1.NewToken{}, licensing.Errorf(licensing.Invalid, "the token's expiry is in the past").At("expires_at")
 		}
 		return CreateToken(ctx, tx, p, req)
 	})
 }
 
-// CreateToken stores a new token in tx. Its text is in the answer and nowhere else.
+// CreateToken stores a new token in tx. Only the answer contains its text.
 func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req v1.TokenRequest) (v1.NewToken, error) {
 	var secret [20]byte
 	rand.Read(secret[:])
@@ -61,7 +61,7 @@ func CreateToken(ctx context.Context, tx *ledger.Tx, p access.Principal, req v1.
 		entry.Token{Name: req.Name, Role: string(req.Role), Spans: req.Spans, ExpiresAt: req.ExpiresAt})
 }
 
-// mayCreate refuses a token that would reach further than p.
+// mayCreate refuses a token that would have more access than p.
 func mayCreate(p access.Principal, req v1.TokenRequest) error {
 	if _, err := access.ParseRole(string(req.Role)); err != nil {
 		return err
@@ -71,20 +71,20 @@ func mayCreate(p access.Principal, req v1.TokenRequest) error {
 	}
 	switch {
 	case req.Name == "" || len(req.Name) > 200:
-		return licensing.Errorf(licensing.Invalid, "a token needs a name of at most 200 bytes, for those who find it in the list").At("name")
+		return licensing.Errorf(licensing.Invalid, "name must have 1 to 200 bytes, so that people recognize the token in lists").At("name")
 	case licensing.CheckDate("expires_at", req.ExpiresAt) != nil:
 		return licensing.CheckDate("expires_at", req.ExpiresAt)
 	case req.Role == access.Customer && req.Customer == "":
-		return licensing.Errorf(licensing.Invalid, "the role customer needs a customer").At("customer")
+		return licensing.Errorf(licensing.Invalid, "customer is missing: the role customer requires one").At("customer")
 	case req.Customer != "" && !req.Role.TakesCustomer():
-		return licensing.Errorf(licensing.Invalid, "a token of the role %s can't be limited to one customer: choose another role", req.Role).At("customer")
+		return licensing.Errorf(licensing.Invalid, "a token with the role %s cannot be limited to one customer: choose another role", req.Role).At("customer")
 	case req.Spans && !access.MaySpan(req.Role, req.Product, req.Customer):
-		return licensing.Errorf(licensing.Invalid, "only an owner's token without product and customer spans environments").At("spans")
+		return licensing.Errorf(licensing.Invalid, "only a token with the role owner, without product and customer, can span environments").At("spans")
 	case req.Spans && !p.Spans && p.Kind != access.KindSystem,
 		!p.Role.MayGrant(req.Role),
 		!p.SeesProduct(req.Product),
 		p.Customer != "" && p.Customer != req.Customer:
-		return licensing.Errorf(licensing.Forbidden, "a token can't create one that reaches further than itself")
+		return licensing.Errorf(licensing.Forbidden, "a token cannot create a token with more access than it has itself")
 	}
 	return nil
 }
@@ -103,7 +103,7 @@ func scopeExists(ctx context.Context, tx *store.Tx, p access.Principal, req v1.T
 	return nil
 }
 
-// DeleteToken ends a token at once, here; other nodes follow within authTTL.
+// DeleteToken ends a token. It takes effect here immediately, and on other nodes within authTTL.
 func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id licensing.TokenID) error {
 	if err := request.Require(p, access.TokenWrite); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id li
 			return err
 		}
 		if !p.Role.MayGrant(access.Role(token.Role)) {
-			return licensing.Errorf(licensing.Forbidden, "the token %s reaches further than yours", id)
+			return licensing.Errorf(licensing.Forbidden, "token %s has more access than yours", id)
 		}
 		if _, err := tx.Tx.DeleteToken(ctx, token.Env, id); err != nil {
 			return err
@@ -125,8 +125,8 @@ func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id li
 	return err
 }
 
-// Tokens returns the tokens of p's environment that p may see, by id, which is
-// by time. Those that span environments are listed for who spans them too.
+// Tokens returns the tokens of p's environment that p may see, by id, which is by time. Tokens that
+// span environments are listed only if p spans them too.
 func (c *Credentials) Tokens(ctx context.Context, p access.Principal, of request.PageOf) (request.Page[v1.Token], error) {
 	var found request.Page[v1.Token]
 	if err := request.Require(p, access.TokenRead); err != nil {
@@ -170,7 +170,7 @@ func (c *Credentials) Token(ctx context.Context, p access.Principal, id licensin
 	return found, err
 }
 
-// namedTokens are tokens with the names of the customers that they are limited to.
+// namedTokens returns tokens with the names of the customers that they are limited to.
 func namedTokens(ctx context.Context, tx *store.Tx, tokens []store.Token) ([]v1.Token, error) {
 	var keys []store.CustomerKey
 	for _, t := range tokens {

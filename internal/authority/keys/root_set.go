@@ -14,10 +14,9 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ProposeRootSet begins a ceremony for the next root set: it makes two years of
-// signing keys, which wait until the set is installed, and returns what those
-// who hold roots have to sign. A ceremony that was begun before cannot be
-// installed any more.
+// ProposeRootSet begins a ceremony for the next root set. It makes signing keys for two years,
+// which wait until the set is installed. It returns the data that the holders of the roots must
+// sign. A ceremony that was begun earlier can no longer be installed.
 func (k *Keychain) ProposeRootSet(ctx context.Context, p access.Principal, want signing.RootChoice) (signing.RootCeremony, error) {
 	if err := request.Require(p, access.RootWrite); err != nil {
 		return signing.RootCeremony{}, err
@@ -36,8 +35,8 @@ func (k *Keychain) ProposeRootSet(ctx context.Context, p access.Principal, want 
 	return ceremony, err
 }
 
-// InstallRootSet takes the sets of a complete ceremony into force, verified as
-// a program does that trusts the root set before.
+// InstallRootSet activates the sets of a complete ceremony. It verifies them like a program that
+// trusts the previous root set.
 func (k *Keychain) InstallRootSet(ctx context.Context, p access.Principal, rootSet, keySet []string) (v1.InstalledRootSet, error) {
 	var in v1.InstalledRootSet
 	if err := request.Require(p, access.RootWrite); err != nil {
@@ -80,8 +79,8 @@ func kids(keys []licensing.SigningKey) []string {
 	return list
 }
 
-// RootSetNumbered returns a root set of the environment: compact JWS over one
-// payload. NotFound if it has none of that number.
+// RootSetNumbered returns a root set of the environment, as compact JWS over one payload. The error
+// is NotFound if no root set has the number.
 func (k *Keychain) RootSetNumbered(env licensing.Env, number int64) ([]string, error) {
 	if set := k.ledger.Ring.RootSetNumbered(env, number); set != nil {
 		return set, nil

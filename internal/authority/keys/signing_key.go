@@ -19,12 +19,12 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// keysEvery is how soon a server learns what another did with the keys, and how
-// long after its turn a key's private part stays.
+// keysEvery is how often a server checks for key changes by other servers. It is also how long a
+// key's private part remains after its turn.
 const keysEvery = 10 * time.Second
 
-// Create makes the keys of an environment that has none, within the
-// transaction that creates it. Call loadKeys after the commit.
+// Create makes the keys of an environment that has none, in the transaction that creates the
+// environment. Call LoadKeys after the commit.
 func (k *Keychain) Create(ctx context.Context, tx *ledger.Tx, env licensing.Env) error {
 	keys, err := tx.SigningKeys(ctx, env)
 	if err != nil || len(keys) > 0 {
@@ -45,7 +45,7 @@ func (k *Keychain) Create(ctx context.Context, tx *ledger.Tx, env licensing.Env)
 	return putKeys(ctx, tx, signing.Material{Env: env}, m)
 }
 
-// PrepareKeys gives an environment keys unless it has some.
+// PrepareKeys creates keys for an environment that has none.
 func (k *Keychain) PrepareKeys(ctx context.Context, env licensing.Env) error {
 	err := k.ledger.Update(ctx, "", ledger.SystemActor, func(tx *ledger.Tx) error { return k.Create(ctx, tx, env) })
 	if err != nil {
@@ -54,7 +54,7 @@ func (k *Keychain) PrepareKeys(ctx context.Context, env licensing.Env) error {
 	return k.ledger.LoadKeys(ctx)
 }
 
-// changeKeys stores what fn makes of an environment's keys, and uses it.
+// changeKeys stores the changes that fn makes to an environment's keys, and loads them.
 func (k *Keychain) changeKeys(ctx context.Context, p access.Principal, fn func(*ledger.Tx, signing.Material) (signing.Material, error)) error {
 	err := k.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
 		if err := tx.LockSigningKeys(ctx, p.Env); err != nil {
@@ -76,7 +76,7 @@ func (k *Keychain) changeKeys(ctx context.Context, p access.Principal, fn func(*
 	return k.ledger.LoadKeys(ctx)
 }
 
-// putKeys stores what differs between two materials and records new keys and sets.
+// putKeys stores the differences between two materials and records new keys and sets.
 func putKeys(ctx context.Context, tx *ledger.Tx, was, m signing.Material) error {
 	if !reflect.DeepEqual(was.Proposed, m.Proposed) {
 		if err := tx.DropProposedKeys(ctx, m.Env); err != nil {
@@ -125,13 +125,13 @@ func noteKey(tx *ledger.Tx, env licensing.Env, kind, kid string, data any) error
 	return err
 }
 
-// runSigningKeys retires keys whose turn is over, prepares more while a root is
-// here, and learns what other servers did, until ctx ends.
+// runSigningKeys tends the keys until ctx ends. It retires keys whose turn is over, prepares more
+// keys while a root is on the server, and loads the changes of other servers.
 func (k *Keychain) runSigningKeys(ctx context.Context) {
 	k.ledger.Every(ctx, keysEvery, "signing keys", k.TendKeys)
 }
 
-// TendKeys does what is due with every environment's keys.
+// TendKeys does the work that is due on every environment's keys.
 func (k *Keychain) TendKeys(ctx context.Context) error {
 	err := k.ledger.LoadKeys(ctx)
 	for _, env := range k.ledger.Ring.Envs() {
@@ -146,8 +146,8 @@ func (k *Keychain) TendKeys(ctx context.Context) error {
 	return err
 }
 
-// SigningKeys returns the environment's keys: those that sign documents in the
-// order of their turns, the log's, the roots.
+// SigningKeys returns the environment's keys: first those that sign documents, in the order of
+// their turns, then the log's key, then the roots.
 func (k *Keychain) SigningKeys(ctx context.Context, p access.Principal) ([]v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyRead); err != nil {
 		return nil, err
@@ -190,8 +190,8 @@ func keyState(k licensing.SigningKey, active string, now time.Time) string {
 	return "signs"
 }
 
-// RotateSigningKey retires the key that signs documents and has the next one
-// sign from now on, which it returns. What was signed stays good.
+// RotateSigningKey retires the key that signs documents. The next key, which it returns, signs from
+// now on. Documents that the old key signed remain valid.
 func (k *Keychain) RotateSigningKey(ctx context.Context, p access.Principal) (v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyWrite); err != nil {
 		return v1.SigningKey{}, err
@@ -218,8 +218,8 @@ func keyOf(m signing.Material, kid string, now time.Time) v1.SigningKey {
 	return v1.SigningKey{}
 }
 
-// WithdrawSigningKey publishes a key set that says to believe nothing which a
-// key signed from cutoff on; zero is now. It needs the root.
+// WithdrawSigningKey publishes a key set by which nothing that a key signed from cutoff on is
+// valid. A zero cutoff means now. It needs the root.
 func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, kid string, cutoff time.Time, reason string) (v1.SigningKey, error) {
 	if err := request.Require(p, access.SigningKeyWrite); err != nil {
 		return v1.SigningKey{}, err
@@ -243,7 +243,7 @@ func (k *Keychain) WithdrawSigningKey(ctx context.Context, p access.Principal, k
 	return withdrawn, err
 }
 
-// ExportRoot hands out the private parts of the roots for safe-keeping.
+// ExportRoot returns the private parts of the roots for safekeeping.
 func (k *Keychain) ExportRoot(ctx context.Context, p access.Principal) (signing.Secret, error) {
 	if err := request.Require(p, access.RootWrite); err != nil {
 		return signing.Secret{}, err
@@ -258,8 +258,9 @@ func (k *Keychain) ExportRoot(ctx context.Context, p access.Principal) (signing.
 	return root, err
 }
 
-// RemoveRoot destroys the private parts of the roots here. Everything goes on
-// until the last prepared key's turn ends. Conflict before they were exported.
+// RemoveRoot destroys the private parts of the roots on this server. The server keeps signing until
+// the turn of the last prepared key ends. The error is Conflict if the roots have not been
+// exported.
 func (k *Keychain) RemoveRoot(ctx context.Context, p access.Principal) error {
 	if err := request.Require(p, access.RootWrite); err != nil {
 		return err
@@ -273,8 +274,8 @@ func (k *Keychain) RemoveRoot(ctx context.Context, p access.Principal) error {
 	})
 }
 
-// ImportRoot puts exported private parts of the roots back, for a ceremony: a
-// withdrawal, or preparing more keys, which follows by itself when they are short.
+// ImportRoot restores exported private parts of the roots for a ceremony: a withdrawal, or
+// preparing more keys. If few keys are left, the server prepares more automatically.
 func (k *Keychain) ImportRoot(ctx context.Context, p access.Principal, text signing.Secret) error {
 	if err := request.Require(p, access.RootWrite); err != nil {
 		return err
@@ -288,8 +289,8 @@ func (k *Keychain) ImportRoot(ctx context.Context, p access.Principal, text sign
 	})
 }
 
-// FeatureKey returns the public key that data of a feature is sealed to. The
-// feature gets a key pair when it is asked for the first time.
+// FeatureKey returns the public key to which a feature's data is sealed. The first call for a
+// feature creates its key pair.
 func (k *Keychain) FeatureKey(ctx context.Context, p access.Principal, product licensing.ProductName, feature string) ([]byte, error) {
 	if err := request.Require(p, access.ProductWrite); err != nil {
 		return nil, err
@@ -321,7 +322,7 @@ func (k *Keychain) FeatureKey(ctx context.Context, p access.Principal, product l
 		}
 		known := slices.ContainsFunc(sealed, func(f licensing.FeatureKey) bool { return f.Feature == feature })
 		if !known && len(sealed) >= licensing.MaxSealed {
-			return licensing.Errorf(licensing.Conflict, "product %s has %d sealed features, which is the most: a document carries a key for each", product, len(sealed)).At("feature")
+			return licensing.Errorf(licensing.Conflict, "product %s already has %d sealed features, the maximum: a document contains a key for each of them", product, len(sealed)).At("feature")
 		}
 		key, err = c.CreateFeatureKey(ctx, made)
 		return err
