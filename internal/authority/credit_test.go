@@ -256,7 +256,7 @@ func TestAnEventIsOfItsOwnUse(t *testing.T) {
 		}
 		other := func(r granting.UsageResult) {
 			t.Helper()
-			if r.Status != licensing.InvalidUsage || !strings.Contains(r.Reason, "recorded before with 1 of the meter calls") {
+			if r.Status != licensing.InvalidUsage || !strings.Contains(r.Reason, "already been recorded with 1 of the meter calls") {
 				t.Errorf("%+v", r)
 			}
 		}

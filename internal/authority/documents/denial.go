@@ -11,19 +11,20 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// MaxDenied is how many denials of one license are told apart in a minute. More
-// are counted without a holder: a caller can make up names for free, and an entry
-// of the log stays.
+// MaxDenied is how many denials of one license are recorded separately in a minute. Further denials
+// are counted without a holder. A caller can invent any number of names, but a log entry is
+// permanent.
 const MaxDenied = 200
 
-// denials are those told apart in this minute. Safe for concurrent use.
+// denials are the denials that were recorded separately in the current minute. They are safe for
+// concurrent use.
 type denials struct {
 	mu     sync.Mutex
 	minute time.Time
 	told   map[store.LicenseRef]map[string]bool
 }
 
-// TellApart reports whether a denial gets a row of its own.
+// TellApart reports whether a denial gets its own row.
 func (d *denials) TellApart(k store.LicenseRef, minute time.Time, name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -44,12 +45,12 @@ func (d *denials) TellApart(k store.LicenseRef, minute time.Time, name string) b
 	return true
 }
 
-// ForgetPage is how many rows are forgotten or counted at a time.
+// ForgetPage is how many rows are deleted or counted at once.
 const ForgetPage = 500
 
-// CountDenials enters one event for each pool, code and minute that is over. What
-// is entered is noted with the denial in the same transaction, so a restart
-// loses none and two servers enter none twice.
+// CountDenials records one event for each pool, code and minute that has ended. The same
+// transaction marks the denials as recorded. A restart therefore loses none, and two servers record
+// none twice.
 func (docs *Documents) CountDenials(ctx context.Context) error {
 	for {
 		n := 0
@@ -72,7 +73,7 @@ func (docs *Documents) CountDenials(ctx context.Context) error {
 	}
 }
 
-// RecordCounts enters how many denials followed the first ones.
+// RecordCounts records how many denials followed the first ones.
 func RecordCounts(tx *ledger.Tx, rows []store.Denial) error {
 	type key struct {
 		store.PoolKey

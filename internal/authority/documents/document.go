@@ -12,25 +12,25 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxVariants bounds the documents remembered of one license: one for all, and
-// one for each device or holder that a document is bound to.
+// maxVariants limits the cached documents of one license: one for all holders, and one for each
+// device or holder that a document is bound to.
 const maxVariants = 256
 
-// A signedDocument is a license document as it was signed.
+// A signedDocument is a license document in its signed form.
 type signedDocument struct {
 	compact string
 	hash    string
-	until   time.Time // from then on a new one is signed
-	keySet  int64     // in force when it was signed
+	until   time.Time // when a new one must be signed
+	keySet  int64     // the key set in force when it was signed
 }
 
-// A variant says for whom a document is. The zero variant is for everybody.
+// A variant identifies the audience of a document. The zero variant is for all holders.
 type variant struct {
 	device string            // X25519 public key, base64url
-	lease  licensing.LeaseID // that binds it
+	lease  licensing.LeaseID // the lease that binds the document
 }
 
-// documents are those signed about one license. Safe for concurrent use.
+// documents are the signed documents of one license. They are safe for concurrent use.
 type documents struct {
 	common atomic.Pointer[signedDocument]
 	mu     sync.Mutex
@@ -69,7 +69,7 @@ func (d *documents) put(v variant, s *signedDocument) {
 	d.bound[v] = s
 }
 
-// takeOver continues with the documents of before.
+// takeOver copies the documents of before.
 func (d *documents) takeOver(before *documents) {
 	d.common.Store(before.common.Load())
 	before.mu.Lock()
@@ -83,13 +83,13 @@ func (d *documents) takeOver(before *documents) {
 	}
 }
 
-// document returns the signed license document for a holder: the one signed
-// before until its refresh, else a new one. It is Gone when neither the term nor
-// the fallback after it is left.
+// document returns the signed license document for a holder. It returns the cached document until
+// its refresh, and then signs a new one. The error is Gone after the end of the term and of its
+// fallback.
 func (docs *Documents) document(f *inForce, v variant, b *license.Binding, now time.Time) (*signedDocument, error) {
 	env := f.terms.Env
 	if len(f.sealed) == 0 {
-		v.device = "" // nothing in the document would depend on it
+		v.device = "" // the document would not depend on it
 	}
 	keySet := docs.ledger.Ring.KeySetNumber(env)
 	if s := f.documents.get(v, now, keySet); s != nil {
@@ -104,7 +104,8 @@ func (docs *Documents) document(f *inForce, v variant, b *license.Binding, now t
 	}
 	compact, err := docs.ledger.Ring.Sign(env, license.TypeLicense, doc, now)
 	if doc.Status != license.Active && errors.Is(err, license.ErrFormat) {
-		// It was granted before sizes were checked. That it has ended is told in any case.
+		// The license was granted before sizes were checked. Its holder must still learn that it
+		// has ended.
 		doc.Features, doc.Fallback, doc.Pools, doc.Meters = nil, nil, nil, nil
 		compact, err = docs.ledger.Ring.Sign(env, license.TypeLicense, doc, now)
 	}
@@ -117,7 +118,7 @@ func (docs *Documents) document(f *inForce, v variant, b *license.Binding, now t
 	return s, nil
 }
 
-// address fills in who says the document, about what, and for whom.
+// address sets the issuer, the subject and the audience of the document.
 func (docs *Documents) address(doc *license.License, f *inForce, device string, b *license.Binding, now time.Time) error {
 	env := f.terms.Env
 	doc.Issuer = docs.ledger.Ring.Issuer(env)
@@ -148,7 +149,7 @@ func (docs *Documents) address(doc *license.License, f *inForce, device string, 
 	return nil
 }
 
-// trim ends a document where trust in the key that signs it ends.
+// trim ends a document when trust in its signing key ends.
 func (docs *Documents) trim(env licensing.Env, c *license.Claims, d *license.Dates, now time.Time) {
 	last := docs.ledger.Ring.TrustUntil(env, now)
 	if last.IsZero() {
@@ -159,8 +160,7 @@ func (docs *Documents) trim(env licensing.Env, c *license.Claims, d *license.Dat
 	}
 }
 
-// wrappedKeys returns the keys of the sealed features that are in force, each
-// wrapped for the device.
+// wrappedKeys returns the keys of the sealed features in force, each wrapped for the device.
 func (docs *Documents) wrappedKeys(f *inForce, doc *license.License, point []byte, now time.Time) (map[string]string, error) {
 	keys := map[string]string{}
 	for _, k := range f.sealed {
@@ -176,11 +176,11 @@ func (docs *Documents) wrappedKeys(f *inForce, doc *license.License, point []byt
 	return keys, nil
 }
 
-// devicePoint reads a device's X25519 public key.
+// devicePoint decodes a device's X25519 public key.
 func devicePoint(device string) ([]byte, error) {
 	point, err := base64.RawURLEncoding.DecodeString(device)
 	if err != nil || len(point) != 32 {
-		return nil, licensing.Errorf(licensing.Invalid, "a device key is 32 bytes in base64url without padding").At("device_key")
+		return nil, licensing.Errorf(licensing.Invalid, "device_key must be 32 bytes in base64url without padding").At("device_key")
 	}
 	return point, nil
 }

@@ -1,6 +1,6 @@
-// Package documents signs what programs may rely on: license documents, answers, license
-// files and revocation lists. It remembers the licenses that are in force and tells those who
-// listen when a document is out of date.
+// Package documents signs the data that programs may rely on: license documents, replies, license
+// files and revocation lists. It caches the licenses in force and notifies listeners when a
+// document is out of date.
 package documents
 
 import (
@@ -8,9 +8,9 @@ import (
 	"copyhold.dev/internal/authority/ledger"
 )
 
-// Documents signs and publishes. It is safe for concurrent use.
+// Documents signs and publishes documents. It is safe for concurrent use.
 type Documents struct {
-	Denials denials // told apart in this minute
+	Denials denials // recorded separately in the current minute
 
 	ledger      *ledger.Ledger
 	catalog     *catalog.Catalog
@@ -31,7 +31,7 @@ func New(l *ledger.Ledger, c *catalog.Catalog) *Documents {
 	return docs
 }
 
-// Tasks returns what is done for documents in the background.
+// Tasks returns the background tasks for documents.
 func (docs *Documents) Tasks() []ledger.Task {
 	return []ledger.Task{{Name: "changes", Run: docs.runChanges}}
 }

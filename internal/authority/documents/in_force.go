@@ -15,34 +15,33 @@ import (
 )
 
 const (
-	// BelievedFor is how long another server may not know of a change made
-	// here; this one knows at once.
+	// BelievedFor is how long another server may not know about a change on this server. This
+	// server knows immediately.
 	BelievedFor = 2 * time.Second
-	// maxInForce bounds the licenses remembered with their documents.
+	// maxInForce limits how many licenses are cached with their documents.
 	maxInForce = 100_000
 )
 
-// inForce is a license as it stands: its compiled terms, what was used of its
-// meters, and the documents signed about it. Terms and usage never change once
-// it is published; documents are added.
+// inForce is the current state of a license: its compiled terms, the usage of its meters, and its
+// signed documents. Terms and usage never change after publication; documents are added.
 type inForce struct {
 	terms    licensing.Terms
 	revision licensing.Revision
 	used     map[string]licensing.Used
-	sealed   []licensing.FeatureKey // of the product's features that data is sealed to
-	keys     [][32]byte             // hashes of the license keys that its documents list
-	until    time.Time              // when to look again
+	sealed   []licensing.FeatureKey // the product's features with sealed data
+	keys     [][32]byte             // hashes of the license keys that the documents list
+	until    time.Time              // when to load the license again
 
 	documents documents
 	bindings  bindings
 }
 
-// licensesInForce remembers licenses lately asked about. Safe for concurrent use.
+// licensesInForce caches recently used licenses. It is safe for concurrent use.
 type licensesInForce struct {
 	mu      sync.RWMutex
 	byKey   map[store.LicenseRef]*inForce
 	loading map[store.LicenseRef]*loading
-	epoch   atomic.Uint64 // raised by each change: what was loaded before it is not kept
+	epoch   atomic.Uint64 // raised by each change; data that was loaded under an earlier epoch is not kept
 }
 
 // loading is a load that several requests wait for.
@@ -56,8 +55,8 @@ func newLicensesInForce() *licensesInForce {
 	return &licensesInForce{byKey: map[store.LicenseRef]*inForce{}, loading: map[store.LicenseRef]*loading{}}
 }
 
-// inForce returns the license as it stands at now: from memory when it was
-// looked up in the last seconds and nothing here has changed it since.
+// inForce returns the state of the license at now. It uses the cache if the license was loaded in
+// the last seconds and nothing on this server has changed it since.
 func (docs *Documents) inForce(ctx context.Context, env licensing.Env, id licensing.LicenseID, now time.Time) (*inForce, error) {
 	m, key := docs.licenses, store.LicenseRef{Env: env, ID: id}
 	m.mu.RLock()
@@ -81,7 +80,7 @@ func (docs *Documents) inForce(ctx context.Context, env licensing.Env, id licens
 	epoch := m.epoch.Load()
 	m.mu.Unlock()
 
-	// The load serves all who wait for it, not only the first, who may go away.
+	// The load serves all requests that wait for it. The first one may be canceled.
 	l.result, l.err = docs.loadInForce(context.WithoutCancel(ctx), key, held)
 	m.mu.Lock()
 	if m.loading[key] == l {
@@ -95,8 +94,8 @@ func (docs *Documents) inForce(ctx context.Context, env licensing.Env, id licens
 	return l.result, l.err
 }
 
-// keep remembers what is in force, and forgets another license when there are
-// too many; the caller holds the lock.
+// keep caches a license, and removes another one if there are too many. The caller must hold the
+// lock.
 func (m *licensesInForce) keep(key store.LicenseRef, f *inForce) {
 	if _, known := m.byKey[key]; !known && len(m.byKey) >= maxInForce {
 		for other := range m.byKey {
@@ -107,8 +106,8 @@ func (m *licensesInForce) keep(key store.LicenseRef, f *inForce) {
 	m.byKey[key] = f
 }
 
-// forget makes the next request about a license look it up, and not wait for a
-// load that began before.
+// forget makes the next request for a license load it again, without waiting for a load that began
+// earlier.
 func (m *licensesInForce) forget(key store.LicenseRef) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,8 +116,8 @@ func (m *licensesInForce) forget(key store.LicenseRef) {
 	delete(m.loading, key)
 }
 
-// loadInForce reads a license. What was signed about it before stays in use if
-// nothing changed that a document says.
+// loadInForce reads a license. Its earlier documents remain in use if nothing in their contents has
+// changed.
 func (docs *Documents) loadInForce(ctx context.Context, key store.LicenseRef, before *inForce) (*inForce, error) {
 	f := &inForce{}
 	err := docs.ledger.View(ctx, func(tx *store.Tx) error {
@@ -157,8 +156,8 @@ func (docs *Documents) loadInForce(ctx context.Context, key store.LicenseRef, be
 	return f, nil
 }
 
-// listedKeys returns the hashes of a license's keys that its documents list: those that
-// have not ended and were made here. An imported key may be short enough to be guessed.
+// listedKeys returns the hashes of the license keys that the documents list: keys that have not
+// ended and that Copyhold made. An imported key may be short enough to guess.
 func listedKeys(ctx context.Context, tx *store.Tx, l store.LicenseRef) ([][32]byte, error) {
 	keys, err := tx.Keys(ctx, l.Env, l.ID)
 	if err != nil {
@@ -169,7 +168,7 @@ func listedKeys(ctx context.Context, tx *store.Tx, l store.LicenseRef) ([][32]by
 		if k.Imported || !k.ExpiresAt.IsZero() && !tx.Now().Before(k.ExpiresAt) {
 			continue
 		}
-		if digest, err := access.ParseDigest(k.Digest); err == nil { // a damaged row is nobody's key
+		if digest, err := access.ParseDigest(k.Digest); err == nil { // a damaged row matches no key
 			listed = append(listed, digest)
 		}
 	}

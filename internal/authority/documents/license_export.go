@@ -17,12 +17,12 @@ import (
 // exportSlack keeps the dates of an exported document within MaxDocument.
 const exportSlack = 24 * time.Hour
 
-// ExportLicense returns a license file for a machine that never reaches a
-// server: its document lasts to the end of the term, or as long as the key
-// that signs it is believed if that is sooner. Programs accept it until its last
-// date. A term that begins with the first use begins now. Only a revocation list
-// that is brought to the machine ends it earlier. The file of a trial that each machine
-// has once is for the machine that is named, with its components; no other is named.
+// ExportLicense returns a license file for a machine that never reaches a server. Its document
+// lasts until the end of the term, or until trust in its signing key ends if that is sooner.
+// Programs accept the file until its last date. A term that begins with the first use begins now.
+// Only a revocation list that is brought to the machine can end the license earlier. If each
+// machine has a trial once, the file of such a trial is for one named machine with its components.
+// No other file may name a machine.
 func (docs *Documents) ExportLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, machine request.Holder) (license.Bundle, error) {
 	var file license.Bundle
 	if err := request.Require(p, access.LicenseExport); err != nil {
@@ -58,7 +58,7 @@ func (docs *Documents) ExportLicense(ctx context.Context, p access.Principal, id
 	return file, err
 }
 
-// Exported is the document of l with full function to the end of its term.
+// Exported returns the document of l with full function until the end of its term.
 func (docs *Documents) Exported(ctx context.Context, tx *ledger.Tx, l licensing.License, machine request.Holder) (license.License, error) {
 	rev, err := catalog.RevisionOf(ctx, tx.Tx, l)
 	if err != nil {
@@ -69,7 +69,7 @@ func (docs *Documents) Exported(ctx context.Context, tx *ledger.Tx, l licensing.
 		return license.License{}, err
 	}
 	if d := terms.InForce(tx.Now()); d.Outcome != license.Allowed {
-		return license.License{}, licensing.Errorf(licensing.Conflict, "nothing to export: %s", d.Reason)
+		return license.License{}, licensing.Errorf(licensing.Conflict, "the license cannot be exported: %s", d.Reason)
 	}
 	binding, err := exportTo(ctx, tx, terms, machine)
 	if err != nil {
@@ -95,19 +95,20 @@ func (docs *Documents) Exported(ctx context.Context, tx *ledger.Tx, l licensing.
 	return doc, catalog.TakeMachineTrial(ctx, tx.Tx, &terms, pool, doc.ID, machine.Components)
 }
 
-// exportTo returns what the file of a trial that each machine has once is bound to: the machine
-// that is named, if it had no trial by another license. All other files are for any machine.
+// exportTo returns the machine that a license file is bound to. The file of a trial that each
+// machine has once is bound to the named machine, which must not have had the trial through another
+// license. All other files are valid on any machine.
 func exportTo(ctx context.Context, tx *ledger.Tx, t licensing.Terms, machine request.Holder) (*license.Binding, error) {
 	pool, limited := t.TrialPool()
 	switch named := machine.ID != ""; {
 	case named && !limited:
-		return nil, licensing.Errorf(licensing.Invalid, "only the file of a trial that each machine has once is for one machine").At("machine")
+		return nil, licensing.Errorf(licensing.Invalid, "machine is allowed only for a trial that each machine can have once").At("machine")
 	case !limited:
 		return nil, nil
 	case !named:
-		return nil, licensing.Errorf(licensing.Invalid, "each machine has this trial once: name the machine that the file is for, and its components").At("machine")
+		return nil, licensing.Errorf(licensing.Invalid, "machine is missing: each machine can have this trial only once, so name the machine and its components").At("machine")
 	case len(machine.Components) < pool.Match.Need:
-		return nil, licensing.Errorf(licensing.Invalid, "a machine is recognized by %s of this plan: name as many", licensing.Counted(pool.Match.Need, "component")).At("component")
+		return nil, licensing.Errorf(licensing.Invalid, "the plan recognizes a machine by %s: name at least as many", licensing.Counted(pool.Match.Need, "component")).At("component")
 	}
 	if err := tx.LockProduct(ctx, t.Env, t.Product); err != nil {
 		return nil, err
@@ -119,9 +120,9 @@ func exportTo(ctx context.Context, tx *ledger.Tx, t licensing.Terms, machine req
 	return &license.Binding{Kind: licensing.HolderMachine, Holder: machine.ID, Need: pool.Match.Need, Components: machine.Components}, err
 }
 
-// untilEnd stretches a plan's documents to the end of the term, or so far that
-// the fallback after them ends while the key that signs is still trusted: nobody
-// accepts a later date. There is no server to refresh from, so nothing is due before.
+// untilEnd extends a plan's documents to the end of the term. If trust in the signing key ends
+// before the fallback would, the documents are shorter, because nobody accepts later dates. No
+// refresh is due before the end, because there is no server to refresh from.
 func untilEnd(t licensing.Terms, now, trusted time.Time) licensing.Documents {
 	d := t.Documents
 	last := licensing.Span((licensing.MaxDocument - exportSlack) / time.Second)

@@ -14,21 +14,22 @@ import (
 )
 
 const (
-	// maxSeen bounds the kinds of programs told apart of one license, and
-	// maxSeenAll those of all licenses together.
+	// maxSeen limits how many kinds of programs are remembered for one license, and maxSeenAll how
+	// many for all licenses together.
 	maxSeen    = 32
 	maxSeenAll = 20_000
 )
 
-// sightings are the programs that have validated or checked here since the start.
-// They are memory only: both write nothing. Safe for concurrent use.
+// sightings are the programs that have validated or checked at this server since it started. They
+// are only in memory, because validations and checks write nothing. sightings are safe for
+// concurrent use.
 type sightings struct {
 	mu    sync.Mutex
 	all   map[store.LicenseRef]map[licensing.Caller]sighting
 	count int
 }
 
-// A sighting is the last of a kind of program.
+// A sighting is the latest program of one kind.
 type sighting struct {
 	instance string
 	at       time.Time
@@ -38,7 +39,7 @@ func newSightings() *sightings {
 	return &sightings{all: map[store.LicenseRef]map[licensing.Caller]sighting{}}
 }
 
-// Note remembers that a program was there at a time.
+// Note records that a program called at a time.
 func (s *sightings) Note(k store.LicenseRef, by licensing.Caller, at time.Time) {
 	if by == (licensing.Caller{}) {
 		return
@@ -71,8 +72,8 @@ func (s *sightings) Note(k store.LicenseRef, by licensing.Caller, at time.Time) 
 	s.count++
 }
 
-// makeRoom forgets some license's programs when there are too many; the caller
-// holds the lock.
+// makeRoom forgets the programs of some license if there are too many. The caller must hold the
+// lock.
 func (s *sightings) makeRoom() {
 	for other, of := range s.all {
 		if s.count+maxSeen <= maxSeenAll {
@@ -83,7 +84,7 @@ func (s *sightings) makeRoom() {
 	}
 }
 
-// of returns the programs seen of a license, the latest first.
+// of returns the programs that were seen with a license, latest first.
 func (s *sightings) of(k store.LicenseRef) []v1.SeenProgram {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,8 +99,8 @@ func (s *sightings) of(k store.LicenseRef) []v1.SeenProgram {
 	return programs
 }
 
-// Programs returns what has validated or checked a license at this server since it
-// started, the latest first, at most 32 kinds of programs.
+// Programs returns the programs that have validated or checked a license at this server since it
+// started, latest first. There are at most 32 kinds of programs.
 func (docs *Documents) Programs(ctx context.Context, p access.Principal, id licensing.LicenseID) ([]v1.SeenProgram, error) {
 	l, err := docs.catalog.License(ctx, p, id)
 	if err != nil {

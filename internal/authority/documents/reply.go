@@ -8,38 +8,38 @@ import (
 )
 
 const (
-	// replyLife is how long a reply may be under way. It is fresh by its nonce.
+	// replyLife is how long a reply may be in transit. Its nonce proves that it is fresh.
 	replyLife = 5 * time.Minute
 	maxNonce  = 128
 )
 
-// CheckNonce refuses a nonce that is too short to be one, or too long to repeat.
-// Empty is none.
+// CheckNonce refuses a nonce that is too short to be unique, or too long to repeat. An empty nonce
+// means none.
 func CheckNonce(nonce string) error {
 	if nonce == "" {
 		return nil
 	}
 	if len(nonce) < 8 || len(nonce) > maxNonce {
-		return licensing.Errorf(licensing.Invalid, "a nonce has 8 to %d characters", maxNonce).At("nonce")
+		return licensing.Errorf(licensing.Invalid, "nonce must have 8 to %d characters", maxNonce).At("nonce")
 	}
 	for i := range len(nonce) {
 		if nonce[i] <= ' ' || nonce[i] > '~' {
-			return licensing.Errorf(licensing.Invalid, "a nonce is printable ASCII without spaces").At("nonce")
+			return licensing.Errorf(licensing.Invalid, "nonce must be printable ASCII without spaces").At("nonce")
 		}
 	}
 	return nil
 }
 
-// A Question is what a reply answers.
+// A Question is the request that a reply answers.
 type Question struct {
 	Nonce    string
-	product  licensing.ProductName // of the program that asks
-	document string                // hash of the document the reply speaks of
-	Entry    string                // leaf hash of the question's own log entry
+	product  licensing.ProductName // of the calling program
+	document string                // hash of the document that the reply refers to
+	Entry    string                // leaf hash of the request's own log entry
 }
 
-// Reply signs a decision about a license, bound to the question's nonce. Without
-// a nonce there is no reply: an unsigned yes and no can be believed by nobody.
+// Reply signs a decision about a license and binds it to the request's nonce. Without a nonce it
+// returns no reply, because nobody could trust an old signed answer.
 func (docs *Documents) Reply(t *licensing.Terms, q Question, d license.Decision, now time.Time) (string, error) {
 	if q.Nonce == "" {
 		return "", nil

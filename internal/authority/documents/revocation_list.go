@@ -14,24 +14,24 @@ import (
 )
 
 const (
-	// revocationsLife is how long a list says of itself that it is the latest.
+	// revocationsLife is how long a list claims to be the latest one.
 	revocationsLife = 7 * 24 * time.Hour
-	// revocationsRefresh is when a list is signed again though nothing changed.
+	// revocationsRefresh is how often an unchanged list is signed again.
 	revocationsRefresh = 24 * time.Hour
-	// revocationsRoom is what a document has for its revocations, in bytes.
+	// revocationsRoom is how many bytes of a document the revocations may take.
 	revocationsRoom = license.MaxDocument - 2<<10
-	// MaxListedReason is how many bytes of a reason a list repeats; the log has it whole.
+	// MaxListedReason is how many bytes of a reason appear in a list. The log has the full reason.
 	MaxListedReason = 100
 )
 
-// A RevocationList is the signed list of an environment's revocations. Number
-// rises with each revocation.
+// A RevocationList is the signed list of an environment's revocations. Number rises with each
+// revocation.
 type RevocationList struct {
 	Number  int64
 	Compact string // compact JWS
 }
 
-// revocationLists remembers the list of each environment. Safe for concurrent use.
+// revocationLists caches the list of each environment. It is safe for concurrent use.
 type revocationLists struct {
 	mu    sync.RWMutex
 	byEnv map[licensing.Env]heldRevocations
@@ -43,12 +43,12 @@ func newRevocationLists() *revocationLists {
 
 type heldRevocations struct {
 	list   RevocationList
-	until  time.Time // when to ask for its number again
+	until  time.Time // when to read its number again
 	resign time.Time
 	keySet int64
 }
 
-// Revocations returns the environment's list of revocations.
+// Revocations returns the environment's revocation list.
 func (docs *Documents) Revocations(ctx context.Context, env licensing.Env) (RevocationList, error) {
 	now := docs.ledger.DB.Latest()
 	docs.revocations.mu.RLock()
@@ -93,7 +93,7 @@ func (docs *Documents) Revocations(ctx context.Context, env licensing.Env) (Revo
 func (docs *Documents) signRevocations(env licensing.Env, number int64, revoked []store.Revocation, now time.Time) (heldRevocations, error) {
 	listed := ListRevoked(revoked, revocationsRoom)
 	if len(listed) < len(revoked) {
-		docs.ledger.Log.Warn("the list of revocations is full; the oldest are told by the documents of their licenses only",
+		docs.ledger.Log.Warn("the revocation list is full; the oldest revocations appear only in the documents of their licenses",
 			"environment", env, "revocations", len(revoked), "listed", len(listed))
 	}
 	life := now.Add(revocationsLife)
@@ -111,9 +111,8 @@ func (docs *Documents) signRevocations(env licensing.Env, number int64, revoked 
 	return heldRevocations{list: RevocationList{number, compact}, resign: now.Add(revocationsRefresh)}, err
 }
 
-// ListRevoked returns as many of the revocations, which are the oldest first, as
-// room in bytes is for: the newest, in their order. What room is left then has
-// reasons, those of the newest first.
+// ListRevoked returns the newest revocations that fit in room bytes, oldest first. revoked must
+// also be sorted oldest first. Reasons fill the remaining room, newest first.
 func ListRevoked(revoked []store.Revocation, room int) []license.Revocation {
 	listed := make([]license.Revocation, 0, len(revoked))
 	for _, r := range slices.Backward(revoked) {
@@ -135,13 +134,13 @@ func ListRevoked(revoked []store.Revocation, room int) []license.Revocation {
 	return listed
 }
 
-// encodedSize is how many bytes r takes in a list.
+// encodedSize returns how many bytes r takes in a list.
 func encodedSize(r license.Revocation) int {
-	text, _ := json.Marshal(r) // it has no part that could fail
+	text, _ := json.Marshal(r) // encoding this type cannot fail
 	return len(text) + len(",")
 }
 
-// shortened cuts a text to at most most bytes, between characters.
+// shortened cuts a text to at most the given number of bytes, between characters.
 func shortened(text string, most int) string {
 	if len(text) <= most {
 		return text
@@ -151,7 +150,7 @@ func shortened(text string, most int) string {
 	return text[:most] + "…"
 }
 
-// forget makes the next request for the environment's list look it up.
+// forget makes the next request for the environment's list load it again.
 func (l *revocationLists) forget(env licensing.Env) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,12 +15,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// changesEvery is how soon a server tells its listeners of a change that
-// another made. Its own it tells at once.
+// changesEvery is how often a server checks for changes by other servers. It announces its own
+// changes immediately.
 const changesEvery = 3 * time.Second
 
-// A Listener learns that something about one license has changed. Notices that
-// nobody has taken yet become one. Close it when done.
+// A Listener learns about changes that concern one license. Pending notices are combined into one.
+// Call Close when done.
 type Listener struct {
 	streams *streams
 	key     store.LicenseRef
@@ -28,13 +28,13 @@ type Listener struct {
 	wake    chan struct{}
 }
 
-// Wake receives when there are notices to take.
+// Wake receives a value when there are notices to take.
 func (l *Listener) Wake() <-chan struct{} { return l.wake }
 
-// Take returns what has changed since it was last called.
+// Take returns the changes since the last call.
 func (l *Listener) Take() ledger.Notice { return ledger.Notice(l.pending.Swap(0)) }
 
-// Close ends the listening.
+// Close ends the subscription.
 func (l *Listener) Close() {
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
@@ -51,17 +51,17 @@ func (l *Listener) notify(n ledger.Notice) {
 	l.pending.Or(uint32(n))
 	select {
 	case l.wake <- struct{}{}:
-	default: // it has not taken the last one yet
+	default: // the last wakeup is still pending
 	}
 }
 
-// streams are who listens for changes. Safe for concurrent use.
+// streams are the listeners for changes. They are safe for concurrent use.
 type streams struct {
 	mu      sync.Mutex
 	byKey   map[store.LicenseRef]map[*Listener]bool
-	seqs    map[store.LicenseRef]license.Seq // as last told
+	seqs    map[store.LicenseRef]license.Seq // as last announced
 	marks   map[store.LicenseRef]store.KeysMark
-	recalls map[store.LicenseRef]int64 // when a lease was last recalled
+	recalls map[store.LicenseRef]int64 // time of the last recall
 	sets    map[licensing.Env]setNumbers
 }
 
@@ -71,8 +71,8 @@ func newStreams() *streams {
 	return &streams{byKey: map[store.LicenseRef]map[*Listener]bool{}, seqs: map[store.LicenseRef]license.Seq{}, marks: map[store.LicenseRef]store.KeysMark{}, recalls: map[store.LicenseRef]int64{}, sets: map[licensing.Env]setNumbers{}}
 }
 
-// Listen returns a listener for changes of p's license, of the key set and of
-// the revocations of its environment, from now on.
+// Listen returns a listener for future changes of p's license, and of its environment's key set and
+// revocations.
 func (docs *Documents) Listen(ctx context.Context, p access.Principal) (*Listener, error) {
 	l := &Listener{streams: docs.streams, key: store.LicenseRef{Env: p.Env, ID: p.License}, wake: make(chan struct{}, 1)}
 	docs.streams.add(l)
@@ -94,7 +94,7 @@ func (s *streams) add(l *Listener) {
 	s.byKey[l.key][l] = true
 }
 
-// tell notifies those who listen for one license, or all of an environment when id is empty.
+// tell notifies the listeners of one license, or of a whole environment if id is empty.
 func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n ledger.Notice) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +114,10 @@ func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n ledger.Notic
 	}
 }
 
-// changesCommitted forgets what changes made untrue and tells who listens.
+// changesCommitted drops outdated cache entries and notifies listeners.
 func (docs *Documents) changesCommitted(changes []ledger.Committed) {
 	for _, c := range changes {
-		if c.Notice&(ledger.LicenseChanged|ledger.KeysChanged) != 0 { // its documents list its keys
+		if c.Notice&(ledger.LicenseChanged|ledger.KeysChanged) != 0 { // documents list the keys of their license
 			docs.licenses.forget(store.LicenseRef{Env: c.Env, ID: c.License})
 		}
 		if own := c.Notice & (ledger.LicenseChanged | ledger.KeysChanged | ledger.LeaseRecalled); own != 0 {
@@ -132,13 +132,13 @@ func (docs *Documents) changesCommitted(changes []ledger.Committed) {
 	}
 }
 
-// runChanges tells listeners of what other servers changed, until ctx ends.
+// runChanges notifies listeners about the changes of other servers, until ctx ends.
 func (docs *Documents) runChanges(ctx context.Context) {
 	docs.ledger.Every(ctx, changesEvery, "changes", docs.LookForChanges)
 }
 
-// LookForChanges compares what is stored about the licenses listened to with
-// what was last seen of them.
+// LookForChanges compares the stored state of all licenses that have listeners with their last
+// known state.
 func (docs *Documents) LookForChanges(ctx context.Context) error {
 	if docs.ledger.DB.Shared() {
 		if err := docs.ledger.DB.LookClosed(ctx); err != nil {
@@ -162,7 +162,7 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
 			return err
 		}
-		if docs.ledger.DB.Shared() { // what this server does to keys it tells at once
+		if docs.ledger.DB.Shared() { // this server announces its own key changes immediately
 			if marks, err = tx.KeysMarks(ctx, keys); err != nil {
 				return err
 			}
@@ -189,7 +189,7 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 	return nil
 }
 
-// foreign returns what is not as it was last seen, and notes it.
+// foreign returns the differences from the last known state, and updates that state.
 func (s *streams) foreign(seqs map[store.LicenseRef]license.Seq, marks map[store.LicenseRef]store.KeysMark, recalls map[store.LicenseRef]int64, sets map[licensing.Env]setNumbers) []ledger.Committed {
 	var changed []ledger.Committed
 	for _, key := range s.differ(seqs) {
@@ -215,7 +215,7 @@ func (s *streams) listened() []store.LicenseRef {
 	return slices.Collect(maps.Keys(s.byKey))
 }
 
-// differ returns the licenses whose seq is not the one last seen, and notes it.
+// differ returns the licenses whose seq has changed, and updates the last known seq.
 func (s *streams) differ(seqs map[store.LicenseRef]license.Seq) []store.LicenseRef {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -232,7 +232,7 @@ func (s *streams) differ(seqs map[store.LicenseRef]license.Seq) []store.LicenseR
 	return changed
 }
 
-// rekeyed returns the licenses whose keys are not those last seen, and notes them.
+// rekeyed returns the licenses whose keys have changed, and updates their last known state.
 func (s *streams) rekeyed(marks map[store.LicenseRef]store.KeysMark) []store.LicenseRef {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -249,9 +249,9 @@ func (s *streams) rekeyed(marks map[store.LicenseRef]store.KeysMark) []store.Lic
 	return changed
 }
 
-// recalled returns the licenses of which another lease was recalled since it was
-// last looked, and notes it. The first look tells too: a listener is told once
-// more at worst.
+// recalled returns the licenses with a lease that was recalled since the last check, and updates
+// the last known times. The first check reports every license that has a recall, so a listener may
+// get one extra notice.
 func (s *streams) recalled(at map[store.LicenseRef]int64) []store.LicenseRef {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -265,7 +265,7 @@ func (s *streams) recalled(at map[store.LicenseRef]int64) []store.LicenseRef {
 	return changed
 }
 
-// compare returns what of an environment's sets is not as last seen, and notes it.
+// compare returns which sets of an environment have changed, and updates their last known numbers.
 func (s *streams) compare(env licensing.Env, now setNumbers) ledger.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,42 +18,41 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Bounds of what one validation can ask about.
+// Limits of one validation.
 const (
 	maxFeatures = 64
 )
 
-// bindingGrace is how long a holder whose fingerprint no longer matches keeps
-// full function. The client counts it; the server says it.
+// bindingGrace is how long a holder keeps full function after its fingerprint stops matching. The
+// server sends it, and the client measures it.
 const bindingGrace = license.BindingGrace * time.Second
 
-// A ValidateRequest is what a program tells of itself when it asks what its
-// license allows. Only Product is required.
+// A ValidateRequest is a program's description of itself and its question what the license allows.
+// Only Product is required.
 type ValidateRequest struct {
 	Product   licensing.ProductName
 	Nonce     string
-	Holder    string          // who would hold; empty for nobody in particular
-	Asker     licensing.Asker // what the holder is
-	DeviceKey string          // X25519 public key, base64url: features' keys are wrapped for it
-	Released  time.Time       // when the program's build was released
-	Features  []string        // each has to be in force
+	Holder    string          // the prospective holder; may be empty
+	Asker     licensing.Asker // the attributes of the holder
+	DeviceKey string          // X25519 public key, base64url; feature keys are wrapped for it
+	Released  time.Time       // release date of the program's build
+	Features  []string        // all of them must be in force
 	Caller    licensing.Caller
 }
 
-// A Validation is the answer: the decision, the license document, and with a
-// nonce the signed reply that binds both to the question.
+// A Validation is the answer: the decision, the license document and, if the request had a nonce,
+// the signed reply that binds both to the request.
 type Validation struct {
 	Decision    license.Decision
 	License     string
 	Reply       string
-	KeySet      int64 // number of the key set in force
-	Revocations int64 // number of the list of revocations
+	KeySet      int64 // number of the current key set
+	Revocations int64 // number of the current revocation list
 }
 
-// Validate decides whether p's license allows the program to run, and returns
-// its document. A license that starts with its first use is started by it, and the
-// first denials of a minute are stored; all other validations write nothing. A
-// denial is no error.
+// Validate decides whether p's license allows the program to run, and returns the license's
+// document. If the license starts with its first use, Validate starts it. It stores the first
+// denials of each minute; all other validations write nothing. A denial is not an error.
 func (docs *Documents) Validate(ctx context.Context, p access.Principal, r ValidateRequest) (Validation, error) {
 	if err := r.check(); err != nil {
 		return Validation{}, err
@@ -67,7 +66,7 @@ func (docs *Documents) Validate(ctx context.Context, p access.Principal, r Valid
 		if f, err = docs.firstUse(ctx, p); err != nil {
 			return Validation{}, err
 		}
-		now = docs.ledger.DB.Latest() // the term may have begun after the first look
+		now = docs.ledger.DB.Latest() // the term may have begun after the first read
 	}
 	docs.Seen.Note(store.LicenseRef{Env: p.Env, ID: p.License}, r.Caller, now)
 	b, err := docs.bind(ctx, f, r)
@@ -107,9 +106,9 @@ func (docs *Documents) Validate(ctx context.Context, p access.Principal, r Valid
 func (r ValidateRequest) check() error {
 	switch {
 	case r.Product == "" || len(r.Product) > 64 || request.CheckTexts(request.Text{Field: "product", Value: string(r.Product)}) != nil:
-		return licensing.Errorf(licensing.Invalid, "product names what asks, in 1 to 64 characters").At("product")
+		return licensing.Errorf(licensing.Invalid, "product must have 1 to 64 characters").At("product")
 	case len(r.Features) > maxFeatures:
-		return licensing.Errorf(licensing.Invalid, "ask about at most %d features at once", maxFeatures).At("features")
+		return licensing.Errorf(licensing.Invalid, "features has more than %d entries", maxFeatures).At("features")
 	}
 	if r.DeviceKey != "" {
 		if _, err := devicePoint(r.DeviceKey); err != nil {
@@ -133,8 +132,8 @@ func (r ValidateRequest) check() error {
 	return CheckNonce(r.Nonce)
 }
 
-// decide asks the rules in their order: whose license, in force, for this build,
-// on this machine, with these features. The first that denies decides.
+// decide applies the rules in order: product, term, maintenance, features, machine. The first rule
+// that denies decides.
 func (docs *Documents) decide(f *inForce, r ValidateRequest, b bound, now time.Time) license.Decision {
 	if r.Product != f.terms.Product {
 		return license.Decision{Outcome: license.Denied, Code: license.CodeWrongProduct, Rule: "license.product",
@@ -154,24 +153,23 @@ func (docs *Documents) decide(f *inForce, r ValidateRequest, b bound, now time.T
 	}
 	if b.mismatch {
 		d.Code, d.Rule = license.CodeBindingMismatch, "pool.match"
-		d.Reason = "the machine no longer matches the one that holds the license; release it there or have it moved"
+		d.Reason = "the machine no longer matches the one that the license is bound to; release the license there, or ask for it to be moved"
 		d.Next, d.NextAt = string(license.StateDegraded), now.Add(bindingGrace).Unix()
 	}
 	return d
 }
 
-// bound is what a document is bound to: the holder of a lease without end.
+// bound is the holder of a lease without end, to which a document is bound.
 type bound struct {
 	lease    licensing.LeaseID
 	binding  *license.Binding
-	mismatch bool // the asker's components are not the lease's
+	mismatch bool // the caller's components differ from the lease's
 }
 
 func (b bound) variant(device string) variant { return variant{device: device, lease: b.lease} }
 
-// bind finds the lease without end that binds the license to who asks. A license
-// with no such lease of the holder is not bound: the program has to acquire one
-// first, or needs none.
+// bind finds the lease without end that binds the license to the caller. If the holder has no such
+// lease, the license is not bound. The program must then acquire one first, or does not need one.
 func (docs *Documents) bind(ctx context.Context, f *inForce, r ValidateRequest) (bound, error) {
 	if r.Holder == "" || r.Product != f.terms.Product {
 		return bound{}, nil
@@ -199,8 +197,8 @@ func (docs *Documents) bind(ctx context.Context, f *inForce, r ValidateRequest) 
 	return b, err
 }
 
-// bindTo looks for the lease in one pool: by the holder's name, else by the
-// machine's components, which outlive a name.
+// bindTo looks for the lease in one pool, first by the holder's name, then by the machine's
+// components, which can outlast a name.
 func bindTo(ctx context.Context, tx *store.Tx, t licensing.Terms, name string, r ValidateRequest) (bound, error) {
 	pool, key := t.Pools[name], store.PoolKey{Env: t.Env, License: t.License, Name: name}
 	leases, err := tx.HolderLeases(ctx, key, r.Holder)
@@ -227,7 +225,7 @@ func bindTo(ctx context.Context, tx *store.Tx, t licensing.Terms, name string, r
 	}, nil
 }
 
-// endless returns the pools of a kind of holder whose leases have no end, by name.
+// endless returns, by name, the pools for a kind of holder whose leases have no end.
 func (f *inForce) endless(kind string) []string {
 	var pools []string
 	for name, pool := range f.terms.Pools {
@@ -239,7 +237,7 @@ func (f *inForce) endless(kind string) []string {
 	return pools
 }
 
-// holderKey names who asks, with everything a binding depends on.
+// holderKey identifies the caller by everything that affects a binding.
 func holderKey(r ValidateRequest) string {
 	key := r.Asker.Kind + "\x00" + r.Holder
 	for _, name := range slices.Sorted(maps.Keys(r.Asker.Components)) {
@@ -248,7 +246,7 @@ func holderKey(r ValidateRequest) string {
 	return key
 }
 
-// bindings are those found since the license was looked up.
+// bindings are the bindings found since the license was loaded.
 type bindings struct {
 	mu       sync.Mutex
 	byHolder map[string]bound
@@ -276,12 +274,12 @@ func (docs *Documents) firstUse(ctx context.Context, p access.Principal) (*inFor
 	if err != nil {
 		return nil, err
 	}
-	// Another request may have committed the start and not yet told of it.
+	// Another request may have committed the start without announcing it yet.
 	docs.licenses.forget(store.LicenseRef{Env: p.Env, ID: p.License})
 	return docs.inForce(ctx, p.Env, p.License, docs.ledger.DB.Latest())
 }
 
-// Begin starts the term of a license at the transaction's time, unless it has begun.
+// Begin starts the term of a license at the transaction's time, unless it has already begun.
 func Begin(ctx context.Context, tx *ledger.Tx, id licensing.LicenseID) error {
 	l, ok, err := tx.LockLicense(ctx, tx.Env, id)
 	if err == nil && !ok {

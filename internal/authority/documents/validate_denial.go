@@ -16,13 +16,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A repeats counts what validations denied after the first of each minute, in
-// memory until the next round of counting: a fleet whose license was revoked
-// asks on, and each answer would be a commit. Safe for concurrent use.
+// A repeats counts, in memory, the denials of validations after the first one of each minute, until
+// they are stored. A fleet whose license was revoked keeps validating, and each answer would
+// otherwise need a commit. repeats is safe for concurrent use.
 type repeats struct {
 	mu     sync.Mutex
-	counts map[repeatKey]*store.Denial // Times are those that are not stored
-	warned map[string]time.Time        // holders whose changed fingerprint is recorded, by window
+	counts map[repeatKey]*store.Denial // Times counts only what is not stored
+	warned map[string]time.Time        // by window: holders whose changed fingerprint is recorded
 }
 
 type repeatKey struct {
@@ -32,14 +32,14 @@ type repeatKey struct {
 	minute  int64
 }
 
-// maxWarned bounds what is remembered of changed fingerprints; the database knows them all.
+// maxWarned limits how many changed fingerprints are cached. The database has all of them.
 const maxWarned = 10_000
 
 func keyOfRepeat(d store.Denial) repeatKey {
 	return repeatKey{store.LicenseRef{Env: d.Env, ID: d.License}, d.Holder, d.Code, d.Minute.Unix()}
 }
 
-// again reports whether d was stored in this minute, and then counts it.
+// again reports whether d was already stored in this minute. If so, it counts d.
 func (r *repeats) again(d store.Denial) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -58,14 +58,14 @@ func (r *repeats) again(d store.Denial) bool {
 	return true
 }
 
-// forget has the next denial like d stored.
+// forget makes the next denial like d be stored.
 func (r *repeats) forget(d store.Denial) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.counts, keyOfRepeat(d))
 }
 
-// take returns what was counted since the last time, and forgets minutes that are over.
+// take returns the counts since the last call, and forgets minutes that have ended.
 func (r *repeats) take(minute time.Time) []store.Denial {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,10 +96,9 @@ func (r *repeats) warn(name string, window time.Time) bool {
 	return true
 }
 
-// noteValidation records what a validation has to leave: the first denial of a
-// holder and reason in a session, and a changed fingerprint once in its grace. It
-// returns the leaf hash of its entry, "" if it has none. That something cannot
-// be recorded is no reason not to answer.
+// noteValidation records the first denial for a holder and reason in a session, and a changed
+// fingerprint once per grace. It returns the leaf hash of the log entry, or "" if there is none. If
+// recording fails, the validation is answered anyway.
 func (docs *Documents) noteValidation(ctx context.Context, p access.Principal, f *inForce, r ValidateRequest, b bound, d license.Decision, now time.Time) string {
 	var entry string
 	var err error
@@ -110,12 +109,12 @@ func (docs *Documents) noteValidation(ctx context.Context, p access.Principal, f
 		entry, err = docs.noteMismatch(ctx, p, f, r, b, d, now)
 	}
 	if err != nil && ctx.Err() == nil && docs.ledger.Log != nil {
-		docs.ledger.Log.Error("a validation is not recorded", "license", p.License, "code", d.Code, "error", err)
+		docs.ledger.Log.Error("a validation could not be recorded", "license", p.License, "code", d.Code, "error", err)
 	}
 	return entry
 }
 
-// validationDenial is a denial of the license itself, of no pool.
+// validationDenial returns the denial of a whole license, as opposed to one of its pools.
 func validationDenial(ctx context.Context, p access.Principal, r ValidateRequest, d license.Decision, now, minute time.Time) store.Denial {
 	return store.Denial{
 		PoolKey: store.PoolKey{Env: p.Env, License: p.License}, Holder: r.Holder, Code: d.Code, Minute: minute,
@@ -147,9 +146,8 @@ func (docs *Documents) noteMismatch(ctx context.Context, p access.Principal, f *
 		entry.End{Holder: r.Holder, By: r.Nonce, Caller: r.Caller})
 }
 
-// recordDenial stores d and an event of a type about it, unless another server
-// or an earlier process did: a first denial once in its session, another event once
-// for d's key.
+// recordDenial stores d and an event of the given type, unless another server or an earlier process
+// has done so. It records a first denial once per session, and any other event once per d's key.
 func (docs *Documents) recordDenial(ctx context.Context, p access.Principal, f *inForce, d store.Denial, kind, subject string, data any) (string, error) {
 	var entry string
 	err := docs.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
@@ -188,7 +186,7 @@ func (docs *Documents) recordDenial(ctx context.Context, p access.Principal, f *
 	return entry, nil
 }
 
-// StoreRepeats stores what was counted in memory.
+// StoreRepeats stores the counts that are in memory.
 func (docs *Documents) StoreRepeats(ctx context.Context) error {
 	list := docs.repeats.take(docs.ledger.DB.Latest().Truncate(time.Minute))
 	for len(list) > 0 {

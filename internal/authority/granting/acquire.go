@@ -16,26 +16,26 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxRequests bounds how many request ids of one lease are remembered.
+// maxRequests limits how many request ids are remembered for one lease.
 const maxRequests = 64
 
-// mayAsk reports whether what is known of o has to be looked up: nothing is if its
-// terms deny it.
+// mayAsk reports whether the earlier records of o must be looked up. They are not needed if its
+// terms deny the request.
 func (b *batch) mayAsk(o *Op) bool {
 	t := &o.Answer.terms.Terms
 	o.ask, o.instance = unasked, t.Pools[o.Acquire.Pool].InstanceOf(o.Acquire.Instance)
 	return t.MayAsk(o.Acquire.Pool, o.Acquire.For, b.Now()).Outcome == license.Allowed
 }
 
-// unasked is the index of an acquire that was not looked up.
+// unasked is the index of an acquire without a lookup.
 const unasked = -1
 
-// identity is what an acquire is known by.
+// identity returns the fields that identify an acquire.
 func (o *Op) identity() store.Ask {
 	return store.Ask{PoolKey: o.poolKey(o.Acquire.Pool), Request: o.Acquire.RequestID, Holder: o.Acquire.Holder.ID, Instance: o.instance}
 }
 
-// asks returns what o asks for.
+// asks returns the request of o in terms of the rule.
 func (o *Op) asks() licensing.Ask {
 	q := &o.Acquire
 	return licensing.Ask{
@@ -44,7 +44,7 @@ func (o *Op) asks() licensing.Ask {
 	}
 }
 
-// admitAll decides about newcomers, in the order they came.
+// admitAll decides about newcomers in their order of arrival.
 func (b *batch) admitAll(ops []*Op) error {
 	if err := b.readKnown(ops); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (b *batch) admitAll(ops []*Op) error {
 	return nil
 }
 
-// readKnown loads the leases that the look-up of newcomers found.
+// readKnown loads the leases that the lookup of newcomers found.
 func (b *batch) readKnown(ops []*Op) error {
 	if len(b.known) == 0 {
 		return nil
@@ -81,7 +81,7 @@ func (b *batch) readKnown(ops []*Op) error {
 	return b.readLeases(keys)
 }
 
-// learned adds what the batch itself has done for the same request or holder.
+// learned adds the batch's own changes for the same request or holder.
 func (b *batch) learned(a store.Ask, k store.Known) store.Known {
 	for _, r := range b.requests {
 		if r.Env == a.Env && r.License == a.License && r.ID == a.Request {
@@ -99,7 +99,7 @@ func (b *batch) learned(a store.Ask, k store.Known) store.Known {
 	return k
 }
 
-// admit has the rule decide about one acquire, and does what it says.
+// admit applies the rule to one acquire and carries out the verdict.
 func (b *batch) admit(o *Op) error {
 	o.body = o.Acquire.body()
 	p, ask := b.pools[o.poolKey(o.Acquire.Pool)], o.asks()
@@ -123,7 +123,7 @@ func (b *batch) admit(o *Op) error {
 	return err
 }
 
-// state returns p as the rule sees it. A pool that the plan lacks has none.
+// state returns p in terms of the rule. A pool that is not in the plan has no state.
 func (b *batch) state(p *Pool, settled bool) licensing.PoolState {
 	if p == nil {
 		return licensing.PoolState{}
@@ -132,8 +132,7 @@ func (b *batch) state(p *Pool, settled bool) licensing.PoolState {
 	return licensing.PoolState{Stock: p.Stock, Settled: settled, Fence: b.granting.ledger.FenceIn(p.Env), Skew: b.granting.ledger.Skew}
 }
 
-// knownOf returns what the look-up of an acquire found, and what the batch has
-// done since.
+// knownOf returns the result of an acquire's lookup, with the batch's later changes.
 func (b *batch) knownOf(o *Op, p *Pool) (known licensing.Known, err error) {
 	if o.ask == unasked {
 		return known, nil
@@ -151,7 +150,7 @@ func (b *batch) knownOf(o *Op, p *Pool) (known licensing.Known, err error) {
 	return known, err
 }
 
-// look completes what is known of a newcomer.
+// look completes the information about a newcomer.
 func (b *batch) look(o *Op, p *Pool, known *licensing.Known) (err error) {
 	known.Looked = true
 	if known.Alike, err = b.alike(o, p); err != nil {
@@ -166,8 +165,8 @@ func (b *batch) look(o *Op, p *Pool, known *licensing.Known) (err error) {
 	return err
 }
 
-// alike returns the leases of a pool by machines that agree with a newcomer's in
-// enough components, as the batch knows them.
+// alike returns the leases of a pool on machines that match a newcomer's machine in enough
+// components, including unstored changes.
 func (b *batch) alike(o *Op, p *Pool) ([]*licensing.Lease, error) {
 	found, err := alike(b.ctx, b.Tx.Tx, p.PoolKey, p.Rule, o.Acquire.Holder.Components)
 	if err != nil || p.Rule.Match.Need == 0 {
@@ -184,7 +183,7 @@ func (b *batch) alike(o *Op, p *Pool) ([]*licensing.Lease, error) {
 	return found, nil
 }
 
-// settle does what is due in a pool and moves its queue.
+// settle does the due work in a pool and moves its queue.
 func (b *batch) settle(p *Pool) error {
 	if err := b.clear(p); err != nil || p.Waiting == 0 || p.moved {
 		return err
@@ -192,7 +191,7 @@ func (b *batch) settle(p *Pool) error {
 	return b.moveQueue(p)
 }
 
-// carryOut does for an acquire what was decided about it.
+// carryOut carries out the verdict on an acquire.
 func (b *batch) carryOut(o *Op, p *Pool, v licensing.Verdict) error {
 	if v.Full {
 		if err := b.freeing(p, &v.Decision, o.sees); err != nil {
@@ -202,7 +201,7 @@ func (b *batch) carryOut(o *Op, p *Pool, v licensing.Verdict) error {
 	o.Answer.Decision = v.Decision
 	switch v.Step {
 	case licensing.StepRefuse:
-		if v.Lease != nil { // a repeated answer is written, so that it is replicated
+		if v.Lease != nil { // repeated answers write, so that they are replicated
 			b.touch(v.Lease)
 		}
 		o.refuse(v.Err)
@@ -227,7 +226,7 @@ func (b *batch) carryOut(o *Op, p *Pool, v licensing.Verdict) error {
 	return nil
 }
 
-// denyBy counts a denial, with the violation that it gives away.
+// denyBy counts a denial, with the violation that it reveals.
 func (b *batch) denyBy(o *Op, pool, holder string, v licensing.Verdict) {
 	request, l := o.Acquire.RequestID, v.Lease
 	var told *violation
@@ -244,8 +243,8 @@ func (b *batch) denyBy(o *Op, pool, holder string, v licensing.Verdict) {
 	b.denyFor(o, request, pool, holder, told)
 }
 
-// resume gives a holder that has a lease the same one again, in a new
-// generation, so that an earlier copy is noticed.
+// resume returns the existing lease of a holder. It raises the generation, so that an earlier copy
+// is detected.
 func (b *batch) resume(o *Op, p *Pool, l *licensing.Lease) error {
 	q := &o.Acquire
 	l.Generation++
@@ -255,7 +254,7 @@ func (b *batch) resume(o *Op, p *Pool, l *licensing.Lease) error {
 	} else {
 		l.Requests = strings.Join(append(ids[1:], q.RequestID), " ")
 	}
-	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // it may have been renamed, or says its name for the first time
+	l.Asker.Name = cmp.Or(q.Holder.Name, l.Asker.Name) // the holder may have been renamed, or may send its name for the first time
 	if !maps.Equal(l.Asker.Components, q.Holder.Components) {
 		if err := b.rebind(l, q.Holder.Components); err != nil {
 			return err
@@ -265,7 +264,7 @@ func (b *batch) resume(o *Op, p *Pool, l *licensing.Lease) error {
 	return b.prolong(o, p, l, q.For)
 }
 
-// rebind follows a machine whose parts were replaced.
+// rebind updates the components of a machine after parts were replaced.
 func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
 	if err := b.DropComponents(b.ctx, l); err != nil {
 		return err
@@ -274,7 +273,7 @@ func (b *batch) rebind(l *licensing.Lease, components map[string]string) error {
 	return b.PutComponents(b.ctx, l)
 }
 
-// grant makes a lease of units that no other lease has.
+// grant creates a lease with units of its own.
 func (b *batch) grant(o *Op, p *Pool) error {
 	l, err := b.lend(o, p, o.Acquire.Units, nil)
 	if err != nil || o.Answer.Decision.Code != license.CodeOverdraft {
@@ -283,8 +282,8 @@ func (b *batch) grant(o *Op, p *Pool) error {
 	return b.note(p, licensing.LeaseHeldOver, beganAs(l))
 }
 
-// lend makes a lease that the pool counts with charge. It ends no later than
-// what the lease that it shares the units with was promised.
+// lend creates a lease with the given charge. If it shares its units with another lease, it ends no
+// later than that lease.
 func (b *batch) lend(o *Op, p *Pool, charge int64, with *licensing.Lease) (*licensing.Lease, error) {
 	q := o.Acquire
 	d := o.Answer.terms.LeaseDates(p.Rule, q.For, b.Now())
@@ -327,12 +326,12 @@ func (b *batch) lend(o *Op, p *Pool, charge int64, with *licensing.Lease) (*lice
 	return l, b.record(o, l, kind, beganAs(l))
 }
 
-// beganAs says what l is at its beginning, and what it serves.
+// beganAs returns the initial state of l for the log, and the program that it serves.
 func beganAs(l *licensing.Lease) entry.Begin {
 	return entry.Begin{Holder: l.Holder, Units: l.Units, Expires: UnixOf(l.Expires), Caller: l.Caller()}
 }
 
-// remember keeps the request, so that asking again gives the same.
+// remember stores the request, so that a repeated request gets the same answer.
 func (b *batch) remember(o *Op, id licensing.LeaseID) {
 	b.requests = append(b.requests, store.Request{Env: o.Env, License: o.License, ID: o.Acquire.RequestID, Body: o.body, Lease: id, At: b.Now()})
 }
@@ -343,8 +342,8 @@ func (b *batch) newID(prefix string) string {
 	return licensing.NewID(prefix, b.Now(), random)
 }
 
-// body hashes what a request asks for, apart from its id and nonce, to tell a
-// repeated request from another that took its id by mistake.
+// body hashes a request without its id and nonce. The hash distinguishes a repeated request from a
+// different one with the same id.
 func (q AcquireRequest) body() int64 {
 	h := fnv.New64a()
 	for _, s := range []string{q.Pool, q.Holder.Kind, q.Holder.ID, q.Instance, strconv.FormatInt(q.Units, 10), strconv.FormatInt(int64(q.For), 10)} {

@@ -13,10 +13,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A batch is the requests that share one transaction. It applies them in order
-// on what it loaded, and stores the outcome in one round of statements:
-// releases, reclaims, the queue, newcomers. Every map and pointer in it lives
-// as long as the transaction.
+// A batch is the requests that share one transaction. It applies them in order to the loaded data,
+// and stores the results in one round of statements. The order is releases, reclaims, the queue,
+// newcomers. All its maps and pointers live only as long as the transaction.
 type batch struct {
 	*ledger.Tx
 	granting *Granting
@@ -25,15 +24,15 @@ type batch struct {
 	asked  []store.LicenseRef // of the ops that name their license
 	seqs   map[store.LicenseRef]license.Seq
 	ended  []store.Released               // by the first round
-	read   []*licensing.Lease             // by the first round: those to renew
-	guess  map[store.LicenseRef]*Compiled // the terms that its questions about newcomers went by
+	read   []*licensing.Lease             // by the first round, for renewal
+	guess  map[store.LicenseRef]*Compiled // the terms that the lookup of newcomers used
 	locked []store.Pool                   // by the first round
-	also   *[]store.PoolKey               // to lock with the first round, as an earlier try learned
+	also   *[]store.PoolKey               // pools that the first round must also lock, from earlier attempts
 	terms  map[store.LicenseRef]*Compiled
-	known  map[int]store.Known // of the ops whose ask is such an index
+	known  map[int]store.Known // by the ask index of an op
 	pools  map[store.PoolKey]*Pool
 	order  []*Pool
-	leases map[store.LeaseKey]*licensing.Lease // loaded or made here
+	leases map[store.LeaseKey]*licensing.Lease // loaded or created by the batch
 
 	begun    []*licensing.Lease // to insert
 	touched  []*licensing.Lease // to update
@@ -41,30 +40,30 @@ type batch struct {
 	queued   []*licensing.Ticket // to insert
 	moved    []*licensing.Ticket // to update
 	denials  []*denied
-	wake     []wakeup // whose waiters hear of the commit
+	wake     []wakeup // waiters to wake after the commit
 }
 
-// A Pool is one pool's counters with the rule that its license gives it now.
+// A Pool is the counters of one pool, with the current rule of its license.
 type Pool struct {
 	store.Pool
 	Rule    licensing.Pool
-	planned bool // the license still has it
+	planned bool // the license still has the pool
 	Terms   *Compiled
 	changed bool
-	cleared bool // all that was due is done
-	moved   bool // the queue is as far as it can be
+	cleared bool // all due work is done
+	moved   bool // the queue has moved as far as it can
 	freeAt  time.Time
 	holders []license.Holding
-	looked  bool // freeAt and holders are known
+	looked  bool // freeAt and holders are set
 }
 
-// maxClashes is how often a batch is tried that other servers' batches forestall.
+// maxClashes is how often a batch is tried if batches of other servers commit first.
 const maxClashes = 3
 
-// Apply decides and stores ops in one transaction. If that is committed and not
-// on the disk yet, it returns what waits for it.
+// Apply decides and stores ops in one transaction. If the transaction is committed but not yet on
+// disk, Apply returns a function that waits for the disk.
 func (g *Granting) Apply(ops []*Op) (func() error, error) {
-	ctx := context.Background() // one requester who leaves must not stop the others
+	ctx := context.Background() // one canceled request must not stop the others
 	began, count := g.ledger.Now(), len(ops)
 	var wake []wakeup
 	var settle func() error
@@ -88,7 +87,7 @@ func (g *Granting) Apply(ops []*Op) (func() error, error) {
 			}
 			return err
 		})
-		// Another server stored the same event or request first: now it is known.
+		// Another server has stored the same event or request first. The next attempt will find it.
 		if err == nil || !g.ledger.DB.IsUnique(err) {
 			break
 		}
@@ -119,8 +118,8 @@ func (b *batch) run(ops []*Op) error {
 	return b.flush()
 }
 
-// ask puts the questions that the requests themselves raise in one round, and
-// ends the leases that their holders give back.
+// ask runs the first queries of all requests in one round, and ends the leases that holders
+// release.
 func (b *batch) ask(ops []*Op) error {
 	b.seqs = make(map[store.LicenseRef]license.Seq, len(b.asked))
 	if err := b.AskLicenseSeqs(b.ctx, b.asked, b.seqs); err != nil {
@@ -148,8 +147,8 @@ func (b *batch) ask(ops []*Op) error {
 	return b.Flush(b.ctx)
 }
 
-// askNewcomers locks the pools of newcomers and looks them up, going by the
-// terms last known of their licenses.
+// askNewcomers locks the pools of newcomers and looks up their earlier records, using the last
+// known terms of their licenses.
 func (b *batch) askNewcomers(ops []*Op) error {
 	b.guess = make(map[store.LicenseRef]*Compiled, len(b.asked))
 	for _, k := range b.asked {
@@ -175,7 +174,7 @@ func (b *batch) askNewcomers(ops []*Op) error {
 		}
 	}
 	slices.SortFunc(keys, store.PoolKey.Compare)
-	keys = slices.Compact(keys) // two tries can have learned of the same pool
+	keys = slices.Compact(keys) // two attempts can add the same pool
 	b.known = make(map[int]store.Known)
 	return b.AskPools(b.ctx, keys, &b.locked, asks, b.known)
 }
@@ -203,7 +202,7 @@ func (b *batch) loadTerms(ops []*Op) (err error) {
 	if b.terms, err = b.granting.termsOf(b.ctx, b.Tx.Tx, b.asked, b.seqs); err != nil {
 		return err
 	}
-	for _, o := range ops { // whose license identify found
+	for _, o := range ops { // ops whose license identify has found
 		if o.Answer.Err == nil && !slices.Contains(b.asked, o.key()) {
 			found, err := b.granting.Terms(b.ctx, b.Tx.Tx, []store.LicenseRef{o.key()})
 			if err != nil {
@@ -218,14 +217,14 @@ func (b *batch) loadTerms(ops []*Op) (err error) {
 	for _, o := range ops {
 		o.Answer.terms = b.terms[o.key()]
 		if o.Answer.terms == nil && o.Answer.Err == nil && o.Kind != OpSweep {
-			o.refuse(licensing.Errorf(licensing.NotFound, "no license %s", o.License))
+			o.refuse(licensing.Errorf(licensing.NotFound, "license %s does not exist", o.License))
 		}
 	}
 	return nil
 }
 
-// firstUses starts the terms of licenses that begin with their first use: units
-// of a pool or of a meter are one.
+// firstUses starts the terms of licenses that begin with their first use. Using units of a pool or
+// of a meter is such a use.
 func (b *batch) firstUses(ops []*Op) (err error) {
 	env, actor := b.Env, b.Actor
 	defer func() { b.Env, b.Actor, b.Call = env, actor, "" }()
@@ -238,7 +237,7 @@ func (b *batch) firstUses(ops []*Op) (err error) {
 		if err := documents.Begin(b.ctx, b.Tx, o.License); err != nil {
 			return err
 		}
-		// Not through the cache: this version is not committed yet.
+		// Bypass the cache, because this version is not committed yet.
 		if b.terms[o.key()], err = b.granting.compile(b.ctx, b.Tx.Tx, o.key(), license.Seq{}); err != nil {
 			return err
 		}
@@ -246,8 +245,8 @@ func (b *batch) firstUses(ops []*Op) (err error) {
 	return nil
 }
 
-// loadPools locks the pools that ops concern and the first round did not, and
-// looks up what is known of newcomers if that went by other terms.
+// loadPools locks the pools that ops concern and that the first round did not lock. If the first
+// lookup of newcomers used outdated terms, loadPools repeats it.
 func (b *batch) loadPools(ops []*Op) error {
 	right := b.guess != nil
 	for k, t := range b.guess {
@@ -278,9 +277,9 @@ func (b *batch) loadPools(ops []*Op) error {
 		return nil
 	}
 	slices.SortFunc(keys, store.PoolKey.Compare)
-	// Two servers that lock in different orders would wait for each other. What
-	// comes before a pool that is locked already is not waited for: if another
-	// has it, the next try locks it with the first round.
+	// Two servers that lock in different orders would block each other. If a pool sorts before one
+	// that is already locked, loadPools does not wait for its lock. If another server holds that
+	// lock, the next attempt locks the pool in the first round.
 	wait := !slices.ContainsFunc(b.locked, func(p store.Pool) bool { return len(keys) > 0 && keys[0].Compare(p.PoolKey) < 0 })
 	if !wait {
 		*b.also = append(*b.also, keys...)
@@ -298,7 +297,7 @@ func (b *batch) loadPools(ops []*Op) error {
 	return nil
 }
 
-// adoptPool judges a pool that was just locked by its license's terms.
+// adoptPool applies its license's terms to a pool that was just locked.
 func (b *batch) adoptPool(row store.Pool) {
 	p := &Pool{Pool: row, Terms: b.terms[store.LicenseRef{Env: row.Env, ID: row.License}]}
 	if p.Terms != nil {
@@ -309,19 +308,20 @@ func (b *batch) adoptPool(row store.Pool) {
 	b.order = append(b.order, p)
 }
 
-// PoolOf returns the pool that a lease is of.
+// PoolOf returns the pool of a lease.
 func PoolOf(l *licensing.Lease) store.PoolKey {
 	return store.PoolKey{Env: l.Env, License: l.License, Name: l.Pool}
 }
 
-// Judge takes over a capacity that changed since the row was written.
+// Judge applies a capacity that has changed since the row was written.
 func (p *Pool) Judge(now time.Time) {
 	if s := p.Rule.Judged(p.Stock, now); p.Capacity != p.Rule.Capacity || s != p.Stock {
 		p.Stock, p.Capacity, p.changed = s, p.Rule.Capacity, true
 	}
 }
 
-// concerns returns the pool whose counters an op may change; no name for none.
+// concerns returns the pool whose counters an op may change, or a key without a name if there is
+// none.
 func (b *batch) concerns(o *Op) store.PoolKey {
 	switch o.Kind {
 	case OpAcquire:
@@ -345,8 +345,8 @@ func (b *batch) concerns(o *Op) store.PoolKey {
 	return store.PoolKey{}
 }
 
-// take changes what a pool counts by units and leases, and notes when its
-// overdraft begins or ends.
+// take adds units and leases to the counters of a pool, and records the begin or end of an
+// overdraft.
 func (b *batch) take(p *Pool, units, leases int64) error {
 	was := p.OverSince
 	p.Stock = p.Rule.With(p.Stock, units, b.Now())
@@ -361,13 +361,13 @@ func (b *batch) take(p *Pool, units, leases int64) error {
 	return nil
 }
 
-// free gives units back; what is freed may be offered.
+// free returns units to a pool. They may be offered to waiters.
 func (b *batch) free(p *Pool, units, leases int64) error {
 	p.moved = false
 	return b.take(p, -units, -leases)
 }
 
-// due notes that something has to be done in the pool at a time.
+// due records that work is due in the pool at a time.
 func (p *Pool) due(at time.Time) {
 	if !at.IsZero() && (p.Due.IsZero() || at.Before(p.Due)) {
 		p.Due, p.changed = at, true
@@ -388,14 +388,14 @@ func (b *batch) note(p *Pool, kind string, data any) error {
 	return err
 }
 
-// touch has l updated at the end, once.
+// touch schedules l for one update at the end.
 func (b *batch) touch(l *licensing.Lease) {
 	if !slices.Contains(b.touched, l) && !slices.Contains(b.begun, l) {
 		b.touched = append(b.touched, l)
 	}
 }
 
-// flush stores what the steps left.
+// flush stores the results of all steps.
 func (b *batch) flush() error {
 	if err := b.storeDenials(); err != nil {
 		return err

@@ -15,34 +15,33 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A CheckRequest asks what would be decided. Exactly one of Feature, Pool and
-// Meter is named.
+// A CheckRequest asks what would be decided. It names exactly one of Feature, Pool and Meter.
 type CheckRequest struct {
 	Feature  string
 	Pool     string
 	Meter    string
-	Units    int64          // of a pool, 0 is 1
-	Quantity string         // of a meter, empty is 1
-	Holder   request.Holder // of a pool: who holds already is not asked again
+	Units    int64          // of a pool; 0 means 1
+	Quantity string         // of a meter; empty means 1
+	Holder   request.Holder // of a pool; its existing leases count
 	Nonce    string
 	Caller   licensing.Caller // its Instance is that of Holder
 }
 
-// Checked is a decision that changed nothing. Reply is it signed, when the
-// request had a nonce.
+// Checked is a decision that changed nothing. Reply is the signed decision, if the request had a
+// nonce.
 type Checked struct {
 	Decision license.Decision
 	Reply    string
 }
 
-// Check says what would be decided now, and changes nothing. What an acquire
-// would be refused with, as Unavailable behind a fence, is its error too.
+// Check returns what would be decided now, and changes nothing. Errors of an acquire, such as
+// Unavailable behind a fence, are also errors of Check.
 func (g *Granting) Check(ctx context.Context, p access.Principal, q CheckRequest) (Checked, error) {
 	if named := Btoi(q.Feature != "") + Btoi(q.Pool != "") + Btoi(q.Meter != ""); named != 1 {
-		return Checked{}, licensing.Errorf(licensing.Invalid, "name one of feature, pool and meter")
+		return Checked{}, licensing.Errorf(licensing.Invalid, "the request must name exactly one of feature, pool and meter")
 	}
 	if q.Units < 0 || q.Units > licensing.MaxUnits {
-		return Checked{}, licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")
+		return Checked{}, licensing.Errorf(licensing.Invalid, "units must be between 1 and %[2]d, not %[1]d", q.Units, licensing.MaxUnits).At("units")
 	}
 	if err := request.CheckNames(request.Text{Field: "feature", Value: q.Feature}, request.Text{Field: "pool", Value: q.Pool}, request.Text{Field: "meter", Value: q.Meter}); err != nil {
 		return Checked{}, err
@@ -67,7 +66,7 @@ func (g *Granting) Check(ctx context.Context, p access.Principal, q CheckRequest
 			return err
 		}
 		if t = all[k]; t == nil {
-			return licensing.Errorf(licensing.NotFound, "no license %s", p.License)
+			return licensing.Errorf(licensing.NotFound, "license %s does not exist", p.License)
 		}
 		now = tx.Now()
 		c.Decision, err = g.check(ctx, tx, t, q)
@@ -94,7 +93,7 @@ func (g *Granting) check(ctx context.Context, tx *store.Tx, t *Compiled, q Check
 	return g.checkMeter(ctx, tx, t, q)
 }
 
-// checkPool decides as for an acquire, and does nothing of what that would do.
+// checkPool makes the decision of an acquire without carrying it out.
 func (g *Granting) checkPool(ctx context.Context, tx *store.Tx, t *Compiled, q CheckRequest) (license.Decision, error) {
 	rule := t.Pools[q.Pool]
 	row, err := tx.Pool(ctx, store.PoolKey{Env: t.Env, License: t.License, Name: q.Pool})
@@ -110,7 +109,7 @@ func (g *Granting) checkPool(ctx context.Context, tx *store.Tx, t *Compiled, q C
 	return c.decide(ctx)
 }
 
-// A poolCheck is a question about a pool on its way.
+// A poolCheck is one check of a pool in progress.
 type poolCheck struct {
 	a      *Granting
 	tx     *store.Tx
@@ -120,7 +119,7 @@ type poolCheck struct {
 	ask    licensing.Ask
 	state  licensing.PoolState
 	known  licensing.Known
-	places map[licensing.TicketID]*licensing.Ticket // in the queue, that would not stay as they are
+	places map[licensing.TicketID]*licensing.Ticket // places in the queue that would change
 }
 
 func (c *poolCheck) decide(ctx context.Context) (license.Decision, error) {
@@ -142,7 +141,7 @@ func (c *poolCheck) decide(ctx context.Context) (license.Decision, error) {
 	return license.Decision{}, err
 }
 
-// readHolder reads what the holder has by its name.
+// readHolder reads the leases and places of the holder by its name.
 func (c *poolCheck) readHolder(ctx context.Context) (err error) {
 	if c.ask.Holder == "" {
 		return nil
@@ -156,7 +155,7 @@ func (c *poolCheck) readHolder(ctx context.Context) (err error) {
 	return err
 }
 
-// look completes what is known of a holder that has no lease under its name.
+// look completes the information about a holder that has no lease under its name.
 func (c *poolCheck) look(ctx context.Context) (err error) {
 	c.known.Looked = true
 	if c.known.Alike, err = alike(ctx, c.tx, c.key, c.rule, c.ask.Components); err != nil {
@@ -168,7 +167,7 @@ func (c *poolCheck) look(ctx context.Context) (err error) {
 	return err
 }
 
-// alike returns the leases of a pool by machines that agree in enough components.
+// alike returns the leases of a pool on machines that match in enough components.
 func alike(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool, components map[string]string) ([]*licensing.Lease, error) {
 	if rule.Match.Need == 0 || len(components) == 0 {
 		return nil, nil
@@ -184,8 +183,8 @@ func alike(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Po
 	return leases, err
 }
 
-// settle computes the stock as an acquire finds it, which reclaims what is due
-// first.
+// settle computes the stock that an acquire would find. An acquire first reclaims the units that
+// are due.
 func (c *poolCheck) settle(ctx context.Context) error {
 	c.state.Settled = true
 	due, err := c.tx.DueLeases(ctx, c.key, c.tx.Now(), duePage*duePages)
@@ -208,8 +207,8 @@ func (c *poolCheck) settle(ctx context.Context) error {
 	return c.moveQueue(ctx)
 }
 
-// moveQueue computes the stock after the queue has moved. What it decided before
-// about a place is not stored, and stays.
+// moveQueue computes the stock after the queue has moved. It keeps, but does not store, its
+// decisions about places.
 func (c *poolCheck) moveQueue(ctx context.Context) error {
 	_, closed := c.state.Fence.Waits(&c.terms.Terms, c.key.Name, c.a.ledger.Skew, c.tx.Now())
 	for after, full := int64(0), true; full; {
@@ -229,7 +228,7 @@ func (c *poolCheck) moveQueue(ctx context.Context) error {
 	return nil
 }
 
-// moveTicket moves one place, and reports whether those behind it have to wait.
+// moveTicket moves one place, and reports whether the places behind it must wait.
 func (c *poolCheck) moveTicket(t *licensing.Ticket, closed bool) bool {
 	if !t.Live() {
 		return closed
@@ -257,7 +256,7 @@ func (c *poolCheck) moveTicket(t *licensing.Ticket, closed bool) bool {
 	return closed
 }
 
-// end has the decision see a known lease as one that was reclaimed.
+// end makes the decision treat a known lease as reclaimed.
 func (c *poolCheck) end(id licensing.LeaseID) {
 	for _, l := range slices.Concat(c.known.Others, c.known.Alike) {
 		if l.ID == id {
@@ -291,7 +290,7 @@ func (g *Granting) checkMeter(ctx context.Context, tx *store.Tx, t *Compiled, q 
 		return license.Decision{}, err
 	}
 	if quantity < 0 {
-		return license.Decision{}, licensing.Errorf(licensing.Invalid, "a quantity is not below zero").At("quantity")
+		return license.Decision{}, licensing.Errorf(licensing.Invalid, "quantity must not be negative").At("quantity")
 	}
 	last, err := tx.UsageTotals(ctx, store.MeterKey{Env: t.Env, License: t.License, Meter: q.Meter}, tx.Now(), 1)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// copyEvery is how often the log repeats that a copy of an environment is at work.
+// copyEvery is how often the log repeats that a copy of an environment is running.
 const copyEvery = 15 * time.Minute
 
-// copies remembers when copies were last noted. It is safe for concurrent use.
+// copies remembers when copies were last recorded. It is safe for concurrent use.
 type copies struct {
 	mu    sync.Mutex
 	noted map[licensing.Env]time.Time
 }
 
-// due reports whether a copy of env may be noted again at now.
+// due reports whether a copy of env may be recorded again at now.
 func (c *copies) due(env licensing.Env, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -36,17 +36,17 @@ func (c *copies) note(env licensing.Env, now time.Time) {
 	c.noted[env] = now
 }
 
-// lookForCopy notes in the log if a lease's document was signed by another
-// server of the same deployment: a backup was restored twice, or the server
-// that it was taken from still runs. Each document carries a head of the log,
-// and only a copy signs one that this log does not have. Holders of both are
-// served; two copies together can grant more than was sold.
+// lookForCopy records in the log that another server of the same deployment signed a lease's
+// document. That happens if a backup was restored twice, or if the server from which it was taken
+// still runs. Each document contains a head of the log, and only a copy signs a head that this log
+// does not have. Holders of both servers are served. Two copies together can grant more than was
+// sold.
 func (g *Granting) lookForCopy(o *Op, doc *license.Lease) {
 	now := g.ledger.DB.Latest()
 	if doc.Head == nil || doc.Seq.Epoch < g.ledger.Epoch.Load() || !g.copies.due(o.Env, now) {
 		return
 	}
-	ctx := context.Background() // a program that leaves does not hide a copy
+	ctx := context.Background() // a canceled request must not hide a copy
 	has, err := g.ledger.HasHead(ctx, o.Env, doc)
 	if err == nil && !has {
 		err = g.ledger.Update(ctx, o.Env, ledger.SystemActor, func(tx *ledger.Tx) error {
@@ -55,7 +55,7 @@ func (g *Granting) lookForCopy(o *Op, doc *license.Lease) {
 		})
 		g.copies.note(o.Env, now)
 		if g.ledger.Log != nil {
-			g.ledger.Log.Error("another server of this deployment signs: a backup was restored twice, or its source still runs",
+			g.ledger.Log.Error("another server of this deployment signs documents: a backup was restored twice, or its source still runs",
 				"environment", o.Env, "license", o.License, "lease", doc.Lease, "log_size", doc.Head.Size)
 		}
 	}

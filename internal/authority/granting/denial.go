@@ -13,27 +13,26 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// ShownHolders is how many holders a denial names, those first whose units
-// are free first.
+// ShownHolders is how many holders a denial names. Holders whose units are free first come first.
 const ShownHolders = 10
 
-// denied is one "no" of a batch, with all that were the same.
+// denied is a denial in a batch, together with all identical ones.
 type denied struct {
 	store.Denial
-	op        *Op // the first that was denied
+	op        *Op // the first denied op
 	violation *violation
 }
 
-// A violation is what a denial gives away about its holder; it is an entry of
-// its own, as often as its denial is.
+// A violation is a suspicious fact about the holder that a denial reveals. It gets its own log
+// entry, as often as the denial is recorded.
 type violation struct {
 	kind  string
 	lease *licensing.Lease
 	data  any
 }
 
-// denyFor counts the op's decision, once for each holder, reason and minute, under the
-// name that the program gave its request, "" for none.
+// denyFor counts the op's denial once per holder, reason and minute. request is the id that the
+// program gave its request, or "" for none.
 func (b *batch) denyFor(o *Op, request, pool, holder string, v *violation) {
 	o.name(b.Now())
 	d, minute := o.Answer.Decision, b.Now().Truncate(time.Minute)
@@ -56,16 +55,16 @@ func (b *batch) denyFor(o *Op, request, pool, holder string, v *violation) {
 	}})
 }
 
-// name gives a request that came without one an id: what is denied can be asked for.
+// name gives an id to a request that has none, so that its denial can be looked up.
 func (o *Op) name(now time.Time) {
 	if o.Call == "" {
 		o.Call = ledger.NewID(request.CallPrefix, now)
 	}
 }
 
-// storeDenials stores what was denied. The first of a session is an entry in the log;
-// the others are counted in one more, once their minute is over. What they give away
-// about their holder is an entry for each minute.
+// storeDenials stores the denials of the batch. The first denial of a session is a log entry. A
+// second entry, after the end of the minute, counts the others. Violations get one entry per
+// minute.
 func (b *batch) storeDenials() error {
 	if len(b.denials) == 0 {
 		return nil
@@ -100,7 +99,7 @@ func (b *batch) storeDenials() error {
 	return nil
 }
 
-// enterDenial enters a denial in the log; it becomes the entry of its op.
+// enterDenial records a denial in the log. The entry becomes that of its op.
 func (b *batch) enterDenial(d *denied) error {
 	e, err := licensing.NewEvent(licensing.DenialFirst, d.Env, b.Now(), d.op.Actor, entry.Denial{Holder: d.Holder, Code: d.Code, Rule: d.Decision.Rule, Held: d.Decision.Held, Capacity: d.Decision.Capacity, Exceptions: d.Decision.Exceptions, Caller: d.Caller})
 	if err != nil {
@@ -120,8 +119,8 @@ func (b *batch) enterDenial(d *denied) error {
 	return err
 }
 
-// freeing adds to a decision when a unit will be free at the latest, and who
-// holds: for those who may know, and for programs where the plan says so.
+// freeing adds to a decision the latest time at which a unit will be free, and the holders. It adds
+// the holders for callers that may see them, and for programs if the plan permits it.
 func (b *batch) freeing(p *Pool, d *license.Decision, sees bool) error {
 	if !p.looked {
 		next, err := Holding(b.ctx, b.Tx.Tx, p.PoolKey, p.Rule)
@@ -138,8 +137,8 @@ func (b *batch) freeing(p *Pool, d *license.Decision, sees bool) error {
 	return nil
 }
 
-// Holding returns the leases that are named where a pool is full: those that are
-// reclaimed first, and where leases have no end also those without.
+// Holding returns the leases to name when a pool is full: those that will be reclaimed first,
+// including those without end if the pool has such leases.
 func Holding(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool) ([]*licensing.Lease, error) {
 	held, err := tx.NextFree(ctx, k, ShownHolders)
 	if err != nil || !rule.Endless() || len(held) == ShownHolders {

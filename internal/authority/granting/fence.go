@@ -1,7 +1,6 @@
 package granting
 
-// fenced reports whether newcomers to p wait for what the database may have
-// forgotten.
+// fenced reports whether newcomers to p must wait because the database may have lost leases.
 func (b *batch) fenced(p *Pool) bool {
 	_, waits := b.granting.ledger.FencedUntil(&p.Terms.Terms, p.Name, b.Now())
 	return waits

@@ -1,6 +1,6 @@
-// Package granting gives units of pools and counts usage of meters. Requests that arrive
-// together are decided in one transaction: a batch loads what they concern, asks the rules in
-// package licensing, and stores the outcome in one round of statements.
+// Package granting leases units of pools and counts usage of meters. It decides requests that
+// arrive together in one transaction. A batch loads their data, applies the rules in package
+// licensing, and stores the results in one round of statements.
 package granting
 
 import (
@@ -9,11 +9,10 @@ import (
 	"copyhold.dev/internal/authority/ledger"
 )
 
-// maxWaiting bounds how many requests wait for a transaction.
+// maxWaiting limits how many requests wait for a transaction.
 const maxWaiting = 16_384
 
-// maxCommitters bounds the transactions that batches run at once, where the
-// database runs several.
+// maxCommitters limits how many transactions batches run at once, if the database supports several.
 const maxCommitters = 2
 
 // Granting decides about leases and usage. It is safe for concurrent use.
@@ -26,7 +25,7 @@ type Granting struct {
 	copies    copies
 }
 
-// New returns what grants on a ledger. Close it when done.
+// New returns a Granting for a ledger. Call Close when done.
 func New(l *ledger.Ledger, docs *documents.Documents) *Granting {
 	g := &Granting{ledger: l, documents: docs}
 	g.commits = commit.New(min(l.DB.Writers(), maxCommitters), maxWaiting, g.Apply)
@@ -34,10 +33,10 @@ func New(l *ledger.Ledger, docs *documents.Documents) *Granting {
 	return g
 }
 
-// Tasks returns what granting does in the background.
+// Tasks returns the background tasks of granting.
 func (g *Granting) Tasks() []ledger.Task {
 	return []ledger.Task{{Name: "sweep", Run: g.runSweep}, {Name: "waiters", Run: g.runWaiters}, {Name: "forget", Run: g.runForget}}
 }
 
-// Close ends what waits for a transaction and returns once none runs.
+// Close ends requests that wait for a transaction, and returns when none is running.
 func (g *Granting) Close() { g.commits.Close() }

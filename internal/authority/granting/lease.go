@@ -14,48 +14,48 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An AcquireRequest asks for units of a pool. The same RequestID gives the
-// same lease again for as long as that is remembered.
+// An AcquireRequest requests units of a pool. The same RequestID returns the same lease for as long
+// as the request is remembered.
 type AcquireRequest struct {
 	RequestID string
 	Nonce     string
 	Pool      string
-	Units     int64 // 0 is 1
+	Units     int64 // 0 means 1
 	Holder    request.Holder
-	Instance  string         // which of the holder's instances holds
-	For       licensing.Span // how long, 0 for the pool's own
-	Wait      licensing.Span // how long to hold the request while others have the units
+	Instance  string         // the instance of the holder
+	For       licensing.Span // the length of the lease; 0 means the pool's default
+	Wait      licensing.Span // how long to wait if no units are free
 	Caller    licensing.Caller
 }
 
-// A RenewalRequest keeps a lease for another while. Nonce tells a request that
-// is sent again because its answer was lost from that of a copy.
+// A RenewalRequest extends a lease. Nonce distinguishes a request that was sent again, because its
+// answer was lost, from the request of a copy.
 type RenewalRequest struct {
 	Lease      licensing.LeaseID
 	Generation int64
 	Nonce      string
 	For        licensing.Span
-	// Document is the lease's last document, shown when the record may have lost
-	// it. It counts only after a loss.
+	// Document is the lease's last document, which holders send if the record may have lost the
+	// lease. It has an effect only after a loss.
 	Document string
 	Caller   licensing.Caller
 }
 
-// A ReleaseRequest gives a lease back. A holder that lost the answer to a
-// renewal knows the generation before it, and shows the renewal's nonce to be
-// told from a copy. Force ends the lease against its holder, and needs neither.
+// A ReleaseRequest ends a lease. A holder that did not get the answer to a renewal knows only the
+// previous generation; it sends the renewal's nonce to show that it is not a copy. Force ends the
+// lease against the will of its holder and needs neither.
 type ReleaseRequest struct {
 	Lease      licensing.LeaseID
 	Generation int64
 	Nonce      string
 	Force      bool
-	Document   string // as of a renewal
+	Document   string // as in a renewal
 	Caller     licensing.Caller
 }
 
-// Granted is what became of an acquire or a renewal. Lease is nil and Document
-// empty when the decision allows no unit; Ticket is set while queued. Reply is
-// the decision signed, when the request had a nonce and there is no document.
+// Granted is the result of an acquire or a renewal. If the decision grants no unit, Lease is nil
+// and Document is empty. Ticket is set while the request is queued. Reply is the signed decision,
+// if the request had a nonce and there is no document.
 type Granted struct {
 	Decision license.Decision
 	Lease    *licensing.Lease
@@ -64,15 +64,15 @@ type Granted struct {
 	Reply    string
 }
 
-// Released is what a release freed. FreeAt is later than now for a lease that
-// was ended by force: its signed document lives on.
+// Released is the result of a release. FreeAt is in the future if the lease was ended by force,
+// because its signed document remains valid.
 type Released struct {
 	ID     licensing.LeaseID
 	FreeAt time.Time
 }
 
-// Acquire grants units, or says why not. A denial is a decision and not an
-// error. An error of code outcome_unknown is to be repeated with the same id.
+// Acquire grants units or explains why not. A denial is a decision, not an error. After an error
+// with code outcome_unknown, repeat the request with the same id.
 func (g *Granting) Acquire(ctx context.Context, p access.Principal, q AcquireRequest) (Granted, error) {
 	if q.Units == 0 {
 		q.Units = 1
@@ -117,9 +117,9 @@ func (q AcquireRequest) check() error {
 	}
 	switch {
 	case q.Units < 1 || q.Units > licensing.MaxUnits:
-		return licensing.Errorf(licensing.Invalid, "units %d are not between 1 and %d", q.Units, licensing.MaxUnits).At("units")
+		return licensing.Errorf(licensing.Invalid, "units must be between 1 and %[2]d, not %[1]d", q.Units, licensing.MaxUnits).At("units")
 	case q.For < 0 || q.Wait < 0:
-		return licensing.Errorf(licensing.Invalid, "a length of time is below zero").At("for")
+		return licensing.Errorf(licensing.Invalid, "for must not be negative").At("for")
 	}
 	return documents.CheckNonce(q.Nonce)
 }
@@ -142,12 +142,12 @@ func (r RenewalRequest) check() error {
 		return err
 	}
 	if r.For < 0 {
-		return licensing.Errorf(licensing.Invalid, "a length of time is below zero").At("for")
+		return licensing.Errorf(licensing.Invalid, "for must not be negative").At("for")
 	}
 	return documents.CheckNonce(r.Nonce)
 }
 
-// Renew keeps a lease for another while.
+// Renew extends a lease.
 func (g *Granting) Renew(ctx context.Context, p access.Principal, r RenewalRequest) (Granted, error) {
 	o, err := g.renewal(p, r)
 	if err != nil {
@@ -156,8 +156,8 @@ func (g *Granting) Renew(ctx context.Context, p access.Principal, r RenewalReque
 	return g.grant(ctx, o, r.Nonce)
 }
 
-// Release gives units back. Doing it again says the same. Force needs a
-// principal that is no program.
+// Release frees units. A repeated release returns the same result. Force requires a principal that
+// is not a program.
 func (g *Granting) Release(ctx context.Context, p access.Principal, r ReleaseRequest) (Released, error) {
 	if r.Force {
 		if err := request.Require(p, access.LeaseFree); err != nil {
@@ -165,7 +165,7 @@ func (g *Granting) Release(ctx context.Context, p access.Principal, r ReleaseReq
 		}
 	}
 	if p.Kind != access.KindLicense && !r.Force {
-		return Released{}, licensing.Errorf(licensing.Invalid, "only the holder releases a lease; use force").At("force")
+		return Released{}, licensing.Errorf(licensing.Invalid, "only its holder can release a lease: use force to end it").At("force")
 	}
 	o, err := g.ending(p, r)
 	if err != nil {
@@ -198,7 +198,7 @@ func (g *Granting) ending(p access.Principal, r ReleaseRequest) (*Op, error) {
 	return o, g.believe(o, r.Document, r.Lease, r.Generation)
 }
 
-// mayRelease lets nobody end a lease that they may not see.
+// mayRelease prevents p from ending a lease that it may not see.
 func (g *Granting) mayRelease(ctx context.Context, p access.Principal, o *Op) error {
 	if !o.Release.Force || p.Customer == "" && p.Product == "" {
 		return nil
@@ -213,21 +213,21 @@ func (g *Granting) mayRelease(ctx context.Context, p access.Principal, o *Op) er
 			return err
 		}
 		if t := terms[store.LicenseRef{Env: p.Env, ID: l.License}]; t == nil || !p.Sees(t.Customer, t.Product) {
-			return licensing.Errorf(licensing.NotFound, "no lease %s", l.ID)
+			return licensing.Errorf(licensing.NotFound, "lease %s does not exist", l.ID)
 		}
 		return nil
 	})
 }
 
-// A LeaseBatch is many requests that most likely share a transaction. Each has
-// its own outcome.
+// A LeaseBatch is several requests that usually share a transaction. Each request has its own
+// outcome.
 type LeaseBatch struct {
 	Acquire []AcquireRequest
 	Renew   []RenewalRequest
 	Release []ReleaseRequest
 }
 
-// A LeaseOutcome is what became of one request of a batch.
+// A LeaseOutcome is the result of one request in a batch.
 type LeaseOutcome struct {
 	Granted  Granted
 	Released Released
@@ -241,7 +241,7 @@ type LeaseOutcomes struct {
 	Release []LeaseOutcome
 }
 
-// Batch does many requests of one program at once; it does not wait in queues.
+// Batch runs several requests of one program at once. It does not wait in queues.
 func (g *Granting) Batch(ctx context.Context, p access.Principal, q LeaseBatch) LeaseOutcomes {
 	out := LeaseOutcomes{
 		Acquire: make([]LeaseOutcome, len(q.Acquire)),
@@ -282,7 +282,7 @@ func (g *Granting) Batch(ctx context.Context, p access.Principal, q LeaseBatch) 
 	return out
 }
 
-// Btoi returns 1 for true.
+// Btoi returns 1 for true and 0 for false.
 func Btoi(b bool) int64 {
 	if b {
 		return 1
@@ -290,7 +290,7 @@ func Btoi(b bool) int64 {
 	return 0
 }
 
-// Outcome sets to to what became of o; err is that of its batch.
+// Outcome sets to to the result of o. err is the error of its batch.
 func (g *Granting) Outcome(o *Op, to *LeaseOutcome, err error) {
 	if err == nil {
 		err = o.Answer.Err
@@ -307,7 +307,7 @@ func (g *Granting) Outcome(o *Op, to *LeaseOutcome, err error) {
 	}
 }
 
-// Op returns a request of p, without what its kind asks for.
+// Op returns a request by p, without the fields of its kind.
 func (g *Granting) Op(p access.Principal, kind OpKind, by licensing.Caller) *Op {
 	return &Op{Kind: kind, Env: p.Env, License: p.License, Actor: p.Actor, by: by, sees: p.Kind != access.KindLicense}
 }
@@ -324,17 +324,16 @@ func (g *Granting) do(ctx context.Context, o *Op) error {
 	return o.Answer.Err
 }
 
-// A draft is a lease's document that was signed while its batch committed. It
-// is worth nothing, and shown to nobody, until the commit is durable.
+// A draft is a lease document that was signed while its batch was committing. It is not shown to
+// anyone until the commit is durable.
 type draft struct {
 	lease    *licensing.Lease
 	document string
 	err      error
 }
 
-// grant runs o in the next transaction and signs what was decided in the
-// requester's own goroutine: a batch does not wait for signatures, and a
-// signature does not wait for the disk.
+// grant runs o in the next transaction and signs the decision in the requester's goroutine. A batch
+// therefore does not wait for signatures, and a signature does not wait for the disk.
 func (g *Granting) grant(ctx context.Context, o *Op, nonce string) (Granted, error) {
 	if err := g.ledger.RequireEnvironment(ctx, o.Env); err != nil {
 		return Granted{}, err
@@ -355,8 +354,8 @@ func (g *Granting) grant(ctx context.Context, o *Op, nonce string) (Granted, err
 	return g.granted(o, nonce, d)
 }
 
-// granted says what was decided, signed. It runs after the commit. A batch that
-// was tried again has decided anew, and a draft of before counts no more.
+// granted returns the signed result. It runs after the commit. If the batch was tried again, the
+// decision is a new one, and an earlier draft is not used.
 func (g *Granting) granted(o *Op, nonce string, d *draft) (Granted, error) {
 	an := &o.Answer
 	g.count(o)
@@ -402,8 +401,8 @@ func (g *Granting) count(o *Op) {
 	}
 }
 
-// measured is the name that instruments have for one of a plan's things: what a
-// plan does not have is asked for under names without number.
+// measured returns the metrics label for an object of a plan. Objects that the plan does not have
+// share one label, because callers can request any number of names.
 func measured[T any](planned map[string]T, name string) string {
 	if _, ok := planned[name]; !ok {
 		return ""
@@ -418,8 +417,7 @@ func (an *answer) entryText() string {
 	return hex.EncodeToString(an.Entry[:])
 }
 
-// SignLease signs the document of the lease that an gives. Who hands it out
-// records it.
+// SignLease signs the document of the lease in an. The function that hands it out must record it.
 func (g *Granting) SignLease(env licensing.Env, an *answer, nonce string) (string, error) {
 	l := an.Lease
 	doc := license.Lease{
@@ -447,7 +445,7 @@ func (g *Granting) SignLease(env licensing.Env, an *answer, nonce string) (strin
 	return g.ledger.Ring.Draft(env, license.TypeLease, doc, an.dates.Issued)
 }
 
-// clip cuts a document's dates to the last one that its key may sign.
+// clip limits a document's dates to the last one that its key may sign.
 func clip(doc *license.Lease, last int64) {
 	for _, at := range []*int64{&doc.Refresh[0], &doc.Refresh[1], &doc.Stale, &doc.Due, &doc.Expires, &doc.Degraded} {
 		*at = min(*at, last)

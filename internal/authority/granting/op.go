@@ -9,41 +9,40 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An Op is one request on its way through a batch: what a program asks for, and what
-// was decided. The batch's goroutine writes the answer, and the requester
-// reads it once the commit is durable.
+// An Op is one request on its way through a batch: the request of a program, and the decision. The
+// batch's goroutine writes the answer, and the requester reads it after the commit is durable.
 type Op struct {
 	Kind    OpKind
 	Env     licensing.Env
-	License licensing.LicenseID // empty when only the lease names it
+	License licensing.LicenseID // empty if only the lease identifies it
 	Actor   string
-	Call    string // the server's own id of the request, "" until it is needed
+	Call    string // the server's own id of the request, "" until needed
 	by      licensing.Caller
-	sees    bool // may know who holds
+	sees    bool // may see the holders
 
 	Acquire AcquireRequest
-	// instance is who of the holder will have the lease, by the pool's rule: none
-	// in a pool without end.
+	// instance is the instance of the holder that will have the lease. It is empty if the pool's
+	// leases have no end.
 	instance string
 	Renew    RenewalRequest
 	Release  ReleaseRequest
-	shown    *license.Lease // the lease's document, verified, when the record may have lost it
+	shown    *license.Lease // the lease's verified document, if the record may have lost the lease
 	Ticket   licensing.TicketID
 	Events   []UsageEvent
-	Pool     store.PoolKey // to sweep
-	ask      int           // of an acquire, where the batch knows what was looked up for it
-	body     int64         // of an acquire, a hash of what it asks for
+	Pool     store.PoolKey // the pool to sweep
+	ask      int           // of an acquire: the index of its lookup in the batch
+	body     int64         // of an acquire: a hash of the request
 
 	Answer answer
 
-	// ready is told when the op is decided and not yet committed; early is a
-	// copy of the answer as it was then. Nil if nothing is done in the meantime.
+	// ready receives a value when the op has been decided but not yet committed. early is a copy of
+	// the answer at that moment. ready is nil if the requester does nothing in the meantime.
 	ready chan struct{}
 	early *answer
 }
 
-// foretell lets the requester prepare its answer while the batch commits. A
-// batch that is tried again does not tell it twice.
+// foretell lets the requester prepare its answer while the batch commits. If the batch is tried
+// again, foretell does not signal twice.
 func (o *Op) foretell() {
 	an := &o.Answer
 	if o.ready == nil || o.early != nil || an.Err != nil || an.Lease == nil || an.Decision.Outcome != license.Allowed {
@@ -54,9 +53,9 @@ func (o *Op) foretell() {
 	o.ready <- struct{}{}
 }
 
-// An answer is what became of an op.
+// An answer is the result of an op.
 type answer struct {
-	Err      error // a refusal; nothing of this op was done
+	Err      error // a refusal; this op had no effect
 	now      time.Time
 	Decision license.Decision
 	terms    *Compiled
@@ -70,20 +69,20 @@ type answer struct {
 	Retried  bool // denied, and not for the first time in its session
 }
 
-// An OpKind is what an Op asks for. Kinds are in the order in which a batch decides them.
+// An OpKind is the kind of an Op. A batch decides ops in the order of their kinds.
 type OpKind int
 
 const (
 	OpRelease OpKind = iota
 	OpRenew
 	OpUsage
-	OpTicket   // look at a place in the queue, and keep it
-	OpWithdraw // give it up
-	OpSweep    // do what is due in a pool
+	OpTicket   // read a place in the queue, and keep it
+	OpWithdraw // give up a place
+	OpSweep    // do all work that is due in a pool
 	OpAcquire
 )
 
-// Class returns what requests of the kind are in a crowd.
+// Class returns the priority class of the kind under load.
 func (k OpKind) Class() licensing.Class {
 	switch k {
 	case OpRelease, OpWithdraw, OpSweep:
@@ -102,10 +101,10 @@ func (o *Op) poolKey(name string) store.PoolKey {
 	return store.PoolKey{Env: o.Env, License: o.License, Name: name}
 }
 
-// deny refuses the op by decision.
+// refuse answers the op with an error.
 func (o *Op) refuse(err error) { o.Answer.Err = err }
 
-// part spreads licenses over the committers.
+// part distributes licenses over the committers.
 func (o *Op) part() uint64 {
 	const prime = 1099511628211
 	h := uint64(14695981039346656037)

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// queuePage is how many tickets are read at a time.
+// queuePage is how many tickets are read at once.
 const queuePage = 64
 
 // readTickets loads the tickets that ops name.
@@ -33,13 +33,13 @@ func (b *batch) readTickets(ops []*Op, keys []store.TicketKey) error {
 			}
 		}
 		if o.Answer.Queued == nil {
-			o.refuse(licensing.Errorf(licensing.NotFound, "no ticket %s", o.Ticket))
+			o.refuse(licensing.Errorf(licensing.NotFound, "ticket %s does not exist", o.Ticket))
 		}
 	}
 	return nil
 }
 
-// attendQueues answers those who ask about their places, then moves each queue.
+// attendQueues answers requests about places, then moves each queue.
 func (b *batch) attendQueues(ops []*Op) error {
 	for _, o := range ops {
 		if o.Answer.Err != nil || o.Answer.Queued == nil || o.Kind != OpTicket && o.Kind != OpWithdraw {
@@ -72,7 +72,7 @@ func (b *batch) attendQueues(ops []*Op) error {
 	return nil
 }
 
-// endTicket ends a place and gives back what was kept for it.
+// endTicket ends a place and frees the units that were kept for it.
 func (b *batch) endTicket(p *Pool, t *licensing.Ticket, how licensing.TicketEnding) error {
 	offered := !t.Offered.IsZero()
 	t.Ended, t.EndedBy = b.Now(), how
@@ -102,8 +102,8 @@ func (b *batch) noteTicket(p *Pool, t *licensing.Ticket, kind, call string) erro
 	return err
 }
 
-// moveQueue ends places that are over and offers what is free, strictly in
-// order: who needs many units is not overtaken by who needs few.
+// moveQueue ends places that are over and offers free units strictly in order. A waiter that needs
+// many units is never overtaken by one that needs few.
 func (b *batch) moveQueue(p *Pool) error {
 	p.moved = true
 	blocked := false
@@ -124,7 +124,7 @@ func (b *batch) moveQueue(p *Pool) error {
 	}
 }
 
-// queuePage reads live tickets in order, as the batch knows them.
+// queuePage reads live tickets in order, including unstored changes.
 func (b *batch) queuePage(p *Pool, after int64) ([]*licensing.Ticket, error) {
 	page, err := b.Queue(b.ctx, p.PoolKey, after, queuePage)
 	if err != nil {
@@ -133,7 +133,7 @@ func (b *batch) queuePage(p *Pool, after int64) ([]*licensing.Ticket, error) {
 	return b.asKnown(page), nil
 }
 
-// asKnown replaces tickets that were read by those that the batch has changed.
+// asKnown replaces tickets by the batch's changed copies.
 func (b *batch) asKnown(read []*licensing.Ticket) []*licensing.Ticket {
 	for i, t := range read {
 		for _, known := range b.moved {
@@ -145,8 +145,8 @@ func (b *batch) asKnown(read []*licensing.Ticket) []*licensing.Ticket {
 	return read
 }
 
-// moveTicket ends t if it is over, or offers it its units unless somebody
-// before it is blocked. It reports whether t blocks those behind.
+// moveTicket ends t if it is over. Otherwise it offers t its units, unless an earlier ticket is
+// blocked. It reports whether t blocks the tickets behind it.
 func (b *batch) moveTicket(p *Pool, t *licensing.Ticket, blocked bool) (bool, error) {
 	if !t.Live() {
 		return blocked, nil
@@ -198,9 +198,9 @@ func (b *batch) enqueue(o *Op, p *Pool) error {
 	return b.noteTicket(p, t, licensing.TicketQueued, o.Call)
 }
 
-// claim turns an offer into a lease: the units are counted already.
+// claim turns an offer into a lease. The units are already counted.
 func (b *batch) claim(o *Op, p *Pool, t *licensing.Ticket) error {
-	p.Held -= t.Units // counted on by the lease: an overdraft does not begin anew
+	p.Held -= t.Units // the lease counts them next, so no new overdraft begins
 	l, err := b.lend(o, p, t.Units, nil)
 	if err != nil {
 		return err
@@ -217,8 +217,8 @@ func (b *batch) keepPlace(o *Op, t *licensing.Ticket) {
 	o.Answer.Queued = t
 }
 
-// joinWaiting ends the places of a holder's other instances once l has its units:
-// they share those when they ask again, and hold up nobody meanwhile.
+// joinWaiting ends the places of a holder's other instances after l has its units. They share those
+// units when they ask again, and do not delay others in the meantime.
 func (b *batch) joinWaiting(p *Pool, l *licensing.Lease) error {
 	if l.Charge == 0 || p.Waiting == 0 || !p.Rule.Shares() {
 		return nil
@@ -228,7 +228,7 @@ func (b *batch) joinWaiting(p *Pool, l *licensing.Lease) error {
 		return err
 	}
 	read = b.asKnown(read)
-	for _, t := range b.queued { // not stored yet
+	for _, t := range b.queued { // not yet stored
 		if queueOf(t) == p.PoolKey && t.Holder == l.Holder {
 			read = append(read, t)
 		}
@@ -243,13 +243,12 @@ func (b *batch) joinWaiting(p *Pool, l *licensing.Lease) error {
 		if err := b.endTicket(p, t, licensing.TicketWithdrawn); err != nil {
 			return err
 		}
-		p.due(b.Now()) // who is next may not be blocked any more
+		p.due(b.Now()) // the next ticket may no longer be blocked
 	}
 	return nil
 }
 
-// knownTicket returns a place in the queue of p as the batch knows it, nil if
-// there is none.
+// knownTicket returns a place in the queue of p with the batch's changes, or nil if there is none.
 func (b *batch) knownTicket(p *Pool, id licensing.TicketID) (*licensing.Ticket, error) {
 	in := func(t *licensing.Ticket) bool { return t.ID == id && queueOf(t) == p.PoolKey }
 	for _, list := range [][]*licensing.Ticket{b.moved, b.queued} {
@@ -264,19 +263,19 @@ func (b *batch) knownTicket(p *Pool, id licensing.TicketID) (*licensing.Ticket, 
 	return found[0], nil
 }
 
-// queueOf returns the pool whose queue a ticket is in.
+// queueOf returns the pool whose queue contains a ticket.
 func queueOf(t *licensing.Ticket) store.PoolKey {
 	return store.PoolKey{Env: t.Env, License: t.License, Name: t.Pool}
 }
 
-// keepEvery is how often the places of waiters here are kept.
+// keepEvery is how often the places of waiters on this server are kept.
 const keepEvery = licensing.TicketLasts / 3
 
-// askEvery is how often a waiter looks for an offer that another server made.
+// askEvery is how often a waiter checks for an offer from another server.
 const askEvery = 50 * time.Millisecond
 
-// KeepQueues keeps the places of all who wait: nobody could ask while no
-// server ran.
+// KeepQueues keeps the places of all waiters, because they could not send requests while no server
+// ran.
 func (g *Granting) KeepQueues(ctx context.Context) error {
 	return g.ledger.DB.Update(ctx, func(tx *store.Tx) error {
 		return tx.KeepAllTickets(ctx, tx.Now().Add(licensing.TicketLasts))

@@ -8,13 +8,13 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// asRelease is what a holder's release names: all of it has to match the lease.
+// asRelease returns the identifying fields of a holder's release. All of them must match the lease.
 func (o *Op) asRelease() store.Release {
 	return store.Release{Env: o.Env, License: o.License, Lease: o.Release.Lease, Generation: o.Release.Generation}
 }
 
-// endReleased tells the ops whose leases the first round ended. What it did not
-// find live in that generation is left to be looked at one by one.
+// endReleased answers the ops whose leases the first round has ended. Other releases, whose lease
+// was not live in that generation, are examined one by one later.
 func (b *batch) endReleased(ops []*Op) error {
 	if len(b.ended) == 0 {
 		return nil
@@ -32,7 +32,7 @@ func (b *batch) endReleased(ops []*Op) error {
 		if r == nil {
 			continue
 		}
-		delete(ended, k) // a second release of it in this batch finds it ended
+		delete(ended, k) // a second release in this batch finds the lease ended
 		o.Answer.FreeAt = b.Now()
 		o.Answer.Lease = &licensing.Lease{
 			Env: r.Env, ID: r.Lease, License: r.License, Pool: r.Pool, Holder: r.Holder, Instance: r.Instance,
@@ -43,7 +43,7 @@ func (b *batch) endReleased(ops []*Op) error {
 	return nil
 }
 
-// releaseAll gives the units of ended leases back, and ends those that endReleased left.
+// releaseAll returns the units of ended leases and handles the releases that endReleased left.
 func (b *batch) releaseAll(ops []*Op) error {
 	for _, o := range ops {
 		if o.Kind != OpRelease || o.Answer.Err != nil {
@@ -68,7 +68,7 @@ func (b *batch) releaseAll(ops []*Op) error {
 	return nil
 }
 
-// giveBack counts a lease that its holder ended as free.
+// giveBack frees the units of a lease that its holder ended.
 func (b *batch) giveBack(o *Op, l *licensing.Lease) error {
 	p := b.pools[o.poolKey(l.Pool)]
 	if err := b.uncharge(p, l, 1); err != nil {
@@ -90,8 +90,8 @@ func (b *batch) giveBack(o *Op, l *licensing.Lease) error {
 	return b.record(o, l, licensing.LeaseEnded, entry.End{Holder: l.Holder, By: string(l.EndedBy), Caller: o.by.After(licensing.Caller{Instance: l.Instance})})
 }
 
-// uncharge gives back what l is charged with, or has another instance of the
-// same holder carry it on; leases is 1 when l is live no more.
+// uncharge frees the units charged to l, or transfers them to another instance of the same holder.
+// leases is 1 if l has just ended.
 func (b *batch) uncharge(p *Pool, l *licensing.Lease, leases int64) error {
 	charge := l.Charge
 	if charge == 0 {
@@ -111,7 +111,7 @@ func (b *batch) uncharge(p *Pool, l *licensing.Lease, leases int64) error {
 	return b.free(p, charge, leases)
 }
 
-// heir returns the lease of the same holder that carries on what l is charged with.
+// heir returns the lease of the same holder that takes over the charge of l.
 func (b *batch) heir(p *Pool, l *licensing.Lease) (*licensing.Lease, error) {
 	others, err := b.holderLeases(p, l.Holder)
 	if err != nil {
@@ -129,37 +129,37 @@ func (b *batch) heir(p *Pool, l *licensing.Lease) (*licensing.Lease, error) {
 
 // releaseLeft answers a release whose generation has no live lease.
 func (b *batch) releaseLeft(o *Op, l *licensing.Lease) error {
-	if o.shown != nil { // it ends as what it was, so that its document gives nothing back
+	if o.shown != nil { // the document must not restore the lease later
 		var err error
 		if l, err = b.takeBack(o, l); err != nil {
 			return err
 		}
 	}
 	if l == nil || l.License != o.License {
-		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.Release.Lease))
+		o.refuse(licensing.Errorf(licensing.NotFound, "lease %s does not exist", o.Release.Lease))
 		return nil
 	}
 	kind := l.RenewalKind(licensing.Renewal{Generation: o.Release.Generation, Nonce: o.Release.Nonce})
 	if o.shown != nil && l.EndedBy == licensing.EndForced && o.shown.Generation > l.Generation {
-		kind = licensing.RenewsNext // renewed in a course of things that was lost
+		kind = licensing.RenewsNext // renewed in a history that was lost
 	}
 	switch kind {
 	case licensing.RenewsCopy:
-		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is in generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.Release.Generation))
+		o.refuse(licensing.Errorf(licensing.Conflict, "lease %s is at generation %d, not %d: another copy has renewed it, or an answer was lost; renew it first", l.ID, l.Generation, o.Release.Generation))
 		return nil
 	case licensing.RenewsAgain, licensing.RenewsNext:
 	}
-	b.touch(l) // a repeated answer is written, too, so that it is replicated
+	b.touch(l) // repeated answers write, so that they are replicated
 	switch {
-	case l.Live(): // the answer that told its holder of this generation was lost
+	case l.Live(): // the holder never got the answer with this generation
 		l.Ended, l.EndedBy, l.Due = b.Now(), licensing.EndReleased, b.Now().Add(licensing.Remembered)
 		if end := l.Expires.Add(b.granting.ledger.Skew); o.shown != nil && end.After(l.Due) {
-			l.Due = end // known for as long as its document could be shown
+			l.Due = end // remembered as long as its document can be presented
 		}
 		o.Answer.FreeAt = l.Ended
 		return b.giveBack(o, l)
 	case l.MayUse(b.Now(), b.granting.ledger.Skew):
-		// Its holder stops as well: nobody uses the unit any longer.
+		// Its holder stops as well, so nobody uses the unit any longer.
 		p := b.pools[o.poolKey(l.Pool)]
 		if err := b.uncharge(p, l, 0); err != nil {
 			return err
@@ -174,16 +174,16 @@ func (b *batch) releaseLeft(o *Op, l *licensing.Lease) error {
 	return nil
 }
 
-// force ends a lease against its holder. The document lives on, so the unit is
-// kept until nobody can use it.
+// force ends a lease against the will of its holder. The document remains valid, so the unit stays
+// reserved until nobody can use it.
 func (b *batch) force(o *Op, l *licensing.Lease) error {
 	if l == nil {
-		o.refuse(licensing.Errorf(licensing.NotFound, "no lease %s", o.Release.Lease))
+		o.refuse(licensing.Errorf(licensing.NotFound, "lease %s does not exist", o.Release.Lease))
 		return nil
 	}
 	if !l.Live() {
 		o.Answer.FreeAt = l.Ended
-		if l.EndedBy == licensing.EndForced && l.Charge > 0 { // else Due is when it is forgotten
+		if l.EndedBy == licensing.EndForced && l.Charge > 0 { // otherwise, Due is when the lease is forgotten
 			o.Answer.FreeAt = l.Due
 		}
 		return nil
@@ -219,7 +219,7 @@ func (b *batch) record(o *Op, l *licensing.Lease, kind string, data any) (err er
 	return err
 }
 
-// UnixOf returns t in Unix seconds, 0 for the zero time.
+// UnixOf returns t in Unix seconds, or 0 for the zero time.
 func UnixOf(t time.Time) int64 {
 	if t.IsZero() {
 		return 0

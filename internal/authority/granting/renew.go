@@ -8,8 +8,8 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// loadLeases reads the leases that ops name and the first round neither ended
-// nor read, and the tickets.
+// loadLeases reads the leases that ops name and that the first round has neither ended nor read,
+// and the tickets.
 func (b *batch) loadLeases(ops []*Op) error {
 	b.leases = make(map[store.LeaseKey]*licensing.Lease)
 	for _, l := range b.read {
@@ -50,8 +50,8 @@ func (b *batch) loadLeases(ops []*Op) error {
 	return nil
 }
 
-// leaseOf returns a lease of o's license that the batch knows. One of another
-// license is nil, as if it did not exist.
+// leaseOf returns a lease of o's license that the batch has loaded. It returns nil for a lease of
+// another license, as if that lease did not exist.
 func (b *batch) leaseOf(o *Op, id licensing.LeaseID) *licensing.Lease {
 	l := b.leases[store.LeaseKey{Env: o.Env, ID: id}]
 	if l == nil || l.License != o.License {
@@ -60,7 +60,7 @@ func (b *batch) leaseOf(o *Op, id licensing.LeaseID) *licensing.Lease {
 	return l
 }
 
-// readLeases loads leases that the batch does not know yet.
+// readLeases loads leases that the batch has not loaded yet.
 func (b *batch) readLeases(keys []store.LeaseKey) error {
 	if len(keys) == 0 {
 		return nil
@@ -75,8 +75,8 @@ func (b *batch) readLeases(keys []store.LeaseKey) error {
 	return nil
 }
 
-// adopt returns the batch's own view of a lease that was just read: what it
-// changed and has not stored yet is newer than what was read.
+// adopt returns the batch's own copy of a lease that was just read. If the batch has changed the
+// lease without storing it yet, its copy is newer.
 func (b *batch) adopt(l *licensing.Lease) *licensing.Lease {
 	k := store.LeaseKey{Env: l.Env, ID: l.ID}
 	if known := b.leases[k]; known != nil {
@@ -86,7 +86,7 @@ func (b *batch) adopt(l *licensing.Lease) *licensing.Lease {
 	return l
 }
 
-// holderLeases returns a holder's leases as the batch knows them.
+// holderLeases returns a holder's leases, including unstored changes.
 func (b *batch) holderLeases(p *Pool, holder string) ([]*licensing.Lease, error) {
 	read, err := b.HolderLeases(b.ctx, p.PoolKey, holder)
 	if err != nil {
@@ -138,7 +138,7 @@ func (b *batch) renewOne(o *Op) error {
 	return b.keep(o, p, l, v)
 }
 
-// keep does for a renewal of l what was decided about it.
+// keep carries out the decision about a renewal of l.
 func (b *batch) keep(o *Op, p *Pool, l *licensing.Lease, v licensing.Verdict) error {
 	o.Answer.Decision = v.Decision
 	switch v.Step {
@@ -146,7 +146,7 @@ func (b *batch) keep(o *Op, p *Pool, l *licensing.Lease, v licensing.Verdict) er
 		o.refuse(v.Err)
 		return nil
 	case licensing.StepDeny:
-		if v.Violation == licensing.ViolationClone { // to tell the one that goes on
+		if v.Violation == licensing.ViolationClone { // so that the remaining copy is told
 			l.Cloned = b.Now()
 			b.touch(l)
 		}
@@ -160,9 +160,9 @@ func (b *batch) keep(o *Op, p *Pool, l *licensing.Lease, v licensing.Verdict) er
 	return b.prolong(o, p, l, o.Renew.For)
 }
 
-// prolong gives l new dates. Reclaiming never comes before the end of any
-// document that was signed for it, unless the holder just gave up one from a
-// time that the clock was set back from.
+// prolong gives l new dates. Its units are never reclaimed before the end of any document signed
+// for it. The exception is a holder that has just given up a document from a time that the clock
+// was set back from.
 func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span) error {
 	d := o.Answer.terms.LeaseDates(p.Rule, asked, b.Now())
 	ahead := l.Renewed.After(b.Now())
@@ -174,7 +174,7 @@ func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span
 	if l.Asker.Recall != nil {
 		r := l.Asker.Recall.Told(p.Rule, b.Now())
 		l.Asker.Recall, d = &r, d.Until(r.Until)
-		o.Answer.Decision.Next, o.Answer.Decision.NextAt = "stop and give the lease back: it was recalled", r.Until.Unix()
+		o.Answer.Decision.Next, o.Answer.Decision.NextAt = "stop and release the lease, because it was recalled", r.Until.Unix()
 	}
 	if ahead || d.Expires.After(l.Expires) {
 		l.Expires = d.Expires
@@ -182,7 +182,7 @@ func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span
 	borrowed := d.Borrowed && !l.Borrowed
 	l.Borrowed = d.Borrowed
 	switch {
-	case d.Ends || l.Asker.Presented || l.Instance != "": // a pool without end finds no instance again
+	case d.Ends || l.Asker.Presented || l.Instance != "": // a pool without end cannot recognize the instance again
 		l.Due = l.Expires.Add(b.granting.ledger.Skew)
 		p.due(l.Due)
 	default:
@@ -196,8 +196,8 @@ func (b *batch) prolong(o *Op, p *Pool, l *licensing.Lease, asked licensing.Span
 	return b.record(o, l, licensing.LeaseBorrowed, entry.Prolong{Begin: beganAs(l), Renewed: true})
 }
 
-// holds answers o with the lease as it is now: later requests of the batch that
-// change the lease change no answer that was given before.
+// holds answers o with the current state of the lease. Later requests in the batch may change the
+// lease without changing this answer.
 func (o *Op) holds(l *licensing.Lease, d licensing.LeaseDates) {
 	as := *l
 	o.Answer.Lease, o.Answer.dates = &as, d

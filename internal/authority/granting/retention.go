@@ -15,8 +15,8 @@ const (
 	DenialsKnown = 30 * 24 * time.Hour
 )
 
-// runForget deletes what nobody can ask for any more, and enters in the log
-// how many denials followed the first of each minute.
+// runForget deletes records that are no longer needed, and logs how many denials followed the first
+// of each minute.
 func (g *Granting) runForget(ctx context.Context) {
 	g.ledger.Every(ctx, forgetEvery, "forget", func(ctx context.Context) error {
 		if err := g.documents.StoreRepeats(ctx); err != nil {
@@ -27,10 +27,10 @@ func (g *Granting) runForget(ctx context.Context) {
 		}
 		return g.Forget(ctx)
 	})
-	g.ledger.Task("forget", g.documents.StoreRepeats(context.WithoutCancel(ctx))) // what was counted since is not lost
+	g.ledger.Task("forget", g.documents.StoreRepeats(context.WithoutCancel(ctx))) // do not lose later counts
 }
 
-// Forget deletes a page at a time, so that requests find their turn between.
+// Forget deletes one page at a time, so that requests can run in between.
 func (g *Granting) Forget(ctx context.Context) error {
 	for _, page := range []func(*store.Tx) (int64, error){
 		func(tx *store.Tx) (int64, error) {

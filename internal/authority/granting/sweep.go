@@ -11,17 +11,17 @@ import (
 )
 
 const (
-	// duePage is how many due leases of a pool are read at a time.
+	// duePage is how many due leases of a pool are read at once.
 	duePage = 128
-	// duePages bounds what one batch reclaims, so that it stays short.
+	// duePages limits how many leases one batch reclaims, so that the batch stays short.
 	duePages = 8
-	// sweepEvery is how often pools are looked at in which something is due.
+	// sweepEvery is how often pools with due work are swept.
 	sweepEvery = time.Second
-	// sweepPools is how many of them at a time.
+	// sweepPools is how many pools are swept at once.
 	sweepPools = 256
 )
 
-// sweepAll does what is due in the pools that sweeps name.
+// sweepAll does the due work in the pools that the sweeps name.
 func (b *batch) sweepAll(ops []*Op) error {
 	for _, o := range ops {
 		if o.Kind != OpSweep || o.Answer.Err != nil {
@@ -34,9 +34,9 @@ func (b *batch) sweepAll(ops []*Op) error {
 	return nil
 }
 
-// clear does what is due in a pool, once in a batch: it reclaims the units of
-// leases that nobody can use any more, forgets leases that ended long ago, and
-// moves the queue. While the clock is in doubt it does nothing.
+// clear does the due work in a pool, once per batch. It reclaims the units of leases that nobody
+// can use any more, forgets leases that ended long ago, and moves the queue. While the clock is in
+// doubt, it does nothing.
 func (b *batch) clear(p *Pool) error {
 	if p.cleared || b.granting.ledger.Clock.Doubt() {
 		return nil
@@ -71,21 +71,21 @@ func (b *batch) clear(p *Pool) error {
 	return b.moveQueue(p)
 }
 
-// end reclaims and forgets leases whose time has come. It stores them at once,
-// so that the next page is another.
+// end reclaims and forgets leases that are due. It stores them immediately, so that the next page
+// contains other leases.
 func (b *batch) end(p *Pool, page []*licensing.Lease) error {
 	var forget, put []*licensing.Lease
 	for _, read := range page {
 		l := b.adopt(read)
 		switch {
 		case l.Due.IsZero() || l.Due.After(b.Now()):
-			put = append(put, l) // renewed in this batch, not stored yet
+			put = append(put, l) // renewed in this batch, but not yet stored
 			continue
 		case l.Live():
 			if err := b.reclaim(p, l); err != nil {
 				return err
 			}
-		case l.EndedBy == licensing.EndForced && l.Charge > 0: // and now unusable
+		case l.EndedBy == licensing.EndForced && l.Charge > 0: // and no longer usable
 			if err := b.uncharge(p, l, 0); err != nil {
 				return err
 			}
@@ -127,13 +127,13 @@ func (b *batch) reclaim(p *Pool, l *licensing.Lease) error {
 	return err
 }
 
-// runSweep reclaims in the background what nobody asks for.
+// runSweep reclaims units in the background, even if there are no requests.
 func (g *Granting) runSweep(ctx context.Context) {
 	g.ledger.Every(ctx, sweepEvery, "sweep", g.Sweep)
 }
 
-// Sweep does what is due in all pools now: it reclaims, forgets and moves
-// queues. It is done every second.
+// Sweep does the due work in all pools: it reclaims units, forgets leases and moves queues. The
+// background task calls it every second.
 func (g *Granting) Sweep(ctx context.Context) error {
 	if g.ledger.Clock.Doubt() {
 		return nil
@@ -152,7 +152,7 @@ func (g *Granting) Sweep(ctx context.Context) error {
 			ops[i] = &Op{Kind: OpSweep, Env: k.Env, License: k.License, Actor: ledger.SystemActor, Pool: k}
 		}
 		for _, o := range ops {
-			// One by one, so that what programs ask for finds its turn between.
+			// One pool at a time, so that requests of programs can run in between.
 			if err := g.commits.Do(ctx, licensing.ClassRelease, o.part(), o); err != nil {
 				return err
 			}

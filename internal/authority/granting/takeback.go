@@ -10,16 +10,15 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// After a loss the record of leases is older than what holders were told. While
-// the fence stands, a holder that shows the signed document of its lease has
-// it back: the promise stands, whatever the record says. What makes that safe:
-// nobody new is given anything before every document of before has ended, a
-// document is taken back in one generation once, and what finds no room in its
-// pool is kept to its own end and not extended.
+// After a loss, the record of leases is older than the documents of the holders. While a fence is
+// in place, a holder that presents the signed document of its lease gets the lease back, whatever
+// the record says. Three rules make this safe. New holders get nothing before every earlier
+// document has ended. A document is accepted only once per generation. If its pool has no room, the
+// lease is kept until its own end and not extended.
 
-// believe verifies the document that a holder shows of a lease. It leaves o as
-// it is where the record has lost nothing: without a fence, and for documents
-// of the present epoch or those that have ended. Invalid if it is not believed.
+// believe verifies the lease document that a holder presents. It leaves o unchanged if the record
+// has lost nothing: if there is no fence, if the document is of the current epoch, or if it has
+// ended. The error is Invalid if verification fails.
 func (g *Granting) believe(o *Op, compact string, id licensing.LeaseID, generation int64) error {
 	if compact == "" {
 		return nil
@@ -39,9 +38,9 @@ func (g *Granting) believe(o *Op, compact string, id licensing.LeaseID, generati
 	case errors.Is(err, license.ErrExpired):
 		return nil
 	case err != nil:
-		return licensing.Errorf(licensing.Invalid, "the document of the lease is not believed: %w", err).At("lease")
+		return licensing.Errorf(licensing.Invalid, "the lease's document could not be verified: %w", err).At("lease")
 	case doc.Lease != string(id) || doc.Subject != string(o.License) || doc.Generation != generation:
-		return licensing.Errorf(licensing.Invalid, "the document is of another lease, license or generation").At("lease")
+		return licensing.Errorf(licensing.Invalid, "the document belongs to another lease, license or generation").At("lease")
 	case doc.Seq.Epoch >= g.ledger.Epoch.Load() || !now.Before(time.Unix(doc.Expires, 0)):
 		return nil
 	}
@@ -49,7 +48,7 @@ func (g *Granting) believe(o *Op, compact string, id licensing.LeaseID, generati
 	return nil
 }
 
-// lost names the pool of the lease that o shows and the record does not know.
+// lost returns the pool of the lease that o presents and that the record does not know.
 func (b *batch) lost(o *Op) store.PoolKey {
 	if _, planned := o.Answer.terms.Pools[o.shown.Pool]; !planned {
 		return store.PoolKey{}
@@ -57,13 +56,13 @@ func (b *batch) lost(o *Op) store.PoolKey {
 	return o.poolKey(o.shown.Pool)
 }
 
-// takeBack returns the lease of o as its holder's document shows it, if the
-// record is behind it; else as it is known, nil if it is not. It may deny o,
-// or refuse it.
+// takeBack returns the lease of o as in its holder's document, if the record is behind the
+// document. Otherwise it returns the recorded lease, or nil if there is none. It may deny or refuse
+// o.
 func (b *batch) takeBack(o *Op, l *licensing.Lease) (*licensing.Lease, error) {
 	doc := o.shown
 	if l == nil {
-		l = b.leaseOf(o, licensing.LeaseID(doc.Lease)) // taken back in this batch
+		l = b.leaseOf(o, licensing.LeaseID(doc.Lease)) // taken back earlier in this batch
 	}
 	p, known := b.pools[o.poolKey(doc.Pool)], licensing.Known{Lease: l}
 	for {
@@ -92,7 +91,7 @@ func (b *batch) takeBack(o *Op, l *licensing.Lease) (*licensing.Lease, error) {
 	}
 }
 
-// bringUp has the record of a live lease follow its document.
+// bringUp updates the record of a live lease from its document.
 func (b *batch) bringUp(o *Op, l *licensing.Lease) error {
 	due := l.Due
 	l.Adopt(o.shown, b.granting.ledger.Skew)
@@ -103,7 +102,7 @@ func (b *batch) bringUp(o *Op, l *licensing.Lease) error {
 	return b.notePresented(o, l)
 }
 
-// lostLease is a lease that only its document knows.
+// lostLease returns a lease that only its document records.
 func (b *batch) lostLease(o *Op, p *Pool) *licensing.Lease {
 	doc := o.shown
 	l := &licensing.Lease{
@@ -117,16 +116,15 @@ func (b *batch) lostLease(o *Op, p *Pool) *licensing.Lease {
 	return l
 }
 
-// replace ends a lease whose place that of a document has.
+// replace ends a lease whose place the lease of a document takes.
 func (b *batch) replace(p *Pool, l *licensing.Lease) error {
 	if err := b.reclaim(p, l); err != nil {
 		return err
 	}
-	return b.PutLeases(b.ctx, []*licensing.Lease{l}) // before the one that is shown is live
+	return b.PutLeases(b.ctx, []*licensing.Lease{l}) // before the presented lease becomes live
 }
 
-// putBack counts the lease of a document again, beyond the capacity where there
-// is no room.
+// putBack counts the lease of a document again, even beyond the capacity if the pool is full.
 func (b *batch) putBack(o *Op, p *Pool, v licensing.Verdict) (*licensing.Lease, error) {
 	l := v.Lease
 	if l == nil {
@@ -153,14 +151,14 @@ func (b *batch) putBack(o *Op, p *Pool, v licensing.Verdict) (*licensing.Lease, 
 	return l, b.notePresented(o, l)
 }
 
-// within returns the dates d of a lease that was put back where there was no
-// room: as they are once there is, before that no later than what was promised.
+// within limits the dates d of a lease that was put back into a full pool. When the pool has room,
+// it returns d. Until then, the lease ends no later than its document.
 func (b *batch) within(o *Op, p *Pool, l *licensing.Lease, d licensing.LeaseDates) licensing.LeaseDates {
 	if p.Rule.Fits(p.Stock, 0, b.Now()) {
 		l.Asker.Presented = false
 		return d
 	}
-	o.Answer.Decision.Next, o.Answer.Decision.NextAt = "the lease ends, unless the pool has room again", l.Expires.Unix()
+	o.Answer.Decision.Next, o.Answer.Decision.NextAt = "the lease ends unless the pool has room by then", l.Expires.Unix()
 	return d.Until(l.Expires)
 }
 

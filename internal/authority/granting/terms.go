@@ -18,11 +18,11 @@ type Compiled struct {
 	seq license.Seq
 }
 
-// maxCompiled bounds how many licenses' terms are kept.
+// maxCompiled limits how many licenses have their terms cached.
 const maxCompiled = 20_000
 
-// A termsCache keeps compiled terms by license. What it returns is right only
-// for the version asked for, which the transaction reads.
+// A termsCache caches compiled terms by license. A result is valid only for the requested version,
+// which the transaction reads.
 type termsCache struct {
 	mu  sync.RWMutex
 	all map[store.LicenseRef]*Compiled
@@ -35,7 +35,7 @@ func (c *termsCache) get(k store.LicenseRef, seq license.Seq, now time.Time) *Co
 	return nil
 }
 
-// last returns the terms of the version last seen, which may not be in force any more.
+// last returns the terms of the last version seen, which may no longer be in force.
 func (c *termsCache) last(k store.LicenseRef, now time.Time) *Compiled {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -54,8 +54,8 @@ func (c *termsCache) put(k store.LicenseRef, t *Compiled) {
 	c.all[k] = t
 }
 
-// Terms returns the terms in force of the licenses, as they are in tx. A
-// license that does not exist is absent.
+// Terms returns the terms in force of the licenses, as seen by tx. A license that does not exist is
+// not in the result.
 func (g *Granting) Terms(ctx context.Context, tx *store.Tx, keys []store.LicenseRef) (map[store.LicenseRef]*Compiled, error) {
 	seqs, err := tx.LicenseSeqs(ctx, keys)
 	if err != nil {
@@ -64,7 +64,7 @@ func (g *Granting) Terms(ctx context.Context, tx *store.Tx, keys []store.License
 	return g.termsOf(ctx, tx, keys, seqs)
 }
 
-// termsOf returns the terms of the licenses' versions that tx has read.
+// termsOf returns the terms of the license versions that tx has read.
 func (g *Granting) termsOf(ctx context.Context, tx *store.Tx, keys []store.LicenseRef, seqs map[store.LicenseRef]license.Seq) (map[store.LicenseRef]*Compiled, error) {
 	all := make(map[store.LicenseRef]*Compiled, len(keys))
 	for _, k := range keys {

@@ -10,20 +10,20 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Queued is how a place in a queue stands.
+// Queued is the state of a place in a queue.
 type Queued struct {
 	Ticket   licensing.Ticket
 	Decision license.Decision
-	Ahead    int64 // who wait or have offers before it
+	Ahead    int64 // places and offers before it
 }
 
-// Ticket says how a place in a queue stands, and keeps it for another while.
-// Once it is offered, an acquire with the ticket's request id claims it.
+// Ticket returns the state of a place in a queue, and keeps the place for longer. When units are
+// offered, an acquire with the ticket's request id claims them.
 func (g *Granting) Ticket(ctx context.Context, p access.Principal, id licensing.TicketID) (Queued, error) {
 	return g.ticket(ctx, p, id, OpTicket)
 }
 
-// Withdraw gives up a place in a queue. Doing it again says the same.
+// Withdraw gives up a place in a queue. A repeated call returns the same result.
 func (g *Granting) Withdraw(ctx context.Context, p access.Principal, id licensing.TicketID) (Queued, error) {
 	return g.ticket(ctx, p, id, OpWithdraw)
 }

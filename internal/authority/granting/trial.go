@@ -4,8 +4,8 @@ import (
 	"copyhold.dev/internal/authority/catalog"
 )
 
-// machineTrial reports whether a newcomer's machine had the trial by another license. It
-// keeps other transactions from giving it one until the commit.
+// machineTrial reports whether a newcomer's machine has had the trial through another license. It
+// prevents other transactions from granting that trial until the commit.
 func (b *batch) machineTrial(o *Op, p *Pool) (had bool, err error) {
 	t := &o.Answer.terms.Terms
 	if !t.OncePerMachine(p.Rule) {

@@ -17,43 +17,43 @@ import (
 )
 
 const (
-	// maxEvents bounds one request.
+	// maxEvents limits the events of one request.
 	maxEvents = 1000
 )
 
-// A UsageRequest is events of one program. With a nonce its answer is signed.
+// A UsageRequest is usage events of one program. If it has a nonce, its answer is signed.
 type UsageRequest struct {
 	Events []UsageEvent
 	Nonce  string
 	Caller licensing.Caller
 }
 
-// A UsageEvent is units of a meter consumed. Its ID makes it count once,
-// however often it is sent.
+// A UsageEvent is the consumption of units of a meter. Because of its ID, it counts only once, no
+// matter how often it is sent.
 type UsageEvent struct {
 	ID       string
 	Meter    string
-	Quantity string    // decimal, at most the meter's places
-	At       time.Time // zero is now
+	Quantity string    // decimal, with at most the meter's decimal places
+	At       time.Time // zero means now
 }
 
-// A UsageResult is what became of one event.
+// A UsageResult is the result of one event.
 type UsageResult struct {
 	ID       string
 	Status   licensing.UsageStatus
 	Decision license.Decision
-	Reason   string // why it is invalid
+	Reason   string // why the event is invalid
 }
 
-// UsageReply is what became of a request's events. Reply is the first decision
-// that is not allowed, or the last one, signed, when there was a nonce.
+// UsageReply is the results of a request's events. If the request had a nonce, Reply is a signed
+// decision: the first one that is not allowed, or else the last one.
 type UsageReply struct {
 	Results []UsageResult
 	Reply   string
 }
 
-// decision is what is counted and signed of r. Of an invalid event it is a denial, or
-// the program would send the event for ever.
+// decision returns the decision of r for counting and signing. An invalid event is a denial;
+// otherwise the program would send it forever.
 func (r UsageResult) decision() license.Decision {
 	if r.Status == licensing.InvalidUsage {
 		return license.Decision{Outcome: license.Denied, Code: string(licensing.Invalid), Rule: "usage.event", Reason: r.Reason}
@@ -61,14 +61,14 @@ func (r UsageResult) decision() license.Decision {
 	return r.Decision
 }
 
-// Usage records consumption. Each event has its own outcome.
+// Usage records consumption. Each event has its own result.
 func (g *Granting) Usage(ctx context.Context, p access.Principal, q UsageRequest) (UsageReply, error) {
 	events, nonce := q.Events, q.Nonce
 	switch {
 	case len(events) == 0:
-		return UsageReply{}, licensing.Errorf(licensing.Invalid, "no events").At("events")
+		return UsageReply{}, licensing.Errorf(licensing.Invalid, "events is empty").At("events")
 	case len(events) > maxEvents:
-		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "%d events, at most %d at once", len(events), maxEvents).At("events")
+		return UsageReply{}, licensing.Errorf(licensing.TooLarge, "the request has %d events; at most %d are allowed", len(events), maxEvents).At("events")
 	}
 	if err := request.CheckCaller(q.Caller); err != nil {
 		return UsageReply{}, err
@@ -94,7 +94,7 @@ func (g *Granting) Usage(ctx context.Context, p access.Principal, q UsageRequest
 	if nonce == "" {
 		return reply, nil
 	}
-	if said.Outcome == license.Denied { // of an invalid event, too
+	if said.Outcome == license.Denied { // this includes invalid events
 		said.RequestID = o.Call
 	}
 	var err error
@@ -102,7 +102,7 @@ func (g *Granting) Usage(ctx context.Context, p access.Principal, q UsageRequest
 	return reply, err
 }
 
-// A tally is a meter's total as the batch changes it.
+// A tally is a meter's total with the changes of the batch.
 type tally struct {
 	store.UsageTotal
 	meter   licensing.Meter
@@ -112,7 +112,7 @@ type tally struct {
 	ops     []*Op
 }
 
-// credit counts what an event added for the program that recorded it.
+// credit counts the units of an event for the program that recorded it.
 func (t *tally) credit(by licensing.Caller, added int64) {
 	if by == (licensing.Caller{}) {
 		return
@@ -128,7 +128,7 @@ func (t *tally) credit(by licensing.Caller, added int64) {
 	t.by = append(t.by, entry.Recorder{Caller: by, Added: added, Events: 1})
 }
 
-// recordUsage counts usage: which events are new is read in one statement.
+// recordUsage counts usage. One statement reads which events are new.
 func (b *batch) recordUsage(ops []*Op) error {
 	var keys []store.EventKey
 	asked := false
@@ -137,7 +137,7 @@ func (b *batch) recordUsage(ops []*Op) error {
 			asked = true
 			for _, e := range o.Events {
 				if request.CheckTexts(request.Text{Field: "id", Value: e.ID}) != nil {
-					continue // refused below; no database has to see it
+					continue // refused below; it must not reach the database
 				}
 				keys = append(keys, store.EventKey{Env: o.Env, License: o.License, ID: e.ID})
 			}
@@ -176,8 +176,8 @@ type metering struct {
 	refused map[store.EventKey]store.UsageRefusal
 }
 
-// refuse notes an event that is not recorded, so that it can be explained by itself.
-// An id that can't be one names nothing.
+// refuse stores an event that was not recorded, so that it can be explained. An event without a
+// valid id is not stored.
 func (m *metering) refuse(o *Op, e UsageEvent, r *UsageResult) {
 	if r.Status != licensing.DeniedUsage && r.Status != licensing.InvalidUsage {
 		return
@@ -214,7 +214,7 @@ func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
 		return r, nil
 	case known:
 		r.Status = licensing.DuplicateUsage
-		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "recorded before"}
+		r.Decision = license.Decision{Outcome: license.Allowed, Code: license.CodeOK, Rule: "meter.event", Reason: "already recorded"}
 		return r, nil
 	case !planned:
 		r.Status = licensing.DeniedUsage
@@ -248,23 +248,23 @@ func (m *metering) count(o *Op, e UsageEvent) (UsageResult, error) {
 	return r, m.add(o, tally, total)
 }
 
-// otherUse says why an event can't be the one that was recorded under its id, "" where it
-// can: two uses under one id would count once, and nobody would know.
+// otherUse returns the reason why an event differs from the one that was recorded with the same id,
+// or "" if it does not. Otherwise two different uses with one id would count only once, unnoticed.
 func otherUse(recorded store.UsageEvent, name string, quantity int64, meter licensing.Meter, planned bool) string {
 	if recorded.Scale < 0 {
-		recorded.Scale = meter.Scale // recorded before events said it
+		recorded.Scale = meter.Scale // events used to be recorded without a scale
 	}
 	was := licensing.FormatQuantity(recorded.Quantity, recorded.Scale)
 	if recorded.Meter == name && (!planned || was == licensing.FormatQuantity(quantity, meter.Scale)) {
 		return ""
 	}
-	return "the id was recorded before with " + was + " of the meter " + recorded.Meter + ": each use needs an id of its own"
+	return "the id has already been recorded with " + was + " of the meter " + recorded.Meter + ": each use needs a separate id"
 }
 
-// check reads an event's quantity and time; a reason says why it can't be right.
+// check parses an event's quantity and time. A non-empty reason explains why the event is invalid.
 func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (quantity int64, at time.Time, reason string) {
 	if e.ID == "" {
-		return 0, at, "an event needs an id"
+		return 0, at, "the event has no id"
 	}
 	if err := request.CheckTexts(request.Text{Field: "id", Value: e.ID}); err != nil {
 		return 0, at, err.Error()
@@ -278,7 +278,7 @@ func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (qua
 			return 0, at, err.Error()
 		}
 		if quantity < 0 {
-			return 0, at, "the quantity is below zero: what was used stays used"
+			return 0, at, "the quantity must not be negative"
 		}
 	}
 	at = e.At
@@ -286,14 +286,14 @@ func (m *metering) check(e UsageEvent, meter licensing.Meter, planned bool) (qua
 	case at.IsZero():
 		at = m.Now()
 	case at.After(m.Now().Add(m.granting.ledger.Skew)):
-		return 0, at, "the event lies in the future"
+		return 0, at, "the event is in the future"
 	case at.Before(m.Now().Add(-licensing.UsageLate)):
-		return 0, at, "the event is over 45 days old"
+		return 0, at, "the event is more than 45 days old"
 	}
 	return quantity, at, ""
 }
 
-// tally returns the total of the period that at lies in.
+// tally returns the total of the period that contains at.
 func (m *metering) tally(o *Op, name string, meter licensing.Meter, at time.Time) (*tally, error) {
 	k := store.MeterKey{Env: o.Env, License: o.License, Meter: name}
 	for _, t := range m.tallies {
@@ -314,17 +314,17 @@ func (m *metering) tally(o *Op, name string, meter licensing.Meter, at time.Time
 		return m.open(k, meter, w)
 	}
 	t := &tally{UsageTotal: last[0], meter: meter}
-	t.Scale = meter.Scale // as every change of the terms leaves it
+	t.Scale = meter.Scale // every change of the terms converts it
 	m.tallies = append(m.tallies, t)
 	if end := t.Window.End; !end.IsZero() && !end.After(m.Now()) {
-		return t, nil // over: late usage changes nothing but its total
+		return t, nil // the period is over; late usage changes only its total
 	}
 	w, _ := o.Answer.terms.Window(name, t.Window, m.Now())
 	if w.Start.Equal(t.Window.Start) {
 		t.Window = w
 		return t, nil
 	}
-	// The plan changed in mid-period: the window in use ends here.
+	// The plan changed during the period, so the current window ends here.
 	t.Window.End, t.changed = w.Start, true
 	fresh, err := m.open(k, meter, w)
 	if err == nil && w.Contains(at) {
@@ -333,8 +333,8 @@ func (m *metering) tally(o *Op, name string, meter licensing.Meter, at time.Time
 	return t, err
 }
 
-// open begins a period in which nothing was used yet. When another server has
-// begun it meanwhile, its total goes on.
+// open begins a period without usage. If another server has begun the period in the meantime, open
+// continues its total.
 func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Window) (*tally, error) {
 	t := &tally{UsageTotal: store.UsageTotal{MeterKey: k, Window: w, Scale: meter.Scale}, meter: meter}
 	made, err := m.OpenTotal(m.ctx, t.UsageTotal)
@@ -353,7 +353,7 @@ func (m *metering) open(k store.MeterKey, meter licensing.Meter, w licensing.Win
 	return t, nil
 }
 
-// add counts an event, and notes the limits it passes.
+// add counts an event, and records the limits that it passes.
 func (m *metering) add(o *Op, t *tally, total int64) error {
 	was := t.Used
 	t.added += total - was
@@ -373,9 +373,8 @@ func (m *metering) add(o *Op, t *tally, total int64) error {
 	return nil
 }
 
-// noteLimits enters in the log that the soft limit is reached and that the quota is
-// spent, once for each period and limit: one that was raised above what is used can be
-// reached again.
+// noteLimits logs when the soft limit is reached and when the quota is spent, once per period and
+// limit. If a limit is raised above the current usage, it can be reached again.
 func (m *metering) noteLimits(o *Op, t *tally) error {
 	for _, limit := range []struct {
 		at      *time.Time
@@ -398,7 +397,7 @@ func (m *metering) noteLimits(o *Op, t *tally) error {
 	return nil
 }
 
-// flush stores totals and events, and enters the totals in the log.
+// flush stores totals and events, and logs the totals.
 func (m *metering) flush() error {
 	var totals []*store.UsageTotal
 	for _, t := range m.tallies {
@@ -422,13 +421,13 @@ func (m *metering) flush() error {
 	if err := m.InsertEvents(m.ctx, m.events); err != nil {
 		return err
 	}
-	refused := slices.SortedFunc(maps.Values(m.refused), func(a, b store.UsageRefusal) int { // in one order on every server
+	refused := slices.SortedFunc(maps.Values(m.refused), func(a, b store.UsageRefusal) int { // in the same order on every server
 		return cmp.Or(cmp.Compare(a.Env, b.Env), cmp.Compare(a.ID, b.ID), cmp.Compare(a.License, b.License))
 	})
 	return m.PutRefusals(m.ctx, refused)
 }
 
-// noteMeter records an event about a meter's total, which becomes o's entry.
+// noteMeter records an event about a meter's total. Its entry becomes that of o.
 func (m *metering) noteMeter(o *Op, t *tally, kind string) error {
 	e, err := licensing.NewEvent(kind, t.Env, m.Now(), o.Actor, entry.Meter{From: t.Window.Start.Unix(), Until: UnixOf(t.Window.End), Used: t.Used, Added: t.added, Scale: t.meter.Scale, Events: t.Events, By: t.by})
 	if err != nil {

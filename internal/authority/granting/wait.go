@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// A wakeup names the request whose place in a queue has changed.
+// A wakeup identifies a request whose place in a queue has changed.
 type wakeup struct {
 	env     licensing.Env
 	license licensing.LicenseID
@@ -23,13 +23,13 @@ type waiters struct {
 	all map[wakeup]*waiter
 }
 
-// A waiter is what is held for one request id. Its channel is closed by a
-// wakeup, which all who sent the request hear, and replaced: who takes the next
-// one before looking loses none.
+// A waiter belongs to one request id. A wakeup closes its channel, which reaches every caller that
+// sent the request, and replaces it. A caller that gets the next channel before it checks misses no
+// wakeup.
 type waiter struct {
 	woken  chan struct{}
 	ticket store.TicketKey
-	count  int // requests with the same id wait together
+	count  int // callers with the same request id that wait together
 }
 
 // join returns the waiter of a request and the channel of its next wakeup.
@@ -48,7 +48,7 @@ func (w *waiters) join(k wakeup) (*waiter, <-chan struct{}) {
 	return one, one.woken
 }
 
-// next returns the channel of the wakeup after this one.
+// next returns the channel of the next wakeup.
 func (w *waiters) next(one *waiter) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -76,7 +76,7 @@ func (w *waiters) wake(keys []wakeup) {
 	}
 }
 
-// wakeLicense wakes all who wait for a license that has changed.
+// wakeLicense wakes all requests that wait for a license, because the license has changed.
 func (w *waiters) wakeLicense(env licensing.Env, id licensing.LicenseID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *waiters) wakeLicense(env licensing.Env, id licensing.LicenseID) {
 	}
 }
 
-// waitersCommitted wakes those who wait for licenses that have changed.
+// waitersCommitted wakes the requests that wait for licenses that have changed.
 func (g *Granting) waitersCommitted(changes []ledger.Committed) {
 	for _, c := range changes {
 		if c.Notice&ledger.LicenseChanged != 0 {
@@ -96,7 +96,7 @@ func (g *Granting) waitersCommitted(changes []ledger.Committed) {
 	}
 }
 
-// wakeAll wakes everybody: what they wait for will not come.
+// wakeAll wakes all requests, because their wait is over without units.
 func (w *waiters) wakeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,20 +105,20 @@ func (w *waiters) wakeAll() {
 	}
 }
 
-// signal wakes all of one; the caller holds the lock.
+// signal wakes all callers of one waiter. The caller must hold the lock.
 func (w *waiter) signal() {
 	close(w.woken)
 	w.woken = make(chan struct{})
 }
 
-// hold notes which ticket a waiter has.
+// hold records the ticket of a waiter.
 func (w *waiters) hold(one *waiter, k store.TicketKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	one.ticket = k
 }
 
-// waiting returns how many requests wait here with a place in a queue.
+// waiting returns how many requests with a place in a queue wait on this server.
 func (w *waiters) waiting() (requests int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,7 +130,7 @@ func (w *waiters) waiting() (requests int) {
 	return requests
 }
 
-// tickets returns the tickets of those who wait here.
+// tickets returns the tickets of the requests that wait on this server.
 func (w *waiters) tickets() []store.TicketKey {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,7 +143,7 @@ func (w *waiters) tickets() []store.TicketKey {
 	return keys
 }
 
-// wakeTickets wakes those whose tickets no longer just wait.
+// wakeTickets wakes the requests whose tickets have changed.
 func (w *waiters) wakeTickets(changed map[store.TicketKey]bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -157,11 +157,11 @@ func (w *waiters) wakeTickets(changed map[store.TicketKey]bool) {
 // Waiting returns how many requests this server holds until units are free.
 func (g *Granting) Waiting() int { return g.waiters.waiting() }
 
-// EndWaits wakes everybody: what they wait for will not come.
+// EndWaits wakes all waiting requests without granting them units.
 func (g *Granting) EndWaits() { g.waiters.wakeAll() }
 
-// await holds an acquire until its place became an offer, and claims it; or
-// until wait or ctx ends, when the place is kept for licensing.TicketLasts.
+// await holds an acquire until its place has become an offer, and then claims the offer. If wait or
+// ctx ends first, the place is kept for licensing.TicketLasts.
 func (g *Granting) await(ctx context.Context, o *Op, one *waiter, woken <-chan struct{}) error {
 	limit := time.NewTimer(o.Acquire.Wait.Duration())
 	defer limit.Stop()
@@ -186,8 +186,8 @@ func (g *Granting) await(ctx context.Context, o *Op, one *waiter, woken <-chan s
 	}
 }
 
-// runWaiters keeps the places of those who wait here, and where other servers
-// share the database looks for offers that they made.
+// runWaiters keeps the places of the requests that wait on this server. If other servers share the
+// database, it also checks for offers that they have made.
 func (g *Granting) runWaiters(ctx context.Context) {
 	keep := time.NewTicker(keepEvery)
 	defer keep.Stop()
@@ -214,8 +214,8 @@ func (g *Granting) runWaiters(ctx context.Context) {
 	}
 }
 
-// KeepWaiters keeps the places of those who wait here. It is done a few times in
-// licensing.TicketLasts.
+// KeepWaiters keeps the places of the requests that wait on this server. It runs several times
+// within licensing.TicketLasts.
 func (g *Granting) KeepWaiters(ctx context.Context) error {
 	keys := g.waiters.tickets()
 	if len(keys) == 0 {
@@ -226,8 +226,8 @@ func (g *Granting) KeepWaiters(ctx context.Context) error {
 	})
 }
 
-// AskWaiters wakes those who wait here and were offered units by another server. It is done
-// every 50 ms where servers share a database.
+// AskWaiters wakes the requests on this server to which another server has offered units. It runs
+// every 50 ms if servers share a database.
 func (g *Granting) AskWaiters(ctx context.Context) error {
 	keys := g.waiters.tickets()
 	if len(keys) == 0 {

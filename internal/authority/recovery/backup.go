@@ -24,35 +24,34 @@ import (
 )
 
 const (
-	// backupFormat is the version of the archive.
+	// backupFormat is the version of the archive format.
 	backupFormat = 1
-	// chunkSize is about how much of a table is one member of the archive.
+	// chunkSize is the approximate size of one archive member, which is a part of a table.
 	chunkSize    = 1 << 20
 	headName     = "backup.json"
 	ManifestName = "manifest.json"
 	MacName      = "manifest.mac"
 )
 
-// A Backup says what an archive holds. An archive is a tar, compressed with
-// gzip and encrypted with age: a head, every table as lines of JSON in chunks,
-// the same for both engines, and at the end the manifest and its MAC under the
-// sealing key.
+// A Backup describes an archive. An archive is a tar file, compressed with gzip and encrypted with
+// age. It contains a head, then every table as lines of JSON in chunks, in the same form for both
+// engines. The manifest and its MAC under the sealing key come last.
 type Backup struct {
 	BackupHead
 	Chunks []BackupChunk   `json:"chunks"`
 	Heads  []BackupLogHead `json:"heads"`
-	// Mismatches are what restoring found in its rows that the log does not bear
-	// out, by environment. They are no reason to be without them.
+	// Mismatches are differences between the rows and the log that a restore found, by environment.
+	// They do not prevent the restore.
 	Mismatches map[licensing.Env][]audit.Mismatch `json:"mismatches,omitempty"`
 }
 
-// BackupHead is what has to be known before the tables are read.
+// BackupHead is the information that is needed before the tables are read.
 type BackupHead struct {
 	Format     int       `json:"copyhold_backup"`
 	Deployment string    `json:"deployment"`
 	Epoch      int64     `json:"epoch"`
 	Schema     int64     `json:"schema"` // version of the tables
-	Engine     string    `json:"engine"` // where it comes from; it can go to either
+	Engine     string    `json:"engine"` // of the source; the archive can be restored to either engine
 	At         time.Time `json:"at"`
 	Final      bool      `json:"final,omitempty"` // the source wrote nothing after it
 }
@@ -79,8 +78,8 @@ type BackupLogHead struct {
 	Signed string        `json:"signed"` // C2SP checkpoint
 }
 
-// Backup writes the whole database as it is at one moment, while the server
-// works. It can be opened with the sealing key and by the recipients given.
+// Backup writes a consistent copy of the whole database while the server runs. The archive can be
+// opened with the sealing key and by the given recipients.
 func (r *Recovery) Backup(ctx context.Context, p access.Principal, w io.Writer, recipients ...age.Recipient) (Backup, error) {
 	if err := mayBackup(p); err != nil {
 		return Backup{}, err
@@ -97,11 +96,10 @@ func (r *Recovery) Backup(ctx context.Context, p access.Principal, w io.Writer, 
 	return b, r.noteBackup(ctx, p, b)
 }
 
-// FinalBackup closes the database for good and then writes it like Backup.
-// Every later write fails with Unavailable, in this process and any other, also
-// after restarts; what is restored from the archive goes on in its place. It
-// can be called again, with the same result, when the archive was not received
-// whole.
+// FinalBackup closes the database permanently, then writes it like Backup. Every later write fails
+// with Unavailable, in all processes and after restarts. The restored server continues in its
+// place. If the archive was not received completely, FinalBackup can be called again with the same
+// result.
 func (r *Recovery) FinalBackup(ctx context.Context, p access.Principal, w io.Writer, recipients ...age.Recipient) (Backup, error) {
 	if err := mayBackup(p); err != nil {
 		return Backup{}, err
@@ -131,12 +129,12 @@ func mayBackup(p access.Principal) error {
 		return err
 	}
 	if !p.Spans && p.Kind != access.KindSystem {
-		return licensing.Errorf(licensing.Forbidden, "a backup holds every environment: use a token that spans them")
+		return licensing.Errorf(licensing.Forbidden, "a backup contains every environment: use a token that spans all environments")
 	}
 	return nil
 }
 
-// archive writes the database to w as it is at one moment.
+// archive writes a consistent copy of the database to w.
 func (r *Recovery) archive(ctx context.Context, w io.Writer, recipients []age.Recipient) (Backup, error) {
 	schema, err := r.ledger.DB.Schema(ctx)
 	if err != nil {
@@ -160,7 +158,7 @@ func (r *Recovery) archive(ctx context.Context, w io.Writer, recipients []age.Re
 	return out.manifest, nil
 }
 
-// noteBackup records the backup in each environment's log.
+// noteBackup records the backup in the log of each environment.
 func (r *Recovery) noteBackup(ctx context.Context, p access.Principal, b Backup) error {
 	return r.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
 		for _, h := range b.Heads {
@@ -219,7 +217,7 @@ func (w *backupWriter) write(ctx context.Context, a *Recovery, tx *store.Tx, sch
 	return w.member(MacName, a.ledger.Ring.Sealing().MAC(text))
 }
 
-// table writes a table's rows in chunks, each with the line of columns first.
+// table writes a table's rows in chunks. The first line of each chunk contains the columns.
 func (w *backupWriter) table(ctx context.Context, tx *store.Tx, table string) error {
 	w.columns = nil
 	err := tx.DumpTable(ctx, table, func(line []byte) error {
@@ -278,12 +276,12 @@ func (w *backupWriter) member(name string, data []byte) error {
 	return nil
 }
 
-// logHead returns the log head of an environment, its signature verified.
+// logHead returns the log head of an environment after verifying its signature.
 func (b Backup) logHead(env licensing.Env) (audit.Head, error) {
 	for _, h := range b.Heads {
 		if h.Env == env {
 			return audit.OpenHead(h.Signed, h.Key)
 		}
 	}
-	return audit.Head{}, licensing.Errorf(licensing.Invalid, "the backup has no log head of %s", env)
+	return audit.Head{}, licensing.Errorf(licensing.Invalid, "the backup has no log head for %s", env)
 }

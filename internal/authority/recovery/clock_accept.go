@@ -9,25 +9,25 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A ClockAccepted is what accepting the clock came to.
+// A ClockAccepted is the result of accepting the clock.
 type ClockAccepted struct {
 	From time.Time     `json:"from"` // the time that the record and the boot clock prove
-	To   time.Time     `json:"to"`   // the clock's
-	Kept time.Duration `json:"-"`    // for how much longer what is held is kept
+	To   time.Time     `json:"to"`   // the clock's time
+	Kept time.Duration `json:"-"`    // how much longer units in use are kept
 }
 
-// AcceptClock has the database go on from what its clock says now, on the word of an
-// operator: after a stop that was too long for a clock that nothing proves. It moves every
-// end that frees units by the time that is not explained, as a start does for a shorter
-// stop, so that nothing is granted twice even if the clock is wrong. No server may run on the
-// database. Conflict if the clock is believed already, lies behind the record, or differs
-// from this machine's. Config needs DB, Ring and Dir.
+// AcceptClock makes the database continue from its clock's current time because an operator
+// confirms it. It is needed after a stop that is too long for a clock that nothing proves. Every
+// end that frees units is delayed by the unexplained time, as after a shorter stop, so that nothing
+// is granted twice even if the clock is wrong. No server may run on the database. The error is
+// Conflict if the clock is already accepted, is behind the record, or differs from this machine's
+// clock. Config needs DB, Ring and Dir.
 func AcceptClock(ctx context.Context, c ledger.Config, reason string) (ClockAccepted, error) {
 	if reason == "" {
-		return ClockAccepted{}, licensing.Errorf(licensing.Invalid, "say why the clock is accepted: it is recorded").At("reason")
+		return ClockAccepted{}, licensing.Errorf(licensing.Invalid, "reason is missing: state why the clock is accepted; it is recorded in the log").At("reason")
 	}
 	if c.DB.Mark().IsZero() {
-		return ClockAccepted{}, licensing.Errorf(licensing.NotFound, "no server has run on this database")
+		return ClockAccepted{}, licensing.Errorf(licensing.NotFound, "the database is empty: no server has run on it")
 	}
 	rec := opened(c)
 	defer rec.granting.Close()
@@ -45,11 +45,11 @@ func AcceptClock(ctx context.Context, c ledger.Config, reason string) (ClockAcce
 	done := ClockAccepted{From: line.UTC(), To: wall.UTC(), Kept: wall.Sub(line)}
 	switch {
 	case !v.Doubt:
-		return done, licensing.Errorf(licensing.Conflict, "the clock says %s and is believed: there is nothing to accept", ledger.StampOf(wall))
+		return done, licensing.Errorf(licensing.Conflict, "the clock shows %s and is already accepted: there is nothing to accept", ledger.StampOf(wall))
 	case wall.Before(line):
-		return done, licensing.Errorf(licensing.Conflict, "the clock says %s, before the record at %s: correct the clock, or use copyhold clock set-back", ledger.StampOf(wall), ledger.StampOf(line))
+		return done, licensing.Errorf(licensing.Conflict, "the clock shows %s, which is before the record at %s: correct the clock, or use copyhold clock set-back", ledger.StampOf(wall), ledger.StampOf(line))
 	case rec.ledger.Now().Sub(wall).Abs() > rec.ledger.Skew:
-		return done, licensing.Errorf(licensing.Conflict, "the database's clock says %s and this machine's %s: correct the wrong one first", ledger.StampOf(wall), ledger.StampOf(rec.ledger.Now()))
+		return done, licensing.Errorf(licensing.Conflict, "the database's clock shows %s and this machine's clock %s: correct the wrong one first", ledger.StampOf(wall), ledger.StampOf(rec.ledger.Now()))
 	}
 	var moved *ledger.Tx
 	err = rec.ledger.DB.MoveClock(ctx, line, wall, ledger.ClockSettle, rec.ledger.Changing(ctx, "", ledger.ClockActor, &moved, func(tx *ledger.Tx) error {

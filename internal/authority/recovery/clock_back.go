@@ -13,45 +13,44 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// wholeFor is how long a clock can have run ahead so that every lease which it
-// had reclaimed too early is still known: leases are remembered a little longer.
+// wholeFor is the longest time that a clock can have run ahead while every lease that was reclaimed
+// too early is still remembered. Leases are remembered a little longer.
 const wholeFor = licensing.Remembered - time.Hour
 
-// A ClockSetBack is what setting the clock back came to.
+// A ClockSetBack is the result of setting the clock back.
 type ClockSetBack struct {
-	From     time.Time             `json:"from"` // the record's time before
+	From     time.Time             `json:"from"` // the time of the record before
 	To       time.Time             `json:"to"`
 	Epoch    int64                 `json:"epoch"`
-	Fenced   bool                  `json:"fenced"`             // newcomers wait until what may be in use has ended
-	Ahead    int64                 `json:"ahead"`              // leases signed with the wrong time: held until renewed, released or ended
-	Licenses []licensing.LicenseID `json:"licenses,omitempty"` // whose term began by the wrong time, and begins at the right one now
+	Fenced   bool                  `json:"fenced"`             // new holders must wait until possibly used units are free
+	Ahead    int64                 `json:"ahead"`              // leases signed at the wrong time; each is kept until it is renewed, released or ended
+	Licenses []licensing.LicenseID `json:"licenses,omitempty"` // licenses whose term began at a wrong time and now begins at the right one
 }
 
-// ClockAhead returns the database's time and what the clock says. Config needs DB.
+// ClockAhead returns the time of the record and the time of the database's clock. Config needs DB.
 func ClockAhead(ctx context.Context, c ledger.Config) (mark, wall time.Time, err error) {
 	wall, err = c.DB.Wall(ctx)
 	return c.DB.Mark(), wall, err
 }
 
-// SetClockBack has the database go on from what its clock says now, after a
-// server adopted a clock that ran ahead. No server may run on it. A new epoch
-// begins, so that nothing which is signed from now on is taken for older than
-// what was signed with the wrong time. What was signed stays as good as it was:
-// a live lease keeps its unit until its holder renews or releases it or its
-// document ends, and units reclaimed by a time that had not come are held again
-// until their documents end. Where such leases are forgotten already, a fence
-// lets newcomers wait as after a restore. Conflict if the clock is not behind
-// the record, or if no key could sign at that time. Config needs DB, Ring and Dir.
+// SetClockBack makes the database continue from its clock's current time, after a server adopted a
+// clock that ran ahead. No server may run on the database. A new epoch begins, so that documents
+// signed from now on do not look older than those signed at the wrong time. Existing documents
+// remain valid. A live lease keeps its unit until its holder renews or releases it, or until its
+// document ends. Units that were reclaimed too early are taken again until their documents end. If
+// such leases are already forgotten, a fence makes new holders wait, as after a restore. The error
+// is Conflict if the clock is not behind the record, or if no key could sign at that time. Config
+// needs DB, Ring and Dir.
 func SetClockBack(ctx context.Context, c ledger.Config, reason string) (ClockSetBack, error) {
 	if reason == "" {
-		return ClockSetBack{}, licensing.Errorf(licensing.Invalid, "say why the clock is set back: it is recorded").At("reason")
+		return ClockSetBack{}, licensing.Errorf(licensing.Invalid, "reason is missing: state why the clock is set back; it is recorded in the log").At("reason")
 	}
 	if c.DB.Mark().IsZero() {
-		return ClockSetBack{}, licensing.Errorf(licensing.NotFound, "no server has run on this database")
+		return ClockSetBack{}, licensing.Errorf(licensing.NotFound, "the database is empty: no server has run on it")
 	}
 	rec := opened(c)
 	defer rec.granting.Close()
-	if err := rec.ledger.Start(ctx); err != nil { // whatever waits has its place in the log before
+	if err := rec.ledger.Start(ctx); err != nil { // waiting rows get their places first
 		return ClockSetBack{}, err
 	}
 	mark, wall, err := ClockAhead(ctx, c)
@@ -89,10 +88,11 @@ func SetClockBack(ctx context.Context, c ledger.Config, reason string) (ClockSet
 	return set, rec.ledger.Witness.Begin(deployment, set.Epoch, rec.ledger.Heads())
 }
 
-// maySetBack refuses what would not help or leave nothing that can sign.
+// maySetBack returns an error if setting the clock back would have no effect, or would leave no key
+// that can sign.
 func (r *Recovery) maySetBack(ctx context.Context, set ClockSetBack) error {
 	if set.From.Sub(set.To) <= r.ledger.Skew {
-		return licensing.Errorf(licensing.Conflict, "the clock says %s and the record %s: there is nothing to set back", ledger.StampOf(set.To), ledger.StampOf(set.From))
+		return licensing.Errorf(licensing.Conflict, "the clock shows %s and the record %s: there is nothing to set back", ledger.StampOf(set.To), ledger.StampOf(set.From))
 	}
 	return r.ledger.View(ctx, func(tx *store.Tx) error {
 		d, _, err := tx.Deployment(ctx)
@@ -100,12 +100,12 @@ func (r *Recovery) maySetBack(ctx context.Context, set ClockSetBack) error {
 			return err
 		}
 		if set.To.Before(d.CreatedAt) {
-			return licensing.Errorf(licensing.Conflict, "the clock says %s, before this deployment was made: set the machine's clock first", ledger.StampOf(set.To))
+			return licensing.Errorf(licensing.Conflict, "the clock shows %s, which is before this deployment was created: set the machine's clock first", ledger.StampOf(set.To))
 		}
 		for _, env := range r.ledger.Ring.Envs() {
 			m, _ := r.ledger.Ring.Material(env)
 			if m.Active(set.To) == "" && !m.RootPresent() {
-				return licensing.Errorf(licensing.Conflict, "no signing key of %s may sign at %s: import the root first, it prepares others", env, ledger.StampOf(set.To))
+				return licensing.Errorf(licensing.Conflict, "no signing key of %s may sign at %s: import the root first, so that new keys are prepared", env, ledger.StampOf(set.To))
 			}
 		}
 		return nil
@@ -152,8 +152,8 @@ func setBack(ctx context.Context, tx *ledger.Tx, set *ClockSetBack, reason strin
 	return nil
 }
 
-// countAllDenials enters what was denied until the mark, also in a minute that
-// is not over: it will not come again for long.
+// countAllDenials records the denials up to the mark, including the current minute, because that
+// minute will not return for a long time.
 func countAllDenials(ctx context.Context, tx *ledger.Tx, mark time.Time) error {
 	for {
 		rows, err := tx.UncountedDenials(ctx, mark.Add(time.Minute), documents.ForgetPage)
@@ -169,8 +169,8 @@ func countAllDenials(ctx context.Context, tx *ledger.Tx, mark time.Time) error {
 	}
 }
 
-// beginAgain moves terms that began by the wrong time to the same moment by the
-// right one. A date that somebody chose stays.
+// beginAgain moves terms that began at a wrong time to the same moment by the right clock. A date
+// that a person chose does not change.
 func beginAgain(ctx context.Context, tx *ledger.Tx, set ClockSetBack) (moved []licensing.LicenseID, err error) {
 	keys, err := tx.BegunLicenses(ctx, set.To, set.From)
 	if err != nil {
@@ -190,7 +190,7 @@ func beginAgain(ctx context.Context, tx *ledger.Tx, set ClockSetBack) (moved []l
 			continue
 		}
 		start, end := l.Start.Add(set.To.Sub(set.From)), l.End
-		whole := rule.Perpetual || l.End.Equal(rule.Length.After(l.Start)) // else somebody extended it
+		whole := rule.Perpetual || l.End.Equal(rule.Length.After(l.Start)) // otherwise, someone has extended it
 		l.Start, l.End, l.Maintenance = time.Time{}, time.Time{}, time.Time{}
 		if l = rule.Begin(l, start); !whole {
 			if !l.TermEnd.IsZero() {

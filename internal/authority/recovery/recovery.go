@@ -1,5 +1,6 @@
-// Package recovery saves and restores a database, and mends one whose clock or counters
-// were wrong. Backup runs beside a server; all else needs the database for itself.
+// Package recovery backs up and restores a database, and repairs one with a wrong clock or wrong
+// counters. A backup can run beside a server; everything else needs exclusive access to the
+// database.
 package recovery
 
 import (
@@ -19,7 +20,8 @@ type Recovery struct {
 // New returns the recovery of a ledger.
 func New(l *ledger.Ledger, g *granting.Granting) *Recovery { return &Recovery{l, g} }
 
-// opened returns a recovery for a database that no server runs on. Close its granting.
+// opened returns a recovery for a database without a running server. The caller must close its
+// granting.
 func opened(c ledger.Config) *Recovery {
 	l := ledger.New(c)
 	return New(l, granting.New(l, documents.New(l, catalog.New(l, keys.New(l).Create))))

@@ -15,22 +15,22 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// A Repair is what repairing the counters of a database did, or would do.
+// A Repair is the result of repairing a database's counters, or of planning the repair.
 type Repair struct {
 	At      time.Time    `json:"at"`
 	Applied bool         `json:"applied"`
-	Pools   int64        `json:"pools"`  // compared
-	Totals  int64        `json:"totals"` // of meters and periods, compared
-	Fixes   []CounterFix `json:"fixes"`  // one for each counter that is not as its rows
+	Pools   int64        `json:"pools"`  // pools compared
+	Totals  int64        `json:"totals"` // meter totals compared, one per period
+	Fixes   []CounterFix `json:"fixes"`  // one for each counter that differs from its rows
 }
 
-// A CounterFix is what became of one counter.
+// A CounterFix is the result for one counter.
 type CounterFix struct {
 	Env     licensing.Env       `json:"environment"`
 	License licensing.LicenseID `json:"license"`
 	Pool    string              `json:"pool,omitempty"`
 	Meter   string              `json:"meter,omitempty"`
-	Period  time.Time           `json:"period,omitzero"` // begin of the meter's total
+	Period  time.Time           `json:"period,omitzero"` // begin of the meter's period
 	audit.Fix
 }
 
@@ -44,13 +44,13 @@ func (r Repair) Changes() (n int) {
 	return n
 }
 
-// Left returns how many counters stay as they are though their rows say something else.
+// Left returns how many counters remain unchanged although they differ from their rows.
 func (r Repair) Left() int { return len(r.Fixes) - r.Changes() }
 
 func changes(f audit.Fix) bool { return f.Action == audit.Raise || f.Action == audit.Lower }
 
-// PlanRepair compares the counters of every environment with their rows and
-// decides what a repair would do. It changes nothing. Config needs DB and Ring.
+// PlanRepair compares the counters of every environment with their rows and returns the planned
+// repair. It changes nothing. Config needs DB and Ring.
 func PlanRepair(ctx context.Context, c ledger.Config) (Repair, error) {
 	rec := opened(c)
 	defer rec.granting.Close()
@@ -69,11 +69,11 @@ func (r *Recovery) planRepair(ctx context.Context) (Repair, error) {
 	return plan.result, err
 }
 
-// ApplyRepair does what PlanRepair decides. No server may run on the database.
-// Before anything is changed it calls backup, which has write put a backup where
-// the operator wants it; if nothing is to be changed, it does not. Only counters
-// are changed, nothing is deleted, and each change is in the log of its
-// environment. Config needs DB, Ring and Dir.
+// ApplyRepair carries out the repair that PlanRepair returns. No server may run on the database.
+// Before the first change, it calls backup, which must call write with the destination of a backup.
+// If there is nothing to change, it does not call backup. ApplyRepair changes only counters,
+// deletes nothing, and records each change in the log of its environment. Config needs DB, Ring and
+// Dir.
 func ApplyRepair(ctx context.Context, c ledger.Config, backup func(write func(io.Writer) error) error) (Repair, error) {
 	rec := opened(c)
 	defer rec.granting.Close()
@@ -81,7 +81,7 @@ func ApplyRepair(ctx context.Context, c ledger.Config, backup func(write func(io
 	if err != nil || planned.Changes() == 0 {
 		return planned, err
 	}
-	if err := rec.ledger.Start(ctx); err != nil { // whatever waits has its place in the log before
+	if err := rec.ledger.Start(ctx); err != nil { // waiting rows get their places first
 		return Repair{}, err
 	}
 	operator := access.System("", "repair")
@@ -115,16 +115,16 @@ type repairing struct {
 	locked   map[store.PoolKey]*store.Pool
 }
 
-// A miscount is what a repair does with one pool or total.
+// A miscount is the planned repair of one pool or total.
 type miscount struct {
 	*audit.Miscount
 	env     licensing.Env
 	license licensing.LicenseID
-	terms   *granting.Compiled // nil if the license is gone
+	terms   *granting.Compiled // nil if the license no longer exists
 	fixes   []audit.Fix
 }
 
-// plan weighs every environment.
+// plan plans the repair of every environment.
 func (r *repairing) plan() error {
 	r.result = Repair{At: r.Now(), Fixes: []CounterFix{}}
 	envs, err := r.begin()
@@ -139,7 +139,7 @@ func (r *repairing) plan() error {
 	return nil
 }
 
-// begin reads what no repair may ignore: where the record may have lost leases.
+// begin reads which environments may have lost leases. No repair may ignore them.
 func (r *repairing) begin() ([]licensing.Env, error) {
 	list, err := r.Fences(r.ctx)
 	if err != nil {
@@ -147,7 +147,7 @@ func (r *repairing) begin() ([]licensing.Env, error) {
 	}
 	fences := make(map[licensing.Env]ledger.Fence, len(list))
 	for _, row := range list {
-		if row.Since.IsZero() { // it begins with the first start
+		if row.Since.IsZero() { // it begins at the first start
 			row.Since = r.Now()
 		}
 		if fences[row.Env], err = ledger.FenceOf(r.ctx, r.Tx.Tx, row, ledger.Fence{}); err != nil {
@@ -158,7 +158,7 @@ func (r *repairing) begin() ([]licensing.Env, error) {
 	return r.KeyEnvs(r.ctx)
 }
 
-// weigh finds an environment's wrong counters, and decides about each.
+// weigh finds an environment's wrong counters and decides about each.
 func (r *repairing) weigh(env licensing.Env) ([]miscount, error) {
 	found, err := ledger.Reconcile(r.ctx, r.Tx.Tx, env, r.documentsEnd(env))
 	if err != nil {
@@ -190,7 +190,7 @@ func (r *repairing) weigh(env licensing.Env) ([]miscount, error) {
 	return all, nil
 }
 
-// unsure says why no counter of a pool can be lowered now, whatever its rows say.
+// unsure returns why no counter of a pool can be lowered now, whatever its rows contain.
 func (r *repairing) unsure(m miscount) string {
 	if m.Pool == nil {
 		return ""
@@ -198,19 +198,19 @@ func (r *repairing) unsure(m miscount) string {
 	if r.recovery.ledger.Clock.Doubt() {
 		return "the clock is in doubt: see copyhold clock show"
 	}
-	// A license that does not exist any more is fenced as long as any pool is.
+	// A license that no longer exists is fenced as long as any pool is.
 	until := r.recovery.ledger.FenceIn(m.env).Last(r.recovery.ledger.Skew)
 	if m.terms != nil {
 		until = r.recovery.ledger.FenceIn(m.env).Until(&m.terms.Terms, m.Pool.Pool, r.recovery.ledger.Skew)
 	}
 	if r.Now().Before(until) {
-		return "leases may be in use that the database has lost: its fence has to end before"
+		return "leases that the database has lost may be in use: wait until its fence ends"
 	}
 	return ""
 }
 
-// documentsEnd goes by every rule that a pool has or had: by any of them a
-// document may have been signed.
+// documentsEnd considers every rule that a pool has or had. Documents may have been signed under
+// any of them.
 func (r *repairing) documentsEnd(env licensing.Env) ledger.DocumentsEnd {
 	known := map[store.PoolKey][]pooled{}
 	return func(id licensing.LicenseID, pool string, ended time.Time) (end time.Time, ok bool, err error) {
@@ -231,14 +231,14 @@ func (r *repairing) documentsEnd(env licensing.Env) ledger.DocumentsEnd {
 	}
 }
 
-// pooled is a pool's rule with the dates of documents beside it.
+// pooled is a pool's rule with the dates of its documents.
 type pooled struct {
 	rule      licensing.Pool
 	documents licensing.Documents
 }
 
-// rules returns the rules of a pool by today's terms and by every revision of
-// the license's plan.
+// rules returns the rules of a pool in the current terms and in every revision of the license's
+// plan.
 func (r *repairing) rules(k store.PoolKey) (all []pooled, err error) {
 	l, ok, err := r.License(r.ctx, k.Env, k.License)
 	if err != nil || !ok {
@@ -262,7 +262,7 @@ func (r *repairing) rules(k store.PoolKey) (all []pooled, err error) {
 	return all, err
 }
 
-// apply locks the pools that are wrong, decides again and changes what can be.
+// apply locks the wrong pools, decides again and makes the changes that are possible.
 func (r *repairing) apply() error {
 	r.result = Repair{At: r.Now(), Fixes: []CounterFix{}}
 	envs, err := r.begin()
@@ -287,8 +287,7 @@ func (r *repairing) apply() error {
 	return nil
 }
 
-// lock keeps the pools that are wrong as they are, so that what is counted next
-// is what is changed.
+// lock prevents changes to the wrong pools, so that the repair is based on their final state.
 func (r *repairing) lock(env licensing.Env) error {
 	var keys []store.PoolKey
 	err := r.PoolCounts(r.ctx, env, func(p licensing.PoolCount) error {
@@ -313,7 +312,7 @@ func (r *repairing) lock(env licensing.Env) error {
 	return nil
 }
 
-// fix stores what was decided about a pool or a total, and records it.
+// fix stores and records the decision about a pool or a total.
 func (r *repairing) fix(m miscount) error {
 	var done []audit.Fix
 	for _, f := range m.fixes {
@@ -349,7 +348,7 @@ func (r *repairing) fix(m miscount) error {
 func (r *repairing) fixPool(m miscount, fixes []audit.Fix) error {
 	row := r.locked[store.PoolKey{Env: m.env, License: m.license, Name: m.Pool.Pool}]
 	if row == nil {
-		return licensing.Errorf(licensing.Conflict, "pool %s of %s was changed meanwhile: is a server running?", m.Pool.Pool, m.license)
+		return licensing.Errorf(licensing.Conflict, "pool %s of %s has changed during the repair: stop all servers on this database, then retry", m.Pool.Pool, m.license)
 	}
 	for _, f := range fixes {
 		switch f.Name {
@@ -366,13 +365,13 @@ func (r *repairing) fixPool(m miscount, fixes []audit.Fix) error {
 		}
 	}
 	if row.Waiting > 0 {
-		row.Due = r.Now() // whoever waits may be next
+		row.Due = r.Now() // a waiter may be next
 	}
 	p := granting.Pool{Pool: *row, Terms: m.terms}
 	if m.terms != nil {
 		p.Rule = m.terms.Pools[row.Name]
 	}
-	p.Judge(r.Now()) // an overdraft begins or ends with what is held
+	p.Judge(r.Now()) // an overdraft begins or ends with the units in use
 	return r.PutPools(r.ctx, []*store.Pool{&p.Pool})
 }
 

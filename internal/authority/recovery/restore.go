@@ -22,17 +22,16 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// maxMember bounds what is read of an archive at once: a row of the log may be
-// far larger than a chunk should be.
+// maxMember limits how much of an archive is read at once. A row of the log can be far larger than
+// a chunk should be.
 const maxMember = 256 << 20
 
-// Restore fills an empty database from an archive, of either engine. Everything
-// is checked before anything is kept: the archive's manifest, its MAC under the
-// sealing key, and the whole log. The epoch is raised, and from the first start
-// on a fence stands: what was granted after the backup is not known here.
-// Conflict if the database is not empty; Invalid if the archive is damaged,
-// changed or another sealing key's. After a final backup nothing is missing, and
-// no fence stands. Config needs DB, Ring and Dir.
+// Restore fills an empty database from an archive, on either engine. It checks everything before it
+// keeps anything: the archive's manifest, its MAC under the sealing key, and the whole log. It
+// raises the epoch. From the first start, a fence is in place, because leases that were granted
+// after the backup are unknown. The error is Conflict if the database is not empty, and Invalid if
+// the archive is damaged, was changed or belongs to another sealing key. After a final backup
+// nothing is missing, and there is no fence. Config needs DB, Ring and Dir.
 func Restore(ctx context.Context, c ledger.Config, r io.Reader, identities ...age.Identity) (Backup, error) {
 	l := ledger.New(c)
 	if err := l.BeginClock(ctx); err != nil {
@@ -47,7 +46,7 @@ func Restore(ctx context.Context, c ledger.Config, r io.Reader, identities ...ag
 		return Backup{}, err
 	}
 	if seen.Deployment != "" && seen.Deployment != in.head.Deployment {
-		return Backup{}, licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, the backup to %s", seen.Deployment, in.head.Deployment)
+		return Backup{}, licensing.Errorf(licensing.Conflict, "the data folder belongs to deployment %s, but the backup belongs to %s", seen.Deployment, in.head.Deployment)
 	}
 	var restored Backup
 	epoch := max(in.head.Epoch, seen.Epoch) + 1
@@ -62,11 +61,11 @@ func Restore(ctx context.Context, c ledger.Config, r io.Reader, identities ...ag
 	if err != nil {
 		return Backup{}, err
 	}
-	// The database is empty no more: from here on Start compares with this.
+	// The database is no longer empty. From now on, Start compares it with this testimony.
 	return restored, l.Witness.Begin(restored.Deployment, epoch, nil)
 }
 
-// restore loads an archive and proves that it is whole.
+// restore loads an archive and proves that it is complete.
 func restore(ctx context.Context, tx *ledger.Tx, in *backupReader, epoch int64) (Backup, error) {
 	b, err := in.read(func(chunk BackupChunk, data []byte) error { return loadChunk(ctx, tx.Tx, chunk, data) })
 	if err != nil {
@@ -77,7 +76,7 @@ func restore(ctx context.Context, tx *ledger.Tx, in *backupReader, epoch int64) 
 		return Backup{}, err
 	}
 	if d.ID != b.Deployment || d.Epoch != b.Epoch {
-		return Backup{}, damaged("it is not of the deployment that it names")
+		return Backup{}, damaged("its deployment differs from the one in its head")
 	}
 	envs, err := tx.KeyEnvs(ctx)
 	if err != nil {
@@ -100,7 +99,7 @@ func restore(ctx context.Context, tx *ledger.Tx, in *backupReader, epoch int64) 
 		}
 		reasons[env] = "restored from a " + b.kind() + " of " + b.At.UTC().Format("2006-01-02T15:04:05Z")
 	}
-	if b.Final { // its source writes no more, so nothing is missing
+	if b.Final { // its source has stopped writing, so nothing is missing
 		if err := tx.Reopen(ctx); err != nil {
 			return Backup{}, err
 		}
@@ -109,7 +108,7 @@ func restore(ctx context.Context, tx *ledger.Tx, in *backupReader, epoch int64) 
 	return b, tx.Fence(ctx, licensing.BackupRestored, b.Epoch, epoch, time.Time{}, reasons)
 }
 
-// verifyRestored verifies a restored log against its own head and the manifest's.
+// verifyRestored verifies a restored log against its own head and against the manifest's head.
 func verifyRestored(ctx context.Context, tx *store.Tx, b Backup, env licensing.Env) error {
 	outside, err := b.logHead(env)
 	if err != nil {
@@ -139,7 +138,7 @@ func verifyRestored(ctx context.Context, tx *store.Tx, b Backup, env licensing.E
 		return err
 	}
 	if !report.Whole() {
-		return damaged("the log of %s is not whole: %s", env, report.Findings[0])
+		return damaged("the log of %s is incomplete: %s", env, report.Findings[0])
 	}
 	return nil
 }
@@ -187,13 +186,13 @@ func openBackup(r io.Reader, sealing *signing.SealingKey, identities []age.Ident
 		return nil, damaged("%v", err)
 	}
 	if in.head.Format != backupFormat {
-		return nil, licensing.Errorf(licensing.Invalid, "the backup has format %d, this program knows %d", in.head.Format, backupFormat)
+		return nil, licensing.Errorf(licensing.Invalid, "the backup has format %d, but this program supports only format %d", in.head.Format, backupFormat)
 	}
 	return in, nil
 }
 
-// read calls load with each chunk and returns the manifest, which describes
-// exactly what was read. What load did counts only if read succeeds.
+// read calls load for each chunk and returns the manifest, which describes exactly the chunks that
+// were read. The results of load are valid only if read succeeds.
 func (in *backupReader) read(load func(BackupChunk, []byte) error) (Backup, error) {
 	var got []BackupChunk
 	for {
@@ -219,16 +218,16 @@ func (in *backupReader) read(load func(BackupChunk, []byte) error) (Backup, erro
 	}
 }
 
-// describe says what a chunk is by its name and bytes.
+// describe identifies a chunk by its name and bytes.
 func describe(name string, n int, data []byte) (BackupChunk, error) {
 	sum := sha256.Sum256(data)
 	chunk := BackupChunk{Size: int64(len(data)), Rows: int64(bytes.Count(data, []byte("\n"))) - 1, SHA256: hex.EncodeToString(sum[:])}
 	if _, err := fmt.Sscanf(name, fmt.Sprintf("%06d-", n)+"%s", &chunk.Table); err != nil {
-		return chunk, damaged("%s is not in its place", name)
+		return chunk, damaged("%s is out of order", name)
 	}
 	table, ok := bytes.CutSuffix([]byte(chunk.Table), []byte(".jsonl"))
 	if !ok {
-		return chunk, damaged("%s is not a part of a table", name)
+		return chunk, damaged("%s is not part of a table", name)
 	}
 	chunk.Table = string(table)
 	return chunk, nil
@@ -246,20 +245,20 @@ func (in *backupReader) manifest(text []byte, got []BackupChunk) (b Backup, err 
 		return b, damaged("%v", err)
 	}
 	if b.BackupHead != in.head {
-		return b, damaged("its head is another backup's")
+		return b, damaged("its head belongs to another backup")
 	}
 	if len(b.Chunks) != len(got) {
-		return b, damaged("it has %d parts of %d", len(got), len(b.Chunks))
+		return b, damaged("it has %d of %d parts", len(got), len(b.Chunks))
 	}
 	for i, want := range b.Chunks {
 		if got[i] != want {
-			return b, damaged("part %d of table %s was changed", i, want.Table)
+			return b, damaged("part %d of table %s has been changed", i, want.Table)
 		}
 	}
 	if _, err := in.tar.Next(); !errors.Is(err, io.EOF) {
-		return b, damaged("something follows its end")
+		return b, damaged("there is data after its end")
 	}
-	// Reading to the end has age and gzip check the rest.
+	// Reading to the end makes age and gzip verify the rest.
 	if _, err := io.Copy(io.Discard, in.packed); err != nil {
 		return b, damaged("%v", err)
 	}

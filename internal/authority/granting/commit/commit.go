@@ -1,6 +1,5 @@
-// Package commit lets requests that arrive while a transaction commits share
-// the next one. It knows neither databases nor licensing: it gathers, orders,
-// bounds and answers.
+// Package commit lets requests that arrive during a commit share the next transaction. It knows
+// nothing about databases or licensing. It collects, orders, limits and answers requests.
 package commit
 
 import (
@@ -13,13 +12,13 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// maxBatch bounds a transaction, so that one does not hold up the next for long.
+// maxBatch limits the size of a transaction, so that it does not delay the next one for long.
 const maxBatch = 256
 
-// maxSettling bounds the batches of a worker that wait for the disk.
+// maxSettling limits how many batches of a worker may wait for the disk.
 const maxSettling = 8
 
-// idleTurns is how many turns of the scheduler bring nobody before a batch goes.
+// idleTurns is how many scheduler turns without a new request pass before a batch runs.
 const idleTurns = 3
 
 // A Group shares transactions between requests. It is safe for concurrent use.
@@ -30,28 +29,27 @@ type Group[T any] struct {
 	ended   sync.WaitGroup
 }
 
-// A worker gathers what concerns its part and commits one batch after another.
+// A worker collects the requests of its part and commits one batch after another.
 type worker[T any] struct {
 	mu      sync.Mutex
 	waiting [licensing.Classes][]*entry[T]
 	count   int
 	closed  bool
 	wake    chan struct{}
-	settles chan struct{} // one for each batch that waits for the disk
+	settles chan struct{} // one per batch that waits for the disk
 }
 
 type entry[T any] struct {
 	item  T
-	state atomic.Int32 // 0 waiting, 1 taken, 2 left
+	state atomic.Int32 // 0 waiting, 1 taken, 2 abandoned
 	done  chan error
 }
 
-// New starts a group with n workers, each of which runs one apply at a time.
-// At most limit requests wait for each. Apply runs a transaction and says its
-// error; what it finds out about each item it keeps in the item. A batch that
-// fails surely undone is tried again item by item. Apply may return before the
-// transaction is durable, with a function that waits until it is: meanwhile the
-// next batch is applied.
+// New starts a group with n workers. Each worker runs one apply at a time, and at most limit
+// requests wait for each. apply runs a transaction and returns its error. It keeps its result for
+// each item in the item. If a batch fails and was certainly rolled back, its items are tried again
+// one by one. apply may return before the transaction is durable, with a function that waits until
+// it is. The next batch is applied in the meantime.
 func New[T any](n, limit int, apply func([]T) (settle func() error, err error)) *Group[T] {
 	g := &Group[T]{apply: apply, limit: limit}
 	for range n {
@@ -62,8 +60,8 @@ func New[T any](n, limit int, apply func([]T) (settle func() error, err error)) 
 	return g
 }
 
-// Close refuses new requests, ends those that wait as unavailable, and returns
-// when the running transactions have ended.
+// Close refuses new requests, answers waiting requests with Unavailable, and returns when the
+// running transactions have ended.
 func (g *Group[T]) Close() {
 	for _, w := range g.workers {
 		w.mu.Lock()
@@ -74,18 +72,18 @@ func (g *Group[T]) Close() {
 	g.ended.Wait()
 }
 
-// Do puts an item into the next transaction and returns its error once that is
-// durable. Items with equal parts are applied in the order of their
-// classes, what is worth most first, and then of their arrival. When ctx ends before the transaction began, the
-// item is surely not applied and Do returns ctx's error; after that Do waits,
-// so the outcome is known.
+// Do puts an item into the next transaction and returns its error after the transaction is durable.
+// Items with equal parts are applied in the order of their classes, highest priority first, and
+// then in the order of arrival. If ctx ends before the transaction begins, the item is certainly
+// not applied, and Do returns the error of ctx. Later, Do keeps waiting, so the outcome is always
+// known.
 func (g *Group[T]) Do(ctx context.Context, class licensing.Class, part uint64, item T) error {
 	return g.DoMeanwhile(ctx, class, part, item, nil, nil)
 }
 
-// DoMeanwhile is Do for a caller with something to do while the transaction
-// commits: meanwhile is called in Do's goroutine, at most once, when apply has
-// sent on ready, which has room for it.
+// DoMeanwhile is Do for a caller that can work while the transaction commits. It calls meanwhile in
+// its own goroutine, at most once, after apply has sent on ready. ready must have room for one
+// value.
 func (g *Group[T]) DoMeanwhile(ctx context.Context, class licensing.Class, part uint64, item T, ready <-chan struct{}, meanwhile func()) error {
 	e := &entry[T]{item: item, done: make(chan error, 1)}
 	if err := g.add(class, part, e); err != nil {
@@ -101,8 +99,8 @@ func (g *Group[T]) DoMeanwhile(ctx context.Context, class licensing.Class, part 
 	return e.wait(ctx)
 }
 
-// DoAll is Do for several items at once, which most likely share a
-// transaction. It returns an error for each.
+// DoAll is Do for several items at once, which usually share a transaction. It returns an error for
+// each item.
 func (g *Group[T]) DoAll(ctx context.Context, class func(T) licensing.Class, part uint64, items []T) []error {
 	entries := make([]*entry[T], len(items))
 	errs := make([]error, len(items))
@@ -126,7 +124,7 @@ func (g *Group[T]) add(class licensing.Class, part uint64, e *entry[T]) error {
 	switch {
 	case w.closed:
 		w.mu.Unlock()
-		return licensing.Errorf(licensing.Unavailable, "the server is stopping")
+		return licensing.Errorf(licensing.Unavailable, "the server is shutting down")
 	case w.count >= g.limit*class.Share()/100:
 		w.mu.Unlock()
 		return licensing.Errorf(licensing.Unavailable, "the server is overloaded; try again later")
@@ -157,10 +155,10 @@ func (w *worker[T]) signal() {
 	}
 }
 
-// gather lets requests join that have arrived and only wait for a processor. It
-// waits for none that has not arrived: where nothing else can run, it returns at
-// once. A transaction costs the same for one request as for ten, so without this a
-// busy server would spend itself on small ones.
+// gather lets requests join that have arrived and are only waiting for a processor. It does not
+// wait for requests that have not arrived, and returns immediately if nothing else can run. A
+// transaction costs the same for one request as for ten, so a busy server would otherwise waste its
+// time on small transactions.
 func (w *worker[T]) gather() {
 	for count, idle := 0, 0; idle < idleTurns; {
 		w.mu.Lock()
@@ -177,7 +175,7 @@ func (w *worker[T]) gather() {
 	}
 }
 
-// take returns the next batch, what is worth most first. It never waits for company.
+// take returns the next batch, highest priority first. It never waits for more requests.
 func (w *worker[T]) take() (batch []*entry[T], closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -211,7 +209,7 @@ func (g *Group[T]) run(w *worker[T]) {
 			continue
 		case closed:
 			for _, e := range batch {
-				e.done <- licensing.Errorf(licensing.Unavailable, "the server is stopping")
+				e.done <- licensing.Errorf(licensing.Unavailable, "the server is shutting down")
 			}
 			continue
 		}
@@ -224,8 +222,8 @@ func (g *Group[T]) run(w *worker[T]) {
 	}
 }
 
-// commit applies a batch, or after a failure each item by itself: one bad
-// request must not fail its neighbours.
+// commit applies a batch. After a failure, it applies each item separately, so that one bad request
+// does not fail the others.
 func (g *Group[T]) commit(w *worker[T], batch []*entry[T], items []T) {
 	settle, err := g.apply(items)
 	switch {
@@ -239,7 +237,7 @@ func (g *Group[T]) commit(w *worker[T], batch []*entry[T], items []T) {
 	}
 }
 
-// answer tells the outcome of a batch once it is durable.
+// answer reports the outcome of a batch after it is durable.
 func (g *Group[T]) answer(w *worker[T], batch []*entry[T], settle func() error, err error) {
 	if settle == nil {
 		for _, e := range batch {
@@ -257,7 +255,7 @@ func (g *Group[T]) answer(w *worker[T], batch []*entry[T], settle func() error, 
 	})
 }
 
-// undone reports whether a second try can make sense and can do no harm.
+// undone reports whether another attempt is useful and harmless.
 func undone(err error) bool {
 	code := licensing.CodeOf(err)
 	return code != licensing.OutcomeUnknown && code != licensing.Unavailable
