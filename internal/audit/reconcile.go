@@ -487,7 +487,7 @@ func (c *reconciler) differs(l licensing.License, row licensing.Snapshot, s stoo
 	}
 	switch {
 	case !ok:
-		m.What = "the row is not as the entry left it"
+		m.What = "the row differs from the log entry"
 	case s.digest: // with the few members that earlier versions entered
 		entered := licensing.Snapshot{"status": left["status"], "granted": left["revision"]}
 		m.Fields = licensing.Snapshot{"status": row["status"], "granted": row["granted"]}.Against(entered)

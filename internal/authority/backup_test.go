@@ -108,7 +108,7 @@ func TestRestoreNamesRowsThatTheLogDoesNotBearOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			found := b.Mismatches[testEnv]
-			if len(b.Mismatches) != 1 || len(found) != 1 || found[0].Row != string(l.ID) || !strings.Contains(found[0].What, "plan: the row says other, the entry left it studio") {
+			if len(b.Mismatches) != 1 || len(found) != 1 || found[0].Row != string(l.ID) || !strings.Contains(found[0].What, "plan: the row has other, but the log entry has studio") {
 				t.Errorf("%+v", b.Mismatches)
 			}
 		})

@@ -51,7 +51,7 @@ func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 		s := openShop(t, db)
 		refused := func(what string, err error, code licensing.Code) {
 			t.Helper()
-			if licensing.CodeOf(err) != code || !strings.Contains(fmt.Sprint(err), "65536 is the most: features") {
+			if licensing.CodeOf(err) != code || !strings.Contains(fmt.Sprint(err), "the maximum is 65536 (features") {
 				t.Errorf("%s: %v", what, err)
 			}
 		}

@@ -135,7 +135,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		}
 
 		tamper(t, `UPDATE license SET status = 'suspended' WHERE id = $1`, string(d.p.License))
-		if m := d.one(t, string(d.p.License), "status: the row says suspended, the entry left it active"); m.Entry < 0 {
+		if m := d.one(t, string(d.p.License), "status: the row has suspended, but the log entry has active"); m.Entry < 0 {
 			t.Errorf("%+v", m)
 		}
 	})
@@ -178,7 +178,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		changed := []licensing.Deviation{{Field: "end", Row: end(l.Start), Entry: end(l.End)}, {Field: "plan", Row: "other", Entry: "studio"}}
 		finds(changed...)
 		s.place()
-		if said := finds(changed...); !strings.Contains(said, ", entry ") || !strings.Contains(said, "; plan: the row says other, the entry left it studio") {
+		if said := finds(changed...); !strings.Contains(said, ", entry ") || !strings.Contains(said, "; plan: the row has other, but the log entry has studio") {
 			t.Error(said)
 		}
 		tamper(`plan = 'studio', end_at = $2`, l.End.UnixMicro())
@@ -205,7 +205,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		finds(changed...)
 		s.place()
 		said := finds(changed...)
-		for _, part := range []string{"exceptions: the row is not as the entry left it", "reference: the row says R1, the entry left it nothing"} {
+		for _, part := range []string{"exceptions: the row differs from the log entry", "reference: the row has R1, but the log entry has nothing"} {
 			if !strings.Contains(said, part) {
 				t.Errorf("%q lacks %q", said, part)
 			}

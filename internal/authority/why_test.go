@@ -91,23 +91,23 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 			return e
 		}
 		e := why()
-		shows("an unused pool", e.Pools["seats"], license.Allowed, license.CodeOK, 0, "0 of 2 units held")
-		shows("an unused meter", e.Meters["calls"], license.Allowed, license.CodeOK, 0, "0 calls of 5 calls used")
+		shows("an unused pool", e.Pools["seats"], license.Allowed, license.CodeOK, 0, "0 of 2 seats in use")
+		shows("an unused meter", e.Meters["calls"], license.Allowed, license.CodeOK, 0, "0 of 5 calls used")
 		d.acquire(t, ask("seats", 1))
 		d.use(t, "one", "4")
 		e = why()
-		shows("a pool with room", e.Pools["seats"], license.Allowed, license.CodeOK, 1, "1 of 2 units held")
-		shows("a meter with something left", e.Meters["calls"], license.Allowed, license.CodeOK, 4, "4 calls of 5 calls used")
+		shows("a pool with room", e.Pools["seats"], license.Allowed, license.CodeOK, 1, "1 of 2 seats in use")
+		shows("a meter with something left", e.Meters["calls"], license.Allowed, license.CodeOK, 4, "4 of 5 calls used")
 		d.acquire(t, ask("seats", 2))
 		d.acquire(t, ask("line", 1))
 		d.acquire(t, ask("line", 2)) // waits
 		d.acquire(t, ask("spare", 1))
 		d.use(t, "two", "1")
 		e = why()
-		shows("a full pool", e.Pools["seats"], license.Denied, license.CodePoolFull, 2, "2 of 2 units held")
-		shows("a queue", e.Pools["line"], license.Denied, license.CodeQueued, 1, "1 of 1 unit held, 1 request waiting; the next request waits in the queue")
-		shows("a fallback", e.Pools["spare"], license.Allowed, license.CodeFallback, 1, "1 of 1 unit held; the next request gets the fallback features")
-		shows("a spent meter", e.Meters["calls"], license.Denied, license.CodeQuotaSpent, 5, "5 calls of 5 calls used, nothing is left")
+		shows("a full pool", e.Pools["seats"], license.Denied, license.CodePoolFull, 2, "all 2 seats are in use")
+		shows("a queue", e.Pools["line"], license.Denied, license.CodeQueued, 1, "1 of 1 unit in use, 1 request waiting; the next request waits in the queue")
+		shows("a fallback", e.Pools["spare"], license.Allowed, license.CodeFallback, 1, "1 of 1 unit in use; the next request gets the fallback features")
+		shows("a spent meter", e.Meters["calls"], license.Denied, license.CodeQuotaSpent, 5, "5 of 5 calls used; none left")
 		if len(e.Pools["seats"].Holders) != 2 || e.Pools["seats"].FreeAt == 0 {
 			t.Errorf("who holds: %+v", e.Pools["seats"])
 		}
@@ -215,7 +215,7 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, got := range map[string]license.Decision{"export": e.Features["export"], "max_layers": e.Features["max_layers"], "seats": e.Pools["seats"], "calls": e.Meters["calls"]} {
-			was := map[string]string{"export": "true", "max_layers": "50", "seats": "2 units", "calls": "5 calls"}[name]
+			was := map[string]string{"export": "true", "max_layers": "50", "seats": "2 seats", "calls": "5 calls"}[name]
 			if !slices.Equal(got.Exceptions, []string{of(name)}) || !strings.Contains(got.Reason, of(name)+" (as agreed) until "+ledger.StampOf(until)) || !strings.HasSuffix(got.Reason, "grants "+was) {
 				t.Errorf("%s: %+v", name, got)
 			}

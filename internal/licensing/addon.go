@@ -11,23 +11,23 @@ import (
 // An Addon is what can be bought on top of a plan, once or several times.
 //
 // The merge is deterministic and does not depend on the order in which add-ons
-// were bought: booleans are OR; an Adjustment that adds is added once for each
-// piece; one that sets raises to at least its amount; of several texts the one
-// of the add-on whose name sorts last holds. Raising happens before adding.
+// were bought. Booleans are ORed. An Adjustment that adds is added once for each
+// unit bought; one that sets raises the number to at least its amount. If several
+// add-ons set a text, the add-on whose name sorts last wins. Raising happens before adding.
 type Addon struct {
 	Features map[string]AddonFeature `json:"features,omitempty"`
 	Pools    map[string]Adjustment   `json:"pools,omitempty"`
 	Meters   map[string]Adjustment   `json:"meters,omitempty"`
 }
 
-// An AddonFeature is a value and, for numbers, how it is merged.
+// An AddonFeature is a value and, for numbers, the way to merge it.
 type AddonFeature struct {
 	Value license.Value `json:"value"`
 	Add   bool          `json:"add,omitempty"`
 }
 
-// A Grant is add-ons of one name bought for a license. A zero From or Until
-// is the license's own.
+// A Grant is a quantity of one add-on bought for a license. If From or Until is
+// zero, the license's own date counts.
 type Grant struct {
 	Addon    string    `json:"addon"`
 	Quantity int64     `json:"quantity"`
@@ -48,7 +48,7 @@ func (g Grant) Check() error {
 
 func checkSpan(what string, from, until time.Time) error {
 	if !from.IsZero() && !until.IsZero() && !from.Before(until) {
-		return Errorf(Invalid, "%s ends at %s, not after its begin at %s", what, stamp(until), stamp(from)).At("until")
+		return Errorf(Invalid, "%s ends at %s, which is not after its start at %s", what, stamp(until), stamp(from)).At("until")
 	}
 	return nil
 }
@@ -78,7 +78,7 @@ func (b *builder) addons(grants []Grant) error {
 	return nil
 }
 
-// addon merges what a raises, or what it adds.
+// addon merges the parts of a that raise, or the parts that add.
 func (b *builder) addon(a Addon, g Grant, adding bool) error {
 	for name, f := range a.Features {
 		if f.Add != adding {
@@ -107,8 +107,8 @@ func (b *builder) addon(a Addon, g Grant, adding bool) error {
 	return nil
 }
 
-// over returns had with f merged quantity times; a zero had is the absence of
-// the feature.
+// over returns had with f merged quantity times. If had is zero, the plan does
+// not have the feature.
 func (f AddonFeature) over(had license.Value, quantity int64) (license.Value, error) {
 	if had.IsZero() && !f.Add {
 		return f.Value, nil

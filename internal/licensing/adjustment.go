@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// An Adjustment changes a number: by an amount when Add, else to it. Amounts
-// of a meter are in its scaled units.
+// An Adjustment changes a number: by an amount if Add is set, otherwise to that amount.
+// Amounts of a meter are in its scaled units.
 type Adjustment struct {
 	Add    bool  `json:"add,omitempty"`
 	Amount int64 `json:"amount"`
@@ -25,7 +25,7 @@ func (a Adjustment) String() string {
 func (a Adjustment) To(n int64) (int64, error) {
 	if !a.Add {
 		if a.Amount < 0 {
-			return 0, Errorf(Invalid, "an amount of %d is below zero", a.Amount)
+			return 0, Errorf(Invalid, "amount %d is negative", a.Amount)
 		}
 		return a.Amount, nil
 	}
@@ -34,7 +34,7 @@ func (a Adjustment) To(n int64) (int64, error) {
 		return 0, err
 	}
 	if sum < 0 {
-		return 0, Errorf(Invalid, "%d and %v is below zero", n, a)
+		return 0, Errorf(Invalid, "%d adjusted by %v is negative", n, a)
 	}
 	return sum, nil
 }
@@ -48,24 +48,24 @@ func (a Adjustment) raising(quantity int64) func(int64) (int64, error) {
 		}
 		sum, err := addTimes(n, a.Amount, quantity)
 		if err == nil && sum < 0 {
-			return 0, Errorf(Invalid, "%d and %d times %v is below zero", n, quantity, a)
+			return 0, Errorf(Invalid, "%d adjusted %d times by %v is negative", n, quantity, a)
 		}
 		return sum, err
 	}
 }
 
-// addTimes returns n + amount*times, or Invalid when that lies beyond ±MaxQuantity.
+// addTimes returns n + amount*times, or Invalid if the result is beyond ±MaxQuantity.
 func addTimes(n, amount, times int64) (int64, error) {
 	product, ok := multiply(amount, times)
 	sum := n + product
 	// Overflow flips the sign of the sum against both of its terms.
 	if !ok || (n >= 0) == (product >= 0) && (sum >= 0) != (n >= 0) || magnitude(sum) > MaxQuantity {
-		return 0, Errorf(Invalid, "%d and %d times %d is more than can be counted", n, times, amount)
+		return 0, Errorf(Invalid, "%d plus %d times %d is out of range", n, times, amount)
 	}
 	return sum, nil
 }
 
-// multiply returns a*b and whether an int64 holds it.
+// multiply returns a*b and whether the product fits an int64.
 func multiply(a, b int64) (int64, bool) {
 	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
 	negative := (a < 0) != (b < 0)

@@ -9,37 +9,37 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Skew is how far the clocks of a server and of programs may differ, unless a deployment
-// names another difference. Units are reclaimed that long after a lease's end, and never before.
+// Skew is the tolerated difference between the clocks of a server and of programs, unless a
+// deployment sets another. Units are reclaimed only this long after a lease ends.
 const Skew Span = license.Epsilon
 
-// Notice is how long a connected client goes without hearing of a change.
+// Notice is the longest time until a connected client hears of a change.
 const Notice Span = 10
 
-// Bounds are what a plan's numbers promise in the worst case.
+// Bounds are the worst cases that follow from a plan's numbers.
 type Bounds struct {
-	// Connected is how long a connected client keeps what was revoked.
+	// Connected is how long a connected client keeps a revoked right.
 	Connected Span `json:"connected"`
-	// Revocation is how long full function can go on, after a revocation, for
+	// Revocation is how long full function can continue after a revocation, for
 	// a client that never reaches a server again.
 	Revocation Span `json:"revocation"`
-	// Cause is what Revocation comes from: documents, or a pool.
+	// Cause is what determines Revocation: documents, or a pool.
 	Cause string `json:"cause"`
-	// Ended is when such a client's fallback has ended too.
+	// Ended is when the fallback of such a client has ended too.
 	Ended Span `json:"ended"`
 	// Reclaim is, for each pool, how long a lost holder keeps its units.
 	Reclaim map[string]Reclaim `json:"reclaim,omitempty"`
 }
 
-// A Reclaim is how long the units of a lost holder stay taken.
+// A Reclaim is how long the units of a lost holder stay in use.
 type Reclaim struct {
-	Endless  bool `json:"endless,omitempty"`  // until released by hand
-	After    Span `json:"after,omitempty"`    // of a renewed lease
-	Borrowed Span `json:"borrowed,omitempty"` // of the longest borrowing, 0 without
+	Endless  bool `json:"endless,omitempty"`  // until somebody releases them
+	After    Span `json:"after,omitempty"`    // for a renewed lease
+	Borrowed Span `json:"borrowed,omitempty"` // for the longest borrowing, 0 if there is none
 }
 
-// Bounds computes p's worst cases where clocks differ by at most skew, which counts in
-// whole seconds.
+// Bounds computes p's worst cases if clocks differ by at most skew, which is rounded up
+// to whole seconds.
 func (p Plan) Bounds(skew time.Duration) Bounds {
 	d, skewed := p.Documents, Span((skew+time.Second-1)/time.Second)
 	b := Bounds{Connected: Notice, Revocation: d.Life + d.Grace + skewed, Cause: "documents", Reclaim: map[string]Reclaim{}}
@@ -62,7 +62,7 @@ func (p Plan) Bounds(skew time.Duration) Bounds {
 	return b
 }
 
-// String prints the bounds, one to a line.
+// String writes the bounds, one on each line.
 func (b Bounds) String() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "a revocation reaches connected clients within %v\n", b.Connected)

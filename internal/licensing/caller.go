@@ -2,8 +2,8 @@ package licensing
 
 import "cmp"
 
-// A Caller is what a program says of itself with each request, so that it is
-// known what depends on what. It decides nothing. What was not said is empty.
+// A Caller is what a program reports about itself with each request, to show what
+// depends on what. It decides nothing. A field that was not reported is empty.
 type Caller struct {
 	Service  string `json:"service,omitempty"`
 	Version  string `json:"version,omitempty"`
@@ -11,7 +11,7 @@ type Caller struct {
 	Region   string `json:"region,omitempty"`
 }
 
-// After returns what is known once c was said: what it left out is as before.
+// After returns c with the fields of before that c leaves empty.
 func (c Caller) After(before Caller) Caller {
 	return Caller{
 		Service:  cmp.Or(c.Service, before.Service),
@@ -21,8 +21,8 @@ func (c Caller) After(before Caller) Caller {
 	}
 }
 
-// Of returns c beside something whose own instance is known: what is the same
-// is not said twice.
+// Of returns c without its instance if that is instance, so that it is not
+// reported twice.
 func (c Caller) Of(instance string) Caller {
 	if c.Instance == instance {
 		c.Instance = ""

@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// When says when a change is made.
+// When is the time at which a change is made.
 type When string
 
-// A change is made now, or kept until the next term begins.
+// A change is made now or when the next term begins.
 const (
 	ChangeNow       When = "now"
 	ChangeAtRenewal When = "renewal"
 )
 
-// A Change alters what a license grants. Empty fields leave things alone. A
-// plan or channel moves the license; Follow unpins it, Revision pins it.
+// A Change alters what a license grants. Empty fields change nothing. A plan or
+// channel moves the license; Follow unpins it, and Revision pins it.
 type Change struct {
 	Plan             PlanName      `json:"plan,omitempty"`
 	Channel          string        `json:"channel,omitempty"`
@@ -28,23 +28,23 @@ type Change struct {
 	Except           []Exception   `json:"except,omitempty"`
 	RemoveExceptions []ExceptionID `json:"remove_exceptions,omitempty"`
 	When             When          `json:"when,omitempty"`
-	// Below says what to do where less is granted than is held.
+	// Below is what to do with a pool that would have fewer units than are in use.
 	Below Below `json:"below,omitempty"`
 }
 
-// Below says what a change does that takes a pool below what is held.
+// Below is what to do if a change leaves a pool with fewer units than are in use.
 type Below string
 
-// The ways to go below what is held.
+// The ways to go below what is in use.
 const (
-	BelowRefuse    Below = "refuse"    // the change is refused
-	BelowDrain     Below = "drain"     // what is held stays until released; nothing new is granted
-	BelowOverdraft Below = "overdraft" // the same, and counted as overdraft, with its end
+	BelowRefuse    Below = "refuse"    // refuse the change
+	BelowDrain     Below = "drain"     // keep existing leases until they are released; grant nothing new
+	BelowOverdraft Below = "overdraft" // the same, counted as overdraft and with its end
 )
 
-// Change returns l changed by c, to be compiled against the plan it then has.
-// It fails with NotFound when c removes what l does not have, and with
-// Conflict for a revoked license.
+// Change returns l changed by c, for compiling against its new plan.
+// It fails with NotFound if c removes something that l does not have, and with
+// Conflict if the license is revoked.
 func (l License) Change(c Change) (License, error) {
 	if l.Status == Revoked {
 		return l, Errorf(Conflict, "license %s is revoked and cannot be changed", l.ID)
@@ -53,7 +53,7 @@ func (l License) Change(c Change) (License, error) {
 		l.Granted = ""
 	}
 	if c.Plan != "" && c.Plan != l.Plan {
-		// A pin and an edition are of the plan that is left.
+		// A pin and an edition belong to the old plan.
 		l.Plan, l.Revision, l.Edition = c.Plan, "", ""
 	}
 	if c.Edition != "" {
@@ -83,11 +83,11 @@ func (l License) Change(c Change) (License, error) {
 	return l, l.Check()
 }
 
-// CheckDates refuses dates in c that can't be written.
+// CheckDates refuses dates in c that cannot be written.
 func (c Change) CheckDates() error { return checkGiven(c.Add, c.Except) }
 
-// Schedule returns l with c kept until the next term begins: the one that is
-// renewed already and still ahead at now, or the one of the next renewal.
+// Schedule returns l with c scheduled for the start of the next term: the first
+// renewed term that is still ahead at now, or else the one that the next renewal begins.
 func (l License) Schedule(c Change, now time.Time) License {
 	l.Scheduled = append(slices.Clone(l.Scheduled), c)
 	if l.ChangeAt.IsZero() {
@@ -98,12 +98,12 @@ func (l License) Schedule(c Change, now time.Time) License {
 	return l
 }
 
-// ChangesDue reports whether scheduled changes have to be made at now.
+// ChangesDue reports whether scheduled changes are due at now.
 func (l License) ChangesDue(now time.Time) bool {
 	return len(l.Scheduled) > 0 && !l.ChangeAt.IsZero() && !now.Before(l.ChangeAt) && l.Status != Revoked
 }
 
-// MakeChanges returns l after its scheduled changes, in order.
+// MakeChanges returns l with its scheduled changes made, in order.
 func (l License) MakeChanges() (License, error) {
 	made := l.Scheduled
 	l.Scheduled, l.ChangeAt = nil, time.Time{}
@@ -116,15 +116,15 @@ func (l License) MakeChanges() (License, error) {
 	return l, nil
 }
 
-// A Shortage is a pool of which more is held than a change would leave.
+// A Shortage is a pool that would have fewer units than are in use.
 type Shortage struct {
 	Pool     string `json:"pool"`
 	Held     int64  `json:"held"`
 	Capacity int64  `json:"capacity"`
 }
 
-// Shortages returns the pools of after that hold more than their capacity, by
-// name. A pool that after lacks has none.
+// Shortages returns the pools of after that have fewer units than held, sorted by
+// name. A pool that is missing in after has no units.
 func Shortages(after Terms, held map[string]int64) []Shortage {
 	var all []Shortage
 	for pool, n := range held {
@@ -136,21 +136,21 @@ func Shortages(after Terms, held map[string]int64) []Shortage {
 	return all
 }
 
-// Allow returns the end until which a shortage may last, zero for as long as
-// it takes, or Conflict when b refuses it. BelowOverdraft needs a plan with
-// an overdraft that is large enough.
+// Allow returns until when a shortage may last, zero if there is no limit.
+// It fails with Conflict if b refuses the shortage. BelowOverdraft needs a plan
+// with a large enough overdraft.
 func (b Below) Allow(s Shortage, p Pool, now time.Time) (time.Time, error) {
 	switch b {
 	case BelowDrain:
 		return time.Time{}, nil
 	case BelowOverdraft:
 		if s.Held > p.Limit() {
-			return time.Time{}, Errorf(Conflict, "pool %s: %d are held, capacity and overdraft are %d", s.Pool, s.Held, p.Limit())
+			return time.Time{}, Errorf(Conflict, "pool %s: %d units are in use; capacity and overdraft allow only %d", s.Pool, s.Held, p.Limit())
 		}
 		if p.Overdraft.For == 0 {
 			return time.Time{}, nil
 		}
 		return now.Add(p.Overdraft.For.Duration()), nil
 	}
-	return time.Time{}, Errorf(Conflict, "pool %s: %d are held and only %d would be left; drain it, use the overdraft, or release first", s.Pool, s.Held, s.Capacity)
+	return time.Time{}, Errorf(Conflict, "pool %s: %d units are in use and only %d would remain; drain the pool, use the overdraft, or release units first", s.Pool, s.Held, s.Capacity)
 }

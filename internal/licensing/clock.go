@@ -3,54 +3,54 @@ package licensing
 import "time"
 
 const (
-	// ClockFar is how far a clock that nothing confirms is followed beyond the record.
+	// ClockFar is how far beyond the record an unconfirmed clock is followed.
 	ClockFar = 30 * 24 * time.Hour
-	// ClockSteady is how long a clock must stay as far from the boot clock as it
-	// is before documents follow it. This proves nothing about the time before.
+	// ClockSteady is how long a clock's distance from the boot clock must stay the
+	// same before documents follow it. This proves nothing about the time before.
 	ClockSteady = 15 * time.Minute
 )
 
-// A ClockRecord is the latest time that a server gave, and the boot clock by
-// which that server counted. Its zero value says that no server has run.
+// A ClockRecord is the latest time that a server issued, with the boot clock of that
+// server. Its zero value means that no server has run.
 type ClockRecord struct {
 	At   time.Time
 	Boot string        // names one boot of one machine; "" is unknown
-	Up   time.Duration // what the boot clock of that machine showed at At
+	Up   time.Duration // that machine's boot clock at At
 }
 
-// A ClockReading is what the clocks show now.
+// A ClockReading is a reading of all clocks at one moment.
 type ClockReading struct {
-	Wall         time.Time // the database's clock, which decisions go by
-	Node         time.Time // this machine's clock; Wall where the database has no other
+	Wall         time.Time // the database's clock, which decisions use
+	Node         time.Time // this machine's clock; Wall if the database has no other
 	Apart        bool      // Wall and Node are proven to be two clocks
-	Synchronized bool      // the kernel says that Node is synchronized
+	Synchronized bool      // the kernel reports that Node is synchronized
 	Boot         string    // as in ClockRecord, of this machine
 	Up           time.Duration
-	Steady       time.Duration // how long Wall has been as far from the boot clock as it is
+	Steady       time.Duration // how long the distance between Wall and the boot clock has been the same
 }
 
-// A ClockVerdict is what a reading of the clocks comes to.
+// A ClockVerdict is the conclusion from a reading of the clocks.
 type ClockVerdict struct {
-	// Now is what documents carry. It is never before the record.
+	// Now is the time that documents carry. It is never before the record.
 	Now time.Time
-	// Kept is the part of the time since the record that nothing explains. Now
-	// includes it, and every unit that is held has to be kept for that much longer.
+	// Kept is the unexplained part of the time since the record. Now includes it, and
+	// every unit in use must be kept that much longer.
 	Kept time.Duration
-	// Doubt reports that the database's clock shows another time than Now, so that
-	// nothing may be reclaimed.
+	// Doubt reports that the database's clock differs from Now, so that nothing may
+	// be reclaimed.
 	Doubt bool
 	// Proven reports that Now is confirmed by a synchronized kernel or by the
 	// clocks of two machines.
 	Proven bool
 }
 
-// JudgeClock decides what time it is, and how much of the time since the record
-// is explained. The boot clock explains it within one boot of one machine; then
-// the clock on the wall has no say for ClockSteady, and only with a proof after
-// that. Otherwise the kernel's synchronization or two machines whose clocks agree
-// within skew explain it. Without a proof documents follow the clock, at most
-// ClockFar ahead, and Kept says what holders must not lose by it. Where two clocks
-// disagree the earlier one counts.
+// JudgeClock decides what time it is and how much of the time since the record
+// is explained. Within one boot of one machine the boot clock explains it; the
+// wall clock then counts only after ClockSteady, and only with a proof.
+// Otherwise a synchronized kernel, or two machines whose clocks agree within
+// skew, explain it. Without a proof, documents follow the clock at most
+// ClockFar ahead, and Kept is the time that holders must not lose because of it.
+// If two clocks disagree, the earlier one counts.
 func JudgeClock(rec ClockRecord, r ClockReading, skew time.Duration) ClockVerdict {
 	if rec.At.IsZero() {
 		return ClockVerdict{Now: r.Wall}
@@ -62,7 +62,7 @@ func JudgeClock(rec ClockRecord, r ClockReading, skew time.Duration) ClockVerdic
 	v := ClockVerdict{Now: line}
 	switch {
 	case counted && within(r.Wall, line, near):
-		v.Now = later(r.Wall, rec.At) // slow corrections are followed
+		v.Now = later(r.Wall, rec.At) // follow slow corrections
 		v.Proven = proven && within(shown, line, near)
 	case shown.IsZero(), ahead <= near:
 	case counted && r.Steady < ClockSteady:
@@ -75,8 +75,8 @@ func JudgeClock(rec ClockRecord, r ClockReading, skew time.Duration) ClockVerdic
 	return v
 }
 
-// Line returns the time that the record and its boot clock prove, and whether
-// that clock has counted until now. If not, it is the record's own time.
+// Line returns the time that the record and its boot clock prove, and whether that
+// clock has been counting until now. If not, it returns the record's own time.
 func (rec ClockRecord) Line(r ClockReading) (line time.Time, counted bool) {
 	if rec.Boot == "" || rec.Boot != r.Boot || r.Up < rec.Up {
 		return rec.At, false
@@ -84,9 +84,9 @@ func (rec ClockRecord) Line(r ClockReading) (line time.Time, counted bool) {
 	return rec.At.Add(r.Up - rec.Up), true
 }
 
-// shown returns the time that the clocks show, the earlier one where they
-// disagree, and whether it is proven. A clock that shows a time before from is
-// wrong and does not count. The result is zero when no clock is left.
+// shown returns the time that the clocks show, the earlier one if they disagree, and
+// whether that time is proven. A clock that shows a time before from is wrong and is
+// ignored. The result is zero if no clock remains.
 func (r ClockReading) shown(from time.Time, skew time.Duration) (shown time.Time, proven bool) {
 	wallCounts, nodeCounts := !r.Wall.Before(from), !r.Node.Before(from)
 	switch {

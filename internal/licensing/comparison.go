@@ -12,18 +12,18 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Trend says what a difference means for the customer.
+// A Trend is what a difference means for the customer.
 type Trend string
 
-// The trends. Neither is neither more nor less, or cannot be told.
+// The trends. Neither means that the difference is neither more nor less, or is unknown.
 const (
 	Gain    Trend = "gain"
 	Loss    Trend = "loss"
 	Neither Trend = "change"
 )
 
-// TrendOf compares what is counted before and after, where more is better; nil
-// is what cannot be counted.
+// TrendOf compares numbers before and after, where more is better. Nil means that
+// there is no number.
 func TrendOf[T cmp.Ordered](was, is *T) Trend {
 	switch {
 	case was == nil || is == nil || *was == *is:
@@ -34,8 +34,8 @@ func TrendOf[T cmp.Ordered](was, is *T) Trend {
 	return Loss
 }
 
-// A Difference is one thing that changes for a license: What names it, such as
-// feature export or pool seats capacity; From and To are empty for absence.
+// A Difference is one thing that changes for a license. What names it, such as
+// feature export or pool seats capacity. From and To are empty if the thing is absent.
 type Difference struct {
 	What  string `json:"what"`
 	From  string `json:"from,omitempty"`
@@ -54,7 +54,7 @@ func (d Difference) String() string {
 	return d.What + ": " + d.From + " → " + d.To
 }
 
-// An Effect is what a change does to one license.
+// An Effect is the effect of a change on one license.
 type Effect struct {
 	License   LicenseID    `json:"license"`
 	Customer  CustomerID   `json:"customer"`
@@ -62,7 +62,7 @@ type Effect struct {
 	Shortages []Shortage   `json:"shortages,omitempty"`
 }
 
-// Gains and Loses report whether the license gets more, or less, of anything;
+// Gains reports whether the license gets more of anything;
 // a change can do both.
 func (e Effect) Gains() bool { return e.has(Gain) }
 
@@ -73,8 +73,8 @@ func (e Effect) has(t Trend) bool {
 	return slices.ContainsFunc(e.Changes, func(d Difference) bool { return d.Trend == t })
 }
 
-// Compare returns what changes for a license from one set of terms to another
-// at now, and of which pools more is held than is left. Held is units by pool.
+// Compare returns what changes for a license at now between two sets of terms, and
+// which pools have fewer units than are in use. Held is units by pool.
 func Compare(before, after Terms, held map[string]int64, now time.Time) Effect {
 	c := comparison{}
 	c.text("status", string(before.Status), string(after.Status))
@@ -102,7 +102,7 @@ func (c *comparison) add(what, from, to string, trend Trend) {
 
 func (c *comparison) text(what, from, to string) { c.add(what, from, to, Neither) }
 
-// end compares ends, where never is the latest.
+// end compares ends; never is the latest.
 func (c *comparison) end(what string, from, to time.Time) {
 	if from.Equal(to) {
 		return
@@ -120,7 +120,7 @@ func (c *comparison) end(what string, from, to time.Time) {
 	c.add(what, words(from), words(to), trend)
 }
 
-// count compares what is counted, where more is better.
+// amounts compares amounts of which more is better.
 func amounts[T interface {
 	cmp.Ordered
 	fmt.Stringer
@@ -138,7 +138,7 @@ func (c *comparison) features(kind string, before, after map[string]Feature, now
 	}
 }
 
-// rule compares what a renewal will add.
+// rule compares the terms that a renewal would add.
 func (c *comparison) rule(from, to TermRule) {
 	length := func(l Length, without string) (string, int64) {
 		if l.IsZero() {
@@ -159,8 +159,8 @@ func (c *comparison) rule(from, to TermRule) {
 	c.text("term trial", strconv.FormatBool(from.Trial), strconv.FormatBool(to.Trial))
 }
 
-// trendOfValue compares values: on is more than off, a larger number more, and
-// anything more than nothing.
+// trendOfValue compares values: on is more than off, a larger number is more than a
+// smaller one, and anything is more than nothing.
 func trendOfValue(from, to license.Value) Trend {
 	if from.On() != to.On() {
 		a, b := worth(from), worth(to)
@@ -204,7 +204,7 @@ func (c *comparison) pools(before, after map[string]Pool) {
 			amounts(c, what+" queue wait", cmp.Or(from.Queue.Wait, MaxWait), cmp.Or(to.Queue.Wait, MaxWait))
 			numbers(c, what+" queue max", cmp.Or(from.Queue.Max, DefaultQueue), cmp.Or(to.Queue.Max, DefaultQueue))
 		}
-		// To match fewer components takes more machines for the same.
+		// If fewer components must match, more machines count as the same one.
 		fewer, more := -from.Match.Need, -to.Match.Need
 		trend := TrendOf(&fewer, &more)
 		if from.Match.Need == 0 || to.Match.Need == 0 || from.Match.Of != to.Match.Of {
@@ -240,12 +240,12 @@ func (c *comparison) meters(before, after map[string]Meter) {
 	}
 }
 
-// full compares what is done when there is nothing left: anything is more than a denial.
+// full compares what happens when nothing remains: anything is better than a denial.
 func (c *comparison) full(what string, from, to Full) {
 	c.flag(what+" full", string(from), string(to), from != FullDeny, to != FullDeny)
 }
 
-// flag compares what is better with something than without.
+// flag compares something that is better to have than to lack.
 func (c *comparison) flag(what, from, to string, with, has bool) {
 	was, is := btoi(with), btoi(has)
 	c.add(what, from, to, TrendOf(&was, &is))
@@ -258,7 +258,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// orEndless writes a span of which zero has no end.
+// orEndless writes a span; zero has no end.
 func orEndless(s Span) string {
 	if s == 0 {
 		return "no end"
@@ -266,7 +266,7 @@ func orEndless(s Span) string {
 	return s.String()
 }
 
-// longest is how long an overdraft lasts, for comparing.
+// longest returns how long an overdraft lasts, for comparing.
 func (o Overdraft) longest() int64 {
 	if o.For == 0 {
 		return NoLimit
@@ -281,7 +281,7 @@ func (m Match) words() string {
 	return fmt.Sprintf("%d of %d", m.Need, m.Of)
 }
 
-// presence adds that something came or went.
+// presence adds something that appeared or disappeared.
 func (c *comparison) presence(what string, had bool, from, to string) {
 	if had {
 		c.add(what, from, "", Loss)
@@ -292,7 +292,7 @@ func (c *comparison) presence(what string, had bool, from, to string) {
 
 func (m Meter) quota() string { return m.amount(m.Quota) + " per " + string(m.Per) }
 
-// soft writes the soft limit as the plan says it.
+// soft writes the soft limit as the plan states it.
 func (m Meter) soft() string {
 	switch {
 	case m.Soft.IsZero():

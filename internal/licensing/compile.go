@@ -9,8 +9,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Terms are everything the rules need to know of a license: its plan's
-// revision, add-ons and exceptions, compiled for one moment. They hold until
+// Terms are everything that the rules need to know about a license: its plan's
+// revision, add-ons and exceptions, compiled for one moment. They are valid until
 // Until, when an add-on, an exception or a feature begins or ends.
 type Terms struct {
 	License      LicenseID
@@ -23,8 +23,8 @@ type Terms struct {
 	Status       Status
 	Seq          license.Seq
 	Issued       time.Time
-	Start        time.Time // zero: with the first use
-	End          time.Time // zero: never, or not known before the first use
+	Start        time.Time // zero: at the first use
+	End          time.Time // zero: never, or unknown before the first use
 	Renewed      []time.Time
 	RenewalGrace Span
 	Maintenance  time.Time // zero: every release
@@ -35,14 +35,14 @@ type Terms struct {
 	Pools        map[string]Pool
 	Meters       map[string]Meter
 	Documents    Documents
-	Excepted     Excepts   // by the exceptions in force
-	Until        time.Time // zero: for ever
+	Excepted     Excepts   // what the exceptions in force change
+	Until        time.Time // zero: forever
 }
 
 // Compile merges a revision and a license into the terms in force at now, in
 // this order: the edition's features, the plan's own, add-ons (see Addon),
-// exceptions. What neither names is not granted. It fails with Conflict when
-// the license does not fit the revision.
+// exceptions. A feature that none of them names is not granted. Compile fails with
+// Conflict if the license does not fit the revision.
 func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	p := rev.Plan
 	if l.Product != p.Product || l.Plan != p.Name {
@@ -83,7 +83,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 	return t, nil
 }
 
-// A builder merges a plan and a license as they are at one time.
+// A builder merges a plan and a license at one time.
 type builder struct {
 	plan     Plan
 	at       time.Time
@@ -95,7 +95,10 @@ type builder struct {
 
 func build(p Plan, meters map[string]Meter, l License, at time.Time) (builder, error) {
 	b := builder{plan: p, at: at, features: map[string]license.Value{}, pools: map[string]Pool{}, meters: map[string]Meter{}}
-	maps.Copy(b.pools, p.Pools)
+	for name, pool := range p.Pools {
+		pool.name = name
+		b.pools[name] = pool
+	}
 	maps.Copy(b.meters, meters)
 	for name, r := range p.featureRules() {
 		if b.during(time.Time{}, r.end(l.Start)) {
@@ -122,8 +125,8 @@ func (p Plan) zonedMeters() (map[string]Meter, error) {
 	return meters, nil
 }
 
-// during reports whether the builder's time lies in [from, until), where zero
-// times are no bounds.
+// during reports whether the builder's time is in [from, until). A zero time is
+// no bound.
 func (b *builder) during(from, until time.Time) bool {
 	return !b.at.Before(from) && (until.IsZero() || b.at.Before(until))
 }
@@ -136,7 +139,7 @@ func (b *builder) adjustPool(name string, to func(int64) (int64, error)) error {
 	}
 	n, err := to(p.Capacity)
 	if err == nil && n > MaxUnits {
-		err = Errorf(Invalid, "capacity %d is over %d", n, MaxUnits)
+		err = Errorf(Invalid, "capacity %d is above the maximum of %d", n, MaxUnits)
 	}
 	if err != nil {
 		return Errorf(CodeOf(err), "pool %s: %w", name, err)
@@ -154,7 +157,7 @@ func (b *builder) adjustMeter(name string, to func(int64) (int64, error)) error 
 	}
 	n, err := to(m.Quota)
 	if err == nil && n > MaxQuantity {
-		err = Errorf(Invalid, "quota %d is over %d", n, int64(MaxQuantity))
+		err = Errorf(Invalid, "quota %d is above the maximum of %d", n, int64(MaxQuantity))
 	}
 	if err != nil {
 		return Errorf(CodeOf(err), "meter %s: %w", name, err)
@@ -195,8 +198,8 @@ func changesAfter(p Plan, l License, now time.Time) []time.Time {
 	return slices.CompactFunc(times, time.Time.Equal)
 }
 
-// endings says of each feature in force now how long its value holds, and
-// what it is worth from then on.
+// endings adds to each feature in force now until when its value is valid, and
+// the value that follows.
 func endings(built []builder, changes []time.Time) map[string]Feature {
 	set := make(map[string]Feature, len(built[0].features))
 	for name, v := range built[0].features {

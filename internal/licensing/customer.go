@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// A Customer is who bought. Reference is the vendor's own number, from a
-// billing system for instance, unique when not empty.
+// A Customer is a buyer. Reference is the vendor's own number, for example from a
+// billing system. It is unique if it is not empty.
 type Customer struct {
 	Env       Env               `json:"environment"`
 	ID        CustomerID        `json:"id"`
@@ -17,7 +17,7 @@ type Customer struct {
 	Created   time.Time         `json:"created"`
 }
 
-// Check refuses a customer without a name or with an address that cannot be one.
+// Check refuses a customer without a name or with an impossible e-mail address.
 func (c Customer) Check() error {
 	if strings.TrimSpace(c.Name) == "" {
 		return Errorf(Invalid, "a customer needs a name").At("name")
@@ -28,15 +28,15 @@ func (c Customer) Check() error {
 	return CheckMetadata(c.Metadata)
 }
 
-// CheckMetadata refuses more than 64 entries, names over 64 and values over
+// CheckMetadata refuses more than 64 entries, names over 64 bytes and values over
 // 1024 bytes.
 func CheckMetadata(m map[string]string) error {
 	if len(m) > 64 {
-		return Errorf(Invalid, "metadata has %d entries, at most 64 are kept", len(m)).At("metadata")
+		return Errorf(Invalid, "metadata has %d entries; the maximum is 64", len(m)).At("metadata")
 	}
 	for k, v := range m {
 		if k == "" || len(k) > 64 || len(v) > 1024 {
-			return Errorf(Invalid, "metadata %q: a name has 1 to 64 bytes, a value at most 1024", k).At("metadata")
+			return Errorf(Invalid, "metadata %q: a name must have 1 to 64 bytes and a value at most 1024", k).At("metadata")
 		}
 	}
 	return nil

@@ -2,10 +2,10 @@ package licensing
 
 import "time"
 
-// Dates lie after 1970-01-01T00:00:00Z, which stands for no date where times are
+// Dates are after 1970-01-01T00:00:00Z, which means no date where times are
 // stored as numbers, and before the last second of the year 9999, the last year
-// that RFC 3339 can write. Computed dates stop at that second, so that they can
-// always be written; as an input it is refused, because the true date is unknown.
+// that RFC 3339 can express. Computed dates stop at that second, so that they can
+// always be written. As an input it is refused, because the true date is unknown.
 const (
 	firstDate int64 = 1
 	lastDate  int64 = 253402300799 // 9999-12-31T23:59:59Z
@@ -14,8 +14,8 @@ const (
 // Dated reports whether t can be a date. The zero time is none.
 func Dated(t time.Time) bool { return t.Unix() >= firstDate && t.Unix() < lastDate }
 
-// CheckDate refuses a time that can't be a date. The zero time stands for a date
-// that was not given, and passes.
+// CheckDate refuses a time that cannot be a date. The zero time means that no date
+// was given, and is accepted.
 func CheckDate(field string, t time.Time) error {
 	if t.IsZero() || Dated(t) {
 		return nil
@@ -23,8 +23,8 @@ func CheckDate(field string, t time.Time) error {
 	return Errorf(Invalid, "%s %s is not a date between 1970 and 9999", field, stamp(t)).At(field)
 }
 
-// ParseDate reads a day, which begins at midnight UTC, or a time of RFC 3339.
-// Invalid if the text is neither, or no date.
+// ParseDate reads a day, which begins at midnight UTC, or an RFC 3339 time.
+// It fails with Invalid if the text is neither, or is out of range.
 func ParseDate(s string) (time.Time, error) {
 	t, err := time.Parse(time.DateOnly, s)
 	if err != nil {
@@ -39,11 +39,11 @@ func ParseDate(s string) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// Later returns the time that is d after t, which is a date. It stops at the last
+// Later returns the date d after the date t. It stops at the last
 // second of the year 9999.
 func Later(t time.Time, d time.Duration) time.Time { return atMost(t.Add(d)) }
 
-// atMost returns t, or the last second that can be written if t is later.
+// atMost returns t, or the last second that can be written if t is after it.
 func atMost(t time.Time) time.Time {
 	if t.Unix() > lastDate {
 		return time.Unix(lastDate, 0).UTC()

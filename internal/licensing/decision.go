@@ -6,17 +6,17 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// allow returns a decision that allows, by a rule, with a reason in words.
+// allow returns a decision that allows something, with its rule and reason.
 func allow(code, rule, reason string, args ...any) license.Decision {
 	return license.Decision{Outcome: license.Allowed, Code: code, Rule: rule, Reason: textOf(reason, args...)}
 }
 
-// deny returns a decision that denies, by a rule, with a reason in words.
+// deny returns a decision that denies something, with its rule and reason.
 func deny(code, rule, reason string, args ...any) license.Decision {
 	return license.Decision{Outcome: license.Denied, Code: code, Rule: rule, Reason: textOf(reason, args...)}
 }
 
-// textOf is fmt.Sprintf, which copies a text that has no arguments.
+// textOf is fmt.Sprintf, except that it returns a text without arguments as it is.
 func textOf(text string, args ...any) string {
 	if len(args) == 0 {
 		return text

@@ -6,23 +6,23 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Used is what has been used of a meter in a window.
+// Used is how much of a meter was used in a window.
 type Used struct {
 	Window Window
 	Total  int64
 }
 
-// Document returns what a license document issued at now says: dates, term,
+// Document returns the contents of a license document issued at now: dates, term,
 // features, fallback, pools and meters, in whole seconds. The caller adds
-// identity (iss, aud, jti), binding, keys, head and nonce. Used may lack
-// meters: nothing has been used of them. It fails with Gone when neither the
-// term nor the fallback after it is left.
+// identity (iss, aud, jti), binding, keys, head and nonce. If used lacks a meter,
+// nothing has been used of it. Document fails with Gone if both the term and the
+// fallback after it are over.
 //
-// The dates follow the plan's Documents and keep their order whatever is cut:
-// full function ends with the renewal grace at the latest, the fallback lasts
-// its whole length after that. Once only the fallback is left, a document
-// grants full function for the single second that the format asks for, and
-// its term says that it is over.
+// The dates follow the plan's Documents and keep their order wherever they are cut:
+// full function ends with the renewal grace at the latest, and the fallback lasts
+// its full length after that. When only the fallback remains, a document grants
+// full function for one second, because the format requires it, and its term
+// shows that it is over.
 func (t Terms) Document(now time.Time, used map[string]Used) (license.License, error) {
 	doc := license.License{
 		Customer: string(t.Customer), Plan: string(t.Plan), Revision: string(t.Revision),
@@ -36,12 +36,12 @@ func (t Terms) Document(now time.Time, used map[string]Used) (license.License, e
 	}
 	doc.Claims = license.Claims{Subject: string(t.License), Version: license.Version, Seq: t.Seq}
 	if !t.dates(&doc, now.Unix()) {
-		return license.License{}, Errorf(Gone, "license %s ended at %s and its fallback after that", t.License, stamp(t.End))
+		return license.License{}, Errorf(Gone, "license %s ended at %s, and its fallback has ended too", t.License, stamp(t.End))
 	}
 	return doc, nil
 }
 
-// dates sets the thresholds; false when nothing is left to grant.
+// dates sets the thresholds. It returns false if nothing remains to be granted.
 func (t Terms) dates(doc *license.License, iat int64) bool {
 	d := t.Documents
 	cut := func(at int64) int64 { return at }

@@ -12,31 +12,30 @@ import (
 )
 
 const (
-	// DocumentRoom is what a license document may need, in bytes, beside what plan and
-	// license say: issuer, log head, binding and the digests of its keys.
+	// DocumentRoom is the space in bytes that a license document may need in addition to the
+	// contents of plan and license: issuer, log head, binding and the digests of its keys.
 	DocumentRoom = 16 << 10
-	// MaxSealed is how many features of a product data can be sealed to. A document
-	// carries a key for each.
+	// MaxSealed is the maximum number of features of a product that data can be sealed to. A
+	// document carries a key for each.
 	MaxSealed = 64
 
 	wrappedKey = 107 // bytes of a feature's key, wrapped for a device, in base64url
 )
 
-// A DocumentSize is how many bytes the largest document of a license takes, by what
-// takes them.
+// A DocumentSize is the number of bytes of a license's largest document, by part.
 type DocumentSize struct {
 	Features, Fallback, Pools, Meters, Keys int
 	Other                                   int // names, dates and DocumentRoom
 }
 
-// Total returns the bytes of the whole document.
+// Total returns the size of the whole document.
 func (s DocumentSize) Total() int {
 	return s.Features + s.Fallback + s.Pools + s.Meters + s.Keys + s.Other
 }
 
-// Fit is Compile for what is about to be granted. It also fails with Conflict when a
-// document of the license could become larger than license.MaxDocument, now or once
-// its add-ons, exceptions and features begin or end: nobody could be told of it.
+// Fit is Compile for terms that are about to be granted. It also fails with Conflict if a
+// document of the license could exceed license.MaxDocument, now or after its add-ons,
+// exceptions and features begin or end, because no program could receive it.
 func Fit(rev Revision, l License, now time.Time) (Terms, error) {
 	t, err := Compile(rev, l, now)
 	if err != nil {
@@ -50,8 +49,8 @@ func Fit(rev Revision, l License, now time.Time) (Terms, error) {
 }
 
 // LargestDocument returns the size of the largest document that a license can get from
-// now on under a revision. Numbers and dates count at their longest, so the size depends
-// on no clock and on nothing that is used. It fails as Compile does.
+// now on under a revision. Numbers and dates count at their maximum length, so the size
+// does not depend on a clock or on usage. It fails as Compile does.
 func LargestDocument(rev Revision, l License, now time.Time) (DocumentSize, error) {
 	if l.Start.IsZero() {
 		l.Start = now // so that features with an end of their own have one
@@ -112,8 +111,8 @@ func LargestDocument(rev Revision, l License, now time.Time) (DocumentSize, erro
 	}, nil
 }
 
-// widen returns f with the longer of its value and v; numbers can be summed up and
-// count at their longest.
+// widen returns f with the longer of its value and v. Numbers can be summed, so they
+// count at their maximum length.
 func widen(f license.Feature, v license.Value) license.Feature {
 	if _, number := v.Int(); number {
 		v = license.IntValue(-MaxQuantity)
@@ -124,7 +123,7 @@ func widen(f license.Feature, v license.Value) license.Feature {
 	return f
 }
 
-// sealedLen is the size of the keys of the features with the longest names.
+// sealedLen returns the size of the keys of the features with the longest names.
 func sealedLen(set map[string]license.Feature) int {
 	names := slices.SortedFunc(maps.Keys(set), func(a, b string) int { return len(b) - len(a) })
 	n := 0
@@ -134,12 +133,12 @@ func sealedLen(set map[string]license.Feature) int {
 	return n
 }
 
-// jsonLen is how many bytes v takes in a document.
+// jsonLen returns the number of bytes that v takes in a document.
 func jsonLen(v any) int {
 	var n counter
 	enc := json.NewEncoder(&n)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // only what can be encoded is measured
+	_ = enc.Encode(v) // only encodable values are measured
 	return int(n) - len("\n")
 }
 
@@ -150,8 +149,8 @@ func (c *counter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Check is Conflict for what is over license.MaxDocument, and names what takes the most
-// first.
+// Check fails with Conflict if the size exceeds license.MaxDocument, and names the
+// largest part first.
 func (s DocumentSize) Check() error {
 	if s.Total() <= license.MaxDocument {
 		return nil
@@ -168,6 +167,6 @@ func (s DocumentSize) Check() error {
 			words = append(words, p.name+" "+strconv.Itoa(p.bytes))
 		}
 	}
-	return Errorf(Conflict, "the license's document could take %d bytes, and %d is the most: %s. Grant fewer of them, or shorter names and texts",
+	return Errorf(Conflict, "the license's document could take %d bytes; the maximum is %d (%s); grant fewer of these, or use shorter names and texts",
 		s.Total(), license.MaxDocument, strings.Join(words, ", "))
 }

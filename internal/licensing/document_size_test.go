@@ -113,7 +113,7 @@ func TestALicenseOfAnyPartTooLargeIsRefused(t *testing.T) {
 		if what == "exceptions to come" {
 			named = "features"
 		}
-		if _, err := Fit(rev, l, now); CodeOf(err) != Conflict || !strings.Contains(err.Error(), fmt.Sprint(license.MaxDocument)+" is the most: "+named) {
+		if _, err := Fit(rev, l, now); CodeOf(err) != Conflict || !strings.Contains(err.Error(), fmt.Sprint(license.MaxDocument)+" ("+named) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -6,41 +6,41 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Effective is what a license comes to at one time: plan, edition, add-ons and exceptions
-// together, and what is held and used of it.
+// Effective is the combined effect of a license at one time: its plan, edition, add-ons and
+// exceptions, with what is in use and what was used.
 type Effective struct {
-	Decision license.Decision            `json:"decision" doc:"Of the license itself: its status and its term."`
-	Features map[string]EffectiveFeature `json:"features" doc:"Those that programs have now: the fallback set once the term is over, none while the license is denied."`
+	Decision license.Decision            `json:"decision" doc:"The decision about the license itself: its status and its term."`
+	Features map[string]EffectiveFeature `json:"features" doc:"The features that programs have now: the fallback set after the term has ended, and none while the license is denied."`
 	Pools    map[string]EffectivePool    `json:"pools"`
 	Meters   map[string]EffectiveMeter   `json:"meters"`
 }
 
-// An EffectiveFeature is a value, until when it holds, and what it is worth afterwards.
+// An EffectiveFeature is a value, its end, and the value that follows.
 type EffectiveFeature struct {
 	Value license.Value `json:"value"`
-	Until time.Time     `json:"until,omitzero" doc:"Absent: as long as the license."`
-	Then  license.Value `json:"then,omitzero" doc:"Absent: nothing."`
+	Until time.Time     `json:"until,omitzero" doc:"Absent if the value lasts as long as the license."`
+	Then  license.Value `json:"then,omitzero" doc:"The value after that. Absent if no value follows."`
 }
 
-// An EffectivePool is how many units there are and are in use.
+// An EffectivePool is a pool's size and how much of it is in use.
 type EffectivePool struct {
 	Holder    string `json:"holder"`
 	Capacity  int64  `json:"capacity"`
 	Overdraft int64  `json:"overdraft,omitempty" doc:"Units beyond the capacity."`
 	Held      int64  `json:"held"`
-	Waiting   int64  `json:"waiting,omitempty" doc:"In the queue."`
+	Waiting   int64  `json:"waiting,omitempty" doc:"Requests in the queue."`
 }
 
-// An EffectiveMeter is what was used in the period in course, in the meter's unit.
+// An EffectiveMeter is the usage in the current period, in the meter's unit.
 type EffectiveMeter struct {
 	Unit      string    `json:"unit"`
 	Used      string    `json:"used"`
 	Quota     string    `json:"quota"`
-	PeriodEnd time.Time `json:"period_end,omitzero" doc:"Absent: never."`
+	PeriodEnd time.Time `json:"period_end,omitzero" doc:"Absent if the period never ends."`
 }
 
-// Effective returns what the terms come to at now. Stocks and used may lack pools and
-// meters of which nothing is held or was used.
+// Effective returns the effect of the terms at now. Stocks and used may lack pools and
+// meters that are not in use.
 func (t Terms) Effective(stocks map[string]Stock, used map[string]Used, now time.Time) Effective {
 	e := Effective{
 		Decision: t.InForce(now), Features: map[string]EffectiveFeature{},
@@ -71,7 +71,7 @@ func (t Terms) Effective(stocks map[string]Stock, used map[string]Used, now time
 	return e
 }
 
-// fromUnix returns a time of whole seconds, the zero time for 0.
+// fromUnix returns a time given in whole seconds, the zero time for 0.
 func fromUnix(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}

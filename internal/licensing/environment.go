@@ -2,7 +2,7 @@ package licensing
 
 import "time"
 
-// A Kind of environment says how careful Copyhold is in it.
+// A Kind of environment determines how strict Copyhold is in it.
 type Kind string
 
 // The kinds of environments. Only development accepts times of seconds
@@ -20,7 +20,7 @@ type Environment struct {
 	Created time.Time `json:"created"`
 }
 
-// Check refuses an environment without a proper name or kind.
+// Check refuses an environment without a valid name or kind.
 func (e Environment) Check() error {
 	if err := CheckName("environment", string(e.Name)); err != nil {
 		return err

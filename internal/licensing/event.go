@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// An Event says that something happened; it becomes an entry in the log and
-// drives streams. Data holds what the type adds, as JSON; it must not hold
-// secrets. Subject names the thing the event is about: a lease, key or token. Request
-// is the name that a program gave its request, and Call the server's own id of it.
+// An Event records that something happened. It becomes an entry in the log and
+// drives streams. Data contains the type's own members as JSON and must not contain
+// secrets. Subject names the thing that the event is about: a lease, key or token. Request
+// is the name that a program gave its request, and Call the server's own id for it.
 type Event struct {
 	Type     string          `json:"type"`
 	Version  int             `json:"version"`
@@ -26,7 +26,7 @@ type Event struct {
 	Data     json.RawMessage `json:"data,omitempty"`
 }
 
-// The types of events. A type keeps its meaning for ever; when its data
+// The types of events. A type keeps its meaning forever. If its data
 // changes, its version is raised.
 const (
 	EnvironmentCreated = "environment.created"
@@ -48,7 +48,7 @@ const (
 	LicenseChanged     = "license.changed"
 	LicenseScheduled   = "license.scheduled"
 	LicenseMoved       = "license.moved"
-	LicenseLeft        = "license.left" // not moved with the others: it no longer fits
+	LicenseLeft        = "license.left" // not moved with the others because it no longer fits
 	LicenseExtended    = "license.extended"
 	LicenseRenewed     = "license.renewed"
 	LicenseSuspended   = "license.suspended"
@@ -66,7 +66,7 @@ const (
 	LeaseReclaimed = "lease.reclaimed"
 	LeaseForced    = "lease.forced"
 	LeaseRecalled  = "lease.recalled"
-	LeasePresented = "lease.presented" // put back from its document: the record had lost it
+	LeasePresented = "lease.presented" // put back from its document after the record had lost it
 	LeaseBorrowed  = "lease.borrowed"
 	LeaseHeldOver  = "lease.held_over" // above the capacity, by overdraft or after a change
 	TicketQueued   = "ticket.queued"
@@ -78,15 +78,15 @@ const (
 	UsageSpent     = "usage.spent"
 	UsageOverage   = "usage.overage"
 
-	DenialFirst       = "denial.first"   // of a session, see SessionGap
-	DenialsCounted    = "denial.counted" // the rest, per pool, code and minute
+	DenialFirst       = "denial.first"   // the first of a session, see SessionGap
+	DenialsCounted    = "denial.counted" // all others, per pool, code and minute
 	OverdraftBegun    = "overdraft.begun"
 	OverdraftEnded    = "overdraft.ended"
 	ViolationClone    = "violation.clone"
 	ViolationClock    = "violation.clock"
 	ViolationBinding  = "violation.binding"
-	ViolationRecall   = "violation.recall"   // a holder goes on after the grace of a recall
-	ViolationRollback = "violation.rollback" // the database is older than it was
+	ViolationRecall   = "violation.recall"   // a holder continues after the grace of a recall
+	ViolationRollback = "violation.rollback" // the database is older than it was before
 
 	TokenCreated        = "token.created"
 	TokenRevoked        = "token.revoked"
@@ -102,25 +102,25 @@ const (
 	KeySetSigned        = "key_set.signed"
 
 	PayloadErased  = "payload.erased"
-	LogQuarantined = "log.quarantined" // rows can't have a place in the tree
-	LogAdopted     = "log.adopted"     // rows of quarantine get their places after all
+	LogQuarantined = "log.quarantined" // rows cannot get a place in the tree
+	LogAdopted     = "log.adopted"     // quarantined rows have got their places
 	ClockSetBack   = "clock.set_back"
-	ClockAccepted  = "clock.accepted"    // by an operator, though nothing proves it
+	ClockAccepted  = "clock.accepted"    // by an operator, without a proof
 	CountersFixed  = "counters.repaired" // of a pool or a meter's total, by an operator
 	EpochRaised    = "epoch.raised"      // the record may be older than what holders were told
 	BackupTaken    = "backup.taken"
-	BackupFinal    = "backup.final" // the database was closed by it
+	BackupFinal    = "backup.final" // it closed the database
 	FenceDeclared  = "fence.declared"
-	FenceEnded     = "fence.ended"    // by the word of two people
-	ViolationCopy  = "violation.copy" // another server of the same epoch signs
+	FenceEnded     = "fence.ended"    // because two people declared it
+	ViolationCopy  = "violation.copy" // another server signs in the same epoch
 	BackupRestored = "backup.restored"
 )
 
-// eventVersion is that of every type's data so far.
+// eventVersion is the current version of every type's data.
 const eventVersion = 1
 
-// NewEvent returns an event of a type with its present version, its data
-// encoded. Data that cannot be encoded is an error in the program: Internal.
+// NewEvent returns an event of a type in its current version, with its data
+// encoded. Data that cannot be encoded is a fault in the program: Internal.
 func NewEvent(kind string, env Env, at time.Time, actor string, data any) (Event, error) {
 	e := Event{Type: kind, Version: eventVersion, Env: env, At: at, Actor: actor}
 	if data == nil {

@@ -7,18 +7,18 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// What is explained is what is, not what would be: nothing is added to what is held or
-// used. A decision says whether one unit more would be granted. Of a license that is not
-// in force every part is denied as the license is, for the same reason.
+// An explanation describes what is, not what would be: it adds nothing to what is held or
+// used. Its decision says whether one more unit would be granted. If a license is not in
+// force, every part is denied for the same reason as the license.
 
-// Excepts is what of the terms goes by exceptions, by name.
+// Excepts are the exceptions in force, by the name of the thing that they change.
 type Excepts struct {
 	Features map[string]Excepted
 	Pools    map[string]Excepted
 	Meters   map[string]Excepted
 }
 
-// note adds an exception in force, which replaces what was granted without it.
+// note adds an exception in force, which replaces the earlier grant.
 func (x *Excepts) note(e Exception, b *builder) {
 	add := func(to *map[string]Excepted, name, was string) {
 		if *to == nil {
@@ -33,7 +33,7 @@ func (x *Excepts) note(e Exception, b *builder) {
 	}
 	switch {
 	case e.Pool != "":
-		add(&x.Pools, e.Pool, Counted(b.pools[e.Pool].Capacity, "unit"))
+		add(&x.Pools, e.Pool, b.pools[e.Pool].counted(b.pools[e.Pool].Capacity))
 	case e.Meter != "":
 		add(&x.Meters, e.Meter, b.meters[e.Meter].amount(b.meters[e.Meter].Quota))
 	default:
@@ -45,13 +45,13 @@ func (x *Excepts) note(e Exception, b *builder) {
 	}
 }
 
-// An Excepted is what exceptions in force make of a feature, a pool or a meter.
+// An Excepted is the exceptions in force on a feature, a pool or a meter.
 type Excepted struct {
-	By  []Exception // the older first
+	By  []Exception // oldest first
 	Was string      // what the license grants without them
 }
 
-// Words names the exceptions and what they replace; "" where there is none.
+// Words names the exceptions and what they replace. It returns "" if there are none.
 func (e Excepted) Words() string {
 	if len(e.By) == 0 {
 		return ""
@@ -63,11 +63,10 @@ func (e Excepted) Words() string {
 			all[i] += " until " + stamp(x.Until)
 		}
 	}
-	word := "exception "
-	if len(all) > 1 {
-		word = "exceptions "
+	if len(all) == 1 {
+		return "exception " + all[0] + " applies; without it, the license grants " + e.Was
 	}
-	return word + strings.Join(all, ", ") + " in force, without which the license grants " + e.Was
+	return "exceptions " + strings.Join(all, ", ") + " apply; without them, the license grants " + e.Was
 }
 
 // IDs returns the ids of the exceptions.
@@ -79,7 +78,7 @@ func (e Excepted) IDs() []string {
 	return ids
 }
 
-// because adds the exceptions to a decision that goes by them.
+// because adds the exceptions to a decision that depends on them.
 func (e Excepted) because(d license.Decision) license.Decision {
 	if d.Exceptions = e.IDs(); len(e.By) > 0 {
 		d.Reason += "; " + e.Words()
@@ -87,8 +86,8 @@ func (e Excepted) because(d license.Decision) license.Decision {
 	return d
 }
 
-// ExplainFeature explains one feature at now. Once the term and its graces are over, the
-// fallback features count for as long as documents grant them.
+// ExplainFeature explains one feature at now. After the term and its graces, the
+// fallback features count as long as documents grant them.
 func (t Terms) ExplainFeature(name string, now time.Time) license.Decision {
 	d := t.InForce(now)
 	switch {
@@ -97,27 +96,27 @@ func (t Terms) ExplainFeature(name string, now time.Time) license.Decision {
 	case d.State == license.StateDegraded && t.Fallback[name].At(now).On():
 		f := t.Fallback[name].At(now)
 		d.Outcome, d.Code, d.Rule = license.Allowed, license.CodeFallback, "plan.fallback"
-		d.Reason += "; in the fallback feature " + name + " is " + f.String()
+		d.Reason += "; in the fallback, feature " + name + " is " + f.String()
 	}
 	return d
 }
 
-// ExplainPool explains a pool as it is, with what is decided about one unit more for
-// somebody new.
+// ExplainPool explains the current state of a pool and decides one more unit for
+// a new holder.
 func (t Terms) ExplainPool(name string, s PoolState, now time.Time) license.Decision {
 	p := t.Pools[name]
 	if d := t.InForce(now); d.Outcome == license.Denied {
 		d.Held, d.Capacity = s.Held, p.Capacity
 		return d
 	}
-	s.Settled = true // nothing is done for a question
+	s.Settled = true // a question changes nothing
 	v := Admit(&t, s, Known{Looked: true}, Ask{Pool: name, Units: 1}, now)
 	if v.Err == nil {
 		return t.Excepted.Pools[name].because(p.stands(v.Decision, s.Stock))
 	}
 	until, _ := s.Fence.Waits(&t, name, s.Skew, now)
 	return license.Decision{
-		Outcome: license.Unavailable, Code: license.CodeUnavailable, Rule: "pool.fence", Reason: v.Err.Error(), Next: "newcomers are served again", NextAt: until.Unix(),
+		Outcome: license.Unavailable, Code: license.CodeUnavailable, Rule: "pool.fence", Reason: v.Err.Error(), Next: "new leases are granted again", NextAt: until.Unix(),
 		Held: s.Held, Capacity: p.Capacity, Exceptions: t.Excepted.Pools[name].IDs(),
 	}
 }
@@ -132,8 +131,8 @@ func (t Terms) ExplainMeter(name string, total int64, w Window, now time.Time) l
 	return t.Excepted.Meters[name].because(m.stands(total, w))
 }
 
-// Attributed names the exceptions that a denial of a pool or a meter goes by: those of
-// its capacity or its quota.
+// Attributed adds to a denial the exceptions that changed the pool's capacity or the
+// meter's quota.
 func (t Terms) Attributed(name string, d license.Decision) license.Decision {
 	switch d.Code {
 	case license.CodePoolFull, license.CodeQueueFull, license.CodeTooManyUnits, license.CodeFallback, license.CodeQuotaSpent:
@@ -144,10 +143,10 @@ func (t Terms) Attributed(name string, d license.Decision) license.Decision {
 	return d
 }
 
-// stands is d, the decision on one unit more, in words of what is held now.
+// stands returns d, the decision on one more unit, with a reason that describes the present state.
 func (p Pool) stands(d license.Decision, s Stock) license.Decision {
 	d.Held = s.Held
-	d.Reason = FormatQuantity(s.Held, 0) + " of " + Counted(p.Capacity, "unit") + " held"
+	d.Reason = p.taken(s.Held)
 	if s.Waiting > 0 {
 		d.Reason += ", " + Counted(s.Waiting, "request") + " waiting"
 	}
@@ -164,15 +163,16 @@ func (p Pool) stands(d license.Decision, s Stock) license.Decision {
 	return d
 }
 
-// stands is the decision on the smallest amount more, in words of what was used.
+// stands returns the decision on the smallest additional amount, with a reason that describes
+// the present state.
 func (m Meter) stands(total int64, w Window) license.Decision {
 	if m.room(total) > 0 {
 		return m.used(total, w)
 	}
 	d := m.spent(total, 0, w)
-	d.Reason = m.amount(total) + " of " + m.amount(m.most()) + " used, nothing is left"
+	d.Reason = FormatQuantity(total, m.Scale) + " of " + m.amount(m.most()) + " used; none left"
 	if d.Code == license.CodeFallback {
-		d.Reason += "; the fallback features hold"
+		d.Reason += "; the fallback features apply"
 	}
 	return d
 }

@@ -6,16 +6,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// NewKey returns a license key with its public id from 16 bytes of secret and
-// 4 of id, all random. The format is the SDK's: programs check it too.
+// NewKey returns a license key and its public id, made from 16 random bytes of secret and
+// 4 of id. The SDK defines the format, because programs check it too.
 func NewKey(id [4]byte, secret [16]byte) (KeyID, string) {
 	public, key := license.MakeKey(id, secret)
 	return KeyID(public), key
 }
 
 // ParseKey returns the public id and the canonical form of a key that a person
-// typed, as license.ParseKey does. A text that can't be a key, by length or
-// checksum, is Invalid; the error does not repeat it.
+// typed, as license.ParseKey does. It fails with Invalid if the text has the wrong length
+// or checksum. The error does not repeat the text.
 func ParseKey(s string) (KeyID, string, error) {
 	public, key, err := license.ParseKey(s)
 	if err != nil {
@@ -25,6 +25,6 @@ func ParseKey(s string) (KeyID, string, error) {
 	return KeyID(public), key, nil
 }
 
-// HashKey returns what is stored of a license key in its canonical form, and
-// of an imported foreign one as it is.
+// HashKey returns what is stored for a license key: the hash of its canonical form, or
+// of an imported key as it is.
 func HashKey(key string) [32]byte { return license.KeyHash(key) }

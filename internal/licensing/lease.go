@@ -14,44 +14,44 @@ type Lease struct {
 	Pool       string
 	Holder     string
 	Instance   string
-	Units      int64 // what the lease says
-	Charge     int64 // what the pool counts: 0 while another instance carries a shared lease
-	Generation int64 // rises with each renewal
+	Units      int64 // units that the lease grants
+	Charge     int64 // units that the pool counts: 0 while another instance carries a shared lease
+	Generation int64 // increases with each renewal
 	Granted    time.Time
 	Renewed    time.Time
 	Expires    time.Time // end of full function in its last document
 	Borrowed   bool
-	Nonce      string    // of its last renewal, to know a repeated one
-	Cloned     time.Time // when another copy was last seen, until its keeper was told
+	Nonce      string    // of its last renewal, to recognize a repeated one
+	Cloned     time.Time // when another copy was last seen, until the holder that keeps the lease was told
 	Ended      time.Time
 	EndedBy    Ending
-	// Due is when the unit is reclaimed, zero for a lease without end, and once
-	// ended when the lease is forgotten.
+	// Due is when the unit is reclaimed, zero for a lease without end. For an ended
+	// lease it is when the lease is forgotten.
 	Due      time.Time
-	Requests string // ids of the requests that led to it, by spaces
+	Requests string // ids of the requests that led to it, separated by spaces
 	Asker    Asker
 }
 
-// An Asker is who and what asked for units, kept with what it was given.
+// An Asker is the holder and the program that requested units, kept with the lease.
 type Asker struct {
-	Kind       string            `json:"kind,omitempty"`       // of holder
-	Name       string            `json:"name,omitempty"`       // that people recognize the holder by
+	Kind       string            `json:"kind,omitempty"`       // of the holder
+	Name       string            `json:"name,omitempty"`       // by which people recognize the holder
 	Components map[string]string `json:"components,omitempty"` // name to hash
 	Device     string            `json:"device,omitempty"`     // thumbprint of its key
-	Caller                       // as last said; the instance only where the lease has none
-	// Presented is that the lease was put back from its document when the pool
-	// had no room for it: it is not extended before there is.
+	Caller                       // as last reported; the instance only if the lease has none
+	// Presented reports that the lease was put back from its document when the pool
+	// had no room for it. It is not extended until there is room.
 	Presented bool `json:"presented,omitempty"`
-	// Recall asks the holder to give the lease back. It is never changed in place.
+	// Recall asks the holder to give the lease back. It is never modified in place.
 	Recall *Recall `json:"recall,omitempty"`
 }
 
-// IsZero reports whether nothing was said of the asker.
+// IsZero reports whether nothing is known about the asker.
 func (a Asker) IsZero() bool {
 	return a.Kind == "" && a.Name == "" && a.Components == nil && a.Device == "" && a.Caller == Caller{} && !a.Presented && a.Recall == nil
 }
 
-// An Ending says how a lease ended.
+// An Ending is the way in which a lease ended.
 type Ending string
 
 // How leases end.
@@ -61,23 +61,23 @@ const (
 	EndForced    Ending = "forced"
 )
 
-// Remembered is how long a lease is known after its end, with the requests
-// that led to it.
+// Remembered is how long a lease and its requests are remembered after the lease
+// ended.
 const Remembered = 24 * time.Hour
 
 // Live reports whether l has not ended.
 func (l Lease) Live() bool { return l.Ended.IsZero() }
 
 // MayUse reports whether the holder of l may use its units at now: l has not
-// ended, or was ended by force and its document lives on.
+// ended, or it was ended by force and its document is still valid.
 func (l Lease) MayUse(now time.Time, skew time.Duration) bool {
 	return l.Live() || l.EndedBy == EndForced && now.Before(l.Expires.Add(skew))
 }
 
-// Caller says what l serves, as its holder last said.
+// Caller returns what l serves, as its holder last reported.
 func (l Lease) Caller() Caller { return l.Asker.Caller.After(Caller{Instance: l.Instance}) }
 
-// Holding says what l holds.
+// Holding returns what l holds.
 func (l Lease) Holding() license.Holding {
 	return license.Holding{Holder: l.Holder, Name: l.Asker.Name, Instance: l.Instance, Units: l.Units, Since: unix(l.Granted), FreeAt: unix(l.Due)}
 }
@@ -91,8 +91,8 @@ type LeaseDates struct {
 	Ends     bool // the unit is reclaimed after Expires
 }
 
-// LeaseDates returns the dates of a lease granted or renewed at now for a time
-// asked for, 0 for the pool's own. A lease without end has a document as long
+// LeaseDates returns the dates of a lease granted or renewed at now for the requested
+// time, 0 for the pool's own. The document of a lease without end lasts as long
 // as the license's. No lease outlasts its license.
 func (t Terms) LeaseDates(p Pool, asked Span, now time.Time) LeaseDates {
 	iat := now.Unix()
@@ -123,8 +123,8 @@ func (t Terms) LeaseDates(p Pool, asked Span, now time.Time) LeaseDates {
 	return d
 }
 
-// Until returns d with no date of full function after end: units that were
-// promised until then, and are not promised for longer.
+// Until returns d with no date of full function after end. The units were promised
+// until end and no longer.
 func (d LeaseDates) Until(end time.Time) LeaseDates {
 	if !end.Before(d.Expires) {
 		return d
@@ -137,8 +137,8 @@ func (d LeaseDates) Until(end time.Time) LeaseDates {
 	return d
 }
 
-// Due returns when the unit of a lease with these dates is reclaimed, never
-// before every clock within skew has seen the lease expire; zero without end.
+// Due returns when the unit of a lease with these dates is reclaimed. It is never
+// before every clock within skew has seen the lease expire, and zero if there is no end.
 func (d LeaseDates) Due(skew time.Duration) time.Time {
 	if !d.Ends {
 		return time.Time{}
@@ -146,30 +146,30 @@ func (d LeaseDates) Due(skew time.Duration) time.Time {
 	return d.Expires.Add(skew)
 }
 
-// CheckTime decides about the time asked for, of whoever holds or asks to.
+// CheckTime decides the requested time, for current holders and newcomers.
 func (p Pool) CheckTime(asked Span) license.Decision {
 	switch {
 	case asked > p.Lease && p.Endless():
-		return deny(license.CodeBorrowTooLong, "pool.borrow", "leases of this pool have no end: nothing to borrow")
+		return deny(license.CodeBorrowTooLong, "pool.borrow", "leases of this pool never end, so there is nothing to borrow")
 	case asked > max(p.Lease, p.Borrow):
-		return deny(license.CodeBorrowTooLong, "pool.borrow", "%v asked, at most %v can be borrowed", asked, max(p.Lease, p.Borrow))
+		return deny(license.CodeBorrowTooLong, "pool.borrow", "%v requested; at most %v can be borrowed", asked, max(p.Lease, p.Borrow))
 	}
-	return allow(license.CodeOK, "pool.borrow", "within what can be asked for")
+	return allow(license.CodeOK, "pool.borrow", "within the longest time allowed")
 }
 
-// A RenewalKind is what a renewal comes to.
+// A RenewalKind is what a renewal turns out to be.
 type RenewalKind int
 
-// What renewals come to.
+// The kinds of renewals.
 const (
-	RenewsNext  RenewalKind = iota // it goes on with the next generation
+	RenewsNext  RenewalKind = iota // the holder continues with the next generation
 	RenewsAgain                    // the answer was lost: the same generation again
-	RenewsCopy                     // somebody else has renewed since
+	RenewsCopy                     // another copy has renewed since
 )
 
-// RenewalKind decides between a holder that goes on, one that asks again because the
-// answer was lost, and a copy. A repeated request shows the nonce it had; a
-// copy can't know it.
+// RenewalKind distinguishes a holder that continues, one that repeats a request because
+// the answer was lost, and a copy. A repeated request has the nonce of the first one, which
+// a copy cannot know.
 func (l Lease) RenewalKind(r Renewal) RenewalKind {
 	switch {
 	case r.Generation == l.Generation:
@@ -180,16 +180,16 @@ func (l Lease) RenewalKind(r Renewal) RenewalKind {
 	return RenewsCopy
 }
 
-// Behind reports whether a signed document of l is newer than what is known of
-// it, as after a loss: by its generation, or by its time, for what is known may
-// be of a later generation in an earlier course of things, that a loss undid.
-// What was ended by force has ended.
+// Behind reports whether a signed document of l is newer than the record of l, which
+// is possible after a loss. It compares generations and times: after a loss the record
+// may contain a later generation from a history that the loss undid.
+// A lease that was ended by force stays ended.
 func (l Lease) Behind(doc *license.Lease) bool {
 	changed := max(unix(l.Renewed), unix(l.Ended))
 	return (doc.Generation > l.Generation || doc.IssuedAt > changed) && l.EndedBy != EndForced
 }
 
-// Adopt brings l up to its document, live until the document's end at least.
+// Adopt updates l to match its document, live at least until the document's end.
 func (l *Lease) Adopt(doc *license.Lease, skew time.Duration) {
 	l.Generation, l.Nonce = doc.Generation, doc.Nonce
 	l.Ended, l.EndedBy = time.Time{}, ""
@@ -202,24 +202,24 @@ func (l *Lease) Adopt(doc *license.Lease, skew time.Duration) {
 	l.Due = l.Expires.Add(skew)
 }
 
-// CloneDenied is the decision for the copy that came second.
+// CloneDenied returns the decision for the copy that came second.
 func (l Lease) CloneDenied(r Renewal) license.Decision {
-	return deny(license.CodeClone, "lease.generation", "generation %d was shown, but another copy has renewed lease %s to generation %d", r.Generation, l.ID, l.Generation)
+	return deny(license.CodeClone, "lease.generation", "the request shows generation %d, but another copy has renewed lease %s to generation %d", r.Generation, l.ID, l.Generation)
 }
 
-// HeldBy is the decision for who shows a document of a lease that l has taken the
-// place of: both are of one instance of a holder.
+// HeldBy returns the decision for a caller that shows a document of a lease that l has
+// replaced. Both leases belong to the same instance of a holder.
 func (l Lease) HeldBy(doc *license.Lease) license.Decision {
-	return deny(license.CodeClone, "lease.presented", "lease %s is shown, but the same instance of the holder has taken lease %s since", doc.Lease, l.ID)
+	return deny(license.CodeClone, "lease.presented", "lease %s was shown, but the same instance of its holder has since acquired lease %s", doc.Lease, l.ID)
 }
 
-// KeptDespiteClone is the decision for the one that goes on when a copy was seen.
+// KeptDespiteClone returns the decision for the holder that continues after a copy was seen.
 func (l Lease) KeptDespiteClone() license.Decision {
 	return allow(license.CodeClone, "lease.generation", "renewed, but another copy of this holder tried to renew lease %s at %s", l.ID, stamp(l.Cloned))
 }
 
-// SameMachine reports whether components show the machine that holds l, for a
-// pool that asks for a match.
+// SameMachine reports whether components match the machine that holds l. It is false
+// for a pool that does not match components.
 func (p Pool) SameMachine(l Lease, components map[string]string) bool {
 	if p.Match.Need == 0 {
 		return false
@@ -228,9 +228,9 @@ func (p Pool) SameMachine(l Lease, components map[string]string) bool {
 	return b.Matches(components)
 }
 
-// Heir returns which other lease of a holder carries on what l is charged with: one
-// that shares it and may still be used. Nil if there is none, or if another lease
-// carries the units already.
+// Heir returns the other lease of a holder that takes over the units charged to l: one
+// that shares them and may still be used. It returns nil if there is none, or if another
+// lease already carries the units.
 func (l *Lease) Heir(others []*Lease, now time.Time, skew time.Duration) (heir *Lease) {
 	for _, other := range others {
 		if other.ID == l.ID || other.Units != l.Charge || !other.MayUse(now, skew) {
@@ -246,8 +246,8 @@ func (l *Lease) Heir(others []*Lease, now time.Time, skew time.Duration) (heir *
 	return heir
 }
 
-// Holdings returns who holds the units of leases, which are given in the order in which
-// they are reclaimed, and when the first of them is free at the latest.
+// Holdings returns the holders of leases, which must be in the order in which they are
+// reclaimed, and the latest time at which the first of them is free.
 func Holdings(next []*Lease) (holders []license.Holding, freeAt time.Time) {
 	for _, l := range next {
 		if l.Charge == 0 {

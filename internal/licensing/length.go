@@ -8,17 +8,17 @@ import (
 )
 
 // A Length is a calendar-aware length of time: months, days and seconds, none
-// negative. A month's length depends on where it starts.
+// negative. The length of a month depends on where it starts.
 type Length struct {
 	Months  int
 	Days    int
 	Seconds int64
 }
 
-// maxLength bounds what a length may say: ten thousand years.
+// maxYears is the longest length that can be written.
 const maxYears = 10000
 
-// units of a length, largest first, as they are written.
+// lengthUnits are the units of a length, largest first.
 func lengthUnits() []lengthUnit {
 	return []lengthUnit{
 		{"y", 12, 0, 0}, {"mo", 1, 0, 0}, {"w", 0, 7, 0}, {"d", 0, 1, 0},
@@ -64,11 +64,11 @@ func ParseLength(s string) (Length, error) {
 }
 
 func badLength(s string) error {
-	return Errorf(Invalid, "%q is not a length: write whole numbers with y, mo, w, d, h, m or s, largest first, such as 1y, 14d or 1h30m", s)
+	return Errorf(Invalid, "%q is not a length of time: use whole numbers with y, mo, w, d, h, m or s, largest first, such as 1y, 14d or 1h30m", s)
 }
 
-// String writes l so that ParseLength reads the same length: 1y6mo, 14d, 90m
-// as 1h30m, and 0s for none.
+// String writes l so that ParseLength reads the same length: 1y6mo or 14d. It writes
+// 90m as 1h30m, and 0s for zero.
 func (l Length) String() string {
 	var b strings.Builder
 	put := func(n int64, unit string) {
@@ -89,16 +89,16 @@ func (l Length) String() string {
 	return b.String()
 }
 
-// IsZero reports whether l is no time at all.
+// IsZero reports whether l is zero.
 func (l Length) IsZero() bool { return l == Length{} }
 
-// Mean returns about how many seconds l has, for comparing lengths: a month counts
+// Mean returns about how many seconds l has, for comparing lengths. A month counts
 // as its mean length.
 func (l Length) Mean() int64 { return int64(l.Months)*2629746 + int64(l.Days)*86400 + l.Seconds }
 
-// After returns the time l after t on t's calendar: first the months, with the
-// day held inside the month it lands in (31 January and one month is the last
-// of February), then the days, then the seconds. It stops at the last second of
+// After returns the time l after t on t's calendar. It adds the months first and keeps the
+// day within the month that it lands in (31 January and one month is the last
+// day of February). Then it adds the days and the seconds. It stops at the last second of
 // the year 9999.
 func (l Length) After(t time.Time) time.Time {
 	if l.Months != 0 {
@@ -120,8 +120,8 @@ func addSeconds(t time.Time, n int64) time.Time {
 	return t.Add(time.Duration(n) * time.Second)
 }
 
-// monthDay returns the time of day of t on the given date, with the day held
-// inside the month.
+// monthDay returns the time of day of t on the given date, with the day kept
+// within the month.
 func monthDay(y, mo, d int, t time.Time) time.Time {
 	if last := daysIn(y, mo); d > last {
 		d = last
@@ -130,13 +130,13 @@ func monthDay(y, mo, d int, t time.Time) time.Time {
 	return time.Date(y, time.Month(mo), d, h, m, s, t.Nanosecond(), t.Location())
 }
 
-// daysIn returns the days of a month; mo may lie outside 1 to 12.
+// daysIn returns the number of days in a month; mo may be outside 1 to 12.
 func daysIn(y, mo int) int {
 	return time.Date(y, time.Month(mo+1), 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// Span returns l as a fixed number of seconds, a day being 24 hours; false
-// when l has months, whose length is not fixed.
+// Span returns l as a fixed number of seconds, with a day of 24 hours. It returns false
+// if l has months, whose length is not fixed.
 func (l Length) Span() (Span, bool) {
 	return Span(int64(l.Days)*86400 + l.Seconds), l.Months == 0
 }
@@ -154,7 +154,7 @@ func (l *Length) UnmarshalText(b []byte) error {
 }
 
 // A Span is a fixed length of time in whole seconds, not negative. Documents
-// and leases hold whole seconds only.
+// and leases use whole seconds only.
 type Span int64
 
 // ParseSpan reads a length without years and months.
@@ -170,12 +170,12 @@ func ParseSpan(s string) (Span, error) {
 	return span, nil
 }
 
-// Duration returns s for arithmetic with time.Time, 292 years at most.
+// Duration returns s for arithmetic with time.Time, at most 292 years.
 func (s Span) Duration() time.Duration {
 	return time.Duration(min(s, math.MaxInt64/Span(time.Second))) * time.Second
 }
 
-// String writes s so that ParseSpan reads the same span, in days and smaller.
+// String writes s so that ParseSpan reads the same span, in days and smaller units.
 func (s Span) String() string {
 	return Length{Days: int(s / 86400), Seconds: int64(s % 86400)}.String()
 }

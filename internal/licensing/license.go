@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Status is what the vendor last said of a license, apart from its dates.
+// A Status is the vendor's last statement about a license, apart from its dates.
 type Status string
 
 // The statuses. A revoked license stays revoked.
@@ -17,7 +17,7 @@ const (
 	Revoked   Status = license.Revoked
 )
 
-// A Payment says whether the present term is paid for.
+// A Payment is whether the present term is paid for.
 type Payment string
 
 // The states of payment. An unpaid license stays in force and is not renewed.
@@ -33,30 +33,30 @@ type License struct {
 	Product  ProductName
 	Customer CustomerID
 	Plan     PlanName
-	// Revision pins the license to one revision; empty follows Channel.
+	// Revision pins the license to one revision. If it is empty, the license follows Channel.
 	Revision RevisionID
 	Channel  string
-	// Granted is the revision in force: the pinned one, or where the channel
-	// pointed when the license last moved. Empty is not resolved yet.
+	// Granted is the revision in force: the pinned one, or the one that the channel
+	// pointed to when the license last moved. Empty means that it is not resolved yet.
 	Granted RevisionID
-	// Edition takes the place of the plan's own; empty is the plan's.
+	// Edition replaces the plan's own edition. Empty means the plan's own.
 	Edition string
 	Status  Status
 	Payment Payment
-	// Reference is the vendor's own number, unique when not empty.
+	// Reference is the vendor's own number. It is unique if it is not empty.
 	Reference string
 	Issued    time.Time
 	// Start is zero until the first use of a license that starts with it.
 	Start time.Time
 	// End is zero for a perpetual license and one that has not started.
 	End time.Time
-	// TermEnd is where the term ends by itself, when an extension has moved End, or the
+	// TermEnd is the original end of the term if an extension has moved End, or moved the
 	// Maintenance of a license without end. Renewals count from it.
 	TermEnd time.Time
 	// Renewed are the times at which renewed terms began.
 	Renewed []time.Time
-	// Ended are the ends of terms that were renewed, as far as no renewed term began
-	// there: what a repeated renewal is recognized by.
+	// Ended are the ends of renewed terms at which no renewed term began.
+	// They help to recognize a repeated renewal.
 	Ended []time.Time
 	// Maintenance is the last release date covered; zero covers all.
 	Maintenance time.Time
@@ -64,14 +64,14 @@ type License struct {
 	Exceptions  []Exception
 	// Scheduled are changes that are made when the next term begins.
 	Scheduled []Change
-	// ChangeAt is when that is; zero until the license is renewed.
+	// ChangeAt is when they are made, zero until the license is renewed.
 	ChangeAt time.Time
 	Metadata map[string]string
-	// Seq orders what is said about the license; every change raises it.
+	// Seq orders statements about the license; every change raises it.
 	Seq license.Seq
 }
 
-// Check refuses a license that lacks an identity, or whose parts contradict.
+// Check refuses a license that lacks an identity or whose parts contradict each other.
 func (l License) Check() error {
 	switch {
 	case l.ID == "" || l.Customer == "" || l.Product == "" || l.Plan == "":
@@ -81,9 +81,9 @@ func (l License) Check() error {
 	case l.Payment != Paid && l.Payment != Unpaid:
 		return Errorf(Invalid, "payment %q is not paid or unpaid", l.Payment).At("payment")
 	case len(l.Reference) > 200:
-		return Errorf(Invalid, "the reference is over 200 bytes").At("reference")
+		return Errorf(Invalid, "the reference is longer than 200 bytes").At("reference")
 	case l.Revision == "" && l.Channel == "":
-		return Errorf(Invalid, "a license pins a revision or follows a channel").At("channel")
+		return Errorf(Invalid, "a license must pin a revision or follow a channel").At("channel")
 	}
 	if err := checkSpan("license "+string(l.ID), l.Start, l.End); err != nil {
 		return err
@@ -101,8 +101,8 @@ func (l License) Check() error {
 	return CheckMetadata(l.Metadata)
 }
 
-// CheckDates refuses dates that can't be written. It is for dates that somebody
-// gives: what is stored already must not keep a license from being suspended.
+// CheckDates refuses dates that cannot be written. Use it for dates that are given in a
+// request: a date that is already stored must not prevent a license from being suspended.
 func (l License) CheckDates() error {
 	return cmp.Or(CheckDate("start", l.Start), CheckDate("end", l.End), CheckDate("maintenance", l.Maintenance),
 		checkGiven(l.Addons, l.Exceptions))
@@ -122,14 +122,14 @@ func checkGiven(grants []Grant, exceptions []Exception) error {
 	return nil
 }
 
-// Suspend returns l suspended. A suspended license stays so; a revoked one is
-// a Conflict.
+// Suspend returns l suspended. A license that is already suspended stays so; a revoked
+// one is a Conflict.
 func (l License) Suspend() (License, error) { return l.turn(Suspended) }
 
-// Reinstate returns a suspended l active; its dates go on as they were.
+// Reinstate returns a suspended l as active, with its dates unchanged.
 func (l License) Reinstate() (License, error) { return l.turn(Active) }
 
-// Revoke returns l revoked, for good.
+// Revoke returns l revoked, which is permanent.
 func (l License) Revoke() License {
 	l.Status = Revoked
 	return l
@@ -137,7 +137,7 @@ func (l License) Revoke() License {
 
 func (l License) turn(s Status) (License, error) {
 	if l.Status == Revoked {
-		return l, Errorf(Conflict, "license %s is revoked; a revocation is for good", l.ID)
+		return l, Errorf(Conflict, "license %s is revoked; a revocation is permanent", l.ID)
 	}
 	l.Status = s
 	return l, nil

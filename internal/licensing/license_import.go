@@ -11,27 +11,27 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An ImportRow is a license to import: the line where its row begins, the header being line
-// 1, and its fields by column, without the spaces around them.
+// An ImportRow is a license to import. It has the line where its row begins, with the
+// header as line 1, and its fields by column, without surrounding spaces.
 type ImportRow struct {
 	Line   int
 	Fields map[string]string
 }
 
-// An ImportFault is a row that can't be imported, and why.
+// An ImportFault is a row that cannot be imported, and the reason.
 type ImportFault struct {
 	Line int
 	Err  error // Invalid
 }
 
-// ImportColumns are the columns of an import file. The first three are required.
+// ImportColumns returns the columns of an import file. The first three are required.
 func ImportColumns() []string {
 	return []string{"key", "customer", "plan", "product", "channel", "revision", "edition", "start", "end", "reference", "payment"}
 }
 
-// ReadImport reads CSV with a header, separated by commas, or by semicolons where the header
-// is. Rows without any content are skipped. A faulty row does not hide the others; the error
-// is about the header, without which no row means anything.
+// ReadImport reads CSV with a header, separated by commas, or by semicolons if the header
+// is. Rows without any content are skipped. A faulty row does not hide the others. The error
+// is about the header, without which no row can be read.
 func ReadImport(text string) (rows []ImportRow, faults []ImportFault, err error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	r.TrimLeadingSpace, r.FieldsPerRecord, r.ReuseRecord = true, -1, true
@@ -79,26 +79,26 @@ func importHeader(fields []string) ([]string, error) {
 	for n, name := range fields {
 		header[n] = strings.ToLower(strings.TrimSpace(name))
 		if !slices.Contains(known, header[n]) || slices.Contains(header[:n], header[n]) {
-			return nil, Errorf(Invalid, "column %q is unknown or there twice: the columns are %s", name, strings.Join(known, ", ")).At("csv")
+			return nil, Errorf(Invalid, "column %q is unknown or duplicated; the columns are %s", name, strings.Join(known, ", ")).At("csv")
 		}
 	}
 	for _, name := range known[:3] {
 		if !slices.Contains(header, name) {
-			return nil, Errorf(Invalid, "the column %s is missing", name).At("csv")
+			return nil, Errorf(Invalid, "column %s is missing", name).At("csv")
 		}
 	}
 	return header, nil
 }
 
-// fill takes the fields of the row. Seen has the keys and references of earlier rows.
+// fill sets the fields of the row. Seen contains the keys and references of earlier rows.
 func (row *ImportRow) fill(header, fields []string, seen map[string]int) error {
 	if len(fields) < len(header) || strings.TrimSpace(strings.Join(fields[len(header):], "")) != "" {
-		return Errorf(Invalid, "the row has %s, and the header has %d", Counted(int64(len(fields)), "field"), len(header))
+		return Errorf(Invalid, "the row has %s, but the header has %d", Counted(int64(len(fields)), "field"), len(header))
 	}
 	for n, name := range header {
 		value := strings.TrimSpace(fields[n])
 		if r, hidden := license.Invisible(value); hidden {
-			return Errorf(Invalid, "the %s has U+%04X, a character that nobody sees", name, r)
+			return Errorf(Invalid, "the %s contains U+%04X, an invisible character", name, r)
 		}
 		row.Fields[name] = strings.Clone(value)
 	}
@@ -108,14 +108,14 @@ func (row *ImportRow) fill(header, fields []string, seen map[string]int) error {
 			continue
 		}
 		if line, twice := seen[id]; twice {
-			return Errorf(Invalid, "the %s is that of line %d", name, line)
+			return Errorf(Invalid, "the %s is already used in line %d", name, line)
 		}
 		seen[id] = row.Line
 	}
 	return nil
 }
 
-// WriteImport writes rows as a file that ReadImport reads, each on a line of its own.
+// WriteImport writes rows as a file that ReadImport reads, one row on each line.
 func WriteImport(rows []ImportRow) (string, error) {
 	var text strings.Builder
 	w := csv.NewWriter(&text)

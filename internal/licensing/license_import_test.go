@@ -44,7 +44,7 @@ func TestEachFaultyRowHasItsOwnReason(t *testing.T) {
 	if err != nil || len(rows) != 2 || rows[0].Line != 2 || rows[1].Fields["key"] != "OLD-9" || rows[1].Line != 11 {
 		t.Errorf("%+v %v", rows, err)
 	}
-	want := []string{"3 2 fields", "4 6 fields", "5 not CSV", "6 reference has U+200B", "7 key is that of line 2", "8 reference is that of line 2", "9 reference has U+000A", "12 not CSV"}
+	want := []string{"3 2 fields", "4 6 fields", "5 not CSV", "6 reference contains U+200B", "7 key is already used in line 2", "8 reference is already used in line 2", "9 reference contains U+000A", "12 not CSV"}
 	for n, w := range want {
 		line, reason, _ := strings.Cut(w, " ")
 		if n >= len(faults) || fmt.Sprint(faults[n].Line) != line || !strings.Contains(faults[n].Err.Error(), reason) || CodeOf(faults[n].Err) != Invalid {

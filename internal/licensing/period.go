@@ -6,7 +6,7 @@ import (
 	_ "time/tzdata" // zones must not depend on the machine
 )
 
-// A Period is how often a quota begins anew.
+// A Period is how often a quota starts again.
 type Period string
 
 // The periods. PerTerm is the license's whole term.
@@ -29,37 +29,37 @@ func (p Period) check() error {
 // An Anchor is where periods begin.
 type Anchor string
 
-// The anchors: the license's start, or the calendar (full hours, midnights,
-// firsts of the month, new years).
+// The anchors: the license's start, or the calendar (full hours, midnights, the
+// first days of months or years).
 const (
 	AnchorLicense  Anchor = "license"
 	AnchorCalendar Anchor = "calendar"
 )
 
-// A Window is one period as absolute boundaries: Start belongs to it, End does
-// not. A zero End is never.
+// A Window is one period with absolute boundaries. Start belongs to it, and End does
+// not. A zero End means never.
 type Window struct {
 	Start time.Time `json:"start"`
 	End   time.Time `json:"end,omitzero"`
 }
 
-// Contains reports whether t lies in w.
+// Contains reports whether t is in w.
 func (w Window) Contains(t time.Time) bool {
 	return !t.Before(w.Start) && (w.End.IsZero() || t.Before(w.End))
 }
 
-// Window returns the window of a meter that at lies in, given the one in use
-// (zero for none); false when the terms have no such meter.
+// Window returns the window of a meter that contains at, given the window in use
+// (zero for none). It returns false if the terms have no such meter.
 //
 // Windows tile time: they neither overlap nor leave a gap, whatever clocks and
-// calendars do in the zone. Anchored at the license, a month that lacks the
-// day begins on its last day and the next one on the anchor's day again; a
-// wall time skipped by a clock change is the instant of the change, one that
-// occurs twice is the first. Per term, each renewal begins a window.
+// calendars do in the zone. If periods are anchored at the license and a month lacks the
+// anchor's day, the period begins on the last day of that month, and the next one on the
+// anchor's day again. A wall time that a clock change skips becomes the instant of the
+// change; one that occurs twice becomes the first. Per term, each renewal begins a window.
 //
-// The window in use stays while the plan's boundaries agree with its end.
-// Where they don't, the plan has changed in mid-period: the window in use ends
-// at the change and a new one runs from there to the plan's next boundary,
+// The window in use stays as long as the plan's boundaries agree with its end.
+// If they do not, the plan has changed in mid-period: the window in use ends
+// at the change, and a new one runs from there to the plan's next boundary,
 // with nothing used in it yet.
 func (t Terms) Window(meter string, current Window, at time.Time) (Window, bool) {
 	m, known := t.Meters[meter]
@@ -104,7 +104,7 @@ func (m Meter) period(at time.Time, course []time.Time) Window {
 		return termWindow(at, start, course[1:])
 	case m.Per == PerHour && m.Anchor == AnchorLicense:
 		n := floorDiv(at.Unix()-start.Unix(), 3600)
-		begin := time.Unix(start.Unix()+n*3600, 0).In(start.Location()) // a Duration holds 292 years
+		begin := time.Unix(start.Unix()+n*3600, 0).In(start.Location()) // a Duration is at most 292 years
 		return Window{Start: begin, End: begin.Add(time.Hour)}
 	case m.Per == PerHour:
 		return clockHour(at, loc)
@@ -112,8 +112,8 @@ func (m Meter) period(at time.Time, course []time.Time) Window {
 	return m.calendarWindow(at, start, loc)
 }
 
-// termWindow finds at among the renewals of a term; a time before its start
-// lies in the first window, one after its end in the last.
+// termWindow finds the window around at among the renewals of a term. A time before the
+// start is in the first window, and one after the end is in the last.
 func termWindow(at, start time.Time, renewals []time.Time) Window {
 	w := Window{Start: start, End: renewals[0]}
 	for _, next := range renewals[1:] {
@@ -126,11 +126,11 @@ func termWindow(at, start time.Time, renewals []time.Time) Window {
 }
 
 // calendarWindow finds the boundaries around at by counting from the anchor,
-// never from the period before: 31 January, 28 February, 31 March.
+// never from the previous period: 31 January, 28 February, 31 March.
 func (m Meter) calendarWindow(at, start time.Time, loc *time.Location) Window {
 	boundary := m.boundaries(start, loc)
 	guess := m.count(start.In(loc), at.In(loc))
-	// The guess is off by one at most: it ignores the time of day.
+	// The guess is off by at most one, because it ignores the time of day.
 	k := guess - 2 + sort.Search(5, func(i int) bool { return boundary(guess - 2 + i).After(at) })
 	return Window{Start: boundary(k - 1), End: boundary(k)}
 }
@@ -159,7 +159,7 @@ func (m Meter) boundaries(start time.Time, loc *time.Location) func(k int) time.
 	}
 }
 
-// count returns about how many periods lie between two local times.
+// count returns the approximate number of periods between two local times.
 func (m Meter) count(from, to time.Time) int {
 	years := to.Year() - from.Year()
 	switch m.Per {
@@ -192,7 +192,7 @@ func wall(y, mo, d, h, mi, s int, loc *time.Location) time.Time {
 	if begin.IsZero() {
 		return t
 	}
-	// Clocks set back show the time a first time before begin.
+	// Clocks that were set back show the time first before begin.
 	before := begin.Add(-time.Second)
 	_, offset := before.Zone()
 	first := time.Unix(want.Unix()-int64(offset), 0).In(loc)
@@ -202,13 +202,13 @@ func wall(y, mo, d, h, mi, s int, loc *time.Location) time.Time {
 	return t
 }
 
-// localSeconds returns what t's local clock shows, as seconds of UTC.
+// localSeconds returns the time that t's local clock shows, as seconds of UTC.
 func localSeconds(t time.Time) int64 {
 	_, offset := t.Zone()
 	return t.Unix() + int64(offset)
 }
 
-// clockHour returns the hour the zone's clocks show around at. A clock change
+// clockHour returns the hour that the zone's clocks show around at. A clock change
 // by part of an hour ends one window and begins another.
 func clockHour(at time.Time, loc *time.Location) Window {
 	at = at.In(loc)
@@ -247,7 +247,7 @@ func floorDiv(a, b int64) int64 {
 // loadZone returns an IANA zone; the empty name is UTC.
 func loadZone(name string) (*time.Location, error) {
 	if name == "Local" {
-		return nil, Errorf(Invalid, "zone Local depends on the machine: name an IANA zone such as Europe/Berlin").At("zone")
+		return nil, Errorf(Invalid, "zone Local depends on the machine: use an IANA zone such as Europe/Berlin").At("zone")
 	}
 	loc, err := time.LoadLocation(name)
 	if err != nil {

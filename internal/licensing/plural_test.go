@@ -14,3 +14,14 @@ func TestOneIsSingular(t *testing.T) {
 		}
 	}
 }
+
+func TestPoolNameNamesOneUnit(t *testing.T) {
+	for name, want := range map[string]string{
+		"seats": "seat", "core-hours": "core-hour", "boxes": "box", "licenses": "license", "batteries": "battery", "branches": "branch",
+		"floating": "unit", "seat": "unit", "campus": "unit", "access": "unit", "vcs": "unit", "seats_eu": "unit", "": "unit", "machines": "unit",
+	} {
+		if got := (Pool{name: name, Holder: "machine"}).unit(); got != want {
+			t.Errorf("one unit of %q is a %q, not a %q", name, got, want)
+		}
+	}
+}

@@ -121,3 +121,33 @@ func TestLeaseDatesFollowOneAnother(t *testing.T) {
 		}
 	})
 }
+
+// What a decision says about a pool of capacity seats of which held are in use, for units more.
+func TestReasonsNameTheUnits(t *testing.T) {
+	for _, c := range []struct {
+		pool   Pool
+		stock  Stock
+		units  int64
+		reason string
+	}{
+		{Pool{Capacity: 2}, Stock{Held: 0}, 1, "1 of 2 seats in use"},
+		{Pool{Capacity: 2}, Stock{Held: 1}, 1, "2 of 2 seats in use"},
+		{Pool{Capacity: 1}, Stock{Held: 0}, 1, "1 of 1 seat in use"},
+		{Pool{Capacity: 2}, Stock{Held: 2}, 1, "all 2 seats are in use; 1 requested"},
+		{Pool{Capacity: 2}, Stock{Held: 1}, 2, "1 of 2 seats in use; 2 requested"},
+		{Pool{Capacity: 1}, Stock{Held: 1}, 1, "1 of 1 seat in use; 1 requested"},
+		{Pool{Capacity: 2}, Stock{Held: 3}, 1, "3 seats in use, 1 beyond the capacity of 2; 1 requested"},
+		{Pool{Capacity: 2}, Stock{}, 3, "3 seats requested; the pool has only 2"},
+		{Pool{Capacity: 0}, Stock{}, 1, "1 seat requested; the pool has none"},
+		{Pool{Capacity: 2, Overdraft: Overdraft{Units: 1}}, Stock{Held: 2}, 1, "3 seats in use, 1 beyond the capacity of 2"},
+		{Pool{Capacity: 2, Full: FullQueue}, Stock{Held: 2, Waiting: 1}, 1, "all 2 seats are in use; 1 requested; 1 request ahead in the queue"},
+		{Pool{Capacity: 2, Full: FullQueue, Queue: Queue{Max: 2}}, Stock{Held: 2, Waiting: 2}, 1,
+			"all 2 seats are in use; 1 requested; 2 requests ahead in the queue; the queue is full"},
+		{Pool{Capacity: 2, Full: FullFallback}, Stock{Held: 2}, 1, "all 2 seats are in use; 1 requested; the fallback features apply"},
+	} {
+		c.pool.name = "seats"
+		if d := c.pool.Decide(c.stock, c.units, time.Unix(0, 0)); d.Reason != c.reason {
+			t.Errorf("%q, not %q", d.Reason, c.reason)
+		}
+	}
+}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// An Owner says who answers for a product at three in the morning.
+// An Owner is the contact for a product when something fails at night.
 type Owner struct {
 	Team    string `json:"team"`
 	Pager   string `json:"pager"`
@@ -23,8 +23,8 @@ type Product struct {
 	Created time.Time   `json:"created"`
 }
 
-// Check refuses a product without a name, or without an owner who can be
-// reached and has written down what to do.
+// Check refuses a product without a name, or without an owner who can be reached
+// and who has a runbook.
 func (p Product) Check() error {
 	if err := CheckName("product", string(p.Name)); err != nil {
 		return err
@@ -33,7 +33,7 @@ func (p Product) Check() error {
 	case strings.TrimSpace(p.Owner.Team) == "":
 		return Errorf(Invalid, "product %s needs an owner: name the team", p.Name).At("owner.team")
 	case strings.TrimSpace(p.Owner.Pager) == "":
-		return Errorf(Invalid, "product %s needs a pager: whom to call when licensing denies", p.Name).At("owner.pager")
+		return Errorf(Invalid, "product %s needs a pager: the contact to call when licensing denies", p.Name).At("owner.pager")
 	case len(p.Salt) < 16:
 		return Errorf(Invalid, "product %s needs a salt of at least 16 bytes", p.Name).At("salt")
 	}

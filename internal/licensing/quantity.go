@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// MaxScale is the most decimal places a meter can have.
+// MaxScale is the maximum number of decimal places of a meter.
 const MaxScale = 9
 
 // ParseQuantity reads a decimal such as 12, 0.5 or -3.25 as a whole number of
-// 10^-scale units. It is exact: more places than scale are refused unless they
-// are zeros, and so is what lies beyond ±MaxQuantity. There is no exponent.
+// 10^-scale units. It is exact: it refuses more decimal places than scale, unless they
+// are zeros, and numbers beyond ±MaxQuantity. Exponents are not supported.
 func ParseQuantity(s string, scale int) (int64, error) {
 	bad := func(why string) (int64, error) {
 		return 0, Errorf(Invalid, "quantity %q %s", s, why)
@@ -36,13 +36,13 @@ func ParseQuantity(s string, scale int) (int64, error) {
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || magnitude(n) > MaxQuantity {
-		return bad("is more than can be counted: " + FormatQuantity(MaxQuantity, scale) + " is the most")
+		return bad("is out of range: the maximum is " + FormatQuantity(MaxQuantity, scale))
 	}
 	return n, nil
 }
 
-// Rescale returns n units of 10^-from as units of 10^-to; false when that is no
-// whole number, or more than an int64 holds.
+// Rescale converts n units of 10^-from to units of 10^-to. It returns false if the result
+// is not a whole number or does not fit an int64.
 func Rescale(n int64, from, to int) (int64, bool) {
 	for ; from < to; from++ {
 		var ok bool
@@ -62,7 +62,7 @@ func Rescale(n int64, from, to int) (int64, bool) {
 func allDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // FormatQuantity writes n units of 10^-scale so that ParseQuantity reads the
-// same number, without trailing zeros behind the point.
+// same number. It omits trailing zeros after the decimal point.
 func FormatQuantity(n int64, scale int) string {
 	text := strconv.FormatUint(magnitude(n), 10)
 	sign := ""

@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// OfferLasts is how long freed units are kept for who is next. An offer has
-	// no grace.
+	// OfferLasts is how long freed units are reserved for the first request in the queue.
+	// An offer has no grace.
 	OfferLasts = 30 * time.Second
-	// TicketLasts is how long a place is kept for a waiter that asks no more.
+	// TicketLasts is how long a place is kept for a waiter that has stopped asking.
 	TicketLasts = 30 * time.Second
 )
 
@@ -24,36 +24,36 @@ type Ticket struct {
 	Holder   string
 	Instance string
 	Units    int64
-	Borrow   Span // the time asked for, 0 for the pool's own
+	Borrow   Span // requested time, 0 for the pool's own
 	Request  string
 	Queued   time.Time
-	Deadline time.Time // waiting ends
-	Alive    time.Time // the place is lost when nobody asks before
-	Offered  time.Time // until when units are kept for it, zero while it waits
-	Lease    LeaseID   // what it became
+	Deadline time.Time // end of waiting
+	Alive    time.Time // the place is lost if the waiter does not ask before
+	Offered  time.Time // until when units are reserved for it, zero while it waits
+	Lease    LeaseID   // the lease that it became
 	Ended    time.Time
 	EndedBy  TicketEnding
 	Asker    Asker
 }
 
-// A TicketEnding says how a place in the queue ended.
+// A TicketEnding is the way in which a place in the queue ended.
 type TicketEnding string
 
 // How places end.
 const (
 	TicketClaimed   TicketEnding = "claimed"   // it became a lease
 	TicketWithdrawn TicketEnding = "withdrawn" // its holder gave up
-	TicketVanished  TicketEnding = "vanished"  // nobody asked any more
+	TicketVanished  TicketEnding = "vanished"  // its holder stopped asking
 	TicketLate      TicketEnding = "late"      // its deadline passed
 	TicketLapsed    TicketEnding = "lapsed"    // its offer was not claimed
-	TicketTooLarge  TicketEnding = "too_large" // the pool has come to have fewer units
+	TicketTooLarge  TicketEnding = "too_large" // the pool now has fewer units
 )
 
 // Live reports whether t has not ended.
 func (t Ticket) Live() bool { return t.Ended.IsZero() }
 
-// Over returns how t ends at now, or nothing while it goes on. An offer
-// outlasts the deadline: it was made in time.
+// Over returns how t ends at now, or "" if it continues. An offer outlasts the
+// deadline because it was made in time.
 func (t Ticket) Over(now time.Time) TicketEnding {
 	switch {
 	case !t.Offered.IsZero() && !now.Before(t.Offered):
@@ -68,22 +68,22 @@ func (t Ticket) Over(now time.Time) TicketEnding {
 	return ""
 }
 
-// Turn decides about a place when the queue of p moves: how it ends, or that it is
-// offered its units. One that does neither keeps waiting, or keeps its offer.
-// Closed is that a place before it waits, or that newcomers are fenced off: a
-// waiter that needs many units is never overtaken by one that needs few.
+// Turn decides about a place when the queue of p moves: whether it ends, and how, or
+// is offered its units. Otherwise it keeps waiting or keeps its offer. Closed reports
+// that an earlier place waits, or that newcomers are fenced off: a waiter that needs many
+// units is never overtaken by one that needs few.
 func (p Pool) Turn(s Stock, t Ticket, closed bool, now time.Time) (ending TicketEnding, offer bool) {
 	waits := t.Offered.IsZero()
 	switch ending = t.Over(now); {
 	case ending != "":
 		return ending, false
 	case waits && t.Units > p.Limit():
-		return TicketTooLarge, false // it would block those behind for nothing
+		return TicketTooLarge, false // it would block later places for nothing
 	}
 	return "", waits && !closed && p.Fits(s, t.Units, now)
 }
 
-// Patience returns until when a place taken at now is kept at most.
+// Patience returns the latest time until which a place taken at now is kept.
 func (p Pool) Patience(now time.Time) time.Time {
 	longest := MaxWait
 	if p.Queue.Wait > 0 {
@@ -92,10 +92,10 @@ func (p Pool) Patience(now time.Time) time.Time {
 	return now.Add(longest.Duration())
 }
 
-// MaxWait is how long a place is kept at most where the plan does not say.
+// MaxWait is the longest time that a place is kept if the plan does not set one.
 const MaxWait Span = 24 * 3600
 
-// Decision says how t stands in its pool.
+// Decision returns the decision about t in its present state.
 func (t Ticket) Decision(p Pool, s Stock) license.Decision {
 	d := license.Decision{Outcome: license.Denied, Code: license.CodeQueued, Rule: "pool.queue", Held: s.Held, Capacity: p.Capacity}
 	switch {
@@ -104,10 +104,10 @@ func (t Ticket) Decision(p Pool, s Stock) license.Decision {
 	case !t.Live():
 		d.Code, d.Reason = license.CodePoolFull, "the place in the queue has ended: "+string(t.EndedBy)
 	case !t.Offered.IsZero():
-		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, Counted(t.Units, "unit")+" kept until claimed"
+		d.Outcome, d.Code, d.Reason = license.Allowed, license.CodeOffered, p.counted(t.Units)+" reserved until claimed"
 		d.Next, d.NextAt = "the offer ends", t.Offered.Unix()
 	default:
-		d.Reason = Counted(s.Held, "unit") + " of " + Counted(p.Capacity, "unit") + " held; " + Counted(s.Waiting, "ticket") + " waiting"
+		d.Reason = p.taken(s.Held) + "; " + Counted(s.Waiting, "request") + " waiting"
 		d.Next, d.NextAt = "waiting ends", t.Deadline.Unix()
 	}
 	return d

@@ -6,8 +6,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// DefaultRecall is how long a holder may go on after it was told of a recall,
-// where its pool's plan does not say.
+// DefaultRecall is how long a holder may continue after it was told of a recall,
+// if its plan does not set a time.
 const DefaultRecall Span = 30
 
 // A Recall asks the holder of a lease to give it back.
@@ -15,12 +15,12 @@ type Recall struct {
 	At     time.Time `json:"at"`
 	By     string    `json:"by"` // an actor
 	Reason string    `json:"reason,omitempty"`
-	// Until is when the holder stops: the pool's grace after it was told. Zero
-	// until a signed answer told it.
+	// Until is when the holder must stop: the pool's grace after it was told. It is zero
+	// until a signed answer tells the holder.
 	Until time.Time `json:"until,omitzero"`
 }
 
-// Told returns r as its holder hears of it at now: the first time begins the
+// Told returns r as its holder learns of it at now. The first time starts the
 // grace, in whole seconds.
 func (r Recall) Told(p Pool, now time.Time) Recall {
 	if r.Until.IsZero() {
@@ -29,30 +29,30 @@ func (r Recall) Told(p Pool, now time.Time) Recall {
 	return r
 }
 
-// Over reports whether at now the holder should have stopped.
+// Over reports whether the holder should have stopped by now.
 func (r Recall) Over(now time.Time) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
 
-// Document is what the lease's document tells of r.
+// Document returns the part of r that the lease's document contains.
 func (r Recall) Document() *license.Recall {
 	return &license.Recall{Until: r.Until.Unix(), Reason: r.Reason}
 }
 
-// Denied is the answer to a holder that goes on after the grace of a recall.
+// Denied returns the decision for a holder that continues after the grace of a recall.
 func (r Recall) Denied(id LeaseID) license.Decision {
 	return license.Decision{Outcome: license.Denied, Code: license.CodeRecalled, Rule: "lease.recall",
-		Reason: "lease " + string(id) + " was recalled, and the time to stop ended at " + stamp(r.Until),
-		Next:   "acquire another lease, after those who wait"}
+		Reason: "lease " + string(id) + " was recalled, and its holder had to stop by " + stamp(r.Until),
+		Next:   "acquire another lease after the requests in the queue"}
 }
 
-// recalled reports whether the holder of l goes on after the grace of a recall.
+// recalled reports whether the holder of l continues after the grace of a recall.
 func (l Lease) recalled(now time.Time) bool { return l.Asker.Recall != nil && l.Asker.Recall.Over(now) }
 
-// denyRecalled is the verdict for that holder.
+// denyRecalled returns the verdict for that holder.
 func (l *Lease) denyRecalled() Verdict {
 	return Verdict{Step: StepDeny, Decision: l.Asker.Recall.Denied(l.ID), Lease: l, Violation: ViolationRecall}
 }
 
-// RecallGrace returns how long a holder of p may go on after it was told of a recall.
+// RecallGrace returns how long a holder of p may continue after it was told of a recall.
 func (p Pool) RecallGrace() Span {
 	if p.Recall > 0 {
 		return p.Recall

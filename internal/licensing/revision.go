@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// A Revision is one applied version of a plan. It never changes: ID is the
-// hash of its content, by which equal content is known.
+// A Revision is one applied version of a plan. It never changes. ID is the
+// hash of its content and identifies equal content.
 type Revision struct {
 	ID   RevisionID `json:"revision"`
 	Plan Plan       `json:"plan"`
 }
 
-// NewRevision names a plan by the SHA-256 of its canonical JSON without the channel:
-// a channel points to a revision and is no part of it.
+// NewRevision names a plan by the SHA-256 of its canonical JSON without the channel.
+// A channel points to a revision and is not part of it.
 func NewRevision(p Plan) (Revision, error) {
 	bare := p
 	bare.Channel = ""
@@ -33,8 +33,8 @@ func hashPlan(p Plan) (RevisionID, error) {
 	return RevisionID(hex.EncodeToString(sum[:])), nil
 }
 
-// names returns what r is called: its id, the hash of its content, and the hash with
-// its channel, which earlier versions gave.
+// names returns the names of r: its id, the hash of its content, and the hash that includes
+// its channel, which earlier versions used.
 func (r Revision) names() ([]RevisionID, error) {
 	content, err := hashPlan(r.bare())
 	if err != nil {
@@ -50,7 +50,7 @@ func (r Revision) bare() Plan {
 	return p
 }
 
-// Equal reports whether revisions have the same content, whatever they are called.
+// Equal reports whether revisions have the same content, whatever their names.
 func (r Revision) Equal(other Revision) (bool, error) {
 	a, err := hashPlan(r.bare())
 	if err != nil {
@@ -60,15 +60,15 @@ func (r Revision) Equal(other Revision) (bool, error) {
 	return a == b, err
 }
 
-// minHash is how many characters of a hash name a revision at least.
+// minHash is the minimum number of characters that identify a revision.
 const minHash = 6
 
-// FindRevision returns the revision of a plan that name is a name of, in full or by its
-// first characters. It fails with NotFound when there is none, and with Invalid when
-// name is too short, no hash, or begins the names of several.
+// FindRevision returns the revision of a plan that has the name, in full or by its
+// first characters. It fails with NotFound if there is none, and with Invalid if
+// name is too short, is not a hash, or matches several revisions.
 func FindRevision(all []Revision, name RevisionID) (Revision, error) {
 	if strings.Trim(string(name), "0123456789abcdef") != "" || len(name) < minHash {
-		return Revision{}, Errorf(Invalid, "revision %q is not a hash, or fewer than its first %d characters", name, minHash).At("revision")
+		return Revision{}, Errorf(Invalid, "revision %q is not a hash or at least its first %d characters", name, minHash).At("revision")
 	}
 	if i := slices.IndexFunc(all, func(r Revision) bool { return r.ID == name }); i >= 0 {
 		return all[i], nil
@@ -88,13 +88,13 @@ func FindRevision(all []Revision, name RevisionID) (Revision, error) {
 				return Revision{}, err
 			}
 			if !same {
-				return Revision{}, Errorf(Invalid, "revision %s is the beginning of more than one: write more of it", name).At("revision")
+				return Revision{}, Errorf(Invalid, "revision %s matches more than one; give more characters", name).At("revision")
 			}
 		}
 		found = append(found, r)
 	}
 	if len(found) == 0 {
-		return Revision{}, Errorf(NotFound, "no revision %s", name).At("revision")
+		return Revision{}, Errorf(NotFound, "revision %s not found", name).At("revision")
 	}
 	return found[0], nil
 }

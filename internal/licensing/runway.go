@@ -2,8 +2,8 @@ package licensing
 
 import "time"
 
-// A Deadline is a time from which something will be denied unless somebody or
-// something acts. Cause is the kind, Subject the thing.
+// A Deadline is a time from which something will be denied unless a person or a
+// program acts. Cause is the kind, and Subject the thing.
 type Deadline struct {
 	Cause   RunwayCause `json:"cause"`
 	Subject string      `json:"subject"`
@@ -13,10 +13,10 @@ type Deadline struct {
 // A RunwayCause is a kind of deadline.
 type RunwayCause string
 
-// The causes of an end of the runway.
+// The causes that end a runway.
 const (
 	RunwayTerm       RunwayCause = "term"        // a license's term and renewal grace end
-	RunwaySigningKey RunwayCause = "signing_key" // the last prepared signing key ends: the root signs more before
+	RunwaySigningKey RunwayCause = "signing_key" // the last prepared signing key ends unless the root signs more
 	RunwayKeySet     RunwayCause = "key_set"     // the key set ends
 	RunwayStatus     RunwayCause = "status"      // the license is suspended or revoked
 )
@@ -24,14 +24,14 @@ const (
 // A Runway is the time until something will be denied, and its first cause.
 type Runway struct {
 	Never   bool        `json:"never,omitempty"`
-	Seconds int64       `json:"seconds"` // below zero when it has happened
+	Seconds int64       `json:"seconds"` // negative if it has happened
 	Cause   RunwayCause `json:"cause,omitempty"`
 	Subject string      `json:"subject,omitempty"`
 	At      time.Time   `json:"at,omitzero"`
 }
 
-// FirstDenial returns the runway that deadlines leave at now. Those without a
-// time never come.
+// FirstDenial returns the runway that deadlines leave at now. A deadline without a
+// time never arrives.
 func FirstDenial(now time.Time, deadlines []Deadline) Runway {
 	first := Runway{Never: true}
 	for _, d := range deadlines {
@@ -48,8 +48,8 @@ func (t Terms) Deadline() Deadline {
 	return Deadline{Cause: RunwayTerm, Subject: string(t.License), At: t.Limit()}
 }
 
-// Denied is the deadline of a license that is not in force: it has passed. One that was
-// revoked or suspended is denied whatever its term says.
+// Denied returns the deadline of a license that is not in force, which has passed. A
+// revoked or suspended license is denied whatever its term.
 func (t Terms) Denied(now time.Time) Deadline {
 	d := t.Deadline()
 	if t.Status != Active {
@@ -58,8 +58,8 @@ func (t Terms) Denied(now time.Time) Deadline {
 	return d
 }
 
-// Warning returns how many days of the schedule 90, 60, 30, 14, 7 and 1 are
-// the smallest still ahead of at; false while more than 90 remain.
+// Warning returns the smallest number of days of the schedule 90, 60, 30, 14, 7 and 1
+// that is not below the time left. It returns false while more than 90 days remain.
 func Warning(now, at time.Time) (days int, due bool) {
 	left := at.Sub(now)
 	for _, n := range []int{90, 60, 30, 14, 7, 1} {

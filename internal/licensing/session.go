@@ -2,6 +2,6 @@ package licensing
 
 import "time"
 
-// SessionGap ends a session: one holder's tries for one thing, denied for one
-// reason. A denial that comes this long after the one before it begins another.
+// SessionGap ends a session: one holder's attempts at one thing, denied for one
+// reason. A denial this long after the previous one begins another session.
 const SessionGap = 15 * time.Minute

@@ -12,20 +12,21 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxMember is how many bytes of a member a Snapshot holds; of a longer one, a digest.
+// maxMember is the maximum number of bytes of a member in a Snapshot. Longer members
+// become digests.
 const maxMember = 256
 
-// digestPrefix begins the text of a member that a Snapshot holds a digest of.
+// digestPrefix begins the text of a member that is a digest.
 const digestPrefix = "sha256:"
 
-// A Snapshot is how a change left a license, as the log keeps it: the members of
-// its row, to notice that the row was changed since, and in what. Long members
+// A Snapshot is the state of a license after a change, as the log keeps it: the members of
+// its row. It shows whether the row was changed since, and in which members. Long members
 // and metadata, which may name people, are digests, so that entries stay small
-// and erasing one is enough.
+// and erasing one copy is enough.
 type Snapshot map[string]json.RawMessage
 
 // Snapshot returns l as the log keeps it. It is the same before l is stored and after it is
-// read: times count in microseconds, and what is empty is absent.
+// read: times are in microseconds, and empty members are absent.
 func (l License) Snapshot() (Snapshot, error) {
 	text, err := l.row()
 	if err != nil {
@@ -35,7 +36,7 @@ func (l License) Snapshot() (Snapshot, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, Errorf(Internal, "encoding license %s: %w", l.ID, err)
 	}
-	delete(s, "environment") // every entry says of which license it is
+	delete(s, "environment") // every entry names its license
 	delete(s, "id")
 	for name, value := range s {
 		if name == "metadata" || len(value) > maxMember {
@@ -45,7 +46,7 @@ func (l License) Snapshot() (Snapshot, error) {
 	return s, nil
 }
 
-// Same reports whether other says the same of a license as l.
+// Same reports whether l and other have the same contents.
 func (l License) Same(other License) (bool, error) {
 	text, err := l.row()
 	if err != nil {
@@ -55,8 +56,8 @@ func (l License) Same(other License) (bool, error) {
 	return bytes.Equal(text, others), err
 }
 
-// Digest is the base64url SHA-256 of all that the row of l says, which entries
-// of earlier versions have in place of the members.
+// Digest returns the base64url SHA-256 of the row of l. Entries of earlier versions have it
+// in place of the members.
 func (l License) Digest() (string, error) {
 	text, err := l.row()
 	return digest(text), err
@@ -67,8 +68,8 @@ func digest(text []byte) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// A row is a License as the log and a Snapshot write it. It is frozen: a member that is
-// added and is not left out when it is empty makes every license deviate from its entries.
+// A row is a License as the log and a Snapshot write it. It is frozen: a new member that is
+// not left out when it is empty makes every license deviate from its entries.
 type row struct {
 	Env         Env               `json:"environment"`
 	ID          LicenseID         `json:"id"`
@@ -97,7 +98,7 @@ type row struct {
 	Seq         license.Seq       `json:"seq"`
 }
 
-// row is the text of l as it comes out of its row.
+// row returns the text of l as it would be read from its row.
 func (l License) row() ([]byte, error) {
 	for _, t := range []*time.Time{&l.Issued, &l.Start, &l.End, &l.Maintenance} {
 		*t = t.UTC().Truncate(time.Microsecond)
@@ -116,32 +117,32 @@ func (l License) row() ([]byte, error) {
 	return text, nil
 }
 
-// Digest is what an entry of an earlier version holds instead of the members, or "".
+// Digest returns the digest that an entry of an earlier version has in place of the members, or "".
 func (s Snapshot) Digest() (text string) {
 	_ = json.Unmarshal(s["digest"], &text)
 	return text
 }
 
-// Seq orders the changes of a license; zero where s has none.
+// Seq orders the changes of a license; it is zero if s has none.
 func (s Snapshot) Seq() (seq license.Seq) {
 	_ = json.Unmarshal(s["seq"], &seq)
 	return seq
 }
 
-// After reports whether s is of a later change than one with a seq of these parts.
+// After reports whether s is from a later change than one with these parts of a seq.
 func (s Snapshot) After(epoch, counter int64) bool {
 	return s.Seq().Compare(license.Seq{Epoch: epoch, Counter: counter}) > 0
 }
 
-// A Deviation is a member of a license's row that is not as the log says. Row
-// and Entry are empty where there is none, and both where the log holds a digest.
+// A Deviation is a member of a license's row that differs from the log. Row
+// and Entry are empty if there is none, and both are if the log has a digest.
 type Deviation struct {
 	Field string `json:"field"`
 	Row   string `json:"row,omitempty"`
 	Entry string `json:"entry,omitempty"`
 }
 
-// Against returns in which members s, of a row, differs from an entry's, by name.
+// Against returns the members in which s, of a row, differs from an entry's, sorted by name.
 func (s Snapshot) Against(entry Snapshot) []Deviation {
 	all := maps.Clone(s)
 	maps.Copy(all, entry)
@@ -162,7 +163,7 @@ func digested(value json.RawMessage) bool {
 	return bytes.HasPrefix(value, []byte(`"`+digestPrefix))
 }
 
-// stoodText is a member as people read it.
+// stoodText returns a member in the form that people read.
 func stoodText(value json.RawMessage) string {
 	var text string
 	if json.Unmarshal(value, &text) == nil {
@@ -171,10 +172,10 @@ func stoodText(value json.RawMessage) string {
 	return string(value)
 }
 
-// String says both values, as far as they are known.
+// String writes both values, if they are known.
 func (d Deviation) String() string {
 	if d.Row == "" && d.Entry == "" {
-		return d.Field + ": the row is not as the entry left it"
+		return d.Field + ": the row differs from the log entry"
 	}
 	said := func(s string) string {
 		if s == "" {
@@ -182,5 +183,5 @@ func (d Deviation) String() string {
 		}
 		return s
 	}
-	return d.Field + ": the row says " + said(d.Row) + ", the entry left it " + said(d.Entry)
+	return d.Field + ": the row has " + said(d.Row) + ", but the log entry has " + said(d.Entry)
 }

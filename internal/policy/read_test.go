@@ -175,7 +175,7 @@ func TestFaultsNameTheirPlaceAndCode(t *testing.T) {
 		{base + "documents: {life: 1h, stale: 2h}\n", "4:19 bad-value documents.life shorter than stale"},
 		{base + "---\n" + base, "6:7 duplicate-plan plan"},
 		{"product: a\nplan: b\nterm: {length: 14d, trial: true, grace: 1d}\n", "3:41 bad-value term.grace trial"},
-		{"product: a\nplan: b\nterm: {length: 14d, once: customer}\n", "3:27 bad-value term.once only a trial"},
+		{"product: a\nplan: b\nterm: {length: 14d, once: customer}\n", "3:27 bad-value term.once only to a trial"},
 		{"product: a\nplan: b\nterm: {length: 14d, trial: true, once: user}\n", "3:40 bad-value term.once customer or machine"},
 		{"product: a\nplan: b\nterm: {length: 1y, perpetual: true}\n", "3:16 bad-value term.length perpetual"},
 		{"product: a\nplan: b\n", "1:1 missing-field term"},
