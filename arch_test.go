@@ -17,9 +17,9 @@ import (
 	"testing"
 )
 
-// rooms is the house: every package of the root module, what it may import of
-// ours, and what it may not touch. A package that is missing here fails, so a
-// new room is a decision and not an accident.
+// rooms lists every package of the root module, which of our packages it may import,
+// and what it may not touch. A package that is missing here fails the test, so a new
+// package is a decision and not an accident.
 var rooms = map[string]room{
 	"cmd/copyhold":                       {ours: []string{"internal/cli"}, outside: "none"},
 	"internal/cli":                       {ours: []string{"*"}, may: "env sql http"},
@@ -48,7 +48,7 @@ var rooms = map[string]room{
 	"internal/v1":                        {ours: []string{"internal/access", "internal/policy", "internal/audit", "internal/licensing", "sdk/license"}, pure: true},
 	"internal/licensing":                 {ours: []string{"sdk/license"}, pure: true, outside: "none"},
 	"internal/metrics":                   {},
-	"internal/config":                    {ours: []string{"sdk/license"}, may: "env http"}, // net to read addresses, it dials nothing
+	"internal/config":                    {ours: []string{"sdk/license"}, may: "env http"}, // net parses addresses; it does not dial
 	"examples/plans":                     {outside: "none"},
 	"examples/report":                    {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
 	"examples/gateway":                   {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
@@ -58,13 +58,14 @@ var rooms = map[string]room{
 	"bench/torture":                      {ours: []string{"*"}, may: "env sql http"},
 }
 
-// authorityRanks are the rooms of authority. Each may import those of lower ranks, and never
-// one of its own rank.
+// authorityRanks lists the rooms of authority by rank. A room may import rooms of lower
+// ranks but never one of its own rank.
 var authorityRanks = [][]string{
 	{"request"}, {"ledger"}, {"catalog"}, {"keys", "credentials", "documents"}, {"granting"}, {"recovery"},
 }
 
-// authorityRoom is a room of a rank in authority, and also may import what else is given.
+// authorityRoom returns the rules for a room of authority of a given rank, which may also
+// import the packages in also.
 func authorityRoom(rank int, also ...string) room {
 	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/audit/entry", "internal/v1", "internal/licensing", "internal/metrics", "sdk/license"}, also...)}
 	for _, names := range authorityRanks[:rank] {
@@ -75,13 +76,13 @@ func authorityRoom(rank int, also ...string) room {
 	return r
 }
 
-// largestRoom bounds a room of authority, in lines outside tests.
+// largestRoom is the maximum size of a room of authority, in lines outside tests.
 const largestRoom = 4000
 
-// A room says what one package may import. Ours lists packages of ours ("*" is
-// the wiring). Outside "none" forbids third-party modules. Pure forbids I/O,
-// clocks and randomness. May grants "env" (environment and exit), "sql"
-// (database/sql) and "http" (net/http and net).
+// A room describes what one package may import. Ours lists our own packages; "*" allows
+// all of them, for code that wires the others together. Outside "none" forbids third-party
+// modules. Pure forbids I/O, clocks, and randomness. May allows "env" (environment and
+// exit), "sql" (database/sql), and "http" (net/http and net).
 type room struct {
 	ours    []string
 	outside string
@@ -97,7 +98,7 @@ var (
 
 func TestHouseHasOnlyKnownRoomsAndArrows(t *testing.T) { report(t, arrows(packages(t, "."))) }
 
-// arrows finds packages that are not in the table, and what they may not import or call.
+// arrows finds packages that are not in the table, and imports and calls that the table forbids.
 func arrows(house map[string][]file) (found []string) {
 	for dir, files := range house {
 		if strings.HasPrefix(dir, "sdk") || strings.HasPrefix(dir, "deploy") { // modules of their own
@@ -118,7 +119,7 @@ func arrows(house map[string][]file) (found []string) {
 
 func TestNoRoomOfAuthorityIsTooLarge(t *testing.T) { report(t, tooLarge(packages(t, "."))) }
 
-// tooLarge finds rooms of authority that have more lines than largestRoom.
+// tooLarge finds rooms of authority with more than largestRoom lines.
 func tooLarge(house map[string][]file) (found []string) {
 	for dir, files := range house {
 		lines := 0
@@ -126,13 +127,13 @@ func tooLarge(house map[string][]file) (found []string) {
 			lines += f.lines
 		}
 		if strings.HasPrefix(dir, "internal/authority") && lines > largestRoom {
-			found = append(found, fmt.Sprintf("%s has %d lines, more than %d: divide it", dir, lines, largestRoom))
+			found = append(found, fmt.Sprintf("%s has %d lines, more than %d: split it", dir, lines, largestRoom))
 		}
 	}
 	return found
 }
 
-// report fails for everything that was found.
+// report fails the test for each finding.
 func report(t *testing.T, found []string) {
 	t.Helper()
 	for _, one := range found {
@@ -140,7 +141,7 @@ func report(t *testing.T, found []string) {
 	}
 }
 
-// sdkModules are the modules beside the SDK, with the third-party code that each may use.
+// sdkModules maps each module beside the SDK to the third-party code that it may use.
 var sdkModules = map[string]string{
 	"sdk/copyholdgrpc":        "google.golang.org/",
 	"sdk/copyholdopenfeature": "github.com/open-feature/go-sdk/",
@@ -158,7 +159,7 @@ func TestSDKUsesOnlyTheStandardLibrary(t *testing.T) {
 	}
 }
 
-// sdkAlone finds what the SDK imports that is not of the standard library.
+// sdkAlone finds imports of the SDK that are not in the standard library.
 func sdkAlone(house map[string][]file) (found []string) {
 	for dir, files := range house {
 		if _, apart := sdkModules[dir]; apart || !strings.HasPrefix(dir, "sdk") {
@@ -168,7 +169,7 @@ func sdkAlone(house map[string][]file) (found []string) {
 			for _, path := range f.imports() {
 				first, _, _ := strings.Cut(path, "/")
 				if strings.Contains(first, ".") && !strings.HasPrefix(path, "copyhold.dev/sdk") {
-					found = append(found, f.in(dir)+" imports "+path+": customers inherit nothing from the SDK")
+					found = append(found, f.in(dir)+" imports "+path+": the SDK must add no dependency to customers' programs")
 				}
 			}
 		}
@@ -180,7 +181,7 @@ func TestModulesBesideTheSDKUseOneThingEach(t *testing.T) {
 	all := packages(t, "sdk")
 	for dir, outside := range sdkModules {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err != nil {
-			t.Errorf("%s is no module of its own: customers of the SDK inherit what it uses", dir)
+			t.Errorf("%s is not a separate module, so the SDK's customers inherit its dependencies", dir)
 		}
 		for _, f := range all[dir] {
 			for _, spec := range f.ast.Imports {
@@ -194,8 +195,8 @@ func TestModulesBesideTheSDKUseOneThingEach(t *testing.T) {
 	}
 }
 
-// TestSDKNeedsNoNewerGo holds the SDK's imports to the Go version of its go.mod. Vet does so
-// for functions and types, and does not notice a package that is new as a whole.
+// TestSDKNeedsNoNewerGo checks the SDK's imports against the Go version in its go.mod. Vet
+// checks functions and types but does not notice an entirely new package.
 func TestSDKNeedsNoNewerGo(t *testing.T) {
 	mod, err := os.ReadFile("sdk/go.mod")
 	if err != nil {
@@ -203,7 +204,7 @@ func TestSDKNeedsNoNewerGo(t *testing.T) {
 	}
 	version := regexp.MustCompile(`(?m)^go 1\.(\d+)`).FindSubmatch(mod)
 	if version == nil {
-		t.Fatal("sdk/go.mod names no Go version")
+		t.Fatal("sdk/go.mod has no Go version")
 	}
 	ours, _ := strconv.Atoi(string(version[1]))
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -212,7 +213,7 @@ func TestSDKNeedsNoNewerGo(t *testing.T) {
 	}
 	lists, err := filepath.Glob(filepath.Join(strings.TrimSpace(string(root)), "api", "go1*.txt"))
 	if err != nil || len(lists) == 0 {
-		t.Skip("NOT checked: this Go comes without its api folder")
+		t.Skip("NOT checked: this Go installation has no api folder")
 	}
 	since := map[string]int{} // the first minor version of each package
 	for _, list := range lists {
@@ -230,7 +231,7 @@ func TestSDKNeedsNoNewerGo(t *testing.T) {
 		}
 	}
 	if since["testing/synctest"] != 25 {
-		t.Fatalf("testing/synctest is of Go 1.%d: the api folder is not read right", since["testing/synctest"])
+		t.Fatalf("testing/synctest is listed under Go 1.%d, want 1.25: the api folder was misread", since["testing/synctest"])
 	}
 	for dir, files := range packages(t, "sdk") {
 		for _, f := range files {
@@ -243,7 +244,7 @@ func TestSDKNeedsNoNewerGo(t *testing.T) {
 	}
 }
 
-// sdkRooms are the packages of the SDK and what they may import of each other.
+// sdkRooms maps each package of the SDK to the SDK packages that it may import.
 var sdkRooms = map[string][]string{
 	"sdk/license":             {},
 	"sdk/internal/simulation": {},
@@ -254,8 +255,8 @@ var sdkRooms = map[string][]string{
 	"sdk/copyholdotel":        {"sdk/license", "sdk/copyhold"},
 }
 
-// TestSDKHasOnlyKnownRoomsAndArrows also keeps licenses for tests out of programs: nothing
-// but tests imports copyholdtest.
+// TestSDKHasOnlyKnownRoomsAndArrows also keeps test licenses out of programs: only tests
+// import copyholdtest.
 func TestSDKHasOnlyKnownRoomsAndArrows(t *testing.T) { report(t, sdkArrows(packages(t, "."))) }
 
 func sdkArrows(house map[string][]file) (found []string) {
@@ -278,8 +279,8 @@ func sdkArrows(house map[string][]file) (found []string) {
 
 func TestNoAtticsAndEveryRoomIsExplained(t *testing.T) { report(t, unexplained(packages(t, "."))) }
 
-// unexplained finds packages that are named after nothing that they know, or that say nothing
-// about themselves.
+// unexplained finds packages with meaningless names, such as util, and packages without a
+// package comment.
 func unexplained(house map[string][]file) (found []string) {
 	for dir, files := range house {
 		if slices.Contains(attics, filepath.Base(dir)) {
@@ -292,13 +293,13 @@ func unexplained(house map[string][]file) (found []string) {
 	return found
 }
 
-// tours are the packages whose comment leads through their files. Of those that are whole, it
-// names each file.
+// tours lists the packages whose comment is a tour of their files. If the value is true, the
+// tour must name every file.
 var tours = map[string]bool{"internal/authority": true, "internal/client": true, "internal/seat": true, "internal/cli": false}
 
 func TestToursLeadThroughTheFilesThatThereAre(t *testing.T) { report(t, wrongTours(packages(t, "."))) }
 
-// wrongTours finds files that a tour leaves out, and names in it that no file has.
+// wrongTours finds files that a tour omits, and names in a tour that match no file.
 func wrongTours(house map[string][]file) (found []string) {
 	for dir, whole := range tours {
 		var tour string
@@ -308,7 +309,7 @@ func wrongTours(house map[string][]file) (found []string) {
 		named := regexp.MustCompile(`[a-z_*]+\.go\b`).FindAllString(tour, -1)
 		for _, name := range named {
 			if !slices.ContainsFunc(house[dir], func(f file) bool { ok, _ := filepath.Match(name, f.name); return ok }) {
-				found = append(found, dir+": its package comment leads to "+name+", which does not exist")
+				found = append(found, dir+": its package comment names "+name+", which does not exist")
 			}
 		}
 		for _, f := range house[dir] {
@@ -323,12 +324,12 @@ func wrongTours(house map[string][]file) (found []string) {
 
 func TestNoPackageState(t *testing.T) { report(t, packageState(packages(t, "."))) }
 
-// stateful are the package variables that change: what a type's members are, found once, and
+// stateful lists the package variables that may change: a cache of the members of types, and
 // the databases that the tests of one process share.
 var stateful = []string{"sdk/license.plans", "internal/store/storetest.databases"}
 
-// packageState finds init functions, and package variables that a function changes or that
-// exist to be changed.
+// packageState finds init functions, package variables that a function changes, and package
+// variables whose type only makes sense if they change.
 func packageState(house map[string][]file) (found []string) {
 	for dir, files := range house {
 		variables := map[string]bool{}
@@ -362,7 +363,7 @@ func packageState(house map[string][]file) (found []string) {
 	return found
 }
 
-// changes reports whether a variable of a type is there to be changed.
+// changes reports whether variables of this type exist to be changed.
 func changes(of ast.Expr) bool {
 	switch of := of.(type) {
 	case *ast.IndexExpr: // atomic.Pointer[T]
@@ -376,8 +377,8 @@ func changes(of ast.Expr) bool {
 	return false
 }
 
-// changed returns the package variables that a function in f assigns to. A local variable
-// of the same name hides the one of the package.
+// changed returns the package variables that functions in f assign to. A local variable
+// with the same name hides the package variable.
 func changed(f *ast.File, variables map[string]bool) (names []string) {
 	note := func(to ast.Expr) {
 		for {
@@ -439,7 +440,7 @@ func wrongImports(dir string, r room, f file) (found []string) {
 	return found
 }
 
-// wrongCalls finds what imports alone cannot show.
+// wrongCalls finds violations that imports alone don't show.
 func wrongCalls(dir string, r room, f file) (found []string) {
 	ast.Inspect(f.ast, func(n ast.Node) bool {
 		sel, ok := n.(*ast.SelectorExpr)
@@ -453,7 +454,7 @@ func wrongCalls(dir string, r room, f file) (found []string) {
 		switch call := pkg.Name + "." + sel.Sel.Name; call {
 		case "time.Now", "time.Since", "time.Until", "time.After", "time.NewTimer", "time.NewTicker":
 			if r.pure {
-				found = append(found, f.in(dir)+" calls "+call+": time is an argument of a rule")
+				found = append(found, f.in(dir)+" calls "+call+": a rule takes the time as an argument")
 			}
 		case "os.Getenv", "os.LookupEnv", "os.Environ", "os.Exit":
 			if !strings.Contains(r.may, "env") && dir != "cmd/copyhold" {
@@ -467,7 +468,7 @@ func wrongCalls(dir string, r room, f file) (found []string) {
 	return found
 }
 
-// TestTheRulesOfTheHouseCatchWhatBreaksThem plants one violation of each.
+// TestTheRulesOfTheHouseCatchWhatBreaksThem plants at least one violation of each rule.
 func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
 	whole := packages(t, ".")
 	for _, planted := range []struct {
@@ -514,7 +515,7 @@ func TestTheRulesOfTheHouseCatchWhatBreaksThem(t *testing.T) {
 		house[planted.dir] = append(slices.Clone(house[planted.dir]), parse(t, token.NewFileSet(), "planted.go", "package planted; "+planted.text))
 		found := planted.rule(house)
 		if !slices.ContainsFunc(found, func(one string) bool { return strings.Contains(one, planted.want) }) {
-			t.Errorf("%s with %q is found as %q, want %q", planted.dir, planted.text[:min(len(planted.text), 80)], found, planted.want)
+			t.Errorf("%s with %q: got %q, want %q", planted.dir, planted.text[:min(len(planted.text), 80)], found, planted.want)
 		}
 	}
 }
@@ -526,7 +527,7 @@ type file struct {
 	lines int
 }
 
-// in returns the file's path in a package's folder.
+// in returns the path of the file in the package folder dir.
 func (f file) in(dir string) string { return filepath.Join(dir, f.name) }
 
 func (f file) imports() (paths []string) {
@@ -546,8 +547,8 @@ func parse(t *testing.T, fset *token.FileSet, path string, text any) file {
 	return file{filepath.Base(path), parsed, fset.File(parsed.Pos()).LineCount()}
 }
 
-// packages parses every non-test Go file below root, by directory. Programs
-// under testdata are not part of the house.
+// packages parses every non-test Go file below root and groups the files by directory. It
+// skips testdata.
 func packages(t *testing.T, root string) map[string][]file {
 	t.Helper()
 	found := map[string][]file{}
@@ -573,7 +574,7 @@ func packages(t *testing.T, root string) map[string][]file {
 		t.Fatal(err)
 	}
 	if len(found) == 0 {
-		t.Fatalf("no packages below %s: the test looks in the wrong place", root)
+		t.Fatalf("no packages below %s: the test searches the wrong directory", root)
 	}
 	return found
 }

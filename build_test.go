@@ -13,8 +13,7 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// What make builds names no folder of the machine that built it, in the program or in its
-// panics.
+// Programs that make builds contain no path of the build machine, not even in their panics.
 func TestTheProgramNamesNoFolderOfItsBuilder(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "copyhold")
@@ -37,10 +36,10 @@ func TestTheProgramNamesNoFolderOfItsBuilder(t *testing.T) {
 	}
 	for _, line := range builds {
 		if !strings.Contains(line, " -trimpath ") {
-			t.Errorf("built with the builder's paths: %s", line)
+			t.Errorf("built without -trimpath, so the program contains local paths: %s", line)
 		}
 	}
-	build := exec.Command("sh", "-c", builds[0]) // the others differ by a profile, which takes minutes
+	build := exec.Command("sh", "-c", builds[0]) // the others only add a profile, which takes minutes
 	build.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", builds[0], err, out)
@@ -59,13 +58,13 @@ func TestTheProgramNamesNoFolderOfItsBuilder(t *testing.T) {
 	}
 	for _, folder := range append(strings.Fields(string(folders)), here) {
 		if bytes.Contains(text, []byte(folder)) {
-			t.Errorf("the program names %s", folder)
+			t.Errorf("the program contains the path %s", folder)
 		}
 	}
 }
 
-// go install refuses a module whose go.mod has replace or exclude lines, and a requirement
-// of a module that no tag can name.
+// go install refuses a module whose go.mod has replace or exclude lines, or that requires a
+// version that no tag can have.
 func TestGoInstallTakesTheModule(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("go.mod")
@@ -81,18 +80,18 @@ func TestGoInstallTakesTheModule(t *testing.T) {
 	}
 	for _, r := range mod.Require {
 		if strings.HasPrefix(r.Mod.Path, "copyhold.dev/") && (module.IsPseudoVersion(r.Mod.Version) || r.Mod.Version == "v0.0.0") {
-			t.Errorf("go.mod requires %s, which is no tagged version", r.Mod)
+			t.Errorf("go.mod requires %s, which is not a tagged version", r.Mod)
 		}
 	}
 }
 
-// The go command adds a file LICENSE of the repository to a module in a folder. The SDK has a
-// folder license, and file systems that do not tell the two names apart could not unpack it:
-// the module would be refused.
+// The go command copies a file named LICENSE from the repository's root into a module in a
+// folder. The SDK has a folder named license. File systems that ignore case could not unpack
+// both, so the go command would refuse the module.
 func TestTheSDKCanBePacked(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("LICENSE"); err == nil {
-		t.Error("there is a file LICENSE, which collides with sdk/license in the SDK's module: call it LICENSE.txt")
+		t.Error("the file LICENSE collides with sdk/license in the SDK's module; rename it to LICENSE.txt")
 	}
 	var packed bytes.Buffer
 	if err := zip.CreateFromDir(&packed, module.Version{Path: "copyhold.dev/sdk", Version: "v0.1.0"}, "sdk"); err != nil {
@@ -100,8 +99,8 @@ func TestTheSDKCanBePacked(t *testing.T) {
 	}
 }
 
-// A module that customers fetch brings its license with it: the go command adds only a file
-// that is called LICENSE.
+// Every module that customers download needs its own copy of the license, because the go
+// command copies only a file named LICENSE.
 func TestEachModuleHasItsLicense(t *testing.T) {
 	t.Parallel()
 	nested, err := filepath.Glob("sdk/*/go.mod")
@@ -115,7 +114,7 @@ func TestEachModuleHasItsLicense(t *testing.T) {
 	for _, mod := range append(nested, "sdk/go.mod") {
 		name := filepath.Join(filepath.Dir(mod), "LICENSE.txt")
 		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not there or differs: cp LICENSE.txt %s", name, name)
+			t.Errorf("%s is missing or differs; run cp LICENSE.txt %s", name, name)
 		}
 	}
 }

@@ -11,13 +11,14 @@ import (
 
 const unit = "deploy/systemd/copyhold.service"
 
-// maxExposure bounds what systemd-analyze says of the unit: 0 is the best, 10 the worst.
+// maxExposure is the highest exposure that systemd-analyze may report for the unit, from 0
+// (best) to 10 (worst).
 const maxExposure = 2.0
 
 func TestUnitIsHardened(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("NOT checked: systemd-analyze is not on this machine")
+		t.Skip("NOT checked: systemd-analyze is not installed")
 	}
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", unit).CombinedOutput()
 	if err != nil {
@@ -33,7 +34,7 @@ func TestUnitIsHardened(t *testing.T) {
 	}
 }
 
-// What the server needs to judge its clock must not be hardened away.
+// The hardening must not hide what the server needs to judge its clock.
 func TestUnitLeavesTheClockReadable(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(unit)
@@ -43,10 +44,10 @@ func TestUnitLeavesTheClockReadable(t *testing.T) {
 	settings := regexp.MustCompile(`(?m)^#.*\n`).ReplaceAllString(string(text), "")
 	for _, hides := range []string{"ProcSubset=pid", "ProtectClock=yes"} {
 		if strings.Contains(settings, hides) {
-			t.Errorf("%s hides the boot's id, or whether the clock is synchronized", hides)
+			t.Errorf("%s hides the boot id or whether the clock is synchronized", hides)
 		}
 	}
 	if !strings.Contains(settings, "SystemCallFilter=@system-service adjtimex") {
-		t.Error("the server may not read whether the clock is synchronized")
+		t.Error("the unit does not allow adjtimex, so the server can't find out whether the clock is synchronized")
 	}
 }

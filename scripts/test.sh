@@ -33,5 +33,5 @@ if [ "${COPYHOLD_NO_PG:-}" = 1 ]; then
   echo "PostgreSQL was left out by COPYHOLD_NO_PG=1: tests on it were skipped; run with -v to see each."
 fi
 if ! command -v systemd-analyze >/dev/null; then
-  echo "systemd-analyze is not on this machine: the exposure of deploy/systemd/copyhold.service was NOT checked."
+  echo "systemd-analyze is not installed: the exposure of deploy/systemd/copyhold.service was NOT checked."
 fi

@@ -1,5 +1,5 @@
-// Package torture holds the tests that treat Copyhold as the world does: the real
-// program is killed, loses its power and is raced, and what it had said has to
-// stay true. It has no code of its own; `make test` runs a short form and `make
-// torture` the long one.
+// Package torture tests the real program under the faults of the real world: the tests kill
+// it, cut its power, and race it, and everything that it acknowledged must remain true. The
+// package contains only tests. `make test` runs a short version, and `make torture` runs the
+// long one.
 package torture

@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// TestFullDiskDeniesNothingAndLosesNothing fills the server's disk under load and
-// makes room again. What can't be stored is not answered as if it were, nobody
-// is denied because of it, and what needs no write goes on.
+// TestFullDiskDeniesNothingAndLosesNothing fills the server's disk under load and then frees
+// space again. The server must not acknowledge what it could not store, must not deny anything
+// because of the full disk, and must still answer requests that need no write.
 func TestFullDiskDeniesNothingAndLosesNothing(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Fatal("mounting an image needs root; run the tests as root, or leave this one out with -skip TestFullDisk")
+		t.Fatal("mounting an image needs root; run the tests as root, or skip this one with -skip TestFullDisk")
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	dir := t.TempDir()
 	image := filepath.Join(dir, "disk")
-	run(t, "truncate", "-s", "160M", image) // what the server writes itself has to have room between the fillers
+	run(t, "truncate", "-s", "160M", image) // leaves space for the server's own data between two fillers
 	run(t, "mkfs.ext4", "-q", "-F", "-m", "0", image)
 	disk := mount(t, image, filepath.Join(dir, "mnt"))
 	s := install(t, filepath.Join(disk, "data"))
@@ -66,18 +66,18 @@ func TestFullDiskDeniesNothingAndLosesNothing(t *testing.T) {
 	t.Logf("%d operations acknowledged", acked.Load())
 }
 
-// TestFailedDiskEndsTheServer has writes to the disk fail under load: after a
-// failed sync nobody knows what is stored, so the process ends by itself, and a
-// restart decides.
+// TestFailedDiskEndsTheServer makes writes to the disk fail under load. After a failed sync,
+// nobody knows what is stored, so the process must exit by itself. A restart decides what
+// is true.
 func TestFailedDiskEndsTheServer(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Fatal("mounting an image needs root; run the tests as root, or leave this one out with -skip TestFailedDisk")
+		t.Fatal("mounting an image needs root; run the tests as root, or skip this one with -skip TestFailedDisk")
 	}
 	dir := t.TempDir()
 	below := filepath.Join(dir, "below")
 	mountAt(t, below, "-t", "tmpfs", "-o", "size=64M", "tmpfs")
 	image, at := filepath.Join(below, "disk"), filepath.Join(dir, "mnt")
-	run(t, "truncate", "-s", "256M", image) // more than there is room for
+	run(t, "truncate", "-s", "256M", image) // more than the file system below has space for
 	run(t, "mkfs.ext4", "-q", "-F", image)
 	var s *server
 	var workers []*worker
@@ -100,14 +100,14 @@ func TestFailedDiskEndsTheServer(t *testing.T) {
 		limit := time.Now().Add(patience)
 		for !s.ended() {
 			if time.Now().After(limit) {
-				t.Fatalf("the disk fails and the server goes on:\n%s", s.log)
+				t.Fatalf("the disk fails, but the server keeps running:\n%s", s.log)
 			}
 			<-time.After(20 * time.Millisecond)
 		}
-		s.kill() // it has ended: this waits for its last words
+		s.kill() // it has exited: this waits for its last output
 		cancel()
 		<-done
-		t.Logf("%d operations acknowledged; the server's last words: %s", acked.Load(), lastLine(s.log.String()))
+		t.Logf("%d operations acknowledged; the server's last line: %s", acked.Load(), lastLine(s.log.String()))
 	})
 	if t.Failed() {
 		return
@@ -130,7 +130,7 @@ func lastLine(text string) string {
 	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
-// fill writes a file until nothing fits on the disk any more.
+// fill writes a file until the disk is full.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.Create(path)
@@ -151,8 +151,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-// refuses waits until usage is not recorded for want of room, and holds the
-// server to saying so: it failed, which is no denial.
+// refuses waits until the full disk prevents usage from being recorded. The server must report
+// a failure then, not a denial.
 func refuses(t *testing.T, s *server, w *worker, round int) {
 	t.Helper()
 	limit := time.Now().Add(patience)
@@ -162,27 +162,27 @@ func refuses(t *testing.T, s *server, w *worker, round int) {
 		})
 		switch {
 		case err == nil && a.status != http.StatusOK && a.status != http.StatusTooManyRequests || strings.Contains(string(a.body), "denied"):
-			t.Fatalf("the disk is full and the answer is %d %s", a.status, a.body)
+			t.Fatalf("the disk is full, and the answer is %d %s", a.status, a.body)
 		case err != nil && strings.Contains(err.Error(), "denied"):
-			t.Fatalf("the disk is full and the answer is %v", err)
+			t.Fatalf("the disk is full, and the answer is %v", err)
 		case err != nil:
 			t.Logf("with a full disk: %v", err)
 			return
 		}
 	}
-	t.Fatal("the disk is full and the server goes on acknowledging")
+	t.Fatal("the disk is full, but the server still acknowledges usage")
 }
 
-// validates holds the server to what needs no write: while it runs, a license's
-// document is signed for whoever asks.
+// validates checks that a running server still signs a license's document for its clients,
+// because that needs no write.
 func validates(t *testing.T, s *server, credential string) {
 	t.Helper()
 	if s.ended() {
-		return // programs go on by the dates of their documents
+		return // programs continue by the dates of their documents
 	}
 	for n := range 20 {
 		a, err := s.do(t.Context(), http.DefaultClient, http.MethodPost, "/v1/validate", credential, map[string]any{"product": "lathe", "nonce": fmt.Sprint("nonce-of-", n)})
-		if err != nil && s.endsWithin(patience) { // its connections break before it is gone
+		if err != nil && s.endsWithin(patience) { // its connections break before the process exits
 			return
 		}
 		if err != nil || a.status != http.StatusOK || !strings.Contains(string(a.body), `"outcome":"allowed"`) {
@@ -191,7 +191,7 @@ func validates(t *testing.T, s *server, credential string) {
 	}
 }
 
-// endsWithin waits for the end of the process.
+// endsWithin reports whether the process exits by itself within limit.
 func (s *server) endsWithin(limit time.Duration) bool {
 	for end := time.Now().Add(limit); !s.ended(); {
 		if time.Now().After(end) {
@@ -202,8 +202,8 @@ func (s *server) endsWithin(limit time.Duration) bool {
 	return true
 }
 
-// goesOn waits until changes are acknowledged again. A failed sync ends the process, and
-// one restart decides.
+// goesOn waits until changes are acknowledged again. A failed sync ends the process; then
+// goesOn restarts it.
 func goesOn(t *testing.T, s *server, acked *atomic.Int64, since int64) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -211,14 +211,14 @@ func goesOn(t *testing.T, s *server, acked *atomic.Int64, since int64) {
 	limit := time.After(patience)
 	for acked.Load() <= since+20 {
 		if s.ended() {
-			t.Log("the server ended, and is started again")
+			t.Log("the server exited and is restarted")
 			s.kill()
 			s.start()
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("there is room again and nothing is acknowledged:\n%s", s.log)
+			t.Fatalf("the disk has space again, but nothing is acknowledged:\n%s", s.log)
 		}
 	}
 }

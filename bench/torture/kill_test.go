@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// TestKillLosesNothingAcknowledgedAndOversellsNothing kills the server under
-// load, again and again. The page cache survives a killed process, so this shows
-// order and atomicity; what is on the disk is TestPower's.
+// TestKillLosesNothingAcknowledgedAndOversellsNothing repeatedly kills the server under
+// load. The page cache survives a killed process, so this test covers order and atomicity;
+// TestPower covers what is on the disk.
 func TestKillLosesNothingAcknowledgedAndOversellsNothing(t *testing.T) {
 	s := install(t, t.TempDir())
 	s.start()
@@ -35,8 +35,7 @@ func TestKillLosesNothingAcknowledgedAndOversellsNothing(t *testing.T) {
 	sweep(t, readRecord(t, s.record), grantsOf(workers), capacity)
 }
 
-// killUnderLoad lets the workers work for d and then kills the server in the
-// middle of it.
+// killUnderLoad runs the workers for d and then kills the server while they work.
 func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -54,11 +53,11 @@ func killUnderLoad(t *testing.T, s *server, workers []*worker, d time.Duration) 
 	cancel()
 	<-done
 	if acked.Load() == 0 {
-		t.Error("nothing was acknowledged before the kill: the round shows nothing")
+		t.Error("nothing was acknowledged before the kill, so the round shows nothing")
 	}
 }
 
-// stillTrue holds the server to everything that it had acknowledged.
+// stillTrue checks that the server keeps everything that it acknowledged.
 func stillTrue(t *testing.T, s *server, workers []*worker) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -67,7 +66,7 @@ func stillTrue(t *testing.T, s *server, workers []*worker) {
 		if g := w.holding; g != nil && !w.giving {
 			a, err := s.do(ctx, w.http, http.MethodPost, "/v1/leases/"+g.Lease+"/renew", w.credential, map[string]any{"generation": g.Generation, "instance": fmt.Sprintf("instance-%d", w.id)})
 			if err != nil || a.status != http.StatusOK {
-				t.Errorf("lease %s was acknowledged and can't be renewed: %d %s %v", g.Lease, a.status, a.body, err)
+				t.Errorf("lease %s was acknowledged but can't be renewed: %d %s %v", g.Lease, a.status, a.body, err)
 				continue
 			}
 			var renewed struct {
@@ -80,7 +79,7 @@ func stillTrue(t *testing.T, s *server, workers []*worker) {
 		}
 		for _, id := range lastOf(w.recorded, 3) {
 			if status, err := w.record(ctx, id); err != nil || status != "duplicate" {
-				t.Errorf("event %s was acknowledged and is now %q (%v)", id, status, err)
+				t.Errorf("event %s was acknowledged, but its status is now %q (%v)", id, status, err)
 			}
 		}
 	}
@@ -89,7 +88,7 @@ func stillTrue(t *testing.T, s *server, workers []*worker) {
 	}
 	s.admin(http.MethodGet, "/v1/leases?limit=100", nil, &held)
 	if len(held.Items) > capacity {
-		t.Errorf("%d leases of %d are held", len(held.Items), capacity)
+		t.Errorf("%d leases are in use, more than the capacity of %d", len(held.Items), capacity)
 	}
 }
 

@@ -23,15 +23,15 @@ meters:
 
 const capacity = 20
 
-// A grant is a lease as one client knows it. Times are the test's own.
+// A grant is a lease as one client knows it. Its times are from the test's clock.
 type grant struct {
 	Lease      string
 	Generation int64
 	acked      time.Time
-	released   time.Time // when the release was sent, zero while held
+	released   time.Time // when the release was sent, zero while in use
 }
 
-// A worker is a client that never gives up on a request: the same id, again.
+// A worker is a client that repeats each request with the same id until it is answered.
 type worker struct {
 	s          *server
 	id         int
@@ -39,10 +39,10 @@ type worker struct {
 	http       *http.Client
 	random     *rand.Rand
 
-	roomy   bool // there are units for all: a denial is an error
-	asked   int  // acquires so far; names the request
+	roomy   bool // there are enough units for all workers, so a denial is an error
+	asked   int  // acquires so far; part of the request id
 	holding *grant
-	giving  bool // the release of holding was sent and not acknowledged
+	giving  bool // the release of holding was sent but not acknowledged
 
 	events   int // usage events so far
 	grants   []*grant
@@ -57,8 +57,8 @@ func crew(s *server, credential string, n int, seed uint64) []*worker {
 	return workers
 }
 
-// work runs all workers until ctx ends. What was not answered stays open and is
-// the first thing that the worker does next time.
+// work runs all workers until ctx ends. If a request was not answered, the worker starts with
+// it the next time.
 func work(ctx context.Context, t *testing.T, workers []*worker, acked *atomic.Int64) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -79,8 +79,8 @@ func work(ctx context.Context, t *testing.T, workers []*worker, acked *atomic.In
 	wg.Wait()
 }
 
-// step does one operation and reports whether it was acknowledged. An error of
-// the network is no error: the outcome is unknown and the step is repeated later.
+// step performs one operation and reports whether it was acknowledged. A network error is not
+// returned: the outcome is unknown, and the worker repeats the step later.
 func (w *worker) step(ctx context.Context) (bool, error) {
 	switch {
 	case w.holding == nil:
@@ -98,7 +98,7 @@ func (w *worker) acquire(ctx context.Context) (bool, error) {
 		"holder": map[string]string{"kind": "user", "id": fmt.Sprintf("user-%d", w.id)}, "instance": fmt.Sprintf("instance-%d", w.id),
 	})
 	if err != nil {
-		return false, nil //nolint:nilerr // the outcome is unknown: the next step asks again
+		return false, nil //nolint:nilerr // the outcome is unknown; the next step repeats the request
 	}
 	switch a.status {
 	case http.StatusCreated:
@@ -107,17 +107,17 @@ func (w *worker) acquire(ctx context.Context) (bool, error) {
 			Generation int64  `json:"generation"`
 		}
 		if err := a.decode(&g); err != nil {
-			return false, fmt.Errorf("a lease that can't be read: %s: %w", a.body, err)
+			return false, fmt.Errorf("unreadable lease: %s: %w", a.body, err)
 		}
 		if g.ID == "" {
-			return false, fmt.Errorf("a lease without id: %s", a.body)
+			return false, fmt.Errorf("lease without an id: %s", a.body)
 		}
 		w.holding = &grant{Lease: g.ID, Generation: g.Generation, acked: time.Now()}
 		w.grants = append(w.grants, w.holding)
 		w.asked++
 	case http.StatusConflict:
 		if w.roomy {
-			return false, fmt.Errorf("denied, and there is room: %s", a.body)
+			return false, fmt.Errorf("denied although units are free: %s", a.body)
 		}
 		w.asked++
 	case http.StatusTooManyRequests:
@@ -135,10 +135,10 @@ func (w *worker) release(ctx context.Context) (bool, error) {
 	}
 	a, err := w.s.do(ctx, w.http, http.MethodDelete, fmt.Sprintf("/v1/leases/%s?generation=%d", g.Lease, g.Generation), w.credential, nil)
 	if err != nil {
-		return false, nil //nolint:nilerr // the outcome is unknown: the next step asks again
+		return false, nil //nolint:nilerr // the outcome is unknown; the next step repeats the request
 	}
 	switch a.status {
-	case http.StatusOK, http.StatusGone, http.StatusNotFound: // gone: an earlier try had worked
+	case http.StatusOK, http.StatusGone, http.StatusNotFound: // gone or not found: an earlier attempt succeeded
 		w.holding, w.giving = nil, false
 	case http.StatusTooManyRequests:
 		return false, nil
@@ -159,14 +159,13 @@ func (w *worker) use(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// record sends a usage event and returns its status, "" when the outcome is
-// unknown.
+// record sends a usage event and returns its status, or "" if the outcome is unknown.
 func (w *worker) record(ctx context.Context, id string) (string, error) {
 	a, err := w.s.do(ctx, w.http, http.MethodPost, "/v1/usage", w.credential, map[string]any{
 		"events": []map[string]any{{"id": id, "meter": "calls", "quantity": 1}},
 	})
 	if err != nil || a.status == http.StatusTooManyRequests {
-		return "", nil //nolint:nilerr // the outcome is unknown: the caller records the same event again
+		return "", nil //nolint:nilerr // the outcome is unknown; the caller sends the same event again
 	}
 	var out struct {
 		Results []struct {

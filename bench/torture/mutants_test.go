@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestEveryMutantStillApplies keeps the patches that make torture applies in
-// step with the code they change: one that no longer applies tests nothing, and
-// one whose lines stand in two places may come to change the wrong one.
+// TestEveryMutantStillApplies checks that the mutants of make torture match the code. A patch
+// that no longer applies tests nothing, and a patch whose lines occur twice may change the
+// wrong place.
 func TestEveryMutantStillApplies(t *testing.T) {
 	patches, err := filepath.Glob("mutants/*.patch")
 	if err != nil || len(patches) < 20 {
@@ -32,13 +32,13 @@ func TestEveryMutantStillApplies(t *testing.T) {
 				t.Fatal(err)
 			}
 			if n := strings.Count(string(text), h.old); h.old == "" || n != 1 {
-				t.Errorf("%s: what it changes stands %d times in %s:\n%s", p, n, h.file, h.old)
+				t.Errorf("%s: the lines that it changes occur %d times in %s:\n%s", p, n, h.file, h.old)
 			}
 		}
 	}
 }
 
-// A hunk is what a patch replaces in a file: whole lines.
+// A hunk is the text that a patch replaces in a file, as complete lines.
 type hunk struct{ file, old string }
 
 func hunks(patch string) (all []hunk) {

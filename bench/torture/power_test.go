@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// TestPowerLossLosesNothingAcknowledged runs the server on a file system of its
-// own, and takes a copy of the device below it in the middle of the load: the
-// copy holds only what was synced, as a disk does after the power went.
+// TestPowerLossLosesNothingAcknowledged runs the server on a separate file system and copies
+// the device below it under load. The copy contains only what was synced, like a disk after a
+// power failure.
 func TestPowerLossLosesNothingAcknowledged(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Fatal("mounting an image needs root; run the tests as root, or leave this one out with -skip TestPower")
+		t.Fatal("mounting an image needs root; run the tests as root, or skip this one with -skip TestPower")
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -50,8 +50,8 @@ func losePower(t *testing.T, seed uint64) {
 	for limit := time.Now().Add(patience); acked.Load() < 200 && time.Now().Before(limit); {
 		<-time.After(10 * time.Millisecond)
 	}
-	// Stopped, it can acknowledge nothing while the copy is made; what it has
-	// written and not synced stays in the page cache above the device.
+	// A stopped server can't acknowledge anything during the copy. Data that it has written
+	// but not synced stays in the page cache above the device.
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func losePower(t *testing.T, seed uint64) {
 	cancel()
 	<-done
 	if acked.Load() < 100 {
-		t.Fatalf("only %d operations were acknowledged: the round shows little", acked.Load())
+		t.Fatalf("only %d operations were acknowledged, so the round shows little", acked.Load())
 	}
 
 	s.data = filepath.Join(mount(t, after, filepath.Join(dir, "mnt-after")), "data")
@@ -70,10 +70,10 @@ func losePower(t *testing.T, seed uint64) {
 	s.verifyLog()
 	sweep(t, readRecord(t, s.record), grantsOf(workers), capacity)
 	s.kill()
-	t.Logf("%d operations acknowledged before the power went", acked.Load())
+	t.Logf("%d operations acknowledged before the power failed", acked.Load())
 }
 
-// everyEventIsThere sends every acknowledged event again: each has to be known.
+// everyEventIsThere sends every acknowledged event again. The server must know each one.
 func everyEventIsThere(t *testing.T, workers []*worker) {
 	t.Helper()
 	lost, all := 0, 0
@@ -92,12 +92,12 @@ func everyEventIsThere(t *testing.T, workers []*worker) {
 
 func mount(t *testing.T, image, at string) string {
 	t.Helper()
-	// Without its five-second commit nothing but a sync reaches the device.
+	// A longer commit interval than the default 5 s, so that only a sync reaches the device.
 	mountAt(t, at, "-o", "loop,commit=3600", image)
 	return at
 }
 
-// mountAt mounts on a new folder until the test ends.
+// mountAt creates the folder at and mounts on it until the test ends.
 func mountAt(t *testing.T, at string, args ...string) {
 	t.Helper()
 	if err := os.Mkdir(at, 0o755); err != nil {

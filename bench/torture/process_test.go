@@ -40,13 +40,14 @@ func build(m *testing.M) int {
 	return m.Run()
 }
 
-// patience is how long a test waits for what has to happen; the machine may be busy.
+// patience is how long a test waits for an expected event. It is long because the machine may
+// be busy.
 const patience = 5 * time.Minute
 
-// long says that this is make torture and not make test.
+// long reports whether this is make torture rather than make test.
 func long() bool { return os.Getenv("COPYHOLD_TORTURE") != "" }
 
-// rounds is how often a fault is repeated.
+// rounds returns how often a fault is repeated.
 func rounds(short, full int) int {
 	if long() {
 		return full
@@ -54,11 +55,11 @@ func rounds(short, full int) int {
 	return short
 }
 
-// A server is one installation: its data survives its processes.
+// A server is one installation. Its data outlives its processes.
 type server struct {
 	t      *testing.T
 	data   string
-	record string // what its processes signed
+	record string // file with everything that its processes signed
 	addr   string
 	env    []string
 	token  string
@@ -67,8 +68,8 @@ type server struct {
 	log *bytes.Buffer
 }
 
-// install prepares an installation in data on an address of its own. Its record
-// of signatures lies elsewhere, as on another disk.
+// install prepares an installation in the folder data, with its own address. Its record of
+// signatures is in another folder, so that a fault of the data folder's disk does not affect it.
 func install(t *testing.T, data string, env ...string) *server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -127,7 +128,7 @@ func (s *server) awaitReady() {
 	}
 }
 
-// kill ends the process with SIGKILL: no warning, no handler, no flush.
+// kill ends the process with SIGKILL, so that no handler runs and nothing is flushed.
 func (s *server) kill() {
 	if s.cmd == nil {
 		return
@@ -137,7 +138,7 @@ func (s *server) kill() {
 	s.cmd = nil
 }
 
-// ended reports whether the process ended by itself.
+// ended reports whether the process exited by itself.
 func (s *server) ended() bool {
 	var state syscall.WaitStatus
 	var usage syscall.Rusage
@@ -145,8 +146,7 @@ func (s *server) ended() bool {
 	return err != nil || pid == s.cmd.Process.Pid
 }
 
-// An answer is what a request brought: a status, or an error when nobody knows
-// what happened.
+// An answer is the status and the body of a response.
 type answer struct {
 	status int
 	body   []byte
@@ -154,7 +154,8 @@ type answer struct {
 
 func (a answer) decode(v any) error { return json.Unmarshal(a.body, v) }
 
-// do sends one request with a credential: "License KEY" or "Bearer TOKEN".
+// do sends one request with a credential: "License KEY" or "Bearer TOKEN". It returns an error
+// if the outcome is unknown: no complete response, or a status of 500 or more.
 func (s *server) do(ctx context.Context, client *http.Client, method, path, credential string, in any) (answer, error) {
 	var body io.Reader
 	if in != nil {
@@ -169,7 +170,7 @@ func (s *server) do(ctx context.Context, client *http.Client, method, path, cred
 		return answer{}, err
 	}
 	req.Header.Set("Authorization", credential)
-	req.Header.Set("Copyhold-Environment", "production") // for the token; a license key has one
+	req.Header.Set("Copyhold-Environment", "production") // for the token; a license key belongs to one
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
@@ -188,7 +189,7 @@ func (s *server) do(ctx context.Context, client *http.Client, method, path, cred
 	return answer{res.StatusCode, data}, nil
 }
 
-// admin calls the administration and expects success.
+// admin sends a request with the owner's token and fails the test unless it succeeds.
 func (s *server) admin(method, path string, in, out any) {
 	s.t.Helper()
 	a, err := s.do(s.t.Context(), http.DefaultClient, method, path, "Bearer "+s.token, in)
@@ -203,8 +204,8 @@ func (s *server) admin(method, path string, in, out any) {
 	}
 }
 
-// license creates product, plan, customer and license, and returns the
-// license's id and the credential of its key.
+// license creates a product, a plan, a customer, and a license. It returns the license's id and
+// the credential for its key.
 func (s *server) license(plan string) (id, credential string) {
 	s.t.Helper()
 	s.admin(http.MethodPost, "/v1/products", map[string]any{
@@ -219,12 +220,12 @@ func (s *server) license(plan string) (id, credential string) {
 	s.admin(http.MethodPost, "/v1/customers", map[string]any{"name": "Torture Ltd"}, &customer)
 	s.admin(http.MethodPost, "/v1/licenses", map[string]any{"customer": customer["id"], "product": "lathe", "plan": "torture"}, &issued)
 	if issued.Key.Key == "" || issued.License.ID == "" {
-		s.t.Fatalf("the issued license has no id or key: %v", issued)
+		s.t.Fatalf("the issued license lacks an id or a key: %v", issued)
 	}
 	return issued.License.ID, "License " + issued.Key.Key
 }
 
-// command runs the program's command line against the server.
+// command runs a command of the program against the server and returns its output.
 func (s *server) command(args ...string) (string, error) {
 	cmd := exec.CommandContext(s.t.Context(), binary, args...)
 	cmd.Env = append(os.Environ(), "COPYHOLD_URL=http://"+s.addr, "COPYHOLD_TOKEN="+s.token, "COPYHOLD_ENVIRONMENT=production")
@@ -240,7 +241,7 @@ func (s *server) verifyLog() {
 	}
 }
 
-// settled retries f until it knows the outcome or the test's patience ends.
+// settled retries f until it succeeds or ctx ends.
 func settled(ctx context.Context, f func() error) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

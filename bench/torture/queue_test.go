@@ -16,8 +16,8 @@ pools:
   seats: {holder: user, capacity: 1, lease: 1h, grace: 1m, full: queue}
 `
 
-// TestQueueIsServedInOrderAcrossKills puts 50 waiters on one seat and kills the
-// server while they wait.
+// TestQueueIsServedInOrderAcrossKills queues 50 waiters for one seat and kills the server
+// while they wait.
 func TestQueueIsServedInOrderAcrossKills(t *testing.T) {
 	const waiters = 50
 	s := install(t, t.TempDir())
@@ -29,7 +29,7 @@ func TestQueueIsServedInOrderAcrossKills(t *testing.T) {
 
 	first := &waiter{s: s, id: 0, credential: credential}
 	if err := first.ask(ctx, 0); err != nil || first.lease == "" {
-		t.Fatalf("the first did not get the free seat: %v", err)
+		t.Fatalf("the first client did not get the free seat: %v", err)
 	}
 	line := make([]*waiter, waiters)
 	for i := range line {
@@ -60,7 +60,7 @@ func TestQueueIsServedInOrderAcrossKills(t *testing.T) {
 		case holder = <-served:
 			order = append(order, holder.id)
 		case <-ctx.Done():
-			t.Fatalf("served %v and then nobody\n%s", order, s.log)
+			t.Fatalf("served %v and then no other waiter\n%s", order, s.log)
 		}
 	}
 	if !slices.IsSorted(order) {
@@ -69,7 +69,7 @@ func TestQueueIsServedInOrderAcrossKills(t *testing.T) {
 	s.verifyLog()
 }
 
-// A waiter wants the one seat.
+// A waiter is a client that waits for the only seat.
 type waiter struct {
 	s          *server
 	id         int
@@ -79,8 +79,8 @@ type waiter struct {
 	generation int64
 }
 
-// ask requests the seat, letting the server hold the request for wait seconds.
-// Not having it is an error, so that it is asked for again.
+// ask requests the seat and lets the server delay its answer for up to wait seconds. With a
+// wait, an answer without the seat is an error, so that the caller repeats the request.
 func (w *waiter) ask(ctx context.Context, wait int) error {
 	a, err := w.s.do(ctx, http.DefaultClient, http.MethodPost, "/v1/leases", w.credential, map[string]any{
 		"request_id": fmt.Sprintf("req-%d", w.id), "pool": "seats", "wait": wait,

@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// signed is what the record says of one lease: all its documents together.
+// signed summarizes all documents of one lease in the record.
 type signed struct {
 	units       int64
 	first, last time.Time // earliest iat, latest exp
 	pool        string
 }
 
-// readRecord returns the leases that the server signed, by id. The record is
-// the ground truth: a lease whose answer was lost is in it too.
+// readRecord returns the leases that the server signed, by id. The record is the ground truth:
+// it also contains leases whose answers were lost.
 func readRecord(t *testing.T, path string) map[string]*signed {
 	t.Helper()
 	f, err := os.Open(path)
@@ -34,7 +34,7 @@ func readRecord(t *testing.T, path string) map[string]*signed {
 	for lines.Scan() {
 		parts := strings.Split(lines.Text(), ".")
 		if len(parts) != 3 {
-			continue // the line that a kill cut short
+			continue // a line that a kill truncated
 		}
 		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 		if err != nil {
@@ -60,15 +60,15 @@ func readRecord(t *testing.T, path string) map[string]*signed {
 		t.Fatal(err)
 	}
 	if len(leases) == 0 {
-		t.Fatal("the record holds no lease: the sweep would prove nothing")
+		t.Fatal("the record contains no lease, so the sweep would prove nothing")
 	}
 	return leases
 }
 
-// sweep walks through time and fails the test if ever more units were held for
-// certain than the pool has. A lease is held for certain from when a client had
-// it until the client sent its release; one that no client ever got, from the
-// second after its signature until it ends.
+// sweep fails the test if at any time more units were certainly in use than the pool has. A
+// lease is certainly in use from the time a client received it until the client sent its
+// release. A lease that no client ever received counts from one second after its signature
+// until its end.
 func sweep(t *testing.T, record map[string]*signed, grants []*grant, capacity int64) {
 	t.Helper()
 	type edge struct {
@@ -80,7 +80,7 @@ func sweep(t *testing.T, record map[string]*signed, grants []*grant, capacity in
 	for _, g := range grants {
 		s := record[g.Lease]
 		if s == nil {
-			t.Errorf("lease %s was answered and is not in the record of signatures", g.Lease)
+			t.Errorf("a client received lease %s, which is not in the record of signatures", g.Lease)
 			continue
 		}
 		known[g.Lease] = true
@@ -103,10 +103,10 @@ func sweep(t *testing.T, record map[string]*signed, grants []*grant, capacity in
 		held += e.units
 		peak = max(peak, held)
 		if held > capacity {
-			t.Fatalf("oversold: %d units of %d held at %s", held, capacity, e.at)
+			t.Fatalf("oversold: %d units in use at a capacity of %d at %s", held, capacity, e.at)
 		}
 	}
-	t.Logf("sweep: %d leases signed, %d answered, peak %d of %d", len(record), len(known), peak, capacity)
+	t.Logf("sweep: %d leases signed, %d received by clients, peak %d of %d", len(record), len(known), peak, capacity)
 }
 
 func maxTime(a, b time.Time) time.Time {

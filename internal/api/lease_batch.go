@@ -9,27 +9,12 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// BatchAnswer has an outcome for each request, in their order.
-type BatchAnswer struct {
-	Acquire []BatchOutcome `json:"acquire,omitempty"`
-	Renew   []BatchOutcome `json:"renew,omitempty"`
-	Release []BatchOutcome `json:"release,omitempty"`
-}
-
-// BatchOutcome is what one request would have been answered alone.
-type BatchOutcome struct {
-	Status  int               `json:"status" doc:"The HTTP status it would have had alone"`
-	Lease   *v1.LeaseAnswer   `json:"lease,omitempty"`
-	Release *v1.ReleaseAnswer `json:"release,omitempty"`
-	Problem *Problem          `json:"problem,omitempty"`
-}
-
 func (s *server) leaseBatchRoutes() {
 	serve(s, route{
 		ID: "batch-leases", Method: http.MethodPost, Path: "/v1/leases/batch", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
 		Summary:     "Acquire, renew and release many leases",
 		Description: "At most 1,000. Each request has its own outcome; nothing is held open. What the batch says of the caller counts for each request that does not say it itself.",
-	}, nil, []answer{{http.StatusOK, "The outcomes", BatchAnswer{}}}, s.batch)
+	}, nil, []answer{{http.StatusOK, "The outcomes", v1.BatchAnswer{}}}, s.batch)
 }
 
 // maxTogether bounds the requests of one batch.
@@ -58,7 +43,7 @@ func (s *server) batch(c *call, req *http.Request, in *v1.BatchBody) error {
 		q.Release[i] = granting.ReleaseRequest{Lease: licensing.LeaseID(r.ID), Generation: r.Generation, Nonce: r.Nonce, Document: r.Lease, Caller: callerOf(r.CallerBody).After(all)}
 	}
 	out := s.Authority.Batch(req.Context(), c.principal, q)
-	s.writeJSON(c, http.StatusOK, "application/json", BatchAnswer{
+	s.writeJSON(c, http.StatusOK, "application/json", v1.BatchAnswer{
 		Acquire: s.outcomes(c, out.Acquire, http.StatusCreated),
 		Renew:   s.outcomes(c, out.Renew, http.StatusOK),
 		Release: s.outcomes(c, out.Release, 0),
@@ -68,15 +53,15 @@ func (s *server) batch(c *call, req *http.Request, in *v1.BatchBody) error {
 
 // outcomes turns what became of requests into answers; held is the status of a
 // lease, 0 for releases.
-func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []BatchOutcome {
-	answers := make([]BatchOutcome, len(all))
+func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []v1.BatchOutcome {
+	answers := make([]v1.BatchOutcome, len(all))
 	for i, o := range all {
 		switch {
 		case o.Err != nil:
 			p := s.problem(c, o.Err)
-			answers[i] = BatchOutcome{Status: p.Status, Problem: p}
+			answers[i] = v1.BatchOutcome{Status: p.Status, Problem: &p.Problem}
 		case held == 0:
-			answers[i] = BatchOutcome{Status: http.StatusOK, Release: &v1.ReleaseAnswer{ID: string(o.Released.ID), FreeAt: unix(o.Released.FreeAt)}}
+			answers[i] = v1.BatchOutcome{Status: http.StatusOK, Release: &v1.ReleaseAnswer{ID: string(o.Released.ID), FreeAt: unix(o.Released.FreeAt)}}
 		default:
 			answers[i] = s.leaseOutcome(c, o.Granted, held)
 		}
@@ -84,16 +69,16 @@ func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []Batc
 	return answers
 }
 
-func (s *server) leaseOutcome(c *call, g granting.Granted, held int) BatchOutcome {
+func (s *server) leaseOutcome(c *call, g granting.Granted, held int) v1.BatchOutcome {
 	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
-		return BatchOutcome{Status: p.Status, Problem: p}
+		return v1.BatchOutcome{Status: p.Status, Problem: &p.Problem}
 	}
 	a := leaseAnswer(g)
 	switch {
 	case g.Ticket != nil:
-		return BatchOutcome{Status: http.StatusAccepted, Lease: &a}
+		return v1.BatchOutcome{Status: http.StatusAccepted, Lease: &a}
 	case g.Lease != nil:
-		return BatchOutcome{Status: held, Lease: &a}
+		return v1.BatchOutcome{Status: held, Lease: &a}
 	}
-	return BatchOutcome{Status: http.StatusOK, Lease: &a}
+	return v1.BatchOutcome{Status: http.StatusOK, Lease: &a}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/licensing"
-	"copyhold.dev/sdk/license"
+	v1 "copyhold.dev/internal/v1"
 )
 
 const problemType = "application/problem+json"
@@ -66,20 +66,9 @@ func codeOf(status int) licensing.Code {
 	return licensing.Invalid
 }
 
-// A Problem is every error the API answers (RFC 9457). Decision and Reply are
-// set when a rule denied: the reply is the signed form of the decision, and
-// without one no client believes a denial.
+// A Problem is a v1.Problem with what its headers need.
 type Problem struct {
-	Type     string            `json:"type" doc:"Identifies the kind of problem: urn:copyhold:problem:CODE"`
-	Title    string            `json:"title" doc:"The status in words"`
-	Status   int               `json:"status" doc:"The HTTP status"`
-	Detail   string            `json:"detail" doc:"What went wrong and what helps"`
-	Instance string            `json:"instance,omitempty" doc:"This occurrence: urn:copyhold:request:ID, as in the server's log"`
-	Code     licensing.Code    `json:"code" doc:"The stable code"`
-	Field    string            `json:"field,omitempty" doc:"The part of the request at fault"`
-	Decision *license.Decision `json:"decision,omitempty" doc:"The decision, when a rule denied"`
-	Reply    string            `json:"reply,omitempty" doc:"The decision, signed (compact JWS), when the request carried a nonce"`
-
+	v1.Problem
 	retryAfter time.Duration
 }
 
@@ -110,7 +99,9 @@ func (p *Problem) header(h http.Header) {
 
 // newProblem returns the problem that says detail about c.
 func newProblem(c *call, status int, code licensing.Code, detail string) *Problem {
-	p := &Problem{Type: "urn:copyhold:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+	p := &Problem{Problem: v1.Problem{
+		Type: "urn:copyhold:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code,
+	}}
 	if c != nil {
 		p.Instance = "urn:copyhold:request:" + c.id
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"copyhold.dev/internal/access"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
@@ -54,7 +55,7 @@ func (s *server) specification() huma.Config {
 	registry.RegisterTypeAlias(reflect.TypeFor[license.Value](), reflect.TypeFor[scalar]())
 	registry.RegisterTypeAlias(reflect.TypeFor[license.Seq](), reflect.TypeFor[pair]())
 	registry.RegisterTypeAlias(reflect.TypeFor[time.Time](), reflect.TypeFor[date]())
-	registry.Schema(reflect.TypeFor[Problem](), true, "Problem")
+	registry.Schema(reflect.TypeFor[v1.Problem](), true, "Problem")
 	return c
 }
 

@@ -22,3 +22,18 @@ type LeaseName struct {
 	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"`
 	CallerBody
 }
+
+// BatchAnswer has an outcome for each request, in the order of the requests.
+type BatchAnswer struct {
+	Acquire []BatchOutcome `json:"acquire,omitempty"`
+	Renew   []BatchOutcome `json:"renew,omitempty"`
+	Release []BatchOutcome `json:"release,omitempty"`
+}
+
+// BatchOutcome is the outcome of one request of a batch.
+type BatchOutcome struct {
+	Status  int            `json:"status" doc:"The HTTP status it would have had alone"`
+	Lease   *LeaseAnswer   `json:"lease,omitempty"`
+	Release *ReleaseAnswer `json:"release,omitempty"`
+	Problem *Problem       `json:"problem,omitempty"`
+}

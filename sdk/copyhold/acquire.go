@@ -14,16 +14,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// holdFor is how long one request waits at the server; longer waits ask again.
+// holdFor is how long one request waits at the server. A longer wait takes several requests.
 const holdFor = 25 * time.Second
 
-// AcquireOptions say how much of a pool, for whom and how long.
+// AcquireOptions describe the requested units: how many, for whom, and for how long.
 type AcquireOptions struct {
-	Units    int64         // 0 is 1
-	Wait     time.Duration // how long to wait for a unit of a full pool; it is granted in order
-	For      time.Duration // borrow: hold it that long without a server; Close does not give it back
-	Holder   *Holder       // in place of the client's
-	Instance string        // in place of one for each lease that the client holds of the pool
+	Units    int64         // 0 means 1
+	Wait     time.Duration // how long to queue for a unit of a full pool
+	For      time.Duration // borrow: keep the units this long without a server, even after Close
+	Holder   *Holder       // overrides the client's holder
+	Instance string        // overrides the default: a separate instance for each lease of the pool
 }
 
 type acquireRequest struct {
@@ -37,14 +37,15 @@ type acquireRequest struct {
 	caller
 }
 
-// Acquire takes units of a pool. Each call takes other units, except that a holder has only
-// one lease without end. What an earlier process of this slot still holds, such as a borrowed
-// unit, is taken up without asking a server.
+// Acquire takes units of a pool. Each call takes additional units, except that a holder has only
+// one lease without end. If an earlier process in this slot left a matching lease, such as a
+// borrowed unit, Acquire reuses it without asking a server.
 //
-// It fails with ErrDenied if a signed answer says no: the *DecisionError shows why, who holds
-// the units if the plan allows that, and by when one is free. It fails with ErrUnavailable
-// if there was no such answer; the package comment says what a program can do then. It fails
-// with ErrRequest if the request can't be right, such as for a holder's id with spaces.
+// It fails with ErrDenied if a signed answer denies the request. The *DecisionError then shows the
+// reason, the current holders if the plan allows that, and by when a unit is free. It fails with
+// ErrUnavailable if no signed answer arrived; the package comment describes what a program can do
+// then. It fails with ErrRequest if the request is invalid, for example because a holder's id
+// contains spaces.
 func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*Lease, error) {
 	if c == nil {
 		return nil, unavailable(ErrClosed)
@@ -58,7 +59,7 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 		return held, nil
 	}
 	if c.net == nil {
-		return nil, unavailable(errors.New("no endpoint is configured, and the cache holds no lease of the pool " + pool))
+		return nil, unavailable(errors.New("no endpoint is configured, and the cache has no lease of the pool " + pool))
 	}
 	c.mu.Lock()
 	keyless := c.keyless()
@@ -87,7 +88,7 @@ func (c *Client) Acquire(ctx context.Context, pool string, o AcquireOptions) (*L
 	return l, nil
 }
 
-// leaseOf returns the lease that is held already under the same id, nil if none is.
+// leaseOf returns the lease that is already held under the same id, or nil.
 func (c *Client) leaseOf(doc *license.Lease) *Lease {
 	for _, l := range c.leases {
 		if doc != nil && l.doc != nil && !l.released && l.doc.Lease == doc.Lease && l.doc.Subject == doc.Subject {
@@ -97,8 +98,8 @@ func (c *Client) leaseOf(doc *license.Lease) *Lease {
 	return nil
 }
 
-// reserve keeps others that acquire at the same time from using the instance of l, and
-// gives l one of its own unless the caller named it.
+// reserve keeps concurrent calls of Acquire from using the instance of l. It gives l an instance of
+// its own unless the caller named one.
 func (c *Client) reserve(l *Lease) (free func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,7 +147,7 @@ func (c *Client) newLease(pool string, o AcquireOptions) (*Lease, error) {
 	return l, nil
 }
 
-// holderOf is who holds units of a pool unless the caller says.
+// holderOf returns the default holder for units of a pool.
 func (c *Client) holderOf(pool string) Holder {
 	if doc := c.document.license; doc != nil {
 		return c.options.holderOf(doc.Pools[pool].Holder, c.holder)
@@ -154,7 +155,7 @@ func (c *Client) holderOf(pool string) Holder {
 	return c.holder
 }
 
-// claim takes up a lease that an earlier process of this slot left, or returns nil.
+// claim takes over a lease that an earlier process in this slot left, or returns nil.
 func (c *Client) claim(want *Lease) *Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -171,7 +172,7 @@ func (c *Client) claim(want *Lease) *Lease {
 	return nil
 }
 
-// await asks until units are granted, refused, or o.Wait is over.
+// await asks until units are granted or denied, or o.Wait is over.
 func (c *Client) await(ctx context.Context, l *Lease, o AcquireOptions) (grant, error) {
 	deadline := c.sys.boot() + o.Wait
 	request := l.acquire(rand.Text())
@@ -198,7 +199,8 @@ func (c *Client) await(ctx context.Context, l *Lease, o AcquireOptions) (grant, 
 	}
 }
 
-// tooLong is that a unit did not become free in time, as the server has signed it.
+// tooLong returns the error for a unit that did not become free in time, with the server's signed
+// decision.
 func tooLong(pool string, queued *license.Reply) error {
 	err := fmt.Errorf("waiting for a unit of %s: %w", pool, context.DeadlineExceeded)
 	if queued == nil {
@@ -216,7 +218,7 @@ func (l *Lease) acquire(nonce string) acquireRequest {
 	}
 }
 
-// ask sends one acquire, which the server may hold for wait.
+// ask sends one acquire request. The server may hold it for up to wait.
 func (c *Client) ask(ctx context.Context, request acquireRequest, wait time.Duration) (got grant, err error) {
 	within, cancel := context.WithTimeout(ctx, foregroundTimeout+wait)
 	defer cancel()
@@ -242,12 +244,12 @@ func (c *Client) ask(ctx context.Context, request acquireRequest, wait time.Dura
 
 func (r acquireRequest) matches(doc *license.Lease) error {
 	if doc.Pool != r.Pool || doc.Units != r.Units || doc.Instance != r.Instance && doc.Instance != "" {
-		return errors.New("the lease is for another pool, amount or instance")
+		return errors.New("the server granted a lease of another pool, amount, or instance")
 	}
 	return nil
 }
 
-// leaveQueue gives a place in the queue up. Without an answer the server notices by itself.
+// leaveQueue gives up a place in the queue. If the request fails, the server notices by itself.
 func (c *Client) leaveQueue(ticket string) {
 	ctx, cancel := context.WithTimeout(context.Background(), retryCap)
 	defer cancel()

@@ -9,8 +9,8 @@ import (
 
 const maxCAFile = 4 << 20 // bytes
 
-// authorities returns the system's certificate authorities and those of CAFile, nil
-// without one.
+// authorities returns the system's certificate authorities plus those in CAFile, or nil if CAFile
+// is not set.
 func (o Options) authorities() (*x509.CertPool, error) {
 	if o.CAFile == "" {
 		return nil, nil
@@ -21,27 +21,27 @@ func (o Options) authorities() (*x509.CertPool, error) {
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // a system without any trusts the file alone
+		pool = x509.NewCertPool() // the system has none: trust only the file
 	}
 	if !pool.AppendCertsFromPEM(content) {
-		return nil, fmt.Errorf("copyhold: the file %s holds no certificate in PEM form", o.CAFile)
+		return nil, fmt.Errorf("copyhold: the file %s contains no certificate in PEM form", o.CAFile)
 	}
 	return pool, nil
 }
 
-// An untrusted error is that a server's certificate is of an authority that this machine
-// does not know. Asking again does not help.
+// An untrusted error reports a server certificate from an authority that this machine does not
+// know. Retrying does not help.
 type untrusted struct{ cause error }
 
 func (u *untrusted) Unwrap() error { return u.cause }
 
 func (u *untrusted) Error() string {
-	return u.cause.Error() + "; name the file with its authority in Options.CAFile, COPYHOLD_CA_FILE or SSL_CERT_FILE"
+	return u.cause.Error() + "; name the file with its authority in Options.CAFile, COPYHOLD_CA_FILE, or SSL_CERT_FILE"
 }
 
-// IsUntrusted reports whether err, of this package or of net/http, is that no certificate
-// authority that this machine knows vouches for a server, though its certificate is otherwise
-// in order. That is a fault of the settings: see Options.CAFile.
+// IsUntrusted reports whether err, from this package or from net/http, means that a server's
+// certificate is from an authority that this machine does not know. The certificate is otherwise in
+// order, so this is a configuration error: see Options.CAFile.
 func IsUntrusted(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var name x509.HostnameError

@@ -8,13 +8,13 @@ import (
 	"unsafe"
 )
 
-// clockBoottime is CLOCK_BOOTTIME: since boot, time asleep included. Go's own
-// monotonic clock stops in suspend.
+// clockBoottime is CLOCK_BOOTTIME: the time since boot, including time asleep. Go's own monotonic
+// clock stops during suspend.
 const clockBoottime = 7
 
 const bootClockCountsSleep = true
 
-// newBootClock returns a clock that runs since boot; it reads 0 where the kernel refuses.
+// newBootClock returns a clock that runs since boot. It reads 0 if the kernel refuses the call.
 func newBootClock() func() time.Duration {
 	return func() time.Duration {
 		var ts syscall.Timespec
@@ -26,8 +26,8 @@ func newBootClock() func() time.Duration {
 	}
 }
 
-// bootID names this boot, so that a boot-clock reading found on disk is only
-// compared with readings of the same boot.
+// bootID names this boot. A boot-clock reading from disk is compared only with readings of the same
+// boot.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

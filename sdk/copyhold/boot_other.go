@@ -13,5 +13,5 @@ func newBootClock() func() time.Duration {
 	return func() time.Duration { return time.Since(start) }
 }
 
-// bootID is empty: a reading of this process means nothing to the next.
+// bootID is empty: a reading of this process means nothing to another process.
 func bootID() string { return "" }

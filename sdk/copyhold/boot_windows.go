@@ -8,7 +8,7 @@ import (
 
 const bootClockCountsSleep = true
 
-// newBootClock returns a clock that runs since boot, time asleep included.
+// newBootClock returns a clock that runs since boot, including time asleep.
 func newBootClock() func() time.Duration {
 	ticks := syscall.NewLazyDLL("kernel32.dll").NewProc("GetTickCount64")
 	if ticks.Find() != nil {
@@ -24,5 +24,5 @@ func newBootClock() func() time.Duration {
 	}
 }
 
-// bootID is empty: Windows names no boot, so a reading found on disk is not used.
+// bootID is empty: Windows does not name its boots, so readings from disk are not used.
 func bootID() string { return "" }

@@ -23,32 +23,32 @@ const (
 	maxKept  = 128      // bytes of the instance and of the device's key
 )
 
-var errLocked = errors.New("another process holds it")
+var errLocked = errors.New("another process has locked it")
 
-// A cache is the folder that lets a program work offline and after a restart. Processes
-// share it: each locks a slot, and writes only into the folders of its slot. What belongs to
-// the machine lies at the top, what belongs to one license in a drawer of that license.
-// Without a folder it remembers nothing. Layout:
+// A cache is the folder that lets a program work offline and after a restart. Processes share the
+// folder. Each process locks a slot and writes only to the folders of its slot. Data about the
+// machine is at the top; data about one license is in that license's drawer. Without a folder, the
+// cache is empty and stores nothing. Layout:
 //
 //	instance              identity of this copy of the folder
 //	device.key            private X25519 key
-//	slot-N/lock           who holds it is process N of this folder
+//	slot-N/lock           locked by process N of this folder
 //	slot-N/unclosed       how many runs in a row ended without Close
-//	licenses/ID/slot-N/   a license: state.0 and state.1 (two copies), usage/ (not acknowledged)
-//	keys/ID/slot-N/       the same of a key whose license is not known yet
+//	licenses/ID/slot-N/   one license: state.0 and state.1 (two copies), usage/ (not acknowledged)
+//	keys/ID/slot-N/       the same for a key whose license is not known yet
 //
-// Earlier versions of this package kept state and usage in slot-N itself, whatever the
-// license. They and this one can use a folder at the same time.
+// Earlier versions of this package kept state and usage directly in slot-N, for any license. They
+// and this version can use a folder at the same time.
 type cache struct {
-	dir      string // "" in memory
+	dir      string // "" means in memory
 	slot     int
 	lock     *os.File
 	instance string
-	unclosed int  // runs in a row that ended without Close, this one included, as written
-	failed   bool // a write failed, and it was said
+	unclosed int  // runs in a row that ended without Close, including this one, as last written
+	failed   bool // a write failed, and this was logged
 }
 
-// openCache locks the first free slot of dir, which is created. When it cannot, it
+// openCache locks the first free slot of dir and creates dir if necessary. If that fails, it
 // returns a cache in memory together with the error.
 func openCache(dir string) (*cache, error) {
 	memory := &cache{instance: rand.Text()}
@@ -75,20 +75,20 @@ func openCache(dir string) (*cache, error) {
 	return c, nil
 }
 
-// instanceOf returns the identity of this copy of dir; both are created when missing.
+// instanceOf returns the identity of this copy of dir. It creates both if they do not exist.
 func instanceOf(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
 	id, err := keep(filepath.Join(dir, "instance"), func() ([]byte, error) { return []byte(rand.Text()), nil })
 	if err == nil && bytes.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		err = errors.New("the file instance does not hold an id") // no server would take it
+		err = errors.New("the file named instance contains no valid id") // no server would accept it
 	}
 	return string(id), err
 }
 
-// readRegular reads a file of the folder. Whoever else may write there could have put a
-// link, a pipe that never answers, or a file without end in its place.
+// readRegular reads a file in the folder. Another user with write access could have replaced it
+// with a link, a pipe that blocks, or a file without end.
 func readRegular(path string, limit int64) ([]byte, error) {
 	if err := checkRegular(path); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func readRegular(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-// checkRegular refuses what is there and not a file.
+// checkRegular refuses a path that exists but is not a file.
 func checkRegular(path string) error {
 	info, err := os.Lstat(path)
 	if err == nil && !info.Mode().IsRegular() {
@@ -114,7 +114,7 @@ func checkRegular(path string) error {
 	return err
 }
 
-// path is in the slot's own folder, where earlier versions kept everything.
+// path returns a path in the slot's own folder, where earlier versions kept everything.
 func (c *cache) path(names ...string) string {
 	return filepath.Join(append([]string{c.dir, slotName(c.slot)}, names...)...)
 }
@@ -129,10 +129,10 @@ func (c *cache) close() {
 	}
 }
 
-// process names this process among those that share the cache folder.
+// process returns the name of this process among those that share the cache folder.
 func (c *cache) process() string { return c.instance + "." + strconv.Itoa(c.slot) }
 
-// begin notes that a run has begun, and returns how many before it in a row ended without
+// begin records that a run has begun. It returns how many runs in a row before it ended without
 // Close.
 func (c *cache) begin() int {
 	if c.lock == nil {
@@ -150,8 +150,8 @@ func (c *cache) begin() int {
 	return before
 }
 
-// count writes how many runs in a row have not been closed, this one included. It need not
-// survive a loss of power.
+// count writes how many runs in a row have not been closed, including this one. The file need not
+// survive a power failure.
 func (c *cache) count(unclosed int) {
 	if c.lock == nil || c.unclosed == unclosed {
 		return
@@ -161,11 +161,11 @@ func (c *cache) count(unclosed int) {
 	if err := checkRegular(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return
 	}
-	_ = os.WriteFile(path, []byte(strconv.Itoa(unclosed)), 0o600) // at worst, Open does not wait
+	_ = os.WriteFile(path, []byte(strconv.Itoa(unclosed)), 0o600) // if this fails, Open merely does not wait
 }
 
-// keep returns what the file holds, and creates it when it is missing: of several
-// processes that do so at once, all get the same.
+// keep returns the content of the file, and creates the file if it does not exist. If several
+// processes create it at once, all of them get the same content.
 func keep(path string, create func() ([]byte, error)) ([]byte, error) {
 	data, err := readRegular(path, maxKept)
 	if err == nil && len(data) > 0 {
@@ -190,14 +190,14 @@ func keep(path string, create func() ([]byte, error)) ([]byte, error) {
 		if there, readErr := readRegular(path, maxKept); readErr == nil && len(there) > 0 {
 			return there, nil
 		}
-		if err := os.Rename(temporary.Name(), path); err != nil { // a file system without links
+		if err := os.Rename(temporary.Name(), path); err != nil { // the file system has no hard links
 			return nil, err
 		}
 	}
 	return data, nil
 }
 
-// A state is what a slot remembers. All documents in it are verified again when read.
+// A state is the data that a slot stores. Every document in it is verified again when it is read.
 type state struct {
 	Generation  uint64        `json:"generation"`
 	Clock       clockRecord   `json:"clock"`
@@ -210,23 +210,24 @@ type state struct {
 	Refusal     *refusal      `json:"refusal,omitempty"`
 	Mismatch    int64         `json:"mismatch,omitempty"` // signed time since which the fingerprint does not match
 	Keys        []string      `json:"keys,omitempty"`     // digests of the keys that fetched this license
-	KeyFile     string        `json:"key_file,omitempty"` // where the last of them was read
-	Failed      *moment       `json:"failed,omitempty"`   // the last attempt to ask, when it failed
+	KeyFile     string        `json:"key_file,omitempty"` // file from which the last of them was read
+	Failed      *moment       `json:"failed,omitempty"`   // time of the last request, if it failed
 }
 
-// A kept state is one slot's, with where it was found and what was verified of it.
+// A kept value is the state of one slot, with its location and the documents in it that were
+// verified.
 type kept struct {
 	state
 	dir     string
-	own     bool             // of this process's slot
-	early   bool             // of an earlier version, which did not sort by license
-	subject string           // the license that it is about, "" when that is not known
+	own     bool             // it is in this process's slot
+	early   bool             // an earlier version wrote it, and did not sort by license
+	subject string           // id of its license, "" if not known
 	doc     *license.License // nil without one
 	no      *refusal
 }
 
-// load returns the state of every slot, the own ones last: a new process knows what its
-// neighbors learned.
+// load returns the state of every slot, this process's own slots last. A new process thus knows
+// what its neighbors have learned.
 func (c *cache) load() (all []kept) {
 	if c.dir == "" {
 		return nil
@@ -251,7 +252,7 @@ func (c *cache) load() (all []kept) {
 	return append(all, own...)
 }
 
-// folders returns the folders in dir whose names begin with prefix, links apart.
+// folders returns the folders in dir whose names begin with prefix, except links.
 func folders(dir, prefix string) (paths []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -265,7 +266,7 @@ func folders(dir, prefix string) (paths []string) {
 	return paths
 }
 
-// readSlot returns the newer copy of a slot that is whole.
+// readSlot returns the newest intact copy of a slot's state.
 func readSlot(dir string) (newest state) {
 	for _, name := range []string{"state.0", "state.1"} {
 		content, err := readRegular(filepath.Join(dir, name), maxState)
@@ -305,8 +306,8 @@ func writeSlot(dir string, s state) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// adopt moves the usage in a slot's folder into s. It fails with errLocked while another
-// process uses the slot.
+// adopt moves the usage in a slot's folder into s. It fails with errLocked if another process is
+// using the slot.
 func (c *cache) adopt(slot string, into *spool) error {
 	if name := filepath.Base(slot); name != slotName(c.slot) {
 		top := filepath.Join(c.dir, name)

@@ -2,7 +2,7 @@ package copyhold
 
 import "net/url"
 
-// A caller is what every request says of the program that sends it.
+// A caller describes the program in every request.
 type caller struct {
 	Service  string `json:"service,omitempty"`
 	Version  string `json:"version,omitempty"`
@@ -10,12 +10,12 @@ type caller struct {
 	Region   string `json:"region,omitempty"`
 }
 
-// caller describes this program; instance is a lease's own, or the client's.
+// caller describes this program. The instance is a lease's own or the client's.
 func (c *Client) caller(instance string) caller {
 	return caller{Service: c.options.Service, Version: c.options.Version, Instance: instance, Region: c.options.Region}
 }
 
-// query is c for a request without a body.
+// query returns c as query parameters, for a request without a body.
 func (c caller) query() url.Values {
 	query := url.Values{}
 	for name, value := range map[string]string{"service": c.Service, "version": c.Version, "instance": c.Instance, "region": c.Region} {

@@ -9,18 +9,18 @@ import (
 // A Change is a step on the ladder.
 type Change struct {
 	From, To license.Decision
-	Cause    license.Cause // why it is not better; "" when valid
-	Lease    *Lease        // the lease whose state changed, nil for the license
+	Cause    license.Cause // why the state is not better; "" if valid
+	Lease    *Lease        // the lease whose state changed; nil for the license
 }
 
-// callbacks are called one at a time, outside of any lock and of the goroutine. The client's
-// lock guards it.
+// callbacks run one at a time, outside of any lock and outside of the client's goroutine. The
+// client's lock guards this queue.
 type callbacks struct {
 	queue []func()
-	idle  chan struct{} // closed once the queue is empty; nil while nothing was ever queued
+	idle  chan struct{} // closed when the queue is empty; nil if nothing was ever queued
 }
 
-// later has f called after what is queued.
+// later calls f after everything that is already queued.
 func (c *Client) later(q *callbacks, f func()) {
 	q.queue = append(q.queue, f)
 	if len(q.queue) == 1 {
@@ -29,7 +29,7 @@ func (c *Client) later(q *callbacks, f func()) {
 	}
 }
 
-// tell logs a change and has OnChange called soon.
+// tell logs a change and queues a call of OnChange.
 func (c *Client) tell(ch Change) {
 	about := "license"
 	if ch.Lease != nil {
@@ -42,7 +42,7 @@ func (c *Client) tell(ch Change) {
 	c.later(&c.changes, func() { c.called("OnChange", func() { c.options.OnChange(ch) }) })
 }
 
-// deliver calls what is queued until the queue is empty.
+// deliver calls the queued functions until the queue is empty.
 func (c *Client) deliver(q *callbacks) {
 	for {
 		c.mu.Lock()
@@ -62,7 +62,7 @@ func (c *Client) deliver(q *callbacks) {
 	}
 }
 
-// called runs what the program wants to be told with. Its panic is no fault of the client.
+// called runs one of the program's callbacks. A panic in it is not a fault of the client.
 func (c *Client) called(name string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -12,21 +12,21 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// tickEvery is how often the clock is read and the ladder applied. No longer timer is
-// used, because timers stop while a machine sleeps.
+// tickEvery is how often the client reads the clock and applies the ladder. It uses no longer
+// timers because they stop while a machine sleeps.
 const tickEvery = time.Second
 
 const (
-	freshFor    = 10 * time.Second // a signed answer is as good as asking
-	failedFor   = time.Minute      // after which asking may go better
+	freshFor    = 10 * time.Second // so long, a signed answer is as good as a new request
+	failedFor   = time.Minute      // after this, a request may succeed again
 	closeWait   = 300 * time.Millisecond
-	dueWait     = 2 * time.Second // in its place once the document asks to be refreshed
+	dueWait     = 2 * time.Second // replaces closeWait once the document is due for a refresh
 	unclosedMax = 3               // runs in a row that may end without Close
-	openWait    = time.Second     // for the refresh, after those
-	callWait    = time.Second     // for the program's callbacks at the end
+	openWait    = time.Second     // how long Open waits for the refresh after that many
+	callWait    = time.Second     // how long Close waits for the program's callbacks
 )
 
-// A Client knows what a license allows. Open makes one.
+// A Client knows what a license allows. Open returns one.
 type Client struct {
 	options  Options
 	log      *slog.Logger
@@ -44,40 +44,40 @@ type Client struct {
 	now      atomic.Int64 // effective time of the last tick, unix seconds
 
 	stop  context.CancelFunc
-	wake  chan struct{} // there may be work
+	wake  chan struct{} // signals that there may be work
 	done  chan struct{} // closed when the goroutine has ended
-	first chan struct{} // closed when Open's refresh has come to its end, or there is none
+	first chan struct{} // closed when the refresh that Open started has finished, or if there is none
 
-	unsettled error // what the end could not settle; read after done
+	unsettled error // what could not be settled at the end; read it only after done is closed
 
-	sending sync.Mutex // held while usage is sent, over the network
+	sending sync.Mutex // held while usage is sent over the network
 
 	mu        sync.Mutex // held for moments, never over the network
 	clock     clock
 	trust     trust
 	key       licenseKey
-	proven    bool // the drawer's license is the key's
-	strange   bool // the cache holds licenses, and none of this key
+	proven    bool // the drawer's license is known to belong to the key
+	strange   bool // the cache has licenses, but none of this key
 	drawer    drawer
-	adopting  bool        // usage that lies elsewhere is to be taken over
+	adopting  bool        // usage stored elsewhere still has to be moved here
 	answered  clockRecord // the last signed answer
-	last      moment      // of that answer
-	failed    moment      // of the last attempt to ask that failed
-	asked     int         // questions of what the license allows, ever
-	taken     int         // the one whose answer was taken last
-	looking   bool        // at the key and license files
+	last      moment      // time of that answer
+	failed    moment      // time of the last request that failed
+	asked     int         // number of validation requests so far
+	taken     int         // number of the one whose answer was accepted last
+	looking   bool        // the key and license files are being read
 	looked    time.Duration
 	document  document
 	leases    []*Lease
-	acquiring []*Lease // on their way
+	acquiring []*Lease // acquires in progress
 	refresh   schedule
 	flush     schedule
 	stream    stream
 	doubt     doubt
-	until     int64 // effective time at which what checks see changes by itself; 0 never
+	until     int64 // effective time at which checks next change by themselves; 0 means never
 	timer     *time.Timer
 	closed    bool
-	worked    chan struct{} // closed, and replaced, when what was due is done
+	worked    chan struct{} // closed and replaced each time all due work is done
 	contact   contact
 	changes   callbacks
 	refusals  callbacks
@@ -85,23 +85,23 @@ type Client struct {
 	quotas    map[string]license.Decision // the last signed decision on a meter
 }
 
-// A contact is how asking the server went lately.
+// A contact records how the last requests to the server ended.
 type contact struct {
 	at  int64 // the server's time in its last signed answer
-	err error // nil when the last attempt succeeded
+	err error // nil if the last request succeeded
 }
 
-// Open returns a client that knows what its cache knows of the license of its key, and keeps
-// up with the server until ctx ends or Close is called. It asks the server at once, in the
-// background, unless a process of this cache folder has an answer that is younger than 10
-// seconds. It waits for the network only when the cache has no license with full function,
-// at most Options.Wait: a program that was off for longer than its document lasts is not
-// denied what the server is about to grant. After three runs in a row that ended without
-// Close it waits up to a second for the answer.
+// Open returns a client for a license. The client starts with what the cache has for the license
+// key, and keeps up with the server until ctx ends or Close is called. It asks the server at once,
+// in the background, unless a process that shares the cache folder has an answer less than 10
+// seconds old. It waits for the network only if the cache has no license with full function, for at
+// most Options.Wait. A program that was off for longer than its document lasts is thus not denied
+// what the server is about to grant. After three runs in a row that ended without Close, Open waits
+// up to a second for the answer.
 //
-// It fails with ErrOptions if the options are wrong, or if the key file can't be read and the
-// cache holds no license that was fetched with it. Without a server and a license the state
-// is none, and the client goes on trying.
+// Open fails with ErrOptions if the options are wrong, or if the key file can't be read and the
+// cache has no license that was fetched with it. Without a server and without a license, Open
+// succeeds, the state is none, and the client keeps trying.
 func Open(ctx context.Context, o Options) (*Client, error) {
 	if m, ok := o.simulated(); ok {
 		return open(ctx, o, simulatedSystem(m))
@@ -148,7 +148,7 @@ func open(ctx context.Context, o Options, sys system) (*Client, error) {
 	return c, nil
 }
 
-// start begins to ask, and waits where nothing would be right without an answer.
+// start sends the first request. It waits if no result would be right without an answer.
 func (c *Client) start(ctx context.Context, unclosed int) {
 	fresh := c.sys.within(c.last, freshFor)
 	if fresh || c.net == nil || c.keyless() && c.key.err == nil {
@@ -174,7 +174,7 @@ func (c *Client) start(ctx context.Context, unclosed int) {
 	c.awaitFirst(ctx, wait)
 }
 
-// refreshFirst asks for what Open has begun to ask.
+// refreshFirst does the refresh that Open started.
 func (c *Client) refreshFirst(ctx context.Context) {
 	select {
 	case <-c.first:
@@ -187,13 +187,13 @@ func (c *Client) refreshFirst(ctx context.Context) {
 	_ = c.refreshNow(within, foregroundAttempts)
 }
 
-// failedLately reports whether the last attempt to ask failed, within a minute.
+// failedLately reports whether the last request failed and is less than a minute old.
 func (c *Client) failedLately() bool {
 	return c.sys.within(c.failed, failedFor) && c.sys.later(c.last, c.failed) == c.failed
 }
 
-// awaitFirst waits until Open's refresh has come to its end, for at most d, and reports
-// whether it has.
+// awaitFirst waits at most d for the refresh that Open started, and reports whether it has
+// finished.
 func (c *Client) awaitFirst(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-c.first:
@@ -224,7 +224,7 @@ func (c *Client) run(ctx context.Context) {
 	}
 }
 
-// guard keeps a panic of ours from ending the program that we are a guest in.
+// guard keeps a panic in the client from ending the program that hosts it.
 func (c *Client) guard(doing string, f func()) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -238,7 +238,7 @@ func (c *Client) guard(doing string, f func()) {
 	f()
 }
 
-// end settles what can be settled and leaves nothing running.
+// end settles everything it can and leaves nothing running.
 func (c *Client) end() {
 	c.mu.Lock()
 	c.closed = true
@@ -260,12 +260,11 @@ func (c *Client) end() {
 	}
 }
 
-// Close ends the client, as the end of the context given to Open does, and waits for it:
-// leases are given back and usage is sent, for at most 5 seconds in all. Before that, Close
-// lets the refresh that Open has begun come to its end, see Options.CloseWait; after that, it
-// waits for calls of OnUsageRefused, for at most a second. What could not be sent is kept for
-// the next process, and Close returns why: ErrUnavailable, ErrCache or both. Checks go on
-// answering from memory.
+// Close gives leases back, sends usage, and ends the client, as does the end of the context given
+// to Open. Giving back and sending take at most 5 seconds. First, Close lets the refresh that Open
+// started finish; see Options.CloseWait. Last, it waits at most a second for calls of
+// OnUsageRefused. Anything that could not be sent is kept for the next process, and Close returns
+// the reason: ErrUnavailable, ErrCache, or both. Checks continue to answer from memory.
 func (c *Client) Close() error {
 	if c == nil {
 		return nil
@@ -291,7 +290,7 @@ func (c *Client) Close() error {
 	return c.unsettled
 }
 
-// closeWait is how long Close waits for Open's refresh.
+// closeWait returns how long Close waits for the refresh that Open started.
 func (c *Client) closeWait() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -304,9 +303,9 @@ func (c *Client) closeWait() time.Duration {
 	return c.options.CloseWait
 }
 
-// Refresh asks the server now what the license allows, and reads the key file and the
-// license file again. It returns nil once a signed answer has come, whatever the answer says,
-// and otherwise ErrUnavailable with the reason. It takes at most 8 seconds, and ends with ctx.
+// Refresh asks the server now what the license allows. It also reads the key file and the license
+// file again. It returns nil if a signed answer arrived, whatever the answer says, and otherwise
+// ErrUnavailable with the reason. It takes at most 8 seconds and ends early with ctx.
 func (c *Client) Refresh(ctx context.Context) error {
 	if c == nil {
 		return unavailable(ErrClosed)
@@ -332,10 +331,10 @@ func (c *Client) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// LastError returns what went wrong last and was not put right since, nil if nothing is
-// wrong: the key file or the license file can't be used (ErrOptions), there is no key
-// (ErrNoKey), the servers refuse it (ErrKeyRefused), or none of them answered (ErrUnavailable).
-// It takes nothing away by itself.
+// LastError returns the last problem that has not been resolved, or nil. The problem is that the
+// key file or the license file can't be used (ErrOptions), that there is no key (ErrNoKey), that
+// the servers refuse the key (ErrKeyRefused), or that no server answered (ErrUnavailable). An error
+// here does not by itself take anything away.
 func (c *Client) LastError() error {
 	if c == nil {
 		return ErrClosed
@@ -345,7 +344,7 @@ func (c *Client) LastError() error {
 	return c.fault()
 }
 
-// fault is LastError with the lock held.
+// fault is LastError with the lock already held.
 func (c *Client) fault() error {
 	key := classify(ErrOptions, c.key.err)
 	if c.keyless() && c.key.err == nil {
@@ -354,7 +353,7 @@ func (c *Client) fault() error {
 	return errors.Join(key, classify(ErrOptions, c.document.err), classify(ErrUnavailable, c.contact.err))
 }
 
-// keyless reports whether servers could be asked, and there is no key to ask with.
+// keyless reports whether there are servers but no key to ask them with.
 func (c *Client) keyless() bool { return c.net != nil && c.key.text == "" }
 
 // poke makes the goroutine look for work.

@@ -8,27 +8,26 @@ import (
 	"time"
 )
 
-// clockTolerance is how far the wall clock may be ahead of signed time plus the time
-// since, in seconds, before it is doubted: what a real clock and a slow answer explain.
+// clockTolerance is how far the wall clock may be ahead of the signed time plus the time since
+// then, in seconds, before it is doubted. A real clock and a slow answer explain this much.
 const clockTolerance = 300
 
-// A clock tells the time that the ladder is read at. Its high-water mark moves with
-// signed time only, so a wrong clock is forgotten as soon as it is corrected.
-// The client's lock guards it.
+// A clock returns the time at which the ladder is read. Only signed time moves its high-water mark,
+// so a wrong clock has no effect once it is corrected. The client's lock guards it.
 type clock struct {
 	wall func() time.Time
 	boot func() time.Duration
 
 	signed int64         // highest signed time, unix seconds
-	at     time.Duration // on the boot clock, no later than signed was
-	exact  bool          // signed was said at that moment, and at counts all time since
+	at     time.Duration // boot-clock time, no later than the moment of signed
+	exact  bool          // signed was stated at that moment, and at counts all time since then
 }
 
 // A reading is one look at the clock, in unix seconds.
 type reading struct {
 	now     int64 // never before trusted
-	trusted int64 // signed time plus the time since: not after the true time
-	doubt   bool  // the wall clock is ahead of what the boot clock can explain
+	trusted int64 // signed time plus the time since then: never after the true time
+	doubt   bool  // the wall clock is further ahead than the boot clock can explain
 }
 
 func (c *clock) read() reading {
@@ -45,10 +44,10 @@ func (c *clock) trusted() int64 {
 	return c.signed + int64((c.boot()-c.at)/time.Second)
 }
 
-// advance takes a time out of a verified statement. Fresh says that the statement was made
-// just now: it carried our nonce. Only such a one can set the mark back, when a server that
-// signed with a wrong clock has been corrected: a copy of an old answer cannot.
-// It reports whether that happened.
+// advance takes the time from a verified statement. Fresh means that the statement was made just
+// now, because it contains our nonce. Only a fresh statement can set the mark back, after a server
+// that signed with a wrong clock was corrected; a copy of an old answer cannot. advance reports
+// whether it set the mark back.
 func (c *clock) advance(signed int64, fresh bool) (back bool) {
 	trusted := c.trusted()
 	back = fresh && signed < trusted-clockTolerance
@@ -59,8 +58,8 @@ func (c *clock) advance(signed int64, fresh bool) (back bool) {
 	return back
 }
 
-// best returns the time to stamp what happens now with: signed time plus the time since,
-// where that is exact.
+// best returns the time for stamping an event that happens now: signed time plus the time since
+// then, if that is exact.
 func (c *clock) best() int64 {
 	r := c.read()
 	if c.exact {
@@ -69,31 +68,31 @@ func (c *clock) best() int64 {
 	return r.now
 }
 
-// A clockRecord is the clock as it is kept on disk: the server's last answer, and what
-// proves when it was asked. The wall clock has no part in it.
+// A clockRecord is the clock as stored on disk: the server's last answer, and the proof of when the
+// client asked. It does not depend on the wall clock.
 type clockRecord struct {
-	Signed int64         `json:"signed"` // the highest signed time; decides only which sets count
+	Signed int64         `json:"signed"` // the highest signed time; it only decides which sets count
 	Boot   string        `json:"boot,omitempty"`
-	At     time.Duration `json:"at,omitempty"` // on the boot clock, of the question
+	At     time.Duration `json:"at,omitempty"` // boot-clock time of the request
 	Salt   string        `json:"salt,omitempty"`
 	Reply  string        `json:"reply,omitempty"`
 
-	Exact bool `json:"exact,omitempty"` // of earlier versions, which have no proof of it
+	Exact bool `json:"exact,omitempty"` // written by earlier versions, which stored no proof of it
 }
 
-// ask returns the record of a question that is asked now.
+// ask returns the record of a request that is made now.
 func (s system) ask() clockRecord {
 	return clockRecord{Boot: s.bootID, At: s.boot(), Salt: rand.Text()}
 }
 
-// nonce is the question's. It commits to the boot and its clock, so that the answer proves
-// both later, and tells the server neither.
+// nonce returns the nonce of the request. It commits to the boot and its clock, so the answer later
+// proves both, but it reveals neither to the server.
 func (r clockRecord) nonce() string {
 	sum := sha256.Sum256([]byte(r.Salt + "\x00" + r.Boot + "\x00" + strconv.FormatInt(int64(r.At), 10)))
 	return hex.EncodeToString(sum[:16])
 }
 
-// moment is when the question was asked that was answered at a signed time.
+// moment returns when the request was made whose answer has the given signed time.
 func (r clockRecord) moment(signed int64) moment {
 	if r.Boot == "" {
 		return moment{Wall: signed}
@@ -101,9 +100,9 @@ func (r clockRecord) moment(signed int64) moment {
 	return moment{Boot: r.Boot, At: r.At}
 }
 
-// restore takes a signed time from an earlier process. In the same boot the time since is
-// known; after another, that at least this boot has passed since; else nothing. It reports
-// whether that is later than what was known.
+// restore takes a signed time from an earlier process. Within the same boot, the time since then is
+// known. After another boot, at least the time since this boot has passed. Otherwise nothing is
+// known. restore reports whether the result is later than the time known before.
 func (c *clock) restore(signed int64, r clockRecord, boot string) bool {
 	at, exact := c.boot(), false
 	switch {

@@ -1,79 +1,80 @@
-// Package copyhold tells a program what its license allows. It verifies signed documents,
-// keeps them in a cache folder, and goes on when no license server can be reached.
+// Package copyhold is the client for programs that are licensed with Copyhold. It reports what
+// the license allows. It verifies signed documents, caches them on disk, and keeps working
+// while no license server can be reached.
 //
 //	client, err := copyhold.Open(ctx, copyhold.Options{
 //		Endpoints: []string{"https://licenses.example.com"},
 //		KeyFile:   "/etc/lathe/license.key",
 //		Product:   "lathe",
-//		RootSet:   rootSet, // with go:embed; it is what the program trusts
+//		RootSet:   rootSet, // the keys that the program trusts; embed them with go:embed
 //	})
 //	if err != nil {
-//		return err // the options are wrong; a server that is away is no error
+//		return err // the options are wrong; an unreachable server is not an error here
 //	}
 //	defer client.Close()
 //
-// # Three things to ask
+// # Features, pools, and meters
 //
-// A feature is something that the license switches on, or a value in it. A check reads
-// memory, costs nanoseconds and never waits:
+// A feature is a named value in the license: on or off, a number, or a text. A check reads
+// memory, takes nanoseconds, and never waits:
 //
-//	export := client.Feature("export") // once
+//	export := client.Feature("export") // once, at startup
 //	if export.Enabled() { … }
 //
-// A pool is counted and given back, such as seats or machines. Acquire takes units of it for
-// this program, and the client renews them until they are released:
+// A pool is a number of units that programs take and give back, such as seats or machines.
+// Acquire takes units for this program. The client renews them until they are released:
 //
 //	seat, err := client.Acquire(ctx, "seats", copyhold.AcquireOptions{Wait: time.Minute})
 //	if err != nil { … }
 //	defer seat.Release(ctx)
 //
-// A meter is counted and used up, such as calls. Record writes to a file in the cache folder
-// and returns; the client sends it later:
+// A meter counts something that is used up, such as API calls. Record writes the usage to a
+// file in the cache folder and returns. The client sends it in the background:
 //
 //	err := client.Record("calls", 1)
 //
 // # Denied or unavailable
 //
-// Only a signed statement takes something away. So there are two ways not to get units, and
-// they ask for different things:
+// Only a signed statement can take a right away. An Acquire can therefore fail in two ways,
+// and a program handles each differently:
 //
 //	seat, err := client.Acquire(ctx, "seats", copyhold.AcquireOptions{})
 //	switch {
 //	case errors.Is(err, copyhold.ErrDenied):
-//		// The license says no. Show err: it says why and by when a unit is free.
+//		// The license does not allow it. Show err: it gives the reason, and by when a unit is free.
 //	case errors.Is(err, copyhold.ErrUnavailable):
-//		// Nobody said no. Decide by what a wrong answer costs, see below.
+//		// No server answered. Weigh the cost of a wrong guess; see below.
 //	}
 //
-// What to do when no server answers an Acquire is the one decision that the client leaves to
-// the program:
+// The client leaves one decision to the program: what to do if no server answers an Acquire.
 //
-//   - An interactive program lets its user go on while client.State().Full() is true, and
-//     tries again in the background: the license is good, only the count is missing.
-//   - A batch job or a build waits and tries again, with AcquireOptions.Wait once a server
-//     answers. A job that is running is never stopped for this.
-//   - A program that must not run more often than was bought stops here. Let it acquire its
-//     units ahead of time: a lease that is held survives an outage by its own grace, and one
-//     that was borrowed (AcquireOptions.For) needs no server until it ends.
+//   - An interactive program lets its user continue while client.State().Full() is true, and
+//     retries in the background. The license is good; only the count is missing.
+//   - A batch job or a build waits and retries. Once a server answers, AcquireOptions.Wait
+//     queues it for a unit. An outage never stops a job that is already running.
+//   - A program that must never run more copies than were bought stops. Acquire its units
+//     ahead of time: a lease survives an outage for as long as its own grace lasts, and a
+//     borrowed lease (AcquireOptions.For) needs no server until it ends.
 //
-// Reading and saving the user's own data, health checks and shutdown wait for no license.
+// Never make these depend on a license: reading and saving the user's own data, health checks,
+// and shutdown.
 //
 // # States
 //
-// A license is valid, stale (a refresh is overdue), in grace (everything works, and the user
-// should be warned), degraded (only the plan's fallback features) or denied. The dates of all
-// steps are in the signed document. Options.OnChange is called at each step, and Client.Why
-// explains where the license stands and what comes next. Package license has the documents
-// and the rules.
+// A license is valid, stale (a refresh is overdue), in grace (everything works, but warn the
+// user), degraded (only the plan's fallback features work), or denied. The signed document
+// contains the date of each step. The client calls Options.OnChange at each step. Client.Why
+// explains the current state and what happens next. Package license has the documents and the
+// rules.
 //
-// # In tests
+// # Testing
 //
-// Package copyhold.dev/sdk/copyholdtest makes a license for unit tests, with features, pools,
-// meters, states and a clock, and without a server.
+// Package copyhold.dev/sdk/copyholdtest creates licenses for unit tests without a server. A
+// test chooses the features, pools, meters, and states, and moves the clock.
 //
 // # Concurrency
 //
-// All methods are safe for concurrent use, never panic, and work on a nil *Client, *Feature
-// or *Lease as if there were no license. A client runs one goroutine until Close is called or
-// the context given to Open ends, and a timer fires once a second to apply the dates.
+// All methods are safe for concurrent use and never panic. On a nil *Client, *Feature, or
+// *Lease they behave as if there were no license. A client runs one goroutine until Close is
+// called or the context given to Open ends. A timer fires once a second to apply the dates.
 package copyhold

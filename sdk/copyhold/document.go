@@ -9,20 +9,20 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A document is the license that is held. The client's lock guards it.
+// A document is the license that the client has. The client's lock guards it.
 type document struct {
 	license  *license.License
 	compact  string
-	mismatch int64           // signed time since which its binding does not match, 0 when it does
+	mismatch int64           // signed time since which the binding has not matched, 0 if it matches
 	matched  bool            // this process has seen it match
 	filed    bool            // it came from the license file
-	file     *license.Bundle // a license file that is not admitted yet
-	content  [32]byte        // hash of the license file that was read last
-	err      error           // what is wrong with it
+	file     *license.Bundle // a license file that is not verified yet
+	content  [32]byte        // hash of the license file as last read
+	err      error           // what is wrong with the file
 }
 
-// hold makes a verified license the one in force, unless it is older than the one that is
-// held: what replaces it has a higher sequence.
+// hold puts a verified license in force, unless it is older than the current one. A replacement
+// must have a higher sequence.
 func (c *Client) hold(doc *license.License, compact string) error {
 	if held := c.document.license; held != nil {
 		if err := mayReplace(doc.MayReplace(held), doc.Claims, held.Claims); err != nil {
@@ -38,9 +38,9 @@ func (c *Client) hold(doc *license.License, compact string) error {
 	return nil
 }
 
-// mayReplace judges a newer document by what MayReplace said. The same sequence says the
-// same about rights, with dates that count from a later issue; and another subject is
-// another license, by another key or file.
+// mayReplace interprets the result of MayReplace for a newer document. A document with the same
+// sequence grants the same rights, with dates that count from a later issue. A document with
+// another subject is another license, from another key or file.
 func mayReplace(err error, next, held license.Claims) error {
 	if errors.Is(err, license.ErrSubject) || next.Seq == held.Seq && next.IssuedAt >= held.IssuedAt {
 		return nil
@@ -48,7 +48,7 @@ func mayReplace(err error, next, held license.Claims) error {
 	return err
 }
 
-// readFile reads Options.LicenseFile. The same content again changes nothing.
+// readFile reads Options.LicenseFile. Unchanged content has no effect.
 func (c *Client) readFile() {
 	if c.options.LicenseFile == "" {
 		return
@@ -63,7 +63,7 @@ func (c *Client) readFile() {
 	defer c.mu.Unlock()
 	if err != nil {
 		c.fileFault(fmt.Errorf("copyhold: reading the license file %s: %w", c.options.LicenseFile, err))
-		c.document.content = [32]byte{} // the same content may come back
+		c.document.content = [32]byte{} // the same content may appear again
 		return
 	}
 	if hash != c.document.content {
@@ -71,16 +71,16 @@ func (c *Client) readFile() {
 	}
 }
 
-// fileFault notes what is wrong with the license file, and logs it once.
+// fileFault records what is wrong with the license file, and logs it once.
 func (c *Client) fileFault(err error) {
 	if c.document.err == nil || c.document.err.Error() != err.Error() {
-		c.log.Error("the license file does not count", "error", err)
+		c.log.Error("the license file cannot be used", "error", err)
 	}
 	c.document.err = err
 }
 
-// admitFile verifies the license file. A file that only the time of day speaks against is
-// tried again: the clock may be wrong.
+// admitFile verifies the license file. If only the time of day rules it out, it is tried again: the
+// clock may be wrong.
 func (c *Client) admitFile(now int64) {
 	b := c.document.file
 	if b == nil {
@@ -99,8 +99,8 @@ func (c *Client) admitFile(now int64) {
 	}
 }
 
-// takeFile holds the license in a file, unless a newer one of the same license is held,
-// or a server has given another.
+// takeFile puts the license from a file in force, unless the client has a newer document of the
+// same license, or a server has provided another license.
 func (c *Client) takeFile(b license.Bundle, now int64) error {
 	v, err := c.trust.verifier.WithBundle(b, now)
 	if err != nil {
@@ -135,7 +135,7 @@ func (c *Client) takeFile(b license.Bundle, now int64) error {
 	return nil
 }
 
-// matches reports whether this machine is the one a document is bound to.
+// matches reports whether the document is bound to this machine.
 func (c *Client) matches(b *license.Binding) bool {
 	if b.Device != "" && b.Device != c.deviceName() {
 		return false

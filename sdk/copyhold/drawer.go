@@ -13,28 +13,27 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Folders of a cache that hold drawers.
+// Folders of the cache that contain drawers.
 const (
 	licenseDrawers = "licenses"
 	keyDrawers     = "keys"
 )
 
-const maxKeysKept = 100 // of one license; the oldest are forgotten
+const maxKeysKept = 100 // for one license; the oldest are dropped
 
-// A drawer is the part of the cache that belongs to one license, or to a key whose license
-// is not known yet: documents, refusals, leases and unsent usage. The client's lock guards
-// it.
+// A drawer is the part of the cache that belongs to one license, or to a key whose license is not
+// known yet. It has documents, refusals, leases, and unsent usage. The client's lock guards it.
 type drawer struct {
-	path       string // of all slots; "" in memory
-	slot       string // this process's folder in it; "" in memory
-	license    string // its id; "" while only the key is known
+	path       string // folder of all slots; "" means in memory
+	slot       string // this process's folder in it; "" means in memory
+	license    string // the license's id; "" while only the key is known
 	keys       []string
 	generation uint64
-	saved      [sha256.Size]byte // of what was written last
+	saved      [sha256.Size]byte // hash of what was written last
 	spool      *spool
 }
 
-// drawerPath returns the folder of a license's drawer or, for "", of the key's.
+// drawerPath returns the folder of a license's drawer or, for "", of the key's drawer.
 func (c *Client) drawerPath(subject string) string {
 	if c.cache.dir == "" {
 		return ""
@@ -47,8 +46,8 @@ func (c *Client) drawerPath(subject string) string {
 	return filepath.Join(c.cache.dir, kind, hex.EncodeToString(sum[:16]))
 }
 
-// openDrawer opens the drawer of a license or, for "", of the key. A spool that can't be
-// used is replaced by one in memory.
+// openDrawer opens the drawer of a license or, for "", of the key. If the spool can't be used, one
+// in memory replaces it.
 func (c *Client) openDrawer(subject string) drawer {
 	d := drawer{license: subject, path: c.drawerPath(subject)}
 	usage := ""
@@ -60,16 +59,16 @@ func (c *Client) openDrawer(subject string) drawer {
 	lost := 0
 	var err error
 	if d.spool, lost, err = openSpool(usage, c.options.SpoolLimit); err != nil {
-		c.log.Error("the spool of usage is not usable: usage is kept in memory", "error", err)
+		c.log.Error("the usage spool cannot be used; usage is kept in memory", "error", err)
 		d.spool, _, _ = openSpool("", c.options.SpoolLimit)
 	}
 	if lost > 0 {
-		c.log.Error("usage was torn when the machine lost power", "events", lost)
+		c.log.Error("usage was damaged when the machine lost power", "events", lost)
 	}
 	return d
 }
 
-// remember notes that a key fetched the license.
+// remember records that a key fetched the license.
 func (d *drawer) remember(digest string) {
 	if has(d.keys, digest) {
 		return
@@ -78,7 +77,7 @@ func (d *drawer) remember(digest string) {
 	d.keys = d.keys[max(0, len(d.keys)-maxKeysKept):]
 }
 
-// save writes s as this process's state of the drawer.
+// save writes s as this process's state in the drawer.
 func (d *drawer) save(s state) error {
 	if d.slot == "" {
 		return nil
@@ -102,12 +101,12 @@ func (d *drawer) save(s state) error {
 	return nil
 }
 
-// use makes the drawer of a license, or of the key, the one that what happens from now on
-// belongs to. Usage that waits stays where it is, in memory apart: it is another license's.
+// use switches to the drawer of a license or, for "", of the key. Unsent usage belongs to the
+// earlier license, so it stays where it is, except that usage in memory is lost.
 func (c *Client) use(subject string) {
 	was := c.drawer
 	if was.spool != nil && was.path == "" && was.license == "" && subject != "" {
-		c.drawer.license = subject // in memory, and recorded with the key that proved to be its
+		c.drawer.license = subject // in memory, and recorded with the key that turned out to be its
 		return
 	}
 	c.drawer = c.openDrawer(subject)
@@ -122,7 +121,8 @@ func (c *Client) use(subject string) {
 	}
 }
 
-// prove makes subject the license of the key: a server has said so, signed, or a document.
+// prove makes subject the license of the key. A signed answer from a server, or a document, has
+// stated it.
 func (c *Client) prove(subject string) {
 	c.adopting = c.adopting || !c.proven || c.drawer.license != subject
 	if c.drawer.license != subject {
@@ -143,8 +143,8 @@ func (c *Client) prove(subject string) {
 	c.drawer.remember(c.key.digest(c.trust.verifier.Issuer(), subject))
 }
 
-// moveOn has leases of another license asked for again, and ends those that were only the
-// fallback of its full pools.
+// moveOn schedules a new acquire for leases of another license. It ends leases that were only the
+// fallback of a full pool there.
 func (c *Client) moveOn() {
 	for _, l := range slices.Clone(c.leases) {
 		switch {
@@ -152,7 +152,7 @@ func (c *Client) moveOn() {
 		case l.fallback:
 			l.lost = &license.Decision{
 				Outcome: license.Denied, Code: license.CodeNoLicense, Rule: "lease.state",
-				Reason: "the license key is of another license now; acquire the units again",
+				Reason: "the license key now belongs to another license; acquire the units again",
 			}
 			c.applyLease(l, c.clock.read(), c.sys.boot())
 			c.forget(l)
@@ -163,13 +163,13 @@ func (c *Client) moveOn() {
 	}
 }
 
-// foreign reports whether a lease is of another license than the one whose drawer is open.
+// foreign reports whether a lease belongs to a license whose drawer is not the open one.
 func (c *Client) foreign(l *Lease) bool {
 	return c.drawer.license != "" && l.subject != "" && l.subject != c.drawer.license
 }
 
-// strike takes a lease that is given back out of the drawer of another license, so that no
-// later process takes it up.
+// strike removes a lease that is being given back from the drawer of another license, so that no
+// later process reuses it.
 func (c *Client) strike(doc *license.Lease) {
 	path := c.drawerPath(doc.Subject)
 	if path == "" || doc.Subject == c.drawer.license {
@@ -186,17 +186,17 @@ func (c *Client) strike(doc *license.Lease) {
 	}
 	s.Leases, s.Generation = rest, s.Generation+1
 	if err := writeSlot(slot, s); err != nil {
-		c.log.Error("a lease that is given back stays in the cache", "lease", doc.Lease, "error", err)
+		c.log.Error("a lease that is being given back stays in the cache", "lease", doc.Lease, "error", err)
 	}
 }
 
-// sends reports whether usage of the drawer may be sent: with the key that it belongs to.
+// sends reports whether the drawer's usage may be sent, which needs the key that it belongs to.
 func (c *Client) sends() bool {
 	return c.net != nil && c.key.text != "" && (c.drawer.license == "" || c.proven)
 }
 
-// adopt takes over what belongs to the license and lies elsewhere: usage that other slots
-// and the key's own drawer hold, and what earlier versions left. It is sent from here on.
+// adopt takes over data of this license that is stored elsewhere: usage in other slots and in the
+// key's own drawer, and whatever earlier versions left. This drawer then sends the usage.
 func (c *Client) adopt() {
 	c.mu.Lock()
 	d, wanted, proven := c.drawer, c.adopting, c.proven
@@ -218,15 +218,15 @@ func (c *Client) adopt() {
 			continue
 		}
 		if err := c.cache.adopt(slot, d.spool); err != nil && !errors.Is(err, errLocked) {
-			c.log.Error("usage of an earlier process waits in its slot", "error", err)
+			c.log.Error("usage of an earlier process stays in its slot", "error", err)
 		}
 	}
 	c.planFlush()
 }
 
-// early returns the slots in which an earlier version of this package kept usage of a
-// license: that of the document beside it or, without one, the only license of the folder.
-// Leases that were taken over from there are taken out.
+// early returns the slots in which an earlier version of this package kept usage of a license. That
+// is the license of the document in the slot or, if there is none, the only license in the folder.
+// Leases that were taken over from these slots are removed from them.
 func (c *Client) early(subject string) (slots []string) {
 	left := slices.DeleteFunc(folders(c.cache.dir, "slot-"), func(slot string) bool {
 		return !exists(filepath.Join(slot, "usage")) && !exists(filepath.Join(slot, "state.0"))
@@ -258,8 +258,8 @@ func (c *Client) early(subject string) (slots []string) {
 	return slots
 }
 
-// moveLeases takes the leases that are the drawer's now out of an earlier version's slot, so
-// that what is released here is not taken up again there.
+// moveLeases removes the leases that now belong to the drawer from an earlier version's slot. A
+// lease released here is thus not reused there.
 func (c *Client) moveLeases(k kept) {
 	known := c.trust.verifier.Known()
 	rest := slices.DeleteFunc(slices.Clone(k.Leases), func(r leaseRecord) bool {
@@ -272,7 +272,7 @@ func (c *Client) moveLeases(k kept) {
 	s := k.state
 	s.Leases, s.Generation = rest, s.Generation+1
 	if err := writeSlot(k.dir, s); err != nil {
-		c.log.Error("leases of an earlier version stay in its slot, too", "error", err)
+		c.log.Error("leases of an earlier version are still in its slot, too", "error", err)
 	}
 }
 

@@ -15,21 +15,21 @@ const (
 	retryAfterHi = time.Hour
 )
 
-// An endpoint is one base URL and how it behaved lately. The transport's lock guards it.
+// An endpoint is one base URL and its recent behavior. The transport's lock guards it.
 type endpoint struct {
 	url      string
 	failures int           // in a row
-	asked    time.Duration // on the boot clock: it asked not to be asked before
-	broken   time.Duration // on the boot clock: who waits for an answer does not ask before
-	probing  bool          // one of those tries an endpoint that was broken
-	failed   int           // the transport's count of failures when it failed last
+	asked    time.Duration // boot-clock time before which the server asked for no more requests
+	broken   time.Duration // boot-clock time before which foreground calls skip the endpoint
+	probing  bool          // one foreground call is trying the broken endpoint
+	failed   int           // the transport's count of failures at the last failure
 	err      error
 }
 
-// pick chooses the endpoint for the next attempt: the one that worked last, else the
-// next in order that may be asked, first those that this call has not tried. A retry
-// needs budget. It returns nil when there is none. Work in the background has a pace of
-// its own, and tries broken endpoints too.
+// pick chooses the endpoint for the next attempt: the one that worked last, or else the next in
+// order that may be asked, preferring those that this call has not tried. A retry uses up budget.
+// It returns nil if no endpoint may be asked. Background work has its own pace and tries broken
+// endpoints, too.
 func (t *transport) pick(tried map[*endpoint]bool, retry, background bool) *endpoint {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -70,16 +70,16 @@ func (t *transport) choose(tried map[*endpoint]bool, background bool) *endpoint 
 	return again
 }
 
-// begin returns the mark that succeeded takes: how many attempts have failed so far.
+// begin returns the mark that succeeded needs: how many attempts have failed so far.
 func (t *transport) begin() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.failures
 }
 
-// succeeded makes e the first to be asked, unless an attempt at e that ended before this
-// one did, and after this one began, failed: an answer that was on its way when a server
-// went must not lead the others back to it.
+// succeeded puts e first in the order, unless another attempt at e began after this one began and
+// failed before this one ended. An answer that was in flight when a server went down must not lead
+// later calls back to that server.
 func (t *transport) succeeded(e *endpoint, began int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -94,7 +94,7 @@ func (t *transport) succeeded(e *endpoint, began int) {
 	}
 }
 
-// abandoned forgets an attempt that the caller gave up.
+// abandoned discards an attempt that the caller gave up.
 func (t *transport) abandoned(e *endpoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -107,7 +107,7 @@ func (t *transport) failed(e *endpoint, err error, a answer) {
 	e.probing, e.err = false, err
 	now := t.boot()
 	if a.status != 0 && a.status < http.StatusInternalServerError && a.status != http.StatusTooManyRequests {
-		return // not proven, but neither down nor overloaded
+		return // the answer proves nothing, but the server is neither down nor overloaded
 	}
 	t.failures++
 	e.failed = t.failures
@@ -120,8 +120,8 @@ func (t *transport) failed(e *endpoint, err error, a answer) {
 	}
 }
 
-// retryAfter reads Retry-After in seconds, within a second and an hour, and spreads it by
-// up to as much again.
+// retryAfter reads Retry-After in seconds, limits it to between a second and an hour, and adds a
+// random amount of up to the same length.
 func retryAfter(a answer) (time.Duration, bool) {
 	if a.status != http.StatusTooManyRequests && a.status != http.StatusServiceUnavailable {
 		return 0, false
@@ -134,7 +134,7 @@ func retryAfter(a answer) (time.Duration, bool) {
 	return wait + rand.N(wait), true
 }
 
-// opensIn returns how long all endpoints asked not to be asked, 0 when one did not.
+// opensIn returns how long all endpoints have asked for no requests, 0 if any endpoint has not.
 func (t *transport) opensIn() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -147,7 +147,7 @@ func (t *transport) opensIn() time.Duration {
 	return max(soonest, 0)
 }
 
-// health returns the endpoint in use and its last error, nil when it answered.
+// health returns the endpoint in use and its last error, which is nil if it answered.
 func (t *transport) health() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

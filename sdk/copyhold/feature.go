@@ -6,8 +6,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Feature is a named value of the license. Get it once and keep it: Enabled then costs
-// one atomic load.
+// A Feature is a named value of the license. Get it once and keep it: Enabled then takes one atomic
+// load.
 type Feature struct {
 	client *Client
 	name   string
@@ -15,8 +15,8 @@ type Feature struct {
 	value  atomic.Pointer[license.Value]
 }
 
-// Feature returns the handle of a feature, always the same one. A name that the license
-// does not know yields a feature that is off, until a license grants it.
+// Feature returns the handle of a feature, the same one each time. If the license does not know the
+// name, the feature is off until a license grants it.
 func (c *Client) Feature(name string) *Feature {
 	if c == nil {
 		return nil
@@ -33,7 +33,7 @@ func (c *Client) Feature(name string) *Feature {
 
 func (c *Client) known(name string) *Feature { return (*c.features.Load())[name] }
 
-// resolve adds a feature to the table, which readers see as a whole.
+// resolve adds a feature to the table. It replaces the table, so readers always see a complete one.
 func (c *Client) resolve(name string) *Feature {
 	if f := c.known(name); f != nil {
 		return f
@@ -61,7 +61,7 @@ func (c *Client) grant(f *Feature, v *view) license.Decision {
 // Enabled reports whether the license grants the feature now.
 func (f *Feature) Enabled() bool { return f != nil && f.on.Load() }
 
-// Int returns the feature's number, 0 when it has none or is not granted.
+// Int returns the feature's number, 0 if it has none or is not granted.
 func (f *Feature) Int() int64 {
 	if f == nil {
 		return 0
@@ -70,7 +70,7 @@ func (f *Feature) Int() int64 {
 	return n
 }
 
-// Text returns the feature's text, "" when it has none or is not granted.
+// Text returns the feature's text, "" if it has none or is not granted.
 func (f *Feature) Text() string {
 	if f == nil {
 		return ""
@@ -79,7 +79,7 @@ func (f *Feature) Text() string {
 	return s
 }
 
-// Decision tells whether the feature is granted, and why.
+// Decision reports whether the feature is granted, and why.
 func (f *Feature) Decision() license.Decision {
 	if f == nil {
 		return (*Client)(nil).Check("")
@@ -87,14 +87,13 @@ func (f *Feature) Decision() license.Decision {
 	return f.client.Check(f.name)
 }
 
-// Enabled reports whether the license grants a feature now. A handle from Feature is
-// faster.
+// Enabled reports whether the license grants a feature now. A handle from Feature is faster.
 func (c *Client) Enabled(feature string) bool {
 	return c != nil && c.known(feature).Enabled()
 }
 
-// Check tells whether the license grants a feature now, by which rule, and what comes
-// next. It asks nobody.
+// Check reports whether the license grants a feature now, by which rule, and what happens next. It
+// asks no server.
 func (c *Client) Check(feature string) license.Decision {
 	if c == nil {
 		return (*view)(nil).decision()

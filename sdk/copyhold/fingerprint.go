@@ -7,12 +7,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A machine is what identifies the hardware and system that a program runs on, by the
-// names of package license. The values are in the clear and never leave the process.
+// A machine describes the hardware and the system that the program runs on, by component names from
+// package license. The values are unhashed and never leave the process.
 type machine map[string]string
 
-// hashed returns the components as they leave the process, salted so that no two products
-// can be compared. What nobody has filled in is left out.
+// hashed returns the components as they leave the process. The salt keeps two products from
+// comparing them. Placeholder values are left out.
 func (m machine) hashed(salt []byte) map[string]string {
 	hashes := make(map[string]string, len(m))
 	for name, value := range m {
@@ -23,7 +23,7 @@ func (m machine) hashed(salt []byte) map[string]string {
 	return hashes
 }
 
-// networkCard returns the first address that was burnt into a network card.
+// networkCard returns the first hardware address that is assigned by a manufacturer.
 func networkCard() string {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -31,7 +31,7 @@ func networkCard() string {
 	}
 	var cards []string
 	for _, i := range interfaces {
-		const local = 2 // set in addresses that software made up
+		const local = 2 // set in addresses that software assigned
 		if len(i.HardwareAddr) == 6 && i.HardwareAddr[0]&local == 0 && i.Flags&net.FlagLoopback == 0 {
 			cards = append(cards, i.HardwareAddr.String())
 		}

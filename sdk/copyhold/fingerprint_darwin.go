@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// thisMachine asks the I/O registry, by the tool that every macOS has.
+// thisMachine reads the I/O registry with a tool that is on every macOS.
 func thisMachine() machine {
 	m := machine{license.ComponentNetwork: networkCard()}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// thisMachine reads what Linux tells without privileges, and more where it has them.
+// thisMachine reads what Linux shows without privileges, and more if the process has them.
 func thisMachine() machine {
 	if inContainer() {
 		return thisContainer()
@@ -21,7 +21,7 @@ func thisMachine() machine {
 		license.ComponentProcessor:  processor(),
 		license.ComponentFilesystem: rootFilesystem(),
 	}
-	firmware := firstLine("/sys/class/dmi/id/product_uuid") // for root only
+	firmware := firstLine("/sys/class/dmi/id/product_uuid") // readable only by root
 	if isVirtual(firstLine("/sys/class/dmi/id/sys_vendor") + " " + firstLine("/sys/class/dmi/id/product_name")) {
 		m[license.ComponentInstance] = firmware
 		if firmware == "" {
@@ -35,9 +35,9 @@ func thisMachine() machine {
 	return m
 }
 
-// guestCard returns the first address of a network card that the hypervisor gave the
-// machine. Such addresses are made up, but a copy of the disk gets others; cards that
-// software inside made up have no device.
+// guestCard returns the first address of a network card that the hypervisor gave the machine.
+// Software assigned the address, but a copy of the disk gets another one. Cards that software
+// inside the machine created have no device.
 func guestCard() string {
 	cards, err := filepath.Glob("/sys/class/net/*/device")
 	if err != nil {
@@ -51,7 +51,8 @@ func guestCard() string {
 	return ""
 }
 
-// thisContainer tells the container, not the image or the host: both are shared.
+// thisContainer identifies the container. It uses neither the image nor the host because containers
+// share both.
 func thisContainer() machine {
 	name, err := os.Hostname()
 	if err != nil {
@@ -108,8 +109,8 @@ func processor() string {
 	return ""
 }
 
-// rootFilesystem returns the UUID of the file system at the root, by the device number
-// that both it and the link in by-uuid have.
+// rootFilesystem returns the UUID of the root file system. It finds the link in by-uuid that has
+// the same device number.
 func rootFilesystem() string {
 	var root syscall.Stat_t
 	if syscall.Stat("/", &root) != nil {
@@ -128,8 +129,8 @@ func rootFilesystem() string {
 	return ""
 }
 
-// driveSerial returns the serial number of the drive that the root is on, or else of the
-// first that tells one.
+// driveSerial returns the serial number of the drive that the root is on, or else of the first
+// drive that reports one.
 func driveSerial() string {
 	var root syscall.Stat_t
 	if syscall.Stat("/", &root) == nil {

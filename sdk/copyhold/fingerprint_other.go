@@ -4,7 +4,7 @@ package copyhold
 
 import "copyhold.dev/sdk/license"
 
-// thisMachine reads what can be had without a system's own calls.
+// thisMachine reads what is available without system-specific calls.
 func thisMachine() machine {
 	return machine{license.ComponentNetwork: networkCard()}
 }

@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// thisMachine reads the registry and the firmware's tables.
+// thisMachine reads the registry and the firmware tables.
 func thisMachine() machine {
 	board, chassis := firmwareNames(firmwareTable())
 	return machine{
@@ -59,7 +59,7 @@ func volumeSerial() string {
 	return strconv.FormatUint(uint64(serial), 16)
 }
 
-// firmwareTable returns the raw SMBIOS table, after its 8 bytes of header.
+// firmwareTable returns the raw SMBIOS table, without its header of 8 bytes.
 func firmwareTable() []byte {
 	const provider = 'R'<<24 | 'S'<<16 | 'M'<<8 | 'B'
 	call := syscall.NewLazyDLL("kernel32.dll").NewProc("GetSystemFirmwareTable")
@@ -77,8 +77,8 @@ func firmwareTable() []byte {
 	return table[8:]
 }
 
-// firmwareNames finds the system's UUID and the serial number of its case in an SMBIOS
-// table (types 1 and 3).
+// firmwareNames finds the system's UUID and the serial number of its case in an SMBIOS table (types
+// 1 and 3).
 func firmwareNames(table []byte) (uuid, chassis string) {
 	for len(table) >= 4 && table[1] >= 4 && int(table[1]) <= len(table) {
 		fields, rest := table[:table[1]], table[table[1]:]
@@ -97,8 +97,8 @@ func firmwareNames(table []byte) (uuid, chassis string) {
 	return uuid, chassis
 }
 
-// firmwareTexts reads the texts after a structure, which two zeros end, and how many
-// bytes they are; 0 when the table ends before.
+// firmwareTexts reads the texts that follow a structure, up to two zero bytes, and returns how many
+// bytes they take. It returns 0 if the table ends before that.
 func firmwareTexts(rest []byte) (texts []string, used int) {
 	end := bytes.Index(rest, []byte{0, 0})
 	if end < 0 {

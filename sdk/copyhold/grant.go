@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A leaseAnswer is believed where a signature in it is verified.
+// A leaseAnswer is believed only if a signature in it is verified.
 type leaseAnswer struct {
 	Decision license.Decision `json:"decision"`
 	Lease    string           `json:"lease"`
@@ -20,18 +20,18 @@ type leaseAnswer struct {
 // A grant is a proven answer about a lease, or a place in the queue.
 type grant struct {
 	proof  *proof
-	key    string         // that the request carried
-	doc    *license.Lease // nil when nothing was granted
+	key    string         // key that the request carried
+	doc    *license.Lease // nil if nothing was granted
 	text   string
-	reply  *license.Reply // of a fallback or denial
-	ticket string         // in the queue
+	reply  *license.Reply // for a fallback or a denial
+	ticket string         // for a place in the queue
 }
 
 // readGrant verifies an answer about a lease.
 func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (got grant, err error) {
 	var body leaseAnswer
 	if err := json.Unmarshal(a.body, &body); err != nil {
-		return got, errors.New("the answer is not JSON of this interface")
+		return got, errors.New("the answer is not JSON of this API")
 	}
 	got.proof, got.key = c.newProof(nonce), a.key
 	if body.Lease != "" {
@@ -41,10 +41,10 @@ func (c *Client) readGrant(ctx context.Context, from, nonce string, a answer) (g
 	}
 	if a.status == http.StatusAccepted {
 		if got.ticket = body.Ticket; got.ticket == "" {
-			return got, errors.New("the answer names no ticket")
+			return got, errors.New("the answer contains no ticket")
 		}
 		if body.Reply == "" {
-			return got, nil // a place in the queue gives and takes nothing
+			return got, nil // a place in the queue neither grants nor denies anything
 		}
 	}
 	got.reply, err = got.proof.reply(ctx, from, body.Reply)
@@ -68,7 +68,7 @@ func (p *proof) lease(ctx context.Context, from, compact string) (*license.Lease
 	}
 }
 
-// install makes a proven grant what the lease is.
+// install applies a proven grant to the lease.
 func (c *Client) install(l *Lease, got grant) error {
 	if got.doc == nil {
 		c.learn(got.proof, got.reply.Time)
@@ -85,7 +85,7 @@ func (c *Client) install(l *Lease, got grant) error {
 	}
 	l.doc, l.compact, l.fallback, l.lost, l.nonce = got.doc, got.text, false, nil, ""
 	l.key, l.subject = got.key, got.doc.Subject
-	l.keep = l.keep || got.doc.Instance == "" // without end: an activation
+	l.keep = l.keep || got.doc.Instance == "" // it has no end: an activation
 	l.renew.between(got.doc.Refresh)
 	return nil
 }

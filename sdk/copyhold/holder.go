@@ -24,22 +24,22 @@ const (
 	KindWorkload = "workload"
 )
 
-// A Holder is who holds a lease.
+// A Holder identifies the machine, user, or workload that holds a lease.
 type Holder struct {
 	Kind string `json:"kind"` // KindMachine, KindUser or KindWorkload
-	ID   string `json:"id"`   // the same each time this holder asks
-	// Name is what people recognize the holder by in lists, where the id is a random text.
-	// It decides nothing, and is sent with Acquire alone.
+	ID   string `json:"id"`   // stays the same from request to request
+	// Name is the name that people recognize in lists if the id is random. It decides nothing and
+	// is sent only with Acquire.
 	Name string `json:"name,omitempty"`
-	// Components are salted hashes by which a machine is recognized, by name.
+	// Components are salted hashes, by component name, that identify a machine.
 	Components map[string]string `json:"components,omitempty"`
 }
 
-// A jobSystem runs jobs, and tells them who they are by environment variables.
+// A jobSystem runs jobs and identifies each job by environment variables.
 type jobSystem struct {
 	name string
-	id   []string // all have to be set
-	more []string // refine it where they are set
+	id   []string // all must be set
+	more []string // added to the id if they are set
 }
 
 func jobSystems() []jobSystem {
@@ -86,9 +86,9 @@ func (s jobSystem) identify(getenv func(string) string) string {
 	return strings.Join(parts, ":")
 }
 
-// podUID returns the UID of the Kubernetes pod that this process is part of, or "". It is
-// POD_UID where the pod's specification passes metadata.uid on, or else is read from the
-// mounts that the kubelet made.
+// podUID returns the UID of the Kubernetes pod that this process is part of, or "". It uses POD_UID
+// if the pod's specification passes metadata.uid. Otherwise it reads the UID from the mounts that
+// the kubelet made.
 func podUID(getenv func(string) string) string {
 	if getenv("KUBERNETES_SERVICE_HOST") == "" {
 		return ""
@@ -119,7 +119,7 @@ func findPodUID(text string) string {
 	return strings.ReplaceAll(found[1], "_", "-")
 }
 
-// defaultHolder says who holds what this process leases: the pod, the job, or else this
+// defaultHolder returns the holder of the leases of this process: the pod, the job, or else this
 // copy of the cache folder.
 func (s system) defaultHolder(instance string) Holder {
 	if uid := podUID(s.getenv); uid != "" {
@@ -131,13 +131,13 @@ func (s system) defaultHolder(instance string) Holder {
 	return Holder{Kind: KindMachine, ID: instance, Name: hostName()}
 }
 
-// unnamed returns h without its name, for requests that nobody looks at.
+// unnamed returns h without its name, for requests that no person sees.
 func unnamed(h Holder) Holder {
 	h.Name = ""
 	return h
 }
 
-// hostName is what people call this machine, or the pod. Empty where the system knows none.
+// hostName returns the usual name of this machine or pod, or "" if the system has none.
 func hostName() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -146,8 +146,7 @@ func hostName() string {
 	return description(name)
 }
 
-// holder says who holds for a program with these options, in pools that do not count
-// people.
+// holder returns the holder for a program with these options, in pools that do not count people.
 func (s system) holder(o Options, instance string, components map[string]string) Holder {
 	h := s.defaultHolder(instance)
 	switch {
@@ -164,8 +163,8 @@ func (s system) holder(o Options, instance string, components map[string]string)
 	return h
 }
 
-// holderOf is who holds units of a pool that counts holders of a kind, where h holds in
-// all others.
+// holderOf returns the holder in a pool that counts holders of the given kind. The argument h is
+// the holder in all other pools.
 func (o Options) holderOf(kind string, h Holder) Holder {
 	if kind != KindUser {
 		return h
@@ -180,19 +179,18 @@ func (o Options) holderOf(kind string, h Holder) Holder {
 	return Holder{Kind: KindUser, ID: identifier(name)}
 }
 
-// DefaultHolder returns who holds units of a pool that counts holders of a kind
-// (KindMachine, KindUser or KindWorkload), for a program with these options that names
-// nobody. So that other programs on this machine can be the same holder: with the same
-// cache folder they are. Of the options it reads Product, Issuer or else RootSet, CacheDir,
-// Holder, User and Salt. It asks no server, and fails when this machine would hold and the
-// cache folder cannot keep its identity.
+// DefaultHolder returns the holder that a program with these options uses by default in a pool that
+// counts holders of the given kind (KindMachine, KindUser, or KindWorkload). Other programs on this
+// machine can then be the same holder; with the same cache folder they are. It reads these options:
+// Product, Issuer or else RootSet, CacheDir, Holder, User, and Salt. It asks no server. It fails if
+// the holder is this machine and the cache folder cannot store the machine's identity.
 func DefaultHolder(o Options, kind string) (Holder, error) {
 	return defaultHolder(o, kind, realSystem(os.Getenv))
 }
 
 func defaultHolder(o Options, kind string, sys system) (Holder, error) {
 	if h := o.holderOf(kind, sys.holder(o, "", nil)); h.Kind != KindMachine {
-		return h, nil // a pod, a job or a person: no machine is asked
+		return h, nil // a pod, a job, or a person needs no machine identity
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -210,23 +208,23 @@ func defaultHolder(o Options, kind string, sys system) (Holder, error) {
 		return Holder{}, err
 	}
 	if dir == "" {
-		return Holder{}, errors.New("copyhold: without a cache folder this machine has no identity that lasts")
+		return Holder{}, errors.New("copyhold: this machine has no lasting identity without a cache folder; set CacheDir")
 	}
 	instance, err := instanceOf(dir)
 	if err != nil {
-		return Holder{}, fmt.Errorf("copyhold: keeping the identity of this machine: %w", err)
+		return Holder{}, fmt.Errorf("copyhold: storing the identity of this machine: %w", err)
 	}
 	return o.holderOf(kind, sys.holder(o, instance, sys.machine().hashed(o.salt(issuer)))), nil
 }
 
-// accountName is the holder of pools that count people, unless one was named.
+// accountName is the default holder in pools that count people.
 func accountName() string {
 	u, err := user.Current()
 	return accountOf(u, err, os.Getuid())
 }
 
-// accountOf names an account, or a user id that has none, as in a container that runs
-// with one of its own: two ids are two people.
+// accountOf names an account. An id without an account, such as one in a container that runs under
+// its own user id, gets a name of its own, so that two ids are two people.
 func accountOf(u *user.User, err error, uid int) string {
 	switch {
 	case err == nil && u.Username != "":
@@ -237,13 +235,13 @@ func accountOf(u *user.User, err error, uid int) string {
 	return ""
 }
 
-// maxIdentifier bounds ids and what else describes a program, in bytes.
+// maxIdentifier is the maximum length, in bytes, of ids and other descriptions of a program.
 const maxIdentifier = 200
 
-// identifier makes an id of what a system calls something. Spaces and control characters
-// become underscores. A name that is too long, or has what no server takes, such as a byte
-// that is not UTF-8 or a character that nobody sees, ends with a hash of the whole, so that
-// two of them do not become one.
+// identifier turns a name from the system into an id. Spaces and control characters become
+// underscores. If a name is too long, or has characters that no server accepts (such as a byte that
+// is not UTF-8 or an invisible character), the id ends with a hash of the original name, so that
+// two names never become one id.
 func identifier(name string) string {
 	id, lost := legible(name)
 	if !lost && len(id) <= maxIdentifier {
@@ -254,13 +252,14 @@ func identifier(name string) string {
 	return cut(id, maxIdentifier-len(end)) + end
 }
 
-// description makes of what a program says about itself what a server takes.
+// description turns a program's description of itself into one that a server accepts.
 func description(text string) string {
 	text, _ = legible(text)
 	return cut(text, maxIdentifier)
 }
 
-// legible replaces what no server takes, and reports whether that was more than spaces.
+// legible replaces characters that no server accepts, and reports whether it replaced more than
+// spaces.
 func legible(name string) (id string, lost bool) {
 	id = strings.Map(func(r rune) rune {
 		if r <= ' ' || r == 0x7f {
@@ -275,7 +274,7 @@ func legible(name string) (id string, lost bool) {
 	return id, lost
 }
 
-// cut returns the longest beginning of s that has at most n bytes and whole characters.
+// cut returns the longest prefix of s that has at most n bytes and only complete characters.
 func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -286,12 +285,12 @@ func cut(s string, n int) string {
 	return s[:n]
 }
 
-// checkIdentifiers refuses ids that a program gives by itself and no server takes: one that
-// is not UTF-8 would reach it as another.
+// checkIdentifiers refuses ids from the program that no server accepts. An id that is not UTF-8
+// would arrive as another id.
 func checkIdentifiers(ids map[string]string) error {
 	for what, id := range ids {
 		if r, found := license.Invisible(id); found {
-			return fmt.Errorf("%s has U+%04X, a character that nobody sees, or a byte that is not UTF-8", what, r)
+			return fmt.Errorf("%s contains U+%04X, an invisible character, or a byte that is not UTF-8", what, r)
 		}
 	}
 	return nil

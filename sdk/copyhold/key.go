@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	lookEvery  = time.Minute // between looks at the key file and the license file
+	lookEvery  = time.Minute // how often the key file and the license file are read
 	maxKeyFile = 64 << 10    // bytes
 )
 
-// A licenseKey is the key that requests carry. The client's lock guards the client's one.
+// A licenseKey is the key that requests carry. The client's lock guards the client's own.
 type licenseKey struct {
-	text string // in its normal form; "" when there is none, or its file can't be read
+	text string // in normal form; "" if there is none, or if its file can't be read
 	hash [32]byte
-	file string // where it was read; "" when the program or the environment gave it
-	err  error  // why the file gives no key
+	file string // file it was read from; "" if the program or the environment gave it
+	err  error  // why the file contains no usable key
 }
 
 func newKey(text, source string) (licenseKey, error) {
@@ -32,7 +32,7 @@ func newKey(text, source string) (licenseKey, error) {
 	return licenseKey{text: normal, hash: license.KeyHash(normal)}, nil
 }
 
-// readKeyIn returns the key that a file, a variable or an option holds.
+// readKeyIn returns the key in the content of a file, a variable, or an option.
 func readKeyIn(source string, content []byte) (licenseKey, error) {
 	text, err := license.DecodeSecret(source, content)
 	if err != nil {
@@ -41,13 +41,13 @@ func readKeyIn(source string, content []byte) (licenseKey, error) {
 	return newKey(text, source)
 }
 
-// digest names the key in documents and in the cache.
+// digest identifies the key in documents and in the cache.
 func (k licenseKey) digest(issuer, subject string) string {
 	return license.KeyDigest(issuer, subject, k.hash)
 }
 
-// findKey returns the key that the options name. That its file can't be read is told in
-// the key: the cache may be good without.
+// findKey returns the key that the options name. If its file can't be read, the error is in the key
+// and not returned, because the cache may be sufficient.
 func (o Options) findKey(getenv func(string) string) (licenseKey, error) {
 	if strings.TrimSpace(o.Key) != "" {
 		return readKeyIn("Options.Key", []byte(o.Key))
@@ -83,8 +83,8 @@ func readKey(path string) licenseKey {
 	return k
 }
 
-// readAtMost reads a file that a person or a system put there, such as a mounted secret,
-// which is a link.
+// readAtMost reads a file that a person or a system provided. It may be a link, such as a mounted
+// secret.
 func readAtMost(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -99,8 +99,8 @@ func readAtMost(path string, limit int64) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// reread reads the key file again, and reports whether it holds another key than before.
-// What can't be read changes nothing but LastError.
+// reread reads the key file again and reports whether it contains a different key. If the file
+// can't be read, only LastError changes.
 func (c *Client) reread() bool {
 	c.mu.Lock()
 	path := c.key.file
@@ -111,12 +111,12 @@ func (c *Client) reread() bool {
 	k := readKey(path)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.key.file != path { // SetKey has set another key meanwhile
+	if c.key.file != path { // SetKey has set another key in the meantime
 		return false
 	}
 	if k.err != nil {
 		if c.key.err == nil {
-			c.log.Error("the license key file cannot be used; the key that was read before goes on", "file", path, "error", k.err)
+			c.log.Error("the license key file cannot be used; the client continues with the key that it read before", "file", path, "error", k.err)
 		}
 		c.key.err = k.err
 		return false
@@ -129,8 +129,8 @@ func (c *Client) reread() bool {
 	return changed
 }
 
-// changeKey goes on with another key. What is held is held until a server says, signed,
-// what license the key is of; usage of the license is not sent with the key before.
+// changeKey continues with another key. Everything held stays held until a signed answer names the
+// key's license. Usage of the license is not sent with the earlier key.
 func (c *Client) changeKey(k licenseKey) {
 	for _, l := range c.leases {
 		if l.key == "" && c.proven && l.doc != nil && l.doc.Subject == c.drawer.license {

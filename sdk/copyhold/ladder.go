@@ -6,16 +6,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A doubt is that the wall clock is ahead of all that signed time and the boot clock can
-// explain. It spends grace, and no more than that.
+// A doubt means that the wall clock is further ahead than signed time and the boot clock can
+// explain. It uses up grace and has no other effect.
 type doubt struct {
 	on    bool
-	since time.Duration // on the boot clock; every fresh signed time begins it again
+	since time.Duration // on the boot clock; each fresh signed time restarts it
 }
 
-// at returns the time at which to read a document's ladder. While the clock is in doubt
-// that is no later than the end of its grace, until the doubt has lasted as long as the
-// grace: a clock that is wrong locks nobody out, one that was held back gains no more.
+// at returns the time at which to read a document's ladder. While the clock is in doubt, that is at
+// most the end of the grace, until the doubt has lasted as long as the grace. A wrong clock thus
+// locks nobody out, and a clock that was held back gains no more than that.
 func (d doubt) at(r reading, boot time.Duration, due, exp int64) int64 {
 	if !d.on || boot-d.since >= time.Duration(exp-due)*time.Second {
 		return r.now
@@ -23,7 +23,7 @@ func (d doubt) at(r reading, boot time.Duration, due, exp int64) int64 {
 	return max(min(r.now, exp-1), r.trusted)
 }
 
-// tick applies the ladder's next change, and wakes the goroutine when something is due.
+// tick applies the next change on the ladder, and wakes the goroutine if something is due.
 func (c *Client) tick() {
 	due := false
 	c.guard("ticking", func() {
@@ -33,7 +33,7 @@ func (c *Client) tick() {
 		due = c.isDue()
 		if boot := c.sys.boot(); !c.looking && boot-c.looked >= lookEvery && (c.key.file != "" || c.options.LicenseFile != "") {
 			c.looking, c.looked = true, boot
-			time.AfterFunc(0, c.look) // a file system may hang
+			time.AfterFunc(0, c.look) // on its own goroutine, because a file system may hang
 		}
 	})
 	c.mu.Lock()
@@ -46,8 +46,8 @@ func (c *Client) tick() {
 	}
 }
 
-// look reads the key file and the license file again: a secret that is mounted may have
-// been rotated.
+// look reads the key file and the license file again, because a mounted secret may have been
+// rotated.
 func (c *Client) look() {
 	c.guard("reading files", func() {
 		changed := c.reread()
@@ -65,7 +65,7 @@ func (c *Client) look() {
 	})
 }
 
-// apply reads the clock and brings everything that checks look at up to date.
+// apply reads the clock and updates everything that checks read.
 func (c *Client) apply() {
 	c.admitFile(c.clock.read().now)
 	r, boot := c.clock.read(), c.sys.boot()
@@ -100,7 +100,7 @@ func (c *Client) facts(subject string, b *license.Binding) license.Facts {
 	return f
 }
 
-// show makes next what checks see at now, and tells of a change.
+// show makes next the view that checks read at now, and reports a change to the program.
 func (c *Client) show(was, next *view, now int64) {
 	before := c.now.Swap(now)
 	if *was == *next {
@@ -132,9 +132,9 @@ func (c *Client) show(was, next *view, now int64) {
 	}
 }
 
-// watchBinding notes since when this machine is not the one the license is bound to. What
-// an earlier process noted can have been edited, so that a mismatch from the start counts
-// from the last signed time.
+// watchBinding records when this machine stopped matching the license's binding. The record of an
+// earlier process may have been edited, so a mismatch from the start counts from the last signed
+// time.
 func (c *Client) watchBinding(r reading) {
 	doc := c.document.license
 	if doc == nil {

@@ -7,11 +7,11 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// claimWithin is how long a lease that an earlier process left in the cache waits to be
-// acquired again, before it is given back.
+// claimWithin is how long a lease from an earlier process stays in the cache for Acquire to reuse
+// before it is given back.
 const claimWithin = time.Minute
 
-// A Lease is units of a pool that are held. It is renewed in the background until it is
+// A Lease is a number of units that are held. The client renews it in the background until it is
 // released.
 type Lease struct {
 	client   *Client
@@ -23,29 +23,29 @@ type Lease struct {
 	ended    chan struct{}
 
 	// The rest is guarded by the client's lock.
-	request  string // of the acquire that made it
+	request  string // id of the acquire request that created it
 	doc      *license.Lease
 	compact  string
-	key      string        // that it was fetched with, "" when that is not known
-	subject  string        // the license
-	borrowed time.Duration // asked for; renewed for as long again
-	keep     bool          // outlives the process: borrowed, or without end
+	key      string        // key that it was fetched with, "" if not known
+	subject  string        // the license's id
+	borrowed time.Duration // requested length of a borrow, renewed for the same length
+	keep     bool          // outlives the process: it is borrowed or has no end
 	named    bool          // the caller chose the instance
-	nonce    string        // of the renewal that is under way: the same until it is answered
+	nonce    string        // of the renewal in progress; unchanged until it is answered
 	fallback bool          // no units, only the fallback set
-	claimed  bool          // by Acquire in this process
-	since    time.Duration // on the boot clock: taken from the cache
-	released bool          // to be told to the server
+	claimed  bool          // Acquire in this process returned it
+	since    time.Duration // boot-clock time when it was taken from the cache
+	released bool          // the server still has to be told
 	over     bool          // ended is closed
 	lost     *license.Decision
-	hinted   time.Duration // on the boot clock: when an event last spoke of a recall; 0 never
-	stop     time.Duration // on the boot clock: the end of a recall's grace; 0 none
+	hinted   time.Duration // boot-clock time of the last event about a recall; 0 means never
+	stop     time.Duration // boot-clock time at which a recall's grace ends; 0 means none
 	dropped  bool          // released because of a recall
 	renew    schedule
 	standing license.Standing
 }
 
-// A leaseRecord is a lease as the cache keeps it.
+// A leaseRecord is a lease as stored in the cache.
 type leaseRecord struct {
 	Request  string        `json:"request"`
 	Lease    string        `json:"lease"`
@@ -65,7 +65,7 @@ func (l *Lease) Pool() string {
 	return l.pool
 }
 
-// Units returns how many units are held: 0 when a full pool left only the fallback.
+// Units returns how many units are held. It is 0 if a full pool left only the fallback.
 func (l *Lease) Units() int64 {
 	if l == nil || l.Fallback() {
 		return 0
@@ -73,7 +73,7 @@ func (l *Lease) Units() int64 {
 	return l.units
 }
 
-// ID returns the server's name of the lease, "" for a fallback.
+// ID returns the server's id of the lease, "" for a fallback.
 func (l *Lease) ID() string {
 	if l == nil {
 		return ""
@@ -86,16 +86,16 @@ func (l *Lease) ID() string {
 	return l.doc.Lease
 }
 
-// Fallback reports that the pool was full and its plan grants the fallback set instead:
-// the features of the client are those of the fallback until the lease is released.
+// Fallback reports whether the pool was full and its plan grants the fallback set instead. The
+// client's features are then those of the fallback until the lease is released.
 func (l *Lease) Fallback() bool {
 	return l != nil && l.decision.Load().Code == license.CodeFallback
 }
 
-// State returns where the lease stands on the ladder: denied once it was released or lost.
+// State returns the lease's state on the ladder. It is denied once the lease is released or lost.
 func (l *Lease) State() license.State { return l.Decision().State }
 
-// Decision tells whether the units may be used, why, and what comes next.
+// Decision reports whether the units may be used, why, and what happens next.
 func (l *Lease) Decision() license.Decision {
 	if l == nil {
 		return license.Decision{
@@ -106,9 +106,9 @@ func (l *Lease) Decision() license.Decision {
 	return *l.decision.Load()
 }
 
-// Ended is closed when the units may no longer be used: the lease was released, the
-// vendor or an administrator has ended it, or its grace has passed without a renewal.
-// Whether running work is stopped then is for the program to decide.
+// Ended returns a channel that is closed when the units may no longer be used: the lease was
+// released, the vendor or an administrator ended it, or its grace passed without a renewal. The
+// program decides whether it then stops running work.
 func (l *Lease) Ended() <-chan struct{} {
 	if l == nil {
 		return nil
@@ -153,7 +153,7 @@ func leaseDecision(s license.Standing) license.Decision {
 		Outcome: license.Allowed, Code: s.Code, Reason: leaseReason(s), Rule: "lease.state",
 		State: s.State, Next: string(s.Next), NextAt: s.At,
 	}
-	if !s.State.Full() { // the units may be somebody else's by now
+	if !s.State.Full() { // another holder may have the units by now
 		d.Outcome = license.Denied
 	}
 	return d
@@ -164,9 +164,9 @@ func leaseReason(s license.Standing) string {
 	case license.CodeOK:
 		return "the units are held"
 	case license.CodeStale:
-		return "the lease is overdue for a renewal"
+		return "the lease is overdue for renewal"
 	case license.CodeGrace:
-		return "the lease could not be renewed; it is in its grace"
+		return "the lease could not be renewed and is in its grace"
 	case license.CodeDegraded, license.CodeExpired:
 		return "the lease could not be renewed in time"
 	case license.CodeRevoked:
@@ -175,7 +175,7 @@ func leaseReason(s license.Standing) string {
 	return license.Reason(s.Code)
 }
 
-// same reports whether two decisions of the ladder say the same.
+// same reports whether two decisions of the ladder are the same.
 func same(a, b license.Decision) bool {
 	return a.Outcome == b.Outcome && a.Code == b.Code && a.State == b.State && a.NextAt == b.NextAt && a.Reason == b.Reason
 }
@@ -200,8 +200,8 @@ func (c *Client) holds(l *Lease) bool {
 	return false
 }
 
-// knows reports whether a lease is held already, in this generation or a later one. An
-// earlier one that nobody has acquired again makes way.
+// knows reports whether a lease is already held, in this generation or a later one. It drops an
+// earlier generation that was not acquired again.
 func (c *Client) knows(doc *license.Lease) bool {
 	for _, l := range c.leases {
 		if l.doc != nil && l.doc.Lease == doc.Lease {
@@ -224,15 +224,15 @@ func (c *Client) forget(l *Lease) {
 	c.leases = rest
 }
 
-// restoreLeases takes up the leases of a license that an earlier process in this slot had:
-// they can be acquired again without a server, and those it could not give back are given
+// restoreLeases takes over the leases of a license from an earlier process in this slot. They can
+// be acquired again without a server. Leases that the earlier process could not give back are given
 // back.
 func (c *Client) restoreLeases(records []leaseRecord, subject string) {
 	known := c.trust.verifier.Known()
 	for _, r := range records {
 		doc, err := known.Lease(r.Lease, 0)
 		if err != nil {
-			c.log.Warn("a lease in the cache is not believed", "error", err)
+			c.log.Warn("a lease in the cache is not valid", "error", err)
 			continue
 		}
 		if doc.Subject != subject || c.knows(doc) {

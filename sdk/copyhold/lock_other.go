@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-// lockFile fails: the standard library has no file lock here that goes with the
-// process, so each process keeps its state in memory.
+// lockFile fails: on this system the standard library has no file lock that ends with the process,
+// so each process keeps its state in memory.
 func lockFile(string) (*os.File, error) { return nil, errors.ErrUnsupported }

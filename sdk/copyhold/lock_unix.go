@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// lockFile opens path and locks it for this process; the lock goes with the process,
-// however it ends. It fails at once when another holds it.
+// lockFile opens path and locks it for this process. The lock ends with the process, however it
+// ends. lockFile fails at once if another process has the lock.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 
 const errorSharingViolation = syscall.Errno(32)
 
-// lockFile opens path sharing it with nobody, which is a lock that goes with the
-// process. It fails at once when another holds it.
+// lockFile opens path without sharing, which works as a lock that ends with the process. It fails
+// at once if another process has the lock.
 func lockFile(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {

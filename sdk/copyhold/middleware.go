@@ -9,9 +9,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Require serves a request only while the license grants the feature. Otherwise it
-// answers 403 where the license denies, and 503 where no license was ever seen, with the
-// decision as a problem (RFC 9457). Do not put it in front of health, metrics, or the
+// Require passes a request to next only while the license grants the feature. Otherwise it answers
+// 403 if the license denies the feature, and 503 if there was never a license. The body is the
+// decision as a problem (RFC 9457). Do not put it in front of health checks, metrics, or the
 // customer's own data.
 func (c *Client) Require(feature string, next http.Handler) http.Handler {
 	f := c.Feature(feature)
@@ -24,10 +24,10 @@ func (c *Client) Require(feature string, next http.Handler) http.Handler {
 	})
 }
 
-// Metered counts every request that next answers with a status below 500 as one unit, under
-// the id that the header Idempotency-Key gives, if there is one. Once a server has signed
-// that the quota is spent, it answers 429 until the quota is renewed; a server that is
-// away refuses nothing.
+// Metered counts each request that next answers with a status below 500 as one unit of the meter.
+// The event's id is the value of the Idempotency-Key header, if there is one. Once a server has
+// signed that the quota is used up, Metered answers 429 until the quota is renewed. An unreachable
+// server never causes a refusal.
 func (c *Client) Metered(meter string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if d := c.Quota(meter); d.Outcome == license.Denied {
@@ -49,7 +49,8 @@ func (c *Client) Metered(meter string, next http.Handler) http.Handler {
 	})
 }
 
-// A statusWriter remembers the status. Flush and the like reach the writer by Unwrap.
+// A statusWriter records the status. Flush and similar calls reach the original writer through
+// Unwrap.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
@@ -68,7 +69,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
-// Unwrap serves http.ResponseController.
+// Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // refuse answers with a decision.
@@ -81,10 +82,10 @@ func refuse(w http.ResponseWriter, d license.Decision) {
 	case d.Code == license.CodeQuotaSpent:
 		status = http.StatusTooManyRequests
 	}
-	d.Holders = nil // whom others are, is not for whoever sent the request
+	d.Holders = nil // the sender of the request must not learn who the other holders are
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	// The connection may be gone; there is nobody else to tell.
+	// The connection may be gone, and then nobody is left to receive an error.
 	_ = json.NewEncoder(w).Encode(struct {
 		Type     string           `json:"type"`
 		Title    string           `json:"title"`

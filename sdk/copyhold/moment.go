@@ -2,8 +2,8 @@ package copyhold
 
 import "time"
 
-// A moment is a time that another process can tell its distance from: on the boot clock, or
-// on the wall clock where the system does not name its boots.
+// A moment is a time that another process can compare with its own: a boot-clock time, or a
+// wall-clock time if the system does not name its boots.
 type moment struct {
 	Boot string        `json:"boot,omitempty"`
 	At   time.Duration `json:"at,omitempty"`
@@ -17,8 +17,8 @@ func (s system) moment() moment {
 	return moment{Boot: s.bootID, At: s.boot()}
 }
 
-// ago returns how long ago m was, and false when nobody knows: it is of another boot, or in
-// the future, because it was edited or the clock was set.
+// ago returns how long ago m was. It returns false if that is not known: m is from another boot, or
+// it is in the future because it was edited or the clock was set.
 func (s system) ago(m moment) (time.Duration, bool) {
 	if m == (moment{}) || m.Boot != s.bootID {
 		return 0, false
@@ -36,7 +36,7 @@ func (s system) within(m moment, d time.Duration) bool {
 	return known && ago < d
 }
 
-// later returns the later of two moments, as far as they are known.
+// later returns the later of two moments, as far as they can be compared.
 func (s system) later(a, b moment) moment {
 	since, known := s.ago(a)
 	if ago, ok := s.ago(b); ok && (!known || ago < since) {

@@ -6,12 +6,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// openCache takes up what an earlier process left. Whatever is wrong with the folder
-// costs only that. It returns how many runs before this one ended without Close.
+// openCache takes over what an earlier process left. A fault in the folder costs only the data that
+// it affects. openCache returns how many runs in a row before this one ended without Close.
 func (c *Client) openCache() (unclosed int) {
 	var err error
 	if c.cache, err = openCache(c.options.CacheDir); err != nil {
-		c.log.Warn("the cache folder is not usable: nothing survives a restart", "folder", c.options.CacheDir, "error", err)
+		c.log.Warn("the cache folder cannot be used; nothing survives a restart", "folder", c.options.CacheDir, "error", err)
 	}
 	c.device = c.deviceKey()
 	c.components = c.sys.machine().hashed(c.options.salt(c.trust.verifier.Issuer()))
@@ -28,7 +28,7 @@ func (c *Client) openCache() (unclosed int) {
 	return c.cache.begin()
 }
 
-// deviceKey is the device's private key, kept in the cache folder.
+// deviceKey returns the device's private key, which is stored in the cache folder.
 func (c *Client) deviceKey() []byte {
 	create := func() ([]byte, error) {
 		_, priv, err := license.GenerateX25519()
@@ -39,11 +39,11 @@ func (c *Client) deviceKey() []byte {
 		if err == nil && len(key) == 32 {
 			return key
 		}
-		c.log.Warn("the device's key cannot be kept", "error", err)
+		c.log.Warn("the device key cannot be stored", "error", err)
 	}
 	key, err := create()
 	if err != nil {
-		c.log.Error("the device has no key: nothing sealed can be opened", "error", err)
+		c.log.Error("there is no device key; sealed data cannot be opened", "error", err)
 	}
 	return key
 }

@@ -15,130 +15,129 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Options say what a program is and where its license comes from. Product and RootSet
-// have to be set, and at least one of Endpoints and LicenseFile.
+// Options describe a program and the source of its license. Set Product, RootSet, and at least one
+// of Endpoints and LicenseFile.
 type Options struct {
-	// Endpoints are base URLs of license servers, the preferred one first. A client stays
-	// with one that works and moves on when it fails.
+	// Endpoints are the base URLs of license servers, the preferred one first. The client stays
+	// with a server that works and switches to another when it fails.
 	Endpoints []string
 
-	// Key is the license key. When it is empty, KeyFile is read, or else the environment:
-	// COPYHOLD_LICENSE_KEY, or the file that COPYHOLD_LICENSE_KEY_FILE names. A key file is
-	// read again every minute, and when a server refuses the key: a secret that was rotated
-	// needs no restart. A mistyped key makes Open fail; a file that can't be read does so
-	// only while the cache has no license of it.
+	// Key is the license key. If it is empty, KeyFile is read. If that is empty, too, the
+	// environment is read: COPYHOLD_LICENSE_KEY, or the file that COPYHOLD_LICENSE_KEY_FILE names.
+	// The client reads a key file again every minute and whenever a server refuses the key, so a
+	// rotated secret needs no restart. A mistyped key makes Open fail. A file that can't be read
+	// makes Open fail only if the cache has no license that was fetched with it.
 	Key     string
 	KeyFile string
 
-	// AllowNoKey lets Open succeed without a license key, and with a key file that is not
-	// there yet: for a program that asks its user for the key and gives it to Client.SetKey.
-	// Until then nothing is asked of a server, and the state is none.
+	// AllowNoKey lets Open succeed without a license key, or with a key file that does not exist
+	// yet. It is for a program that asks its user for the key and passes it to Client.SetKey. Until
+	// then the client asks no server, and the state is none.
 	AllowNoKey bool
 
-	// LicenseFile is the path of an exported license, as JSON or armored. With it, and
-	// without Endpoints, no network is used at all. It is read again every minute.
+	// LicenseFile is the path of an exported license, in JSON or armored form. With it and without
+	// Endpoints, the client uses no network. It reads the file again every minute.
 	LicenseFile string
 
 	// Product is the name of the program's product.
 	Product string
 
-	// RootSet is what the program trusts: the environment's root set as `copyhold
-	// signing-key root show --to` or GET /v1/rootset gives it. Embed it in the program; what
-	// is read from a file at run time can be replaced there.
+	// RootSet is the environment's root set, which the program trusts. Get it from `copyhold
+	// signing-key root show --to` or GET /v1/rootset. Embed it in the program: anyone who can
+	// replace a file that the program reads at run time can replace the trust with it.
 	RootSet []byte
 
-	// KeySet, when set, is a key set that is built into the program: `copyhold signing-key
-	// show --to` or GET /v1/keyset gives it. No older key set is believed, so a key that
-	// was withdrawn before the program was built stays withdrawn, on a first start without
-	// a server too. It has to be signed by RootSet. Newer key sets replace it as usual.
+	// KeySet is an optional key set that is built into the program. Get it from `copyhold
+	// signing-key show --to` or GET /v1/keyset. The client believes no older key set, so a key that
+	// was withdrawn before the program was built stays withdrawn, even on a first start without a
+	// server. RootSet must have signed it. Newer key sets replace it as usual.
 	KeySet []byte
 
-	// Issuer, when set, has to be the environment of the root set.
+	// Issuer is optional. If it is set, it must be the environment of the root set.
 	Issuer string
 
-	// CacheDir keeps what has to survive a restart; processes share it. Empty is a folder
-	// for the product in the user's cache folder, "-" is no folder at all.
+	// CacheDir is the folder for data that must survive a restart. Processes can share it. Empty
+	// means a folder for the product in the user's cache folder; "-" means no folder.
 	CacheDir string
 
-	// Holder says who holds leases, in place of the pod, the job or this copy of the cache
-	// folder. User says it for pools that count people, in place of the account's name.
+	// Holder is the holder of leases. It overrides the default: the pod, the job, or this copy of
+	// the cache folder. User overrides the account name in pools that count people.
 	Holder *Holder
 	User   string
 
-	// HostName is what people recognize this machine or pod by in lists of leases. Empty is
-	// the host's own name, "-" sends none. It decides nothing.
+	// HostName is the name by which people recognize this machine or pod in lists of leases. Empty
+	// means the host's own name; "-" sends none. It decides nothing.
 	HostName string
 
-	// Salt is the product's, for the hashes by which machines are recognized. Empty derives
-	// it from the environment and the product.
+	// Salt is the product's salt for the hashes that identify machines. If it is empty, the client
+	// derives it from the environment and the product.
 	Salt []byte
 
-	// Sealed says that the program opens sealed data: its documents then carry the keys of
-	// the features that are granted, wrapped to this device, and work on no other.
+	// Sealed means that the program opens sealed data. Its documents then contain the keys of the
+	// granted features, wrapped for this device, and work on no other device.
 	Sealed bool
 
-	// Instance tells apart the processes of one holder; empty takes the slot of the cache
-	// folder.
+	// Instance distinguishes the processes of one holder. Empty means the process's slot in the
+	// cache folder.
 	Instance string
 
-	// Version and Released describe this build. A license with maintenance covers builds
+	// Version and Released describe this build. A license with maintenance covers builds that were
 	// released before its maintenance ends. Version is cut to 200 bytes.
 	Version  string
 	Released time.Time
 
-	// Service and Region say what runs and where. Every request carries them with Version
-	// and Instance, so that the vendor and the customer see what depends on a license. When
-	// they are empty, the environment is read: COPYHOLD_SERVICE and COPYHOLD_REGION. They
-	// are cut to 200 bytes and decide nothing.
+	// Service and Region describe what runs and where. Every request carries them, together with
+	// Version and Instance, so that the vendor and the customer see what depends on a license. If
+	// they are empty, the client reads COPYHOLD_SERVICE and COPYHOLD_REGION. They are cut to 200
+	// bytes and decide nothing.
 	Service string
 	Region  string
 
-	// Wait is how long Open waits for a license when the cache has none that gives full
-	// function, such as with a key that it does not know: 0 is 8 seconds, negative is not at
-	// all.
+	// Wait is how long Open waits for a license if the cache has none with full function, for
+	// example because the key is new. 0 means 8 seconds; a negative value means no wait.
 	Wait time.Duration
 
-	// CloseWait is how long Close lets the refresh that Open has begun come to its end, so
-	// that a program that runs for moments hears of changes too: 0 is 300 milliseconds,
-	// negative is not at all. Once the document asks to be refreshed it is at least 2
-	// seconds, and nothing when asking failed within the last minute.
+	// CloseWait is how long Close waits for the refresh that Open started, so that even a program
+	// that runs only for a moment learns of changes. 0 means 300 milliseconds; a negative value
+	// means no wait. Once the document is due for a refresh, Close waits at least 2 seconds. It
+	// does not wait if a request failed within the last minute.
 	CloseWait time.Duration
 
-	// OnChange is called after each change of state, one at a time and in order. It may
-	// block, and it may panic; no check waits for it.
+	// OnChange is called after each change of state, one call at a time and in order. It may block,
+	// and it may panic; no check waits for it.
 	OnChange func(Change)
 
-	// OnLicense is called, in order with OnChange, after the client has taken up another
-	// license document: also if the state is the same, such as after an upgrade. Before and after
-	// are shared, so do not change them; before is nil for the first document, and after is nil
-	// if there is none any more. It may block, and it may panic; no check waits for it.
+	// OnLicense is called, in order with OnChange, after the client has switched to another license
+	// document, even if the state is the same, for example after an upgrade. Before and after are
+	// shared, so do not change them. Before is nil for the first document. After is nil if there is
+	// no license any more. OnLicense may block, and it may panic; no check waits for it.
 	OnLicense func(before, after *license.License)
 
-	// OnRecall is called when an administrator recalls a lease that this program has. The
-	// program saves its work and releases the lease; at Recall.Until the client does it
-	// for the program, and Lease.Ended is closed. It does not acquire the units again. It
-	// may block, and it may panic.
+	// OnRecall is called when an administrator recalls a lease of this program. The program should
+	// save its work and release the lease. If it has not done so by Recall.Until, the client
+	// releases the lease and closes the channel of Lease.Ended. The client does not acquire the
+	// units again. OnRecall may block, and it may panic.
 	OnRecall func(Recall)
 
-	// OnUsageRefused is called for each event that a server did not count, one at a time and
-	// in order. The event is not sent again. It may block, and it may panic; no check waits
-	// for it.
+	// OnUsageRefused is called for each event that a server did not count, one call at a time and
+	// in order. The event is not sent again. OnUsageRefused may block, and it may panic; no check
+	// waits for it.
 	OnUsageRefused func(UsageRefusal)
 
-	// CAFile is a PEM file with certificate authorities that are trusted for the endpoints
-	// besides the system's, such as a company's own. Empty reads COPYHOLD_CA_FILE. It is read
-	// by Open, and can't be combined with HTTPClient.
+	// CAFile is a PEM file of certificate authorities that the client trusts for the endpoints in
+	// addition to the system's, such as a company's own. If it is empty, the client reads
+	// COPYHOLD_CA_FILE. Open reads the file. CAFile can't be combined with HTTPClient.
 	CAFile string
 
-	// HTTPClient replaces the transport, for proxies and client certificates. Its timeout,
-	// cookies and redirects are not used.
+	// HTTPClient replaces the transport, for proxies and client certificates. The client ignores
+	// its timeout, cookies, and redirects.
 	HTTPClient *http.Client
 
-	// Logger gets what is worth knowing; nil discards it. License keys are never logged.
+	// Logger receives log messages; nil discards them. License keys are never logged.
 	Logger *slog.Logger
 
-	// SpoolLimit bounds the usage that waits to be sent, in bytes; 0 is 64 MiB. At the
-	// limit Record fails with ErrSpoolFull.
+	// SpoolLimit limits unsent usage, in bytes; 0 means 64 MiB. At the limit, Record fails with
+	// ErrSpoolFull.
 	SpoolLimit int64
 }
 
@@ -147,13 +146,13 @@ const (
 	noCache           = "-"
 )
 
-// ready fills in defaults and finds the key.
+// ready fills in the defaults and finds the key.
 func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) {
 	if o.Product == "" {
-		return o, licenseKey{}, errors.New("copyhold: no product is named")
+		return o, licenseKey{}, errors.New("copyhold: no product is set; set Product")
 	}
 	if len(o.Endpoints) == 0 && o.LicenseFile == "" {
-		return o, licenseKey{}, errors.New("copyhold: neither an endpoint nor a license file is given")
+		return o, licenseKey{}, errors.New("copyhold: no server and no license file is set; set Endpoints, LicenseFile, or both")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -168,10 +167,10 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 		o.CAFile = getenv("COPYHOLD_CA_FILE")
 	}
 	if o.CAFile != "" && o.HTTPClient != nil {
-		return o, licenseKey{}, errors.New("copyhold: CAFile and HTTPClient exclude each other: give the authority to the client's transport")
+		return o, licenseKey{}, errors.New("copyhold: CAFile and HTTPClient exclude each other; add the authority to HTTPClient's transport instead")
 	}
 	if at := o.Released.Unix(); !o.Released.IsZero() && (at < 1 || at > lastDate) {
-		return o, licenseKey{}, fmt.Errorf("copyhold: the release date %v does not lie between 1970 and 9999", o.Released)
+		return o, licenseKey{}, fmt.Errorf("copyhold: the release date %v is not between 1970 and 9999", o.Released)
 	}
 	o.Service = description(cmp.Or(o.Service, getenv("COPYHOLD_SERVICE")))
 	o.Version = description(o.Version)
@@ -184,7 +183,7 @@ func (o Options) ready(getenv func(string) string) (Options, licenseKey, error) 
 		return o, key, err
 	}
 	if key.text == "" && key.err == nil && len(o.Endpoints) > 0 && !o.AllowNoKey {
-		return o, key, errors.New("copyhold: no license key is given, and neither COPYHOLD_LICENSE_KEY nor COPYHOLD_LICENSE_KEY_FILE is set")
+		return o, key, errors.New("copyhold: no license key is set; set Key, KeyFile, COPYHOLD_LICENSE_KEY, or COPYHOLD_LICENSE_KEY_FILE")
 	}
 	o.CacheDir, err = o.cacheDir()
 	return o, key, err
@@ -199,11 +198,11 @@ func (o Options) cacheDir() (string, error) {
 		return filepath.Abs(o.CacheDir)
 	}
 	if strings.ContainsAny(o.Product, `/\`) || strings.HasPrefix(o.Product, ".") {
-		return "", fmt.Errorf("copyhold: %q is no product's name", o.Product)
+		return "", fmt.Errorf("copyhold: %q is not a valid product name", o.Product)
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
-		o.Logger.Warn("there is no cache folder: nothing survives a restart", "error", err)
+		o.Logger.Warn("there is no cache folder; nothing survives a restart", "error", err)
 		return "", nil
 	}
 	return filepath.Join(base, "copyhold", o.Product), nil
@@ -217,8 +216,8 @@ func (o Options) salt(issuer string) []byte {
 	return sum[:]
 }
 
-// trust is what the program believes from its start: the root set, and the key set that is
-// built in, if there is one.
+// trust returns what the program trusts from the start: the root set and the built-in key set, if
+// there is one.
 func (o Options) trust() (t trust, err error) {
 	list, err := decodeSet("RootSet", "root set", o.RootSet)
 	if err != nil {
@@ -247,7 +246,7 @@ func (o Options) trust() (t trust, err error) {
 	return t, nil
 }
 
-// decodeSet reads a root set or key set that an option holds.
+// decodeSet decodes the root set or key set in an option.
 func decodeSet(option, kind string, data []byte) ([]string, error) {
 	list, err := license.DecodeSet(option, kind, data)
 	if err != nil {

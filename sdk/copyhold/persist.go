@@ -9,8 +9,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// persist keeps what the next process needs, in the drawer that it belongs to. What the
-// machine's clock says is not in it, except where the system does not name its boots.
+// persist stores what the next process needs, in the drawer that it belongs to. The machine's own
+// clock has no part in it, unless the system does not name its boots.
 func (c *Client) persist() (kept bool) {
 	s := state{
 		Clock: c.answered, RootSets: c.trust.rootSets, KeySet: c.trust.keySet, Revocations: c.trust.revoked,
@@ -42,8 +42,8 @@ func (c *Client) persist() (kept bool) {
 	return err == nil
 }
 
-// restoreAll takes up what the cache holds for the key: the license that is known to be
-// its, and what belongs to none.
+// restoreAll restores what the cache has for the key: the license that is known to belong to the
+// key, and data that belongs to no license.
 func (c *Client) restoreAll() {
 	all := c.cache.load()
 	for _, k := range all {
@@ -64,7 +64,7 @@ func (c *Client) restoreAll() {
 	c.restoreLicense(all, subject)
 }
 
-// restoreLicense takes up what the cache holds of one license.
+// restoreLicense restores what the cache has for one license.
 func (c *Client) restoreLicense(all []kept, subject string) {
 	if subject == "" {
 		return
@@ -81,7 +81,7 @@ func (c *Client) restoreLicense(all []kept, subject string) {
 		if k.doc != nil {
 			c.document.mismatch = min(k.Mismatch, max(c.clock.signed, k.doc.IssuedAt))
 			if err := c.hold(k.doc, k.License); err != nil {
-				c.log.Debug("a neighbor holds an older license", "error", err)
+				c.log.Debug("another process has an older license", "error", err)
 			}
 		}
 		if held := c.document.license; k.no != nil && (held == nil || held.IssuedAt <= k.no.at) {
@@ -95,12 +95,12 @@ func (c *Client) restoreLicense(all []kept, subject string) {
 	}
 }
 
-// restoreTrust takes up later root sets, key sets and revocations, which belong to the
-// issuer. Their signatures are verified again.
+// restoreTrust restores later root sets, key sets, and revocations, which belong to the issuer. It
+// verifies their signatures again.
 func (c *Client) restoreTrust(s state) {
 	v, err := c.trust.verifier.WithRootSets(s.RootSets, s.Clock.Signed)
 	if err != nil {
-		c.log.Warn("a root set in the cache is not believed", "error", err)
+		c.log.Warn("a root set in the cache is not valid", "error", err)
 	}
 	if v != c.trust.verifier {
 		c.trust.rootSets = s.RootSets
@@ -114,8 +114,8 @@ func (c *Client) restoreTrust(s state) {
 	}
 }
 
-// verifyAll verifies the licenses and refusals in the cache, each distinct one once.
-// That they ran out since is for the ladder to say.
+// verifyAll verifies the licenses and refusals in the cache, each distinct one once. The ladder
+// decides whether they have expired since.
 func (c *Client) verifyAll(all []kept) {
 	known := c.trust.verifier.Known()
 	docs, refusals := map[string]*license.License{}, map[refusal]*refusal{}
@@ -124,7 +124,7 @@ func (c *Client) verifyAll(all []kept) {
 		if _, done := docs[k.License]; !done && k.License != "" {
 			doc, err := known.License(k.License, 0)
 			if err != nil {
-				c.log.Warn("a license in the cache is not believed", "error", err)
+				c.log.Warn("a license in the cache is not valid", "error", err)
 			}
 			docs[k.License] = doc
 		}
@@ -153,16 +153,16 @@ func verifyRefusal(known *license.Verifier, no refusal) *refusal {
 	return &refusal{Reply: no.Reply, Nonce: no.Nonce, subject: r.Subject, decision: &r.Decision, at: r.Time}
 }
 
-// restoreClock takes up a signed time, and returns the answer that holds it, nil when there
-// is none to believe. The rest of the record is only believed with the answer: the nonce of
-// its question was made of the boot and its clock.
+// restoreClock restores a signed time. It returns the answer that contains the time, or nil if no
+// answer can be believed. The rest of the record is believed only with the answer, because the
+// nonce of the request was derived from the boot and its clock.
 func (c *Client) restoreClock(r clockRecord) *license.Reply {
 	if r.Reply == "" {
 		return nil
 	}
 	reply, err := c.trust.verifier.Known().Reply(r.Reply, r.nonce(), 0)
 	if err != nil {
-		c.log.Warn("a time in the cache is not believed", "error", err)
+		c.log.Warn("a time in the cache is not valid", "error", err)
 		return nil
 	}
 	if c.clock.restore(reply.Time, r, c.sys.bootID) {
@@ -171,11 +171,11 @@ func (c *Client) restoreClock(r clockRecord) *license.Reply {
 	return reply
 }
 
-// licenseOf returns the license that the cache holds for a key, "" for none. It is sure
-// where a document lists the key, or the cache has recorded that the key fetched it. What
-// earlier versions left records no key: it counts for a key that has nothing else, until a
-// server says whose it is. While the key file can't be read, what was fetched with it
-// counts, or else the only license that there is.
+// licenseOf returns the license that the cache has for a key, or "". It is sure if a document lists
+// the key, or if the cache has recorded that the key fetched the document. Data from earlier
+// versions records no key. It counts for a key that has nothing else, until a server states which
+// license the key belongs to. While the key file can't be read, the license that was fetched with
+// it counts, or else the only license in the cache.
 func (c *Client) licenseOf(all []kept, key licenseKey) (subject string, sure bool) {
 	bound, ids := map[string]bool{}, map[string]bool{}
 	for _, k := range all {
@@ -199,7 +199,7 @@ func (c *Client) licenseOf(all []kept, key licenseKey) (subject string, sure boo
 	return newest(all, func(k kept) bool { return key.err == nil && !c.keyless() && k.early && !bound[k.subject] }), false
 }
 
-// newest returns the license of the latest of those that match, "" when none does.
+// newest returns the license of the latest state that matches, or "".
 func newest(all []kept, matches func(k kept) bool) (subject string) {
 	latest := int64(-1)
 	for _, k := range all {
@@ -220,5 +220,5 @@ func newest(all []kept, matches func(k kept) bool) (subject string) {
 // jitter returns a random duration below d.
 func jitter(d time.Duration) time.Duration { return rand.N(max(d, 1)) }
 
-// has reports whether a list has a text.
+// has reports whether a list contains a text.
 func has(list []string, text string) bool { return slices.Contains(list, text) }

@@ -7,16 +7,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// hintEvery is how often a hint of a recall that no signed lease confirmed has the same
-// lease renewed: a server that makes hints up gains nothing by them.
+// hintEvery limits how often an unconfirmed hint of a recall makes the client renew the same lease.
+// A server gains nothing by sending false hints.
 const hintEvery = time.Minute
 
-// A Recall asks a program to give a lease back: an administrator needs the units
-// elsewhere. It is in the signed lease, so that only the vendor's server can recall.
+// A Recall asks a program to give a lease back because an administrator needs the units elsewhere.
+// It is in the signed lease, so only the vendor's server can recall.
 type Recall struct {
 	Lease  *Lease
-	Until  time.Time // the units are given back then, if the program has not released them
-	Reason string    // in the administrator's words, may be empty
+	Until  time.Time // when the client gives the units back if the program has not
+	Reason string    // in the administrator's words; may be empty
 }
 
 // Recalled returns the recall of the lease, and whether there is one.
@@ -36,8 +36,8 @@ func (l *Lease) recall() (Recall, bool) {
 	return Recall{Lease: l, Until: time.Unix(l.doc.Recall.Until, 0), Reason: l.doc.Recall.Reason}, true
 }
 
-// hinted renews the lease that an event names, if it is held here. The event proves
-// nothing: the signed lease tells whether it is recalled.
+// hinted renews the lease that an event names, if this client holds it. The event proves nothing:
+// the signed lease shows whether it is recalled.
 func (c *Client) hinted(data string) {
 	var event struct{ Lease string }
 	if json.Unmarshal([]byte(data), &event) != nil || event.Lease == "" {
@@ -56,13 +56,13 @@ func (c *Client) hinted(data string) {
 	}
 }
 
-// recalled notes a recall that a renewal brought, and tells the program of it once.
+// recalled records a recall that arrived with a renewal, and notifies the program once.
 func (c *Client) recalled(l *Lease, boot time.Duration) {
 	recall := l.doc.Recall
 	if recall == nil || l.stop != 0 {
 		return
 	}
-	// By the boot clock: a wall clock that is behind the server's must not prolong it.
+	// Use the boot clock: a wall clock that is behind the server's must not extend the recall.
 	l.stop = boot + time.Duration(max(recall.Until-l.doc.IssuedAt, 0))*time.Second
 	c.log.Warn("a lease is recalled", "pool", l.pool, "until", time.Unix(recall.Until, 0).UTC(), "reason", recall.Reason)
 	if c.options.OnRecall == nil || !l.claimed {
@@ -80,8 +80,8 @@ func (l *Lease) stopped(now int64, boot time.Duration) bool {
 	return l.stop != 0 && boot >= l.stop || now >= l.doc.Recall.Until
 }
 
-// recallDecision is how a lease stands that was given back on a recall.
+// recallDecision returns the decision for a lease that was given back after a recall.
 func recallDecision(d license.Decision) license.Decision {
-	d.Code, d.Reason, d.Rule = license.CodeRecalled, "the lease was recalled and is given back", "lease.recall"
+	d.Code, d.Reason, d.Rule = license.CodeRecalled, "the lease was recalled and given back", "lease.recall"
 	return d
 }

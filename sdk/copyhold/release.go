@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Release gives the units back. If no server answers it returns ErrUnavailable, and the
-// client goes on trying: calling it again changes nothing.
+// Release gives the units back. If no server answers, it returns ErrUnavailable and the client
+// keeps trying in the background. There is no need to call it again.
 func (l *Lease) Release(ctx context.Context) error {
 	if l == nil {
 		return nil
@@ -36,17 +36,17 @@ func (l *Lease) Release(ctx context.Context) error {
 	return c.giveBack(within, l, foregroundAttempts)
 }
 
-// A holding is what names a lease to the server that gave it.
+// A holding identifies a lease to the server that granted it.
 type holding struct {
 	doc               *license.Lease
 	compact           string
-	nonce             string // of a renewal that was not answered and may have raised the generation
-	key               string // of its license; "" is the key in use
+	nonce             string // of an unanswered renewal, which may have raised the generation
+	key               string // key of its license; "" means the key in use
 	pool, instance    string
 	outlivesItsClient bool
 }
 
-// holding returns what l is now.
+// holding returns the current holding of l.
 func (c *Client) holding(l *Lease) holding {
 	h := holding{doc: l.doc, compact: l.compact, nonce: l.nonce, pool: l.pool, instance: l.instance, outlivesItsClient: l.keep}
 	if c.foreign(l) {
@@ -64,7 +64,7 @@ func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err == nil {
-		if l.doc == h.doc { // else a renewal was under way, and gives back what it brought
+		if l.doc == h.doc { // otherwise a renewal was in progress and gives back its own result
 			c.forget(l)
 			c.persist()
 		}
@@ -79,7 +79,7 @@ func (c *Client) giveBack(ctx context.Context, l *Lease, attempts int) error {
 	return unavailable(err)
 }
 
-// surrender tells the server that a lease is not held any more.
+// surrender tells the server that a lease is no longer held.
 func (c *Client) surrender(ctx context.Context, h holding, attempts int) error {
 	c.mu.Lock()
 	c.strike(h.doc)
@@ -100,22 +100,22 @@ func (c *Client) surrender(ctx context.Context, h holding, attempts int) error {
 		})
 	}
 	err := release()
-	if err == nil && unknown { // a restored server knows by the document what to give back
+	if err == nil && unknown { // a restored server needs the document to know what to give back
 		query.Set("lease", h.compact)
 		if refused := release(); refused != nil {
-			c.log.Debug("giving a lease back that the server does not know", "pool", h.pool, "error", refused)
+			c.log.Debug("giving back a lease that the server does not know", "pool", h.pool, "error", refused)
 		}
 	}
 	return err
 }
 
-// isGone reads the answer to a release. Believing a false one loses nothing: the server
-// takes the units back at the lease's end.
-// Unknown says that the server has another generation of it, or none.
+// isGone reads the answer to a release. A false answer does no harm if it is believed, because the
+// server reclaims the units when the lease ends. Unknown means that the server has no such lease,
+// or another generation of it.
 func isGone(a answer, id string) (unknown bool, err error) {
 	var body struct{ ID, Code string }
 	if json.Unmarshal(a.body, &body) != nil {
-		return false, errors.New("the answer is not JSON of this interface")
+		return false, errors.New("the answer is not JSON of this API")
 	}
 	unknown = body.Code == "not_found" || body.Code == "conflict"
 	if a.status == http.StatusOK && body.ID == id || body.Code == "gone" || unknown {

@@ -8,25 +8,25 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// SetKey makes text the license key, as an activation dialog does. It asks the server at
-// once, for at most 8 seconds and until ctx ends. It returns nil if a signed answer grants a
-// license, or if no server answers and the cache holds a license of this key that gives full
-// function. Otherwise nothing has changed, and the error says why:
+// SetKey makes text the license key. It is for a dialog in which a user enters a key. It asks the
+// server at once, for at most 8 seconds and until ctx ends. It returns nil if a signed answer
+// grants a license, or if no server answers and the cache has a license of this key with full
+// function. Otherwise it changes nothing and returns one of these errors:
 //
 //   - ErrRequest: the key is mistyped. Nothing was sent.
-//   - ErrDenied: the server has signed that the key gives nothing here, such as a key of
-//     another product.
-//   - ErrKeyRefused: the server does not know the key, or the key has ended.
-//   - ErrUnavailable: nobody answered. Let the user try again.
+//   - ErrDenied: a signed answer says that the key grants nothing here, for example because it belongs to another product.
+//   - ErrKeyRefused: the server does not know the key, or the key has expired.
+//   - ErrUnavailable: no server answered. Let the user try again.
 //
-// The client does not store the key: keep it where the program keeps its settings, and give it
-// to Open the next time. A key file is no longer read once SetKey has set a key.
+// The client does not store the key. Keep it with the program's settings, and pass it to Open the
+// next time. Once SetKey has set a key, the client no longer reads a key file.
 //
-// If the new key is of the same license, everything goes on. If it is of another one, unsent
-// usage of the license before is sent first, and waits in the cache folder if that fails.
-// Leases are acquired again from the new license; what Close would give back is then given back
-// to the license before, and what Close would keep stays there: release an activation
-// first if it has to move. A lease that was only the fallback of a full pool ends.
+// If the new key belongs to the same license, nothing else changes. If it belongs to another
+// license, the client first sends unsent usage of the earlier license, or keeps it in the cache
+// folder if that fails. It then acquires the leases again from the new license. Leases that Close
+// would give back are given back to the earlier license. Leases that Close would keep stay with the
+// earlier license, so release an activation first if it must move. A lease that was only the
+// fallback of a full pool ends.
 func (c *Client) SetKey(ctx context.Context, text string) error {
 	if c == nil {
 		return unavailable(ErrClosed)
@@ -49,7 +49,7 @@ func (c *Client) SetKey(ctx context.Context, text string) error {
 	return nil
 }
 
-// licenseOfKey finds out what license a key is of: it asks a server, or else the cache.
+// licenseOfKey finds the license that a key belongs to. It asks a server, and then the cache.
 func (c *Client) licenseOfKey(ctx context.Context, k licenseKey) (got validated, subject string, err error) {
 	err = errors.New("no endpoint is configured")
 	if c.net != nil {
@@ -64,13 +64,12 @@ func (c *Client) licenseOfKey(ctx context.Context, k licenseKey) (got validated,
 		return got, "", unavailable(err)
 	}
 	if subject = c.cached(k); subject == "" {
-		return got, "", unavailable(fmt.Errorf("%w, and the cache holds no license of this key", err))
+		return got, "", unavailable(fmt.Errorf("%w, and the cache has no license of this key", err))
 	}
 	return validated{}, subject, nil
 }
 
-// cached returns the license of a key that the cache holds and that gives full function, ""
-// for none.
+// cached returns the license with full function that the cache has for a key, or "".
 func (c *Client) cached(k licenseKey) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +91,7 @@ func (c *Client) cached(k licenseKey) string {
 			latest = one.doc
 		}
 		if one.no != nil && (latest == nil || one.no.at >= latest.IssuedAt) {
-			return "" // a server has signed a no since
+			return "" // a server has signed a denial since then
 		}
 	}
 	if latest == nil || !latest.Standing(c.facts(subject, nil), c.clock.read().now).State.Full() {
@@ -101,7 +100,7 @@ func (c *Client) cached(k licenseKey) string {
 	return subject
 }
 
-// settleUsage sends the usage of the license that is held before another takes its place.
+// settleUsage sends the usage of the current license before another license replaces it.
 func (c *Client) settleUsage(ctx context.Context, subject string) {
 	c.mu.Lock()
 	leaves := c.drawer.license != "" && c.drawer.license != subject && c.sends()
@@ -110,11 +109,11 @@ func (c *Client) settleUsage(ctx context.Context, subject string) {
 		return
 	}
 	if err := c.sendUsage(ctx); err != nil {
-		c.log.Warn("usage of the license before is not sent yet", "error", err)
+		c.log.Warn("usage of the earlier license is not sent yet", "error", err)
 	}
 }
 
-// adoptKey goes on with a key whose license is known, by a server's answer or by the cache.
+// adoptKey continues with a key whose license is known from a server's answer or from the cache.
 func (c *Client) adoptKey(k licenseKey, got validated, subject string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,13 +122,13 @@ func (c *Client) adoptKey(k licenseKey, got validated, subject string) error {
 	}
 	if d := c.drawer; d.path == "" && d.license != "" && d.license != subject {
 		if n, _ := d.spool.pending(); n > 0 {
-			return fmt.Errorf("%d events of usage of the license before are not sent, and there is no cache folder to keep them in", n)
+			return fmt.Errorf("%d unsent usage events belong to the earlier license, and there is no cache folder to keep them in", n)
 		}
 	}
 	c.changeKey(k)
 	var err error
 	if got.license != nil {
-		got.asked = max(got.asked, c.taken) // what was asked for another key did not overtake it
+		got.asked = max(got.asked, c.taken) // no later answer, which was for another key, may supersede this one
 		err = c.take(got)
 	} else {
 		c.prove(subject)

@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/sdk/internal/simulation"
 )
 
-// simulated returns the machine that package copyholdtest puts in the place of the real one.
+// simulated returns the machine that package copyholdtest substitutes for the real one.
 func (o Options) simulated() (simulation.Machine, bool) {
 	if o.HTTPClient == nil {
 		return simulation.Machine{}, false
@@ -36,7 +36,7 @@ func (c *Client) attach(m simulation.Machine) {
 	}})
 }
 
-// round notes that the client's goroutine has done what was due.
+// round signals that the client's goroutine has done all due work.
 func (c *Client) round() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -44,8 +44,8 @@ func (c *Client) round() {
 	c.worked = make(chan struct{})
 }
 
-// catchUp applies the clock, and returns once the client has done all that is due and the
-// program has heard of it.
+// catchUp applies the clock. It returns once the client has done all due work and the program's
+// callbacks have run.
 func (c *Client) catchUp() {
 	<-c.first
 	for {
@@ -71,7 +71,7 @@ func (c *Client) catchUp() {
 	}
 }
 
-// hurry makes everything due that the server is ever asked for.
+// hurry makes every kind of request to the server due.
 func (c *Client) hurry() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +89,7 @@ func (c *Client) hurry() {
 	}
 }
 
-// nextEvent returns when something changes by itself or is to be asked for.
+// nextEvent returns the next time at which something changes by itself or a request is due.
 func (c *Client) nextEvent() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

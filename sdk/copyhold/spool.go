@@ -15,8 +15,8 @@ import (
 
 const segmentBytes = 1 << 20
 
-// A spool keeps usage that the server has not acknowledged: JSON lines in segment
-// files, oldest first, or in memory without a folder. It is safe for concurrent use.
+// A spool stores usage that the server has not acknowledged. It uses JSON lines in segment files,
+// oldest first, or memory if there is no folder. It is safe for concurrent use.
 type spool struct {
 	dir   string
 	limit int64
@@ -25,7 +25,7 @@ type spool struct {
 	segments []*segment
 	bytes    int64
 	count    int
-	active   *os.File // the last segment, open for appending; nil until needed
+	active   *os.File // the last segment, open for appending; nil until it is needed
 	unsynced bool
 }
 
@@ -34,19 +34,19 @@ type segment struct {
 	path   string
 	size   int64 // bytes written
 	read   int64 // bytes acknowledged
-	events int   // not acknowledged
+	events int   // number of events that are not acknowledged
 	lines  [][]byte
 }
 
-// A mark says how far a batch reaches, for drop.
+// A mark records where a batch ends, for drop.
 type mark struct {
 	segment *segment
 	bytes   int64
 	events  int
 }
 
-// openSpool opens the spool in dir, which is created; "" keeps it in memory. Torn
-// lines, which were never acknowledged to the caller as safe, are counted in lost.
+// openSpool opens the spool in dir and creates dir if necessary; "" keeps the spool in memory. Lost
+// counts damaged lines, for which append never returned success.
 func openSpool(dir string, limit int64) (s *spool, lost int, err error) {
 	s = &spool{dir: dir, limit: limit}
 	if dir == "" {
@@ -97,7 +97,7 @@ func scanSegment(path string) (seg *segment, torn int, err error) {
 	return seg, torn, err
 }
 
-// each calls f with every unacknowledged line, its line end included, until f says stop.
+// each calls f with every unacknowledged line, including its line end, until f returns stop.
 func (s *segment) each(f func(line []byte) bool) error {
 	if s.path == "" {
 		for _, line := range s.lines {
@@ -130,7 +130,7 @@ func (s *segment) each(f func(line []byte) bool) error {
 	}
 }
 
-// append adds events, all or none. It fails with ErrSpoolFull at the limit.
+// append adds all events or none. It fails with ErrSpoolFull at the limit.
 func (s *spool) append(events ...Usage) error {
 	var lines []byte
 	for _, u := range events {
@@ -152,7 +152,7 @@ func (s *spool) append(events ...Usage) error {
 	if seg.path == "" {
 		seg.lines = append(seg.lines, splitLines(lines)...)
 	} else if _, err := s.active.WriteAt(lines, seg.size); err != nil {
-		// What was written past the end is cut, or else overwritten by the next event.
+		// Anything written past the end is cut off here, or else overwritten by the next event.
 		_ = s.active.Truncate(seg.size)
 		return classify(ErrCache, fmt.Errorf("recording usage: %w", err))
 	}
@@ -192,7 +192,7 @@ func (s *spool) rotate(seg *segment) error {
 	if n := len(s.segments); n > 0 {
 		last := strings.TrimSuffix(filepath.Base(s.segments[n-1].path), ".jsonl")
 		if _, err := fmt.Sscanf(last, "%d", &next); err != nil {
-			return fmt.Errorf("a foreign file %s lies in the spool", s.segments[n-1].path)
+			return fmt.Errorf("the spool contains a foreign file, %s", s.segments[n-1].path)
 		}
 		next++
 	}
@@ -208,7 +208,7 @@ func (s *spool) rotate(seg *segment) error {
 	return nil
 }
 
-// finish ends the segment that is open.
+// finish closes the open segment.
 func (s *spool) finish() error {
 	if s.active == nil {
 		return nil
@@ -218,14 +218,14 @@ func (s *spool) finish() error {
 	return err
 }
 
-// close keeps what waits for the next process.
+// close keeps unsent events for the next process.
 func (s *spool) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.finish()
 }
 
-// batch returns up to n of the oldest events and the mark to drop them by.
+// batch returns up to n of the oldest events, and a mark to drop them with.
 func (s *spool) batch(n int) ([]Usage, mark, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,7 +247,7 @@ func (s *spool) batch(n int) ([]Usage, mark, error) {
 	return events, m, err
 }
 
-// drop forgets what batch returned with m.
+// drop removes the events that batch returned together with m.
 func (s *spool) drop(m mark) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,7 +277,7 @@ func (s *spool) drop(m mark) error {
 	return os.Remove(head.path)
 }
 
-// sync makes what was appended survive a loss of power.
+// sync makes appended events survive a power failure.
 func (s *spool) sync() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -288,7 +288,7 @@ func (s *spool) sync() error {
 	return s.active.Sync()
 }
 
-// pending returns how many events wait, and their size in bytes.
+// pending returns the number of unsent events, and their size in bytes.
 func (s *spool) pending() (events int, bytes int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

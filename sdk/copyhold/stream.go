@@ -13,22 +13,23 @@ import (
 
 const (
 	streamPath   = "/v1/license/stream"
-	streamQuiet  = 90 * time.Second // without a byte, the stream is taken for dead
+	streamQuiet  = 90 * time.Second // after this long without a byte, the stream counts as dead
 	streamRetry  = 5 * time.Second  // full jitter, doubling
 	streamMax    = 5 * time.Minute
-	streamSpread = 3 * time.Second // over which all clients react to one change
+	streamSpread = 3 * time.Second // the reactions of all clients to one change spread over this time
 )
 
-// A stream tells that something changed; what did, is then fetched and verified. Nothing
-// it says is believed. The client's lock guards it, except that only run calls listen.
+// A stream signals that something changed. The client then fetches the change and verifies it. It
+// believes nothing in the stream itself. The client's lock guards the stream, except that only run
+// calls listen.
 type stream struct {
 	retryAt   time.Duration // on the boot clock
 	failures  int
-	interrupt context.CancelFunc // ends the listening, nil when there is none
-	heard     time.Duration      // the last byte
+	interrupt context.CancelFunc // stops listening; nil if there is no stream
+	heard     time.Duration      // boot-clock time of the last byte
 }
 
-// rest waits until there is something to do, and listens for changes meanwhile.
+// rest waits until there is work to do, and listens for changes in the meantime.
 func (c *Client) rest(ctx context.Context) {
 	if c.mayListen() {
 		c.listen(ctx)
@@ -58,7 +59,7 @@ func (c *Client) listen(ctx context.Context) {
 		c.mu.Unlock()
 	}()
 	select {
-	case <-c.wake: // before interrupt was set
+	case <-c.wake: // it was sent before interrupt was set
 		return
 	default:
 	}
@@ -66,7 +67,7 @@ func (c *Client) listen(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if within.Err() != nil {
-		return // there is work, or the stream was dead; it is opened again afterwards
+		return // there is work, or the stream was dead; the stream is opened again afterwards
 	}
 	c.stream.failures++
 	wait := min(streamRetry<<min(c.stream.failures, 10), streamMax)
@@ -90,8 +91,8 @@ func (c *Client) follow(ctx, within context.Context) error {
 	if res.StatusCode != http.StatusOK || !strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") {
 		return fmt.Errorf("status %d, not a stream", res.StatusCode)
 	}
-	// What changed since the last answer was told to nobody. One that is young enough to
-	// hear of it in time is not asked for again at once.
+	// No event reported changes since the last answer. If the answer is still fresh, wait until it
+	// no longer is before asking again.
 	if !sleep(within, c.untilStale()) {
 		return within.Err()
 	}
@@ -114,11 +115,11 @@ func (c *Client) follow(ctx, within context.Context) error {
 	if err := lines.Err(); err != nil {
 		return err
 	}
-	return errors.New("the server closed it")
+	return errors.New("the server closed the stream")
 }
 
-// heard notes an event, and has everything fetched when it tells a change. The stream
-// stays open meanwhile, so that no change is missed.
+// heard handles an event, and fetches everything if it signals a change. The stream stays open in
+// the meantime, so that no change is missed.
 func (c *Client) heard(ctx context.Context, event, data string) {
 	c.mu.Lock()
 	c.stream.heard, c.stream.failures = c.sys.boot(), 0
@@ -134,15 +135,15 @@ func (c *Client) heard(ctx context.Context, event, data string) {
 	}
 }
 
-// refreshStreaming asks while the stream is open. What changed while there was none was
-// told to nobody, so that it also asks once after opening.
+// refreshStreaming asks the server while the stream is open. It also asks once after opening,
+// because no event reported changes from the time without a stream.
 func (c *Client) refreshStreaming(ctx context.Context) {
 	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 	defer cancel()
 	_ = c.refreshNow(within, 0)
 }
 
-// untilStale returns for how long the last signed answer is as good as asking.
+// untilStale returns how long the last signed answer still counts as fresh.
 func (c *Client) untilStale() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,12 +2,12 @@ package copyhold
 
 import "time"
 
-// A system is what the client asks of the machine; tests replace it.
+// A system is the interface to the machine; tests replace it.
 type system struct {
 	now        func() time.Time     // wall clock
-	boot       func() time.Duration // since boot, asleep or awake; never goes back
-	bootID     string               // "" when a boot cannot be named
-	countSleep bool                 // boot counts time asleep
+	boot       func() time.Duration // since boot, including time asleep; never goes back
+	bootID     string               // "" if the system does not name its boots
+	countSleep bool                 // whether boot includes time asleep
 	getenv     func(string) string
 	machine    func() machine
 }

@@ -34,41 +34,41 @@ const (
 	maxAnswer = 1 << 20
 )
 
-// A transport sends calls to the first endpoint that works. An answer counts only when
-// the call accepts it, which means that a signature in it was verified: everything else,
-// whatever its status, is a failure of infrastructure. It is safe for concurrent use.
+// A transport sends calls to the first endpoint that works. An answer counts only if the call
+// accepts it, which means that a signature in it was verified. Everything else, whatever its
+// status, is an infrastructure failure. A transport is safe for concurrent use.
 type transport struct {
 	client *http.Client
-	own    *http.Transport // nil when the client came from outside
+	own    *http.Transport // nil if Options.HTTPClient was set
 	agent  string
 	boot   func() time.Duration
-	reread func() bool // looks whether the license key is another now; nil does not
+	reread func() bool // reads the license key again and reports whether it changed; may be nil
 
 	mu        sync.Mutex
 	key       string
 	endpoints []*endpoint
 	current   int
-	failures  int // attempts that failed, ever
+	failures  int // number of failed attempts so far
 	budget    float64
 }
 
-// A call is one request that may be tried several times, at several endpoints: its body
-// carries what makes a repetition harmless.
+// A call is one request that may be tried several times, at several endpoints. Its body makes
+// repetitions harmless.
 type call struct {
 	method, path string
 	body         any
-	attempts     int           // at most; 0 is once at each endpoint, in the background
+	attempts     int           // the maximum; 0 means once at each endpoint, in the background
 	timeout      time.Duration // of one attempt
-	key          string        // the only one that it may be sent with; "" is the one in use
+	key          string        // the only key that it may be sent with; "" means the key in use
 	accept       func(ctx context.Context, from string, a answer) error
 }
 
-// An answer is what an endpoint sent back, at most 1 MiB of it.
+// An answer is the response of an endpoint, at most 1 MiB of it.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	key    string // that the request carried
+	key    string // key that the request carried
 }
 
 func newTransport(o Options, key string, boot func() time.Duration) (*transport, error) {
@@ -79,7 +79,7 @@ func newTransport(o Options, key string, boot func() time.Duration) (*transport,
 			return nil, fmt.Errorf("endpoint %q is not an http or https URL", raw)
 		}
 		if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-			o.Logger.Warn("the license key travels unencrypted", "endpoint", u.String())
+			o.Logger.Warn("the license key is sent unencrypted; use an https endpoint", "endpoint", u.String())
 		}
 		t.endpoints = append(t.endpoints, &endpoint{url: u.String()})
 	}
@@ -105,7 +105,7 @@ func newTransport(o Options, key string, boot func() time.Duration) (*transport,
 		}
 		client.Transport = t.own
 	}
-	// A redirect is somebody else's answer, and the key must not follow it.
+	// Another server may answer a redirect, and must not receive the key.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.Jar = nil
 	client.Timeout = 0
@@ -113,7 +113,7 @@ func newTransport(o Options, key string, boot func() time.Duration) (*transport,
 	return t, nil
 }
 
-// agentOf names the program, its version and this library.
+// agentOf returns the User-Agent: the program, its version, and this library.
 func agentOf(o Options) string {
 	program := o.Product
 	if o.Version != "" {
@@ -140,7 +140,7 @@ func (t *transport) close() {
 	}
 }
 
-// setKey has requests carry another key.
+// setKey sets the key that requests carry.
 func (t *transport) setKey(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,9 +153,9 @@ func (t *transport) keyOf(c call) string {
 	return cmp.Or(c.key, t.key)
 }
 
-// do tries the call until one answer is accepted. What it returns otherwise is always an
-// *unreachable, except that the end of ctx is told as such. When the key is refused and its
-// file holds another, that one is tried.
+// do tries the call until an answer is accepted. Otherwise it returns an *unreachable, or the error
+// of ctx if ctx has ended. If a server refuses the key and the key file contains another one, do
+// tries that key.
 func (t *transport) do(ctx context.Context, c call) error {
 	err := t.once(ctx, c)
 	var u *unreachable
@@ -207,14 +207,14 @@ func (t *transport) once(ctx context.Context, c call) error {
 	return failed
 }
 
-// try sends the call once. Final says that asking the same endpoint again is useless.
+// try sends the call once. Final means that another attempt at the same endpoint is useless.
 func (t *transport) try(ctx context.Context, e *endpoint, c call, body []byte) (final bool, err error) {
 	within, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	began := t.begin()
 	a, err := t.send(within, e.url, c, body)
 	if err != nil {
-		a = answer{} // what broke off says nothing
+		a = answer{} // an incomplete answer means nothing
 	} else if err = t.accepted(within, e.url, c, a); err == nil {
 		t.succeeded(e, began)
 		return false, nil
@@ -228,7 +228,8 @@ func (t *transport) try(ctx context.Context, e *endpoint, c call, body []byte) (
 	return final, err
 }
 
-// accepted asks the call, and turns a panic in parsing into a refusal of the answer.
+// accepted passes the answer to the call, and turns a panic in parsing into a refusal of the
+// answer.
 func (t *transport) accepted(ctx context.Context, from string, c call, a answer) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -287,7 +288,7 @@ func (t *transport) send(ctx context.Context, base string, c call, body []byte) 
 	return a, err
 }
 
-// A refusedAnswer is an answer that proves nothing.
+// A refusedAnswer reports an answer that proves nothing.
 type refusedAnswer struct {
 	why    error
 	answer answer
@@ -297,7 +298,7 @@ func (r *refusedAnswer) Unwrap() error { return r.why }
 
 func (r *refusedAnswer) Error() string {
 	if detail, refused := r.answer.keyRefused(); refused {
-		return "it does not take the license key: " + detail + " (status 401, unsigned)"
+		return "it does not accept the license key: " + detail + " (status 401, unsigned)"
 	}
 	if detail, invalid := r.answer.invalid(); invalid {
 		return fmt.Sprintf("it refuses the request: %s (status %d, unsigned)", detail, r.answer.status)
@@ -305,21 +306,21 @@ func (r *refusedAnswer) Error() string {
 	return r.why.Error() + r.answer.problem()
 }
 
-// A problem is an RFC 9457 body. It is unsigned, and for people.
+// A problem is an RFC 9457 body. It is unsigned and meant for people.
 type problem struct{ Title, Detail, Code string }
 
-// keyRefused reports whether a server of ours says that it does not know the key, and how.
+// keyRefused reports whether a server of ours states that it does not know the key, with its words.
 func (a answer) keyRefused() (detail string, refused bool) {
 	return a.says("unauthenticated", http.StatusUnauthorized)
 }
 
-// invalid reports whether a server of ours says that the request can't be right, and why.
+// invalid reports whether a server of ours states that the request is invalid, with its words.
 func (a answer) invalid() (detail string, invalid bool) {
 	return a.says("invalid", http.StatusBadRequest, http.StatusUnprocessableEntity)
 }
 
-// says reports whether a is a problem with a code, as a server of ours answers it with one
-// of these statuses, and its words.
+// says reports whether a is a problem with the given code and one of the given statuses, as our
+// servers send it, and returns its words.
 func (a answer) says(code string, statuses ...int) (detail string, says bool) {
 	var p problem
 	if !slices.Contains(statuses, a.status) || json.Unmarshal(a.body, &p) != nil || p.Code != code {
@@ -328,7 +329,7 @@ func (a answer) says(code string, statuses ...int) (detail string, says bool) {
 	return fmt.Sprintf("%.200q", cmp.Or(p.Detail, p.Title)), true
 }
 
-// problem tells the title of an RFC 9457 body, or the bare status.
+// problem returns the title in an RFC 9457 body, or only the status.
 func (a answer) problem() string {
 	var p problem
 	if json.Unmarshal(a.body, &p) == nil && p.Title+p.Detail != "" {
@@ -337,7 +338,7 @@ func (a answer) problem() string {
 	return fmt.Sprintf(" (status %d)", a.status)
 }
 
-// sleep waits for d, and reports whether it lasted: false when ctx ended.
+// sleep waits for d. It returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -349,22 +350,22 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// An unreachable error says what each endpoint did instead of answering.
+// An unreachable error reports what each endpoint did instead of answering.
 type unreachable struct {
 	reasons      []string
-	retry        time.Duration // before which trying is useless; 0 when not known
+	retry        time.Duration // an earlier attempt is useless; 0 if not known
 	unauthorized bool          // an endpoint answered 401
-	keyRefused   bool          // and is one of ours
-	invalid      bool          // an endpoint of ours says that the request can't be right
-	untrusted    bool          // an endpoint's certificate is of an authority that nobody named
+	keyRefused   bool          // and that endpoint is one of ours
+	invalid      bool          // an endpoint of ours states that the request is invalid
+	untrusted    bool          // an endpoint's certificate is from an unknown authority
 }
 
-// Is makes errors.Is find what is wrong with the configuration.
+// Is lets errors.Is find errors in the configuration.
 func (u *unreachable) Is(target error) bool {
 	return target == ErrKeyRefused && u.keyRefused || target == ErrUntrusted && u.untrusted
 }
 
-// judge notes what is wrong with the configuration, and not with a server.
+// judge records an error in the configuration, as opposed to a fault of a server.
 func (u *unreachable) judge(err error) {
 	var strange *untrusted
 	u.untrusted = u.untrusted || errors.As(err, &strange)

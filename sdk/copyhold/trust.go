@@ -15,22 +15,22 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// trust is what was verified, beside the license itself. The client's lock guards it.
+// trust is everything that was verified, except the license itself. The client's lock guards it.
 type trust struct {
 	verifier    *license.Verifier
-	rootSets    [][]string // those since the pinned one, oldest first
+	rootSets    [][]string // all since the pinned one, oldest first
 	keySet      []string
 	revocations *license.Revocations
-	revoked     string // the list, compact
+	revoked     string // the revocation list, compact
 	no          *refusal
 }
 
-// A refusal is the server's signed no, with its proof.
+// A refusal is a signed denial from the server, with its proof.
 type refusal struct {
 	Reply    string            `json:"reply"`
 	Nonce    string            `json:"nonce"`
-	subject  string            // the license
-	decision *license.Decision // as signed
+	subject  string            // the license's id
+	decision *license.Decision // as the server signed it
 	at       int64
 }
 
@@ -41,7 +41,7 @@ func (t *trust) refusal() *license.Decision {
 	return t.no.decision
 }
 
-// revocation returns what ends the rights of a license or lease early, nil if nothing does.
+// revocation returns the revocation that ends the rights of a license or lease early, or nil.
 func (t *trust) revocation(subject string) *license.Revocation {
 	if t.revocations != nil {
 		if r := t.revocations.Of(subject); r != nil {
@@ -60,9 +60,9 @@ func (t *trust) revocation(subject string) *license.Revocation {
 	}
 }
 
-// signedTime reads when an answer was made, before its signature is verified: the clock
-// of this machine, which may be wrong by years, has no say in whether an answer is fresh.
-// The nonce proves that, and the signature the time.
+// signedTime reads when an answer was made before its signature is verified. The clock of this
+// machine may be wrong by years, so it has no say in whether an answer is fresh. The nonce proves
+// that, and the signature proves the time.
 func signedTime(compact string) int64 {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
@@ -82,12 +82,12 @@ func signedTime(compact string) int64 {
 	return max(claims.Time, claims.IssuedAt)
 }
 
-// A proof verifies the answers to one question, and fetches newer sets from the endpoint
-// that gave them where that takes it. It belongs to one goroutine.
+// A proof verifies the answers to one request. If necessary, it fetches newer sets from the
+// endpoint that answered. It belongs to one goroutine.
 type proof struct {
 	client  *Client
 	nonce   string
-	sets    trust // verifier, rootSet and keySet grow; the rest is the client's
+	sets    trust // verifier, rootSet, and keySet grow; the rest is a copy of the client's
 	fetched bool
 }
 
@@ -112,7 +112,7 @@ func needsSets(err error) bool {
 	return errors.Is(err, license.ErrUnknownKey) || errors.Is(err, license.ErrKeySetExpired) || errors.Is(err, license.ErrWithdrawn)
 }
 
-// fetch takes up a newer key set, and the root set where the key set needs one.
+// fetch accepts a newer key set, and a newer root set if the key set needs one.
 func (p *proof) fetch(ctx context.Context, from string, now int64) error {
 	keys, err := p.list(ctx, from, "keyset", "")
 	if err != nil {
@@ -135,7 +135,8 @@ func (p *proof) fetch(ctx context.Context, from string, now int64) error {
 	return nil
 }
 
-// followRoot takes up the root set after the one in force: each vouches for the next.
+// followRoot accepts the root set after the one in force. Each root set is signed by the one
+// before.
 func (p *proof) followRoot(ctx context.Context, from string, now int64) error {
 	v := p.sets.verifier
 	list, err := p.list(ctx, from, "rootset", "&number="+strconv.FormatInt(v.RootSet().Number+1, 10))
@@ -153,8 +154,8 @@ func (p *proof) followRoot(ctx context.Context, from string, now int64) error {
 	return nil
 }
 
-// list asks an endpoint for a signed set: a list of compact JWS, bare or as the member
-// that is named as the set.
+// list asks an endpoint for a signed set. That is a list of compact JWS, either as the whole body
+// or in the member named after the set.
 func (p *proof) list(ctx context.Context, from, set, query string) ([]string, error) {
 	path := issuerPath("/v1/"+set, p.sets.verifier) + query
 	a, err := p.client.net.send(ctx, from, call{method: http.MethodGet, path: path}, nil)
@@ -168,7 +169,7 @@ func (p *proof) list(ctx context.Context, from, set, query string) ([]string, er
 	}
 	var list []string
 	if err := json.Unmarshal(body, &list); err != nil || len(list) == 0 {
-		return nil, fmt.Errorf("the answer holds no %s%s", set, a.problem())
+		return nil, fmt.Errorf("the answer contains no %s%s", set, a.problem())
 	}
 	return list, nil
 }
@@ -177,14 +178,14 @@ func issuerPath(path string, v *license.Verifier) string {
 	return path + "?issuer=" + url.QueryEscape(v.Issuer())
 }
 
-// newProof begins a question.
+// newProof starts the proof for a request.
 func (c *Client) newProof(nonce string) *proof {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return &proof{client: c, nonce: nonce, sets: c.trust}
 }
 
-// learn keeps what a proof took up, and the time of a fresh reply.
+// learn keeps the sets that a proof accepted, and the time of a fresh reply.
 func (c *Client) learn(p *proof, signed int64) {
 	if newer(p.sets.verifier, c.trust.verifier) {
 		c.trust.verifier, c.trust.rootSets, c.trust.keySet = p.sets.verifier, p.sets.rootSets, p.sets.keySet
@@ -196,8 +197,8 @@ func (c *Client) learn(p *proof, signed int64) {
 	c.contact = contact{at: signed}
 }
 
-// renewAll asks for everything anew: what is held was signed with a time that was
-// wrong, and says to ask again when that time comes.
+// renewAll makes every document due for a refresh. They were signed with a wrong time, and their
+// refresh windows follow that time.
 func (c *Client) renewAll() {
 	boot := c.sys.boot()
 	c.refresh.hasten(boot)
@@ -206,8 +207,8 @@ func (c *Client) renewAll() {
 	}
 }
 
-// newer reports whether v trusts later sets than held. The root set goes first: a key
-// set counts within its own.
+// newer reports whether v trusts later sets than held does. The root set is compared first because
+// a key set is numbered within its root set.
 func newer(v, held *license.Verifier) bool {
 	if v.RootSet().Number != held.RootSet().Number {
 		return v.RootSet().Number > held.RootSet().Number

@@ -16,36 +16,38 @@ import (
 
 const (
 	usageBatch = 500              // events in a request
-	usageEvery = 60 * time.Second // between requests, less up to a fifth
+	usageEvery = 60 * time.Second // between requests, minus up to a fifth
 	maxID      = 128
-	lastDate   = 253402300798 // the last second but one of the year 9999, as servers take dates
+	lastDate   = 253402300798 // the last but one second of the year 9999, which is the limit of servers
 )
 
 // A Usage is an event on a meter.
 type Usage struct {
-	// ID makes the event count once, however often it is recorded; "" gets a random one.
+	// ID makes the event count once, however often it is recorded; "" means a random id.
 	ID    string `json:"id"`
 	Meter string `json:"meter"`
-	// Quantity is a decimal number in the meter's unit, with at most its scale's places.
+	// Quantity is a decimal number in the meter's unit, with at most as many decimal places as the
+	// meter's scale.
 	Quantity string `json:"quantity"`
-	// At is when it happened; zero is now, by the clock that the server gave.
+	// At is when it happened. The zero time means now, by the server's clock.
 	At time.Time `json:"at,omitzero"`
 }
 
-// Record counts quantity whole units, 0 or more, on a meter. It writes to the spool in
-// the cache folder and returns: the event is sent in the background, once, and kept until
-// the server has it. What was recorded in the last second can be lost with the power, and
-// nothing with the process. It fails with ErrUsage for what no server would count: a quantity
-// below zero, or a meter that the license which is held does not have. It fails with
-// ErrSpoolFull at Options.SpoolLimit, with ErrCache if the folder can't be written, with
-// ErrNoKey while nobody could be charged, and with ErrClosed. What a server refuses later is
-// given to Options.OnUsageRefused.
+// Record counts quantity whole units, 0 or more, on a meter. It writes the event to the spool in
+// the cache folder and returns. The client sends it in the background and keeps it until the server
+// has it; the server counts it once. A power failure can lose events from the last second. The end
+// of the process loses none.
+//
+// It fails with ErrUsage if no server would count the event, because the quantity is negative or
+// the current license does not have the meter. It fails with ErrSpoolFull at Options.SpoolLimit,
+// with ErrCache if the folder can't be written, with ErrNoKey if no license could be charged, and
+// with ErrClosed. If a server refuses the event later, the client calls Options.OnUsageRefused.
 func (c *Client) Record(meter string, quantity int64) error {
 	return c.RecordUsage(Usage{Meter: meter, Quantity: strconv.FormatInt(quantity, 10)})
 }
 
-// RecordUsage is Record for events that bring their own ids, fractions or times. All of
-// them are kept, or none.
+// RecordUsage is Record for events with their own ids, fractions, or times. It records all of them
+// or none.
 func (c *Client) RecordUsage(events ...Usage) error {
 	if c == nil {
 		return ErrClosed
@@ -73,7 +75,7 @@ func (c *Client) RecordUsage(events ...Usage) error {
 		return ErrClosed
 	}
 	if c.keyless() && c.key.err == nil {
-		return fmt.Errorf("recording usage, which nobody could be charged for: %w", ErrNoKey)
+		return fmt.Errorf("recording usage that no license could be charged for: %w", ErrNoKey)
 	}
 	if err := c.drawer.spool.append(kept...); err != nil {
 		return err
@@ -82,12 +84,12 @@ func (c *Client) RecordUsage(events ...Usage) error {
 	return nil
 }
 
-// check refuses what no server would take, so that one event cannot hold up the others.
-// Without a license the meters are unknown, and a document that only says how the license
-// ended can leave them out.
+// check refuses an event that no server would accept, so that it cannot block others. Without a
+// license the meters are not known. A document that only records how the license ended can omit
+// them.
 func (u Usage) check(held *license.License) error {
 	if u.Meter == "" || len(u.Meter) > maxID || len(u.ID) > maxID {
-		return fmt.Errorf("the meter %q or the id is missing or longer than %d bytes", u.Meter, maxID)
+		return fmt.Errorf("the meter %q or the event's id is missing or longer than %d bytes", u.Meter, maxID)
 	}
 	if err := checkIdentifiers(map[string]string{"the meter": u.Meter, "the event's id": u.ID}); err != nil {
 		return err
@@ -98,7 +100,7 @@ func (u Usage) check(held *license.License) error {
 		}
 	}
 	if at := u.At.Unix(); at < 1 || at > lastDate {
-		return fmt.Errorf("the time %v does not lie between 1970 and 9999", u.At)
+		return fmt.Errorf("the time %v is not between 1970 and 9999", u.At)
 	}
 	digits, points := 0, 0
 	for i, r := range u.Quantity {
@@ -108,23 +110,23 @@ func (u Usage) check(held *license.License) error {
 		case r == '.':
 			points++
 		case r == '-' && i == 0:
-			return fmt.Errorf("quantity %q is below zero: what was used stays used", u.Quantity)
+			return fmt.Errorf("quantity %q must not be negative", u.Quantity)
 		default:
 			return fmt.Errorf("quantity %q is not a decimal number", u.Quantity)
 		}
 	}
 	if digits == 0 || digits > 18 || points > 1 {
-		return fmt.Errorf("quantity %q is not a decimal number of at most 18 digits", u.Quantity)
+		return fmt.Errorf("quantity %q must be a decimal number of at most 18 digits", u.Quantity)
 	}
 	if whole, _, _ := strings.Cut(u.Quantity, "."); len(whole) > 15 {
 		if n, err := strconv.ParseInt(whole, 10, 64); err != nil || n > license.MaxInt {
-			return fmt.Errorf("quantity %q is over %d", u.Quantity, int64(license.MaxInt))
+			return fmt.Errorf("quantity %q is greater than %d", u.Quantity, int64(license.MaxInt))
 		}
 	}
 	return nil
 }
 
-// planFlush has what waits sent within a minute, or at once when it is a full batch.
+// planFlush schedules unsent events within a minute, or at once if they fill a batch.
 func (c *Client) planFlush() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,14 +164,14 @@ type usageResult struct {
 }
 
 // A UsageRefusal is an event that a server did not count. Err is ErrDenied with the signed
-// decision, such as of a quota that is spent, or ErrUsage if the event can't be counted.
+// decision, for example because a quota is used up, or ErrUsage if the event can't be counted.
 type UsageRefusal struct {
 	Usage Usage
 	Err   error
 }
 
-// sendUsage sends all that waits, oldest first, with the key that it belongs to. While
-// nobody knows whose license another key is of, nothing is sent.
+// sendUsage sends all unsent events, oldest first, with the key that they belong to. It sends
+// nothing while the license of a new key is not known.
 func (c *Client) sendUsage(ctx context.Context) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -181,7 +183,7 @@ func (c *Client) sendUsage(ctx context.Context) error {
 		}
 		c.mu.Unlock()
 		if events, _ := spool.pending(); !sends && events > 0 {
-			return classify(ErrUnavailable, errors.New("sending usage, which is kept: no server has said yet what license the key is of"))
+			return classify(ErrUnavailable, errors.New("usage is kept and not sent: no server has stated yet which license the key belongs to"))
 		}
 		if !sends {
 			return nil
@@ -192,7 +194,7 @@ func (c *Client) sendUsage(ctx context.Context) error {
 			c.mu.Lock()
 			c.flush = schedule{}
 			c.mu.Unlock()
-			c.planFlush() // for what was recorded meanwhile
+			c.planFlush() // for events recorded in the meantime
 			return nil
 		}
 		if err == nil && len(events) > 0 {
@@ -205,12 +207,12 @@ func (c *Client) sendUsage(ctx context.Context) error {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.flush.failed(c.sys.boot(), c.usageFloor(), retryLimit, retryOf(err))
-			return fmt.Errorf("sending usage, which is kept: %w", err)
+			return fmt.Errorf("sending usage (it is kept): %w", err)
 		}
 	}
 }
 
-// usageFloor is how long to wait after a failure: as for the license.
+// usageFloor returns the minimum wait after a failure, which is the same as for the license.
 func (c *Client) usageFloor() time.Duration {
 	if doc := c.document.license; doc != nil {
 		floor, _ := pace(doc.Claims, doc.Dates)
@@ -229,7 +231,7 @@ func (c *Client) sendBatch(ctx context.Context, events []Usage, key string) erro
 		accept: func(ctx context.Context, from string, a answer) (err error) {
 			body = usageAnswer{}
 			if err := json.Unmarshal(a.body, &body); err != nil || len(body.Results) != len(events) {
-				return errors.New("the answer does not say what became of the events")
+				return errors.New("the answer does not give a result for every event")
 			}
 			p = c.newProof(request.Nonce)
 			if signed, err = p.reply(ctx, from, body.Reply); err != nil {
@@ -250,7 +252,8 @@ func (c *Client) sendBatch(ctx context.Context, events []Usage, key string) erro
 	return nil
 }
 
-// covered refuses a denial that the signed reply, which says the first one, does not know.
+// covered refuses a denial that the signed reply does not contain. The reply contains the first
+// denial.
 func (a usageAnswer) covered(signed *license.Reply) error {
 	for _, r := range a.Results {
 		if r.Decision.Outcome == license.Denied && signed.Decision.Outcome != license.Denied {
@@ -260,12 +263,12 @@ func (a usageAnswer) covered(signed *license.Reply) error {
 	return nil
 }
 
-// counted notes what became of an event.
+// counted records the result for an event.
 func (c *Client) counted(u Usage, r usageResult) {
 	switch r.Status {
 	case "recorded", "duplicate":
 	default:
-		err := classify(ErrUsage, errors.New("copyhold: the server refuses the event: "+r.Reason))
+		err := classify(ErrUsage, errors.New("copyhold: the server refused the event: "+r.Reason))
 		if r.Decision.Outcome == license.Denied {
 			err = &DecisionError{Decision: r.Decision}
 		}
@@ -281,8 +284,8 @@ func (c *Client) counted(u Usage, r usageResult) {
 	}
 }
 
-// Quota returns the last decision on a meter that a server has signed. Without one, and once
-// the period of a quota that was spent is over, its outcome is unavailable. It asks nobody.
+// Quota returns the last signed decision on a meter. The outcome is unavailable if there is none,
+// or if the period of a used-up quota is over. Quota asks no server.
 func (c *Client) Quota(meter string) license.Decision {
 	if c != nil {
 		c.mu.Lock()
@@ -293,6 +296,6 @@ func (c *Client) Quota(meter string) license.Decision {
 	}
 	return license.Decision{
 		Outcome: license.Unavailable, Code: license.CodeUnavailable,
-		Reason: "no usage of the meter " + meter + " was counted yet in this period", Rule: "meter.quota",
+		Reason: "no usage of the meter " + meter + " has been counted yet in this period", Rule: "meter.quota",
 	}
 }

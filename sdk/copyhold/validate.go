@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	firstFloor = 2 * time.Second // between attempts while there is no license at all
+	firstFloor = 2 * time.Second // between attempts while there is no license
 )
 
 type validateRequest struct {
@@ -26,7 +26,7 @@ type validateRequest struct {
 	caller
 }
 
-// A validateAnswer is believed where a signature in it is verified.
+// A validateAnswer is believed only if a signature in it is verified.
 type validateAnswer struct {
 	License     string `json:"license"`
 	Reply       string `json:"reply"`
@@ -34,20 +34,20 @@ type validateAnswer struct {
 	Revocations int64  `json:"revocations"`
 }
 
-// A validated answer is proven.
+// A validated answer is a proven one.
 type validated struct {
-	asked   int    // the number of the question
-	key     string // that it was asked with
+	asked   int    // number of the request
+	key     string // key that the request carried
 	time    clockRecord
 	proof   *proof
 	reply   *license.Reply
 	answer  validateAnswer
-	license *license.License // nil when the reply refuses
+	license *license.License // nil if the reply denies
 	list    *license.Revocations
-	listed  string // the list, compact
+	listed  string // the revocation list, compact
 }
 
-// refreshNow fetches the license, and notes how that went.
+// refreshNow fetches the license and records the outcome.
 func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 	got, err := c.validate(ctx, attempts, "")
 	c.mu.Lock()
@@ -61,7 +61,7 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 		return err
 	}
 	if err == nil {
-		if c.refresh.due(c.clock.read().now, boot) { // the same document again
+		if c.refresh.due(c.clock.read().now, boot) { // the server sent the same document again
 			c.refresh.wait = boot + firstFloor
 		}
 		c.persist()
@@ -74,7 +74,7 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 	}
 	c.refresh.failed(boot, floor, limit, retryOf(err))
 	if c.contact.err == nil && c.key.err == nil && !errors.Is(err, ErrNoKey) {
-		c.log.Warn("the license cannot be refreshed; the one that is held goes on by its dates", "error", err)
+		c.log.Warn("the license cannot be refreshed; the current one remains in force until its dates", "error", err)
 	}
 	if c.failed = c.sys.moment(); !errors.Is(err, ErrNoKey) {
 		c.contact.err = err
@@ -84,7 +84,7 @@ func (c *Client) refreshNow(ctx context.Context, attempts int) error {
 	return err
 }
 
-// validate asks what the license of a key allows; "" is the key in use.
+// validate asks what the license of a key allows; "" means the key in use.
 func (c *Client) validate(ctx context.Context, attempts int, key string) (got validated, err error) {
 	c.mu.Lock()
 	c.asked++
@@ -118,7 +118,7 @@ func (c *Client) validate(ctx context.Context, attempts int, key string) (got va
 
 func (c *Client) readValidate(ctx context.Context, from, nonce string, a answer) (got validated, err error) {
 	if err := json.Unmarshal(a.body, &got.answer); err != nil {
-		return got, errors.New("the answer is not JSON of this interface")
+		return got, errors.New("the answer is not JSON of this API")
 	}
 	got.proof, got.key = c.newProof(nonce), a.key
 	if got.reply, err = got.proof.reply(ctx, from, got.answer.Reply); err != nil {
@@ -133,14 +133,14 @@ func (c *Client) readValidate(ctx context.Context, from, nonce string, a answer)
 			return got, err
 		}
 	} else if got.reply.Decision.Outcome != license.Denied {
-		return got, errors.New("the reply allows, and there is no license")
+		return got, errors.New("the reply allows, but the answer contains no license")
 	}
 	got.more(ctx, from)
 	return got, nil
 }
 
-// more fetches what the answer says is newer. Whether that succeeds matters to nothing
-// that is proven already.
+// more fetches newer sets that the answer announces. A failure here does not affect what is already
+// proven.
 func (got *validated) more(ctx context.Context, from string) {
 	p := got.proof
 	if got.answer.KeySet > p.sets.verifier.KeySet().Number && !p.fetched {
@@ -168,7 +168,7 @@ func (got *validated) fetchRevocations(ctx context.Context, from string) error {
 		Revocations string `json:"revocations"`
 	}
 	if err := json.Unmarshal(a.body, &body); err != nil || body.Revocations == "" {
-		return fmt.Errorf("the answer holds no list%s", a.problem())
+		return fmt.Errorf("the answer contains no list%s", a.problem())
 	}
 	list, err := v.Revocations(body.Revocations, got.reply.Time)
 	if err != nil {
@@ -178,14 +178,14 @@ func (got *validated) fetchRevocations(ctx context.Context, from string) error {
 	return nil
 }
 
-// take makes a proven answer what the client knows. One that was overtaken by the answer to
-// a later question, or by another key, says nothing any more.
+// take applies a proven answer to the client. It ignores an answer that has been superseded by the
+// answer to a later request or by another key.
 func (c *Client) take(got validated) error {
 	if got.asked < c.taken {
 		return nil
 	}
 	if got.key != c.key.text {
-		return errors.New("the license key was changed meanwhile")
+		return errors.New("the license key was changed in the meantime")
 	}
 	c.taken = got.asked
 	c.learn(got.proof, got.reply.Time)
@@ -203,7 +203,7 @@ func (c *Client) take(got validated) error {
 		c.document.license, c.document.compact, c.document.mismatch = nil, "", 0
 	}
 	c.trust.no = nil
-	if d := got.reply.Decision; got.license == nil { // else the document says it itself
+	if d := got.reply.Decision; got.license == nil { // otherwise the document itself has the decision
 		c.trust.no = &refusal{
 			Reply: got.answer.Reply, Nonce: got.reply.Nonce,
 			subject: got.reply.Subject, decision: &d, at: got.reply.Time,
@@ -223,7 +223,7 @@ func (c *Client) devicePublic() string {
 	return base64.RawURLEncoding.EncodeToString(key.PublicKey().Bytes())
 }
 
-// deviceName is the thumbprint that documents are bound to.
+// deviceName returns the thumbprint that documents are bound to.
 func (c *Client) deviceName() string {
 	key, err := ecdh.X25519().NewPrivateKey(c.device)
 	if err != nil {

@@ -6,16 +6,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A view is what checks see: a document and where it stands. It is replaced, never changed.
+// A view is what checks read: a document and its state. It is replaced, never changed.
 type view struct {
-	license  *license.License  // nil without one
-	standing license.Standing  // of the license
-	refusal  *license.Decision // the server's signed no, when there is no license
+	license  *license.License  // nil if there is none
+	standing license.Standing  // the license's state
+	refusal  *license.Decision // the server's signed denial, if there is no license
 	fallback bool              // a full pool leaves only the fallback set
-	cause    string            // why there is no license; "" with one
+	cause    string            // why there is no license; "" if there is one
 }
 
-// feature returns what is granted under a name, and why.
+// feature returns the granted feature of a name, and the reason.
 func (v *view) feature(name string, now int64) (license.Feature, license.Decision) {
 	if v == nil || v.license == nil {
 		return license.Feature{}, v.decision()
@@ -26,7 +26,7 @@ func (v *view) feature(name string, now int64) (license.Feature, license.Decisio
 		f, d := v.license.Feature(name, s, now)
 		d.State, d.Rule = v.standing.State, "pool.full"
 		if d.Outcome == license.Denied {
-			d.Reason = "a pool is full, and the fallback does not grant the feature " + name
+			d.Reason = "a pool is full, and the fallback does not include the feature " + name
 		} else {
 			d.Reason = "a pool is full; the fallback applies"
 		}
@@ -35,7 +35,7 @@ func (v *view) feature(name string, now int64) (license.Feature, license.Decisio
 	return v.license.Feature(name, s, now)
 }
 
-// decision tells where the license stands.
+// decision returns the decision about the license.
 func (v *view) decision() license.Decision {
 	if v == nil || v.license == nil {
 		if v != nil && v.refusal != nil {
@@ -57,24 +57,24 @@ func (v *view) decision() license.Decision {
 	return d
 }
 
-// why tells why there is no license.
+// why returns the reason why there is no license.
 func (v *view) why() string {
 	if v == nil || v.cause == "" {
-		return noLicense + ", and no server has given one yet"
+		return noLicense + ", and no server has provided one yet"
 	}
 	return v.cause
 }
 
 const noLicense = "no license was found in the cache"
 
-// cause tells why there is no license.
+// cause returns the reason why there is no license, or "".
 func (c *Client) cause() string {
 	if c.document.license != nil {
 		return ""
 	}
 	found := noLicense
 	if c.strange {
-		found = "the cache holds no license of this license key"
+		found = "the cache has no license of this license key"
 	}
 	if err := c.fault(); err != nil {
 		return found + ", and " + strings.ReplaceAll(err.Error(), "\n", ", and ")
@@ -82,5 +82,5 @@ func (c *Client) cause() string {
 	if c.net == nil {
 		return found
 	}
-	return found + ", and no server has given one yet"
+	return found + ", and no server has provided one yet"
 }

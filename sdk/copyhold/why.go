@@ -8,37 +8,37 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An Explanation is all that a client knows about itself, for people and for logs. It
-// holds no secret.
+// An Explanation is everything that a client knows about itself, for people and for logs. It
+// contains no secrets.
 type Explanation struct {
-	Decision      license.Decision // where the license stands
-	License       string           // its id, "" without one
+	Decision      license.Decision // whether the license may be used, and why
+	License       string           // the license's id, "" if there is none
 	Plan          string
 	Customer      string
 	Seq           license.Seq
-	Until         time.Time // full function ends then if nothing else happens; zero is never
-	ClockDoubtful bool      // the clock of this machine is not believed
+	Until         time.Time // full function ends then if nothing else happens; the zero time means never
+	ClockDoubtful bool      // whether the clock of this machine is in doubt
 	Holder        Holder
 	Instance      string
 	Leases        []LeaseExplanation
-	Endpoint      string    // the one in use
-	LastContact   time.Time // the last signed answer, by the server's clock
-	LastError     string    // what went wrong since, in the words of Client.LastError; "" when nothing did
-	Cache         string    // the folder, "" when there is none
-	Usage         int       // events that wait to be sent
+	Endpoint      string    // the endpoint in use
+	LastContact   time.Time // time of the last signed answer, by the server's clock
+	LastError     string    // the text of Client.LastError; "" if nothing is wrong
+	Cache         string    // the cache folder, "" if there is none
+	Usage         int       // number of unsent events
 }
 
-// A LeaseExplanation tells about one lease.
+// A LeaseExplanation describes one lease.
 type LeaseExplanation struct {
 	ID, Pool string
 	Units    int64
 	Decision license.Decision
 }
 
-// State returns where the license stands on the ladder.
+// State returns the license's state on the ladder.
 func (c *Client) State() license.State { return c.Standing().State }
 
-// Standing returns where the license stands, and what comes next.
+// Standing returns the license's state and what happens next.
 func (c *Client) Standing() license.Standing {
 	if c == nil {
 		return license.Standing{State: license.StateNone, Code: license.CodeNoLicense}
@@ -50,8 +50,7 @@ func (c *Client) Standing() license.Standing {
 	return v.standing
 }
 
-// License returns the license document in force, nil when there is none. It is shared:
-// do not change it.
+// License returns the license document in force, or nil. It is shared: do not change it.
 func (c *Client) License() *license.License {
 	if c == nil {
 		return nil
@@ -59,7 +58,7 @@ func (c *Client) License() *license.License {
 	return c.view.Load().license
 }
 
-// Why explains the state.
+// Why explains the client's state.
 func (c *Client) Why() Explanation {
 	if c == nil {
 		return Explanation{Decision: (*view)(nil).decision()}
@@ -94,7 +93,7 @@ func (c *Client) Why() Explanation {
 	return e
 }
 
-// fullUntil follows the ladder to its first step that takes something away.
+// fullUntil follows the ladder to the first step that takes something away.
 func (c *Client) fullUntil(doc *license.License) time.Time {
 	now := c.now.Load()
 	facts := c.facts(doc.Subject, doc.Binding)
@@ -109,7 +108,7 @@ func (c *Client) fullUntil(doc *license.License) time.Time {
 	return time.Unix(now, 0).UTC()
 }
 
-// String tells it in lines.
+// String returns the explanation as lines of text.
 func (e Explanation) String() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -126,7 +125,7 @@ func (e Explanation) String() string {
 		line("full", "until %s", e.Until.Format(time.RFC3339))
 	}
 	if e.ClockDoubtful {
-		line("clock", "ahead of what the server said and the time since")
+		line("clock", "ahead of the server's time plus the time since then")
 	}
 	line("holder", "%s %s, instance %s", e.Holder.Kind, e.Holder.ID, e.Instance)
 	for _, l := range e.Leases {
@@ -139,7 +138,7 @@ func (e Explanation) String() string {
 		line("error", "%s", e.LastError)
 	}
 	if e.Usage > 0 {
-		line("usage", "recorded and not sent yet: %d", e.Usage)
+		line("usage", "events not sent yet: %d", e.Usage)
 	}
 	return b.String()
 }

@@ -12,10 +12,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// settleWithin bounds what the end of a client may take.
+// settleWithin limits how long the end of a client may take.
 const settleWithin = 5 * time.Second
 
-// isDue reports whether work would do anything.
+// isDue reports whether there is work to do.
 func (c *Client) isDue() bool {
 	if c.net == nil {
 		return false
@@ -27,7 +27,8 @@ func (c *Client) isDue() bool {
 	return c.stream.interrupt == nil && c.license() != nil && boot >= c.stream.retryAt
 }
 
-// hasWork reports whether the server is to be told or asked something, the stream apart.
+// hasWork reports whether there is something to send to the server or ask it, apart from the
+// stream.
 func (c *Client) hasWork(now int64, boot time.Duration) bool {
 	due := c.adopting || c.refresh.due(now, boot) || c.flush.due(now, boot)
 	for _, l := range c.leases {
@@ -38,7 +39,7 @@ func (c *Client) hasWork(now int64, boot time.Duration) bool {
 
 func (c *Client) license() *license.License { return c.document.license }
 
-// due reports whether the server is to be told something about l.
+// due reports whether l needs a request to the server.
 func (l *Lease) due(now int64, boot time.Duration) bool {
 	if l.fallback || l.lost != nil && !l.released {
 		return false
@@ -46,13 +47,13 @@ func (l *Lease) due(now int64, boot time.Duration) bool {
 	if l.released || l.abandoned(boot) {
 		return boot >= l.renew.wait
 	}
-	if l.doc != nil && l.doc.Recall != nil { // it is not renewed any more
+	if l.doc != nil && l.doc.Recall != nil { // a recalled lease is not renewed
 		return l.stopped(now, boot)
 	}
 	return l.claimed && l.renew.due(now, boot)
 }
 
-// abandoned reports whether nobody has acquired again what an earlier process left.
+// abandoned reports whether a lease of an earlier process was not acquired again in time.
 func (l *Lease) abandoned(boot time.Duration) bool {
 	return !l.claimed && !l.keep && boot-l.since >= claimWithin
 }
@@ -83,7 +84,7 @@ func (c *Client) work(ctx context.Context) {
 	if c.check(func(now int64, boot time.Duration) bool { return c.flush.due(now, boot) }) {
 		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 		if err := c.sendUsage(within); err != nil {
-			c.log.Warn("usage waits to be sent", "error", err)
+			c.log.Warn("usage is not sent yet", "error", err)
 		}
 		cancel()
 	}
@@ -107,7 +108,7 @@ func (c *Client) dueLeases() (due []*Lease) {
 	return due
 }
 
-// tend renews a lease, or gives it back.
+// tend renews a lease or gives it back.
 func (c *Client) tend(ctx context.Context, l *Lease) {
 	within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 	defer cancel()
@@ -134,13 +135,13 @@ func (c *Client) tend(ctx context.Context, l *Lease) {
 	c.moved(within, l, was)
 	if c.late(l, was.doc) {
 		if err := c.giveBack(within, l, 0); err != nil {
-			c.log.Debug("giving back what came after the release", "pool", l.pool, "error", err)
+			c.log.Debug("giving back a lease that arrived after its release", "pool", l.pool, "error", err)
 		}
 	}
 }
 
-// prolong asks for another while: by a renewal, by showing the signed lease to a server that
-// was restored, or by an acquire. A lease of another license is only acquired.
+// prolong asks for more time: by a renewal, by presenting the signed lease to a restored server, or
+// by an acquire. For a lease of another license it only acquires.
 func (c *Client) prolong(ctx context.Context, l *Lease, foreign bool) (got grant, err error) {
 	if foreign {
 		return c.reacquire(ctx, l)
@@ -160,9 +161,9 @@ func (c *Client) prolong(ctx context.Context, l *Lease, foreign bool) (got grant
 	return got, err
 }
 
-// moved gives back what l was under a license that the client's key is not of any more, once
-// the license that it is of has given the units. What outlives a client stays in the cache
-// of the license before, as it does at the end of a client.
+// moved gives back the holding of l under an earlier license, once the key's current license has
+// granted the units. If the lease outlives its client, it stays in the cache of the earlier
+// license, as it does when a client ends.
 func (c *Client) moved(ctx context.Context, l *Lease, was holding) {
 	c.mu.Lock()
 	left := l.doc != nil && was.doc != nil && l.doc.Subject != was.doc.Subject && was.key != "" && !was.outlivesItsClient
@@ -171,12 +172,12 @@ func (c *Client) moved(ctx context.Context, l *Lease, was holding) {
 		return
 	}
 	if err := c.surrender(ctx, was, 0); err != nil {
-		c.log.Warn("units of the license before are free at the end of their lease", "pool", was.pool, "error", err)
+		c.log.Warn("units of the earlier license stay in use until their lease ends", "pool", was.pool, "error", err)
 	}
 }
 
-// late reports whether l was released while it was renewed, and got another document than
-// was: whoever released it may not have known what it names, so that it is given back again.
+// late reports whether l was released during a renewal and received a document other than was. The
+// release may not have named the new document, so it is repeated.
 func (c *Client) late(l *Lease, was *license.Lease) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,14 +199,14 @@ type renewRequest struct {
 	caller
 }
 
-// errNoLease is that a server answered, unsigned, that it knows no such lease.
+// errNoLease reports that a server answered, unsigned, that it does not know the lease.
 var errNoLease = errors.New("the server does not know the lease")
 
-// errReleased is that nothing is asked for a lease any more.
+// errReleased reports that the lease needs no more requests.
 var errReleased = errors.New("the lease was released")
 
-// renewal asks for another while. With show it presents the signed lease: a server that
-// was restored from before it was granted, or renewed, takes it back.
+// renewal asks for more time. With show, it presents the signed lease. A server that was restored
+// from a backup made before the lease was granted or renewed then takes it back.
 func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, err error) {
 	c.mu.Lock()
 	if l.released {
@@ -213,8 +214,8 @@ func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, e
 		return grant{}, errReleased
 	}
 	if l.nonce == "" {
-		// By the nonce the server tells a repeated question from a copy of this lease, so it
-		// is kept until the answer is there.
+		// The nonce lets the server distinguish a repeated request from a copy of this lease, so it
+		// is kept until an answer arrives.
 		l.nonce = rand.Text()
 		c.persist()
 	}
@@ -231,7 +232,7 @@ func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, e
 			missing = missing || a.status == http.StatusNotFound || a.status == http.StatusGone
 			got, err = c.readGrant(ctx, from, request.Nonce, a)
 			if err == nil && got.doc != nil && (got.doc.Lease != id || got.doc.Pool != l.pool) {
-				err = errors.New("the lease is another")
+				err = errors.New("the server renewed another lease")
 			}
 			return err
 		},
@@ -242,8 +243,8 @@ func (c *Client) renewal(ctx context.Context, l *Lease, show bool) (got grant, e
 	return got, err
 }
 
-// reacquire asks for the units anew when an unsigned answer says that the lease is gone, as
-// after an outage that outlasted it. The lease that is held counts by its dates meanwhile.
+// reacquire acquires the units again if an unsigned answer says that the lease is gone, for example
+// after an outage that outlasted it. Meanwhile, the current lease counts by its dates.
 func (c *Client) reacquire(ctx context.Context, l *Lease) (grant, error) {
 	c.mu.Lock()
 	if l.released {
@@ -255,12 +256,12 @@ func (c *Client) reacquire(ctx context.Context, l *Lease) (grant, error) {
 	c.mu.Unlock()
 	got, err := c.ask(ctx, request, 0)
 	if err == nil && got.doc == nil {
-		err = errors.New("the units are not free")
+		err = errors.New("no units are free")
 	}
 	return got, err
 }
 
-// renewed notes how a renewal went.
+// renewed records the outcome of a renewal.
 func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -274,7 +275,7 @@ func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
 			c.persist()
 			return
 		}
-		err = errors.New("the answer holds no lease")
+		err = errors.New("the answer contains no lease")
 	}
 	if err == nil {
 		err = c.install(l, got)
@@ -285,7 +286,7 @@ func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
 			floor, limit := pace(l.doc.Claims, l.doc.Dates)
 			l.renew.failed(boot, floor, limit, retryOf(err))
 		}
-		c.log.Warn("the lease cannot be renewed; it goes on by its dates", "pool", l.pool, "error", err)
+		c.log.Warn("the lease cannot be renewed; it remains in force until its dates", "pool", l.pool, "error", err)
 		return
 	}
 	c.recalled(l, boot)
@@ -296,7 +297,7 @@ func (c *Client) renewed(ctx context.Context, l *Lease, got grant, err error) {
 	c.persist()
 }
 
-// retryOf returns how long the servers asked not to be asked.
+// retryOf returns how long the servers asked for no requests.
 func retryOf(err error) time.Duration {
 	var u *unreachable
 	if errors.As(err, &u) {
@@ -305,7 +306,8 @@ func retryOf(err error) time.Duration {
 	return 0
 }
 
-// settle sends usage and gives leases back at the end. It returns what it could not.
+// settle sends usage and gives leases back at the end. It returns an error for what it could not
+// settle.
 func (c *Client) settle() error {
 	if c.net == nil {
 		return nil
@@ -327,7 +329,7 @@ func (c *Client) settle() error {
 	var errs []error
 	for _, l := range held {
 		if err := c.giveBack(ctx, l, 0); err != nil {
-			errs = append(errs, fmt.Errorf("giving %s back, which ends by itself: %w", l.pool, err))
+			errs = append(errs, fmt.Errorf("giving back a lease of %s, which ends by itself: %w", l.pool, err))
 		}
 	}
 	return errors.Join(append(errs, c.sendUsage(ctx))...)
