@@ -30,7 +30,7 @@ func TestARepairAndAServerKeepEachOtherOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = postgres.OpenAlone(t.Context(), url, "")
-	refused(err, "another copyhold process uses the database")
+	refused(err, "another copyhold process is using the database")
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -39,9 +39,9 @@ func TestARepairAndAServerKeepEachOtherOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = postgres.OpenAlone(t.Context(), url, "")
-	refused(err, "another copyhold process uses the database")
+	refused(err, "another copyhold process is using the database")
 	_, err = postgres.Open(t.Context(), url, "")
-	refused(err, "has the database for itself")
+	refused(err, "has exclusive access to the database")
 	if err := alone.ReadClock(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// clockTable is the one table that an empty database may have rows in.
+// clockTable is the only table that may contain rows in an empty database.
 const clockTable = "clock"
 
 // Schema returns the version of the tables.
@@ -25,7 +25,7 @@ func (db *DB) Schema(ctx context.Context) (version int64, err error) {
 	return version, err
 }
 
-// Tables returns the names of all tables in the order in which they were made.
+// Tables returns the names of all tables in their order of creation.
 func (tx *Tx) Tables(ctx context.Context) ([]string, error) {
 	rows, err := tx.query(ctx, tx.db.engine.Tables)
 	if err != nil {
@@ -40,9 +40,9 @@ func (tx *Tx) Tables(ctx context.Context) ([]string, error) {
 	})
 }
 
-// DumpTable calls emit with the names of a table's columns and then with each
-// row, both as JSON lists. Rows hold integers, texts, null and, as objects with
-// one member base64, bytes. What is emitted is valid until the next call.
+// DumpTable calls emit with the names of a table's columns and then with each row, both as JSON
+// lists. A row contains integers, text, null, and bytes as objects with one member, base64. The
+// line is valid only until the next call.
 func (tx *Tx) DumpTable(ctx context.Context, table string, emit func(line []byte) error) error {
 	rows, err := tx.query(ctx, "SELECT * FROM "+table)
 	if err != nil {
@@ -79,7 +79,7 @@ func (tx *Tx) DumpTable(ctx context.Context, table string, emit func(line []byte
 	})
 }
 
-// portableBytes are bytes, or a text that JSON can't hold.
+// portableBytes are bytes, or text that JSON cannot represent.
 type portableBytes struct {
 	Base64 []byte `json:"base64"`
 	Text   bool   `json:"text,omitempty"`
@@ -97,7 +97,7 @@ func portable(v any) any {
 	return v
 }
 
-// A TableLoader inserts what DumpTable emitted into a table of the same name.
+// A TableLoader inserts the output of DumpTable into a table of the same name.
 type TableLoader struct {
 	tx      *Tx
 	insert  multirow
@@ -105,8 +105,8 @@ type TableLoader struct {
 	pending []any
 }
 
-// LoadTable returns a loader for a table that the database has, given the
-// emitted line of its columns.
+// LoadTable returns a loader for an existing table. head is the emitted line with the table's
+// columns.
 func (tx *Tx) LoadTable(ctx context.Context, table string, head []byte) (*TableLoader, error) {
 	tables, err := tx.Tables(ctx)
 	if err != nil {
@@ -122,7 +122,7 @@ func (tx *Tx) LoadTable(ctx context.Context, table string, head []byte) (*TableL
 		}
 	}
 	if !slices.Contains(tables, table) {
-		return nil, licensing.Errorf(licensing.Invalid, "there is no table %s", table)
+		return nil, licensing.Errorf(licensing.Invalid, "table %s does not exist", table)
 	}
 	return &TableLoader{
 		tx: tx, columns: len(columns),
@@ -149,7 +149,7 @@ func (l *TableLoader) Row(ctx context.Context, line []byte) error {
 	return l.Flush(ctx)
 }
 
-// Flush inserts what was added.
+// Flush inserts the added rows.
 func (l *TableLoader) Flush(ctx context.Context) error {
 	_, err := l.tx.execMany(ctx, &l.insert, l.pending)
 	l.pending = l.pending[:0]
@@ -176,16 +176,15 @@ func native(text json.RawMessage) (any, error) {
 	}
 	var n int64
 	if err := json.Unmarshal(text, &n); err != nil {
-		return nil, licensing.Errorf(licensing.Invalid, "a value is neither integer, text nor bytes")
+		return nil, licensing.Errorf(licensing.Invalid, "a value is not an integer, text or bytes")
 	}
 	return n, nil
 }
 
-// Restore runs fn in one transaction on an empty database, to fill it with rows
-// of tables of the given version. Tables are always those of this program:
-// migrations only add, so what an earlier version did not have gets its default.
-// Conflict if the database is not empty. Nothing is kept when fn fails; fn is
-// called once.
+// Restore runs fn in one transaction on an empty database, to fill it with rows of tables at
+// version schema. The tables themselves are always those of this program. Migrations only add, so
+// new columns get their defaults. The error is Conflict if the database is not empty. If fn fails,
+// nothing is kept. Restore calls fn once.
 func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) error {
 	if err := db.View(ctx, func(tx *Tx) error { return tx.requireEmpty(ctx) }); err != nil {
 		return err
@@ -196,7 +195,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 			return err
 		}
 		if schema > latest {
-			return licensing.Errorf(licensing.Invalid, "the backup has tables of version %d, this program knows %d: use the program that made it", schema, latest)
+			return licensing.Errorf(licensing.Invalid, "the backup has tables of version %d, but this program supports only version %d: use the program that made the backup", schema, latest)
 		}
 		return nil
 	})
@@ -206,7 +205,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 	called := false
 	err = db.update(ctx, transaction{unstored: true, fn: func(tx *Tx) error {
 		if called {
-			return licensing.Errorf(licensing.Conflict, "somebody else uses the database")
+			return licensing.Errorf(licensing.Conflict, "another process is using the database")
 		}
 		called = true
 		if err := tx.requireEmpty(ctx); err != nil {
@@ -220,7 +219,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 	if err != nil {
 		return err
 	}
-	// The time goes on from the later of the backup's and this one, by this machine.
+	// The time continues from the later one of the backup's time and this machine's time.
 	if err := db.View(ctx, func(tx *Tx) error { return tx.loadMark(ctx) }); err != nil {
 		return err
 	}
@@ -242,7 +241,7 @@ func (tx *Tx) requireEmpty(ctx context.Context) error {
 			return err
 		}
 		if some {
-			return licensing.Errorf(licensing.Conflict, "the database is not empty: there are rows in %s", name)
+			return licensing.Errorf(licensing.Conflict, "the database is not empty: table %s has rows", name)
 		}
 	}
 	return nil

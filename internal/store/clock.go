@@ -8,19 +8,19 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// markEvery is how much time passes between two writes of the mark. A server
-// that starts again with a clock set back can repeat at most this much.
+// markEvery is how much time passes between two writes of the mark. A server that restarts with a
+// clock set back can repeat at most this much time.
 const markEvery = time.Second
 
-// A mark is the latest time that any transaction was given: in memory always,
-// in the database within markEvery.
+// A mark is the latest time of any transaction. It is always current in memory, and at most
+// markEvery old in the database.
 type mark struct {
 	latest atomic.Int64
 	stored atomic.Int64
-	back   atomic.Int64 // how often it had been set back when it was read
+	back   atomic.Int64 // how many setbacks had occurred when the mark was read
 }
 
-// raise moves the mark to us when that is later and returns the mark.
+// raise moves the mark to us if that is later, and returns the mark.
 func (m *mark) raise(us int64) int64 {
 	for {
 		was := m.latest.Load()
@@ -33,20 +33,19 @@ func (m *mark) raise(us int64) int64 {
 	}
 }
 
-// A Judge decides what time it is. It is safe for concurrent use.
+// A Judge decides what time it is. It must be safe for concurrent use.
 type Judge interface {
-	// Judge turns what the database's clock shows into the time that a transaction
-	// takes as its own.
+	// Judge converts a reading of the database's clock to the time of a transaction.
 	Judge(shown time.Time) time.Time
-	// Latest returns the time without a reading of the database's clock.
+	// Latest returns the time without reading the database's clock.
 	Latest() time.Time
-	// Boot names this boot of this machine and returns what its boot clock shows.
+	// Boot names this boot of this machine and returns the reading of its boot clock.
 	Boot() (boot string, up time.Duration)
 }
 
-// Latest returns the present time without a transaction, never before a time that
-// a transaction was given. It is for what grants no units, for example reading and
-// signing a license's document.
+// Latest returns the current time without a transaction. The time is never before that of an
+// earlier transaction. Use Latest only for work that grants no units, such as reading and signing a
+// license's document.
 func (db *DB) Latest() time.Time {
 	var now time.Time
 	switch {
@@ -60,7 +59,7 @@ func (db *DB) Latest() time.Time {
 	return instant(max(db.mark.latest.Load(), micros(now)))
 }
 
-// boot returns what the record says of the machine that stores it.
+// boot returns the part of the record that describes the machine that stores it.
 func (db *DB) boot() (boot string, up int64) {
 	if db.Judge == nil {
 		return "", 0
@@ -75,13 +74,13 @@ func (tx *Tx) loadMark(ctx context.Context) error {
 		return err
 	}
 	tx.db.mark.back.Store(back)
-	// Not the later of it and of this process's clock, which is not judged yet.
+	// Ignore this process's clock even if it is later, because it has not been judged yet.
 	tx.db.mark.latest.Store(us)
 	tx.db.mark.stored.Store(us)
 	return nil
 }
 
-// ClockRecord reads what servers last stored of the time.
+// ClockRecord reads the time that a server last stored.
 func (db *DB) ClockRecord(ctx context.Context) (rec licensing.ClockRecord, err error) {
 	err = db.View(ctx, func(tx *Tx) error {
 		var at, up int64
@@ -93,8 +92,8 @@ func (db *DB) ClockRecord(ctx context.Context) (rec licensing.ClockRecord, err e
 	return rec, err
 }
 
-// Mark returns the latest time that a transaction was given, of this or an
-// earlier process; zero when there was none.
+// Mark returns the latest time of any transaction, in this or an earlier process, or zero if there
+// was none.
 func (db *DB) Mark() time.Time {
 	us := db.mark.latest.Load()
 	if us == 0 {
@@ -111,8 +110,8 @@ func (tx *Tx) readClock(ctx context.Context) error {
 	if tx.db.Judge != nil {
 		now = tx.db.Judge.Judge(now)
 	} else if !tx.writes {
-		// What only reads before there is a judge leaves no trace: the time that it
-		// saw would pass for a record of an earlier server.
+		// A read before there is a judge leaves no trace. Its time could be mistaken for the record
+		// of an earlier server.
 		tx.now = instant(max(tx.db.mark.latest.Load(), micros(now)))
 		return nil
 	}
@@ -120,25 +119,24 @@ func (tx *Tx) readClock(ctx context.Context) error {
 	return nil
 }
 
-// A reading is what the database's clock showed, and when it was asked.
+// A reading is the time that the database's clock showed, and when it was read.
 type reading struct {
 	shown time.Time
-	asked time.Time // by this process's clock, with its monotonic part
+	asked time.Time // on this process's clock, with its monotonic part
 }
 
-// How long a reading tells the time, and how far it may then be off.
+// These are how long a reading is used, and its tolerated error after that time.
 const (
 	readingLasts = 10 * time.Second
 	readingOff   = 250 * time.Millisecond
 )
 
-// errClockMoved has a transaction done again that took a time which was not the
-// database's.
-var errClockMoved = licensing.Errorf(licensing.Unavailable, "the database's clock has moved, or its answers take now long and now not; try again later")
+// errClockMoved makes a transaction run again that used a wrong time.
+var errClockMoved = licensing.Errorf(licensing.Unavailable, "the database's clock has moved, or its latency is erratic; try again later")
 
-// clock returns the database's time. After a reading it goes by that one and by
-// the time that has passed, so as not to wait, and asks again along with what
-// the transaction asks first: if it was wrong the transaction is done again.
+// clock returns the database's time. If there is a recent reading, it adds the time since then, so
+// as not to wait. It then reads the clock along with the transaction's first statements. If the
+// time was wrong, the transaction runs again.
 func (tx *Tx) clock(ctx context.Context) (time.Time, error) {
 	db := tx.db
 	switch {
@@ -176,8 +174,8 @@ func (tx *Tx) clock(ctx context.Context) (time.Time, error) {
 	return now, err
 }
 
-// raiseMark stores the transaction's time when the stored mark is markEvery
-// behind, and learns what other servers stored.
+// raiseMark stores the transaction's time if the stored mark is markEvery behind, and reads the
+// times of other servers.
 func (tx *Tx) raiseMark(ctx context.Context) error {
 	m, now := &tx.db.mark, micros(tx.now)
 	silent := now - m.stored.Load()
@@ -201,32 +199,32 @@ func (tx *Tx) raiseMark(ctx context.Context) error {
 		if err == nil && us-now > markApart.Microseconds() {
 			return errClockMoved
 		}
-		// If the commit fails the next transaction a second later stores it.
+		// If the commit fails, the next transaction, a second later, stores it.
 		m.stored.Store(now)
 		return err
 	}})
 	if err != nil || silent < Watched.Microseconds() {
 		return err
 	}
-	// Nobody has heard of this server for so long that another may have started
-	// and gone on with another time. Whether it did is known before the COMMIT.
+	// This server has stored no time for so long that another one may have started and continued
+	// with another time. The answer must be known before the COMMIT.
 	return tx.flush(ctx)
 }
 
 const (
-	// Watched is how long a starting server looks for others that store the time.
+	// Watched is how long a starting server watches for others that store the time.
 	Watched = 4 * markEvery
-	// markApart is how far another server's time may lie ahead of a transaction's.
+	// markApart is how far another server's time may be ahead of a transaction's time.
 	markApart = 30 * time.Second
-	// markIdle is how often a server stores the time when nothing else is written
-	// and no other server can wait for it.
+	// markIdle is how often a server stores the time if nothing else is written and no other server
+	// can be waiting for it.
 	markIdle = time.Minute
 )
 
-// ReadClock reads the clock as a transaction does, so that Judge hears of it. It
-// stores the time if that is due although nothing is written: a start compares
-// its clock with what is stored, and with others on the database it looks whether
-// a server still stores the time.
+// ReadClock reads the clock like a transaction, so that Judge receives the reading. It also stores
+// the time if that is due, even if nothing else is written. A start compares its clock with the
+// stored time. If the database is shared, the start also checks whether another server still stores
+// the time.
 func (db *DB) ReadClock(ctx context.Context) error {
 	every := markIdle
 	if db.Shared() {
@@ -238,8 +236,8 @@ func (db *DB) ReadClock(ctx context.Context) error {
 	return db.StoreClock(ctx)
 }
 
-// StoreClock stores the present time. It does not wait for the disk where the
-// engine can do without: the next time is stored soon.
+// StoreClock stores the current time. If the engine allows, it does not wait for the disk, because
+// the next time is stored soon.
 func (db *DB) StoreClock(ctx context.Context) error {
 	_, err := db.UpdateEarly(ctx, func(*Tx) error { return nil })
 	return err

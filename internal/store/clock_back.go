@@ -7,8 +7,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// Wall returns the database's clock as it reads now, before the mark and any
-// judgment.
+// Wall returns the current reading of the database's clock, without the mark and without judgment.
 func (db *DB) Wall(ctx context.Context) (now time.Time, err error) {
 	switch {
 	case db.Now != nil:
@@ -25,10 +24,10 @@ func (db *DB) Wall(ctx context.Context) (now time.Time, err error) {
 	return now, err
 }
 
-// superseded ends a server whose time an operator took back: it would go on
-// with a time that has not come.
+// superseded ends a server after an operator set its time back. The server would otherwise continue
+// with a time in the future.
 func (db *DB) superseded() error {
-	var err error = licensing.Errorf(licensing.Unavailable, "the clock was set back while this server ran: restart this server")
+	var err error = licensing.Errorf(licensing.Unavailable, "the clock was set back while this server was running: restart this server")
 	db.fatalOnce.Do(func() {
 		db.fatalErr.Store(&err)
 		close(db.fatal)
@@ -36,9 +35,9 @@ func (db *DB) superseded() error {
 	return err
 }
 
-// SetBack runs fn in a transaction of the time to, which lies before the mark,
-// and makes it the mark. No other transaction of this
-// process may run meanwhile; a server that runs ends itself when it notices.
+// SetBack runs fn in a transaction with the time to, which is before the mark, and makes that time
+// the mark. No other transaction of this process may run in the meantime. A running server ends
+// itself when it notices the change.
 func (db *DB) SetBack(ctx context.Context, to time.Time, fn func(*Tx) error) error {
 	var back int64
 	err := db.Update(ctx, func(tx *Tx) error {
@@ -58,11 +57,10 @@ func (db *DB) SetBack(ctx context.Context, to time.Time, fn func(*Tx) error) err
 	return err
 }
 
-// Rewind corrects what was stored while the clock was ahead, in a transaction
-// of SetBack: mark is how late it was. Only what counts time from or to
-// a moment in that future is changed, and nothing that was signed: live leases keep
-// their ends, and are known by a renewal later than now. It returns how many
-// live leases those are.
+// Rewind corrects data that was stored while the clock was ahead, in a transaction of SetBack. mark
+// is the latest time that the clock reached. Rewind changes only times after now and durations that
+// depend on them. It changes nothing that was signed: live leases keep their ends, and can be
+// recognized by a renewal time later than now. It returns the number of such live leases.
 func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (ahead int64, err error) {
 	now, shift := micros(tx.now), mark.Sub(tx.now).Microseconds()
 	remembered := micros(tx.now.Add(licensing.Remembered))
@@ -70,8 +68,8 @@ func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (a
 		text string
 		args []any
 	}{
-		// Reclaimed by a time that had not come, though their documents go on:
-		// in use for all anybody knows, as what was ended by force.
+		// These leases were reclaimed too early, and their documents are still valid. Their units
+		// may be in use, so they count like leases that were ended by force.
 		{`UPDATE pool SET held = held + (
 			SELECT COALESCE(SUM(l.units), 0) FROM lease l
 			WHERE l.env = pool.env AND l.license = pool.license AND l.pool = pool.name
@@ -112,16 +110,16 @@ func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (a
 	return ahead, err
 }
 
-// FirstLogAfter returns when the first row of the log later than at was
-// written, by any environment; zero if none was.
+// FirstLogAfter returns the time of the first log row after at, in any environment, or zero if
+// there is none.
 func (tx *Tx) FirstLogAfter(ctx context.Context, at time.Time) (time.Time, error) {
 	var us int64
 	_, err := tx.row(ctx, `SELECT COALESCE(MIN(at), 0) FROM log_row WHERE at > $1`, []any{micros(at)}, &us)
 	return instant(us), err
 }
 
-// BegunLicenses returns the licenses of every environment whose term began
-// after a time and not after another.
+// BegunLicenses returns the licenses of all environments whose term began after the first time, and
+// at or before the second.
 func (tx *Tx) BegunLicenses(ctx context.Context, after, until time.Time) ([]LicenseRef, error) {
 	rows, err := tx.query(ctx, `SELECT env, id FROM license WHERE start_at > $1 AND start_at <= $2 ORDER BY env, id`, micros(after), micros(until))
 	return collect(rows, err, func(r Row) (k LicenseRef, err error) {

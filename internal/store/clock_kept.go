@@ -7,17 +7,15 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// Kept says that servers went on at From with a time of which nothing explained
-// the last part, By. What was held before From stays held for that much longer,
-// the last of it until Until.
+// Kept records that the servers continued at From with a time whose last part, By, had no
+// explanation. Units in use before From are kept that much longer, the last of them until Until.
 type Kept struct {
 	From  time.Time
 	By    time.Duration
 	Until time.Time
 }
 
-// Kept returns what is kept longer because of a time that nothing explained; zero
-// if nothing is.
+// Kept returns the current extension because of an unexplained time, or zero if there is none.
 func (tx *Tx) Kept(ctx context.Context) (Kept, error) {
 	var from, by, until int64
 	_, err := tx.row(ctx, `SELECT kept_from, kept_by, kept_until FROM clock WHERE env = ''`, nil, &from, &by, &until)
@@ -27,15 +25,14 @@ func (tx *Tx) Kept(ctx context.Context) (Kept, error) {
 	return Kept{instant(from), time.Duration(by) * time.Microsecond, instant(until)}, nil
 }
 
-// ErrClockMoved is that another server has gone on with another time meanwhile.
-var ErrClockMoved = licensing.Errorf(licensing.Conflict, "another server has gone on with another time")
+// ErrClockMoved means that another server has continued with a different time.
+var ErrClockMoved = licensing.Errorf(licensing.Conflict, "another server has continued with a different time")
 
-// MoveClock goes on at to, a time that nothing explains beyond line, in a
-// transaction that runs fn. Everything that ends by the passing of time and
-// keeps units from others ends as much later. It says so for as long as
-// something is kept, and at least for a time of length least. ErrClockMoved if
-// another server's time has come to lie beyond line. No other transaction that
-// writes may run in this process, unless the engine has one writer, nor in another.
+// MoveClock continues at the time to, of which nothing explains the part after line, in a
+// transaction that runs fn. Every end that keeps units from others moves by that part. The record
+// of this remains as long as anything is kept, and at least for the duration least. The error is
+// ErrClockMoved if another server's time is now after line. Unless the engine has only one writer,
+// no other write transaction may run in this process, nor in any other.
 func (db *DB) MoveClock(ctx context.Context, line, to time.Time, least time.Duration, fn func(*Tx) error) error {
 	shift := to.Sub(line)
 	move := func(tx *Tx) error {
@@ -64,8 +61,8 @@ func (db *DB) MoveClock(ctx context.Context, line, to time.Time, least time.Dura
 	return db.update(ctx, transaction{fn: move, committed: func() { db.mark.raise(micros(to)) }})
 }
 
-// shiftHeld has everything that is held after line, or waits, end later by shift.
-// What is due at line is due.
+// shiftHeld delays, by shift, the end of everything that is in use or waiting after line. Whatever
+// is due at line remains due.
 func (tx *Tx) shiftHeld(ctx context.Context, line time.Time, shift time.Duration) error {
 	by := shift.Microseconds()
 	for _, s := range []struct {
@@ -84,9 +81,9 @@ func (tx *Tx) shiftHeld(ctx context.Context, line time.Time, shift time.Duration
 	return nil
 }
 
-// ExplainClock undoes what MoveClock did to keep units, in a transaction that runs
-// fn: the time was right after all. What was renewed since keeps its end. It does
-// nothing, and reports false, if another server has done it.
+// ExplainClock undoes the extensions of MoveClock in a transaction that runs fn, because the time
+// proved to be right. Leases that were renewed since then keep their ends. If another server has
+// already done this, ExplainClock does nothing and returns false.
 func (db *DB) ExplainClock(ctx context.Context, k Kept, fn func(*Tx) error) (done bool, err error) {
 	err = db.Update(ctx, func(tx *Tx) error {
 		from, by := micros(k.From), k.By.Microseconds()
@@ -94,7 +91,7 @@ func (db *DB) ExplainClock(ctx context.Context, k Kept, fn func(*Tx) error) (don
 		if done = changed > 0; err != nil || !done {
 			return err
 		}
-		// Pools first, as batches lock them.
+		// Lock pools first, like batches.
 		if _, err := tx.exec(ctx, `UPDATE pool SET due = $1 WHERE due > $1`, micros(tx.now)); err != nil {
 			return err
 		}

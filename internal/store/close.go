@@ -9,11 +9,11 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// closedText is in the error of every write to a closed database.
+// closedText is part of the error of every write to a closed database.
 const closedText = "this database was closed by a final backup"
 
-// closure is when a final backup closed the database, as far as this process
-// has noticed.
+// closure is the time at which a final backup closed the database, as far as this process has
+// noticed.
 type closure struct {
 	at   atomic.Int64 // microseconds; 0 while the database is open
 	once sync.Once
@@ -27,8 +27,8 @@ func (c *closure) note(us int64) {
 	})
 }
 
-// Closed returns when a final backup closed the database, as far as this
-// process has noticed; zero while it is open.
+// Closed returns when a final backup closed the database, as far as this process has noticed, or
+// zero while it is open.
 func (db *DB) Closed() time.Time { return instant(db.closed.at.Load()) }
 
 // Closing is closed when this process notices that the database is closed.
@@ -48,16 +48,16 @@ func (db *DB) LookClosed(ctx context.Context) error {
 	})
 }
 
-// Closed returns when a final backup closed the database; zero while it is open.
+// Closed returns when a final backup closed the database, or zero while it is open.
 func (tx *Tx) Closed(ctx context.Context) (time.Time, error) {
 	var us int64
 	_, err := tx.row(ctx, `SELECT closed_at FROM deployment WHERE env = ''`, nil, &us)
 	return instant(us), err
 }
 
-// CloseForGood runs fn in the last transaction that ever writes to the database. The
-// engine itself refuses every later write, whichever program tries it, except
-// to the clock. Transactions that other processes have begun end before it.
+// CloseForGood runs fn in the last transaction that ever writes to the database. Afterwards the
+// engine itself refuses every write except to the clock, from any program. Transactions that other
+// processes have begun end first.
 func (db *DB) CloseForGood(ctx context.Context, fn func(*Tx) error) error {
 	var us int64
 	err := db.Update(ctx, func(tx *Tx) error {
@@ -90,14 +90,14 @@ func (db *DB) CloseForGood(ctx context.Context, fn func(*Tx) error) error {
 	return err
 }
 
-// Reopen marks a database that was restored from a final backup as open.
+// Reopen marks a database as open that was restored from a final backup.
 func (tx *Tx) Reopen(ctx context.Context) error {
 	_, err := tx.exec(ctx, `UPDATE deployment SET closed_at = 0 WHERE env = ''`)
 	return err
 }
 
-// refused turns the engine's refusal of a write to a closed database into an
-// error for its caller.
+// refused converts the engine's refusal of a write to a closed database into an error for the
+// caller.
 func (db *DB) refused(tx *Tx, err error) error {
 	if err == nil || !db.engine.Sealed(err) {
 		return err
@@ -106,11 +106,11 @@ func (db *DB) refused(tx *Tx, err error) error {
 	return ClosedError()
 }
 
-// ClosedError is what a write to a closed database fails with: Unavailable.
+// ClosedError returns the error of a write to a closed database: Unavailable.
 func ClosedError() error {
 	return licensing.Errorf(licensing.Unavailable,
-		closedText+": nothing is written here any more; use the server that was restored from it").After(closedRetry)
+		closedText+": it accepts no more writes; use the server that was restored from the backup").After(closedRetry)
 }
 
-// closedRetry is when a program may look again whether its servers have changed.
+// closedRetry is how long a program should wait before it checks its list of servers again.
 const closedRetry = 30 * time.Second

@@ -39,21 +39,21 @@ func (tx *Tx) DeleteCustomer(ctx context.Context, env licensing.Env, id licensin
 	return n == 1, err
 }
 
-// Customers returns up to limit customers whose id comes after after, by id.
+// Customers returns up to limit customers with ids after the given one, sorted by id.
 func (tx *Tx) Customers(ctx context.Context, env licensing.Env, after string, limit int) ([]licensing.Customer, error) {
 	rows, err := tx.query(ctx, `
 		SELECT `+customerColumns+` FROM customer WHERE env = $1 AND id > $2 ORDER BY id LIMIT $3`, env, after, limit)
 	return collect(rows, err, scanCustomer)
 }
 
-// Customer returns the customer with id, and whether there is one.
+// Customer returns the customer with the given id, and whether it exists.
 func (tx *Tx) Customer(ctx context.Context, env licensing.Env, id licensing.CustomerID) (licensing.Customer, bool, error) {
 	rows, err := tx.query(ctx, `SELECT `+customerColumns+` FROM customer WHERE env = $1 AND id = $2`, env, id)
 	return only(collect(rows, err, scanCustomer))
 }
 
-// CustomerByReference returns the customer whose reference in the vendor's own
-// system is reference, and whether there is one.
+// CustomerByReference returns the customer with the given reference, which is its name in the
+// vendor's own system, and whether it exists.
 func (tx *Tx) CustomerByReference(ctx context.Context, env licensing.Env, reference string) (licensing.Customer, bool, error) {
 	rows, err := tx.query(ctx, `
 		SELECT `+customerColumns+` FROM customer WHERE env = $1 AND reference = $2 AND reference <> ''`, env, reference)

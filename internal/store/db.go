@@ -14,21 +14,20 @@ import (
 )
 
 const (
-	// maxTries bounds how often a transaction is tried that others made fail.
+	// maxTries is how often a transaction is tried if other transactions make it fail.
 	maxTries = 10
-	// commitLimit is the longest that a COMMIT may take, waiting for replicas
-	// included. Who came during another's wait has two: then 30 s, after which
-	// a caller's connection ends, are not over yet.
+	// commitLimit is the longest time that a COMMIT may take, including the wait for replicas. A
+	// transaction that arrives during another wait needs two waits. Both must end within 30 s, when
+	// a caller's connection ends.
 	commitLimit = 12 * time.Second
 )
 
 // A DB is a database with its engine. It is safe for concurrent use.
 type DB struct {
-	// Now, when set, replaces the database's clock: drills and tests set it
-	// before the first use.
+	// Now, if set, replaces the database's clock. Drills and tests set it before the first use.
 	Now func() time.Time
-	// Judge, when set before the first transaction that writes, decides which time
-	// transactions take as their own. Without it they take what the clock shows.
+	// Judge, if set before the first write transaction, decides the time of each transaction.
+	// Otherwise transactions use the clock's reading.
 	Judge Judge
 
 	engine  Engine
@@ -37,7 +36,7 @@ type DB struct {
 	writers *pool
 	readers *pool
 	mark    mark
-	reading atomic.Pointer[reading] // of the database's clock, the last one
+	reading atomic.Pointer[reading] // the last reading of the database's clock
 	closed  closure
 
 	commitLimit time.Duration
@@ -48,8 +47,8 @@ type DB struct {
 	tasks       sync.WaitGroup
 }
 
-// Open takes over a connected database and brings its tables up to date.
-// Packages sqlite and postgres call it.
+// Open takes over a connected database and brings its tables up to date. Packages sqlite and
+// postgres call it.
 func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 	db := &DB{
 		engine:  engine,
@@ -79,7 +78,7 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 	return db, nil
 }
 
-// Close ends all sessions. No call may be running or follow.
+// Close ends all sessions. No call may be running, and none may follow.
 func (db *DB) Close() error {
 	db.stop()
 	db.tasks.Wait()
@@ -95,14 +94,14 @@ func (db *DB) Close() error {
 // Engine returns the engine's name: sqlite or postgres.
 func (db *DB) Engine() string { return db.engine.Name }
 
-// Writers returns how many transactions that write can run at once.
+// Writers returns how many write transactions can run at once.
 func (db *DB) Writers() int { return db.engine.Writers }
 
-// Fatal is closed when the storage failed in a way after which nothing more
-// can be promised: the process has to end, and recovery decides.
+// Fatal is closed when the storage has failed so badly that nothing more can be guaranteed. The
+// process must then end, and recovery determines the state.
 func (db *DB) Fatal() <-chan struct{} { return db.fatal }
 
-// FatalErr returns why Fatal is closed, or nil.
+// FatalErr returns the reason why Fatal is closed, or nil.
 func (db *DB) FatalErr() error {
 	if p := db.fatalErr.Load(); p != nil {
 		return *p
@@ -110,19 +109,18 @@ func (db *DB) FatalErr() error {
 	return nil
 }
 
-// Update runs fn in a transaction that writes and commits it. Nothing is kept
-// when fn fails. It tries again, with fn called anew, when another transaction
-// was in the way. An error of code outcome_unknown says that the change may
-// have been committed; unavailable, that it was not.
+// Update runs fn in a write transaction and commits it. If fn fails, nothing is kept. If another
+// transaction interferes, Update calls fn again. An error with code outcome_unknown means that the
+// change may have been committed; unavailable means that it was not.
 func (db *DB) Update(ctx context.Context, fn func(*Tx) error) error {
 	return db.update(ctx, transaction{fn: fn})
 }
 
-// UpdateEarly is Update that may return before what it wrote is on the disk:
-// then settle, which is nil otherwise, waits until it is, and nobody may be
-// told of it before. Others see it and build on it at once; what they commit is
-// on the disk after it. Settle's error says that the change may be lost, by
-// code outcome_unknown.
+// UpdateEarly is Update, but may return before its writes are on disk. It then returns settle,
+// which waits for the disk; otherwise settle is nil. The result must not be revealed before settle
+// returns. Other transactions see the writes immediately and can build on them; their own writes
+// reach the disk later. An error of settle, with code outcome_unknown, means that the change may be
+// lost.
 func (db *DB) UpdateEarly(ctx context.Context, fn func(*Tx) error) (settle func() error, err error) {
 	if err := db.update(ctx, transaction{fn: fn, early: db.engine.Early != ""}); err != nil || db.engine.Early == "" {
 		return nil, err
@@ -147,31 +145,31 @@ func (db *DB) update(ctx context.Context, t transaction) error {
 	}
 }
 
-// View runs fn on one snapshot that nobody changes meanwhile.
+// View runs fn on one snapshot, which does not change.
 func (db *DB) View(ctx context.Context, fn func(*Tx) error) error {
 	return db.attempt(ctx, db.readers, transaction{begin: db.engine.BeginRead, fn: fn})
 }
 
-// A transaction is what one attempt does.
+// A transaction is the work of one attempt.
 type transaction struct {
 	begin         string
 	writes, early bool
-	unjudged      bool // it takes no time
-	unstored      bool // its time is not stored: the tables may be those of an earlier version
+	unjudged      bool // it uses no time
+	unstored      bool // its time is not stored, because the tables may be those of an earlier version
 	fn            func(*Tx) error
 	committed     func() // may be nil; runs before another transaction gets the session
 }
 
 func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	if cause := db.FatalErr(); cause != nil {
-		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is stopping: %w", cause)
+		return licensing.Errorf(licensing.Unavailable, "the storage failed and the server is shutting down: %w", cause)
 	}
 	s, err := db.take(ctx, p)
 	if err != nil {
 		return licensing.Errorf(licensing.Unavailable, "connecting to the database: %w", err)
 	}
 	tx := &Tx{db: db, session: s, writes: t.writes, early: t.early}
-	broken := true // unless the end is reached, as after a panic in fn
+	broken := true // unless the end is reached, which it is not after a panic in fn
 	defer func() {
 		tx.session = nil
 		p.give(s, broken)
@@ -205,7 +203,7 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 		tx.queue = nil
 		broken = s.run(context.WithoutCancel(ctx), &Statement{Text: "ROLLBACK"}) != nil
 		if broken && db.Shared() && ctx.Err() == nil && licensing.CodeOf(err) == licensing.Internal {
-			err = licensing.Errorf(licensing.Unavailable, "the connection to the database was lost, and nothing was done: %w", err)
+			err = licensing.Errorf(licensing.Unavailable, "the connection to the database was lost; nothing was changed: %w", err)
 		}
 		return db.refused(tx, db.failed(err))
 	}
@@ -222,7 +220,7 @@ func (tx *Tx) body(ctx context.Context, t transaction) error {
 	if !tx.writes || t.unstored {
 		return nil
 	}
-	if tx.guessed { // a COMMIT sent along could not be taken back
+	if tx.guessed { // a COMMIT sent with it could not be undone
 		if err := tx.flush(ctx); err != nil {
 			return err
 		}
@@ -230,13 +228,13 @@ func (tx *Tx) body(ctx context.Context, t transaction) error {
 	return tx.raiseMark(ctx)
 }
 
-// commit ends tx. What it cannot prove undone it calls unknown. It reports
-// whether the transaction is still open, and to be rolled back.
+// commit ends tx. If it cannot prove that a failed COMMIT had no effect, the outcome is unknown. It
+// reports whether the transaction is still open and must be rolled back.
 func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
-	// A caller who leaves must not tear a commit that others may share.
+	// A canceled caller must not interrupt a commit that other requests may share.
 	ctx = context.WithoutCancel(ctx)
 	db := tx.db
-	if db.Shared() { // otherwise there is nobody to wait for
+	if db.Shared() { // otherwise there are no replicas to wait for
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, db.commitLimit)
 		defer cancel()
@@ -254,27 +252,27 @@ func (tx *Tx) commit(ctx context.Context) (open bool, err error) {
 	}
 }
 
-// unknown says what is to be done about a COMMIT that failed with err, and what
-// an operator looks at.
+// unknown returns an error for a COMMIT that failed with err. It tells the caller to retry, and an
+// operator what to check.
 func unknown(err error, limit time.Duration) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return licensing.Errorf(licensing.OutcomeUnknown, "the commit was not confirmed within %v, as when a synchronous standby is away; ask again with the same id: %w", limit, err)
+		return licensing.Errorf(licensing.OutcomeUnknown, "the commit was not confirmed within %v, for example because a synchronous standby is down; retry with the same request id: %w", limit, err)
 	}
-	return licensing.Errorf(licensing.OutcomeUnknown, "the commit failed and may have been done; ask again with the same id: %w", err)
+	return licensing.Errorf(licensing.OutcomeUnknown, "the commit failed but may have taken effect; retry with the same request id: %w", err)
 }
 
-// replicated says that what a session just committed stands here alone.
+// replicated returns an error if the last commit of a session exists only on this server.
 func (db *DB) replicated(s *session) error {
 	if db.engine.Replicated == nil {
 		return nil
 	}
 	if err := db.engine.Replicated(s.conn); err != nil {
-		return licensing.Errorf(licensing.OutcomeUnknown, "the change is not confirmed on the standby; ask again with the same id: %w", err)
+		return licensing.Errorf(licensing.OutcomeUnknown, "the change was not confirmed by the standby; retry with the same request id: %w", err)
 	}
 	return nil
 }
 
-// failed notes an error after which the storage can't be trusted.
+// failed records an error after which the storage cannot be trusted.
 func (db *DB) failed(err error) error {
 	if db.engine.Fatal(err) {
 		db.fatalOnce.Do(func() {
@@ -285,7 +283,7 @@ func (db *DB) failed(err error) error {
 	return err
 }
 
-// IsUnique reports whether err says that a row's key is taken.
+// IsUnique reports whether err means that a row's key already exists.
 func (db *DB) IsUnique(err error) bool { return db.engine.Unique(err) }
 
 func (db *DB) maintain(ctx context.Context) {

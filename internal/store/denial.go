@@ -14,32 +14,31 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Denial is the first "no" of a minute to one holder for one reason, and how
-// many followed. Pool is a pool or a meter.
+// A Denial is the first denial in a minute for one holder and one reason, with the number of
+// denials that followed. Pool is the name of a pool or a meter.
 type Denial struct {
 	PoolKey
 	Holder   string
 	Code     string
 	Minute   time.Time
-	Request  string // the name that its program gave it, if it gave one
-	Call     string // the server's own id of it
-	Later    string // both of requests after it, the latest first, by spaces
+	Request  string // the program's id for it, if any
+	Call     string // the server's id for it
+	Later    string // both ids of later requests, latest first, separated by spaces
 	At       time.Time
-	Last     time.Time // of the latest; zero is At
+	Last     time.Time // time of the latest one; zero means At
 	Times    int64
-	Logged   bool // it has an entry of its own in the log; used by PutDenials only
+	Logged   bool // it has its own log entry; used only by PutDenials
 	Decision license.Decision
-	Caller   licensing.Caller // of the first
+	Caller   licensing.Caller // of the first denial
 }
 
 const denialColumns = `env, license, pool, holder, code, minute, request, at, times, decision, caller, later, call`
 
-// maxLater is how many bytes of the ids of repeated requests are kept: those of a
-// dozen requests or more.
+// maxLater is how many bytes of ids of repeated requests are kept. That is enough for at least a
+// dozen requests.
 const maxLater = 800
 
-// Repeat notes the ids of a request that was denied after the first. An id that is
-// known is not noted twice.
+// Repeat adds the ids of a later request that was denied. Known ids are not added again.
 func (d *Denial) Repeat(request, call string) {
 	for _, id := range []string{request, call} {
 		if id != "" && id != d.Request && id != d.Call {
@@ -51,7 +50,7 @@ func (d *Denial) Repeat(request, call string) {
 	}
 }
 
-// asLater is the ids of a denial in SQL, those that are known left out.
+// asLater is the SQL expression for the ids of a denial, without duplicates.
 const asLater = `excluded.later || CASE WHEN excluded.call IN ('', denial.call) THEN '' ELSE excluded.call || ' ' END ||
 	CASE WHEN excluded.request IN ('', denial.request) THEN denial.later
 	ELSE excluded.request || REPLACE(' ' || denial.later, ' ' || excluded.request || ' ', ' ') END`
@@ -68,11 +67,11 @@ var putSessions = newMultirow(`INSERT INTO denial_session (env, license, pool, h
 	last_at = CASE WHEN excluded.last_at > denial_session.last_at THEN excluded.last_at ELSE denial_session.last_at END
 	RETURNING env, license, pool, holder, code, tries`)
 
-// PutSessions counts denials in the sessions of their holders, and returns which
-// denials begin one, by index: those that follow none of the same license, pool,
-// holder and code within licensing.SessionGap, whichever server decided it. Of several
-// denials of one session only the first in the list can begin it. Rows that are
-// counted stay locked until the commit.
+// PutSessions counts denials in the sessions of their holders. It returns the indexes of the
+// denials that begin a session: those without another denial of the same license, pool, holder and
+// code within licensing.SessionGap before them, on any server. If several denials in the list
+// belong to one session, only the first can begin it. The counted rows stay locked until the
+// commit.
 func (tx *Tx) PutSessions(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
 	type key struct{ env, license, pool, holder, code string }
 	type session struct {
@@ -91,7 +90,7 @@ func (tx *Tx) PutSessions(ctx context.Context, denials []Denial) (first map[int]
 		s.tries += d.Times
 		s.last = max(s.last, micros(d.At), micros(d.Last))
 	}
-	// In one order everywhere, so that two servers don't wait for each other.
+	// Always lock in the same order, so that two servers do not block each other.
 	ordered := slices.SortedFunc(maps.Values(all), func(a, b *session) int {
 		return cmp.Or(cmp.Compare(a.env, b.env), cmp.Compare(a.license, b.license), cmp.Compare(a.pool, b.pool), cmp.Compare(a.holder, b.holder), cmp.Compare(a.code, b.code))
 	})
@@ -114,14 +113,14 @@ func (tx *Tx) PutSessions(ctx context.Context, denials []Denial) (first map[int]
 	return first, err
 }
 
-// ForgetSessions deletes sessions whose last denial lies before a time, at most limit.
+// ForgetSessions deletes up to limit sessions whose last denial was before a time.
 func (tx *Tx) ForgetSessions(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM denial_session WHERE (env, license, pool, holder, code) IN
 		(SELECT env, license, pool, holder, code FROM denial_session WHERE last_at < $1 LIMIT $2)`, micros(before), limit)
 }
 
-// PutDenials counts denials, each key there once, and returns which of them
-// are the first of their minute, by index.
+// PutDenials counts denials, at most one per key, and returns the indexes of those that are the
+// first of their minute.
 func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]bool, err error) {
 	type key struct {
 		env, license, pool, holder, code string
@@ -156,21 +155,21 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 	return first, err
 }
 
-// Denials returns the denials that began with a request of that name, the latest first.
+// Denials returns the denials whose first request has the given id, latest first.
 func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 ORDER BY at DESC LIMIT 10`, env, request)
 }
 
-// RepeatedDenials returns the denials since a time that a request repeated, of
-// those whose ids are kept, the latest first. It looks at all of them.
+// RepeatedDenials returns the denials since a time that have the given id among their kept repeats,
+// latest first. It scans all denials since that time.
 func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request string, since time.Time) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
 		WHERE minute >= $1 AND env = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
 		ORDER BY at DESC LIMIT 10`, micros(since), env, request)
 }
 
-// DenialsOfCall returns the denials of minutes from a time on and before another that
-// the server's id of a request names, of those whose ids are kept, the latest first.
+// DenialsOfCall returns the denials that name the server's id of a request, among the kept ids,
+// latest first. It covers minutes from the time from up to but not including before.
 func (tx *Tx) DenialsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
 		WHERE minute >= $1 AND minute < $2 AND env = $3
@@ -178,7 +177,7 @@ func (tx *Tx) DenialsOfCall(ctx context.Context, env licensing.Env, call string,
 		ORDER BY at DESC LIMIT 1000`, micros(from), micros(before), env, call)
 }
 
-// DenialKnown reports whether a denial of d's key is stored.
+// DenialKnown reports whether a denial with d's key is stored.
 func (tx *Tx) DenialKnown(ctx context.Context, d Denial) (bool, error) {
 	var one int64
 	return tx.row(ctx, `SELECT 1 FROM denial
@@ -186,13 +185,13 @@ func (tx *Tx) DenialKnown(ctx context.Context, d Denial) (bool, error) {
 		[]any{d.Env, d.License, d.Name, d.Holder, d.Code, micros(d.Minute)}, &one)
 }
 
-// LicenseDenials returns a license's latest denials, at most limit.
+// LicenseDenials returns up to limit of a license's latest denials.
 func (tx *Tx) LicenseDenials(ctx context.Context, env licensing.Env, id licensing.LicenseID, limit int) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND license = $2 ORDER BY at DESC LIMIT $3`, env, id, limit)
 }
 
-// UncountedDenials returns denials of minutes before a time that are not all in
-// the log, locked until the commit, at most limit. Times are those that are missing.
+// UncountedDenials returns up to limit denials of minutes before a time that are not completely in
+// the log, and locks them until the commit. Times is the number that is missing.
 func (tx *Tx) UncountedDenials(ctx context.Context, before time.Time, limit int) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT env, license, pool, holder, code, minute, request, at, times - counted, decision, caller, later, call
 		FROM denial WHERE times > counted AND minute < $1
@@ -203,7 +202,7 @@ var countDenials = newMultirow(`UPDATE denial SET counted = denial.counted + v.c
 	WHERE denial.env = v.column1 AND denial.license = v.column2 AND denial.pool = v.column3 AND denial.holder = v.column4
 	AND denial.code = v.column5 AND denial.minute = v.column6`)
 
-// CountDenials notes that so many more Times of each of the denials are in the log.
+// CountDenials records that the given Times of each denial are now in the log.
 func (tx *Tx) CountDenials(ctx context.Context, denials []Denial) error {
 	args := make([]any, 0, 7*len(denials))
 	for _, d := range denials {
@@ -236,7 +235,7 @@ func (tx *Tx) denials(ctx context.Context, text string, args ...any) ([]Denial, 
 	return denials, err
 }
 
-// ForgetDenials deletes denials of minutes before a time, at most limit.
+// ForgetDenials deletes up to limit denials of minutes before a time.
 func (tx *Tx) ForgetDenials(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM denial WHERE (env, license, pool, holder, code, minute) IN
 		(SELECT env, license, pool, holder, code, minute FROM denial WHERE minute < $1 ORDER BY minute LIMIT $2)`, micros(before), limit)

@@ -1,6 +1,5 @@
-// Package store holds all SQL. One text serves SQLite and PostgreSQL; an
-// Engine carries their few differences. It keeps rows and decides nothing:
-// who may have what is for package licensing, and package authority joins the
-// two. Update and View are the only ways in, so no caller can forget to
-// commit, to roll back or to try again.
+// Package store contains all SQL. One text serves both SQLite and PostgreSQL; an Engine describes
+// their few differences. The package stores rows and makes no decisions. Package licensing has the
+// rules, and package authority connects the two. Update and View are the only ways to use a
+// database, so no caller can forget to commit, roll back or retry.
 package store

@@ -14,14 +14,14 @@ func (tx *Tx) InsertEnvironment(ctx context.Context, e licensing.Environment) (b
 	return n == 1, err
 }
 
-// UpdateEnvironment replaces the kind of the environment called e.Name and
-// reports whether it exists.
+// UpdateEnvironment replaces the kind of the environment named e.Name and reports whether it
+// exists.
 func (tx *Tx) UpdateEnvironment(ctx context.Context, e licensing.Environment) (bool, error) {
 	n, err := tx.exec(ctx, `UPDATE environment SET kind = $2 WHERE env = $1`, e.Name, e.Kind)
 	return n == 1, err
 }
 
-// Environments returns all environments by name. There are few of them.
+// Environments returns all environments, sorted by name. There are only a few.
 func (tx *Tx) Environments(ctx context.Context) ([]licensing.Environment, error) {
 	rows, err := tx.query(ctx, `SELECT env, kind, created_at FROM environment ORDER BY env`)
 	return collect(rows, err, func(r Row) (e licensing.Environment, err error) {
@@ -32,7 +32,7 @@ func (tx *Tx) Environments(ctx context.Context) ([]licensing.Environment, error)
 	})
 }
 
-// LockEnvironment lets other transactions that lock env wait for this one's end.
+// LockEnvironment makes other transactions that lock env wait for the end of this one.
 func (tx *Tx) LockEnvironment(ctx context.Context, env licensing.Env) error {
 	_, err := tx.row(ctx, `SELECT env FROM environment WHERE env = $1`+tx.ForUpdate(), []any{env}, &env)
 	return err

@@ -9,15 +9,15 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// Examined is what is in a database that is not opened yet.
+// Examined describes a database that has not been opened yet.
 type Examined struct {
 	Begun  bool // a server has begun a deployment in it
-	Behind int  // migrations that the next Open runs
-	Ahead  int  // migrations of a later version, which this one can go on with
+	Behind int  // migrations that the next Open will run
+	Ahead  int  // migrations of a later version, which this version tolerates
 }
 
-// Examine reads what is in a connected database and changes nothing. It fails where Open
-// would refuse the tables. Packages sqlite and postgres call it.
+// Examine reads the state of a connected database and changes nothing. It fails if Open would
+// refuse the tables. Packages sqlite and postgres call it.
 func Examine(ctx context.Context, conns *sql.DB, engine Engine) (e Examined, err error) {
 	files, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
@@ -55,7 +55,7 @@ func Examine(ctx context.Context, conns *sql.DB, engine Engine) (e Examined, err
 	return e, usable(versions, applied)
 }
 
-// column returns the one column of a query.
+// column returns the only column of a query's result.
 func column[T any](ctx context.Context, conns *sql.DB, query string) ([]T, error) {
 	rows, err := conns.QueryContext(ctx, query)
 	if err != nil {

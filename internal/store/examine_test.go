@@ -97,8 +97,8 @@ func TestExaminingPostgreSQLMigratesNothing(t *testing.T) {
 		t.Errorf("%d tables were made, %v", tables, err)
 	}
 	_, err = postgres.Examine(t.Context(), strings.Replace(fresh, "user=postgres", "user=reader", 1), "")
-	if err == nil || !strings.Contains(err.Error(), "user reader may not make tables") {
-		t.Errorf("a user who may not make tables: %v", err)
+	if err == nil || !strings.Contains(err.Error(), "user reader may not create tables") {
+		t.Errorf("a user who may not create tables: %v", err)
 	}
 	db, err := postgres.Open(t.Context(), url, "")
 	if err != nil {

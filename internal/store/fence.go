@@ -7,13 +7,13 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Fence says since when an environment's record of leases may be behind.
+// A Fence records since when an environment's record of leases may be incomplete.
 type Fence struct {
 	Env    licensing.Env
-	Since  time.Time // zero: from the next start on
+	Since  time.Time // zero means from the next start on
 	Epoch  int64
 	Reason string
-	Ending bool // only leases that have an end can be missing
+	Ending bool // only leases with an end can be missing
 }
 
 // PutFence stores the latest fence of an environment.
@@ -25,7 +25,7 @@ func (tx *Tx) PutFence(ctx context.Context, f Fence) error {
 	return err
 }
 
-// Fences returns the latest fence of each environment that ever had one.
+// Fences returns the latest fence of each environment that has ever had one.
 func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
 	rows, err := tx.query(ctx, `SELECT env, since, epoch, reason, ending FROM fence ORDER BY env`)
 	if err != nil {
@@ -42,20 +42,19 @@ func (tx *Tx) Fences(ctx context.Context) ([]Fence, error) {
 	})
 }
 
-// A FenceDeclaration says that a loss took no lease. It ends the fence of its
-// environment and epoch once a second person agreed.
+// A FenceDeclaration states that a loss affected no lease. It ends the fence of its environment and
+// epoch when a second person agrees.
 type FenceDeclaration struct {
 	Env        licensing.Env
 	Epoch      int64
 	DeclaredBy string // an actor
 	DeclaredAt time.Time
 	Reason     string
-	AgreedBy   string    // an actor; empty: nobody yet
-	EndedAt    time.Time // zero: the fence stands
+	AgreedBy   string    // an actor; empty until someone has agreed
+	EndedAt    time.Time // zero while the fence is in place
 }
 
-// PutFenceDeclaration stores the declaration about a fence in place of one
-// that was made before.
+// PutFenceDeclaration stores the declaration about a fence and replaces an earlier one.
 func (tx *Tx) PutFenceDeclaration(ctx context.Context, d FenceDeclaration) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO fence_declaration (env, epoch, declared_by, declared_at, reason, agreed_by, ended_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -65,8 +64,8 @@ func (tx *Tx) PutFenceDeclaration(ctx context.Context, d FenceDeclaration) error
 	return err
 }
 
-// FenceDeclaration returns the declaration about the fence of an environment
-// and epoch, and whether there is one. Its row stays locked until the commit.
+// FenceDeclaration returns the declaration about the fence of an environment and epoch, and whether
+// there is one. The row stays locked until the commit.
 func (tx *Tx) FenceDeclaration(ctx context.Context, env licensing.Env, epoch int64) (FenceDeclaration, bool, error) {
 	d := FenceDeclaration{Env: env, Epoch: epoch}
 	var declared, ended int64

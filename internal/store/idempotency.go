@@ -7,18 +7,18 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// An Answer is what a write was answered, kept under the caller's Idempotency-Key.
+// An Answer is the stored answer to a write, under the caller's Idempotency-Key.
 type Answer struct {
 	Env    licensing.Env
 	Token  licensing.TokenID
 	Route  string
 	Key    string
-	Body   string // digest of the request's body, hexadecimal
-	Answer string // sealed by authority
+	Body   string // hexadecimal digest of the request's body
+	Answer string // encrypted by package authority
 	At     time.Time
 }
 
-// Answer returns what was answered under a key, and whether anything was since since.
+// Answer returns the answer stored under a key since the time since, and whether there is one.
 func (tx *Tx) Answer(ctx context.Context, env licensing.Env, token licensing.TokenID, route, key string, since time.Time) (Answer, bool, error) {
 	rows, err := tx.query(ctx, `
 		SELECT env, token, route, key, body, answer, created_at FROM idempotency
@@ -32,8 +32,8 @@ func (tx *Tx) Answer(ctx context.Context, env licensing.Env, token licensing.Tok
 	}))
 }
 
-// InsertAnswer keeps a, in place of one from before since, and reports whether
-// the key was free: of two requests that race with one key only one commits.
+// InsertAnswer stores a and replaces an answer from before since. It reports whether the key was
+// free. If two requests with the same key race, only one commits.
 func (tx *Tx) InsertAnswer(ctx context.Context, a Answer, since time.Time) (bool, error) {
 	n, err := tx.exec(ctx, `
 		INSERT INTO idempotency (env, token, route, key, body, answer, created_at)
@@ -45,7 +45,7 @@ func (tx *Tx) InsertAnswer(ctx context.Context, a Answer, since time.Time) (bool
 	return n == 1, err
 }
 
-// DeleteAnswers forgets up to limit answers from before before and returns how many.
+// DeleteAnswers deletes up to limit answers from before a time and returns how many it deleted.
 func (tx *Tx) DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `
 		DELETE FROM idempotency WHERE (env, token, route, key) IN (

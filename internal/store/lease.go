@@ -21,8 +21,8 @@ var (
 		expires_at = v.column7, borrowed = v.column8, nonce = v.column9, cloned_at = v.column10, ended_at = v.column11,
 		ended_by = v.column12, due = v.column13, requests = v.column14, asker = v.column15 FROM (VALUES `, 15, "ttiiiiiitiititt", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2`)
-	// What is compared with zero is of the list: a condition on the lease alone
-	// would let an engine walk all live leases instead of finding each by its key.
+	// The value that is compared with zero comes from the list. With a condition on the lease
+	// alone, an engine could scan all live leases instead of finding each one by its key.
 	endLeases = newFixed(2, `UPDATE lease SET ended_at = $1, ended_by = '`+string(licensing.EndReleased)+`', due = $2 FROM (VALUES `, 4, "ttti", `) v
 		WHERE lease.env = v.column1 AND lease.id = v.column2 AND (lease.license || '') = v.column3 AND lease.ended_at = 0 * v.column4
 		AND lease.generation = v.column4 RETURNING lease.env, lease.license, lease.id, lease.generation, lease.pool, lease.holder, lease.instance, lease.charge`)
@@ -52,7 +52,7 @@ func decodeAsker(s string) (a licensing.Asker, err error) {
 	return a, err
 }
 
-// encodeAsker writes nothing for an asker that said nothing of itself.
+// encodeAsker returns an empty text for a zero asker.
 func encodeAsker(a licensing.Asker) (string, error) {
 	if a.IsZero() {
 		return "", nil
@@ -61,13 +61,13 @@ func encodeAsker(a licensing.Asker) (string, error) {
 	return string(b), err
 }
 
-// beginAsker is how what encodeAsker writes of a holder of a kind begins.
+// beginAsker returns the beginning of encodeAsker's result for a holder of the given kind.
 func beginAsker(kind string) (string, error) {
 	text, err := encodeAsker(licensing.Asker{Kind: kind})
 	return strings.TrimSuffix(text, "}"), err
 }
 
-// encodeCaller writes nothing for a caller that said nothing of itself.
+// encodeCaller returns an empty text for a zero caller.
 func encodeCaller(c licensing.Caller) (string, error) {
 	if c == (licensing.Caller{}) {
 		return "", nil
@@ -85,8 +85,8 @@ func decodeCaller(s string) (c licensing.Caller, err error) {
 
 func flag(b bool) int64 { return int64(btoi(b)) }
 
-// InsertLeases stores new leases. The arguments are of the types that drivers
-// know: for others package sql looks at each by reflection, and copies it.
+// InsertLeases stores new leases. The arguments have types that drivers support directly. For other
+// types, package sql would use reflection and copy each value.
 func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error {
 	args := make([]any, 0, 20*len(leases))
 	for _, l := range leases {
@@ -101,8 +101,8 @@ func (tx *Tx) InsertLeases(ctx context.Context, leases []*licensing.Lease) error
 	return tx.putMany(ctx, &insertLeases, args)
 }
 
-// PutLeases stores what may change of leases that exist. It writes rows that
-// are as they were, too: a repeated answer has to wait for the standby again.
+// PutLeases stores the mutable fields of existing leases. It also writes unchanged rows, because a
+// repeated answer must wait for the standby again.
 func (tx *Tx) PutLeases(ctx context.Context, leases []*licensing.Lease) error {
 	args := make([]any, 0, 15*len(leases))
 	for _, l := range leases {
@@ -116,7 +116,7 @@ func (tx *Tx) PutLeases(ctx context.Context, leases []*licensing.Lease) error {
 	return tx.putMany(ctx, &putLeases, args)
 }
 
-// A Release names a lease by what its holder knows of it.
+// A Release identifies a lease by the fields that its holder knows.
 type Release struct {
 	Env        licensing.Env
 	License    licensing.LicenseID
@@ -124,7 +124,7 @@ type Release struct {
 	Generation int64
 }
 
-// A Released is a release that ended its lease, and what that held.
+// A Released is a release that ended its lease, with the fields of the lease.
 type Released struct {
 	Release
 	Pool     string
@@ -133,8 +133,8 @@ type Released struct {
 	Charge   int64
 }
 
-// AskRelease ends the leases that are live in the generation named, and adds
-// those to ended: it reads and writes in one statement, at the latest with Flush.
+// AskRelease ends the leases that are live in the given generation and appends them to ended. One
+// statement reads and writes. It has run, at the latest, after Flush.
 func (tx *Tx) AskRelease(ctx context.Context, releases []Release, now, forget time.Time, ended *[]Released) error {
 	args := make([]any, 0, 2+4*len(releases))
 	args = append(args, micros(now), micros(forget))
@@ -149,14 +149,14 @@ func (tx *Tx) AskRelease(ctx context.Context, releases []Release, now, forget ti
 	})
 }
 
-// A LeaseKey names a lease.
+// A LeaseKey identifies a lease.
 type LeaseKey struct {
 	Env licensing.Env
 	ID  licensing.LeaseID
 }
 
-// Leases returns the leases with these keys that are still known, in no order.
-// In a transaction that writes they stay locked until the commit.
+// Leases returns the remembered leases with these keys, in any order. In a write transaction they
+// stay locked until the commit.
 func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) (leases []*licensing.Lease, err error) {
 	if err := tx.AskLeases(ctx, keys, &leases); err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (tx *Tx) Leases(ctx context.Context, keys []LeaseKey) (leases []*licensing.
 	return leases, tx.flush(ctx)
 }
 
-// AskLeases is Leases with the answer after Flush.
+// AskLeases is Leases, but the result is available after Flush.
 func (tx *Tx) AskLeases(ctx context.Context, keys []LeaseKey, leases *[]*licensing.Lease) error {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
@@ -177,14 +177,14 @@ func (tx *Tx) AskLeases(ctx context.Context, keys []LeaseKey, leases *[]*licensi
 	})
 }
 
-// Lease returns one lease; not_found when it was never given or is forgotten.
+// Lease returns one lease. The error is NotFound if it was never granted or has been forgotten.
 func (tx *Tx) Lease(ctx context.Context, k LeaseKey) (licensing.Lease, error) {
 	found, err := tx.Leases(ctx, []LeaseKey{k})
 	if err != nil {
 		return licensing.Lease{}, err
 	}
 	if len(found) == 0 {
-		return licensing.Lease{}, licensing.Errorf(licensing.NotFound, "no lease %s", k.ID)
+		return licensing.Lease{}, licensing.Errorf(licensing.NotFound, "lease %s does not exist", k.ID)
 	}
 	return *found[0], nil
 }
@@ -196,27 +196,25 @@ func (tx *Tx) HolderLeases(ctx context.Context, k PoolKey, holder string) ([]*li
 		ORDER BY l.instance`, k.Env, k.License, k.Name, holder)
 }
 
-// ForcedLeases returns a holder's leases of a pool that were ended by force and
-// are still known.
+// ForcedLeases returns the remembered leases of a holder in a pool that were ended by force.
 func (tx *Tx) ForcedLeases(ctx context.Context, k PoolKey, holder string) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.holder = $4 AND l.ended_by = 'forced'
 		ORDER BY l.id`, k.Env, k.License, k.Name, holder)
 }
 
-// shared are the leases of a pool that may be used and that others carry.
+// shared selects the usable leases of a pool whose units are charged to other leases.
 const shared = ` WHERE env = $1 AND license = $2 AND pool = $3 AND charge = 0 AND (ended_at = 0 OR ended_by = 'forced' AND expires_at > $4)`
 
-// SharedUnits returns the units of a pool's leases that are charged with
-// nothing, for others carry them, without those ended by force whose documents
-// ended before a time.
+// SharedUnits returns the units of a pool's leases that are charged to other leases. It excludes
+// leases that were ended by force and whose documents ended before a time.
 func (tx *Tx) SharedUnits(ctx context.Context, k PoolKey, ended time.Time) (units int64, err error) {
 	_, err = tx.row(ctx, `SELECT COALESCE(SUM(units), 0) FROM lease`+shared, []any{k.Env, k.License, k.Name, micros(ended)}, &units)
 	return units, err
 }
 
-// CountShared charges each of the leases that SharedUnits adds up with its own
-// units, and has the pool count held in all.
+// CountShared charges each of the leases in SharedUnits with its own units, and sets the pool's
+// held units to held.
 func (tx *Tx) CountShared(ctx context.Context, k PoolKey, held int64, ended time.Time) error {
 	if _, err := tx.exec(ctx, `UPDATE lease SET charge = units`+shared, k.Env, k.License, k.Name, micros(ended)); err != nil {
 		return err
@@ -225,8 +223,8 @@ func (tx *Tx) CountShared(ctx context.Context, k PoolKey, held int64, ended time
 	return err
 }
 
-// EndEndless has a pool's live leases without end be due when their documents
-// and skew have ended, and the pool looked at.
+// EndEndless makes a pool's live leases without end due when their documents have ended, plus skew.
+// It also makes the pool due.
 func (tx *Tx) EndEndless(ctx context.Context, k PoolKey, skew time.Duration, now time.Time) error {
 	_, err := tx.exec(ctx, `UPDATE lease SET due = expires_at + $4 WHERE env = $1 AND license = $2 AND pool = $3 AND due = 0 AND ended_at = 0`,
 		k.Env, k.License, k.Name, skew.Microseconds())
@@ -237,16 +235,14 @@ func (tx *Tx) EndEndless(ctx context.Context, k PoolKey, skew time.Duration, now
 	return err
 }
 
-// DueLeases returns leases of a pool whose time has come at now, the earliest
-// first, at most limit.
+// DueLeases returns up to limit leases of a pool that are due at now, earliest first.
 func (tx *Tx) DueLeases(ctx context.Context, k PoolKey, now time.Time, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND l.due <= $4
 		ORDER BY l.due LIMIT $5`, k.Env, k.License, k.Name, micros(now), limit)
 }
 
-// NextDue returns the earliest time at which something has to be done with a
-// lease of a pool, zero for never.
+// NextDue returns the earliest time at which a lease of a pool is due, or zero for never.
 func (tx *Tx) NextDue(ctx context.Context, k PoolKey) (time.Time, error) {
 	var due int64
 	_, err := tx.row(ctx, `SELECT due FROM lease
@@ -254,39 +250,40 @@ func (tx *Tx) NextDue(ctx context.Context, k PoolKey) (time.Time, error) {
 	return instant(due), err
 }
 
-// EndlessLeases returns the live leases of a pool that have no end, in the order
-// they were granted, at most limit.
+// EndlessLeases returns up to limit live leases of a pool that have no end, in the order of their
+// grants.
 func (tx *Tx) EndlessLeases(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due = 0 AND l.ended_at = 0
 		ORDER BY l.id LIMIT $4`, k.Env, k.License, k.Name, limit)
 }
 
-// counted are the leases that a pool counts: also those ended by force, until
-// what was signed has ended.
+// counted selects the leases that a pool counts. They include leases ended by force, until their
+// documents have ended.
 const counted = `(l.ended_at = 0 OR l.ended_by = 'forced' AND l.charge > 0)`
 
-// NextFree returns the counted leases of a pool whose units are free first, at most limit.
+// NextFree returns up to limit counted leases of a pool, starting with those whose units will be
+// free first.
 func (tx *Tx) NextFree(ctx context.Context, k PoolKey, limit int) ([]*licensing.Lease, error) {
 	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
 		WHERE l.env = $1 AND l.license = $2 AND l.pool = $3 AND l.due > 0 AND `+counted+`
 		ORDER BY l.due LIMIT $4`, k.Env, k.License, k.Name, limit)
 }
 
-// LeaseFilter selects leases for a list; empty fields select all.
+// LeaseFilter selects leases for a list. Empty fields match every lease.
 type LeaseFilter struct {
 	Env      licensing.Env
 	License  licensing.LicenseID
 	Customer licensing.CustomerID
 	Product  licensing.ProductName
 	Pool     string
-	Holder   string // an id, or KIND:ID as lists show it
+	Holder   string // an id, or KIND:ID as shown in lists
 	After    licensing.LeaseID
-	Ended    bool // those that ended, are not counted and are still known, too
+	Ended    bool // also leases that have ended, are no longer counted and are still remembered
 	Limit    int
 }
 
-// ListLeases returns leases by id, which is by the time they were granted.
+// ListLeases returns leases by id, which is by grant time.
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
 	kind, id, _ := strings.Cut(f.Holder, ":")
 	if kind == "" {
@@ -320,8 +317,7 @@ func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensin
 	return leases, err
 }
 
-// ForgetLeases deletes leases that ended, and the requests that led to them and
-// to nothing since.
+// ForgetLeases deletes leases that have ended, and the requests that led only to them.
 func (tx *Tx) ForgetLeases(ctx context.Context, leases []*licensing.Lease) error {
 	args := make([]any, 0, 2*len(leases))
 	var requests []any
@@ -351,7 +347,7 @@ func (tx *Tx) PutComponents(ctx context.Context, l *licensing.Lease) error {
 	return tx.putMany(ctx, &insertComponents, componentArgs(l))
 }
 
-// DropComponents undoes PutComponents for a lease that ended.
+// DropComponents undoes PutComponents for a lease that has ended.
 func (tx *Tx) DropComponents(ctx context.Context, l *licensing.Lease) error {
 	return tx.putMany(ctx, &dropComponents, componentArgs(l))
 }
@@ -364,8 +360,8 @@ func componentArgs(l *licensing.Lease) []any {
 	return args
 }
 
-// MatchComponents returns the leases that agree in at least need of the
-// components, those that agree in most first.
+// MatchComponents returns the leases that match at least need of the components, best matches
+// first.
 func (tx *Tx) MatchComponents(ctx context.Context, k PoolKey, components map[string]string, need int) ([]LeaseKey, error) {
 	counts := map[licensing.LeaseID]int{}
 	args := make([]any, 0, 5*len(components))

@@ -9,31 +9,30 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A LicenseFilter says which licenses to list: those that match every field
-// that is not empty.
+// A LicenseFilter selects licenses that match every non-empty field.
 type LicenseFilter struct {
 	ID         licensing.LicenseID
 	Customer   licensing.CustomerID
 	Product    licensing.ProductName
 	Plan       licensing.PlanName
-	Revision   licensing.RevisionID   // granted by it
-	Channel    string                 // following it
+	Revision   licensing.RevisionID   // the revision that grants the license
+	Channel    string                 // the channel that the license follows
 	NotGranted []licensing.RevisionID // another revision is in force
 	NotProduct licensing.ProductName
-	Pinned     bool // to a revision, following no channel
+	Pinned     bool // to a revision, not following a channel
 	Status     licensing.Status
 	Reference  string
-	EndsBefore time.Time // ends, and before it
+	EndsBefore time.Time // the term has an end, and it is before this time
 }
 
 const licenseColumns = `env, id, product, customer, plan, revision, channel, granted, status, payment, reference,
 	issued_at, start_at, end_at, maintenance_at, body, epoch, counter`
 
-// insertedLicense adds what is stored to be found by and not read again: when the
-// scheduled changes are due.
+// insertedLicense adds a column that is only searched and not read: when the scheduled changes are
+// due.
 const insertedLicense = licenseColumns + `, change_at`
 
-// licenseBody is the part of a license that no query asks about.
+// licenseBody is the part of a license that no query searches.
 type licenseBody struct {
 	Edition    string                `json:"edition,omitempty"`
 	TermEnd    time.Time             `json:"term_end,omitzero"`
@@ -46,8 +45,7 @@ type licenseBody struct {
 	Metadata   map[string]string     `json:"metadata,omitempty"`
 }
 
-// InsertLicense stores a new license and reports whether its id and its
-// reference were free.
+// InsertLicense stores a new license and reports whether its id and its reference were free.
 func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, error) {
 	args, err := licenseArgs(l)
 	if err != nil {
@@ -60,7 +58,7 @@ func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, err
 	return n == 1, err
 }
 
-// UpdateLicense replaces the license with the id l.ID, which exists.
+// UpdateLicense replaces the license with id l.ID, which must exist.
 func (tx *Tx) UpdateLicense(ctx context.Context, l licensing.License) error {
 	args, err := licenseArgs(l)
 	if err != nil {
@@ -83,12 +81,12 @@ func licenseArgs(l licensing.License) ([]any, error) {
 	}, err
 }
 
-// License returns the license with id, and whether there is one.
+// License returns the license with the given id, and whether it exists.
 func (tx *Tx) License(ctx context.Context, env licensing.Env, id licensing.LicenseID) (licensing.License, bool, error) {
 	return tx.license(ctx, env, id, "")
 }
 
-// LockLicense is License, and nobody else changes it before the transaction's end.
+// LockLicense is License, and prevents changes by other transactions until this one ends.
 func (tx *Tx) LockLicense(ctx context.Context, env licensing.Env, id licensing.LicenseID) (licensing.License, bool, error) {
 	return tx.license(ctx, env, id, tx.ForUpdate())
 }
@@ -98,15 +96,15 @@ func (tx *Tx) license(ctx context.Context, env licensing.Env, id licensing.Licen
 	return only(collect(rows, err, scanLicense))
 }
 
-// Licenses returns up to limit licenses that match f and whose id comes after after, by id.
+// Licenses returns up to limit licenses that match f with ids after the given one, sorted by id.
 func (tx *Tx) Licenses(ctx context.Context, env licensing.Env, f LicenseFilter, after string, limit int) ([]licensing.License, error) {
 	where, args := f.where([]string{"env = $1", "id > $2"}, []any{env, after, limit})
 	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY id LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
 }
 
-// where adds the conditions of f. Texts differ only in which fields are set, so
-// few of them are ever prepared.
+// where adds the conditions of f. The texts differ only in which fields are set, so few of them are
+// ever prepared.
 func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	add := func(set bool, condition string, value any) {
 		if set {
@@ -133,8 +131,8 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	return strings.Join(conditions, " AND "), args
 }
 
-// DueLicenses returns up to limit licenses, of all environments, whose scheduled
-// changes may be due, the earliest first.
+// DueLicenses returns up to limit licenses, from all environments, whose scheduled changes may be
+// due, earliest first.
 func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]LicenseRef, error) {
 	rows, err := tx.query(ctx, `SELECT env, id FROM license WHERE change_at <> 0 AND change_at <= $1 AND status <> $2
 		ORDER BY change_at, env, id LIMIT $3`, micros(now), licensing.Revoked, limit)
@@ -143,18 +141,18 @@ func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]Lice
 	})
 }
 
-// ForgetDue takes a license off those with scheduled changes: a server of an
-// earlier version has made them.
+// ForgetDue removes a license from those with scheduled changes. It is needed if a server of an
+// earlier version has made the changes.
 func (tx *Tx) ForgetDue(ctx context.Context, env licensing.Env, id licensing.LicenseID) error {
 	_, err := tx.exec(ctx, `UPDATE license SET change_at = 0 WHERE env = $1 AND id = $2`, env, id)
 	return err
 }
 
-// A LicenseCount is how many licenses of a plan have a status.
+// A LicenseCount is the number of licenses of a plan with one status.
 type LicenseCount struct {
 	Plan   licensing.PlanName
 	Status licensing.Status
-	Ended  bool // their term has ended at the time asked for
+	Ended  bool // their term had ended at the given time
 	Count  int64
 }
 
@@ -172,8 +170,8 @@ func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFil
 	})
 }
 
-// EndingLicenses returns up to limit active licenses that match f and whose
-// term ends from from on, the soonest first.
+// EndingLicenses returns up to limit active licenses that match f and whose term ends at or after
+// from, soonest first.
 func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, from time.Time, limit int) ([]licensing.License, error) {
 	f.Status = licensing.Active
 	where, args := f.where([]string{"env = $1", "end_at >= $2", "end_at <> 0"}, []any{env, micros(from), limit})
@@ -181,8 +179,8 @@ func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFi
 	return collect(rows, err, scanLicense)
 }
 
-// FullestPools returns up to limit pools in use of the licenses that match f,
-// those of active licenses first, by the share held of the capacities as last stored.
+// FullestPools returns up to limit pools in use of the licenses that match f, pools of active
+// licenses first. It sorts them by the share of the last stored capacity that is in use.
 func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilter, limit int) ([]Pool, error) {
 	where, args := f.where([]string{"license.env = $1"}, []any{env, limit, licensing.Active, micros(tx.Now())})
 	rows, err := tx.query(ctx, `
@@ -208,12 +206,12 @@ func scanLicense(r Row) (l licensing.License, err error) {
 	return l, err
 }
 
-// Held returns what is held of each pool of a license.
+// Held returns the units in use of each pool of a license.
 func (tx *Tx) Held(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
 	return tx.held(ctx, env, id, "")
 }
 
-// LockHeld is Held, and nobody grants or releases before the transaction's end.
+// LockHeld is Held, and prevents grants and releases until the transaction ends.
 func (tx *Tx) LockHeld(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
 	return tx.held(ctx, env, id, tx.ForUpdate())
 }
@@ -236,7 +234,8 @@ func (tx *Tx) held(ctx context.Context, env licensing.Env, id licensing.LicenseI
 	return held, err
 }
 
-// OverPool notes that a pool is over its capacity since at, unless it has been already.
+// OverPool records that a pool has been over its capacity since at, unless that is already
+// recorded.
 func (tx *Tx) OverPool(ctx context.Context, env licensing.Env, id licensing.LicenseID, pool string, at time.Time) error {
 	_, err := tx.exec(ctx, `
 		UPDATE pool SET over_since = $4 WHERE env = $1 AND license = $2 AND name = $3 AND over_since = 0`,

@@ -11,33 +11,33 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A LogRow is the entries of one transaction before they have a place.
+// A LogRow is the entries of one transaction before they have been placed.
 type LogRow struct {
 	Env      licensing.Env
 	ID       string
 	At       time.Time
 	Entries  int
 	Body     []byte // JSON list of entries
-	Leaves   []byte // leaf hashes, one after the other
+	Leaves   []byte // concatenated leaf hashes
 	Licenses []licensing.LicenseID
 }
 
-// A PendingRow waits for its place in the tree.
+// A PendingRow is waiting for its place in the tree.
 type PendingRow struct {
 	Env      licensing.Env
 	ID       string
-	Entries  int64 // as the row says; 0 when the row is gone
+	Entries  int64 // according to the row; 0 if the row is gone
 	Leaves   []byte
 	Licenses []string
 }
 
-// Damaged reports whether r can't have a place: its leaf hashes are not those of its
-// entries, one for each.
+// Damaged reports whether r cannot be placed, because its leaf hashes do not match its entries one
+// to one.
 func (r PendingRow) Damaged() bool {
 	return r.Entries <= 0 || int64(len(r.Leaves)) != r.Entries*hashSize
 }
 
-// A PlacedRow is a row with its place. Body is nil when only the place is left.
+// A PlacedRow is a row with its place. Body is nil if only the place is left.
 type PlacedRow struct {
 	ID      string
 	First   int64 // index of the first entry
@@ -53,7 +53,7 @@ type LogTile struct {
 	Hashes []byte
 }
 
-// A LogHead is the signed head in force.
+// A LogHead is the current signed head.
 type LogHead struct {
 	Env    licensing.Env
 	Size   int64
@@ -61,7 +61,7 @@ type LogHead struct {
 	At     time.Time
 }
 
-// AppendLog stores a transaction's row; a sequencer gives it its place later.
+// AppendLog stores a transaction's row. A sequencer places it later.
 func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
 	err := tx.later(ctx, &Statement{Text: `INSERT INTO log_row (env, id, at, entries, body) VALUES ($1, $2, $3, $4, $5)`,
 		Args: []any{string(r.Env), r.ID, micros(r.At), int64(r.Entries), string(r.Body)}})
@@ -79,8 +79,8 @@ func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
 		Args: []any{string(r.Env), r.ID, r.Leaves, names.String()}})
 }
 
-// PendingEnvs returns the environments that rows without a place name, existing or
-// not, by name. It costs a look-up for each of them, however many rows wait.
+// PendingEnvs returns the environments that unplaced rows name, whether they exist or not, sorted
+// by name. Its cost is one lookup per environment, regardless of the number of rows.
 func (tx *Tx) PendingEnvs(ctx context.Context) ([]licensing.Env, error) {
 	rows, err := tx.query(ctx, `
 		WITH RECURSIVE found (env) AS (
@@ -92,7 +92,7 @@ func (tx *Tx) PendingEnvs(ctx context.Context) ([]licensing.Env, error) {
 	return collect(rows, err, scanEnv)
 }
 
-// PendingLog returns the rows of an environment without a place, by id.
+// PendingLog returns an environment's unplaced rows, sorted by id.
 func (tx *Tx) PendingLog(ctx context.Context, env licensing.Env, limit int) ([]PendingRow, error) {
 	rows, err := tx.query(ctx, `
 		SELECT p.id, p.leaves, p.licenses, COALESCE(r.entries, 0)
@@ -107,13 +107,13 @@ func (tx *Tx) PendingLog(ctx context.Context, env licensing.Env, limit int) ([]P
 	})
 }
 
-// PendingCount returns how many rows have no place.
+// PendingCount returns the number of unplaced rows.
 func (tx *Tx) PendingCount(ctx context.Context, env licensing.Env) (n int64, err error) {
 	_, err = tx.row(ctx, `SELECT COUNT(*) FROM log_pending WHERE env = $1`, []any{env}, &n)
 	return n, err
 }
 
-// LogHead returns the head in force, the zero head if nothing has a place yet.
+// LogHead returns the current head, or a zero head if no row has been placed.
 func (tx *Tx) LogHead(ctx context.Context, env licensing.Env) (h LogHead, err error) {
 	var at int64
 	h.Env = env
@@ -122,7 +122,7 @@ func (tx *Tx) LogHead(ctx context.Context, env licensing.Env) (h LogHead, err er
 	return h, err
 }
 
-// LogHeads returns the heads in force, by environment.
+// LogHeads returns the current heads, sorted by environment.
 func (tx *Tx) LogHeads(ctx context.Context) ([]LogHead, error) {
 	rows, err := tx.query(ctx, `SELECT env, size, signed, at FROM log_head ORDER BY env`)
 	if err != nil {
@@ -139,8 +139,8 @@ func (tx *Tx) LogHeads(ctx context.Context) ([]LogHead, error) {
 	})
 }
 
-// SwapLogHead replaces the head of the given size. It reports false if the head
-// has another size by now: another sequencer was first.
+// SwapLogHead replaces the head if it has the given size. Otherwise another sequencer was first,
+// and it returns false.
 func (tx *Tx) SwapLogHead(ctx context.Context, size int64, h LogHead) (bool, error) {
 	n, err := tx.exec(ctx, `UPDATE log_head SET size = $1, signed = $2, at = $3 WHERE env = $4 AND size = $5`,
 		h.Size, h.Signed, micros(h.At), h.Env, size)
@@ -181,7 +181,7 @@ func (tx *Tx) PlaceLog(ctx context.Context, env licensing.Env, first int64, rows
 
 const hashSize = 32
 
-// PutLogTile stores a tile in the place of its shorter self.
+// PutLogTile stores a tile and replaces a shorter version of it.
 func (tx *Tx) PutLogTile(ctx context.Context, env licensing.Env, t LogTile) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO log_tile (env, level, n, hashes) VALUES ($1, $2, $3, $4)
@@ -190,14 +190,14 @@ func (tx *Tx) PutLogTile(ctx context.Context, env licensing.Env, t LogTile) erro
 	return err
 }
 
-// LogTile returns a tile's hashes, none if there is no such tile.
+// LogTile returns a tile's hashes, or none if the tile does not exist.
 func (tx *Tx) LogTile(ctx context.Context, env licensing.Env, level int, n int64) (hashes []byte, err error) {
 	_, err = tx.row(ctx, `SELECT hashes FROM log_tile WHERE env = $1 AND level = $2 AND n = $3`,
 		[]any{env, level, n}, &hashes)
 	return hashes, err
 }
 
-// scanRows is how many rows are read at a time.
+// scanRows is how many rows are read at once.
 const scanRows = 128
 
 // LogRows yields all placed rows in the order of the log.
@@ -226,9 +226,9 @@ func (tx *Tx) LogRows(ctx context.Context, env licensing.Env) iter.Seq2[PlacedRo
 	}
 }
 
-// LogRowsBefore returns rows whose first index is below before, newest first;
-// those that speak of a license if one is given, none younger than until unless
-// it is zero.
+// LogRowsBefore returns rows whose first index is below before, newest first. If a license is
+// given, it returns only rows that mention it. If until is not zero, it returns no rows newer than
+// until.
 func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64, of licensing.LicenseID, until time.Time) ([]PlacedRow, error) {
 	end := micros(until)
 	if until.IsZero() {
@@ -250,7 +250,7 @@ func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64
 		ORDER BY p.first DESC LIMIT $4`, env, before, end, scanRows)
 }
 
-// LogRowAt returns the row that has the entry at index, false if none has.
+// LogRowAt returns the row that contains the entry at index, or false if there is none.
 func (tx *Tx) LogRowAt(ctx context.Context, env licensing.Env, index int64) (PlacedRow, bool, error) {
 	rows, err := tx.placed(ctx, `
 		SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body
@@ -284,8 +284,8 @@ func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow
 	})
 }
 
-// StrayLog returns the ids of rows that have no place, don't wait for one and are not
-// in quarantine, and of rows that wait for one but are gone. There are none in a whole log.
+// StrayLog returns the ids of rows that are neither placed, waiting nor in quarantine, and of
+// waiting rows that are gone. An intact log has none.
 func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error) {
 	rows, err := tx.query(ctx, `
 		SELECT id FROM (
@@ -311,7 +311,7 @@ func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error)
 	})
 }
 
-// LockLogRow returns a row's body and keeps others from replacing it.
+// LockLogRow returns a row's body and prevents other transactions from replacing it.
 func (tx *Tx) LockLogRow(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
 	var body string
 	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`+tx.ForUpdate(), []any{env, id}, &body)

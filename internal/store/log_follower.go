@@ -7,24 +7,24 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A FollowerKey names a follower of a log: names are those of one scope.
+// A FollowerKey identifies a follower of a log. Each scope has its own names.
 type FollowerKey struct {
 	Env      licensing.Env
-	Customer licensing.CustomerID  // whose entries it sees; empty is everybody's
-	Product  licensing.ProductName // of which product; empty is all
+	Customer licensing.CustomerID  // the customer whose entries it sees; empty means all
+	Product  licensing.ProductName // the product whose entries it sees; empty means all
 	Name     string
 }
 
-// A LogFollower is how far somebody has read the log of an environment.
+// A LogFollower records how far a program has read the log of an environment.
 type LogFollower struct {
 	FollowerKey
-	Position int64 // the index of the next entry
+	Position int64 // index of the next entry
 	MovedAt  time.Time
 }
 
 const followerColumns = `env, customer, product, name, position, moved_at`
 
-// LogFollowers returns the followers with the scope of k, by name.
+// LogFollowers returns the followers in the scope of k, by name.
 func (tx *Tx) LogFollowers(ctx context.Context, k FollowerKey) ([]LogFollower, error) {
 	rows, err := tx.query(ctx, `
 		SELECT `+followerColumns+` FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 ORDER BY name`, k.Env, k.Customer, k.Product)
@@ -36,15 +36,15 @@ func (tx *Tx) LogFollowers(ctx context.Context, k FollowerKey) ([]LogFollower, e
 	})
 }
 
-// LogPosition returns where a follower is; 0 for one that does not exist.
+// LogPosition returns the position of a follower, or 0 if it does not exist.
 func (tx *Tx) LogPosition(ctx context.Context, k FollowerKey) (position int64, err error) {
 	_, err = tx.row(ctx, `SELECT position FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 AND name = $4`,
 		[]any{k.Env, k.Customer, k.Product, k.Name}, &position)
 	return position, err
 }
 
-// MoveLogFollower moves a follower from a position to that of f, and makes it if from is 0
-// and there is none. False if it is somewhere else.
+// MoveLogFollower moves a follower from a position to that of f. If from is 0, it creates a missing
+// follower. It returns false if the follower is at another position.
 func (tx *Tx) MoveLogFollower(ctx context.Context, f LogFollower, from int64) (bool, error) {
 	args := []any{f.Env, f.Customer, f.Product, f.Name, f.Position, micros(f.MovedAt)}
 	n, err := tx.exec(ctx, `
@@ -59,15 +59,14 @@ func (tx *Tx) MoveLogFollower(ctx context.Context, f LogFollower, from int64) (b
 	return n > 0, err
 }
 
-// DeleteLogFollower forgets a follower. It reports whether there was one.
+// DeleteLogFollower deletes a follower and reports whether it existed.
 func (tx *Tx) DeleteLogFollower(ctx context.Context, k FollowerKey) (bool, error) {
 	n, err := tx.exec(ctx, `DELETE FROM log_follower WHERE env = $1 AND customer = $2 AND product = $3 AND name = $4`,
 		k.Env, k.Customer, k.Product, k.Name)
 	return n > 0, err
 }
 
-// LogRowsFrom returns rows whose first index is at least from, the oldest first, at most
-// scanRows.
+// LogRowsFrom returns up to scanRows rows whose first index is at least from, oldest first.
 func (tx *Tx) LogRowsFrom(ctx context.Context, env licensing.Env, from int64) ([]PlacedRow, error) {
 	return tx.placed(ctx, `
 		SELECT p.row_id, p.first, p.entries, r.at, r.body

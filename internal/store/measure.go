@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A PoolSum is what is held of all pools of one name in one product.
+// A PoolSum is the total of all pools with one name in one product.
 type PoolSum struct {
 	Env      licensing.Env
 	Product  licensing.ProductName
@@ -16,8 +16,8 @@ type PoolSum struct {
 	Capacity int64
 }
 
-// PoolSums adds the pools of all licenses up, at most limit sums, those held most first.
-// A license that is suspended or revoked has no capacity.
+// PoolSums adds up the pools of all licenses and returns up to limit sums, most used first.
+// Suspended and revoked licenses have no capacity.
 func (tx *Tx) PoolSums(ctx context.Context, limit int) ([]PoolSum, error) {
 	rows, err := tx.query(ctx, `
 		SELECT p.env, l.product, p.name, CAST(SUM(p.held) AS BIGINT) AS held, CAST(SUM(CASE WHEN l.status = $2 THEN p.capacity ELSE 0 END) AS BIGINT)
@@ -29,8 +29,8 @@ func (tx *Tx) PoolSums(ctx context.Context, limit int) ([]PoolSum, error) {
 	})
 }
 
-// OldestPending returns when the row was written that waits longest for its
-// place in an environment's tree, the zero time when none waits.
+// OldestPending returns when the oldest waiting row of an environment's log was written, or the
+// zero time if no row is waiting.
 func (tx *Tx) OldestPending(ctx context.Context, env licensing.Env) (time.Time, error) {
 	var at int64
 	_, err := tx.row(ctx, `

@@ -19,16 +19,16 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// breaking divides the numbers of migrations. Servers of two versions share a database
-// during an upgrade and after a rollback, so a program uses tables to which a later version
-// has added something. A migration that earlier programs must not meet gets a number from
-// the next multiple of breaking on, and they refuse the database.
+// breaking divides the numbers of migrations. Servers of two versions share a database during an
+// upgrade and after a rollback. A program therefore accepts tables to which a later version has
+// added something. A migration that is incompatible with earlier programs gets a number from the
+// next multiple of breaking on, and those programs refuse the database.
 const breaking = 10000
 
 // migrate brings the tables up to date, one process at a time.
 func (db *DB) migrate(ctx context.Context) error {
 	return db.migrating(ctx, func(p *goose.Provider) error {
-		if _, err := p.GetDBVersion(ctx); err != nil { // it makes the table of versions
+		if _, err := p.GetDBVersion(ctx); err != nil { // it creates the version table
 			return err
 		}
 		applied, err := appliedTo(ctx, db.sql)
@@ -56,33 +56,33 @@ func appliedTo(ctx context.Context, conns *sql.DB) ([]int64, error) {
 	return column[int64](ctx, conns, "SELECT DISTINCT version_id FROM goose_db_version WHERE version_id > 0")
 }
 
-// usable returns why a program that knows some migrations must not use a database that has
-// had those applied, or nil.
+// usable returns nil if a program with the known migrations may use a database with the applied
+// ones, and otherwise the reason why not.
 func usable(known, applied []int64) error {
 	newest := slices.Max(known)
 	for _, v := range applied {
 		if v/breaking > newest/breaking {
-			return licensing.Errorf(licensing.Conflict, "the tables are those of a newer version of Copyhold (change %d, this version knows %d): "+
-				"start that version again, or restore the backup from before the upgrade with this one", v, newest)
+			return licensing.Errorf(licensing.Conflict, "the tables belong to a newer version of Copyhold (change %d; this version supports changes up to %d): "+
+				"start that version again, or use this version to restore the backup from before the upgrade", v, newest)
 		}
 	}
 	for _, v := range known {
 		if !slices.Contains(applied, v) && slices.ContainsFunc(applied, func(later int64) bool { return later > v }) {
-			return licensing.Errorf(licensing.Conflict, "the tables lack change %d, although a later one was made: no version of Copyhold leaves them like this. "+
+			return licensing.Errorf(licensing.Conflict, "the tables lack change %d but contain a later one: no version of Copyhold leaves them in this state. "+
 				"Restore the backup from before the upgrade", v)
 		}
 	}
 	return nil
 }
 
-// stopped explains a migration that failed. Each is a transaction of its own.
+// stopped explains a failed migration. Each migration is a separate transaction.
 func stopped(err error) error {
 	var partial *goose.PartialError
 	if !errors.As(err, &partial) {
 		return err
 	}
-	return fmt.Errorf("the upgrade stopped at change %d (%s), of which nothing was kept: %w. "+
-		"Remove the cause and start this version again, or start the version from before the upgrade, which can use the tables as they are",
+	return fmt.Errorf("the upgrade stopped at change %d (%s), which was rolled back: %w. "+
+		"Remove the cause and start this version again, or start the earlier version, which can still use the tables",
 		partial.Failed.Source.Version, path.Base(partial.Failed.Source.Path), partial.Err)
 }
 
@@ -108,7 +108,7 @@ func (db *DB) migrating(ctx context.Context, fn func(*goose.Provider) error) err
 	return db.engine.Locked(ctx, db.sql, run)
 }
 
-// ddl is a folder of migrations whose text is turned into an engine's.
+// ddl is a folder of migrations whose text is converted for an engine.
 type ddl struct {
 	fs.FS
 	rewrite func(string) string
@@ -134,8 +134,8 @@ func (d ddl) Open(name string) (fs.File, error) {
 	return rewritten{bytes.NewReader([]byte(d.rewrite(string(text)))), info}, nil
 }
 
-// rewritten is a file with another text. Its info still has the first size,
-// which readers take as a hint.
+// rewritten is a file with different text. Its info still has the original size, which readers
+// treat as a hint.
 type rewritten struct {
 	*bytes.Reader
 	info fs.FileInfo

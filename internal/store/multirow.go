@@ -8,25 +8,25 @@ import (
 	"strings"
 )
 
-// maxChunk is the most rows that one statement takes; up to step rows each
-// number has its own text, and above it each multiple of step.
+// maxChunk is the maximum number of rows in one statement. Each number of rows up to step has its
+// own text, and so does each multiple of step above it.
 const (
 	maxChunk = 64
 	step     = 8
 	sizes    = step + maxChunk/step - 1
 )
 
-// A multirow is the text of one statement over many rows: a VALUES list between a
-// head and a tail, made once for each size. So there are few texts to keep
-// prepared, and two statements do for any number of rows up to maxChunk.
+// A multirow is the text of one statement for many rows: a list of VALUES between a head and a
+// tail, built once for each size. There are few texts to keep prepared, and two statements handle
+// any number of rows up to maxChunk.
 type multirow struct {
 	fixed   int // arguments before those of the rows
 	columns int
 	texts   [sizes]string
-	locking [sizes]string // where rows are locked, on an engine that locks rows
+	locking [sizes]string // variants that lock rows, for engines with row locks
 }
 
-// rowsOf is how many rows the text i takes.
+// rowsOf returns the number of rows in text i.
 func rowsOf(i int) int {
 	if i < step {
 		return i + 1
@@ -34,7 +34,7 @@ func rowsOf(i int) int {
 	return (i - step + 2) * step
 }
 
-// sizeFor is the largest text for at most so many rows.
+// sizeFor returns the index of the largest text with at most the given number of rows.
 func sizeFor(rows int) int {
 	switch {
 	case rows <= step:
@@ -45,15 +45,15 @@ func sizeFor(rows int) int {
 	return step + rows/step - 2
 }
 
-// newMultirow makes the texts. A SELECT joins its table with CROSS JOIN, for which
-// SQLite reads the list first and finds each row by its key. casts names the types of the first row's columns
-// (t TEXT, i BIGINT), which PostgreSQL needs where the list is no INSERT's; the
-// empty string is a list whose types follow from the table.
+// newMultirow builds the texts. A SELECT joins its table with CROSS JOIN, so that SQLite reads the
+// list first and finds each row by its key. casts contains the types of the first row's columns (t
+// for TEXT, i for BIGINT), which PostgreSQL needs if the list is not part of an INSERT. An empty
+// casts means that the types follow from the table.
 func newMultirow(head string, columns int, casts, tail string) multirow {
 	return newFixed(0, head, columns, casts, tail)
 }
 
-// newFixed makes the texts where the head has so many arguments, the same for
+// newFixed builds the texts for a head with the given number of arguments, which are the same for
 // all rows.
 func newFixed(fixed int, head string, columns int, casts, tail string) multirow {
 	m := multirow{fixed: fixed, columns: columns}
@@ -63,7 +63,7 @@ func newFixed(fixed int, head string, columns int, casts, tail string) multirow 
 	return m
 }
 
-// newLocking makes the texts of a SELECT whose rows stay locked, as lock says.
+// newLocking builds the texts of a SELECT that locks its rows with the suffix lock.
 func newLocking(head string, columns int, casts, tail, lock string) multirow {
 	m := newMultirow(head, columns, casts, tail)
 	for i, t := range m.texts {
@@ -101,7 +101,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// chunks calls fn with each text and its span of args, until fn fails.
+// chunks calls fn with each text and its part of args, until fn fails.
 func (m *multirow) chunks(args []any, locks bool, fn func(text string, args []any) error) error {
 	fixed, args := args[:m.fixed], args[m.fixed:]
 	for first := true; len(args) > 0; first = false {
@@ -114,7 +114,7 @@ func (m *multirow) chunks(args []any, locks bool, fn func(text string, args []an
 		chunk := args[:n]
 		switch {
 		case m.fixed > 0 && first:
-			chunk = fixed[:m.fixed+n] // they lie one after the other
+			chunk = fixed[:m.fixed+n] // the two are adjacent
 		case m.fixed > 0:
 			chunk = append(slices.Clone(fixed), chunk...)
 		}
@@ -126,16 +126,14 @@ func (m *multirow) chunks(args []any, locks bool, fn func(text string, args []an
 	return nil
 }
 
-// putMany runs m over rows laid one after another in args, at the latest with
-// the commit.
+// putMany runs m for the concatenated rows in args, at the latest with the commit.
 func (tx *Tx) putMany(ctx context.Context, m *multirow, args []any) error {
 	return m.chunks(args, false, func(text string, args []any) error {
 		return tx.later(ctx, &Statement{Text: text, Args: args})
 	})
 }
 
-// execMany runs m over rows laid one after another in args and returns how
-// many rows changed.
+// execMany runs m for the concatenated rows in args and returns how many rows changed.
 func (tx *Tx) execMany(ctx context.Context, m *multirow, args []any) (changed int64, err error) {
 	var all []*Statement
 	err = m.chunks(args, false, func(text string, args []any) error {
@@ -151,8 +149,7 @@ func (tx *Tx) execMany(ctx context.Context, m *multirow, args []any) (changed in
 	return changed, err
 }
 
-// queryMany runs m over rows laid one after another in args and calls scan
-// for each row returned.
+// queryMany runs m for the concatenated rows in args and calls scan for each returned row.
 func (tx *Tx) queryMany(ctx context.Context, m *multirow, args []any, scan func(Row) error) error {
 	if err := tx.askMany(ctx, m, args, scan); err != nil {
 		return err
@@ -160,15 +157,14 @@ func (tx *Tx) queryMany(ctx context.Context, m *multirow, args []any, scan func(
 	return tx.flush(ctx)
 }
 
-// askMany is queryMany whose rows come with the next statement whose outcome
-// is needed.
+// askMany is queryMany, but its rows arrive with the next statement whose result is needed.
 func (tx *Tx) askMany(ctx context.Context, m *multirow, args []any, scan func(Row) error) error {
 	return m.chunks(args, tx.lock() != "", func(text string, args []any) error {
 		return tx.later(ctx, &Statement{Text: text, Args: args, Scan: scan})
 	})
 }
 
-// each calls scan for each of rows and closes them.
+// each calls scan for each row and closes the rows.
 func each(rows *sql.Rows, scan func(Row) error) error {
 	defer rows.Close()
 	for rows.Next() {

@@ -6,7 +6,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A LicenseName is what people know a license by.
+// A LicenseName is the name by which people know a license.
 type LicenseName struct {
 	Product      licensing.ProductName
 	Plan         licensing.PlanName
@@ -21,7 +21,7 @@ var (
 		CROSS JOIN customer c WHERE c.env = v.column1 AND c.id = v.column2`)
 )
 
-// LicenseNames returns what people know licenses by. One that does not exist is absent.
+// LicenseNames returns the names of licenses. Licenses that do not exist are not in the map.
 func (tx *Tx) LicenseNames(ctx context.Context, keys []LicenseRef) (map[LicenseRef]LicenseName, error) {
 	names := make(map[LicenseRef]LicenseName, len(keys))
 	args := make([]any, 0, 2*len(keys))
@@ -38,13 +38,13 @@ func (tx *Tx) LicenseNames(ctx context.Context, keys []LicenseRef) (map[LicenseR
 	return names, err
 }
 
-// A CustomerKey names a customer.
+// A CustomerKey identifies a customer.
 type CustomerKey struct {
 	Env licensing.Env
 	ID  licensing.CustomerID
 }
 
-// CustomerNames returns the names of customers. One that does not exist is absent.
+// CustomerNames returns the names of customers. Customers that do not exist are not in the map.
 func (tx *Tx) CustomerNames(ctx context.Context, keys []CustomerKey) (map[CustomerKey]string, error) {
 	names := make(map[CustomerKey]string, len(keys))
 	args := make([]any, 0, 2*len(keys))

@@ -8,7 +8,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Plan is the row of a plan: its name, of one product for good.
+// A Plan is the row of a plan. Its name belongs to one product permanently.
 type Plan struct {
 	Name    licensing.PlanName
 	Product licensing.ProductName
@@ -18,7 +18,7 @@ type Plan struct {
 // A Revision is an applied version of a plan. It never changes.
 type Revision struct {
 	licensing.Revision
-	Source    string // the plan file it was read from
+	Source    string // the plan file that it was read from
 	AppliedAt time.Time
 	AppliedBy string
 }
@@ -31,7 +31,7 @@ type Channel struct {
 	MovedAt  time.Time
 }
 
-// InsertPlan stores p unless a plan of its name exists.
+// InsertPlan stores p unless a plan with its name exists.
 func (tx *Tx) InsertPlan(ctx context.Context, env licensing.Env, p Plan) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO plan (env, name, product, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (env, name) DO NOTHING`,
@@ -39,7 +39,8 @@ func (tx *Tx) InsertPlan(ctx context.Context, env licensing.Env, p Plan) error {
 	return err
 }
 
-// Plans returns up to limit plans of product, any when it is empty, named after after, by name.
+// Plans returns up to limit plans with names after the given one, sorted by name. An empty product
+// matches all products.
 func (tx *Tx) Plans(ctx context.Context, env licensing.Env, product licensing.ProductName, after string, limit int) ([]Plan, error) {
 	rows, err := tx.query(ctx, `
 		SELECT name, product, created_at FROM plan
@@ -47,7 +48,7 @@ func (tx *Tx) Plans(ctx context.Context, env licensing.Env, product licensing.Pr
 	return collect(rows, err, scanPlan)
 }
 
-// Plan returns the plan called name, and whether there is one.
+// Plan returns the plan with the given name, and whether it exists.
 func (tx *Tx) Plan(ctx context.Context, env licensing.Env, name licensing.PlanName) (Plan, bool, error) {
 	rows, err := tx.query(ctx, `SELECT name, product, created_at FROM plan WHERE env = $1 AND name = $2`, env, name)
 	return only(collect(rows, err, scanPlan))
@@ -73,21 +74,21 @@ func (tx *Tx) InsertRevision(ctx context.Context, env licensing.Env, r Revision)
 	return n == 1, err
 }
 
-// Revision returns a revision of a plan, and whether there is one.
+// Revision returns a revision of a plan, and whether it exists.
 func (tx *Tx) Revision(ctx context.Context, env licensing.Env, plan licensing.PlanName, id licensing.RevisionID) (Revision, bool, error) {
 	rows, err := tx.query(ctx, `
 		SELECT hash, body, source, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 AND hash = $3`, env, plan, id)
 	return only(collect(rows, err, scanRevision))
 }
 
-// Revisions returns the revisions of a plan, the latest first.
+// Revisions returns the revisions of a plan, latest first.
 func (tx *Tx) Revisions(ctx context.Context, env licensing.Env, plan licensing.PlanName) ([]Revision, error) {
 	rows, err := tx.query(ctx, `
 		SELECT hash, body, source, applied_at, applied_by FROM revision WHERE env = $1 AND plan = $2 ORDER BY applied_at DESC, hash`, env, plan)
 	return collect(rows, err, scanRevision)
 }
 
-// CountRevisions returns how many revisions the plans of an environment have.
+// CountRevisions returns the number of revisions of all plans in an environment.
 func (tx *Tx) CountRevisions(ctx context.Context, env licensing.Env) (n int64, err error) {
 	_, err = tx.row(ctx, `SELECT COUNT(*) FROM revision WHERE env = $1`, []any{env}, &n)
 	return n, err
@@ -112,7 +113,7 @@ func (tx *Tx) MoveChannel(ctx context.Context, env licensing.Env, c Channel) err
 	return err
 }
 
-// Channels returns the channels of a plan, by name.
+// Channels returns the channels of a plan, sorted by name.
 func (tx *Tx) Channels(ctx context.Context, env licensing.Env, plan licensing.PlanName) ([]Channel, error) {
 	rows, err := tx.query(ctx, `
 		SELECT plan, name, revision, moved_at FROM channel WHERE env = $1 AND plan = $2 ORDER BY name`, env, plan)
@@ -124,8 +125,8 @@ func (tx *Tx) Channels(ctx context.Context, env licensing.Env, plan licensing.Pl
 	})
 }
 
-// RevisionOf returns the revision in force for l, or, if that is not resolved,
-// the one it is pinned to or its channel points to; and whether there is one.
+// RevisionOf returns the revision in force for l. If none is set, it returns the one that l is
+// pinned to or that its channel points to. It reports whether there is one.
 func (tx *Tx) RevisionOf(ctx context.Context, l licensing.License) (licensing.Revision, bool, error) {
 	id := cmp.Or(l.Granted, l.Revision)
 	if id == "" {

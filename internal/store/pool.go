@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A PoolKey names a pool of one license.
+// A PoolKey identifies a pool of one license.
 type PoolKey struct {
 	Env     licensing.Env
 	License licensing.LicenseID
@@ -21,8 +21,8 @@ func (k PoolKey) Compare(other PoolKey) int {
 	return cmp.Or(cmp.Compare(k.Env, other.Env), cmp.Compare(k.License, other.License), cmp.Compare(k.Name, other.Name))
 }
 
-// A Pool is a pool's counters. Due is a time before which nothing in the pool
-// has to be done, zero when nothing ever has; Capacity is what was last compiled.
+// A Pool is the counters of a pool. Due is the earliest time at which work can be due in the pool,
+// or zero for never. Capacity is the last compiled capacity.
 type Pool struct {
 	PoolKey
 	licensing.Stock
@@ -46,12 +46,11 @@ var (
 		waiting = excluded.waiting, tickets = excluded.tickets, over_since = excluded.over_since, due = excluded.due, capacity = excluded.capacity`)
 )
 
-// LockPools returns the pools with these keys, in their order, and keeps
-// others from changing them until the commit. A pool is made when missing.
-// Keys must be sorted and each there once, so that two transactions never wait
-// for each other; without wait, one that another has makes tx be tried again. It also
-// returns what is known of asks once the pools are locked, by their index; asks
-// that are new in every way are absent.
+// LockPools returns the pools with these keys, in order, and prevents other transactions from
+// changing them until the commit. It creates missing pools. Keys must be sorted and unique, so that
+// transactions never wait for each other in a cycle. If wait is false and another transaction holds
+// a lock, tx is tried again. LockPools also returns, after locking, what is known about asks, by
+// their index. Completely new asks are not in the map.
 func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask, wait bool) ([]Pool, map[int]Known, error) {
 	m := &lockPools
 	if !wait {
@@ -72,7 +71,7 @@ func (tx *Tx) LockPools(ctx context.Context, keys []PoolKey, asks []Ask, wait bo
 	}
 }
 
-// AskPools is LockPools of the pools that exist, with the answers after Flush.
+// AskPools is LockPools for existing pools, but the results are available after Flush.
 func (tx *Tx) AskPools(ctx context.Context, keys []PoolKey, pools *[]Pool, asks []Ask, known map[int]Known) error {
 	return tx.askPools(ctx, &lockPools, keys, pools, asks, known)
 }
@@ -119,15 +118,14 @@ func (tx *Tx) PutPools(ctx context.Context, pools []*Pool) error {
 	return tx.putMany(ctx, &putPools, args)
 }
 
-// PutCapacity stores the capacity that a change of the license gives a pool, whose row
-// is locked.
+// PutCapacity stores the capacity that a change of the license gives a pool. The pool's row must be
+// locked.
 func (tx *Tx) PutCapacity(ctx context.Context, k PoolKey, capacity int64) error {
 	_, err := tx.exec(ctx, `UPDATE pool SET capacity = $4 WHERE env = $1 AND license = $2 AND name = $3`, k.Env, k.License, k.Name, capacity)
 	return err
 }
 
-// Pool returns a pool's counters without locking them; those of a pool never
-// used are zero.
+// Pool returns a pool's counters without locking them. The counters of an unused pool are zero.
 func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
 	rows, err := tx.query(ctx, `SELECT `+poolColumns+` FROM pool p WHERE p.env = $1 AND p.license = $2 AND p.name = $3`, k.Env, k.License, k.Name)
 	if err != nil {
@@ -141,8 +139,7 @@ func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
 	return found, err
 }
 
-// DuePools returns pools in which something may have to be done at now, the
-// longest overdue first, at most limit.
+// DuePools returns up to limit pools that may have work due at now, longest overdue first.
 func (tx *Tx) DuePools(ctx context.Context, now time.Time, limit int) ([]PoolKey, error) {
 	rows, err := tx.query(ctx, `SELECT env, license, name FROM pool WHERE due > 0 AND due <= $1 ORDER BY due LIMIT $2`, micros(now), limit)
 	if err != nil {

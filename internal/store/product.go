@@ -17,8 +17,8 @@ func (tx *Tx) InsertProduct(ctx context.Context, p licensing.Product) (bool, err
 	return n == 1, err
 }
 
-// UpdateProduct replaces the title and the owner of the product called p.Name
-// and reports whether it exists. Its salt stays: fingerprints depend on it.
+// UpdateProduct replaces the title and the owner of the product named p.Name and reports whether it
+// exists. It keeps the salt, because fingerprints depend on it.
 func (tx *Tx) UpdateProduct(ctx context.Context, p licensing.Product) (bool, error) {
 	n, err := tx.exec(ctx, `
 		UPDATE product SET title = $3, team = $4, pager = $5, runbook = $6
@@ -33,7 +33,7 @@ func (tx *Tx) DeleteProduct(ctx context.Context, env licensing.Env, name licensi
 	return n == 1, err
 }
 
-// Products returns up to limit products named after after, by name.
+// Products returns up to limit products with names after the given one, sorted by name.
 func (tx *Tx) Products(ctx context.Context, env licensing.Env, after string, limit int) ([]licensing.Product, error) {
 	rows, err := tx.query(ctx, `
 		SELECT `+productColumns+` FROM product
@@ -41,7 +41,7 @@ func (tx *Tx) Products(ctx context.Context, env licensing.Env, after string, lim
 	return collect(rows, err, scanProduct)
 }
 
-// Product returns the product called name, and whether there is one.
+// Product returns the product with the given name, and whether it exists.
 func (tx *Tx) Product(ctx context.Context, env licensing.Env, name licensing.ProductName) (licensing.Product, bool, error) {
 	rows, err := tx.query(ctx, `SELECT `+productColumns+` FROM product WHERE env = $1 AND name = $2`, env, name)
 	return only(collect(rows, err, scanProduct))

@@ -8,16 +8,16 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A QuarantineCause is why a row of the log can't have a place.
+// A QuarantineCause is the reason why a row of the log cannot be placed.
 type QuarantineCause string
 
-// The causes of quarantine.
+// These are the causes of quarantine.
 const (
 	UnknownEnvironment QuarantineCause = "unknown_environment" // until the environment is created
-	DamagedRow         QuarantineCause = "damaged"             // the row is gone, or its hashes are not those of its entries
+	DamagedRow         QuarantineCause = "damaged"             // the row is gone, or its hashes do not match its entries
 )
 
-// A Quarantine is how many rows of an environment are in quarantine, and since when.
+// A Quarantine is the number of an environment's rows in quarantine, and since when.
 type Quarantine struct {
 	Env   licensing.Env
 	Cause QuarantineCause
@@ -31,8 +31,8 @@ var (
 	pendRows         = newMultirow(`INSERT INTO log_pending (env, id, leaves, licenses) VALUES `, 4, "", "")
 )
 
-// PutInQuarantine takes waiting rows out of the way of others, as one batch. It reports
-// false if not all of them wait any more: then the transaction has to be given up.
+// PutInQuarantine removes waiting rows from the queue, as one batch. It returns false if any of
+// them is no longer waiting; the transaction must then be rolled back.
 func (tx *Tx) PutInQuarantine(ctx context.Context, batch string, cause QuarantineCause, rows []PendingRow) (bool, error) {
 	var names, all []any
 	for _, r := range rows {
@@ -46,8 +46,8 @@ func (tx *Tx) PutInQuarantine(ctx context.Context, batch string, cause Quarantin
 	return true, tx.putMany(ctx, &quarantineRows, all)
 }
 
-// Adopt lets the rows of a batch wait for their places again. It reports false if not
-// all of them are in quarantine any more: then the transaction has to be given up.
+// Adopt returns the rows of a batch to the queue. It returns false if any of them is no longer in
+// quarantine; the transaction must then be rolled back.
 func (tx *Tx) Adopt(ctx context.Context, rows []PendingRow) (bool, error) {
 	var names, all []any
 	for _, r := range rows {
@@ -61,11 +61,11 @@ func (tx *Tx) Adopt(ctx context.Context, rows []PendingRow) (bool, error) {
 	return true, tx.putMany(ctx, &pendRows, all)
 }
 
-// bytesOf returns b, and no bytes instead of null.
+// bytesOf returns b, or an empty slice instead of nil.
 func bytesOf(b []byte) []byte { return append([]byte{}, b...) }
 
-// OrphanEnvs returns the environments that have keys by now, and rows that were put in
-// quarantine because the environment did not exist.
+// OrphanEnvs returns the environments that now have keys, and whose rows were quarantined because
+// the environment did not exist.
 func (tx *Tx) OrphanEnvs(ctx context.Context) ([]licensing.Env, error) {
 	rows, err := tx.query(ctx, `
 		SELECT DISTINCT k.env FROM signing_key k
@@ -79,8 +79,8 @@ func scanEnv(r Row) (env licensing.Env, err error) {
 	return env, err
 }
 
-// Orphans returns the oldest batch of rows that were put in quarantine because env did
-// not exist, by id, and none if there is no such batch.
+// Orphans returns the oldest batch of rows that were quarantined because env did not exist, sorted
+// by id, or nothing if there is no such batch.
 func (tx *Tx) Orphans(ctx context.Context, env licensing.Env) (batch string, list []PendingRow, err error) {
 	rows, err := tx.query(ctx, `
 		SELECT batch, id, leaves, licenses FROM log_quarantine
@@ -96,7 +96,8 @@ func (tx *Tx) Orphans(ctx context.Context, env licensing.Env) (batch string, lis
 	return batch, list, err
 }
 
-// Quarantines counts the rows in quarantine, by environment and cause. Limit bounds the list.
+// Quarantines counts the rows in quarantine, by environment and cause. It returns up to limit
+// counts.
 func (tx *Tx) Quarantines(ctx context.Context, limit int) ([]Quarantine, error) {
 	rows, err := tx.query(ctx, `
 		SELECT env, cause, COUNT(*), MIN(at) FROM log_quarantine
@@ -109,7 +110,7 @@ func (tx *Tx) Quarantines(ctx context.Context, limit int) ([]Quarantine, error) 
 	})
 }
 
-// LogBody returns the entries of a row as they are stored, none if the row is gone.
+// LogBody returns the stored entries of a row, or nil if the row is gone.
 func (tx *Tx) LogBody(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
 	var body string
 	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`, []any{env, id}, &body)

@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// PutRecall remembers that a lease was recalled at at.
+// PutRecall records when a lease was recalled.
 func (tx *Tx) PutRecall(ctx context.Context, l *licensing.Lease, at time.Time) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO recall (env, license, lease, recalled_at) VALUES ($1, $2, $3, $4)
@@ -15,7 +15,7 @@ func (tx *Tx) PutRecall(ctx context.Context, l *licensing.Lease, at time.Time) e
 	return err
 }
 
-// Recalled returns the live leases of a license that are recalled, by id.
+// Recalled returns the ids of a license's live leases that have been recalled, in order.
 func (tx *Tx) Recalled(ctx context.Context, k LicenseRef) ([]licensing.LeaseID, error) {
 	rows, err := tx.query(ctx, `
 		SELECT r.lease FROM recall r JOIN lease l ON l.env = r.env AND l.id = r.lease
@@ -26,8 +26,8 @@ func (tx *Tx) Recalled(ctx context.Context, k LicenseRef) ([]licensing.LeaseID, 
 var recallMarks = newMultirow(`SELECT r.env, r.license, MAX(r.recalled_at) FROM (VALUES `, 2, "tt", `) v
 	CROSS JOIN recall r WHERE r.env = v.column1 AND r.license = v.column2 GROUP BY r.env, r.license`)
 
-// RecallMarks returns when a lease of each license was last recalled, in
-// microseconds; nothing for a license of which none was.
+// RecallMarks returns when a lease of each license was last recalled, in microseconds. Licenses
+// without a recall are not in the map.
 func (tx *Tx) RecallMarks(ctx context.Context, keys []LicenseRef) (map[LicenseRef]int64, error) {
 	marks := make(map[LicenseRef]int64)
 	args := make([]any, 0, 2*len(keys))
@@ -44,8 +44,8 @@ func (tx *Tx) RecallMarks(ctx context.Context, keys []LicenseRef) (map[LicenseRe
 	return marks, err
 }
 
-// ForgetRecalls deletes up to limit recalls of leases that have ended, and
-// returns how many.
+// ForgetRecalls deletes up to limit recalls of leases that have ended, and returns how many it
+// deleted.
 func (tx *Tx) ForgetRecalls(ctx context.Context, limit int) (int64, error) {
 	return tx.exec(ctx, `
 		DELETE FROM recall WHERE (env, license, lease) IN (

@@ -13,8 +13,8 @@ func (tx *Tx) CountReconciled(ctx context.Context, env licensing.Env) (n int64, 
 	return n, err
 }
 
-// LiveLeases returns up to limit live leases whose id comes after after, by id,
-// with what does not change while they live.
+// LiveLeases returns up to limit live leases with ids after the given one, sorted by id. It reads
+// only the fields that do not change while a lease is live.
 func (tx *Tx) LiveLeases(ctx context.Context, env licensing.Env, after licensing.LeaseID, limit int) ([]licensing.Lease, error) {
 	rows, err := tx.query(ctx, `
 		SELECT id, license, pool, holder, units FROM lease
@@ -38,9 +38,9 @@ func (tx *Tx) PendingBodies(ctx context.Context, env licensing.Env) ([][]byte, e
 	})
 }
 
-// PoolCounts calls fn with the counters of each pool of an environment and what
-// its leases and tickets come to, by license and name. A pool without a row has
-// counters of zero. Fn must not use tx.
+// PoolCounts calls fn for each pool of an environment with its counters and the sums of its leases
+// and tickets, sorted by license and name. A pool without a row has zero counters. fn must not use
+// tx.
 func (tx *Tx) PoolCounts(ctx context.Context, env licensing.Env, fn func(licensing.PoolCount) error) error {
 	rows, err := tx.query(ctx, `
 		SELECT license, pool, CAST(SUM(held) AS BIGINT), CAST(SUM(leases) AS BIGINT), CAST(SUM(waiting) AS BIGINT), CAST(SUM(tickets) AS BIGINT),
@@ -75,9 +75,9 @@ func (tx *Tx) PoolCounts(ctx context.Context, env licensing.Env, fn func(licensi
 	})
 }
 
-// MeterCounts calls fn with each total of an environment and what its events
-// come to, by license, meter and period. Events of another scale count at the
-// total's. Fn must not use tx.
+// MeterCounts calls fn for each total of an environment with the sum of its events, sorted by
+// license, meter and period. Events with another scale are converted to the scale of the total. fn
+// must not use tx.
 func (tx *Tx) MeterCounts(ctx context.Context, env licensing.Env, fn func(licensing.MeterCount) error) error {
 	rows, err := tx.query(ctx, `
 		SELECT license, meter, period, kept, scale, CAST(SUM(used) AS BIGINT), CAST(SUM(events) AS BIGINT), CAST(SUM(quantity) AS BIGINT), CAST(SUM(one) AS BIGINT)

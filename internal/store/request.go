@@ -8,18 +8,18 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Request is what was asked under a request id, and what it led to.
+// A Request is the record of a request id: the request and its result.
 type Request struct {
 	Env     licensing.Env
 	License licensing.LicenseID
 	ID      string
-	Body    int64 // a hash of what was asked
+	Body    int64 // a hash of the request
 	Lease   licensing.LeaseID
 	Ticket  licensing.TicketID
 	At      time.Time
 }
 
-// An Ask is what identifies an acquire before it is decided.
+// An Ask is the fields that identify an acquire before it is decided.
 type Ask struct {
 	PoolKey
 	Request  string
@@ -27,8 +27,8 @@ type Ask struct {
 	Instance string
 }
 
-// A Known is what an ask finds: its request, when that was answered before,
-// and the live lease of the same holder and instance.
+// A Known is the result of looking up an ask: its request, if it was answered before, and the live
+// lease of the same holder and instance.
 type Known struct {
 	Request Request
 	Lease   licensing.LeaseID
@@ -43,9 +43,8 @@ var (
 	forgetRequests = newMultirow(`DELETE FROM request WHERE (env, license, id, lease, ticket) IN (VALUES `, 5, "ttttt", `)`)
 )
 
-// heldByAsker finds the live lease of a holder's instance. It is no join:
-// PostgreSQL, planning while few leases are live, would join by walking the
-// index of all that are.
+// heldByAsker finds the live lease of a holder's instance. It is not a join: if PostgreSQL plans
+// while there are few live leases, a join would scan the index of all live leases.
 const heldByAsker = `(SELECT l.id FROM lease l WHERE l.env = v.column2 AND l.license = v.column3 AND l.pool = v.column4
 	AND l.holder = v.column6 AND l.instance = v.column7 AND l.ended_at = 0)`
 
@@ -72,7 +71,7 @@ func (tx *Tx) lookUp(ctx context.Context, asks []Ask, found map[int]Known) error
 	})
 }
 
-// PutRequests remembers requests and what they led to.
+// PutRequests stores requests and their results.
 func (tx *Tx) PutRequests(ctx context.Context, requests []Request) error {
 	args := make([]any, 0, 7*len(requests))
 	for _, r := range requests {
@@ -81,8 +80,7 @@ func (tx *Tx) PutRequests(ctx context.Context, requests []Request) error {
 	return tx.putMany(ctx, &putRequests, args)
 }
 
-// Requests returns what is remembered under a request id in an environment, of
-// any license.
+// Requests returns the records of a request id in an environment, for any license.
 func (tx *Tx) Requests(ctx context.Context, env licensing.Env, id string) ([]Request, error) {
 	rows, err := tx.query(ctx, `SELECT env, license, id, body, lease, ticket, at FROM request WHERE env = $1 AND id = $2 LIMIT 10`, env, id)
 	if err != nil {

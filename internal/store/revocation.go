@@ -7,19 +7,19 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Revocation ends a subject's rights early. Number is its place in the
-// environment's list, from 1, without gaps; the greatest is the list's number.
+// A Revocation ends a subject's rights early. Number is its place in the environment's list,
+// starting at 1, without gaps. The highest number is the number of the list.
 type Revocation struct {
 	Number   int64
 	Subject  string
 	At       time.Time
-	Until    time.Time // when the last document it ends would have ended by itself; zero: never
+	Until    time.Time // latest end of the documents that it revokes; zero means never
 	Reason   string
-	Fallback bool // the fallback set stays
+	Fallback bool // the fallback set remains
 }
 
-// InsertRevocation adds r to the list of env, with the next number, and reports
-// whether its subject was not revoked yet.
+// InsertRevocation adds r to env's list with the next number. It reports whether the subject was
+// not revoked yet.
 func (tx *Tx) InsertRevocation(ctx context.Context, env licensing.Env, r Revocation) (bool, error) {
 	n, err := tx.exec(ctx, `
 		INSERT INTO revocation (env, number, subject, at, until, reason, fallback)
@@ -29,14 +29,14 @@ func (tx *Tx) InsertRevocation(ctx context.Context, env licensing.Env, r Revocat
 	return n == 1, err
 }
 
-// RevocationNumber returns the number of the list of env, 0 when nothing was ever revoked.
+// RevocationNumber returns the number of env's list, or 0 if nothing has ever been revoked.
 func (tx *Tx) RevocationNumber(ctx context.Context, env licensing.Env) (number int64, err error) {
 	_, err = tx.row(ctx, `SELECT COALESCE(MAX(number), 0) FROM revocation WHERE env = $1`, []any{env}, &number)
 	return number, err
 }
 
-// Revocations returns what still has to be told at now, oldest first: what no
-// document's own dates have ended yet.
+// Revocations returns the revocations that are still needed at now, oldest first: those whose
+// documents have not all ended by their own dates.
 func (tx *Tx) Revocations(ctx context.Context, env licensing.Env, now time.Time) ([]Revocation, error) {
 	rows, err := tx.query(ctx, `
 		SELECT number, subject, at, until, reason, fallback FROM revocation

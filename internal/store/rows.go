@@ -6,8 +6,8 @@ import (
 	"fmt"
 )
 
-// collect reads all rows with scan and closes them. Err is what the query
-// returned, so that the two can be joined in one call.
+// collect reads all rows with scan and closes them. err is the query's own error, so that a query
+// and collect can be combined in one call.
 func collect[T any](rows *sql.Rows, err error, scan func(Row) (T, error)) ([]T, error) {
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func collect[T any](rows *sql.Rows, err error, scan func(Row) (T, error)) ([]T, 
 	return all, rows.Err()
 }
 
-// only returns the first of what a query by key found, and whether there was one.
+// only returns the first result of a query by key, and whether there was one.
 func only[T any](all []T, err error) (T, bool, error) {
 	if err != nil || len(all) == 0 {
 		var none T
@@ -33,7 +33,7 @@ func only[T any](all []T, err error) (T, bool, error) {
 	return all[0], true, nil
 }
 
-// encode is how a value without columns of its own is stored.
+// encode encodes a value that has no columns of its own.
 func encode(v any) (string, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -42,7 +42,7 @@ func encode(v any) (string, error) {
 	return string(text), nil
 }
 
-// decode reads what encode wrote.
+// decode reads the output of encode.
 func decode(text string, v any) error {
 	if err := json.Unmarshal([]byte(text), v); err != nil {
 		return fmt.Errorf("decoding a stored %T: %w", v, err)

@@ -7,26 +7,25 @@ import (
 	"time"
 )
 
-// maxStatements bounds the statements a session keeps prepared. Texts come
-// from the source, in a few sizes each, so only listings with many filters
-// could ever come near it.
+// maxStatements limits how many statements a session keeps prepared. Their texts come from the
+// source, in a few sizes each, so only lists with many filters could reach the limit.
 const maxStatements = 384
 
-// How long what was planned stays in use, at first and at most.
+// These are the initial and the longest time that plans stay in use.
 const (
 	replanFirst = time.Second
 	replanMax   = 5 * time.Minute
 )
 
-// A session is one long-lived connection with its prepared statements, cached
-// by text. Package sql's own Tx.Stmt would prepare again in each transaction.
-// A session is used by one goroutine at a time.
+// A session is one long-lived connection with a cache of prepared statements, by text. Package
+// sql's own Tx.Stmt would prepare them again in each transaction. A session is used by one
+// goroutine at a time.
 type session struct {
 	conn       *sql.Conn
 	text       func(string) string // of the engine; nil for none
 	statements map[string]*sql.Stmt
-	planned    time.Time     // when the engine last planned anew
-	every      time.Duration // when to do so again
+	planned    time.Time     // when the engine last made new plans
+	every      time.Duration // how long plans stay in use
 }
 
 func (db *DB) newSession(ctx context.Context) (*session, error) {
@@ -74,9 +73,9 @@ func (s *session) close() {
 	s.conn.Close()
 }
 
-// replan returns the statement that has the engine plan anew, when it is time
-// for that: what was planned for a young table stays in use while the table grows. Each
-// time is twice as long as the one before.
+// replan returns the statement that makes the engine plan again, when that is due. Otherwise the
+// plans for a small table would stay in use as the table grows. Each interval is twice as long as
+// the previous one.
 func (s *session) replan(e Engine, now time.Time) string {
 	if e.Replan == "" || now.Before(s.planned.Add(s.every)) {
 		return ""
@@ -85,11 +84,10 @@ func (s *session) replan(e Engine, now time.Time) string {
 	return e.Replan
 }
 
-// A pool is a fixed number of sessions, opened when first needed. The one last
-// used is taken first: what it and the database's process for it have in their
-// caches is warm.
+// A pool is a fixed number of sessions, which are opened when first needed. The most recently used
+// session is taken first, because its caches, and those of its database process, are warm.
 type pool struct {
-	slots chan struct{} // one for each session in use
+	slots chan struct{} // one per session in use
 	mu    sync.Mutex
 	idle  []*session
 }
@@ -121,7 +119,7 @@ func (p *pool) last() (s *session) {
 	return s
 }
 
-// give puts a session back; a broken one is closed and replaced when next needed.
+// give returns a session to the pool. A broken session is closed, and replaced when next needed.
 func (p *pool) give(s *session, broken bool) {
 	if broken {
 		s.close()
@@ -133,7 +131,7 @@ func (p *pool) give(s *session, broken bool) {
 	<-p.slots
 }
 
-// close waits until no session is in use, and closes all.
+// close waits until no session is in use, then closes all of them.
 func (p *pool) close() {
 	for range cap(p.slots) {
 		p.slots <- struct{}{}

@@ -7,10 +7,10 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A settler waits for the disk for those who committed without: one wait serves
-// all who came before it began. It is safe for concurrent use.
+// A settler waits for the disk on behalf of transactions that committed without waiting. One wait
+// serves all that committed before it began. A settler is safe for concurrent use.
 type settler struct {
-	once    func() error // waits once
+	once    func() error // performs one wait
 	mu      sync.Mutex
 	next    *settling
 	running bool
@@ -22,7 +22,7 @@ type settling struct {
 	err  error // set before done is closed
 }
 
-// settle returns when all that was committed before the call is on the disk.
+// settle returns when everything that was committed before the call is on disk.
 func (s *settler) settle() error {
 	s.mu.Lock()
 	if s.next == nil {
@@ -52,8 +52,7 @@ func (s *settler) run() {
 	}
 }
 
-// settleOnce waits until all that is committed is on the disk, here and where
-// commits are replicated to.
+// settleOnce waits until everything that is committed is on disk, here and on replicas.
 func (db *DB) settleOnce() (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), db.commitLimit)
 	defer cancel()

@@ -9,14 +9,14 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Deployment is one organisation's set of environments in one database.
+// A Deployment is one organization's set of environments in one database.
 type Deployment struct {
 	ID        string
-	Epoch     int64 // the generation of the data, from 1
+	Epoch     int64 // the generation of the data, starting at 1
 	CreatedAt time.Time
 }
 
-// Deployment returns which deployment this is, false before its first start.
+// Deployment returns the database's deployment, or false before its first start.
 func (tx *Tx) Deployment(ctx context.Context) (d Deployment, ok bool, err error) {
 	var at int64
 	ok, err = tx.row(ctx, `SELECT id, epoch, created_at FROM deployment WHERE env = ''`, nil, &d.ID, &d.Epoch, &at)
@@ -24,7 +24,7 @@ func (tx *Tx) Deployment(ctx context.Context) (d Deployment, ok bool, err error)
 	return d, ok, err
 }
 
-// CreateDeployment stores d unless there is one, and returns the one there is.
+// CreateDeployment stores d unless a deployment exists, and returns the one that is stored.
 func (tx *Tx) CreateDeployment(ctx context.Context, d Deployment) (Deployment, error) {
 	_, err := tx.exec(ctx, `
 		INSERT INTO deployment (env, id, epoch, created_at) VALUES ('', $1, $2, $3)
@@ -36,7 +36,7 @@ func (tx *Tx) CreateDeployment(ctx context.Context, d Deployment) (Deployment, e
 	return d, err
 }
 
-// SetEpoch raises the generation; it never lowers it.
+// SetEpoch raises the generation. It never lowers it.
 func (tx *Tx) SetEpoch(ctx context.Context, epoch int64) error {
 	_, err := tx.exec(ctx, `UPDATE deployment SET epoch = $1 WHERE env = '' AND epoch < $1`, epoch)
 	return err
@@ -48,7 +48,7 @@ func (tx *Tx) HasKeys(ctx context.Context, env licensing.Env) (bool, error) {
 	return tx.row(ctx, `SELECT 1 FROM signing_key WHERE env = $1 LIMIT 1`, []any{env}, &one)
 }
 
-// KeyEnvs returns the environments that have signing keys, by name.
+// KeyEnvs returns the environments that have signing keys, sorted by name.
 func (tx *Tx) KeyEnvs(ctx context.Context) ([]licensing.Env, error) {
 	rows, err := tx.query(ctx, `SELECT DISTINCT env FROM signing_key ORDER BY env`)
 	if err != nil {
@@ -63,8 +63,7 @@ func (tx *Tx) KeyEnvs(ctx context.Context) ([]licensing.Env, error) {
 	})
 }
 
-// LockSigningKeys makes other transactions that change an environment's keys
-// wait for this one.
+// LockSigningKeys makes other transactions that change an environment's keys wait for this one.
 func (tx *Tx) LockSigningKeys(ctx context.Context, env licensing.Env) error {
 	rows, err := tx.query(ctx, `SELECT id FROM signing_key WHERE env = $1 ORDER BY id`+tx.ForUpdate(), env)
 	if err != nil {
@@ -73,7 +72,7 @@ func (tx *Tx) LockSigningKeys(ctx context.Context, env licensing.Env) error {
 	return each(rows, func(Row) error { return nil })
 }
 
-// SigningKeys returns an environment's keys by purpose and number.
+// SigningKeys returns an environment's keys, sorted by purpose and number.
 func (tx *Tx) SigningKeys(ctx context.Context, env licensing.Env) ([]licensing.SigningKey, error) {
 	rows, err := tx.query(ctx, `
 		SELECT id, purpose, number, public, sealed, sign_from, sign_until, trust_until, retired_at, withdrawn_at, exported_at
@@ -93,9 +92,8 @@ func (tx *Tx) SigningKeys(ctx context.Context, env licensing.Env) ([]licensing.S
 	})
 }
 
-// PutSigningKey stores a key or what can change of it: whether it is still
-// proposed, where its private part is, and when it was retired, withdrawn and
-// exported.
+// PutSigningKey stores a new key, or the mutable fields of an existing one: whether it is still
+// proposed, where its private part is, and when it was retired, withdrawn and exported.
 func (tx *Tx) PutSigningKey(ctx context.Context, k licensing.SigningKey) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO signing_key (env, id, purpose, number, public, sealed, sign_from, sign_until, trust_until, retired_at, withdrawn_at, exported_at)
@@ -113,7 +111,7 @@ func (tx *Tx) DropProposedKeys(ctx context.Context, env licensing.Env) error {
 	return err
 }
 
-// SignedSets returns every set of a kind, oldest first; the last is in force.
+// SignedSets returns every set of a kind, oldest first. The last one is in force.
 func (tx *Tx) SignedSets(ctx context.Context, env licensing.Env, kind licensing.SetKind) ([]licensing.SignedSet, error) {
 	rows, err := tx.query(ctx, `SELECT number, expires_at, documents FROM signed_set WHERE env = $1 AND kind = $2 ORDER BY number`, env, kind)
 	return collect(rows, err, func(r Row) (licensing.SignedSet, error) {
@@ -131,7 +129,7 @@ func (tx *Tx) SignedSets(ctx context.Context, env licensing.Env, kind licensing.
 	})
 }
 
-// SignedSet returns the set in force, false if there is none.
+// SignedSet returns the set in force, or false if there is none.
 func (tx *Tx) SignedSet(ctx context.Context, env licensing.Env, kind licensing.SetKind) (s licensing.SignedSet, ok bool, err error) {
 	s = licensing.SignedSet{Env: env, Kind: kind}
 	var expires int64
@@ -160,7 +158,7 @@ func (tx *Tx) PutSignedSet(ctx context.Context, s licensing.SignedSet) error {
 	return err
 }
 
-// FeatureKey returns the key pair of a feature, false if it has none.
+// FeatureKey returns the key pair of a feature, or false if it has none.
 func (tx *Tx) FeatureKey(ctx context.Context, env licensing.Env, product licensing.ProductName, feature string) (k licensing.FeatureKey, ok bool, err error) {
 	k = licensing.FeatureKey{Env: env, Product: product, Feature: feature}
 	ok, err = tx.row(ctx, `SELECT public, sealed FROM feature_key WHERE env = $1 AND product = $2 AND feature = $3`,
@@ -168,7 +166,7 @@ func (tx *Tx) FeatureKey(ctx context.Context, env licensing.Env, product licensi
 	return k, ok, err
 }
 
-// FeatureKeys returns the key pairs of a product's features, by feature.
+// FeatureKeys returns the key pairs of a product's features, sorted by feature.
 func (tx *Tx) FeatureKeys(ctx context.Context, env licensing.Env, product licensing.ProductName) ([]licensing.FeatureKey, error) {
 	rows, err := tx.query(ctx, `SELECT feature, public, sealed FROM feature_key WHERE env = $1 AND product = $2 ORDER BY feature`, env, product)
 	return collect(rows, err, func(r Row) (licensing.FeatureKey, error) {
@@ -178,8 +176,7 @@ func (tx *Tx) FeatureKeys(ctx context.Context, env licensing.Env, product licens
 	})
 }
 
-// CreateFeatureKey stores k unless the feature has a key pair, and returns the
-// one it has.
+// CreateFeatureKey stores k unless the feature has a key pair, and returns the stored pair.
 func (tx *Tx) CreateFeatureKey(ctx context.Context, k licensing.FeatureKey) (licensing.FeatureKey, error) {
 	_, err := tx.exec(ctx, `
 		INSERT INTO feature_key (env, product, feature, public, sealed) VALUES ($1, $2, $3, $4, $5)

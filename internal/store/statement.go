@@ -13,12 +13,12 @@ type Row interface{ Scan(dest ...any) error }
 type Statement struct {
 	Text    string
 	Args    []any
-	Scan    func(Row) error // called for each row; nil when none are returned
-	Changed int64           // how many rows it changed, once it was run
+	Scan    func(Row) error // called for each row; nil if no rows are returned
+	Changed int64           // how many rows it changed, after it has run
 }
 
-// A Refused says which of the statements sent together the database refused.
-// Those after it were not run.
+// A Refused identifies the statement that the database refused, among those sent together. Later
+// statements were not run.
 type Refused struct {
 	Index int
 	Err   error
@@ -26,12 +26,12 @@ type Refused struct {
 
 func (r *Refused) Error() string { return r.Err.Error() }
 
-// Unwrap returns what the database said.
+// Unwrap returns the database's error.
 func (r *Refused) Unwrap() error { return r.Err }
 
-// later runs a statement before the next one whose outcome is needed, and at
-// the latest with the commit: over a network, what is sent together waits
-// once. Its error may so come from a later call.
+// later runs a statement before the next one whose result is needed, or at the latest with the
+// commit. Over a network, statements that are sent together wait only once. An error can therefore
+// come from a later call.
 func (tx *Tx) later(ctx context.Context, st *Statement) error {
 	if tx.db.engine.Send == nil {
 		return tx.session.run(ctx, st)
@@ -40,10 +40,10 @@ func (tx *Tx) later(ctx context.Context, st *Statement) error {
 	return nil
 }
 
-// Flush waits for the answers to what was asked with methods named Ask.
+// Flush waits for the results of methods whose names begin with Ask.
 func (tx *Tx) Flush(ctx context.Context) error { return tx.flush(ctx) }
 
-// flush runs what was left for later.
+// flush runs the queued statements.
 func (tx *Tx) flush(ctx context.Context) error {
 	if len(tx.queue) == 0 {
 		return nil
@@ -53,9 +53,8 @@ func (tx *Tx) flush(ctx context.Context) error {
 	return tx.db.engine.Send(ctx, tx.session.conn, list)
 }
 
-// end runs the statement that ends the transaction, with all before it. It
-// reports whether the error is of a statement before the last: then the last
-// was surely not run.
+// end runs the statement that ends the transaction, after all queued ones. It reports whether the
+// error belongs to an earlier statement; in that case, the last one was certainly not run.
 func (tx *Tx) end(ctx context.Context, text string) (before bool, err error) {
 	last := len(tx.queue)
 	if err := tx.later(ctx, &Statement{Text: text}); err != nil {

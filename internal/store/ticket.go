@@ -51,7 +51,7 @@ func (tx *Tx) InsertTickets(ctx context.Context, tickets []*licensing.Ticket) er
 	return tx.putMany(ctx, &insertTickets, args)
 }
 
-// PutTickets stores what may change of places that exist.
+// PutTickets stores the mutable fields of existing places.
 func (tx *Tx) PutTickets(ctx context.Context, tickets []*licensing.Ticket) error {
 	args := make([]any, 0, 7*len(tickets))
 	for _, t := range tickets {
@@ -60,14 +60,14 @@ func (tx *Tx) PutTickets(ctx context.Context, tickets []*licensing.Ticket) error
 	return tx.putMany(ctx, &putTickets, args)
 }
 
-// A TicketKey names a place in a queue.
+// A TicketKey identifies a place in a queue.
 type TicketKey struct {
 	Env licensing.Env
 	ID  licensing.TicketID
 }
 
-// Tickets returns the tickets with these keys that are still known, in no order.
-// In a transaction that writes they stay locked until the commit.
+// Tickets returns the remembered tickets with these keys, in any order. In a write transaction they
+// stay locked until the commit.
 func (tx *Tx) Tickets(ctx context.Context, keys []TicketKey) ([]*licensing.Ticket, error) {
 	args := make([]any, 0, 2*len(keys))
 	for _, k := range keys {
@@ -82,7 +82,7 @@ func (tx *Tx) Tickets(ctx context.Context, keys []TicketKey) ([]*licensing.Ticke
 	return tickets, err
 }
 
-// Queue returns the live tickets of a pool after a place, in order, at most limit.
+// Queue returns up to limit live tickets of a pool after a place, in order.
 func (tx *Tx) Queue(ctx context.Context, k PoolKey, after int64, limit int) ([]*licensing.Ticket, error) {
 	return tx.tickets(ctx, `SELECT `+ticketColumns+` FROM ticket t
 		WHERE t.env = $1 AND t.license = $2 AND t.pool = $3 AND t.ended_at = 0 AND t.place > $4
@@ -110,14 +110,14 @@ func (tx *Tx) tickets(ctx context.Context, text string, args ...any) ([]*licensi
 	return tickets, err
 }
 
-// Ahead returns how many wait before a place.
+// Ahead returns how many tickets wait before a place.
 func (tx *Tx) Ahead(ctx context.Context, k PoolKey, place int64) (n int64, err error) {
 	_, err = tx.row(ctx, `SELECT COUNT(*) FROM ticket
 		WHERE env = $1 AND license = $2 AND pool = $3 AND ended_at = 0 AND place < $4`, []any{k.Env, k.License, k.Name, place}, &n)
 	return n, err
 }
 
-// KeepTickets keeps the places of waiters who are still there.
+// KeepTickets keeps the places of waiters that are still present.
 func (tx *Tx) KeepTickets(ctx context.Context, keys []TicketKey, until time.Time) error {
 	args := make([]any, 0, 3*len(keys))
 	for _, k := range keys {
@@ -126,15 +126,15 @@ func (tx *Tx) KeepTickets(ctx context.Context, keys []TicketKey, until time.Time
 	return tx.putMany(ctx, &keepTickets, args)
 }
 
-// KeepAllTickets keeps every place until a time at least: nobody could ask
+// KeepAllTickets keeps every place at least until a time, because waiters could not send requests
 // while no server ran.
 func (tx *Tx) KeepAllTickets(ctx context.Context, until time.Time) error {
 	_, err := tx.exec(ctx, `UPDATE ticket SET alive_until = $1 WHERE ended_at = 0 AND alive_until < $1`, micros(until))
 	return err
 }
 
-// ForgetTickets deletes tickets that ended before a time, at most limit, with
-// the requests that led to them and to nothing since.
+// ForgetTickets deletes up to limit tickets that ended before a time, and the requests that led
+// only to them.
 func (tx *Tx) ForgetTickets(ctx context.Context, before time.Time, limit int) (int, error) {
 	rows, err := tx.query(ctx, `SELECT env, id, license, request FROM ticket
 		WHERE ended_at > 0 AND ended_at < $1 ORDER BY ended_at LIMIT $2`, micros(before), limit)

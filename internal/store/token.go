@@ -7,10 +7,10 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Token is the row of a token. Digest is the SHA-256 of its text, in
-// hexadecimal; the text itself is nowhere.
+// A Token is the row of a token. Digest is the hexadecimal SHA-256 of the token's text. The text
+// itself is not stored.
 type Token struct {
-	Env       licensing.Env // "all" for one that spans environments
+	Env       licensing.Env // "all" for a token that spans environments
 	ID        licensing.TokenID
 	Digest    string
 	Name      string
@@ -19,13 +19,13 @@ type Token struct {
 	Customer  licensing.CustomerID
 	CreatedBy string
 	CreatedAt time.Time
-	ExpiresAt time.Time // zero: never
-	UsedAt    time.Time // zero: never
+	ExpiresAt time.Time // zero means never
+	UsedAt    time.Time // zero means never
 }
 
 const tokenColumns = `env, id, digest, name, role, product, customer, created_by, created_at, expires_at, used_at`
 
-// InsertToken stores t, whose id is new.
+// InsertToken stores t. Its id must be new.
 func (tx *Tx) InsertToken(ctx context.Context, t Token) error {
 	_, err := tx.exec(ctx, `
 		INSERT INTO token (`+tokenColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
@@ -34,7 +34,7 @@ func (tx *Tx) InsertToken(ctx context.Context, t Token) error {
 	return err
 }
 
-// UseToken notes that a token was used at at.
+// UseToken records when a token was used.
 func (tx *Tx) UseToken(ctx context.Context, env licensing.Env, id licensing.TokenID, at time.Time) error {
 	_, err := tx.exec(ctx, `UPDATE token SET used_at = $3 WHERE env = $1 AND id = $2 AND used_at < $3`, env, id, micros(at))
 	return err
@@ -46,8 +46,8 @@ func (tx *Tx) DeleteToken(ctx context.Context, env licensing.Env, id licensing.T
 	return n == 1, err
 }
 
-// A TokenFilter says which tokens to list: those of Env, and of Also when it is
-// not empty; with Product or Customer only those limited to them.
+// A TokenFilter selects tokens: those of Env and, if it is not empty, of Also. Product and
+// Customer, if set, select only tokens limited to them.
 type TokenFilter struct {
 	Env      licensing.Env
 	Also     licensing.Env
@@ -55,7 +55,7 @@ type TokenFilter struct {
 	Customer licensing.CustomerID
 }
 
-// Tokens returns up to limit tokens whose id comes after after, by id.
+// Tokens returns up to limit tokens with ids after the given one, sorted by id.
 func (tx *Tx) Tokens(ctx context.Context, f TokenFilter, after string, limit int) ([]Token, error) {
 	rows, err := tx.query(ctx, `
 		SELECT `+tokenColumns+` FROM token
@@ -64,7 +64,7 @@ func (tx *Tx) Tokens(ctx context.Context, f TokenFilter, after string, limit int
 	return collect(rows, err, scanToken)
 }
 
-// Token returns the token with id in env, and whether there is one.
+// Token returns the token with the given id in env, and whether it exists.
 func (tx *Tx) Token(ctx context.Context, env licensing.Env, id licensing.TokenID) (Token, bool, error) {
 	rows, err := tx.query(ctx, `SELECT `+tokenColumns+` FROM token WHERE env = $1 AND id = $2`, env, id)
 	return only(collect(rows, err, scanToken))

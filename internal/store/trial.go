@@ -7,9 +7,9 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Trial is that somebody had a product's trial. Claim says who: a customer by its id, a
-// machine by the id of the lease or the document that it had first. Subject is one of the
-// things that the claim is recognized by.
+// A Trial records that a customer or a machine has had a product's trial. Claim identifies it: a
+// customer by its id, a machine by the id of its first lease or document. Subject is one of the
+// features by which the claim is recognized.
 type Trial struct {
 	Env     licensing.Env
 	Product licensing.ProductName
@@ -17,7 +17,7 @@ type Trial struct {
 	Subject string
 	License licensing.LicenseID
 	Taken   time.Time
-	Forget  time.Time // zero: as long as the license is there
+	Forget  time.Time // zero means as long as the license exists
 }
 
 const trialColumns = `t.env, t.product, t.claim, t.subject, t.license, t.taken_at, t.forget_at`
@@ -35,7 +35,7 @@ func scanTrial(r Row) (t Trial, err error) {
 	return t, err
 }
 
-// InsertTrials notes that somebody had a trial. What is noted already stays as it is.
+// InsertTrials records trials. Existing records do not change.
 func (tx *Tx) InsertTrials(ctx context.Context, trials []Trial) error {
 	args := make([]any, 0, 7*len(trials))
 	for _, t := range trials {
@@ -44,7 +44,7 @@ func (tx *Tx) InsertTrials(ctx context.Context, trials []Trial) error {
 	return tx.putMany(ctx, &insertTrials, args)
 }
 
-// MatchTrials returns what is known of a product's trials by any of the subjects.
+// MatchTrials returns the recorded trials of a product that match any of the subjects.
 func (tx *Tx) MatchTrials(ctx context.Context, env licensing.Env, product licensing.ProductName, subjects []string) ([]Trial, error) {
 	args := make([]any, 0, 3*len(subjects))
 	for _, s := range subjects {
@@ -59,13 +59,13 @@ func (tx *Tx) MatchTrials(ctx context.Context, env licensing.Env, product licens
 	return found, err
 }
 
-// Trials returns all that is known by one claim, of every product.
+// Trials returns all records of one claim, for every product.
 func (tx *Tx) Trials(ctx context.Context, env licensing.Env, claim string) ([]Trial, error) {
 	rows, err := tx.query(ctx, `SELECT `+trialColumns+` FROM trial t WHERE t.env = $1 AND t.claim = $2 ORDER BY t.product, t.subject`, env, claim)
 	return collect(rows, err, scanTrial)
 }
 
-// ReplaceTrials puts others in the place of all that is known by one claim.
+// ReplaceTrials replaces all records of one claim with others.
 func (tx *Tx) ReplaceTrials(ctx context.Context, env licensing.Env, claim string, others []Trial) error {
 	if _, err := tx.exec(ctx, `DELETE FROM trial WHERE env = $1 AND claim = $2`, env, claim); err != nil {
 		return err
@@ -73,19 +73,19 @@ func (tx *Tx) ReplaceTrials(ctx context.Context, env licensing.Env, claim string
 	return tx.InsertTrials(ctx, others)
 }
 
-// ForgetTrials deletes up to limit of those whose time has come.
+// ForgetTrials deletes up to limit records that are due for deletion.
 func (tx *Tx) ForgetTrials(ctx context.Context, now time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM trial WHERE (env, product, claim, subject) IN (
 		SELECT env, product, claim, subject FROM trial WHERE forget_at > 0 AND forget_at <= $1 LIMIT $2)`, micros(now), limit)
 }
 
-// LockCustomer keeps other transactions that lock a customer waiting until the commit.
+// LockCustomer makes other transactions that lock the customer wait until the commit.
 func (tx *Tx) LockCustomer(ctx context.Context, env licensing.Env, id licensing.CustomerID) error {
 	_, err := tx.row(ctx, `SELECT id FROM customer WHERE env = $1 AND id = $2`+tx.ForUpdate(), []any{env, id}, &id)
 	return err
 }
 
-// LockProduct keeps other transactions that lock a product waiting until the commit.
+// LockProduct makes other transactions that lock the product wait until the commit.
 func (tx *Tx) LockProduct(ctx context.Context, env licensing.Env, name licensing.ProductName) error {
 	_, err := tx.row(ctx, `SELECT name FROM product WHERE env = $1 AND name = $2`+tx.ForUpdate(), []any{env, name}, &name)
 	return err

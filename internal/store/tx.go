@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// A Tx is a transaction on one session. It ends with the function it was
-// given to and is used by one goroutine at a time.
+// A Tx is a transaction in one session. It is valid only during the function that it is passed to,
+// and is not safe for concurrent use.
 type Tx struct {
 	db      *DB
 	session *session
 	writes  bool
-	early   bool // its COMMIT does not wait for the disk
+	early   bool // COMMIT does not wait for the disk
 	now     time.Time
-	guessed bool         // now goes by an earlier reading, and the clock has not answered yet
+	guessed bool         // now is based on an earlier reading, and the clock has not answered yet
 	queue   []*Statement // not sent yet
 }
 
-// Now returns the transaction's time: the database clock's reading when it
-// began, never before a time that an earlier transaction was given.
+// Now returns the transaction's time: the reading of the database's clock when the transaction
+// began, but never before the time of an earlier transaction.
 func (tx *Tx) Now() time.Time { return tx.now }
 
-// ForUpdate ends a SELECT whose rows are to stay locked until the commit.
+// ForUpdate returns the suffix of a SELECT whose rows stay locked until the commit.
 func (tx *Tx) ForUpdate() string { return tx.db.engine.ForUpdate }
 
 // exec runs a statement and returns how many rows it changed.
@@ -34,7 +34,7 @@ func (tx *Tx) exec(ctx context.Context, text string, args ...any) (int64, error)
 	return st.Changed, tx.flush(ctx)
 }
 
-// query runs a statement that returns rows, which the caller closes.
+// query runs a statement that returns rows. The caller must close them.
 func (tx *Tx) query(ctx context.Context, text string, args ...any) (*sql.Rows, error) {
 	if err := tx.flush(ctx); err != nil {
 		return nil, err
@@ -42,8 +42,8 @@ func (tx *Tx) query(ctx context.Context, text string, args ...any) (*sql.Rows, e
 	return tx.session.query(ctx, text, args)
 }
 
-// row runs a statement that returns at most one row and scans it into dest.
-// It reports whether there was one.
+// row runs a statement that returns at most one row, and scans it into dest. It reports whether
+// there was a row.
 func (tx *Tx) row(ctx context.Context, text string, args []any, dest ...any) (found bool, err error) {
 	err = tx.later(ctx, &Statement{Text: text, Args: args, Scan: func(r Row) error {
 		found = true
@@ -55,7 +55,7 @@ func (tx *Tx) row(ctx context.Context, text string, args []any, dest ...any) (fo
 	return found, tx.flush(ctx)
 }
 
-// micros is how times are stored: microseconds of Unix time, 0 for the zero time.
+// micros converts a time for storage: microseconds of Unix time, 0 for the zero time.
 func micros(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -63,7 +63,7 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// instant is the time stored as us.
+// instant converts a stored time back.
 func instant(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}

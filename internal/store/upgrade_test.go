@@ -120,7 +120,7 @@ func TestAnUpgradeThatStopsHalfWay(t *testing.T) {
 	eachFresh(t, func(f fresh) {
 		t := f.t
 		f.run("CREATE TABLE usage_refusal (obstacle TEXT)")
-		f.refused("stopped at change 13 (00013_request.sql)", "nothing was kept", "usage_refusal", "start this version again", "before the upgrade")
+		f.refused("stopped at change 13 (00013_request.sql)", "rolled back", "usage_refusal", "start this version again", "the earlier version")
 		f.run("SELECT license FROM denial")
 		if _, err := f.conns.ExecContext(t.Context(), "SELECT call FROM denial"); err == nil {
 			t.Error("a part of the change was kept")

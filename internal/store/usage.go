@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A UsageEvent is units of a meter consumed once, told by its id.
+// A UsageEvent is one consumption of units of a meter, identified by its id.
 type UsageEvent struct {
 	Env      licensing.Env
 	License  licensing.LicenseID
@@ -17,13 +17,13 @@ type UsageEvent struct {
 	Meter    string
 	Quantity int64
 	Scale    int       // its decimal places
-	At       time.Time // when it was used
+	At       time.Time // when the usage occurred
 	Recorded time.Time
-	Period   time.Time // start of the period it counts in
-	Call     string    // the server's own id of the request that recorded it
+	Period   time.Time // start of the period in which it counts
+	Call     string    // the server's id of the request that recorded it
 }
 
-// A UsageRefusal is an event that was not recorded, and why.
+// A UsageRefusal is an event that was not recorded, with the reason.
 type UsageRefusal struct {
 	EventKey
 	Meter    string
@@ -32,23 +32,23 @@ type UsageRefusal struct {
 	Decision license.Decision
 }
 
-// A MeterKey names a meter of one license.
+// A MeterKey identifies a meter of one license.
 type MeterKey struct {
 	Env     licensing.Env
 	License licensing.LicenseID
 	Meter   string
 }
 
-// A UsageTotal is what was used of a meter in a period.
+// A UsageTotal is the usage of a meter in a period.
 type UsageTotal struct {
 	MeterKey
 	Window licensing.Window
 	Used   int64
-	Scale  int // the decimal places of Used; -1 are those of the license's terms
+	Scale  int // the decimal places of Used; -1 means those of the license's terms
 	Events int64
 	SoftAt time.Time        // when the soft limit was reached
 	HardAt time.Time        // when the quota was spent
-	Caller licensing.Caller // what recorded last
+	Caller licensing.Caller // the last program that recorded usage
 }
 
 var (
@@ -62,15 +62,14 @@ var (
 		events = excluded.events, soft_at = excluded.soft_at, hard_at = excluded.hard_at, caller = excluded.caller, scale = excluded.scale`)
 )
 
-// An EventKey names a usage event.
+// An EventKey identifies a usage event.
 type EventKey struct {
 	Env     licensing.Env
 	License licensing.LicenseID
 	ID      string
 }
 
-// KnownEvents returns those of the events that are recorded already, as they were
-// recorded.
+// KnownEvents returns the events that have already been recorded, in their recorded form.
 func (tx *Tx) KnownEvents(ctx context.Context, keys []EventKey) (map[EventKey]UsageEvent, error) {
 	args := make([]any, 0, 3*len(keys))
 	for _, k := range keys {
@@ -94,7 +93,7 @@ func (tx *Tx) InsertEvents(ctx context.Context, events []UsageEvent) error {
 	return tx.putMany(ctx, &insertEvents, args)
 }
 
-// PutRefusals stores what became of events that were not recorded, each event there once.
+// PutRefusals stores events that were not recorded, at most one per key.
 func (tx *Tx) PutRefusals(ctx context.Context, refusals []UsageRefusal) error {
 	args := make([]any, 0, 7*len(refusals))
 	for _, r := range refusals {
@@ -110,11 +109,11 @@ func (tx *Tx) PutRefusals(ctx context.Context, refusals []UsageRefusal) error {
 const (
 	eventColumns   = `e.env, e.license, e.id, e.meter, e.quantity, e.scale, e.at, e.recorded, e.period, e.call`
 	refusalColumns = `env, license, id, meter, call, at, decision`
-	shownEvents    = 1000 // all of one request
+	shownEvents    = 1000 // enough for one request
 )
 
-// Events returns the recorded events of an id, of any license of an environment, a
-// customer and a product; both are empty for all.
+// Events returns the recorded events with an id, for any license of an environment, a customer and
+// a product. Empty customer and product match all.
 func (tx *Tx) Events(ctx context.Context, env licensing.Env, id string, customer licensing.CustomerID, product licensing.ProductName) ([]UsageEvent, error) {
 	return tx.events(ctx, `SELECT `+eventColumns+` FROM license l CROSS JOIN usage_event e
 		WHERE l.env = $1 AND ($3 = '' OR l.customer = $3) AND ($4 = '' OR l.product = $4)
@@ -140,13 +139,12 @@ func scanEvent(r Row) (e UsageEvent, err error) {
 	return e, err
 }
 
-// Refusals returns the refused events of an id, of any license of an environment, the
-// latest first.
+// Refusals returns the refused events with an id, for any license of an environment, latest first.
 func (tx *Tx) Refusals(ctx context.Context, env licensing.Env, id string) ([]UsageRefusal, error) {
 	return tx.refusals(ctx, `SELECT `+refusalColumns+` FROM usage_refusal WHERE env = $1 AND id = $2 ORDER BY at DESC, license LIMIT $3`, env, id, shownEvents)
 }
 
-// RefusalsOfCall returns the events that a request had refused between two times.
+// RefusalsOfCall returns the events of a request that were refused between two times.
 func (tx *Tx) RefusalsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]UsageRefusal, error) {
 	return tx.refusals(ctx, `SELECT `+refusalColumns+` FROM usage_refusal
 		WHERE at >= $1 AND at < $2 AND env = $3 AND call = $4 ORDER BY license, id LIMIT $5`,
@@ -166,14 +164,14 @@ func (tx *Tx) refusals(ctx context.Context, text string, args ...any) ([]UsageRe
 	})
 }
 
-// ForgetRefusals deletes refusals before a time, at most limit.
+// ForgetRefusals deletes up to limit refusals from before a time.
 func (tx *Tx) ForgetRefusals(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM usage_refusal WHERE (env, license, id) IN
 		(SELECT env, license, id FROM usage_refusal WHERE at < $1 ORDER BY at LIMIT $2)`, micros(before), limit)
 }
 
-// OpenTotal makes the total of a period in which nothing was used yet, which
-// stays locked until the commit. It reports false when there is one by now.
+// OpenTotal creates the total of a period without usage, and locks it until the commit. It returns
+// false if the total already exists.
 func (tx *Tx) OpenTotal(ctx context.Context, t UsageTotal) (bool, error) {
 	n, err := tx.exec(ctx, `INSERT INTO usage_total (`+totalColumns+`) VALUES ($1, $2, $3, $4, $5, 0, 0, 0, 0, '', $6)
 		ON CONFLICT (env, license, meter, period) DO NOTHING`, t.Env, t.License, t.Meter, micros(t.Window.Start), micros(t.Window.End), t.Scale)
@@ -182,22 +180,22 @@ func (tx *Tx) OpenTotal(ctx context.Context, t UsageTotal) (bool, error) {
 
 const totalColumns = `env, license, meter, period, ends_at, used, events, soft_at, hard_at, caller, scale`
 
-// UsageTotals returns the totals of a meter whose periods begin at or before a
-// time, the latest first, at most limit, and locks them until the commit.
+// UsageTotals returns up to limit totals of a meter whose periods begin at or before a time, latest
+// first, and locks them until the commit.
 func (tx *Tx) UsageTotals(ctx context.Context, k MeterKey, at time.Time, limit int) ([]UsageTotal, error) {
 	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
 		WHERE env = $1 AND license = $2 AND meter = $3 AND period <= $4 ORDER BY period DESC LIMIT $5`+tx.lock(),
 		k.Env, k.License, k.Meter, micros(at), limit)
 }
 
-// UsageFilter selects totals for a list; empty fields select all.
+// UsageFilter selects totals for a list. Empty fields match every total.
 type UsageFilter struct {
 	Env      licensing.Env
 	License  licensing.LicenseID
 	Customer licensing.CustomerID
 	Product  licensing.ProductName
 	Meter    string
-	Since    time.Time // only of periods that end later
+	Since    time.Time // only periods that end later
 	// AfterLicense, AfterMeter and AfterPeriod continue a list after a total.
 	AfterLicense licensing.LicenseID
 	AfterMeter   string
@@ -205,7 +203,7 @@ type UsageFilter struct {
 	Limit        int
 }
 
-// ListUsage returns totals by license, meter and period.
+// ListUsage returns totals sorted by license, meter and period.
 func (tx *Tx) ListUsage(ctx context.Context, f UsageFilter) ([]UsageTotal, error) {
 	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
 		WHERE env = $1 AND ($2 = '' OR license = $2) AND ($3 = '' OR meter = $3) AND (ends_at = 0 OR ends_at > $4)
@@ -216,7 +214,7 @@ func (tx *Tx) ListUsage(ctx context.Context, f UsageFilter) ([]UsageTotal, error
 		f.Env, f.License, f.Meter, micros(f.Since), f.AfterLicense, f.AfterMeter, micros(f.AfterPeriod), f.Customer, f.Product, f.Limit)
 }
 
-// lock ends a SELECT of a transaction that writes.
+// lock returns the suffix of a SELECT in a write transaction.
 func (tx *Tx) lock() string {
 	if !tx.writes {
 		return ""
@@ -259,15 +257,15 @@ func (tx *Tx) PutTotals(ctx context.Context, totals []*UsageTotal) error {
 	return tx.putMany(ctx, &putTotals, args)
 }
 
-// A ScaledUsage is the most that was used of a meter in a period, of the totals
-// counted at a scale, which is -1 where they do not say.
+// A ScaledUsage is the highest usage of a meter in any period, among the totals with one scale. The
+// scale is -1 for totals without a stored scale.
 type ScaledUsage struct {
 	Meter string
 	Scale int
 	Most  int64
 }
 
-// UsageScales returns at which scales a license's totals are counted.
+// UsageScales returns the scales of a license's totals.
 func (tx *Tx) UsageScales(ctx context.Context, env licensing.Env, id licensing.LicenseID) ([]ScaledUsage, error) {
 	rows, err := tx.query(ctx, `SELECT meter, scale, MAX(used) FROM usage_total WHERE env = $1 AND license = $2
 		GROUP BY meter, scale ORDER BY meter, scale`, env, id)
@@ -276,15 +274,15 @@ func (tx *Tx) UsageScales(ctx context.Context, env licensing.Env, id licensing.L
 	})
 }
 
-// RescaleUsage multiplies a meter's totals that are counted at one scale, so that
-// they are at another. What they count stays.
+// RescaleUsage multiplies a meter's totals at one scale to convert them to another. The amounts
+// remain the same.
 func (tx *Tx) RescaleUsage(ctx context.Context, k MeterKey, from, to int, times int64) error {
 	_, err := tx.exec(ctx, `UPDATE usage_total SET used = used * $6, scale = $5
 		WHERE env = $1 AND license = $2 AND meter = $3 AND scale = $4`, k.Env, k.License, k.Meter, from, to, times)
 	return err
 }
 
-// NoteUsageScale has totals and events of a meter that do not say their scale say it.
+// NoteUsageScale stores a scale for those totals and events of a meter that have none.
 func (tx *Tx) NoteUsageScale(ctx context.Context, k MeterKey, scale int) error {
 	for _, table := range []string{"usage_total", "usage_event"} {
 		if _, err := tx.exec(ctx, `UPDATE `+table+` SET scale = $4
@@ -295,8 +293,7 @@ func (tx *Tx) NoteUsageScale(ctx context.Context, k MeterKey, scale int) error {
 	return nil
 }
 
-// ForgetEvents deletes events recorded before a time, at most limit. Their
-// totals stay.
+// ForgetEvents deletes up to limit events that were recorded before a time. Their totals remain.
 func (tx *Tx) ForgetEvents(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM usage_event WHERE (env, license, id) IN
 		(SELECT env, license, id FROM usage_event WHERE recorded < $1 ORDER BY recorded LIMIT $2)`, micros(before), limit)

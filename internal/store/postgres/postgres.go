@@ -1,6 +1,5 @@
-// Package postgres opens the engine for several server nodes. It decides only
-// on a primary, and takes a commit that was not confirmed by its standby as
-// unknown.
+// Package postgres opens the engine for deployments with several server nodes. It decides only on a
+// primary. If a commit was not confirmed by its standby, the outcome is unknown.
 package postgres
 
 import (
@@ -21,23 +20,22 @@ import (
 )
 
 const (
-	// writers is the sessions that write: two that batch do more than many
-	// that queue for a row; the others serve administration and the log.
+	// writers is the number of sessions that write. Two sessions that batch achieve more than many
+	// sessions that wait for the same row. The others serve administration and the log.
 	writers = 6
 	readers = 4
-	// migrationLock is the advisory lock held while migrating.
+	// migrationLock is the advisory lock for migrations.
 	migrationLock = 0x636f7079686f6c64
-	// useLock with the schema is the advisory lock that every session of a server
-	// shares, and that OpenAlone takes for itself.
+	// useLock, together with the schema, is the advisory lock that every session of a server shares
+	// and that OpenAlone holds exclusively.
 	useLock = 0x636f7079
-	// unconfirmed is where a connection notes that its commit was not confirmed.
+	// unconfirmed is the key under which a connection records that its commit was not confirmed.
 	unconfirmed = "copyhold.unconfirmed"
 )
 
-// Open connects to the PostgreSQL primary at a URL or in libpq's keyword form
-// and brings its tables up to date. With several hosts it takes the one that
-// accepts writes. A password that is not empty is the one to use. Its errors show no
-// password.
+// Open connects to the PostgreSQL primary at dsn, a URL or a string of libpq keywords, and brings
+// its tables up to date. If dsn has several hosts, Open uses the one that accepts writes. A
+// non-empty password replaces the one in dsn. Errors never contain a password.
 func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
 	config, err := configure(dsn, password)
 	if err != nil {
@@ -46,8 +44,8 @@ func Open(ctx context.Context, dsn, password string) (*store.DB, error) {
 	return open(ctx, config, share, engine())
 }
 
-// OpenAlone is Open for a process that must be the only one: it fails while
-// another has a session, and no other gets a session before it is closed.
+// OpenAlone is Open for a process that needs exclusive access. It fails while another process has a
+// session, and no other process gets a session until the database is closed.
 func OpenAlone(ctx context.Context, dsn, password string) (*store.DB, error) {
 	config, err := configure(dsn, password)
 	if err != nil {
@@ -58,7 +56,7 @@ func OpenAlone(ctx context.Context, dsn, password string) (*store.DB, error) {
 		return nil, err
 	}
 	release := func() error { return conn.Close(context.WithoutCancel(ctx)) }
-	if err := use(ctx, conn, "pg_try_advisory_lock", "another copyhold process uses the database: stop every server on it first"); err != nil {
+	if err := use(ctx, conn, "pg_try_advisory_lock", "another copyhold process is using the database: stop all servers on it first"); err != nil {
 		return nil, errors.Join(err, release())
 	}
 	alone := engine()
@@ -70,8 +68,8 @@ func OpenAlone(ctx context.Context, dsn, password string) (*store.DB, error) {
 	return db, nil
 }
 
-// Examine connects as Open does, reads what is in the database and changes nothing. It
-// fails where tables are to be made and the user may not.
+// Examine connects like Open, reads the state of the database and changes nothing. It fails if
+// tables must be created and the user may not create them.
 func Examine(ctx context.Context, dsn, password string) (e store.Examined, err error) {
 	config, err := configure(dsn, password)
 	if err != nil {
@@ -85,25 +83,25 @@ func Examine(ctx context.Context, dsn, password string) (e store.Examined, err e
 	}
 	var may sql.NullBool
 	if err := conns.QueryRowContext(ctx, "SELECT has_schema_privilege(current_schema(), 'CREATE')").Scan(&may); err != nil {
-		return e, fmt.Errorf("asking for the user's privileges: %w", err)
+		return e, fmt.Errorf("reading the user's privileges: %w", err)
 	}
 	if !may.Bool {
-		return e, fmt.Errorf("user %s may not make tables in the database: GRANT CREATE ON SCHEMA … TO %s, as the schema's owner", config.User, config.User)
+		return e, fmt.Errorf("user %s may not create tables in the database: as the schema's owner, run GRANT CREATE ON SCHEMA … TO %s", config.User, config.User)
 	}
 	return e, nil
 }
 
-// share has a session keep OpenAlone out for as long as it lasts.
+// share makes a session keep out OpenAlone as long as the session lasts.
 func share(ctx context.Context, conn *pgx.Conn) error {
-	return use(ctx, conn, "pg_try_advisory_lock_shared", "a copyhold process has the database for itself, as a repair does: try again when it has ended")
+	return use(ctx, conn, "pg_try_advisory_lock_shared", "another copyhold process has exclusive access to the database, for example for a repair: try again when it has ended")
 }
 
-// leaving is how long the sessions of a process that has just ended may hold its locks:
-// PostgreSQL ends them after the process has closed them.
+// leaving is how long the sessions of a process that has just ended can keep its locks. PostgreSQL
+// ends sessions with a delay after the process has closed them.
 const leaving = 2 * time.Second
 
-// use takes the lock of the schema with a function of PostgreSQL, or fails with refused
-// once nobody who is leaving can hold it.
+// use takes the lock of the schema with the given PostgreSQL function. If the lock stays taken
+// longer than leaving, use fails with the message refused.
 func use(ctx context.Context, conn *pgx.Conn, function, refused string) error {
 	taken := false
 	for since := time.Now(); ; {
@@ -135,9 +133,9 @@ func configure(dsn, password string) (*pgx.ConnConfig, error) {
 	config.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	config.OnNotice = notice
 	set(config.RuntimeParams, "application_name", "copyhold")
-	// Statements find rows by their keys, many at once. Planned while a table is
-	// young they would scan it; planned anew each time they would cost more to plan
-	// than to run. A bitmap scan does not mark the index entries that are dead.
+	// Statements find many rows at once by their keys. Plans from the time when a table was small
+	// would scan it. Planning each execution would cost more than running it. A bitmap scan does
+	// not mark dead index entries.
 	for _, off := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_material"} {
 		set(config.RuntimeParams, off, "off")
 	}
@@ -146,21 +144,21 @@ func configure(dsn, password string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-// open opens the store on sessions that each begin with lock.
+// open opens the store with sessions that each begin with lock.
 func open(ctx context.Context, config *pgx.ConnConfig, lock func(context.Context, *pgx.Conn) error, engine store.Engine) (*store.DB, error) {
 	conns := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		if err := lock(ctx, c); err != nil {
 			return err
 		}
-		// The log's rows compress as well by it, in a tenth of the time. A server
-		// built without it says no, and goes on as it was.
+		// The log's rows compress equally well with lz4, in a tenth of the time. A server that was
+		// built without lz4 returns an error and continues with its default.
 		_, err := c.Exec(ctx, "SET default_toast_compression = lz4")
 		if state(err) != "" {
 			return nil
 		}
 		return err
 	}))
-	conns.SetMaxOpenConns(writers + readers + 2) // migrating takes two beside the sessions: one holds the lock
+	conns.SetMaxOpenConns(writers + readers + 2) // migrating needs two more: one of them holds the lock
 	db, err := store.Open(ctx, conns, engine)
 	if err != nil {
 		return nil, errors.Join(err, conns.Close())
@@ -168,13 +166,14 @@ func open(ctx context.Context, config *pgx.ConnConfig, lock func(context.Context
 	return db, nil
 }
 
-// unreadable says that a URL cannot be read. Of pgx's reasons it keeps the file that is
-// missing, for the others quote the URL, in which nobody can tell where a password ends.
+// unreadable returns an error for a URL that cannot be parsed. Of pgx's reasons it keeps only the
+// name of a missing file. The other reasons quote the URL, and nobody can tell where a password in
+// it ends.
 func unreadable(err error) error {
 	if file := (*fs.PathError)(nil); errors.As(err, &file) {
 		return fmt.Errorf("reading a file that the database's URL names: %w", file)
 	}
-	return errors.New("the database's URL cannot be read; it is postgres://USER@HOST:PORT/NAME?PARAMETER=VALUE, " +
+	return errors.New("the database's URL cannot be parsed; its form is postgres://USER@HOST:PORT/NAME?PARAMETER=VALUE, " +
 		"with special characters percent-encoded (@ as %40); the password can be in database_password_file")
 }
 
@@ -195,8 +194,8 @@ func engine() store.Engine {
 		ForUpdate: " FOR UPDATE",
 		Tables: "SELECT CAST(relname AS TEXT) FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace" +
 			" AND relname NOT LIKE 'goose%' ORDER BY oid",
-		// Texts are keys: compared byte by byte they are in one order on both engines,
-		// and in a fraction of the time that a language's rules take.
+		// Text columns are keys. Bytewise comparison gives the same order on both engines, in a
+		// fraction of the time that the rules of a language take.
 		DDL:        strings.NewReplacer(" WITHOUT ROWID", "", " BLOB", " BYTEA", " TEXT", ` TEXT COLLATE "C"`).Replace,
 		Clock:      "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)",
 		Retry:      func(err error) bool { return in(state(err), "40001", "40P01", "55P03") },
@@ -204,7 +203,7 @@ func engine() store.Engine {
 		Fatal:      func(error) bool { return false },
 		Definite:   func(err error) bool { return in(state(err)[:min(2, len(state(err)))], "23", "40") },
 		Early:      "SET LOCAL synchronous_commit TO OFF",
-		Settle:     "SELECT pg_logical_emit_message(TRUE, 'copyhold', '')", // the least that COMMIT writes and waits for
+		Settle:     "SELECT pg_logical_emit_message(TRUE, 'copyhold', '')", // the smallest record that COMMIT writes and waits for
 		Replan:     "DISCARD PLANS",
 		Send:       send,
 		Replicated: confirmed,
@@ -217,7 +216,7 @@ func engine() store.Engine {
 // sealed is the SQLSTATE of a write to a closed database.
 const sealed = "CH001"
 
-// seal makes a trigger that refuses writes. Making it waits for the
+// seal returns the statements that create a trigger that refuses writes. Creating it waits for
 // transactions that have written to the table.
 func seal(table, text string) []string {
 	return []string{
@@ -228,8 +227,8 @@ func seal(table, text string) []string {
 	}
 }
 
-// send puts statements into one pipeline, so that a decision of a dozen
-// statements waits for the server three or four times.
+// send puts statements into one pipeline. A decision with a dozen statements then waits for the
+// server only three or four times.
 func send(ctx context.Context, conn *sql.Conn, list []*store.Statement) error {
 	return conn.Raw(func(c any) error {
 		var batch pgx.Batch
@@ -239,7 +238,7 @@ func send(ctx context.Context, conn *sql.Conn, list []*store.Statement) error {
 		results := c.(*stdlib.Conn).Conn().SendBatch(ctx, &batch)
 		for i, s := range list {
 			if err := receive(results, s); err != nil {
-				_ = results.Close() // repeats the error
+				_ = results.Close() // returns the same error again
 				if state(err) != "" {
 					return &store.Refused{Index: i, Err: err}
 				}
@@ -269,7 +268,7 @@ func receive(results pgx.BatchResults, s *store.Statement) error {
 	return rows.Err()
 }
 
-// state returns the server's SQLSTATE, or "" when the error is not the server's.
+// state returns the server's SQLSTATE, or "" if the error does not come from the server.
 func state(err error) string {
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
@@ -287,9 +286,8 @@ func in(s string, list ...string) bool {
 	return false
 }
 
-// notice remembers the server's warning that a commit stands here alone: it
-// comes when the wait for a synchronous standby is cancelled, and the commit
-// itself reports success.
+// notice records the server's warning that a commit exists only on this server. The warning appears
+// if the wait for a synchronous standby is canceled; the commit itself reports success.
 func notice(c *pgconn.PgConn, n *pgconn.Notice) {
 	if n.Severity == "WARNING" && strings.HasPrefix(n.Message, "canceling wait for synchronous replication") {
 		c.CustomData()[unconfirmed] = n.Message
@@ -307,7 +305,7 @@ func confirmed(conn *sql.Conn) error {
 	})
 }
 
-// locked lets one process at a time migrate.
+// locked makes migrations run in one process at a time.
 func locked(ctx context.Context, conns *sql.DB, fn func() error) error {
 	conn, err := conns.Conn(ctx)
 	if err != nil {

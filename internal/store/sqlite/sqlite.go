@@ -1,5 +1,5 @@
-// Package sqlite opens the embedded engine: one file, one process, one
-// writer. Each commit is on the disk before it is answered.
+// Package sqlite opens the embedded engine, which has one file, one process and one writer. Each
+// commit is on disk before it is acknowledged.
 package sqlite
 
 import (
@@ -23,22 +23,21 @@ import (
 
 const (
 	readers = 4
-	// cacheKiB bounds the page cache of each connection: memory does not grow
-	// with what is stored.
+	// cacheKiB limits the page cache of each connection, so that memory use does not grow with the
+	// database.
 	cacheKiB = 16 << 10
-	// checkpointPages is the size of the write-ahead log, in pages, at which a
-	// commit would move it into the database by itself. The maintenance task
-	// does it before, off the path of requests.
+	// checkpointPages is the size of the write-ahead log, in pages, at which a commit itself would
+	// checkpoint the log. The maintenance task does so earlier, without delaying requests.
 	checkpointPages = 8 << 10
 	maintainEvery   = time.Second
 )
 
-// Open opens the database file at path, made when missing, and brings its
-// tables up to date. Only one process at a time can have it open: a second
-// one is refused, since two could each believe to number the log.
+// Open opens the database file at path, creates it if it is missing, and brings its tables up to
+// date. Only one process at a time can have the file open. A second process is refused, because
+// both would assign the same numbers in the log.
 //
-// Whom customers are and what is held stands in it, so nobody but its owner
-// can read a file made here.
+// The file contains the names of customers and their leases, so a file that Open creates can be
+// read only by its owner.
 func Open(ctx context.Context, path string) (*store.DB, error) {
 	for _, name := range []string{path, path + ".lock"} {
 		if err := private(name); err != nil {
@@ -60,15 +59,15 @@ func Open(ctx context.Context, path string) (*store.DB, error) {
 	return db, nil
 }
 
-// Examine reads what is in the database file at path, beside a server that may be
-// running on it. It changes nothing, and fails with fs.ErrNotExist if there is no file.
+// Examine reads the state of the database file at path, even if a server is running on it. It
+// changes nothing. The error is fs.ErrNotExist if the file does not exist.
 func Examine(ctx context.Context, path string) (e store.Examined, err error) {
 	if _, err := os.Stat(path); err != nil {
 		return e, err
 	}
 	q := url.Values{"mode": {"ro"}, "_pragma": {"busy_timeout(5000)"}}
-	// Without a write-ahead log all there is is in the file, and reading it like this makes
-	// no files beside it, which could belong to another user than the server's.
+	// Without a write-ahead log, the file contains everything. Reading it this way creates no files
+	// beside it, which could belong to a user other than the server's.
 	if wal, err := os.Stat(path + "-wal"); errors.Is(err, fs.ErrNotExist) || err == nil && wal.Size() == 0 {
 		q.Set("immutable", "1")
 	}
@@ -83,8 +82,8 @@ func Examine(ctx context.Context, path string) (e store.Examined, err error) {
 	return e, nil
 }
 
-// private makes a missing file with mode 0600, which SQLite gives to the files
-// beside it as well. One that can't be written is told here, by its name.
+// private creates a missing file with mode 0600, which SQLite also uses for the files beside it. If
+// the file cannot be written, the error here contains its name.
 func private(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -131,14 +130,13 @@ func dsn(path string) string {
 	return address(path, q)
 }
 
-// address returns the name by which SQLite opens the file at path.
+// address returns the name with which SQLite opens the file at path.
 func address(path string, q url.Values) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
 }
 
-// own keeps a lock beside the database until release is called or the process
-// ends. The lock is a transaction on a file of its own, so it works wherever
-// SQLite does.
+// own holds a lock beside the database until release is called or the process ends. The lock is a
+// transaction on a separate file, so it works wherever SQLite works.
 func own(ctx context.Context, path string) (release func() error, err error) {
 	conns, err := sql.Open("sqlite", address(path+".lock", nil))
 	if err != nil {
@@ -146,7 +144,7 @@ func own(ctx context.Context, path string) (release func() error, err error) {
 	}
 	conns.SetMaxOpenConns(1)
 	if _, err := conns.ExecContext(ctx, "BEGIN EXCLUSIVE"); err != nil {
-		_ = conns.Close() // the failure to lock is what matters
+		_ = conns.Close() // report the failed lock
 		if primary(err) == lib.SQLITE_BUSY {
 			return nil, fmt.Errorf("%s is in use by another copyhold process", path)
 		}
@@ -155,9 +153,9 @@ func own(ctx context.Context, path string) (release func() error, err error) {
 	return conns.Close, nil
 }
 
-// anonymous takes the numbers off parameters that stand in their order. A
-// numbered one is found by its name at each execution, which takes the square
-// of their number: in a statement of hundreds it is most of what binding costs.
+// anonymous removes the numbers from parameters that are in order. SQLite looks up numbered
+// parameters by name at each execution, which takes quadratic time. In a statement with hundreds of
+// parameters, this is most of the cost of binding.
 func anonymous(text string) string {
 	var b strings.Builder
 	n := 0
@@ -177,20 +175,20 @@ func anonymous(text string) string {
 	}
 }
 
-// checkpoint moves the write-ahead log into the database as far as readers
-// allow, without holding up the writer.
+// checkpoint moves the write-ahead log into the database as far as readers allow, without blocking
+// the writer.
 func checkpoint(ctx context.Context, conn *sql.Conn) error {
 	_, err := conn.ExecContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)")
 	if primary(err) == lib.SQLITE_BUSY {
-		return nil // somebody else is at it
+		return nil // another connection is doing so
 	}
 	return err
 }
 
-// primary returns SQLite's result code without its extension, or 0.
+// primary returns SQLite's primary result code, or 0.
 func primary(err error) int { return extended(err) & 0xff }
 
-// extended returns SQLite's result code with its extension, or 0.
+// extended returns SQLite's extended result code, or 0.
 func extended(err error) int {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
@@ -204,7 +202,7 @@ func unique(err error) bool {
 	return code == lib.SQLITE_CONSTRAINT_UNIQUE || code == lib.SQLITE_CONSTRAINT_PRIMARYKEY
 }
 
-// seal makes triggers that refuse writes.
+// seal returns the statements that create triggers that refuse writes.
 func seal(table, text string) []string {
 	var all []string
 	for _, write := range []string{"INSERT", "UPDATE", "DELETE"} {

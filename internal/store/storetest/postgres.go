@@ -14,16 +14,16 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver pgx, for making databases
+	_ "github.com/jackc/pgx/v5/stdlib" // the pgx driver, for creating databases
 
 	"copyhold.dev/internal/store/postgres"
 )
 
-// template is the database, its tables up to date, that others are copied from.
+// template is the database with current tables that other databases are copied from.
 const template = "copyhold"
 
-// watch runs a server until its standard input ends, as it does when the test
-// binary ends in whatever way, and removes what the server kept.
+// watch runs a server until its standard input ends, which happens however the test binary ends. It
+// then removes the server's files.
 const watch = `
 "$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync="$3" -c max_connections=300 \
 	-c shared_buffers=128MB -c autovacuum="$3" >"$2/log" 2>&1 &
@@ -34,15 +34,15 @@ wait $server
 rm -rf "$2"
 `
 
-// A cluster is a PostgreSQL server on a socket in a folder of its own.
+// A cluster is a PostgreSQL server on a socket in its own folder.
 type cluster struct {
 	dir   string
 	admin *sql.DB
-	stdin interface{ Close() error } // closing it, or dying, ends the server
+	stdin interface{ Close() error } // closing it, or the end of this process, ends the server
 }
 
-// Server starts a PostgreSQL server that syncs what it commits, and returns the
-// URL of an empty database on it. Stop ends it and removes what it kept.
+// Server starts a PostgreSQL server that syncs its commits, and returns the URL of an empty
+// database on it. stop ends the server and removes its files.
 func Server() (database string, stop func(), err error) {
 	c, err := start("on")
 	if err != nil {
@@ -51,8 +51,8 @@ func Server() (database string, stop func(), err error) {
 	return c.url(template), func() { _ = errors.Join(c.admin.Close(), c.stdin.Close()) }, nil
 }
 
-// start starts a server with fsync and autovacuum "on" or "off"; off is for tests, which test
-// no lost power through it.
+// start starts a server with fsync and autovacuum "on" or "off". "off" is for tests that do not
+// simulate a power failure.
 func start(fsync string) (*cluster, error) {
 	bin, err := binaries()
 	if err != nil {
@@ -87,12 +87,12 @@ func start(fsync string) (*cluster, error) {
 	return c, nil
 }
 
-// prepare waits until the server answers and makes the template.
+// prepare waits until the server answers, then creates the template.
 func (c *cluster) prepare(ctx context.Context) (err error) {
 	if c.admin, err = sql.Open("pgx", c.url("postgres")); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // one that is late fails every test on it
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute) // a late server fails every test on it
 	defer cancel()
 	for c.admin.PingContext(ctx) != nil {
 		select {
@@ -127,20 +127,20 @@ func (c *cluster) url(name string) string {
 	return (&url.URL{Scheme: "postgres", Path: "/" + name, RawQuery: q.Encode()}).String()
 }
 
-// binaries finds the folder of initdb and postgres, which need not be in PATH.
+// binaries finds the folder of initdb and postgres, which may be missing from PATH.
 func binaries() (string, error) {
 	if p, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(p), nil
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
-		return "", errors.New("no initdb in PATH nor in /usr/lib/postgresql")
+		return "", errors.New("initdb was not found in PATH or in /usr/lib/postgresql")
 	}
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-// unprivileged hands dir to another user when root runs the tests, which
-// PostgreSQL refuses to run as.
+// unprivileged gives dir to another user if root runs the tests, because PostgreSQL refuses to run
+// as root.
 func unprivileged(dir string) (*syscall.SysProcAttr, error) {
 	if os.Getuid() != 0 {
 		return nil, nil

@@ -1,5 +1,5 @@
-// Package storetest gives tests a fresh database on every engine. A promise
-// that the store makes is tested through Each, so that both engines keep it.
+// Package storetest provides tests with a fresh database on every engine. Tests of the store's
+// promises use Each, so that both engines are tested.
 package storetest
 
 import (
@@ -16,10 +16,9 @@ import (
 	"copyhold.dev/internal/store/sqlite"
 )
 
-// Each runs fn as a subtest on SQLite and on PostgreSQL, each with an empty
-// database of its own that is closed when the subtest ends. PostgreSQL is a
-// server started once for the test binary from the machine's binaries; with
-// COPYHOLD_NO_PG=1 its subtest is skipped.
+// Each runs fn as a subtest on SQLite and on PostgreSQL, each with an empty database that is closed
+// when the subtest ends. The PostgreSQL server is started once per test binary, from the machine's
+// binaries. With COPYHOLD_NO_PG=1 its subtest is skipped.
 func Each(t *testing.T, fn func(t *testing.T, db *store.DB)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) { fn(t, SQLite(t)) })
@@ -48,8 +47,8 @@ func Postgres(t testing.TB) *store.DB {
 	return db
 }
 
-// PostgresURL makes an empty database, its tables up to date, and returns
-// where to connect to it: for tests of several server nodes or whole processes.
+// PostgresURL creates an empty database with current tables and returns its URL, for tests of
+// several server nodes or whole processes.
 func PostgresURL(t testing.TB) string {
 	t.Helper()
 	if os.Getenv("COPYHOLD_NO_PG") == "1" {
@@ -57,7 +56,7 @@ func PostgresURL(t testing.TB) string {
 	}
 	s, err := server()
 	if err != nil {
-		t.Fatalf("starting PostgreSQL (COPYHOLD_NO_PG=1 goes without): %v", err)
+		t.Fatalf("starting PostgreSQL (set COPYHOLD_NO_PG=1 to skip it): %v", err)
 	}
 	name := fmt.Sprintf("test%d", databases.Add(1))
 	if err := s.create(context.WithoutCancel(t.Context()), name); err != nil {
