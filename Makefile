@@ -1,9 +1,9 @@
-# Copyhold: `make run` to see it, `make test` to trust it.
+# Copyhold: `make run` shows it, and `make test` proves it.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 GO    ?= go
 BIN   := bin/copyhold
-# Without -trimpath the program, its panics and its profile name the folders of whoever built it.
+# Without -trimpath, the program, its panics, and its profile would contain paths of the build machine.
 BUILD := $(GO) build -trimpath
 PROFILE := bench/copyhold.pgo
 export CGO_ENABLED ?= 0
@@ -14,7 +14,7 @@ SDK_MODULES := sdk/copyholdgrpc sdk/copyholdopenfeature sdk/copyholdotel
 
 .PHONY: help run build test deploy release tidy bench torture lint vulnerable profile vectors clean
 
-help: ## this list
+help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 run: ## start Copyhold with a working example on 127.0.0.1:7400
@@ -22,21 +22,21 @@ run: ## start Copyhold with a working example on 127.0.0.1:7400
 	@$(BUILD) -o $(BIN) ./cmd/copyhold
 	@exec $(BIN) demo $(ARGS)
 
-build: ## build bin/copyhold, guided by a profile of its work: a few minutes at first, a tenth faster
+build: ## build bin/copyhold, optimized with a profile of its work: a tenth faster; the first build takes a few minutes
 	@mkdir -p bin
 	$(BUILD) -pgo=$(PROFILE) -o $(BIN) ./cmd/copyhold
 
-test: ## everything but the long faults: both engines, race detector, SDK alone
+test: ## run all tests except the long ones: both engines, race detector, SDK as a separate module
 	@bash scripts/test.sh
 
-deploy: ## check what is in deploy, and the workflow: Helm, Kubernetes, Compose, actionlint; a few minutes at first
+deploy: ## check the files in deploy and the workflow: Helm, Kubernetes, Compose, actionlint; the first run takes a few minutes
 	$(GO) run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 	cd deploy && GOWORK=off $(GO) vet ./... && GOWORK=off $(GO) test -count=1 ./...
 
-release: ## build archives, an image, bills of materials and checksums of HEAD into dist, and check them; ARGS='-verify' only checks
+release: ## build archives, an image, bills of materials, and checksums of HEAD into dist, and check them; ARGS='-verify' only checks
 	cd deploy && GOWORK=off $(GO) run ./release $(ARGS)
 
-tidy: ## go mod tidy: the SDK that go.mod requires is that of this tree, tagged or not
+tidy: ## run go mod tidy with the SDK of this tree, tagged or not
 	@proxy=$$(mktemp -d); trap 'rm -rf "$$proxy"' EXIT; \
 	(cd deploy && GOWORK=off $(GO) run ./release -proxy "$$proxy/files"); \
 	GOFLAGS=-modcacherw GOMODCACHE="$$proxy/cache" GONOSUMDB=copyhold.dev \
@@ -46,31 +46,31 @@ tidy: ## go mod tidy: the SDK that go.mod requires is that of this tree, tagged 
 	for module in $(SDK_MODULES); do (cd $$module && GOWORK=off $(GO) mod tidy); done
 	cd deploy && GOWORK=off $(GO) mod tidy
 
-bench: build ## measure against yardsticks in the same run, or with ARGS='-old PATH' against an earlier program; writes bench.json
+bench: build ## measure against yardsticks in the same run, or against an earlier program with ARGS='-old PATH'; write bench.json
 	$(GO) run ./bench $(ARGS)
 
-torture: build ## long faults: kills, lost power, races, mutants
+torture: build ## run the long tests: kills, power loss, races, mutants
 	@bash scripts/torture.sh $(ARGS)
 
-lint: ## golangci-lint with the chosen list, in every module
+lint: ## run golangci-lint with the chosen linters in every module
 	@command -v golangci-lint >/dev/null || test -x "$$($(GO) env GOPATH)/bin/golangci-lint" || $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
 	PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run ./...
 	cd sdk && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
 	for module in $(SDK_MODULES); do (cd $$module && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../../.golangci.yml ./...); done
 	cd deploy && GOWORK=off PATH="$$PATH:$$($(GO) env GOPATH)/bin" golangci-lint run -c ../.golangci.yml ./...
 
-vulnerable: ## known vulnerabilities in what the program calls, by govulncheck
+vulnerable: ## find known vulnerabilities in the code that the program calls, with govulncheck
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN_VERSION) ./...
 
-profile: ## measure the server's work anew for the build
+profile: ## measure a new profile of the server's work for make build
 	$(BUILD) -pgo=off -o $(BIN) ./cmd/copyhold
 	$(GO) run ./bench -only hot-sqlite -pairs 3 -out /dev/null -profile bin/hot.pgo
 	$(GO) run ./bench -only validate -pairs 3 -out /dev/null -profile bin/validate.pgo
 	$(GO) run ./bench -only hot-postgres -pairs 3 -out /dev/null -profile bin/postgres.pgo
 	$(GO) tool pprof -proto bin/hot.pgo bin/postgres.pgo bin/validate.pgo | gzip -dc | perl -0pe 's{\Q$(CURDIR)\E}{"." x length($$&)}ge' | gzip -9n > $(PROFILE)
 
-vectors: ## write the known-answer vectors of the document format anew
+vectors: ## regenerate the known-answer vectors of the document format
 	cd sdk && GOWORK=off $(GO) run ./license/testdata/generate
 
-clean: ## remove what was built (the demo's data stays)
+clean: ## remove build output (keeps the demo's data)
 	rm -rf bin bench.json dist

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Applies each patch of bench/torture/mutants, or those named, to a copy of the tree and runs the test that its first lines name.
-# A mutant that lives is a hole in the tests; one that does not apply or build catches nothing. Both fail.
+# Applies each patch in bench/torture/mutants, or only the named ones, to a copy of the tree and runs the test that the
+# first lines of the patch name. A mutant that survives shows a gap in the tests. One that does not apply or build
+# proves nothing. Both fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 top=$PWD
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-export GOFLAGS=-trimpath CGO_ENABLED=0 # what was compiled elsewhere counts here
+export GOFLAGS=-trimpath CGO_ENABLED=0 # so that the build cache can be shared
 lived=0 total=0
 
 patches=("$top"/bench/torture/mutants/*.patch)
@@ -31,7 +32,7 @@ for patch in "${patches[@]}"; do
     lived=$((lived + 1))
   elif why=$(grep -m1 -E -- '--- FAIL|panic:|DATA RACE' "$copy/out"); then
     printf 'caught  %-32s %s\n' "$name" "$why"
-  else # a test that can't be built or run catches nothing
+  else # a test that can't be built or run proves nothing
     echo "BROKEN  $name    ($run)"
     tail -n 5 "$copy/out"
     lived=$((lived + 1))

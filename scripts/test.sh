@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make test: installs what the tests need, or says exactly what is missing, and runs them.
+# make test: installs what the tests need, or reports what is missing, and runs the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -17,8 +17,8 @@ CGO_ENABLED=0 go build ./...
 CGO_ENABLED=0 go vet ./...
 (cd sdk && GOWORK=off CGO_ENABLED=0 go vet ./...) # at the Go version that the SDK promises
 
-echo "== sdk, alone"
-# In three processes: the race detector crashes where one has run too many bubbles of testing/synctest.
+echo "== sdk, as a separate module"
+# In three processes, because the race detector crashes in a process that has run too many testing/synctest bubbles.
 (cd sdk && export GOWORK=off && watched -run '^TestA[A-L]' ./... && watched -run '^TestA[M-Z]' ./... && watched -skip '^TestA[A-Z]' ./...)
 
 for module in copyholdgrpc copyholdopenfeature copyholdotel; do
@@ -30,7 +30,7 @@ echo "== copyhold"
 watched ./...
 
 if [ "${COPYHOLD_NO_PG:-}" = 1 ]; then
-  echo "PostgreSQL was left out by COPYHOLD_NO_PG=1: tests on it were skipped; run with -v to see each."
+  echo "COPYHOLD_NO_PG=1 is set, so the tests on PostgreSQL were skipped; run with -v to list them."
 fi
 if ! command -v systemd-analyze >/dev/null; then
   echo "systemd-analyze is not installed: the exposure of deploy/systemd/copyhold.service was NOT checked."

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# make torture: the long faults, then the mutants. With a name (kill, power, disk, queue, race, rollback, mutants, vectors) only that.
+# make torture: runs the long tests, then the mutants. With a name (kill, power, disk, queue, race, rollback, mutants,
+# vectors), it runs only that part.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/need.sh
@@ -16,15 +17,15 @@ faults() { # name pattern
 }
 
 want kill && faults "killed processes" 'TestKill'
-want power && faults "lost power" 'TestPower'
-want disk && faults "a disk that is full, and one that fails" 'TestFullDisk|TestFailedDisk'
+want power && faults "power loss" 'TestPower'
+want disk && faults "a full disk and a failing disk" 'TestFullDisk|TestFailedDisk'
 want queue && faults "a queue across a kill" 'TestQueue'
 want race && {
   echo "== races for seats, machines, users and a quota: 1,000 rounds, one server and two, both engines"
   go test -race "$watch_ours" -count=1 -timeout 3h -v -run '^TestRace' ./internal/authority/ | grep -vE '^(=== RUN|=== PAUSE|=== CONT)'
 }
 want rollback && {
-  echo "== rollbacks to random moments, and random lives without any, both engines"
+  echo "== rollbacks to random moments, and random histories without a rollback, both engines"
   go test -count=1 -timeout 2h -run '^TestNoRollbackOversells|^TestNeverOversold' ./internal/authority/
 }
 want vectors && {

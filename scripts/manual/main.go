@@ -1,5 +1,5 @@
-// Command manual writes a man page for each command of copyhold into a folder, for a release:
-// manual FOLDER. SOURCE_DATE_EPOCH is the date that the pages bear.
+// Command manual writes a man page for each command of copyhold into a folder, for a release.
+// Usage: manual FOLDER. The pages carry the date in SOURCE_DATE_EPOCH.
 package main
 
 import (
