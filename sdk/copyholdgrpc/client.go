@@ -12,12 +12,11 @@ import (
 	"copyhold.dev/sdk/copyhold"
 )
 
-// errPanicked is the result of a call that did not return: its units are given back, and it
-// does not count.
+// errPanicked is the result of a call that panicked. Its units are given back, and it is not
+// counted.
 var errPanicked = errors.New("the call did not return")
 
-// UnaryClient gates calls that a program makes: what is refused is not sent. Gates must not
-// change afterwards.
+// UnaryClient gates outgoing calls. A refused call is not sent. Gates must not change afterwards.
 func UnaryClient(c *copyhold.Client, gates Gates) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
 		gate, gated := gates[method]
@@ -35,8 +34,8 @@ func UnaryClient(c *copyhold.Client, gates Gates) grpc.UnaryClientInterceptor {
 	}
 }
 
-// StreamClient gates streams that a program opens: units are held until the stream ends, which
-// is when RecvMsg fails or the context ends. Gates must not change afterwards.
+// StreamClient gates outgoing streams. Units are held until the stream ends, which is when RecvMsg
+// fails or the context ends. Gates must not change afterwards.
 func StreamClient(c *copyhold.Client, gates Gates) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
 		gate, gated := gates[method]
@@ -60,10 +59,10 @@ func StreamClient(c *copyhold.Client, gates Gates) grpc.StreamClientInterceptor 
 	}
 }
 
-// A gatedStream gives back what it holds when it ends.
+// A gatedStream gives its units back when it ends.
 type gatedStream struct {
 	grpc.ClientStream
-	many  bool // answers
+	many  bool // there may be several answers
 	leave func(error)
 	done  context.CancelFunc
 	once  sync.Once

@@ -1,5 +1,5 @@
-// Package copyholdgrpc gates gRPC methods on what a license allows: a feature that has to be
-// enabled, units of a pool that are held during the call, and a meter that counts calls.
+// Package copyholdgrpc gates gRPC methods on a license. A method can require a feature, hold units
+// of a pool during the call, and count calls on a meter.
 //
 //	gates := copyholdgrpc.Gates{
 //		"/render.Renderer/Preview": {Feature: "preview"},
@@ -10,18 +10,18 @@
 //		grpc.StreamInterceptor(copyholdgrpc.StreamServer(client, gates)),
 //	)
 //
-// Methods that are not listed are not gated. Leave out health checks, reflection, and whatever
-// reads the customer's own data.
+// Methods that are not listed are not gated. Do not list health checks, reflection, or methods
+// that read the customer's own data.
 //
-// A call that is refused ends with a status:
+// A refused call ends with a status:
 //
 //   - PermissionDenied: the license does not allow it.
-//   - ResourceExhausted: the pool is full or the quota is spent. If it is known by when that
+//   - ResourceExhausted: the pool is full or the quota is used up. If it is known when that
 //     ends, the status has a RetryInfo.
-//   - Unavailable: no server gave a signed answer. The call may be repeated.
+//   - Unavailable: no server gave a signed answer. The caller may retry.
 //
-// Each has an ErrorInfo with the decision, which [Decision] reads on the other side. Holders of
-// units are never in it.
+// Each status has an ErrorInfo with the decision, which [Decision] reads on the other side. It
+// never contains the holders of units.
 //
-// The interceptors for clients gate outgoing calls in the same way, before anything is sent.
+// The client interceptors gate outgoing calls in the same way, before anything is sent.
 package copyholdgrpc

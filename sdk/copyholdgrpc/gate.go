@@ -13,45 +13,45 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Gates are what methods need, by full method name such as "/render.Renderer/Render".
+// Gates are the requirements of methods, by full method name such as "/render.Renderer/Render".
 type Gates map[string]Gate
 
-// A Gate is what one method needs. Its zero value needs nothing.
+// A Gate is the requirements of one method. The zero Gate requires nothing.
 type Gate struct {
-	// Feature has to be enabled. A check reads memory.
+	// Feature is a feature that must be enabled. The check reads memory.
 	Feature string
 
-	// Pool is the pool of which Units are held from the beginning of the call to its end; 0
-	// units are 1. Each call costs a request to the license server. With Wait, a call waits that
-	// long for a unit of a full pool, and no longer than its own deadline.
+	// Pool is a pool of which the call holds Units from its start to its end; 0 units means 1. Each
+	// call costs a request to the license server. With Wait, a call waits up to that long for a
+	// unit of a full pool, but not beyond its own deadline.
 	Pool  string
 	Units int64
 	Wait  time.Duration
 
-	// Holder names who holds the units, such as the user of the call, in place of the client's
-	// holder; nil, or a nil result, does not.
+	// Holder returns the holder of the units, such as the user of the call. The client's holder is
+	// used if Holder is nil or returns nil.
 	Holder func(context.Context) *copyhold.Holder
 
-	// GoOnWithoutServer lets calls through without units while no license server answers and
-	// the license is in full function. Otherwise such calls end as Unavailable. Until a server is
-	// known to be away, a call waits for it for up to 8 seconds.
+	// GoOnWithoutServer lets calls continue without units while no license server answers and the
+	// license has full function. Otherwise such calls end as Unavailable. Until the client knows
+	// that the server is unreachable, a call waits for it for up to 8 seconds.
 	GoOnWithoutServer bool
 
-	// Meter counts one unit for each call that does not end with a fault of the server (Unknown,
-	// Internal, Unavailable or DataLoss). The metadata idempotency-key of an incoming call makes
-	// repetitions count once. Once the quota is spent, calls are refused; a license server that
-	// is away refuses none.
+	// Meter is a meter that counts one unit for each call, except for calls that end with a fault
+	// of the server (Unknown, Internal, Unavailable, or DataLoss). If an incoming call has the
+	// metadata idempotency-key, repeated calls with the same key count once. Once the quota is used
+	// up, calls are refused. An unreachable license server never causes a refusal.
 	Meter string
 }
 
-// idempotencyKey names a call that is repeated.
+// idempotencyKey is the metadata key that identifies a repeated call.
 const idempotencyKey = "idempotency-key"
 
-// releaseWithin bounds how long a call that has ended waits for its units to be given back. The
-// client goes on trying after that.
+// releaseWithin limits how long a finished call waits for its units to be given back. After that,
+// the client keeps trying in the background.
 const releaseWithin = 2 * time.Second
 
-// enter holds what a call needs, and returns what ends it. The error is a status.
+// enter acquires what a call requires, and returns a function that ends it. The error is a status.
 func (g Gate) enter(ctx context.Context, c *copyhold.Client) (leave func(error), err error) {
 	if g.Feature != "" {
 		if d := c.Check(g.Feature); d.Outcome != license.Allowed {
@@ -71,10 +71,10 @@ func (g Gate) enter(ctx context.Context, c *copyhold.Client) (leave func(error),
 		if lease != nil {
 			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseWithin)
 			defer cancel()
-			_ = lease.Release(within) // the client goes on trying
+			_ = lease.Release(within) // if this fails, the client keeps trying
 		}
 		if g.Meter != "" && !faulty(result) {
-			_ = c.RecordUsage(copyhold.Usage{ID: repetition(ctx), Meter: g.Meter, Quantity: "1"}) // told by OnUsageRefused and LastError
+			_ = c.RecordUsage(copyhold.Usage{ID: repetition(ctx), Meter: g.Meter, Quantity: "1"}) // OnUsageRefused and LastError report errors
 		}
 	}, nil
 }
@@ -99,7 +99,7 @@ func (g Gate) acquire(ctx context.Context, c *copyhold.Client) (*copyhold.Lease,
 	case errors.As(err, &d):
 		return nil, refuse(d.Decision)
 	}
-	return nil, status.Error(codes.Internal, err.Error()) // a fault of this program
+	return nil, status.Error(codes.Internal, err.Error()) // an error in this program
 }
 
 // faulty reports whether a call ended with a fault of the server.
@@ -115,7 +115,7 @@ func faulty(result error) bool {
 	return false
 }
 
-// repetition returns the id under which a repeated call counts once, "" for none.
+// repetition returns the id under which a repeated call counts once, or "".
 func repetition(ctx context.Context) string {
 	if keys := metadata.ValueFromIncomingContext(ctx, idempotencyKey); len(keys) == 1 && len(keys[0]) <= 128 {
 		return keys[0]

@@ -14,10 +14,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// domain is of the ErrorInfo in statuses.
+// domain is the domain of the ErrorInfo in statuses.
 const domain = "copyhold.dev"
 
-// code returns the status code of a decision that does not allow.
+// code returns the status code for a decision that is not allowed.
 func code(d license.Decision) codes.Code {
 	if d.Outcome != license.Denied {
 		return codes.Unavailable
@@ -29,7 +29,7 @@ func code(d license.Decision) codes.Code {
 	return codes.PermissionDenied
 }
 
-// refuse makes a decision a status.
+// refuse converts a decision to a status error.
 func refuse(d license.Decision) error {
 	s := status.New(code(d), d.String())
 	info := &errdetails.ErrorInfo{Reason: strings.ToUpper(d.Code), Domain: domain, Metadata: map[string]string{
@@ -46,7 +46,7 @@ func refuse(d license.Decision) error {
 	return s.Err()
 }
 
-// retryAfter returns when it is worth asking again.
+// retryAfter returns how long to wait before a retry makes sense.
 func retryAfter(d license.Decision) (time.Duration, bool) {
 	at := d.FreeTime()
 	if d.Code == license.CodeQuotaSpent {
@@ -58,8 +58,8 @@ func retryAfter(d license.Decision) (time.Duration, bool) {
 	return max(time.Until(at), 0), true
 }
 
-// Decision returns the decision by which a call was refused, and false if err is of another
-// kind. It is unsigned: show it, and take nothing away by it.
+// Decision returns the decision that refused a call, and false if err has another cause. The
+// decision is unsigned: display it, but do not take anything away because of it.
 func Decision(err error) (license.Decision, bool) {
 	s, ok := status.FromError(err)
 	if !ok {

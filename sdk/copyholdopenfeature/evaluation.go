@@ -46,7 +46,7 @@ func (p *Provider) StringEvaluation(_ context.Context, flag string, otherwise st
 	})
 }
 
-// ObjectEvaluation returns the value of a feature in its own type: bool, int64 or string.
+// ObjectEvaluation returns the value of a feature in its own type: bool, int64, or string.
 func (p *Provider) ObjectEvaluation(_ context.Context, flag string, otherwise any, _ openfeature.FlattenedContext) openfeature.InterfaceResolutionDetail {
 	return evaluate(p, flag, otherwise, func(v license.Value, f *copyhold.Feature) (any, bool) {
 		if _, ok := v.Bool(); ok {
@@ -59,8 +59,8 @@ func (p *Provider) ObjectEvaluation(_ context.Context, flag string, otherwise an
 	})
 }
 
-// evaluate resolves a flag. Read returns its value now, and false if the feature, whose value
-// in the license is v, has another type.
+// evaluate resolves a flag. Read gets v, the feature's value in the license. It returns the current
+// value, and false if the feature has another type.
 func evaluate[T any](p *Provider, flag string, otherwise T, read func(v license.Value, f *copyhold.Feature) (T, bool)) openfeature.GenericResolutionDetail[T] {
 	failed := func(err openfeature.ResolutionError) openfeature.GenericResolutionDetail[T] {
 		return openfeature.GenericResolutionDetail[T]{Value: otherwise, ProviderResolutionDetail: openfeature.ProviderResolutionDetail{
@@ -75,22 +75,22 @@ func evaluate[T any](p *Provider, flag string, otherwise T, read func(v license.
 		if d.Outcome == license.Unavailable {
 			return failed(openfeature.NewProviderNotReadyResolutionError(d.String()))
 		}
-		var nothing T // a signed no; nobody knows what type the flag had
+		var nothing T // the server signed a denial, and the flag's type is not known
 		return openfeature.GenericResolutionDetail[T]{Value: nothing, ProviderResolutionDetail: detail(d)}
 	}
 	value, known := valueOf(doc, flag)
 	if !known {
 		return failed(openfeature.NewFlagNotFoundResolutionError("the license has no feature " + flag))
 	}
-	// Only names that the license knows get a handle, so that made-up names cost no memory.
+	// Only names that the license knows get a handle, so that arbitrary names use no memory.
 	got, fits := read(value, p.client.Feature(flag))
 	if !fits {
-		return failed(openfeature.NewTypeMismatchResolutionError("the feature " + flag + " has another type"))
+		return failed(openfeature.NewTypeMismatchResolutionError("the feature " + flag + " has a different type"))
 	}
 	return openfeature.GenericResolutionDetail[T]{Value: got, ProviderResolutionDetail: detail(d)}
 }
 
-// detail says how a value came about.
+// detail explains where a value comes from.
 func detail(d license.Decision) openfeature.ProviderResolutionDetail {
 	r := openfeature.ProviderResolutionDetail{Reason: openfeature.StaticReason, Variant: "granted", FlagMetadata: openfeature.FlagMetadata{
 		"state": string(d.State), "code": d.Code, "reason": d.Reason,
@@ -106,7 +106,7 @@ func detail(d license.Decision) openfeature.ProviderResolutionDetail {
 	return r
 }
 
-// valueOf returns the value of a feature, which tells its type.
+// valueOf returns the value of a feature, which determines the flag's type.
 func valueOf(doc *license.License, name string) (license.Value, bool) {
 	if f, ok := doc.Features[name]; ok {
 		return f.Value, true
@@ -129,7 +129,7 @@ func flags(doc *license.License) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// differences returns the flags that have another value in after.
+// differences returns the flags whose value in after is different.
 func differences(before, after *license.License) []string {
 	var changed []string
 	for _, name := range flags(&license.License{Features: before.Features, Fallback: after.Features}) {

@@ -12,8 +12,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxEvents is how many events may wait for the OpenFeature SDK to read them. The oldest makes
-// way for the next one: the SDK does not read at all where SetProviderAndWait has failed.
+// maxEvents is how many events are queued for the OpenFeature SDK. If the queue is full, the oldest
+// event is dropped, because the SDK never reads events if SetProviderAndWait has failed.
 const maxEvents = 16
 
 // A Provider answers flag evaluations from a license. It is safe for concurrent use.
@@ -24,15 +24,15 @@ type Provider struct {
 	ended  chan struct{}
 	once   sync.Once
 	shut   atomic.Bool
-	err    error // of closing
+	err    error // result of closing
 
 	mu      sync.Mutex
-	started bool     // Init was called: somebody reads events
-	last    standing // what the OpenFeature SDK knows
+	started bool     // Init was called, so the SDK reads events
+	last    standing // the last standing that the OpenFeature SDK knows
 }
 
-// Open opens a client and returns the provider that owns it. OnChange and OnLicense of the
-// options are still called. It fails as copyhold.Open does.
+// Open opens a client and returns the provider that owns it. The callbacks OnChange and OnLicense
+// in the options are still called. It fails as copyhold.Open does.
 func Open(ctx context.Context, o copyhold.Options) (*Provider, error) {
 	p := &Provider{events: make(chan openfeature.Event, maxEvents), opened: make(chan struct{}), ended: make(chan struct{})}
 	changed, licensed := o.OnChange, o.OnLicense
@@ -62,7 +62,7 @@ func Open(ctx context.Context, o copyhold.Options) (*Provider, error) {
 	return p, nil
 }
 
-// ready waits until Open is done with the client, and reports whether it succeeded.
+// ready waits until Open has finished with the client, and reports whether it succeeded.
 func (p *Provider) ready() bool {
 	select {
 	case <-p.opened:
@@ -75,10 +75,10 @@ func (p *Provider) ready() bool {
 // Client returns the client of the license, for pools, meters and explanations.
 func (p *Provider) Client() *copyhold.Client { return p.client }
 
-// Metadata names the provider.
+// Metadata returns the provider's name.
 func (p *Provider) Metadata() openfeature.Metadata { return openfeature.Metadata{Name: "copyhold"} }
 
-// Hooks returns none.
+// Hooks returns nil.
 func (p *Provider) Hooks() []openfeature.Hook { return nil }
 
 // Init is InitWithContext without a context.
@@ -86,9 +86,9 @@ func (p *Provider) Init(of openfeature.EvaluationContext) error {
 	return p.InitWithContext(context.Background(), of)
 }
 
-// InitWithContext returns nil once there is a license, in whatever state, or a signed denial.
-// Without one it asks a server once more; if that gives none, the provider is not ready until the
-// client hears of a license.
+// InitWithContext returns nil if there is a license, in any state, or a signed denial. Otherwise it
+// asks a server once more. If that provides no license, the provider is not ready until the client
+// has one.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
 	if p.shut.Load() {
 		return &openfeature.ProviderInitError{ErrorCode: openfeature.ProviderFatalCode, Message: "the provider was shut down"}
@@ -102,8 +102,8 @@ func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.Evaluation
 	return nil
 }
 
-// know notes how the license stands, and reports whether a signed answer was ever seen, now or
-// by an earlier process. What changes from then on is reported.
+// know records the license's standing. It reports whether there was ever a signed answer, in this
+// process or an earlier one. Later changes are reported as events.
 func (p *Provider) know() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,8 +116,8 @@ func (p *Provider) know() bool {
 // Shutdown is ShutdownWithContext without a context.
 func (p *Provider) Shutdown() { _ = p.ShutdownWithContext(context.Background()) }
 
-// ShutdownWithContext closes the client: leases are given back and usage is sent, for at most
-// some seconds and no longer than ctx. Calling it again returns the same.
+// ShutdownWithContext closes the client, which gives leases back and sends usage. That takes some
+// seconds at most and ends early with ctx. Another call returns the same result.
 func (p *Provider) ShutdownWithContext(ctx context.Context) error {
 	p.shut.Store(true)
 	done := make(chan struct{})
@@ -136,17 +136,17 @@ func (p *Provider) ShutdownWithContext(ctx context.Context) error {
 	}
 }
 
-// EventChannel is where the OpenFeature SDK hears of changes.
+// EventChannel returns the channel on which the OpenFeature SDK receives changes.
 func (p *Provider) EventChannel() <-chan openfeature.Event { return p.events }
 
-// climbed reports a step on the ladder: first that flags have other values now, then how good
-// the answers are.
+// climbed reports a step on the ladder: first that flags have new values, then the quality of the
+// answers.
 func (p *Provider) climbed(c copyhold.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next := standingOf(c.To, c.Cause)
 	if !p.started || next == p.last {
-		return // Init tells it, or has told it
+		return // Init reports it, or already has
 	}
 	if next.counts != p.last.counts {
 		p.emit(openfeature.ProviderConfigChange, c.To, flags(p.client.License()))
@@ -155,15 +155,15 @@ func (p *Provider) climbed(c copyhold.Change) {
 	p.emit(next.quality, c.To, nil)
 }
 
-// A standing is what matters of a state to the OpenFeature SDK.
+// A standing is the part of a state that matters to the OpenFeature SDK.
 type standing struct {
 	state   license.State
-	counts  string                // which set of features
-	quality openfeature.EventType // of the answers
+	counts  string                // the set of features that applies
+	quality openfeature.EventType // quality of the answers
 }
 
 func standingOf(d license.Decision, cause license.Cause) standing {
-	s := standing{state: d.State, counts: "nothing", quality: openfeature.ProviderReady} // a signed no is a good answer
+	s := standing{state: d.State, counts: "nothing", quality: openfeature.ProviderReady} // a signed denial is a good answer
 	switch {
 	case d.State.Full():
 		s.counts = "features"
@@ -179,17 +179,17 @@ func standingOf(d license.Decision, cause license.Cause) standing {
 	return s
 }
 
-// replaced reports flags that another license document changes.
+// replaced reports the flags that change with another license document.
 func (p *Provider) replaced(before, after *license.License) {
 	if before == nil || after == nil {
-		return // a step on the ladder, which is reported as that
+		return // climbed reports this step on the ladder
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if changed := differences(before, after); p.started && len(changed) > 0 {
 		d := p.client.Why().Decision
 		p.emit(openfeature.ProviderConfigChange, d, changed)
-		p.emit(standingOf(d, p.client.Standing().Cause).quality, d, nil) // the OpenFeature SDK takes a change for ready
+		p.emit(standingOf(d, p.client.Standing().Cause).quality, d, nil) // restore the quality: the SDK treats a change as ready
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 
 const scope = "copyhold.dev/sdk/copyholdotel"
 
-// A Telemetry reports to one tracer provider and one meter provider. It is safe for concurrent
-// use, and so are several of them.
+// A Telemetry reports to one tracer provider and one meter provider. It is safe for concurrent use,
+// and a program can have several.
 type Telemetry struct {
 	tracer trace.Tracer
 	meter  metric.Meter
@@ -29,7 +29,7 @@ type Telemetry struct {
 	refused  metric.Int64Counter
 }
 
-// New makes the instruments. It fails only as the providers do.
+// New creates the instruments. It fails only if a provider does.
 func New(traces trace.TracerProvider, metrics metric.MeterProvider) (*Telemetry, error) {
 	t := &Telemetry{tracer: traces.Tracer(scope), meter: metrics.Meter(scope)}
 	var errs [5]error
@@ -41,8 +41,8 @@ func New(traces trace.TracerProvider, metrics metric.MeterProvider) (*Telemetry,
 	return t, errors.Join(errs[:]...)
 }
 
-// Options returns o with callbacks that count changes, recalls and refused usage, and then
-// call those of o.
+// Options returns o with callbacks that count changes, recalls, and refused usage, and then call
+// the callbacks of o.
 func (t *Telemetry) Options(o copyhold.Options) copyhold.Options {
 	changed, recalled, refused := o.OnChange, o.OnRecall, o.OnUsageRefused
 	o.OnChange = func(c copyhold.Change) {
@@ -79,7 +79,7 @@ func changeAttributes(c copyhold.Change) []attribute.KeyValue {
 
 func pool(name string) attribute.KeyValue { return attribute.String("copyhold.pool", name) }
 
-// Watch reports the gauges of a client each time that metrics are collected, until stop is called.
+// Watch reports the gauges of a client whenever metrics are collected, until stop is called.
 func (t *Telemetry) Watch(c *copyhold.Client) (stop func() error, err error) {
 	var g gauges
 	var errs [5]error
@@ -141,8 +141,8 @@ func number(b bool) int64 {
 	return 0
 }
 
-// Check is Client.Check, as an event of the span in ctx. Without a span that is recorded it
-// costs the check alone.
+// Check calls Client.Check and adds the result as an event to the span in ctx. If the span is not
+// recorded, it costs no more than the check.
 func (t *Telemetry) Check(ctx context.Context, c *copyhold.Client, feature string) license.Decision {
 	d := c.Check(feature)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
@@ -151,8 +151,8 @@ func (t *Telemetry) Check(ctx context.Context, c *copyhold.Client, feature strin
 	return d
 }
 
-// Acquire is Client.Acquire in a span, with its duration in a histogram. A denial is no error of
-// the span: the license answered.
+// Acquire calls Client.Acquire in a span and records its duration in a histogram. A denial is not
+// an error of the span, because the license answered.
 func (t *Telemetry) Acquire(ctx context.Context, c *copyhold.Client, name string, o copyhold.AcquireOptions) (*copyhold.Lease, error) {
 	ctx, span := t.tracer.Start(ctx, "copyhold.acquire", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(pool(name), attribute.Int64("copyhold.units", max(o.Units, 1))))
@@ -170,7 +170,7 @@ func (t *Telemetry) Acquire(ctx context.Context, c *copyhold.Client, name string
 	return lease, err
 }
 
-// Release is Lease.Release in a span.
+// Release calls Lease.Release in a span.
 func (t *Telemetry) Release(ctx context.Context, c *copyhold.Client, l *copyhold.Lease) error {
 	ctx, span := t.tracer.Start(ctx, "copyhold.release", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(pool(l.Pool()), attribute.String("copyhold.lease", l.ID())))
@@ -180,14 +180,14 @@ func (t *Telemetry) Release(ctx context.Context, c *copyhold.Client, l *copyhold
 	return err
 }
 
-// Record is Client.RecordUsage, and counts the events by meter. They are sent later, so that they
-// belong to no span.
+// Record calls Client.RecordUsage and counts the events by meter. The client sends them later, so
+// they belong to no span.
 func (t *Telemetry) Record(ctx context.Context, c *copyhold.Client, events ...copyhold.Usage) error {
 	err := c.RecordUsage(events...)
 	for _, u := range events {
 		attributes := []attribute.KeyValue{attribute.String("copyhold.meter", u.Meter)}
 		switch {
-		case errors.Is(err, copyhold.ErrUsage): // the name of the meter may be anything
+		case errors.Is(err, copyhold.ErrUsage): // the meter's name may be anything, so leave it out
 			attributes = []attribute.KeyValue{attribute.String("error.type", codeOf(err))}
 		case err != nil:
 			attributes = append(attributes, attribute.String("error.type", codeOf(err)))
@@ -197,7 +197,7 @@ func (t *Telemetry) Record(ctx context.Context, c *copyhold.Client, events ...co
 	return err
 }
 
-// finish notes in a span how a call ended.
+// finish records the result of a call in a span.
 func finish(span trace.Span, c *copyhold.Client, d license.Decision, err error) {
 	span.SetAttributes(decisionAttributes(d)...)
 	if doc := c.License(); doc != nil {
@@ -220,7 +220,7 @@ func decisionAttributes(d license.Decision) []attribute.KeyValue {
 	return all
 }
 
-// decisionOf returns the decision in an error. One that has none is a fault of the program.
+// decisionOf returns the decision in an error. An error without one is a fault of the program.
 func decisionOf(err error) license.Decision {
 	var d *copyhold.DecisionError
 	switch {
@@ -232,7 +232,7 @@ func decisionOf(err error) license.Decision {
 	return license.Decision{Outcome: "failed", Code: codeOf(err)}
 }
 
-// codeOf names an error in a metric.
+// codeOf returns the code of an error, for a metric.
 func codeOf(err error) string {
 	var d *copyhold.DecisionError
 	if errors.As(err, &d) {

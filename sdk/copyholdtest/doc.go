@@ -1,5 +1,5 @@
-// Package copyholdtest makes licenses for unit tests of programs that use package copyhold:
-// with features, pools and meters, in any state, at any time, and without a server.
+// Package copyholdtest creates licenses for unit tests of programs that use package copyhold. A
+// license has features, pools, and meters, can be in any state at any time, and needs no server.
 //
 //	func TestExportNeedsALicense(t *testing.T) {
 //		lic := copyholdtest.New(t, copyholdtest.Plan{Features: map[string]any{"export": true}})
@@ -13,12 +13,12 @@
 //		}
 //	}
 //
-// The client is the real one and verifies real signatures. What it talks to is in memory, and
-// its clock stands still until the test moves it: [License.Advance] lets hours pass in
-// microseconds, with every refresh and renewal that belongs to them. Each method returns once
-// all clients of the license know what it has changed and have called OnChange, OnRecall and
-// OnUsageRefused. So these functions must not call methods of the License.
+// The client is the real one and verifies real signatures. Its server is in memory, and its
+// clock stands still until the test moves it. [License.Advance] lets hours pass in microseconds,
+// including all refreshes and renewals that are due in that time. Each method returns after
+// every client of the license has learned of the change and has called OnChange, OnRecall, and
+// OnUsageRefused. Those functions must therefore not call methods of the License.
 //
-// None of this can be used to get around a license. Each License signs with keys of its own,
-// which the root set of a vendor's program refuses, and New works in test binaries only.
+// This package cannot be used to bypass a license. Each License signs with its own keys, which
+// the root set of a vendor's program refuses, and New works only in test binaries.
 package copyholdtest

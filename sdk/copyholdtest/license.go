@@ -13,27 +13,27 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Plan is what a license for tests grants. Its zero value grants nothing.
+// A Plan describes what a test license grants. The zero Plan grants nothing.
 type Plan struct {
-	// Product is the product's name; "" is "product".
+	// Product is the product's name; "" means "product".
 	Product string
-	// Features are the features by name, and Fallback the smaller set that counts in the state
-	// degraded. A value is a bool, an int, an int64 or a string.
+	// Features are the features by name. Fallback is the smaller set that applies in the state
+	// degraded. A value is a bool, an int, an int64, or a string.
 	Features, Fallback map[string]any
-	// Pools are the units of each pool by name. Units are leased for 15 minutes and an hour of
-	// grace.
+	// Pools are the number of units of each pool, by name. A lease lasts 15 minutes and has an hour
+	// of grace.
 	Pools map[string]int64
-	// FullPool is what a full pool does: "" or "deny" denies, "fallback" grants the fallback. An
-	// Acquire that may wait waits in either case.
+	// FullPool determines what a full pool does: "" or "deny" denies, "fallback" grants the
+	// fallback. In both cases an Acquire that may wait waits first.
 	FullPool string
-	// Meters are the quota of each meter by name, in whole units for each month. Events beyond
-	// it are denied.
+	// Meters are the monthly quota of each meter, by name, in whole units. Events beyond the quota
+	// are denied.
 	Meters map[string]int64
 }
 
-// A License is a license for tests, with the server that signs it. Documents ask for a refresh
-// after a day, are stale after 2, in grace after 7, degraded after 21 and denied after 51
-// days. It is safe for concurrent use.
+// A License is a test license, together with the server that signs it. Its documents are due for a
+// refresh after one day, stale after 2 days, in grace after 7, degraded after 21, and denied after
+// 51. It is safe for concurrent use.
 type License struct {
 	t       testing.TB
 	server  *server
@@ -45,12 +45,12 @@ type License struct {
 	programs []simulation.Program
 }
 
-// New makes a license for tests. Its time begins now. It fails the test unless it runs in a
-// test binary.
+// New creates a test license. Its time begins now. New fails the test if it does not run in a test
+// binary.
 func New(t testing.TB, p Plan) *License {
 	t.Helper()
 	if !testing.Testing() {
-		t.Fatal("copyholdtest: a license for tests works in test binaries only")
+		t.Fatal("copyholdtest: a test license works only in test binaries")
 		return nil
 	}
 	l := &License{t: t, start: time.Now().Truncate(time.Second).UTC()}
@@ -62,9 +62,9 @@ func New(t testing.TB, p Plan) *License {
 	return l
 }
 
-// Options returns options for copyhold.Open, for programs that open the client themselves.
-// What the program sets besides is its own business; Endpoints, RootSet and HTTPClient have to
-// stay. Nothing is kept in a folder unless CacheDir is set.
+// Options returns options for copyhold.Open, for programs that open the client themselves. The
+// program may set other options but must keep Endpoints, RootSet, and HTTPClient. Nothing is
+// written to disk unless CacheDir is set.
 func (l *License) Options() copyhold.Options {
 	return copyhold.Options{
 		Endpoints: []string{"https://license.test"}, Key: l.server.key, Product: l.server.product, RootSet: l.server.rootSet,
@@ -73,8 +73,8 @@ func (l *License) Options() copyhold.Options {
 	}
 }
 
-// Client opens a client of the license, which is closed when the test ends. Each call opens
-// another one, as if it were another program on another machine.
+// Client opens a client of the license and closes it when the test ends. Each call opens another
+// client, as if it were another program on another machine.
 func (l *License) Client() *copyhold.Client {
 	l.t.Helper()
 	c, err := copyhold.Open(l.t.Context(), l.Options())
@@ -91,18 +91,22 @@ func (l *License) Key() string { return l.server.key }
 // Now returns the time that the clients see.
 func (l *License) Now() time.Time { return l.start.Add(time.Duration(l.elapsed.Load())) }
 
+// SetFeature changes the value of a feature; nil removes the feature from the license.
 // SetFeature changes the value of a feature; nil takes it out of the license.
 func (l *License) SetFeature(name string, value any) {
 	l.t.Helper()
 	l.change(func(s *server) error { return setFeature(s.features, name, value) })
 }
 
+// SetPool changes the number of units in a pool. Units that are held stay held.
 // SetPool changes how many units a pool has. What is held stays held.
 func (l *License) SetPool(name string, units int64) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.pools[name] = max(units, 0); return nil })
 }
 
+// Occupy simulates other holders that hold this many units of a pool. It replaces an earlier
+// number.
 // Occupy has somebody else hold units of a pool, in place of what Occupy said before.
 func (l *License) Occupy(pool string, units int64) {
 	l.t.Helper()
@@ -112,20 +116,23 @@ func (l *License) Occupy(pool string, units int64) {
 // Held returns how many units of a pool the clients hold.
 func (l *License) Held(pool string) int64 { return l.server.held(pool) }
 
-// Recall has an administrator ask the clients for the units of a pool: Options.OnRecall is
+// Recall simulates an administrator who recalls the units that the clients hold of a pool. The
+// clients call Options.OnRecall. Units that are not released are given back after the grace.
 // called, and what is not released is given back after the grace.
 func (l *License) Recall(pool, reason string, grace time.Duration) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.recall(pool, reason, grace); return nil })
 }
 
+// SetMeter changes the quota of a meter. Usage that was already counted stays counted.
 // SetMeter changes the quota of a meter. What was used stays used.
 func (l *License) SetMeter(name string, quota int64) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.meters[name] = max(quota, 0); return nil })
 }
 
-// Usage returns the events on a meter that were counted, each once, after all clients have sent
+// Usage returns the events that were counted on a meter, each once. First, all clients send the
+// usage that they have recorded.
 // what they have recorded.
 func (l *License) Usage(meter string) []copyhold.Usage {
 	l.t.Helper()
@@ -133,17 +140,20 @@ func (l *License) Usage(meter string) []copyhold.Usage {
 	return l.server.counted(meter)
 }
 
+// Offline disconnects the server. From now on the clients continue with what they have.
 // Offline takes the server away: from now on the clients go on by what they hold.
 func (l *License) Offline() { l.change(func(s *server) error { s.offline = true; return nil }) }
 
+// Online reconnects the server.
 // Online brings the server back.
 func (l *License) Online() { l.change(func(s *server) error { s.offline = false; return nil }) }
 
+// SetState brings the license to a state of the ladder in the same way as in production:
 // SetState brings the license to a state of the ladder as it comes about in life:
 //
-//   - valid: the server answers, and nothing is wrong with the license.
-//   - none: the license has not begun.
+//   - none: the license has not started yet.
 //   - denied: the vendor has suspended the license.
+//   - stale, grace, and degraded: the server is unreachable for 2, 7, or 21 days, which pass.
 //   - stale, grace and degraded: the server is away for 2, 7 or 21 days, which pass.
 func (l *License) SetState(s license.State) {
 	l.t.Helper()
@@ -162,8 +172,9 @@ func (l *License) SetState(s license.State) {
 	}
 }
 
-// Advance lets time pass, with everything that the clients do meanwhile: refreshes, renewals,
-// steps of the ladder and calls of OnChange. A negative d is 0. While units are held, a month
+// Advance lets time pass, including everything that the clients do in that time: refreshes,
+// renewals, steps on the ladder, and calls of OnChange. A negative d counts as 0. If units are
+// held, a month takes some seconds; otherwise it takes less than a millisecond.
 // takes some seconds; without them, less than a millisecond.
 func (l *License) Advance(d time.Duration) {
 	l.moving.Lock()
@@ -189,7 +200,7 @@ func (l *License) Advance(d time.Duration) {
 	}
 }
 
-// change changes the server, and has all clients learn of it.
+// change changes the server and makes all clients learn of it.
 func (l *License) change(f func(s *server) error) {
 	l.t.Helper()
 	l.moving.Lock()
@@ -203,7 +214,7 @@ func (l *License) change(f func(s *server) error) {
 	}
 }
 
-// running returns the clients that are open.
+// running returns the open clients.
 func (l *License) running() []simulation.Program {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -217,14 +228,14 @@ func (l *License) running() []simulation.Program {
 	return open
 }
 
-// A transport answers requests in memory, and carries the clock.
+// A transport answers requests in memory and provides the clock.
 type transport struct{ license *License }
 
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.license.server.answer(r)
 }
 
-// Machine is what the client runs on in a test.
+// Machine returns the machine that a client runs on in a test.
 func (t transport) Machine() simulation.Machine {
 	return simulation.Machine{
 		Now:  t.license.Now,

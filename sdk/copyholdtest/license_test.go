@@ -309,7 +309,7 @@ func TestAProgramThatIsNoTestGetsNothing(t *testing.T) {
 	}
 	out, err := exec.Command(program).CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "works in test binaries only") {
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "works only in test binaries") {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

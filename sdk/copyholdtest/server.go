@@ -19,7 +19,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// The dates of documents, in seconds from their issue.
+// The dates of documents, in seconds after their issue.
 const (
 	day          = 24 * 60 * 60
 	year         = 365 * day
@@ -50,7 +50,7 @@ type server struct {
 	handler      http.Handler
 
 	mu         sync.Mutex
-	changed    chan struct{} // closed, and replaced, when something has changed
+	changed    chan struct{} // closed and replaced after each change
 	documents  int64
 	features   map[string]license.Feature
 	fallback   map[string]license.Feature
@@ -59,15 +59,15 @@ type server struct {
 	fullPool   string
 	meters     map[string]int64
 	status     string
-	begins     int64 // the term; 0 has begun
+	begins     int64 // start of the term; 0 means that it has started
 	offline    bool
 	leases     map[string]*lease
-	requests   map[string]string // ids of requests and their leases
+	requests   map[string]string // lease by request id
 	usage      []copyhold.Usage
 	usageKnown map[string]bool
 }
 
-// A lease is units that a client holds.
+// A lease is a number of units that a client holds.
 type lease struct {
 	id, pool, instance, nonce string
 	units, generation         int64
@@ -82,7 +82,7 @@ func newServer(p Plan, now func() time.Time) (*server, error) {
 		meters: map[string]int64{}, leases: map[string]*lease{}, requests: map[string]string{}, usageKnown: map[string]bool{},
 	}
 	if p.FullPool != "" && p.FullPool != "deny" && p.FullPool != "fallback" {
-		return nil, fmt.Errorf("FullPool is %q; it has to be deny or fallback", p.FullPool)
+		return nil, fmt.Errorf("FullPool is %q; it must be deny or fallback", p.FullPool)
 	}
 	for _, set := range []struct {
 		from map[string]any
@@ -120,12 +120,12 @@ func setFeature(set map[string]license.Feature, name string, value any) error {
 	case string:
 		set[name] = license.Feature{Value: license.TextValue(v)}
 	default:
-		return fmt.Errorf("the feature %s is a %T; it has to be a bool, an int, an int64 or a string", name, value)
+		return fmt.Errorf("the feature %s is a %T; it must be a bool, an int, an int64, or a string", name, value)
 	}
 	return nil
 }
 
-// makeKeys makes a root and a signing key that nobody trusts but the clients of this license.
+// makeKeys makes a root key and a signing key that only the clients of this license trust.
 func (s *server) makeKeys() error {
 	rootPub, root, err := ed25519.GenerateKey(nil)
 	if err != nil {
@@ -179,7 +179,7 @@ func (s *server) claims(life int64) license.Claims {
 	}
 }
 
-// change applies f and wakes who waits.
+// change applies f and wakes waiting requests.
 func (s *server) change(f func(s *server) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +227,7 @@ func (s *server) answer(r *http.Request) (*http.Response, error) {
 	rec := httptest.NewRecorder()
 	switch _, key, _ := strings.Cut(r.Header.Get("Authorization"), " "); {
 	case offline:
-		problem(rec, http.StatusNotFound, "offline", "the test has taken the license server away")
+		problem(rec, http.StatusNotFound, "offline", "the test has disconnected the license server")
 	case r.Method != http.MethodGet && key != s.key:
 		problem(rec, http.StatusUnauthorized, "unauthenticated", "this license key is not known")
 	default:
@@ -254,14 +254,14 @@ func (s *server) routes() http.Handler {
 func write(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a recorder takes everything
+	_ = json.NewEncoder(w).Encode(body) // writing to a recorder does not fail
 }
 
 func problem(w http.ResponseWriter, status int, code, detail string) {
 	write(w, status, map[string]any{"title": http.StatusText(status), "code": code, "detail": detail})
 }
 
-// read decodes a request, and reports whether that worked.
+// read decodes a request and reports whether that succeeded.
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	if err := json.NewDecoder(r.Body).Decode(into); err != nil {
 		problem(w, http.StatusBadRequest, "invalid", err.Error())
@@ -270,7 +270,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	return true
 }
 
-// reply signs a decision, with the hash of the document that goes with it.
+// reply signs a decision, with the hash of the document that belongs to it.
 func (s *server) reply(nonce, document string, d license.Decision) string {
 	r := license.Reply{Claims: s.claims(300), Nonce: nonce, Decision: d, Time: s.now().Unix()}
 	if document != "" {
@@ -282,7 +282,7 @@ func (s *server) reply(nonce, document string, d license.Decision) string {
 func (s *server) sign(t license.Type, claims any) string {
 	text, err := sign(s.signer, t, claims)
 	if err != nil {
-		return "" // the client says that the answer is not signed
+		return "" // the client then reports that the answer is not signed
 	}
 	return text
 }
@@ -332,7 +332,7 @@ type acquiring struct {
 	Wait      int64           `json:"wait"`
 }
 
-// acquire grants units, or waits for them until the request's time is over.
+// acquire grants units, or waits for them until the time limit of the request.
 func (s *server) acquire(w http.ResponseWriter, r *http.Request) {
 	var in acquiring
 	if !read(w, r, &in) {
@@ -369,7 +369,7 @@ func (s *server) answerAcquire(w http.ResponseWriter, in acquiring, granted *lea
 	}
 }
 
-// grant returns the lease of the request, nil where there are no units for it.
+// grant returns the lease for the request, or nil if there are not enough units.
 func (s *server) grant(in acquiring) *lease {
 	if id, again := s.requests[in.RequestID]; again {
 		return s.leases[id]
@@ -396,7 +396,7 @@ func (s *server) grant(in acquiring) *lease {
 	return l
 }
 
-// refusal is what is said to a request that is not granted.
+// refusal returns the decision for a request that is not granted.
 func (s *server) refusal(in acquiring) license.Decision {
 	units, known := s.pools[in.Pool]
 	d := license.Decision{Outcome: license.Denied, Rule: "pool.capacity", Capacity: units}
@@ -424,7 +424,7 @@ func (s *server) signLease(l *lease, nonce string) string {
 		Dates:  license.Dates{Refresh: [2]int64{at + leaseRefresh, at + leaseRefresh}, Stale: at + leaseStale, Due: at + leaseDue, Degraded: at + leaseEnd},
 		Recall: l.recall,
 	}
-	if l.recall != nil { // what was recalled ends then
+	if l.recall != nil { // a recalled lease ends at the recall's deadline
 		for _, date := range []*int64{&doc.Refresh[0], &doc.Refresh[1], &doc.Stale, &doc.Due, &doc.Expires, &doc.Degraded} {
 			*date = max(at+1, min(*date, l.recall.Until))
 		}
@@ -512,7 +512,7 @@ func (s *server) countEvent(u copyhold.Usage) result {
 	if used.Cmp(new(big.Rat).SetInt64(quota)) > 0 {
 		return result{ID: u.ID, Status: "denied", Decision: &license.Decision{
 			Outcome: license.Denied, Code: license.CodeQuotaSpent, Rule: "meter.quota", Capacity: quota,
-			Reason: fmt.Sprintf("the quota of %d of the meter %s is spent", quota, u.Meter),
+			Reason: fmt.Sprintf("the quota of %d of the meter %s is used up", quota, u.Meter),
 		}}
 	}
 	s.usageKnown[u.ID] = true

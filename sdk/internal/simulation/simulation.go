@@ -1,11 +1,11 @@
-// Package simulation is what copyholdtest and the client agree on: a clock in place of the
-// machine's, and a client that does at once what is due. It is internal, so no program can
-// simulate anything; package copyholdtest does so in tests only.
+// Package simulation is the interface between copyholdtest and the client: a replacement for the
+// machine's clock, and control over when the client does its due work. It is internal, so no
+// program can simulate anything. Package copyholdtest does so only in tests.
 package simulation
 
 import "time"
 
-// A Machine stands in for the machine that a client runs on.
+// A Machine replaces the machine that a client runs on.
 type Machine struct {
 	Now    func() time.Time     // wall clock
 	Boot   func() time.Duration // since boot
@@ -14,11 +14,11 @@ type Machine struct {
 
 // A Program drives one client. Its functions may be called from any goroutine, one at a time.
 type Program struct {
-	Settle func()       // applies the clock, and returns once nothing that is due is left
+	Settle func()       // applies the clock, and returns once all due work is done
 	Hurry  func()       // makes everything due
-	Next   func() int64 // unix seconds of the next change by itself, math.MaxInt64 without one
+	Next   func() int64 // unix seconds of the next change by itself; math.MaxInt64 if there is none
 	Closed func() bool
 }
 
-// A Carrier is an HTTP transport that brings its machine along.
+// A Carrier is an HTTP transport that provides a Machine.
 type Carrier interface{ Machine() Machine }

@@ -1,4 +1,4 @@
-// Command production tries to make a license for tests in a program that is no test.
+// Command production tries to create a test license in a program that is not a test.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/copyholdtest"
 )
 
-// tb looks like a test, and goes on after a failure.
+// tb looks like a test and continues after a failure.
 type tb struct{ testing.TB }
 
 func (tb) Helper()                           {}
