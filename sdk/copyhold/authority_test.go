@@ -14,8 +14,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A server whose certificate authority nobody knows is a fault of the settings: the error
-// says what to set, and no license is taken away. With the authority it works.
+// An unknown certificate authority is a configuration error. The error names the setting, and no
+// license is taken away. With the authority, the client works.
 func TestAnUnknownAuthorityIsAFaultOfTheSettings(t *testing.T) {
 	v := newVendor(t, time.Now)
 	server := httptest.NewTLSServer(v.handler())

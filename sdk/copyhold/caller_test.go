@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// TestEveryRequestCarriesWhatCalls looks at what goes over the wire.
+// TestEveryRequestCarriesWhatCalls checks what is sent over the network.
 func TestEveryRequestCarriesWhatCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

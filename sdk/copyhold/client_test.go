@@ -17,7 +17,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// ours returns the goroutines that this package has started and that live.
+// ours returns the live goroutines that this package started.
 func ours() (stacks []string) {
 	buf := make([]byte, 1<<20)
 	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
@@ -61,7 +61,7 @@ func TestOneGoroutineGoneWithItsContext(t *testing.T) {
 			t.Error("checks do not answer from memory")
 		}
 		if err := c.Record("calls", 1); err == nil {
-			t.Error("usage was taken that nobody will send")
+			t.Error("usage was accepted that will never be sent")
 		}
 		if _, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); !errors.Is(err, ErrUnavailable) {
 			t.Error(err)
@@ -116,7 +116,7 @@ func TestADamagedCacheCostsOnlyItself(t *testing.T) {
 				w := newWorld(t)
 				o := w.options()
 				c := w.start1(t, o)
-				acquire(t, c, AcquireOptions{}) // both copies are written
+				acquire(t, c, AcquireOptions{}) // both copies are now written
 				_ = c.Close()
 				damage(t, o.CacheDir)
 				w.net.cut("one.test", true)
@@ -194,7 +194,7 @@ func TestFilesAreForTheirOwnerOnly(t *testing.T) {
 	})
 }
 
-// The network may hang; checks and explanations do not.
+// Even if the network hangs, checks and explanations do not.
 func TestAHangingServerBlocksNoCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -255,8 +255,8 @@ func TestNilsAnswer(t *testing.T) {
 	}
 }
 
-// TestAHostileCacheFolderTakesNothing: whoever else may write in the folder gets neither
-// another file overwritten, nor the program to hang, nor a license taken away.
+// TestAHostileCacheFolderTakesNothing: another user with write access to the folder can't make the
+// program overwrite another file, hang, or lose its license.
 func TestAHostileCacheFolderTakesNothing(t *testing.T) {
 	slots := func(dir string) []string {
 		c := &Client{cache: &cache{dir: dir}, options: Options{Product: "lathe"}}

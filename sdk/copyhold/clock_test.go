@@ -23,8 +23,8 @@ func wrongClocks() []time.Duration {
 	}
 }
 
-// A wrong clock may cost grace; it never costs a feature, and once it is corrected the
-// state is the document's again within 5 seconds, offline too.
+// A wrong clock may cost grace but never a feature. Within 5 seconds after it is corrected, the
+// state is the document's again, even offline.
 func TestAWrongClockLocksNobodyOut(t *testing.T) {
 	for _, wrong := range wrongClocks() {
 		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 				w.setClock(wrong)
 				pass(20 * time.Minute)
 				if s := c.State(); !s.Full() || !c.Enabled("export") {
-					t.Errorf("while the clock is wrong: %s", c.Why())
+					t.Errorf("with a wrong clock: %s", c.Why())
 				}
 				w.setClock(0)
 				pass(5 * time.Second)
@@ -49,8 +49,8 @@ func TestAWrongClockLocksNobodyOut(t *testing.T) {
 	}
 }
 
-// The same across restarts: in the same boot, after another, and where the clock was
-// wrong from the start.
+// The same across restarts: within a boot, after another boot, and with a clock that is wrong from
+// the start.
 func TestAWrongClockIsForgottenAcrossRestarts(t *testing.T) {
 	for _, wrong := range wrongClocks() {
 		for _, boot := range []string{"boot-1", "boot-2"} {
@@ -66,7 +66,7 @@ func TestAWrongClockIsForgottenAcrossRestarts(t *testing.T) {
 					w.setClock(wrong)
 					c = w.start1(t, o)
 					pass(10 * time.Second)
-					_ = c.Close() // what the wrong clock said must not be kept
+					_ = c.Close() // what the wrong clock showed must not be stored
 					c = w.open(t, o)
 					pass(10 * time.Second)
 					w.setClock(0)
@@ -78,7 +78,7 @@ func TestAWrongClockIsForgottenAcrossRestarts(t *testing.T) {
 	}
 }
 
-// A machine that starts with a wrong clock is served, and a file works once it is right.
+// A machine that starts with a wrong clock is served. A license file works once the clock is right.
 func TestAFirstStartWithAWrongClock(t *testing.T) {
 	for _, wrong := range wrongClocks() {
 		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
@@ -109,8 +109,8 @@ func TestAFirstStartWithAWrongClock(t *testing.T) {
 	}
 }
 
-// A server whose clock was wrong does no lasting harm: once it is corrected, so are its
-// programs, with its next answer. (What it signs outside of its keys' dates nobody takes.)
+// A server with a wrong clock does no lasting harm. Once it is corrected, its next answer corrects
+// its programs. (Nobody accepts what it signs outside the dates of its keys.)
 func TestAServersWrongClockIsForgotten(t *testing.T) {
 	for _, wrong := range wrongClocks() {
 		t.Run(fmt.Sprint(wrong), func(t *testing.T) {
@@ -133,7 +133,7 @@ func TestAServersWrongClockIsForgotten(t *testing.T) {
 	}
 }
 
-// Turning the clock back gains nothing, also across a restart.
+// Turning the clock back gains nothing, not even across a restart.
 func TestTurningTheClockBackGainsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -152,7 +152,7 @@ func TestTurningTheClockBackGainsNothing(t *testing.T) {
 	})
 }
 
-// A clock held forward spends the grace, and no more.
+// A clock that is set forward uses up the grace and nothing more.
 func TestDoubtSpendsTheGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -174,7 +174,7 @@ func TestDoubtSpendsTheGrace(t *testing.T) {
 	})
 }
 
-// A machine that slept is not in doubt: its boot clock counts the sleep.
+// A machine that slept is not in doubt, because its boot clock includes the sleep.
 func TestSleepIsTime(t *testing.T) {
 	c := &clock{wall: func() time.Time { return time.Unix(1000, 0) }, boot: func() time.Duration { return time.Hour }}
 	c.advance(1000, true)
@@ -185,8 +185,8 @@ func TestSleepIsTime(t *testing.T) {
 	}
 }
 
-// A server whose clock was ahead is right again: what was held names dates that are
-// far off now, so all of it is asked for anew.
+// A server's clock was ahead and has been corrected. The dates in the current documents are now far
+// away, so all of them are renewed.
 func TestATimeThatIsTakenBackRenewsEverything(t *testing.T) {
 	boot := time.Hour
 	c := &Client{sys: system{boot: func() time.Duration { return boot }}}
@@ -194,16 +194,16 @@ func TestATimeThatIsTakenBackRenewsEverything(t *testing.T) {
 	l := &Lease{}
 	c.leases = append(c.leases, l)
 	if c.clock.advance(1_000_000, true) {
-		t.Error("a later time takes nothing back")
+		t.Error("a later time set the mark back")
 	}
 	c.refresh.between([2]int64{1_000_100, 1_000_200})
 	l.renew.between([2]int64{1_000_100, 1_000_200})
 	if c.clock.advance(2000, false) || !c.clock.advance(2000, true) {
-		t.Fatal("only a fresh answer takes time back")
+		t.Fatal("something other than a fresh answer set the time back")
 	}
 	c.renewAll()
 	if now := c.clock.read().now; !c.refresh.due(now, boot) || !l.renew.due(now, boot) {
-		t.Error("nothing is asked for until the wrong time comes")
+		t.Error("nothing is requested until the wrong time arrives")
 	}
 }
 

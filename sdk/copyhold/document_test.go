@@ -31,11 +31,11 @@ func (v *vendor) shortKeySet(number int64, withdrawn int64, keys ...ed25519.Priv
 	return []string{v.sign(license.TypeKeySet, set, v.root)}
 }
 
-// fiveYears are the dates of a file that lasts so long.
+// fiveYears are the dates of a file that lasts five years.
 var fiveYears = span{5 * 365 * day, 5 * 365 * day, 5 * 365 * day, 5 * 365 * day, 5*365*day + 30*day}
 
-// A program that never saw a server accepts a file until its last date, long after the
-// key set in it has expired, and so does each later start.
+// A program that never reached a server accepts a file until its last date, long after the file's
+// key set has expired. The same applies to each later start.
 func TestALicenseFileIsAcceptedUntilItsLastDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -58,13 +58,13 @@ func TestALicenseFileIsAcceptedUntilItsLastDate(t *testing.T) {
 		c := first()
 		wantState(t, c, license.StateNone)
 		if err := c.document.err; !errors.Is(err, license.ErrExpired) {
-			t.Errorf("a file that has ended is refused because: %v", err)
+			t.Errorf("an expired file is refused because: %v", err)
 		}
 	})
 }
 
-// The older key set in a file is nothing against a newer one that the program knows: by its
-// cache, or because it was built in.
+// The older key set in a file does not replace a newer one that the program has in its cache or
+// built in.
 func TestAWithdrawnKeyStaysWithdrawn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -98,12 +98,13 @@ func TestAWithdrawnKeyStaysWithdrawn(t *testing.T) {
 			_ = c.Close()
 		}
 		pass(400 * 24 * time.Hour)
-		accepted(start(stolen, t.TempDir(), nil)) // nothing here knows of the withdrawal
+		accepted(start(stolen, t.TempDir(), nil)) // this program does not know about the withdrawal
 		accepted(start(stolen, t.TempDir(), keys))
 		refused(start(stolen, t.TempDir(), later))
 		accepted(start(good, t.TempDir(), later))
 
-		// What was built in, or came with a file, is remembered for an older build of the program.
+		// A key set that was built in, or came with a file, is stored for an older build of the
+		// program.
 		for _, floor := range [][]string{later, nil} {
 			cache := t.TempDir()
 			accepted(start(good, cache, floor))

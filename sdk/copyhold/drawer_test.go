@@ -18,7 +18,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// twoLicenses is a world in which two keys are of two licenses, and options with a cache.
+// twoLicenses returns a world in which two keys belong to two licenses, and options with a cache.
 func twoLicenses(t *testing.T) (w *world, a, b Options) {
 	w = newWorld(t)
 	w.owners = map[string]string{testKey: "lic_a", otherKey: "lic_b"}
@@ -28,7 +28,7 @@ func twoLicenses(t *testing.T) (w *world, a, b Options) {
 	return w, a, b
 }
 
-// once runs a program to its end.
+// once runs a program from start to end.
 func (w *world) once(t *testing.T, o Options) {
 	t.Helper()
 	if err := w.start1(t, o).Close(); err != nil {
@@ -47,11 +47,11 @@ func wantLicense(t *testing.T, c *Client, want string) {
 	}
 }
 
-// delayed has a server answer after d.
+// delayed makes a server answer after d.
 func delayed(d time.Duration) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, err := io.ReadAll(r.Body) // so that the end of the connection is noticed
+			body, err := io.ReadAll(r.Body) // so that the handler notices the end of the connection
 			if err != nil {
 				return
 			}
@@ -88,7 +88,7 @@ func TestEachKeyHasItsOwnLicense(t *testing.T) {
 			wantState(t, c, license.StateValid)
 			wantLicense(t, c, map[string]string{testKey: "lic_a", otherKey: "lic_b"}[o.Key])
 			if c.holder.ID != c.cache.instance {
-				t.Error("the holder does not stay with the folder")
+				t.Error("the holder does not belong to the folder")
 			}
 			_ = c.Close()
 		}
@@ -118,12 +118,12 @@ func TestAnUnknownKeyOfflineGivesNoneAndSaysWhy(t *testing.T) {
 		contains(t, d.Reason, "the license key was refused")
 		contains(t, d.Reason, "this license key is not known")
 		if strings.Contains(d.Reason, "no server answered") {
-			t.Errorf("an outage is told: %s", d.Reason)
+			t.Errorf("the reason mentions an outage: %s", d.Reason)
 		}
 	})
 }
 
-// A key that the document lists needs no server, such as one that was added or rotated.
+// A key that the document lists, such as an added or rotated one, needs no server.
 func TestADocumentListsItsKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -152,7 +152,7 @@ func TestUsageIsNeverSentWithAnothersKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.Close(); err == nil {
-			t.Fatal("Close says that the usage was sent")
+			t.Fatal("Close reports that the usage was sent")
 		}
 		w.net.cut("one.test", false)
 		c = w.start1(t, b)
@@ -171,7 +171,7 @@ func TestUsageIsNeverSentWithAnothersKey(t *testing.T) {
 	})
 }
 
-// What is recorded before a server was ever reached belongs to the key.
+// Usage that was recorded before a server was ever reached belongs to the key.
 func TestUsageBeforeTheFirstContactBelongsToTheKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -204,7 +204,7 @@ func TestLeasesBelongToTheirLicense(t *testing.T) {
 		_ = c.Close()
 		c = w.start1(t, b)
 		if got := acquire(t, c, AcquireOptions{For: time.Hour}).ID(); got == id {
-			t.Error("a lease of another license was taken up")
+			t.Error("a lease of another license was reused")
 		}
 		_ = c.Close()
 		w.net.cut("one.test", true)
@@ -231,7 +231,7 @@ func TestARefusalBelongsToItsLicense(t *testing.T) {
 	})
 }
 
-// A key of another product is reported as that, signed.
+// A key of another product is reported as such, by a signed answer.
 func TestAKeyOfAnotherProductIsReportedAsThat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -270,7 +270,7 @@ func TestAMistypedKeyIsToldBeforeAnythingIsSent(t *testing.T) {
 			contains(t, err.Error(), source)
 			contains(t, err.Error(), "typing mistake")
 			if strings.Contains(err.Error(), wrong[3:8]) {
-				t.Errorf("the key is in the error: %v", err)
+				t.Errorf("the error contains the key: %v", err)
 			}
 		}
 		if w.count("POST /v1/validate") != sent {
@@ -315,7 +315,7 @@ func TestAnUnreadableKeyFileWithAGoodCacheGoesOn(t *testing.T) {
 			t.Errorf("LastError: %v", err)
 		}
 		if w.count("POST /v1/validate") == sent || w.charged["a"] != "lic_a" {
-			t.Errorf("%d questions, %v\n%s", w.count("POST /v1/validate")-sent, w.charged, c.Why())
+			t.Errorf("%d requests, %v\n%s", w.count("POST /v1/validate")-sent, w.charged, c.Why())
 		}
 	})
 }
@@ -347,13 +347,13 @@ func TestOpenAsksAtOnceAndWaitsForNothing(t *testing.T) {
 		}
 		pass(200 * time.Millisecond)
 		if c.Feature("layers").Int() != 99 {
-			t.Error("not asked at once")
+			t.Error("the client did not ask at once")
 		}
 	})
 }
 
-// A signed answer that is younger than 10 seconds is as good as asking, for all processes
-// of a folder and for one license.
+// A signed answer that is less than 10 seconds old replaces a request, for all processes of a
+// folder but for only one license.
 func TestAYoungAnswerIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -368,7 +368,7 @@ func TestAYoungAnswerIsShared(t *testing.T) {
 		}
 		w.once(t, b)
 		if asked() != 2 {
-			t.Error("an answer about another license was taken for one")
+			t.Error("the answer about another license was used for this one")
 		}
 		pass(2 * time.Second)
 		w.once(t, a)
@@ -378,7 +378,7 @@ func TestAYoungAnswerIsShared(t *testing.T) {
 		w.bootID = "boot-2"
 		w.once(t, a)
 		if asked() != 4 {
-			t.Error("after a restart of the machine nobody knows how old the answer is")
+			t.Error("after a restart of the machine, the age of the answer is not known")
 		}
 	})
 }
@@ -462,7 +462,7 @@ func TestCloseDoesNotWaitAgainForAServerThatIsGone(t *testing.T) {
 	})
 }
 
-// A program that is ended without Close is told of a change at its fourth start.
+// A program that is ended without Close learns of a change at its fourth start.
 func TestAfterThreeRunsWithoutCloseOpenWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -490,7 +490,7 @@ func TestAfterThreeRunsWithoutCloseOpenWaits(t *testing.T) {
 		pass(11 * time.Second)
 		var c *Client
 		if d := took(func() { c = w.start1(t, o) }); d != time.Second {
-			t.Errorf("Open took %v for a server that is silent", d)
+			t.Errorf("Open took %v with a silent server", d)
 		}
 		_ = c.Close()
 		if d := took(func() { c = w.open(t, o) }); d != 0 {
@@ -499,7 +499,7 @@ func TestAfterThreeRunsWithoutCloseOpenWaits(t *testing.T) {
 	})
 }
 
-// crash ends a program as SIGKILL does: what is on disk stays as it is.
+// crash ends a program as SIGKILL does: the files stay as they are.
 func (w *world) crash(c *Client) {
 	count := filepath.Join(c.cache.dir, "slot-0", "unclosed")
 	content, _ := os.ReadFile(count)
@@ -540,7 +540,7 @@ func TestRefreshAsksNow(t *testing.T) {
 			w.denial = &license.Decision{Outcome: license.Denied, Code: license.CodeRevoked, State: license.StateDenied}
 		})
 		if err := c.Refresh(t.Context()); err != nil {
-			t.Errorf("a signed no is an answer: %v", err)
+			t.Errorf("a signed denial is an answer: %v", err)
 		}
 		wantState(t, c, license.StateDenied)
 		_ = c.Close()
@@ -550,7 +550,7 @@ func TestRefreshAsksNow(t *testing.T) {
 	})
 }
 
-// An answer that was overtaken by a later one takes nothing back.
+// An answer that arrives after a later one takes nothing back.
 func TestALateAnswerIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -596,8 +596,8 @@ func (r *recorder) replay(w http.ResponseWriter) {
 	_, _ = w.Write(r.body)
 }
 
-// A program that lives for 100 ms and is run every 11 s is right from its second run on, and
-// no check and no exit waits longer than it is told to.
+// A program that runs for 100 ms every 11 s is right from its second run on. No check and no exit
+// waits longer than allowed.
 func TestAShortProgramIsRightFromItsSecondRun(t *testing.T) {
 	for latency, exit := range map[time.Duration]time.Duration{0: 0, 200 * time.Millisecond: 300 * time.Millisecond} {
 		for name, change := range map[string]func(w *world, o *Options){

@@ -19,8 +19,8 @@ import (
 // earlierProcess is the instance of the first process of that cache.
 const earlierProcess = "IWH5OBQREVLQAKCCNL5S5L5EEX.0"
 
-// earlier is a world whose server the cache in testdata is of, and options with a copy of
-// the cache. Its license is lic_1, the key's.
+// earlier returns a world whose server created the cache in testdata, and options with a copy of
+// the cache. The license is lic_1, and the key belongs to it.
 func earlier(t *testing.T) (*world, Options) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "earlier", "vendor.json"))
@@ -39,7 +39,7 @@ func earlier(t *testing.T) (*world, Options) {
 		instance: earlierProcess, holder: Holder{Kind: KindMachine, ID: strings.TrimSuffix(earlierProcess, ".0")}}
 	o := w.options()
 	must(t, os.CopyFS(o.CacheDir, os.DirFS(filepath.Join("testdata", "earlier", "cache"))))
-	pass(20 * time.Second) // its last process ended then
+	pass(20 * time.Second) // the cache's last process ended then
 	return w, o
 }
 
@@ -53,7 +53,7 @@ func TestACacheOfAnEarlierVersionOpens(t *testing.T) {
 		wantState(t, c, license.StateValid)
 		wantLicense(t, c, "lic_1")
 		if string(c.device) != string(device) || c.instance != earlierProcess {
-			t.Errorf("the machine is another: %s", c.instance)
+			t.Errorf("the client is another machine: %s", c.instance)
 		}
 		if got := acquire(t, c, AcquireOptions{For: 24 * time.Hour}).ID(); got != "lea_1" {
 			t.Errorf("lease %s", got)
@@ -73,8 +73,8 @@ func TestACacheOfAnEarlierVersionOpens(t *testing.T) {
 	})
 }
 
-// Once a server has said whose license it is, what an earlier version left counts for that
-// key alone, and nothing of it is charged to another.
+// Once a server has stated which license it is, the data of an earlier version counts only for that
+// key, and none of it is charged to another.
 func TestWhatAnEarlierVersionLeftIsOneKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o := earlier(t)
@@ -97,7 +97,7 @@ func TestWhatAnEarlierVersionLeftIsOneKeys(t *testing.T) {
 	})
 }
 
-// The earlier version still finds its documents, and no lease that is another's now.
+// The earlier version still finds its documents, but no lease that now belongs to another license.
 func TestAnEarlierVersionCanComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o := earlier(t)
@@ -106,12 +106,12 @@ func TestAnEarlierVersionCanComeBack(t *testing.T) {
 		w.once(t, o)
 		after := readSlot(slot)
 		if after.License != before.License || after.Clock != before.Clock || len(after.KeySet) == 0 {
-			t.Errorf("what it kept was changed: %+v", after)
+			t.Errorf("the data of the earlier version was changed: %+v", after)
 		}
 		if len(before.Leases) != 1 || len(after.Leases) != 0 {
 			t.Errorf("%d leases before, %d after", len(before.Leases), len(after.Leases))
 		}
-		// It goes on there, with a newer document of this license and a lease.
+		// The earlier version continues there, with a newer document of this license and a lease.
 		w.set(func() { w.doc.Features = map[string]license.Feature{"layers": {Value: license.IntValue(99)}} })
 		before.License, before.Generation = w.license(), after.Generation+1
 		must(t, writeSlot(slot, before))
@@ -126,7 +126,7 @@ func TestAnEarlierVersionCanComeBack(t *testing.T) {
 	})
 }
 
-// An earlier version beside this one may use another key: its license does not count here.
+// An earlier version may use another key at the same time. Its license does not count here.
 func TestAnEarlierVersionBesideUsesAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o := earlier(t)

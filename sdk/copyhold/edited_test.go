@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// edit changes what the first process of a folder has kept, as its user can.
+// edit changes the stored state of a folder's first process, which the user of the machine can do.
 func edit(t *testing.T, o Options, change func(*state)) {
 	t.Helper()
 	slot := slotOf(t, o.CacheDir)
@@ -24,10 +24,10 @@ func edit(t *testing.T, o Options, change func(*state)) {
 	}
 }
 
-// far is a date that no document has.
+// far is later than any date in a document.
 const far = int64(10_000_000_000)
 
-// Whatever a user writes into the cache, offline the state follows the document's dates.
+// Whatever a user writes into the cache, the offline state follows the document's dates.
 func TestAnEditedCacheProlongsNothing(t *testing.T) {
 	later := func(w *world) moment {
 		return moment{Boot: w.bootID, At: 1000 * time.Hour, Wall: far}
@@ -83,8 +83,8 @@ func TestAnEditedCacheProlongsNothing(t *testing.T) {
 	}
 }
 
-// A machine that is not the one of the document has its grace once, from the last signed
-// time, however often a user takes the note of it away or moves it.
+// A program on a machine other than the document's has one grace, counted from the last signed
+// time, however often the user deletes or changes the record of it.
 func TestAnEditedMismatchBeginsNoNewGrace(t *testing.T) {
 	for name, noted := range map[string]int64{"taken away": 0, "in the future": far} {
 		t.Run(name, func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestAnEditedMismatchBeginsNoNewGrace(t *testing.T) {
 	}
 }
 
-// What makes a program ask less is not believed for longer than a moment.
+// An edit that makes a program ask less is believed only for a moment.
 func TestAnEditedCacheKeepsNobodyFromAsking(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

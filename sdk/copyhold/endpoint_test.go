@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// pair is a world with a second server of the same vendor.
+// pair returns a world with a second server of the same vendor.
 func pair(t *testing.T) (*world, Options) {
 	w := newWorld(t)
 	w.net.serve(t, "two.test", w.handler())
@@ -38,17 +38,17 @@ func TestTheNextEndpointIsTriedAndKept(t *testing.T) {
 		w.net.cut("one.test", false)
 		acquire(t, c, AcquireOptions{})
 		if c.Why().Endpoint != "http://two.test" {
-			t.Error("left an endpoint that works")
+			t.Error("the client left an endpoint that works")
 		}
 		w.net.cut("two.test", true)
 		acquire(t, c, AcquireOptions{Instance: "another"})
 		if c.Why().Endpoint != "http://one.test" {
-			t.Error("stayed with one that does not")
+			t.Error("the client stayed with an endpoint that does not work")
 		}
 	})
 }
 
-// Answers on their way when a server goes come back after the next one was found.
+// Answers that were in flight when a server went down arrive after the next server was found.
 func TestALateAnswerDoesNotLeadBackToAServerThatWent(t *testing.T) {
 	one, two := &endpoint{url: "http://one.test"}, &endpoint{url: "http://two.test"}
 	tr := &transport{boot: func() time.Duration { return 0 }, endpoints: []*endpoint{one, two}}
@@ -61,7 +61,7 @@ func TestALateAnswerDoesNotLeadBackToAServerThatWent(t *testing.T) {
 	}
 	tr.succeeded(one, tr.begin())
 	if in, _ := tr.health(); in != one.url {
-		t.Errorf("asks %s, and %s answered since", in, one.url)
+		t.Errorf("the client asks %s, but %s answered since then", in, one.url)
 	}
 }
 
@@ -74,7 +74,7 @@ func TestAFakeEndpointIsPassedOver(t *testing.T) {
 	})
 }
 
-// A silent endpoint costs one attempt, not the call.
+// A silent endpoint costs one attempt and does not fail the call.
 func TestASilentEndpointIsPassedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o := pair(t)
@@ -130,17 +130,17 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		defer w.vendor.mu.Unlock()
 		for i := 1; i < len(asked); i++ {
 			if d := asked[i].Sub(asked[i-1]); d < 2*time.Minute || d > 4*time.Minute+5*time.Second {
-				t.Errorf("asked again after %v", d)
+				t.Errorf("the client asked again after %v", d)
 			}
 		}
 		if len(asked) < 4 {
-			t.Errorf("asked %d times", len(asked))
+			t.Errorf("the client asked %d times", len(asked))
 		}
 		_ = c
 	})
 }
 
-// An outage of half an hour makes a client ask rarely, and come back soon after.
+// During an outage of half an hour, a client asks rarely. It reconnects soon afterwards.
 func TestAnOutageIsNotAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -165,7 +165,7 @@ func TestAnOutageIsNotAStorm(t *testing.T) {
 		w.vendor.mu.Unlock()
 		pass(11 * time.Minute)
 		if w.count("POST /v1/validate") == before {
-			t.Errorf("not back: %s", c.Why())
+			t.Errorf("the client did not reconnect: %s", c.Why())
 		}
 	})
 }
@@ -207,7 +207,7 @@ func TestEachReasonIsSaidOnce(t *testing.T) {
 		}
 		for _, url := range []string{"http://one.test: ", "http://two.test: "} {
 			if n := strings.Count(err.Error(), url); n != 1 {
-				t.Errorf("%s is said %d times: %v", url, n, err)
+				t.Errorf("the error mentions %s %d times: %v", url, n, err)
 			}
 		}
 	})

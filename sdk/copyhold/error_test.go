@@ -14,7 +14,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// kinds are what errors.Is finds; each error is exactly what a test names of them.
+// kinds are all kinds that errors.Is can find. Each error matches exactly the kinds that a test
+// lists.
 var kinds = []error{ErrDenied, ErrUnavailable, ErrOptions, ErrRequest, ErrUsage, ErrSpoolFull, ErrCache, ErrClosed, ErrNoKey, ErrKeyRefused, ErrUntrusted}
 
 func wantKinds(t *testing.T, what string, err error, want ...error) {
@@ -113,7 +114,8 @@ func TestAFolderThatFailsIsReportedAsThat(t *testing.T) {
 	})
 }
 
-// What a server does not count is told once, with the reason, also when the program ends.
+// Usage that a server does not count is reported once, with the reason, even while the program
+// ends.
 func TestRefusedUsageIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o, _ := twoLicenses(t)
@@ -144,7 +146,7 @@ func TestRefusedUsageIsTold(t *testing.T) {
 			must(t, c.RecordUsage(Usage{ID: id, Meter: "calls", Quantity: "1.001"}))
 		}
 		if d := took(func() { must(t, c.Close()) }); d != 600*time.Millisecond {
-			t.Errorf("Close took %v, and %d were told", d, len(told))
+			t.Errorf("Close took %v, and %d events were reported", d, len(told))
 		}
 		if len(told) != 3 {
 			t.Fatalf("told %+v", told)

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/copyhold"
 )
 
-// rootSet is what the program trusts: embed the vendor's root set here.
+// rootSet contains the trusted keys. Embed the vendor's root set here.
 var rootSet []byte
 
 func ExampleOpen() {
@@ -25,7 +25,7 @@ func ExampleOpen() {
 		OnChange:  func(c copyhold.Change) { log.Println("license:", c.To.State, c.To.Reason) },
 	})
 	if err != nil {
-		log.Fatal(err) // the options are wrong; a server that is away is no error
+		log.Fatal(err) // the options are wrong; an unreachable server is not an error here
 	}
 	defer client.Close()
 
@@ -35,7 +35,7 @@ func ExampleOpen() {
 	}
 }
 
-// A license file works without any server.
+// A license file needs no server.
 func ExampleOpen_airGap() {
 	client, err := copyhold.Open(context.Background(), copyhold.Options{
 		LicenseFile: "/etc/lathe/acme.license", Product: "lathe", RootSet: rootSet,
@@ -48,7 +48,7 @@ func ExampleOpen_airGap() {
 }
 
 func ExampleClient_Acquire() {
-	var client *copyhold.Client // of Open
+	var client *copyhold.Client // returned by Open
 	ctx := context.Background()
 	seat, err := client.Acquire(ctx, "seats", copyhold.AcquireOptions{Wait: 10 * time.Minute})
 	var no *copyhold.DecisionError
@@ -57,20 +57,20 @@ func ExampleClient_Acquire() {
 		fmt.Println("no seat:", no.Decision.Reason, "A seat is free by", no.Decision.FreeTime())
 		return
 	case errors.Is(err, copyhold.ErrUnavailable) && client.State().Full():
-		fmt.Println("no server answers, and the license is good: going on without a counted seat")
+		fmt.Println("no server answers, but the license is good: continuing without a counted seat")
 	case err != nil:
 		fmt.Println("not started:", err)
 		return
 	}
-	defer seat.Release(ctx) // also of a nil lease
+	defer seat.Release(ctx) // works on a nil lease, too
 }
 
-// An activation dialog: the program starts without a key, and its user types one.
+// In an activation dialog, the program starts without a key, and the user types one.
 func ExampleClient_SetKey() {
 	ctx := context.Background()
 	client, err := copyhold.Open(ctx, copyhold.Options{
 		Endpoints: []string{"https://licenses.example.com"}, Product: "lathe", RootSet: rootSet,
-		Key: "", AllowNoKey: true, // the key of the settings, once there is one
+		Key: "", AllowNoKey: true, // pass the key from the settings once there is one
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -82,9 +82,9 @@ func ExampleClient_SetKey() {
 	case err == nil:
 		fmt.Println("activated; now store the key in the settings")
 	case errors.Is(err, copyhold.ErrRequest):
-		fmt.Println("This key has a typing mistake.")
+		fmt.Println("This key contains a typing mistake.")
 	case errors.Is(err, copyhold.ErrKeyRefused):
-		fmt.Println("This key is not known, or it has ended.")
+		fmt.Println("This key is unknown or has expired.")
 	case errors.Is(err, copyhold.ErrDenied):
 		fmt.Println("This key cannot be used here:", err)
 	default:
@@ -93,7 +93,7 @@ func ExampleClient_SetKey() {
 }
 
 func ExampleClient_Require() {
-	var client *copyhold.Client // of Open
+	var client *copyhold.Client // returned by Open
 	convert := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	mux := http.NewServeMux()
 	mux.Handle("POST /convert", client.Require("api", client.Metered("calls", convert)))
@@ -101,7 +101,7 @@ func ExampleClient_Require() {
 }
 
 func ExampleClient_RecordUsage() {
-	var client *copyhold.Client // of Open
+	var client *copyhold.Client // returned by Open
 	err := client.RecordUsage(copyhold.Usage{ID: "job-4711", Meter: "hours", Quantity: "1.25"})
 	if err != nil {
 		log.Println("not metered:", err)
@@ -109,8 +109,8 @@ func ExampleClient_RecordUsage() {
 }
 
 func ExampleClient_Unseal() {
-	var client *copyhold.Client // of Open, with Options.Sealed
-	var sealed []byte           // made by Seal in the vendor's build, and shipped
+	var client *copyhold.Client // returned by Open, with Options.Sealed
+	var sealed []byte           // made by Seal in the vendor's build and shipped with the program
 	model, err := client.Unseal("export", sealed)
 	if err != nil {
 		log.Fatal(err)

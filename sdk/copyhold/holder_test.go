@@ -29,7 +29,7 @@ func TestDefaultHolders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if tc.want.Kind == KindMachine || name == "a pod" { // a job's id says enough
+		if tc.want.Kind == KindMachine || name == "a pod" { // a job's id is readable enough
 			tc.want.Name = host
 		}
 		if got := s.defaultHolder("inst"); got.Kind != tc.want.Kind || got.ID != tc.want.ID || got.Name != tc.want.Name {
@@ -47,14 +47,14 @@ func TestTheHostIsNamedAsTheProgramSays(t *testing.T) {
 	}
 	own := Holder{Kind: KindUser, ID: "ann"}
 	if h := s.holder(Options{HostName: "x", Holder: &own}, "inst", nil); !reflect.DeepEqual(h, own) {
-		t.Errorf("a holder that the program names gets a name: %+v", h)
+		t.Errorf("a holder that the program named got a host name: %+v", h)
 	}
 	if h := unnamed(s.holder(Options{}, "inst", nil)); h.Name != "" || h.ID != "inst" {
-		t.Errorf("a validation sends the host's name: %+v", h)
+		t.Errorf("a validation sends the host name: %+v", h)
 	}
 }
 
-// A user id without an account is a person of its own, and never the next id's seat.
+// A user id without an account is a separate person, who never shares a seat with another id.
 func TestAUserIDWithoutAnAccountHoldsByItself(t *testing.T) {
 	missing := user.UnknownUserIdError(1234)
 	for want, got := range map[string]string{
@@ -71,7 +71,7 @@ func TestAUserIDWithoutAnAccountHoldsByItself(t *testing.T) {
 	}
 }
 
-// What DefaultHolder says of a machine is what a program on it says.
+// DefaultHolder returns the same machine as a program on that machine uses.
 func TestOtherProgramsCanHoldAsAClientDoes(t *testing.T) {
 	v := newVendor(t, time.Now)
 	v.doc.Pools = map[string]license.Pool{"people": {Capacity: 1, Holder: KindUser}, "hosts": {Capacity: 1, Holder: KindMachine}}

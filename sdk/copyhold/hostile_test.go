@@ -20,7 +20,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// constant answers everything the same.
+// constant gives the same answer to every request.
 func constant(status int, kind, body string) func(http.Handler) http.Handler {
 	return func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -106,7 +106,7 @@ func TestNothingUnsignedTakesALicenseAway(t *testing.T) {
 				pass(12 * time.Minute)
 				wantState(t, c, license.StateValid)
 				if !c.Enabled("export") {
-					t.Error("a feature was taken away")
+					t.Error("a feature was lost")
 				}
 				if !seat.State().Full() {
 					t.Errorf("the seat is %s: %+v", seat.State(), seat.Decision())
@@ -158,7 +158,7 @@ func TestARevocationListIsBelieved(t *testing.T) {
 	})
 }
 
-// replay answers validate with what the first client got.
+// replay answers each validation with the answer that the first client received.
 func replay() func(http.Handler) http.Handler {
 	var recorded []byte
 	return func(next http.Handler) http.Handler {
@@ -191,9 +191,9 @@ func TestAReplayedAnswerIsNotBelieved(t *testing.T) {
 func TestAnOlderLicenseDoesNotReplaceANewer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.set(func() { w.counter = 1000 }) // however often the client asks, the older ones stay below
+		w.set(func() { w.counter = 1000 }) // the older documents stay below, however often the client asks
 		c := w.open(t, w.options())
-		pass(time.Minute) // it asks once more when its stream is open
+		pass(time.Minute) // the client asks once more when its stream is open
 		newer := c.License().Seq
 		w.set(func() { w.counter = 0; w.doc.Features = nil })
 		w.announce("license")
@@ -307,7 +307,7 @@ func TestWhatAServerSaysDrivesNoTerminal(t *testing.T) {
 		c := w.open(t, w.options())
 		_, err := c.Acquire(t.Context(), "seats", AcquireOptions{})
 		if err == nil || !strings.Contains(err.Error(), "licensed") {
-			t.Fatalf("the reason is not told: %v", err)
+			t.Fatalf("the error does not contain the reason: %v", err)
 		}
 		if text := err.Error(); strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) || r == '\u202e' }) {
 			t.Errorf("%q", text)
@@ -319,7 +319,7 @@ func TestALicenseFileIsNoRootSet(t *testing.T) {
 	w := newVendor(t, time.Now)
 	file, _ := json.Marshal(license.Bundle{V: 1, Doc: w.license(), KeySet: w.keys, RootSet: w.roots})
 	if _, err := (Options{Product: "lathe", RootSet: file}).trust(); err == nil {
-		t.Error("a file that vouches for itself is pinned")
+		t.Error("a file that vouches for itself was accepted as a root set")
 	}
 }
 
@@ -332,7 +332,7 @@ func TestAnotherMachinesFileEndsAfterItsGrace(t *testing.T) {
 		c := w.start1(t, o)
 		pass(24 * time.Hour)
 		wantState(t, c, license.StateGrace)
-		_ = c.Close() // a restart does not begin it again
+		_ = c.Close() // a restart must not restart the grace
 		c = w.open(t, o)
 		pass(48*time.Hour + 5*time.Second)
 		wantState(t, c, license.StateDegraded)

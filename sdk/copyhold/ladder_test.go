@@ -25,10 +25,10 @@ func TestFeaturesOfAValidLicense(t *testing.T) {
 		c := w.open(t, w.options())
 		wantState(t, c, license.StateValid)
 		if !c.Feature("export").Enabled() || !c.Enabled("export") || c.Enabled("off") || c.Enabled("unknown") {
-			t.Error("features are not those of the license")
+			t.Error("the features do not match the license")
 		}
 		if c.Feature("layers").Int() != 50 || c.Feature("theme").Text() != "dark" {
-			t.Error("values are not those of the license")
+			t.Error("the values do not match the license")
 		}
 		if d := c.Check("unknown"); d.Outcome != license.Denied || d.Code != license.CodeFeatureAbsent {
 			t.Errorf("unknown feature: %+v", d)
@@ -36,8 +36,8 @@ func TestFeaturesOfAValidLicense(t *testing.T) {
 	})
 }
 
-// TestWhoWasOffForLongIsNotDeniedFirst: the cache has a license, and it has run
-// out; the server's is a moment away. Without a server the wait has its end.
+// TestWhoWasOffForLongIsNotDeniedFirst: the license in the cache has expired, but the server will
+// provide one in a moment. Without a server, the wait ends.
 func TestWhoWasOffForLongIsNotDeniedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -101,7 +101,7 @@ func TestServerGoneWalksTheLadderAndRecovers(t *testing.T) {
 		pass(time.Minute)
 		wantState(t, c, license.StateValid)
 		if !export.Enabled() {
-			t.Error("not recovered")
+			t.Error("the state did not recover")
 		}
 		want := []license.State{"valid", "stale", "grace", "degraded", "denied", "valid"}
 		if !slices.Equal(seen, want) {
@@ -110,7 +110,7 @@ func TestServerGoneWalksTheLadderAndRecovers(t *testing.T) {
 	})
 }
 
-// The program hears of each new document, in order with the changes of state.
+// The program learns of each new document, in order with the changes of state.
 func TestANewDocumentIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o, _ := twoLicenses(t)
@@ -128,7 +128,7 @@ func TestANewDocumentIsTold(t *testing.T) {
 		w.set(func() { w.doc.Features = map[string]license.Feature{"layers": {Value: license.IntValue(99)}} })
 		must(t, c.Refresh(t.Context()))
 		pass(time.Minute)
-		told = slices.DeleteFunc(told, func(one string) bool { // refreshes bring the same rights
+		told = slices.DeleteFunc(told, func(one string) bool { // ignore refreshes, which bring the same rights
 			before, after, _ := strings.Cut(one, " -> ")
 			return before == after
 		})

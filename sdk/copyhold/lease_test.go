@@ -72,12 +72,12 @@ func TestADenialTellsWhy(t *testing.T) {
 	})
 }
 
-// A server that says that a request can't be right is up, and the program is at fault.
+// A server that reports an invalid request is up; the program is at fault.
 func TestARequestThatCannotBeRightIsNoOutage(t *testing.T) {
 	for name, tc := range map[string]struct {
 		status int
 		body   string
-		right  bool // the request may be right: it is an outage
+		right  bool // whether the request may be valid, so that the answer is an outage
 	}{
 		"a faulty holder":        {422, `{"code":"invalid","detail":"holder.id contains spaces","field":"holder.id"}`, false},
 		"a body out of shape":    {400, `{"code":"invalid","detail":"holder.id contains spaces"}`, false},
@@ -197,7 +197,7 @@ func TestALeaseOutlivesAnOutageByItsDates(t *testing.T) {
 			}
 		}
 		<-l.Ended()
-		w.set(func() { clear(w.leases) }) // reclaimed meanwhile
+		w.set(func() { clear(w.leases) }) // the server reclaimed them in the meantime
 		w.net.cut("one.test", false)
 		pass(10 * time.Minute)
 		if l.State() != license.StateValid || w.live() != 1 {
@@ -320,7 +320,7 @@ func TestEachAcquireTakesUnitsOfItsOwn(t *testing.T) {
 		o := w.options()
 		c := w.open(t, o)
 		a, b := acquire(t, c, AcquireOptions{}), acquire(t, c, AcquireOptions{})
-		other := acquire(t, w.open(t, o), AcquireOptions{}) // another process with the same folder
+		other := acquire(t, w.open(t, o), AcquireOptions{}) // another process that uses the same folder
 		if w.live() != 3 || a.ID() == b.ID() || b.ID() == other.ID() {
 			t.Fatalf("%d leases", w.live())
 		}
@@ -357,7 +357,7 @@ func TestALeaseWithoutEndStays(t *testing.T) {
 		w.net.cut("one.test", true)
 		c = w.start1(t, o)
 		if activate().ID() != id {
-			t.Error("not taken up offline")
+			t.Error("the activation was not reused offline")
 		}
 		w.net.cut("one.test", false)
 		pass(time.Hour)
@@ -368,7 +368,7 @@ func TestALeaseWithoutEndStays(t *testing.T) {
 	})
 }
 
-// A renewal whose answer was lost is the same question again, also after a crash: the
+// After the answer to a renewal was lost, the repeated request is the same, even after a crash. The
 // server must not take it for a copy's.
 func TestALostRenewalIsNotAClone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -399,7 +399,7 @@ func TestALostRenewalIsNotAClone(t *testing.T) {
 	})
 }
 
-// Whoever lost the answer to a renewal gives the unit back all the same.
+// A client that lost the answer to a renewal can still give the unit back.
 func TestALostRenewalIsGivenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -427,8 +427,8 @@ func TestALostRenewalIsGivenBack(t *testing.T) {
 	})
 }
 
-// Whoever gives units back while a renewal is under way has given them back: the server,
-// which no longer knows the lease, is not asked for others in their place.
+// Units that are given back during a renewal stay given back. The server no longer knows the lease,
+// but the client does not ask it for other units.
 func TestWhatIsReleasedDuringARenewalIsNotTakenAgain(t *testing.T) {
 	for _, path := range []string{"/v1/leases/lea_1/renew", "/v1/leases"} {
 		t.Run(path, func(t *testing.T) {
@@ -436,7 +436,7 @@ func TestWhatIsReleasedDuringARenewalIsNotTakenAgain(t *testing.T) {
 				w := newWorld(t)
 				c := w.open(t, w.options())
 				l := acquire(t, c, AcquireOptions{})
-				if path == "/v1/leases" { // the renewal has led to asking anew
+				if path == "/v1/leases" { // the renewal led to a new acquire
 					w.set(func() { clear(w.leases) })
 				}
 				arrived, released := make(chan struct{}), make(chan struct{})
@@ -475,8 +475,8 @@ func TestAFullQueueWithoutWaitingIsADenial(t *testing.T) {
 	})
 }
 
-// A restored server has lost the lease. It is told by the signed document, which no
-// ordinary renewal carries.
+// A restored server has lost the lease. The client presents the signed document, which ordinary
+// renewals do not contain.
 func TestALeaseThatTheServerLostIsShown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -502,7 +502,7 @@ func TestALeaseThatTheServerLostIsShown(t *testing.T) {
 		}
 		w.set(func() {
 			if len(w.lost) != 0 {
-				t.Error("what was lost was not given back")
+				t.Error("the lost lease was not given back")
 			}
 		})
 	})

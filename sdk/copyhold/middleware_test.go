@@ -70,7 +70,7 @@ func TestMiddlewareWithoutALicenseIsUnavailable(t *testing.T) {
 	}
 }
 
-// A quota that was spent is open again with its next period, whether or not a server says so.
+// A used-up quota is available again in its next period, whether or not a server reports it.
 func TestASpentQuotaEndsWithItsPeriod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// network connects clients and servers in memory, so that time in it can be a bubble's.
+// network connects clients and servers in memory, so that a synctest bubble controls its time.
 type network struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
@@ -57,7 +57,7 @@ func (n *network) serve(t *testing.T, host string, h http.Handler) {
 	t.Cleanup(func() { _ = s.Close() })
 }
 
-// cut takes a host off the network, or brings it back. Connections that exist break.
+// cut disconnects a host from the network or reconnects it. Existing connections break.
 func (n *network) cut(host string, down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -81,7 +81,7 @@ func (c brokenConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// client returns an HTTP client of the network.
+// client returns an HTTP client on the network.
 func (n *network) client(t *testing.T) *http.Client {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		host, _, _ := net.SplitHostPort(addr)
@@ -106,7 +106,7 @@ func (n *network) client(t *testing.T) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// world is a vendor, a network and a machine whose clock can be wrong.
+// world combines a vendor, a network, and a machine whose clock can be wrong.
 type world struct {
 	*vendor
 	net    *network
@@ -146,14 +146,14 @@ func (w *world) system() system {
 	}
 }
 
-// pass lets time go by in a bubble, and all be done that is due by then: who is woken
-// first of those that wait for the same moment is anybody's guess.
+// pass lets time pass in a bubble and waits until everything that is due by then is done. The order
+// in which goroutines with the same deadline wake up is random.
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// open starts a client that ends with the test.
+// open starts a client and closes it when the test ends.
 func (w *world) open(t *testing.T, o Options) *Client {
 	t.Helper()
 	c := w.start1(t, o)
@@ -173,11 +173,11 @@ func (w *world) start1(t *testing.T, o Options) *Client {
 	return c
 }
 
-// slowQueue holds a request that may wait for 20 seconds before the server sees it.
+// slowQueue delays a request that may wait by 20 seconds before the server receives it.
 func slowQueue(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Path == "/v1/leases" {
-			body, err := io.ReadAll(r.Body) // so that the end of the connection is noticed
+			body, err := io.ReadAll(r.Body) // so that the handler notices the end of the connection
 			if err != nil {
 				return
 			}
@@ -192,10 +192,10 @@ func slowQueue(next http.Handler) http.Handler {
 	})
 }
 
-// silent takes requests and answers none.
+// silent accepts requests and never answers.
 func silent(http.Handler) http.Handler {
 	return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
+		_, _ = io.Copy(io.Discard, r.Body) // so that the handler notices the end of the connection
 		<-r.Context().Done()
 	})
 }

@@ -17,8 +17,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A past is what programs of an earlier commit left behind, and the time at which they did.
-// testdata/past/README.md says what is in it.
+// A past contains files that programs of an earlier commit wrote, and the time at which they did.
+// See testdata/past/README.md for its content.
 type past struct {
 	dir string
 	at  time.Time
@@ -67,7 +67,7 @@ func (p past) read(t *testing.T, name ...string) []byte {
 	return text
 }
 
-// offline opens a program that no server answers, as long after that.
+// offline opens a program without a server, at the given time after the past.
 func (p past) offline(t *testing.T, o Options, later time.Duration) *Client {
 	t.Helper()
 	start := time.Now()
@@ -89,8 +89,8 @@ func (p past) offline(t *testing.T, o Options, later time.Duration) *Client {
 	return c
 }
 
-// A cache that an earlier commit's SDK wrote gives offline what it gave then: the license,
-// the seat that was borrowed, and the usage that waits to be sent.
+// Offline, a cache from an earlier commit's SDK still gives the same result: the license, the
+// borrowed seat, and the unsent usage.
 func TestAnEarlierCommitsCacheOpensOffline(t *testing.T) {
 	for _, later := range []time.Duration{time.Minute, 10 * 24 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -117,7 +117,7 @@ func TestAnEarlierCommitsCacheOpensOffline(t *testing.T) {
 	}
 }
 
-// License files of an earlier commit, as JSON and armored, need no server and no cache.
+// License files of an earlier commit, in JSON and armored form, need no server and no cache.
 func TestAnEarlierCommitsLicenseFileOpens(t *testing.T) {
 	for file, feature := range map[string]string{"classic.license": "export", "team.license": "simulate"} {
 		for _, later := range []time.Duration{time.Minute, 360 * 24 * time.Hour} {

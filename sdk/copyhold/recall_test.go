@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// recall has the vendor recall a lease, and tells the streams if hint is set.
+// recall makes the vendor recall a lease, and notifies the streams if hint is set.
 func (v *vendor) recall(id string, grace time.Duration, hint bool) {
 	v.set(func() { v.leases[id].recall = grace })
 	if hint {
@@ -19,8 +19,8 @@ func (v *vendor) recall(id string, grace time.Duration, hint bool) {
 	}
 }
 
-// TestARecalledLeaseIsGivenBackAfterItsGrace: a hundred times, within seconds,
-// and it is not acquired again.
+// TestARecalledLeaseIsGivenBackAfterItsGrace repeats this a hundred times: the lease is given back
+// within seconds, and it is not acquired again.
 func TestARecalledLeaseIsGivenBackAfterItsGrace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -31,7 +31,7 @@ func TestARecalledLeaseIsGivenBackAfterItsGrace(t *testing.T) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			told[r.Lease] = r
-			panic("a program's fault")
+			panic("an error in the program")
 		}
 		c := w.open(t, o)
 		pass(15 * time.Second) // until the stream is open
@@ -54,7 +54,7 @@ func TestARecalledLeaseIsGivenBackAfterItsGrace(t *testing.T) {
 			select {
 			case <-l.Ended():
 			default:
-				t.Fatalf("recall %d: the lease goes on: %+v", n, l.Decision())
+				t.Fatalf("recall %d: the lease continues: %+v", n, l.Decision())
 			}
 			if d := l.Decision(); d.Code != license.CodeRecalled || d.Outcome != license.Denied || w.live() != 0 {
 				t.Fatalf("recall %d: %+v, %d at the server", n, d, w.live())
@@ -67,7 +67,8 @@ func TestARecalledLeaseIsGivenBackAfterItsGrace(t *testing.T) {
 	})
 }
 
-// TestAProgramGivesARecalledLeaseBackEarly: what it saved in time frees the unit at once.
+// TestAProgramGivesARecalledLeaseBackEarly: if the program saves its work and releases early, the
+// unit is free at once.
 func TestAProgramGivesARecalledLeaseBackEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -83,13 +84,13 @@ func TestAProgramGivesARecalledLeaseBackEarly(t *testing.T) {
 		w.recall(l.id(), time.Hour, true)
 		pass(5 * time.Second)
 		if w.live() != 0 {
-			t.Error("it is still held")
+			t.Error("the lease is still held")
 		}
 	})
 }
 
-// TestAHintRecallsNothing: an event that no signed lease confirms renews the lease, at
-// most once a minute, and no more than that.
+// TestAHintRecallsNothing: an event that no signed lease confirms only causes a renewal of the
+// lease, at most once a minute.
 func TestAHintRecallsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -113,8 +114,8 @@ func TestAHintRecallsNothing(t *testing.T) {
 	})
 }
 
-// TestARecallThatNoStreamToldComesWithTheNextRenewal, and ends by the boot clock even
-// where the wall clock stands.
+// TestARecallThatNoStreamToldComesWithTheNextRenewal: it ends by the boot clock, even if the wall
+// clock stands still.
 func TestARecallThatNoStreamToldComesWithTheNextRenewal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

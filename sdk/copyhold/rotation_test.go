@@ -13,8 +13,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// mounted writes a secret as Kubernetes mounts one: the file is a link into a folder that is
-// a link to the current version.
+// mounted writes a secret in the way Kubernetes mounts one: the file is a link into a folder, and
+// that folder is a link to the current version.
 func mounted(t *testing.T) (path string, rotate func(content []byte)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -32,7 +32,7 @@ func mounted(t *testing.T) (path string, rotate func(content []byte)) {
 	return path, rotate
 }
 
-// lookWithin is a minute, and what the tick and the answer take.
+// lookWithin is a minute, plus the time for the tick and the answer.
 const lookWithin = lookEvery + 5*time.Second
 
 func TestAKeyFileThatWasRotatedIsReadWithinAMinute(t *testing.T) {
@@ -65,7 +65,7 @@ func TestAKeyFileThatWasRotatedIsReadWithinAMinute(t *testing.T) {
 	})
 }
 
-// Until a server has said whose license the new key is of, the program goes on.
+// Until a server has stated which license the new key belongs to, the program continues.
 func TestARotatedKeyTakesNothingBeforeAServerSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o, _ := twoLicenses(t)
@@ -82,7 +82,7 @@ func TestARotatedKeyTakesNothingBeforeAServerSaysSo(t *testing.T) {
 		wantState(t, c, license.StateValid)
 		contains(t, c.LastError().Error(), "the license key was refused")
 		if len(w.charged) != 0 {
-			t.Errorf("usage was sent with a key that nobody knows: %v", w.charged)
+			t.Errorf("usage was sent with a key that no server knows: %v", w.charged)
 		}
 		must(t, os.WriteFile(o.KeyFile, []byte(testKey), 0o600))
 		pass(lookWithin + time.Minute)
@@ -92,7 +92,8 @@ func TestARotatedKeyTakesNothingBeforeAServerSaysSo(t *testing.T) {
 	})
 }
 
-// Usage waits while no server says whose license the new key is of, though one would take it.
+// Usage waits until a server states which license the new key belongs to, even if a server would
+// accept the usage.
 func TestUsageWaitsForTheLicenseOfARotatedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, o, _ := twoLicenses(t)
@@ -131,7 +132,7 @@ func TestAKeyFileIsReadAgainWhenTheKeyIsRefused(t *testing.T) {
 		w.listed = []string{testKey, otherKey}
 		o.Key, o.KeyFile = "", writeFile(t, []byte(testKey))
 		c := w.open(t, o)
-		pass(time.Minute + 5*time.Second) // it has just looked
+		pass(time.Minute + 5*time.Second) // the client has just read the file
 		w.set(func() { w.owners = map[string]string{otherKey: "lic_a"} })
 		must(t, os.WriteFile(o.KeyFile, []byte(otherKey), 0o600))
 		if d := took(func() { acquire(t, c, AcquireOptions{}) }); d != 0 {

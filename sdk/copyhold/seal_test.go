@@ -58,7 +58,7 @@ func TestSealedDataOpensWithItsFeatureOnThisDeviceOnly(t *testing.T) {
 		thief := w.options()
 		thief.LicenseFile, thief.Endpoints = writeFile(t, w.bundle()), nil
 		if _, err := w.open(t, thief).Unseal("export", sealed); err == nil {
-			t.Error("another device opened it")
+			t.Error("another device opened the data")
 		}
 	})
 }

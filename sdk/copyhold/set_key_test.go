@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// heldBy returns how many units of a license the server has given.
+// heldBy returns how many units of a license the server has granted.
 func (v *vendor) heldBy(subject string) (units int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -57,16 +57,16 @@ func TestAProgramWithoutAKeyWaitsForOne(t *testing.T) {
 		must(t, c.RecordUsage(Usage{ID: "a", Meter: "calls", Quantity: "1"}))
 		must(t, c.Close())
 		if len(to) != 1 || to[0] != license.StateValid || w.charged["a"] != "lic_a" || c.LastError() != nil {
-			t.Errorf("told %v, charged %v, %v", to, w.charged, c.LastError())
+			t.Errorf("reported %v, charged %v, %v", to, w.charged, c.LastError())
 		}
 		w.net.cut("one.test", true)
-		wantState(t, w.open(t, a), license.StateNone) // whoever has no key has no license
+		wantState(t, w.open(t, a), license.StateNone) // without a key there is no license
 		a.Key = testKey
 		wantLicense(t, w.open(t, a), "lic_a")
 	})
 }
 
-// Whatever SetKey refuses changes nothing: what is held is renewed with the key before.
+// A key that SetKey refuses changes nothing: the lease is renewed with the earlier key.
 func TestARefusedKeyChangesNothing(t *testing.T) {
 	for name, tc := range map[string]struct {
 		key    string
@@ -115,7 +115,7 @@ func TestARefusedKeyChangesNothing(t *testing.T) {
 				}
 				w.between(nil)
 				w.net.cut("one.test", false)
-				pass(40 * time.Minute) // longer than anything that was signed before lasts
+				pass(40 * time.Minute) // longer than anything signed before lasts
 				wantLicense(t, c, "lic_a")
 				wantState(t, c, license.StateValid)
 				if seat.State() != license.StateValid || seat.ID() != id || c.LastError() != nil {
@@ -126,7 +126,7 @@ func TestARefusedKeyChangesNothing(t *testing.T) {
 	}
 }
 
-// Each thing stays with its license when the key is of another one.
+// When the key belongs to another license, the data of each license stays separate.
 func TestAnotherKeyTakesItsOwnLicense(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -143,7 +143,7 @@ func TestAnotherKeyTakesItsOwnLicense(t *testing.T) {
 			t.Errorf("the seat is %s, %d units of the new license are held", seat.Decision(), w.heldBy("lic_b"))
 		}
 		if n := w.heldBy("lic_a"); n != 1 {
-			t.Errorf("%d units of the license before are held, want the borrowed one", n)
+			t.Errorf("%d units of the earlier license are held, want the borrowed one", n)
 		}
 		must(t, c.Close())
 		if w.charged["a"] != "lic_a" || w.charged["b"] != "lic_b" {
@@ -156,7 +156,7 @@ func TestAnotherKeyTakesItsOwnLicense(t *testing.T) {
 			t.Errorf("the borrowed unit is %s, want %s", l.ID(), away)
 		}
 		if l, err := c.Acquire(t.Context(), "seats", AcquireOptions{}); err == nil {
-			t.Errorf("the seat %s was given back, and is taken up from the cache", l.ID())
+			t.Errorf("the seat %s was given back, but it was reused from the cache", l.ID())
 		}
 		_ = c.Close()
 		wantLicense(t, w.open(t, b), "lic_b")
@@ -176,7 +176,7 @@ func TestReleasingALeaseOfTheLicenseBefore(t *testing.T) {
 		}
 		must(t, seat.Release(t.Context()))
 		if n := w.heldBy("lic_a"); n != 0 {
-			t.Errorf("%d units of the license before are still held", n)
+			t.Errorf("%d units of the earlier license are still held", n)
 		}
 	})
 }
@@ -194,7 +194,7 @@ func TestTheFallbackOfAnotherLicenseEnds(t *testing.T) {
 		select {
 		case <-seat.Ended():
 		default:
-			t.Error("the fallback of the license before goes on")
+			t.Error("the fallback of the earlier license continues")
 		}
 		if c.Feature("layers").Int() != 50 {
 			t.Errorf("%d layers", c.Feature("layers").Int())
@@ -219,16 +219,16 @@ func TestAKnownKeyIsSetOffline(t *testing.T) {
 		wantLicense(t, c, "lic_b")
 		pass(time.Hour) // past the offline grace of both
 		if err := c.SetKey(t.Context(), testKey); !errors.Is(err, ErrUnavailable) {
-			t.Errorf("a license whose dates have passed was taken from the cache: %v", err)
+			t.Errorf("an expired license was used from the cache: %v", err)
 		}
 		w.net.cut("one.test", false)
-		pass(time.Minute) // a server that failed is left alone for a moment
+		pass(time.Minute) // the client avoids a server that failed for a moment
 		must(t, c.SetKey(t.Context(), testKey))
 		wantLicense(t, c, "lic_a")
 	})
 }
 
-// A signed no that came after the document counts.
+// A signed denial that is newer than the document counts.
 func TestARevokedLicenseIsNotSetOffline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, b := twoLicenses(t)
@@ -314,7 +314,8 @@ func refusing(path string) func(http.Handler) http.Handler {
 	}
 }
 
-// A seat that an earlier process left is of its license, and no other license's key takes it up.
+// A seat that an earlier process left belongs to its license. A key of another license does not
+// reuse it.
 func TestAnotherKeysSeatIsNotTakenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, a, _ := twoLicenses(t)
@@ -324,10 +325,10 @@ func TestAnotherKeysSeatIsNotTakenUp(t *testing.T) {
 		c = w.open(t, a)
 		must(t, c.SetKey(t.Context(), otherKey))
 		if l := acquire(t, c, AcquireOptions{For: 24 * time.Hour}); l.ID() == id || w.heldBy("lic_b") != 1 {
-			t.Errorf("the seat %s of the license before was taken up for the new one", l.ID())
+			t.Errorf("the seat %s of the earlier license was reused for the new one", l.ID())
 		}
 		if w.heldBy("lic_a") != 1 {
-			t.Error("the borrowed unit of the license before was given back")
+			t.Error("the borrowed unit of the earlier license was given back")
 		}
 	})
 }

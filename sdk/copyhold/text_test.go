@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// A key file that Windows saved as "Unicode", wrapped and with a comment, is the key; one in
-// Latin-1 is refused with its line.
+// A key file that Windows saved as "Unicode", with wrapped lines and a comment, is read. A file in
+// Latin-1 is refused, and the error names the line.
 func TestAKeyFileIsReadInEveryEncoding(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "acme.key")
 	o := Options{Product: "lathe", Endpoints: []string{"http://one.test"}, KeyFile: file, CacheDir: noCache}
@@ -31,8 +31,8 @@ func TestAKeyFileIsReadInEveryEncoding(t *testing.T) {
 	}
 }
 
-// Names that are too long, in another encoding, or hide a character stay apart, and are ids
-// that a server takes. Others are as they always were.
+// Names that are too long, in another encoding, or contain an invisible character stay distinct and
+// become ids that a server accepts. Other names are unchanged.
 func TestTwoNamesNeverBecomeOne(t *testing.T) {
 	long := strings.Repeat("ü", 150)
 	seen := map[string]string{}
@@ -61,7 +61,7 @@ func TestTwoNamesNeverBecomeOne(t *testing.T) {
 	}
 }
 
-// A key is read the same from an option, a variable and a file.
+// A key is read in the same way from an option, a variable, and a file.
 func TestAKeyIsCleanedWhereverItComesFrom(t *testing.T) {
 	const key = "CH-5EKVZ-5CRK1-CFGK5-YAEM4-P7HKB-T1WA0-NZZXS"
 	file := filepath.Join(t.TempDir(), "key")
@@ -99,15 +99,15 @@ func TestAKeyIsCleanedWhereverItComesFrom(t *testing.T) {
 	}
 }
 
-// An id that a program gives by itself is refused where no server takes it: JSON would make
-// two events, or two people, of different bytes one.
+// An id from the program is refused if no server accepts it. JSON would turn the different bytes of
+// two events, or of two people, into the same id.
 func TestAnIDThatIsNoTextIsRefused(t *testing.T) {
 	for _, id := range []string{"M\xfcller", "ann\u200b", "\u202eann", "a\x00b", "\ufffd"} {
 		if err := (Usage{ID: id, Meter: "calls", Quantity: "1"}).check(nil); err == nil {
-			t.Errorf("the event %q is taken", id)
+			t.Errorf("the event %q is accepted", id)
 		}
 		if err := (Usage{ID: "one", Meter: id, Quantity: "1"}).check(nil); err == nil {
-			t.Errorf("the meter %q is taken", id)
+			t.Errorf("the meter %q is accepted", id)
 		}
 		c := &Client{}
 		if _, err := c.newLease("seats", AcquireOptions{Holder: &Holder{Kind: KindUser, ID: id}}); err == nil || errors.Is(err, ErrUnavailable) {

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// What no server would count is refused where it is recorded, and holds nothing else up.
+// Usage that no server would count is refused when it is recorded, and blocks nothing else.
 func TestUsageThatCannotBeCountedIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -44,8 +44,8 @@ func TestUsageThatCannotBeCountedIsRefused(t *testing.T) {
 	})
 }
 
-// A document that only says that its license was suspended leaves out the meters: usage is
-// kept, and the server decides about it.
+// A document that only states that its license was suspended omits the meters. Usage is kept, and
+// the server decides about it.
 func TestUsageIsKeptForALicenseThatIsToldItsEndAlone(t *testing.T) {
 	u := Usage{ID: "a", Meter: "calls", Quantity: "1", At: time.Now()}
 	for status, kept := range map[string]bool{license.Active: false, license.Suspended: true, license.Revoked: true} {
@@ -55,7 +55,7 @@ func TestUsageIsKeptForALicenseThatIsToldItsEndAlone(t *testing.T) {
 	}
 }
 
-// Nobody knows the meters of a license that was never seen: usage is kept for it.
+// The meters of a license that was never seen are not known, so its usage is kept.
 func TestUsageIsKeptBeforeALicenseIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -78,7 +78,7 @@ func TestAReleaseDateOutsideTheCalendarIsAWrongOption(t *testing.T) {
 		o := v.options()
 		o.Released = at
 		if _, _, err := o.ready(func(string) string { return "" }); err == nil {
-			t.Errorf("%v is taken", at)
+			t.Errorf("%v is accepted", at)
 		}
 	}
 }

@@ -68,8 +68,7 @@ func TestUsageSurvivesOutagesAndRestarts(t *testing.T) {
 	})
 }
 
-// An answer that was lost on its way means that the events are sent again, with the ids
-// they had.
+// If an answer is lost, the events are sent again with the same ids.
 func TestALostAnswerCountsNothingTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -121,7 +120,7 @@ func TestADenialOfUsageIsSigned(t *testing.T) {
 			}
 		}
 		if n := c.Why().Usage; n != 0 {
-			t.Errorf("%d events still wait", n)
+			t.Errorf("%d events are still unsent", n)
 		}
 	})
 }
@@ -135,11 +134,11 @@ func TestUsageThatMakesNoSenseIsRefused(t *testing.T) {
 			{Meter: "calls", Quantity: "."}, {Meter: "calls", Quantity: "99999999999999999999"}, {Meter: "calls", Quantity: "--1"},
 		} {
 			if err := c.RecordUsage(u, Usage{Meter: "calls", Quantity: "1"}); err == nil {
-				t.Errorf("%+v was kept", u)
+				t.Errorf("%+v was recorded", u)
 			}
 		}
 		if c.Why().Usage != 0 {
-			t.Error("part of a refused call was kept")
+			t.Error("part of a refused call was recorded")
 		}
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// vendor is a small license server with real keys: what it signs is real.
+// vendor is a small license server with real keys and real signatures.
 type vendor struct {
 	t      testing.TB
 	now    func() time.Time
@@ -26,47 +26,47 @@ type vendor struct {
 	keys   []string
 
 	mu       sync.Mutex
-	owners   map[string]string // license keys and their licenses; nil takes every key for lic_1's
+	owners   map[string]string // license by key; nil means that every key belongs to lic_1
 	listed   []string          // keys that documents list
-	subject  string            // whose request is served
+	subject  string            // license of the current request
 	product  string
 	counter  int64
 	dates    span
-	doc      license.License // what documents say, dates and claims apart
+	doc      license.License // content of documents, apart from dates and claims
 	denial   *license.Decision
-	denials  map[string]license.Decision // of one license each
+	denials  map[string]license.Decision // by license
 	leases   map[string]*held
-	lost     map[string]*held  // what was known before a restore
-	signed   map[string]string // the last document of each lease
+	lost     map[string]*held  // leases from before a restore
+	signed   map[string]string // last document of each lease
 	requests map[string]string
 	capacity int64
 	full     string // what a full pool does: "" denies
 	usage    map[string]Usage
 	refused  map[string]usageResult // events that are not counted
-	charged  map[string]string      // the license that each event was counted on
-	forged   bool                   // somebody between writes the quota's decision into the unsigned part
+	charged  map[string]string      // license that each event was counted on
+	forged   bool                   // an attacker writes the quota's decision into the unsigned part
 	batches  int
 	quota    *license.Decision
 	revoked  []license.Revocation
 	calls    map[string]int
 	streams  []chan string
-	wrap     func(http.Handler) http.Handler // what stands in between
+	wrap     func(http.Handler) http.Handler // what is between clients and the server
 }
 
 type held struct {
 	id, pool, instance, nonce, license string
 	units, generation                  int64
 	holder                             Holder
-	recall                             time.Duration // the grace of a recall; 0 none
+	recall                             time.Duration // grace of a recall; 0 means none
 	until                              int64
 }
 
-// span are a document's dates in seconds from its issue.
+// span contains a document's dates, in seconds after its issue.
 type span struct{ refresh, stale, due, exp, degraded int64 }
 
 const day = 24 * 60 * 60
 
-// Keys of the right form.
+// Well-formed keys.
 const (
 	testKey    = "CH-04000-01000-00000-00000-00000-00000-04KEJ"
 	otherKey   = "CH-08000-02000-00000-00000-00000-00000-0K2W2"
@@ -153,7 +153,7 @@ func (v *vendor) license() string {
 	return v.sign(license.TypeLicense, doc, v.key)
 }
 
-// bundle is an exported license.
+// bundle returns an exported license.
 func (v *vendor) bundle() []byte {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -211,7 +211,7 @@ func (v *vendor) handler() http.Handler {
 	})
 }
 
-// between puts something between clients and the server, or takes it away again.
+// between inserts a handler between clients and the server, or removes it.
 func (v *vendor) between(wrap func(http.Handler) http.Handler) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -312,7 +312,7 @@ func (v *vendor) serveAcquire(w http.ResponseWriter, r *http.Request) {
 			used += h.units
 		}
 	}
-	if in.Pool == "machines" { // without end: one for the holder
+	if in.Pool == "machines" { // no end: one lease for each holder
 		in.Instance = ""
 	}
 	id, again := v.requests[in.RequestID]
@@ -370,7 +370,7 @@ func (v *vendor) serveRenew(w http.ResponseWriter, r *http.Request) {
 	write(w, 200, map[string]any{"lease": v.lease(h, in.Nonce)})
 }
 
-// back returns a lease, one that a restore has lost if its document is shown.
+// back returns a lease. It restores a lease that a restore has lost if shown is its document.
 func (v *vendor) back(id, shown string) *held {
 	if h := v.leases[id]; h != nil && h.license != "" && h.license != v.subject {
 		return nil
@@ -381,7 +381,7 @@ func (v *vendor) back(id, shown string) *held {
 	return v.leases[id]
 }
 
-// forget loses every lease, as a restore does, and what is free.
+// forget loses every lease, as a restore does, and frees the units.
 func (v *vendor) forget() {
 	v.lost, v.leases, v.capacity = v.leases, map[string]*held{}, 0
 	clear(v.requests)
@@ -458,7 +458,7 @@ func (v *vendor) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// announce tells every stream of a change.
+// announce notifies every stream of a change.
 func (v *vendor) announce(event string) {
 	v.set(func() {
 		for _, s := range v.streams {
