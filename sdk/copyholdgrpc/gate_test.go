@@ -23,16 +23,16 @@ import (
 )
 
 const (
-	check = "/grpc.health.v1.Health/Check" // stands for a vendor's unary method
-	watch = "/grpc.health.v1.Health/Watch" // and for one that streams
+	check = "/grpc.health.v1.Health/Check" // plays a vendor's unary method
+	watch = "/grpc.health.v1.Health/Watch" // plays a vendor's streaming method
 
 )
 
-// A service is what a vendor serves, over a real socket.
+// A service is a vendor's service on a real socket.
 type service struct {
 	grpc_health_v1.UnimplementedHealthServer
-	answer func(context.Context) error // nil answers
-	during chan struct{}               // holds a stream open until it is closed
+	answer func(context.Context) error // nil means success
+	during chan struct{}               // keeps a stream open until it is closed
 }
 
 func (s *service) Check(ctx context.Context, _ *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
@@ -59,7 +59,7 @@ func (s *service) List(context.Context, *grpc_health_v1.HealthListRequest) (*grp
 	return &grpc_health_v1.HealthListResponse{}, nil
 }
 
-// serve runs the service with gates of server and of client, and returns a client of it.
+// serve runs the service with gates in the server and the client, and returns a client.
 func serve(t *testing.T, s *service, server, client side) grpc_health_v1.HealthClient {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -91,7 +91,7 @@ func plan() copyholdtest.Plan {
 	return copyholdtest.Plan{Features: map[string]any{"render": true}, Pools: map[string]int64{"jobs": 1}, Meters: map[string]int64{"frames": 2}}
 }
 
-// wantStatus holds an error to its code and the decision in it.
+// wantStatus checks the code of an error and the decision in it.
 func wantStatus(t *testing.T, what string, err error, code codes.Code, decision string) *status.Status {
 	t.Helper()
 	d, known := copyholdgrpc.Decision(err)
@@ -132,7 +132,7 @@ func TestFeature(t *testing.T) {
 	}
 }
 
-// sides gates both methods in the server, and in the client.
+// sides gates both methods, once in the server and once in the client.
 func sides(g copyholdgrpc.Gate) map[string]func(*testing.T, *copyhold.Client, *service) grpc_health_v1.HealthClient {
 	gates := copyholdgrpc.Gates{check: g, watch: g}
 	return map[string]func(*testing.T, *copyhold.Client, *service) grpc_health_v1.HealthClient{
@@ -189,7 +189,7 @@ func TestPool(t *testing.T) {
 	}
 }
 
-// A stream that its caller gives up holds nothing any more.
+// A stream that its caller abandons no longer holds units.
 func TestAStreamThatIsGivenUp(t *testing.T) {
 	for name, gated := range sides(copyholdgrpc.Gate{Pool: "jobs", Wait: time.Minute}) {
 		t.Run(name, func(t *testing.T) {
@@ -201,7 +201,7 @@ func TestAStreamThatIsGivenUp(t *testing.T) {
 			_, err = stream.Recv()
 			must(t, err)
 			cancel()
-			_, err = h.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}) // waits for the unit
+			_, err = h.Check(t.Context(), &grpc_health_v1.HealthCheckRequest{}) // waits for a unit
 			must(t, err)
 		})
 	}
@@ -237,8 +237,8 @@ func TestMeter(t *testing.T) {
 	wantStatus(t, "a spent quota", call("e"), codes.ResourceExhausted, license.CodeQuotaSpent)
 }
 
-// Without a license server, what needs units is unavailable and never denied; a gate can let
-// such calls through while the license is good.
+// Without a license server, a call that needs units is unavailable and never denied. A gate can let
+// such calls continue while the license is good.
 func TestWithoutALicenseServer(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	c := lic.Client()
@@ -279,7 +279,7 @@ func TestUnitsAreHeldByTheUserOfTheCall(t *testing.T) {
 	}
 }
 
-// Units of a call that panics are given back.
+// Units are given back if the call panics.
 func TestAPanicHoldsNothing(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	intercept := copyholdgrpc.UnaryServer(lic.Client(), copyholdgrpc.Gates{check: {Pool: "jobs", Meter: "frames"}})

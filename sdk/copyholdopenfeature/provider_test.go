@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// patience bounds how long a test waits for another goroutine, on a busy machine too.
+// patience limits how long a test waits for another goroutine, even on a busy machine.
 const patience = time.Minute
 
 var nobody = openfeature.EvaluationContext{}
@@ -41,7 +41,7 @@ func plan() copyholdtest.Plan {
 	}
 }
 
-// start registers the provider under the test's own domain.
+// start registers the provider under a domain of the test's own.
 func start(t *testing.T) *program {
 	t.Helper()
 	p := &program{lic: copyholdtest.New(t, plan())}
@@ -126,7 +126,8 @@ func TestSpecificationEvaluation(t *testing.T) {
 	}
 }
 
-// What the license does not allow now has no default: it is false, 0 or empty.
+// If the license does not allow a flag now, the default does not apply: the flag is false, 0, or
+// empty.
 func TestTheLadderDecides(t *testing.T) {
 	p := start(t)
 	for _, tc := range []struct {
@@ -154,7 +155,7 @@ func TestTheLadderDecides(t *testing.T) {
 	}
 }
 
-// A provider without a license is not ready, and gets ready by itself when there is one.
+// A provider without a license is not ready. It becomes ready by itself once there is a license.
 func TestWithoutALicense(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	lic.Offline()
@@ -172,7 +173,7 @@ func TestWithoutALicense(t *testing.T) {
 	c := openfeature.NewClient(t.Name())
 	must(t, openfeature.SetNamedProvider(t.Name(), p))
 	deadline := time.After(patience)
-	for c.State() != openfeature.ErrorState { // it is, once the SDK has called Init
+	for c.State() != openfeature.ErrorState { // reached once the SDK has called Init
 		select {
 		case <-time.After(time.Millisecond):
 		case <-deadline:
@@ -187,7 +188,7 @@ func TestWithoutALicense(t *testing.T) {
 	}
 }
 
-// A signed no is an answer: the provider is ready, and flags are off.
+// A signed denial is an answer: the provider is ready, and flags are off.
 func TestADenialIsAnAnswer(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	lic.SetState(license.StateDenied)
@@ -201,7 +202,7 @@ func TestADenialIsAnAnswer(t *testing.T) {
 	}
 }
 
-// listen has the SDK report events of a kind.
+// listen makes the SDK report events of one kind.
 func listen(c *openfeature.Client, kind openfeature.EventType) chan openfeature.EventDetails {
 	heard := make(chan openfeature.EventDetails, 100)
 	callback := func(d openfeature.EventDetails) { heard <- d }
@@ -209,8 +210,8 @@ func listen(c *openfeature.Client, kind openfeature.EventType) chan openfeature.
 	return heard
 }
 
-// heard waits for an event that the provider sent itself: the SDK reports the present state to
-// each new handler, too.
+// heard waits for an event that the provider itself sent, because the SDK also reports the current
+// state to each new handler.
 func heard(t *testing.T, from chan openfeature.EventDetails) openfeature.EventDetails {
 	t.Helper()
 	deadline := time.After(patience)
@@ -257,14 +258,14 @@ func TestEventsFollowTheLadder(t *testing.T) {
 	want("a signed no", ready, license.StateDenied)
 }
 
-// The provider itself reports in order: what flags are worth, then how good the answers are.
+// The provider reports in order: first the flags' values, then the quality of the answers.
 func TestEventsAreInOrder(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	p, err := copyholdopenfeature.Open(t.Context(), lic.Options())
 	must(t, err)
 	t.Cleanup(p.Shutdown)
 	must(t, p.Init(nobody))
-	lic.Advance(0) // what Open has found out was told before Init, or is told by Init
+	lic.Advance(0) // changes from Open were reported before Init, or Init reports them
 	for len(p.EventChannel()) > 0 {
 		<-p.EventChannel()
 	}
@@ -284,7 +285,7 @@ func TestEventsAreInOrder(t *testing.T) {
 	}
 }
 
-// Where nobody reads events, nothing waits for that.
+// If nobody reads events, nothing waits for them.
 func TestEventsThatNobodyReads(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	p, err := copyholdopenfeature.Open(t.Context(), lic.Options())
@@ -303,7 +304,7 @@ func TestEventsThatNobodyReads(t *testing.T) {
 	}
 }
 
-// The program's own callbacks are called as well.
+// The program's own callbacks are called, too.
 func TestTheProgramHearsToo(t *testing.T) {
 	lic := copyholdtest.New(t, plan())
 	o := lic.Options()
@@ -321,7 +322,7 @@ func TestTheProgramHearsToo(t *testing.T) {
 
 func TestShutdown(t *testing.T) {
 	p := start(t)
-	must(t, p.provider.Client().Close()) // also when the program has closed the client
+	must(t, p.provider.Client().Close()) // also after the program has closed the client
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for range 2 {
@@ -349,7 +350,7 @@ func TestOpenFailsAsTheClientDoes(t *testing.T) {
 	}
 }
 
-// Made-up names of flags cost no memory.
+// Arbitrary flag names use no memory.
 func TestUnknownFlagsAreNotKept(t *testing.T) {
 	p := start(t)
 	before := testing.AllocsPerRun(100, func() { p.provider.BooleanEvaluation(t.Context(), "missing", false, nil) })

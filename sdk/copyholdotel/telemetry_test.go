@@ -31,7 +31,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// A station is a program with the real OpenTelemetry SDK, read on demand.
+// A station is a program with the real OpenTelemetry SDK, whose metrics are read on demand.
 type station struct {
 	*copyholdotel.Telemetry
 	lic    *copyholdtest.License
@@ -65,7 +65,7 @@ func start(t testing.TB, o func(*copyhold.Options)) *station {
 	return s
 }
 
-// values reads all metrics: each by name and attributes. A histogram's value is its count.
+// values reads all metrics, by name and attributes. The value of a histogram is its count.
 func (s *station) values(t testing.TB) map[string]float64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -238,7 +238,7 @@ func TestAChecksOutcomeIsAnEventOfTheSpan(t *testing.T) {
 	}
 }
 
-// A check is as cheap as without telemetry: it allocates nothing and calls nothing.
+// A check costs the same as without telemetry: it allocates nothing and calls nothing.
 func TestAWatchedCheckCostsNothing(t *testing.T) {
 	s := start(t, nil)
 	export := s.client.Feature("export")

@@ -16,7 +16,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// An App is a vendor's program: it exports only with a license for that.
+// An App is a vendor's program, which exports only if its license allows it.
 type App struct{ License *copyhold.Client }
 
 func (a App) Export() error {
@@ -26,7 +26,7 @@ func (a App) Export() error {
 	return a.License.Record("exports", 1)
 }
 
-// The gate of a vendor's program, unit-tested in ten lines.
+// This unit test of a gate in a vendor's program has ten lines.
 func TestExportNeedsALicense(t *testing.T) {
 	lic := copyholdtest.New(t, copyholdtest.Plan{Features: map[string]any{"export": true}, Meters: map[string]int64{"exports": 10}})
 	app := App{License: lic.Client()}
@@ -76,7 +76,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// Each state comes about as in life, and is left again.
+// Each state is reached as in production and can be left again.
 func TestStates(t *testing.T) {
 	lic := studio(t)
 	c := lic.Client()
@@ -103,7 +103,7 @@ func TestStates(t *testing.T) {
 	}
 }
 
-// Time without a server walks the ladder, one step after the other.
+// Without a server, time moves the license down the ladder step by step.
 func TestTimeWalksTheLadder(t *testing.T) {
 	lic := studio(t)
 	var told []license.State
@@ -116,7 +116,7 @@ func TestTimeWalksTheLadder(t *testing.T) {
 	c, err := copyhold.Open(t.Context(), o)
 	must(t, err)
 	seat := acquire(t, c)
-	lic.Advance(5 * 24 * time.Hour) // with a server nothing happens
+	lic.Advance(5 * 24 * time.Hour) // with a server, nothing happens
 	if c.State() != license.StateValid || seat.State() != license.StateValid || lic.Held("seats") != 1 {
 		t.Errorf("%s\n%s", seat.Decision(), c.Why())
 	}
@@ -281,8 +281,7 @@ func TestACacheFolderOutlivesTheClient(t *testing.T) {
 	}
 }
 
-// What a license for tests signs counts for nobody else: a program with its vendor's root set
-// takes neither documents nor denials of it.
+// A program with its vendor's root set accepts neither documents nor denials of a test license.
 func TestAVendorsRootSetRefusesIt(t *testing.T) {
 	lic, vendor := studio(t), studio(t)
 	for _, state := range []license.State{license.StateValid, license.StateDenied} {
@@ -301,9 +300,9 @@ func TestAVendorsRootSetRefusesIt(t *testing.T) {
 	}
 }
 
-// A program that is no test gets no license, however it calls New.
+// A program that is not a test gets no license, however it calls New.
 func TestAProgramThatIsNoTestGetsNothing(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "production.exe") // a name that Windows takes, too
+	program := filepath.Join(t.TempDir(), "production.exe") // a name that Windows accepts, too
 	if out, err := exec.Command("go", "build", "-o", program, "./testdata/production").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -329,7 +328,7 @@ func TestAWrongPlanFailsTheTest(t *testing.T) {
 	}
 }
 
-// A recorder is a test that is to fail.
+// A recorder is a test that is expected to fail.
 type recorder struct {
 	testing.TB
 	said string

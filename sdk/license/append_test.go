@@ -6,8 +6,8 @@ import (
 	"testing/quick"
 )
 
-// TestALeaseIsWrittenAsEncodeWouldWriteIt compares both on leases of any
-// content: what appendJSON writes is the same, and keeps the profile.
+// TestALeaseIsWrittenAsEncodeWouldWriteIt compares both functions on arbitrary leases: appendJSON
+// writes the same as encode and complies with the profile.
 func TestALeaseIsWrittenAsEncodeWouldWriteIt(t *testing.T) {
 	written, left := 0, 0
 	same := func(l Lease, audience []string, raw []byte, bound, small bool) bool {
@@ -50,7 +50,7 @@ func TestALeaseIsWrittenAsEncodeWouldWriteIt(t *testing.T) {
 	}
 }
 
-// shrink brings the numbers of l within the profile.
+// shrink limits the numbers of l to the range of the profile.
 func shrink(l *Lease) {
 	for _, n := range []*int64{&l.IssuedAt, &l.NotBefore, &l.Expires, &l.Version, &l.Seq.Epoch, &l.Seq.Counter, &l.Refresh[0],
 		&l.Refresh[1], &l.Stale, &l.Due, &l.Degraded, &l.Units, &l.Generation, &l.Incarnation} {
@@ -58,8 +58,7 @@ func shrink(l *Lease) {
 	}
 }
 
-// TestAppendJSONKnowsEveryMember fails when a lease gets a member that
-// appendJSON was not told of.
+// TestAppendJSONKnowsEveryMember fails if a lease gets a member that appendJSON does not write.
 func TestAppendJSONKnowsEveryMember(t *testing.T) {
 	for typ, want := range map[reflect.Type]int{
 		reflect.TypeFor[Lease](): 15, reflect.TypeFor[Claims](): 10, reflect.TypeFor[Dates](): 4, reflect.TypeFor[Head](): 3,

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// BenchmarkFile verifies a license file from the pinned root set alone: two
-// signatures of the key set and one of the document. Its ratio is to as many
-// bare Ed25519 verifications, and decoding.
+// BenchmarkFile verifies a license file starting from only the pinned root set: two signatures on
+// the key set and one on the document. The yardstick is the same number of bare Ed25519
+// verifications, plus decoding.
 func BenchmarkFile(b *testing.B) {
 	now, cold, bundle := benchFile(b)
 	keys := keysByKid(b, cold, bundle)
@@ -47,7 +47,7 @@ func BenchmarkWarm(b *testing.B) {
 	pairs(b, ours, func() error { return bare(keys, bundle.Doc, new(License)) })
 }
 
-// BenchmarkSign signs a license. Its ratio is to encoding it and a bare signature.
+// BenchmarkSign signs a license. The yardstick is encoding the license and a bare signature.
 func BenchmarkSign(b *testing.B) {
 	a := newAuthority(b)
 	l := ladderLicense(nil)
@@ -62,7 +62,7 @@ func BenchmarkSign(b *testing.B) {
 	})
 }
 
-// pairs runs ours and the yardstick in turns and reports the median of their ratios.
+// pairs runs our code and the yardstick alternately and reports the median of their ratios.
 func pairs(b *testing.B, ours, yardstick func() error) {
 	const rounds, each = 31, 40
 	var ratios []float64
@@ -129,8 +129,8 @@ func keysByKid(b *testing.B, cold *Verifier, bundle Bundle) map[string]ed25519.P
 	return keys
 }
 
-// bare verifies as a stock library does at the least: the header's kid, one
-// signature, and the payload if it is wanted.
+// bare does the minimum that a common library does to verify: it reads the header's kid, verifies
+// one signature, and decodes the payload if requested.
 func bare(keys map[string]ed25519.PublicKey, compact string, to any) error {
 	parts := strings.Split(compact, ".")
 	var head struct{ Kid string }

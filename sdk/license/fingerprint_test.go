@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// machine returns the hashed components of machine number n: what machines of
-// one make share is the same for all.
+// machine returns the hashed components of machine number n. Components that machines of the same
+// model share are the same for all n.
 func machine(p Platform, n int) map[string]string {
 	all := map[string]string{}
 	for _, c := range Components(p) {

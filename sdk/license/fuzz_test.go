@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzVerify holds the verifier to: what it accepts was signed, byte for byte.
+// FuzzVerify checks that everything the verifier accepts was signed, byte for byte.
 func FuzzVerify(f *testing.F) {
 	v := readVectors(f)
 	w, err := v.verifier(v.trust["main"], false, 1_800_000_000)
@@ -23,7 +23,7 @@ func FuzzVerify(f *testing.F) {
 	}
 	for i, one := range v.refused {
 		if one.Op == "license" && one.Trust == "main" {
-			signed[one.Doc] = true // most are signed too and refused at that vector's time
+			signed[one.Doc] = true // most refused ones are signed, too, but not valid at that vector's time
 			if i%8 == 0 && len(one.Doc) < 4096 {
 				f.Add(one.Doc)
 			}
@@ -37,7 +37,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// FuzzUnmarshal holds strict JSON to encoding/json: what is accepted here is
+// FuzzUnmarshal compares strict JSON with encoding/json: everything that strict JSON accepts is
 // accepted there and means the same.
 func FuzzUnmarshal(f *testing.F) {
 	for _, seed := range []string{`{}`, `{"a":[1,-2,{"b":true}]}`, `"é\ud83d\ude00\n"`, `{"iss":"x","seq":[1,2],"cnf":{"need":1}}`,
@@ -64,13 +64,13 @@ func FuzzUnmarshal(f *testing.F) {
 	})
 }
 
-// exactNames reports whether every member of the outermost object is spelled as
-// it is known; encoding/json also takes other cases, which we ignore.
+// exactNames reports whether every member of the outermost object has the exact spelling of a known
+// name. Encoding/json also accepts other cases, which we ignore.
 func exactNames(data []byte) bool {
 	return !bytes.ContainsFunc(data, func(r rune) bool { return 'A' <= r && r <= 'Z' || r == '\\' || r > '~' })
 }
 
-// FuzzBundle holds the license file to: what is read is written the same again.
+// FuzzBundle checks that a license file that was read is written again unchanged.
 func FuzzBundle(f *testing.F) {
 	b := Bundle{V: 1, Doc: "a.b.c", Chain: []string{"d"}, KeySet: []string{"e"}, RootSet: []string{"f"}}
 	raw, err := EncodeBundle(b)
@@ -96,7 +96,7 @@ func FuzzBundle(f *testing.F) {
 	})
 }
 
-// FuzzArmor holds the armor to: it comes back whole, in any mail.
+// FuzzArmor checks that armor survives any mail.
 func FuzzArmor(f *testing.F) {
 	f.Add([]byte("license"), "Hello\n")
 	f.Add([]byte{}, "> ")

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestSealedDataIsTheStandardLibrarysHPKE opens with crypto/hpke what SealTo made, and the
-// other way around.
+// TestSealedDataIsTheStandardLibrarysHPKE uses crypto/hpke to open the result of SealTo, and the
+// reverse.
 func TestSealedDataIsTheStandardLibrarysHPKE(t *testing.T) {
 	for _, size := range []int{0, 1, 31, 32, 1000} {
 		plain := make([]byte, size)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// ladderLicense has its dates at 100, 200, 300, 400 and 500, issued at 10.
+// ladderLicense is issued at 10 and has its dates at 100, 200, 300, 400, and 500.
 func ladderLicense(edit func(*License)) *License {
 	l := &License{
 		Claims: Claims{Issuer: "urn:x", Audience: []string{"lathe"}, Subject: "lic_1", IssuedAt: 10, NotBefore: 10, Expires: 400, ID: "d", Version: 1, Seq: Seq{1, 5}},
@@ -21,7 +21,7 @@ func ladderLicense(edit func(*License)) *License {
 	return l
 }
 
-// A ladderVector is a document at several times, as testdata/vectors/README.md says.
+// A ladderVector is a document at several times; testdata/vectors/README.md describes it.
 type ladderVector struct {
 	Name, Why string
 	License   *License
@@ -49,7 +49,7 @@ type ladderVector struct {
 	}
 }
 
-// facts are what a program on that machine knows.
+// facts returns the facts that a program on that machine knows.
 func (v ladderVector) facts() Facts {
 	f := Facts{Clock: v.Facts.Clock, Released: v.Facts.Released, Revoked: v.Facts.Revoked, Overrides: v.Facts.Overrides, Bulletins: v.Facts.Bulletins}
 	bound := v.Lease != nil && !v.Lease.Binding.Matches(v.Facts.Machine) || v.License != nil && !v.License.Binding.Matches(v.Facts.Machine)
@@ -111,9 +111,9 @@ func TestAnAbsentListGrantsNothing(t *testing.T) {
 	}
 }
 
-// TestLadderOnlyDescends draws documents and facts and walks through time: no
-// state gets better by itself except where something begins, Next is always
-// true, and facts never make a state better unless they are exceptions.
+// TestLadderOnlyDescends generates documents and facts and steps through time. No state improves by
+// itself unless something starts, Next is always right, and facts never improve a state unless they
+// are exceptions.
 func TestLadderOnlyDescends(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 400 {

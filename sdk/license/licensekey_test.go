@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// TestLicenseKeyVectorsHold reads keys as people type them, and names them in documents.
+// TestLicenseKeyVectorsHold reads keys as people type them, and computes their names in documents.
 func TestLicenseKeyVectorsHold(t *testing.T) {
 	var vectors []struct{ Name, Error, Text, Public, Key, Hash, Issuer, Subject, Digest string }
 	readJSON(t, "licensekey", &vectors)

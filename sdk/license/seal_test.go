@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestSealedDataNeedsTheFeature seals data for a feature, and opens it with the
-// key that the license carries for this device; nothing else opens it.
+// TestSealedDataNeedsTheFeature seals data for a feature and opens it with the key that the license
+// contains for this device. Nothing else opens it.
 func TestSealedDataNeedsTheFeature(t *testing.T) {
 	featurePub, featurePriv := x25519(t)
 	devicePub, devicePriv := x25519(t)
@@ -83,8 +83,7 @@ func x25519(t *testing.T) (pub, priv []byte) {
 	return pub, priv
 }
 
-// A sealVector is sealed data with a license and a device, as testdata/vectors/README.md
-// says.
+// A sealVector is sealed data with a license and a device; testdata/vectors/README.md describes it.
 type sealVector struct {
 	Name, Error, Thumbprint, Product, Feature string
 	License                                   *License

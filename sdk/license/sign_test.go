@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// authority is a root and a signing key, for tests that sign.
+// authority is a root key and a signing key, for tests that sign.
 type authority struct {
 	verifier *Verifier
 	kid      string
@@ -60,7 +60,7 @@ func TestSignedIsVerified(t *testing.T) {
 	}
 }
 
-// TestNothingIsSignedThatWouldBeRefused holds the signer to the verifier's rules.
+// TestNothingIsSignedThatWouldBeRefused checks that the signer applies the verifier's rules.
 func TestNothingIsSignedThatWouldBeRefused(t *testing.T) {
 	a := newAuthority(t)
 	sign := func(m []byte) []byte { return ed25519.Sign(a.key, m) }

@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// utf16File is a text as tools save it that call UTF-16 "Unicode".
+// utf16File returns a text in the form in which tools save it that call UTF-16 "Unicode".
 func utf16File(order binary.AppendByteOrder, text string) []byte {
 	var file []byte
 	for _, unit := range utf16.Encode([]rune("\ufeff" + text)) {
@@ -21,7 +21,7 @@ func utf16File(order binary.AppendByteOrder, text string) []byte {
 	return file
 }
 
-// encodings are the files that hold the same text.
+// encodings returns files that contain the same text.
 func encodings(text string) map[string][]byte {
 	windows := strings.ReplaceAll(text, "\n", "\r\n")
 	return map[string][]byte{
@@ -45,7 +45,7 @@ func TestATextIsTheSameInEveryEncoding(t *testing.T) {
 	}
 }
 
-// What can't be read for certain is refused, with file, line and reason. Nothing is replaced.
+// An ambiguous file is refused with file, line, and reason. Nothing is replaced.
 func TestWhatIsNoTextIsRefusedByLine(t *testing.T) {
 	for name, c := range map[string]struct {
 		file   string
@@ -126,7 +126,7 @@ func TestARootSetIsFoundInItsFile(t *testing.T) {
 	}
 }
 
-// A license file is the same whatever an editor, a mail program or a shell made of it.
+// A license file stays the same after any editor, mail program, or shell.
 func TestALicenseFileIsTheSameInEveryEncoding(t *testing.T) {
 	want := license.Bundle{V: 1, Doc: strings.Repeat("abc.", 40), Chain: []string{"d.e.f"}, KeySet: []string{"g.h.i"}}
 	plain, err := license.EncodeBundle(want)
@@ -162,7 +162,7 @@ func TestWhatNobodySeesIsFound(t *testing.T) {
 	}
 }
 
-// What was decoded is text, and decodes to itself.
+// Decoded text is valid text and decodes to itself.
 func FuzzDecodeText(f *testing.F) {
 	for _, file := range encodings("a\nb\tç") {
 		f.Add(file)

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// A vector is one call of a verifier, as testdata/vectors/README.md says.
+// A vector is one call of a verifier; testdata/vectors/README.md describes it.
 type vector struct {
 	Name    string
 	Op      string
@@ -63,7 +63,7 @@ func readJSON(t testing.TB, name string, to any) {
 	}
 }
 
-// sentinels are the names that vectors give the errors.
+// sentinels maps the names of errors in vectors to the errors.
 var sentinels = map[string]error{
 	"Format": ErrFormat, "Encoding": ErrEncoding, "Header": ErrHeader, "Type": ErrType, "UnknownKey": ErrUnknownKey, "Key": ErrKey,
 	"Signature": ErrSignature, "Version": ErrVersion, "Must": ErrMust, "Issuer": ErrIssuer, "Audience": ErrAudience, "Subject": ErrSubject,
@@ -72,8 +72,8 @@ var sentinels = map[string]error{
 	"Nonce": ErrNonce, "Document": ErrDocument, "Binding": ErrBinding, "Seal": ErrSeal,
 }
 
-// complaint says what is wrong with the outcome of a vector, "" if nothing is.
-// A panic is an outcome too: the mutants of the verifier may cause one.
+// complaint describes what is wrong with the outcome of a vector, "" if nothing is. A panic is also
+// an outcome, because mutants of the verifier may cause one.
 func (v vectors) complaint(one vector) (what string) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -188,7 +188,7 @@ func (v *Verifier) run(one vector) error {
 	return err
 }
 
-// runFile reads a license file and verifies what it holds.
+// runFile reads a license file and verifies its content.
 func (v *Verifier) runFile(one vector) error {
 	b, err := DecodeBundle(one.Data)
 	if err != nil {

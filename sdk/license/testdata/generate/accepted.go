@@ -79,7 +79,7 @@ func (w *world) acceptLicenses() {
 		Doc: w.license(`"ver":1`, `"ver":1,"must":["license_keys"],"license_keys":["`+licenseKeys()[0].Digest+`"]`)})
 }
 
-// shifted is the minimal license with all dates moved.
+// shifted returns the minimal license with all dates moved.
 func shifted(by int64) string {
 	l := minimal()
 	l.IssuedAt += by

@@ -6,8 +6,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Ladder is one document with what is known beside it, at several times. The
-// expected states are written here by hand.
+// A Ladder is one document with additional facts, at several times. The expected states were
+// written by hand.
 type Ladder struct {
 	Name    string           `json:"name"`
 	Why     string           `json:"why"`
@@ -17,10 +17,10 @@ type Ladder struct {
 	Steps   []LadderStep     `json:"steps"`
 }
 
-// LadderFacts are what the document does not say.
+// LadderFacts are the facts that are not in the document.
 type LadderFacts struct {
 	Machine   map[string]string   `json:"machine,omitempty"` // components of the machine that the program runs on
-	Changed   int64               `json:"changed,omitempty"` // when it was first seen with them
+	Changed   int64               `json:"changed,omitempty"` // when the machine was first seen with them
 	Clock     bool                `json:"clock_in_doubt,omitempty"`
 	Released  int64               `json:"released,omitempty"`
 	Revoked   *license.Revocation `json:"revoked,omitempty"`
@@ -28,7 +28,7 @@ type LadderFacts struct {
 	Bulletins []license.Bulletin  `json:"bulletins,omitempty"`
 }
 
-// A LadderStep is what holds at one time.
+// A LadderStep is the expected result at one time.
 type LadderStep struct {
 	Now      int64                    `json:"now"`
 	State    license.State            `json:"state"`
@@ -39,15 +39,15 @@ type LadderStep struct {
 	Features map[string]LadderFeature `json:"features,omitempty"`
 }
 
-// A LadderFeature is what a feature is worth at that time.
+// A LadderFeature is the expected value of a feature at that time.
 type LadderFeature struct {
 	Outcome license.Outcome `json:"outcome"`
 	Code    string          `json:"code"`
-	Value   *license.Value  `json:"value,omitempty"` // when allowed
+	Value   *license.Value  `json:"value,omitempty"` // if allowed
 	NextAt  int64           `json:"next_at,omitempty"`
 }
 
-// at is a step without features.
+// at returns a step without features.
 func at(now int64, s license.State, why license.Cause, code string, next license.State, nextAt int64) LadderStep {
 	return LadderStep{Now: now, State: s, Cause: why, Code: code, Next: next, At: nextAt}
 }
@@ -58,7 +58,7 @@ const (
 	hour                                           = 60 * 60
 )
 
-// climber has its dates at 100, 200, 300, 400 and 500, issued at 10.
+// climber is issued at 10 and has its dates at 100, 200, 300, 400, and 500.
 func climber(edits ...func(*license.License)) *license.License {
 	l := &license.License{
 		Claims: license.Claims{
@@ -85,8 +85,8 @@ func subscription(l *license.License) {
 
 func suspended(l *license.License) { l.Status = license.Suspended }
 
-// bound needs two of a machine's board, drive and system; the system's id travels
-// with a copied disk.
+// bound requires two of a machine's board, drive, and system. The system id is copied along with a
+// disk.
 func bound(l *license.License) {
 	l.Binding = &license.Binding{Kind: "machine", Holder: "m_1", Need: 2, Components: ownMachine()}
 }
@@ -106,7 +106,7 @@ func revokedAt(r license.Revocation) *LadderFacts {
 	return &LadderFacts{Revoked: &r}
 }
 
-// exception runs from 350; its own grace begins at 600, its fallback at 700.
+// exception begins at 350; its own grace begins at 600 and its fallback at 700.
 func exception() (license.Claims, license.Dates) {
 	return license.Claims{
 			Issuer: issuer, Audience: []string{"lathe"}, Subject: "lic_1", IssuedAt: 350, NotBefore: 350, Expires: 700, ID: "doc_2", Version: license.Version,
@@ -128,7 +128,7 @@ func bulletined(edit func(*license.Bulletin)) *LadderFacts {
 	return &LadderFacts{Bulletins: []license.Bulletin{b}}
 }
 
-// ladders are the vectors of the ladder.
+// ladders returns the vectors of the ladder.
 func ladders() []Ladder {
 	all := append(ladderDates(), ladderTerms()...)
 	all = append(all, ladderFacts()...)
@@ -139,7 +139,7 @@ func ladders() []Ladder {
 func ladderDates() []Ladder {
 	return []Ladder{
 		{Name: "the whole ladder", Why: "each date in the document is one step", License: climber(), Steps: []LadderStep{
-			at(-5, valid, "", license.CodeOK, stale, 200), // a clock behind the issue is taken for the issue
+			at(-5, valid, "", license.CodeOK, stale, 200), // a time before the issue counts as the issue
 			at(10, valid, "", license.CodeOK, stale, 200),
 			at(199, valid, "", license.CodeOK, stale, 200),
 			at(200, stale, refresh, license.CodeStale, grace, 300),

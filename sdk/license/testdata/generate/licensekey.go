@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// A LicenseKey is a text that a person gives as a license key, and what becomes of it.
+// A LicenseKey is a text that a person enters as a license key, and the expected result.
 type LicenseKey struct {
 	Name    string `json:"name"`
 	Why     string `json:"why"`
-	Error   string `json:"error,omitempty"` // "" when it may be a key
+	Error   string `json:"error,omitempty"` // "" if the text may be a key
 	Text    string `json:"text"`
 	Public  string `json:"public,omitempty"` // the key's id; "" for a key of another system
-	Key     string `json:"key,omitempty"`    // in its normal form
+	Key     string `json:"key,omitempty"`    // the normal form
 	Hash    string `json:"hash,omitempty"`   // SHA-256 of that, hexadecimal
 	Issuer  string `json:"issuer,omitempty"`
 	Subject string `json:"subject,omitempty"`
-	Digest  string `json:"digest,omitempty"` // in documents of that issuer and license
+	Digest  string `json:"digest,omitempty"` // the key's name in documents of that issuer and license
 }
 
 const (
@@ -26,7 +26,7 @@ const (
 	anotherKey = "CH-0C2GE-01081-G8186-0W40J-2GB1G-6GW3R-GWV6T"
 )
 
-// licenseKeys are the vectors of license keys.
+// licenseKeys returns the vectors of license keys.
 func licenseKeys() []LicenseKey {
 	good := func(name, why, typed, key string) LicenseKey {
 		hash := sha256.Sum256([]byte(key))

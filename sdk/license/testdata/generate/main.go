@@ -1,5 +1,5 @@
-// Generate writes the known-answer vectors beside it. Everything is derived from
-// fixed names, so that it writes the same bytes each time:
+// Generate writes the known-answer vectors to the folder next to it. It derives everything from
+// fixed names, so it writes the same bytes each time:
 //
 //	cd sdk && go run ./license/testdata/generate
 package main
@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 )
 
-// A Vector is one call of a verifier; README.md beside the vectors explains it.
+// A Vector is one call of a verifier; README.md in the vectors' folder describes it.
 type Vector struct {
 	Name    string   `json:"name"`
 	Op      string   `json:"op"`
-	Error   string   `json:"error,omitempty"` // "" when accepted
+	Error   string   `json:"error,omitempty"` // "" if accepted
 	Why     string   `json:"why"`
 	Trust   string   `json:"trust,omitempty"`
 	Now     int64    `json:"now,omitempty"`
@@ -30,15 +30,15 @@ type Vector struct {
 	Flipped bool     `json:"flipped,omitempty"`
 }
 
-// A Trust is what a verifier starts from.
+// A Trust is the initial trust of a verifier.
 type Trust struct {
 	Issuer   string     `json:"issuer"`
 	Product  string     `json:"product"`
-	Auditor  bool       `json:"auditor,omitempty"` // looks at every product
+	Auditor  bool       `json:"auditor,omitempty"` // accepts every product
 	Pinned   []string   `json:"pinned"`
 	RootSets [][]string `json:"rootsets,omitempty"`
 	KeySet   []string   `json:"keyset,omitempty"`
-	Floor    []string   `json:"floor,omitempty"` // a key set that is built in
+	Floor    []string   `json:"floor,omitempty"` // a built-in key set
 }
 
 func main() {

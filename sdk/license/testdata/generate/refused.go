@@ -17,7 +17,7 @@ func (w *world) no(reason string, v Vector) {
 	w.refused = append(w.refused, v)
 }
 
-// noLicense refuses the minimal license with one piece replaced, properly signed.
+// noLicense adds a refused license: the minimal one with one piece replaced, properly signed.
 func (w *world) noLicense(reason, name, why string, edits ...string) {
 	w.no(reason, Vector{Name: "license: " + name, Op: "license", Why: why, Doc: w.license(edits...)})
 }
@@ -120,7 +120,8 @@ func (w *world) refuseHeaders() {
 	try("Header", "empty", "nothing", "")
 }
 
-// refuseKinds gives each kind to the verifier of another, and to a key that may not sign it.
+// refuseKinds passes each kind of document to the verifier of another kind, and signs it with a key
+// that may not sign it.
 func (w *world) refuseKinds() {
 	kinds := []struct {
 		op  string
@@ -149,7 +150,7 @@ func (w *world) refuseKinds() {
 	w.no("Type", Vector{Name: "kind: key set as root set", Op: "rootset", Why: "swapped kinds", List: signAll(license.TypeKeySet, w.keySet(3), w.root1, w.root2)})
 }
 
-// refuseFlips flips single bits, twenty in all.
+// refuseFlips flips twenty single bits.
 func (w *world) refuseFlips() {
 	doc := []byte(w.license())
 	dot := strings.IndexByte(string(doc), '.')

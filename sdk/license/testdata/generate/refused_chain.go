@@ -57,7 +57,7 @@ func (w *world) refuseCertificates() {
 	w.no("UnknownKey", Vector{Name: "edge: by itself", Op: "edge", Why: "nobody vouches for the signer", Chain: []string{w.edge1.as(license.TypeEdge, text(c))}})
 }
 
-// refuseChildren makes the second certificate of two wider than the first.
+// refuseChildren makes the second of two certificates wider than the first.
 func (w *world) refuseChildren() {
 	try := func(reason, name, why string, edit func(parent, child *license.Edge)) {
 		parent, child := cert(w.edge1, "edge_1", 0), cert(w.edge2, "edge_2", 1)
@@ -237,7 +237,7 @@ func (w *world) refuseFiles() {
 		license.Bundle{V: 1, Doc: edge.as(license.TypeLease, text(wide)), Chain: chain, KeySet: b.KeySet})
 }
 
-// refuseLateFiles are files that a program reads long after they were written.
+// refuseLateFiles adds files that a program reads long after they were written.
 func (w *world) refuseLateFiles() {
 	file := func(reason, name, why, trust string, at int64, doc string, keySet []string) {
 		w.no(reason, Vector{Name: "file: " + name, Op: "file", Why: why, Trust: trust, Now: at, Data: bytesOf(license.Bundle{V: 1, Doc: doc, KeySet: keySet})})
@@ -260,13 +260,13 @@ func (w *world) refuseLateFiles() {
 	w.no("Threshold", Vector{Name: "floor: of strangers", Op: "pinned", Why: "the pinned roots sign the floor too", Trust: "bad: floor of strangers"})
 }
 
-// raw signs parts as they are.
+// raw signs parts unchanged.
 func (s signer) raw(header, payload string) string {
 	return header + "." + payload + "." + b64(string(s.sign([]byte(header+"."+payload))))
 }
 
-// hs256 makes a MAC with the public key, as a verifier that lets the header
-// choose the algorithm would check it.
+// hs256 makes a MAC with the public key. A verifier that lets the header choose the algorithm would
+// accept it.
 func (w *world) hs256(header, payload string) string {
 	pub, _ := base64.RawURLEncoding.DecodeString(w.key.X)
 	message := b64(header) + "." + b64(payload)
@@ -275,7 +275,7 @@ func (w *world) hs256(header, payload string) string {
 	return message + "." + b64(string(mac.Sum(nil)))
 }
 
-// malleable adds the order of the group to S.
+// malleable adds the group order to S.
 func (w *world) malleable(doc string) string {
 	last := strings.LastIndexByte(doc, '.')
 	sig, _ := base64.RawURLEncoding.DecodeString(doc[last+1:])

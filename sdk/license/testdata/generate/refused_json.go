@@ -6,8 +6,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// refuseJSON writes signed licenses whose payload leaves the JSON profile. Most
-// do so in a claim nobody knows, which is checked before it is ignored.
+// refuseJSON adds signed licenses whose payload violates the JSON profile. In most, the violation
+// is in an unknown claim, which is checked before it is ignored.
 func (w *world) refuseJSON() {
 	deep := func(open, end string, n int) string { return strings.Repeat(open, n) + "1" + strings.Repeat(end, n) }
 	for _, c := range []struct{ name, why, value string }{
@@ -99,7 +99,7 @@ func (w *world) refuseJSON() {
 	w.refuseShapes()
 }
 
-// refuseShapes puts values of the wrong kind into claims that may be left out.
+// refuseShapes puts values of the wrong type into optional claims.
 func (w *world) refuseShapes() {
 	for _, c := range []struct{ name, claim string }{
 		{"text a number", `"edition":5`}, {"text a truth value", `"edition":true`}, {"text a list", `"edition":[]`}, {"text an object", `"edition":{}`},

@@ -61,7 +61,7 @@ type point struct {
 	y         []byte
 }
 
-// weakPoints are the points of low order, and coordinates that are not reduced.
+// weakPoints returns the points of low order, and coordinates that are not reduced.
 func weakPoints() []point {
 	fill := func(low, mid, high byte) []byte {
 		y := make([]byte, 32)
@@ -222,12 +222,12 @@ func repeat(s string, n int) (list []string) {
 	return list
 }
 
-// setKey is the signer's key as an entry of a root set.
+// setKey returns the signer's key as an entry of a root set.
 func (s signer) setKey() license.Key {
 	k := s.Key
 	k.Use = setsOnly
 	return k
 }
 
-// impostor signs with its own private key under another's name.
+// impostor signs with its own private key under another signer's name.
 func impostor(own, name signer) signer { return signer{name.Key, own.priv} }

@@ -12,23 +12,23 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Seal is sealed data, a license with the feature's key, and the device that opens
-// both, or not.
+// A Seal is sealed data, a license with the feature's key, and a device that may or may not open
+// both.
 type Seal struct {
 	Name       string           `json:"name"`
 	Why        string           `json:"why"`
-	Error      string           `json:"error,omitempty"` // "" when it opens
+	Error      string           `json:"error,omitempty"` // "" if it opens
 	License    *license.License `json:"license"`
 	Device     []byte           `json:"device"`     // the device's private key
-	Thumbprint string           `json:"thumbprint"` // of its public key
+	Thumbprint string           `json:"thumbprint"` // thumbprint of its public key
 	Product    string           `json:"product"`
 	Feature    string           `json:"feature"`
 	Sealed     []byte           `json:"sealed"`
-	FeatureKey []byte           `json:"feature_key,omitempty"` // the feature's private key, which the license carries
+	FeatureKey []byte           `json:"feature_key,omitempty"` // the feature's private key, which the license contains
 	Opened     []byte           `json:"opened,omitempty"`
 }
 
-// seals are the vectors of sealed features.
+// seals returns the vectors of sealed features.
 func seals() []Seal {
 	feature, device, thief := newScalar("feature"), newScalar("device"), newScalar("another device")
 	sealed := seal(newScalar("ephemeral 1"), feature.PublicKey(), "copyhold/v1/feature-data\x00lathe\x00export", []byte("the table of threads"))
@@ -97,10 +97,10 @@ func wrap(ephemeral, feature, device *ecdh.PrivateKey, issuer, subject, name str
 	return base64.RawURLEncoding.EncodeToString(seal(ephemeral, device.PublicKey(), info, feature.Bytes()))
 }
 
-// seal is HPKE's single-shot base mode (RFC 9180, sections 4.1, 5.1 and 5.2) with a
-// given ephemeral key: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. It is
-// written out here so that the vectors are the same bytes each time, and come from
-// other code than what is tested with them.
+// seal is the single-shot base mode of HPKE (RFC 9180, sections 4.1, 5.1, and 5.2) with a given
+// ephemeral key: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-256-GCM. It is a separate
+// implementation, so that the vectors are the same bytes each time and do not come from the code
+// under test.
 func seal(ephemeral *ecdh.PrivateKey, to *ecdh.PublicKey, info string, plaintext []byte) []byte {
 	enc := ephemeral.PublicKey().Bytes()
 	dh, err := ephemeral.ECDH(to)

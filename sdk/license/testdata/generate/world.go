@@ -30,7 +30,7 @@ func newSigner(name string, kinds []license.Type, from, until, trust int64) sign
 
 func (s signer) sign(message []byte) []byte { return ed25519.Sign(s.priv, message) }
 
-// jws signs any payload under any header, as nobody should.
+// jws signs any payload under any header, which real code must never do.
 func (s signer) jws(header, payload string) string {
 	text := b64(header) + "." + b64(payload)
 	return text + "." + b64(string(s.sign([]byte(text))))
@@ -47,7 +47,7 @@ func (s signer) header(t license.Type) string {
 
 func b64(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// text returns a document's payload; edits replace one piece of it each.
+// text returns a document's payload. Each edit replaces one piece of it.
 func text(doc any, edits ...string) string {
 	raw, err := json.Marshal(doc)
 	if err != nil {
@@ -136,14 +136,14 @@ func (w *world) trusts() {
 	w.trust["root-withdrawn"] = Trust{Issuer: issuer, Product: "lathe", Pinned: signAll(license.TypeRootSet, gone, w.root1, w.root2)}
 }
 
-// brief is a key set that ends in ten days, long before what its keys sign.
+// brief returns a key set that ends in ten days, long before the documents that its keys sign.
 func (w *world) brief(number int64) []string {
 	set := w.keySet(number)
 	set.Expires = now + 10*day
 	return signAll(license.TypeKeySet, set, w.root1, w.root3)
 }
 
-// careless is a key set from before the key "gone" was withdrawn.
+// careless returns a key set from before the key "gone" was withdrawn.
 func (w *world) careless(number int64, by ...signer) []string {
 	set := w.keySet(number)
 	for i := range set.Keys {
@@ -152,7 +152,7 @@ func (w *world) careless(number int64, by ...signer) []string {
 	return signAll(license.TypeKeySet, set, by...)
 }
 
-// exported is a license of 400 days, as a file holds one.
+// exported returns a license of 400 days, as in a license file.
 func exported() license.License {
 	l := minimal()
 	l.Claims = claims("doc_7", 400*day)
@@ -160,7 +160,7 @@ func exported() license.License {
 	return l
 }
 
-// rotation is the second root set: root 1 goes, root 4 comes, signed by both.
+// rotation returns the second root set: root 1 is removed, root 4 is added, and both sign it.
 func (w *world) rotation() []string {
 	return signAll(license.TypeRootSet, w.secondRootSet(), w.root1, w.root2, w.root4)
 }
@@ -191,7 +191,7 @@ func (w *world) keySet(number int64) license.KeySet {
 		w.key.Key, w.later.Key, w.earlier.Key, w.modern.Key, w.gone.Key, w.leaseOnly.Key}}
 }
 
-// small is a key set of one key.
+// small returns a key set with one key.
 func (w *world) small(number int64) license.KeySet {
 	set := w.keySet(number)
 	set.Keys = set.Keys[:1]
@@ -247,8 +247,8 @@ func lease() license.Lease {
 	}
 }
 
-// recalled is the lease as it is renewed once its holder is asked to give it back: it ends
-// when the holder has to stop.
+// recalled returns the renewed lease after its holder was asked to give it back. It ends when the
+// holder must stop.
 func recalled() license.Lease {
 	l := lease()
 	l.ID, l.Seq.Counter, l.Must = "doc_recall", l.Seq.Counter+1, []string{"recall"}
@@ -281,7 +281,7 @@ func bulletin() license.Bulletin {
 	return license.Bulletin{Claims: c, Dates: dates(c), Reason: "data centre down", Plans: []string{"studio"}}
 }
 
-// cert is an edge certificate; narrow makes it a child of one with narrow-1.
+// cert returns an edge certificate; narrow makes it a child of one with narrow-1.
 func cert(of signer, name string, narrow int64) license.Edge {
 	c := claims("crt_"+name, 10*day)
 	c.Audience = []string{"lathe", "mill"}

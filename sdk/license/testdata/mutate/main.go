@@ -1,12 +1,12 @@
-// Mutate shows that every check of the verifier is needed: it takes each one out
-// in turn and runs the vectors, of which at least one has to fail.
+// Mutate shows that every check of the verifier is needed. It removes each check in turn and runs
+// the vectors, of which at least one must fail.
 //
 //	cd sdk && go run ./license/testdata/mutate
 //
-// A check is found in the syntax tree, not by a mark: a condition whose body
-// refuses, each part of one joined by ||, a case that refuses, a refusal at the
-// end of a function, and the call that a function returns as its error. All are
-// built into one test program, with a switch each.
+// It finds checks in the syntax tree, so they need no marks. These count as checks: a condition
+// whose body refuses, each part of a condition joined by ||, a case that refuses, a refusal at the
+// end of a function, and a call that a function returns as its error. All mutants are built into
+// one test program, with one switch each.
 package main
 
 import (
@@ -19,11 +19,11 @@ import (
 	"strings"
 )
 
-// files hold the verifier: all that stands between bytes and belief.
+// files are the files of the verifier.
 var files = []string{"armor.go", "bundle.go", "chain.go", "claims.go", "json.go", "jsontext.go", "jws.go", "key.go", "keyset.go",
 	"lease.go", "license.go", "override.go", "replace.go", "reply.go", "revocation.go", "verifier.go"}
 
-// elsewhere are functions in these files that verify nothing.
+// elsewhere lists functions in these files that verify nothing.
 var elsewhere = map[string]bool{
 	"Sign": true, "SignAlg": true, "encode": true, "encodeClaims": true, "EncodeBundle": true, "Peek": true, "UnmarshalJSON": true,
 	"Matches": true, "covers": true, "overlap": true,
@@ -65,8 +65,8 @@ func run(folder string) error {
 	return nil
 }
 
-// build writes the verifier with a switch at every check, and returns the
-// overlay for the go command and where each check stands.
+// build writes the verifier with a switch at every check. It returns the overlay for the go command
+// and the position of each check.
 func build(folder, temp string) (overlay string, checks []string, err error) {
 	replace := map[string]string{}
 	put := func(name, text string) error {

@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// A mutator puts a switch at every check of the files it reads.
+// A mutator adds a switch to every check in the files that it reads.
 type mutator struct {
 	fset   *token.FileSet
-	checks []string // file:line and the check
+	checks []string // file:line and the text of the check
 }
 
-// predicates are functions that refuse by a truth value.
+// predicates are functions that refuse by returning a boolean.
 var predicates = map[string]string{"weak": "true", "add": "false"}
 
 func (m *mutator) file(name string) (string, error) {
@@ -40,12 +40,12 @@ func (m *mutator) file(name string) (string, error) {
 	return out.String(), nil
 }
 
-// A function is where the checks stand.
+// A function is the function that contains the checks.
 type function struct {
 	m         *mutator
 	results   int
 	errors    bool   // its last result is an error
-	predicate string // what it returns to refuse
+	predicate string // the value that it returns to refuse
 }
 
 func (f function) block(list []ast.Stmt) {
@@ -94,7 +94,7 @@ func (f function) cases(s *ast.SwitchStmt) {
 	}
 }
 
-// returned puts a switch at an error that a function returns as it ends.
+// returned adds a switch to an error that a function returns at its end.
 func (f function) returned(s *ast.ReturnStmt) {
 	if !f.errors || len(s.Results) != f.results {
 		return
@@ -105,7 +105,7 @@ func (f function) returned(s *ast.ReturnStmt) {
 	}
 }
 
-// refuses reports whether the statements do nothing but refuse.
+// refuses reports whether the statements only refuse.
 func (f function) refuses(list []ast.Stmt) bool {
 	if len(list) == 0 {
 		return false
@@ -127,7 +127,7 @@ func (f function) refuses(list []ast.Stmt) bool {
 	return len(ret.Results) == f.results
 }
 
-// condition puts a switch at each part of a || b || c.
+// condition adds a switch to each part of a || b || c.
 func (f function) condition(e ast.Expr) ast.Expr {
 	if or, ok := e.(*ast.BinaryExpr); ok && or.Op == token.LOR {
 		or.X, or.Y = f.condition(or.X), f.condition(or.Y)
@@ -138,7 +138,7 @@ func (f function) condition(e ast.Expr) ast.Expr {
 
 func (m *mutator) on(at ast.Node) ast.Expr { return call("checkStands", m.number(at)) }
 
-// number gives the check at a node its number, as an expression.
+// number returns the number of the check at a node, as an expression.
 func (m *mutator) number(at ast.Node) ast.Expr {
 	var text strings.Builder
 	if err := format.Node(&text, m.fset, at); err != nil {

@@ -1,6 +1,6 @@
-// Make fills the working folder with what the program of an earlier commit leaves behind:
-// a data folder, a backup, the caches of two programs, an exported log and license files,
-// and lists of what is in them. make.sh builds it with that commit and runs it:
+// Make fills the working folder with files from the program of an earlier commit: a data folder, a
+// backup, the caches of two programs, an exported log, license files, and lists of their content.
+// The script make.sh builds it with that commit's SDK and runs it:
 //
 //	make COPYHOLD PLANS
 package main
@@ -46,7 +46,7 @@ func main() {
 	m.rotate()
 	follows("cache-seat")
 	follows("cache-usage")
-	check(seat.Close()) // it borrowed the seat, so it keeps it
+	check(seat.Close()) // the seat is borrowed, so Close keeps it
 	check(usage.Close())
 	m.punish()
 	stopWaiting := m.wait()
@@ -68,7 +68,7 @@ type maker struct {
 	binary   string
 	url      string
 	server   *exec.Cmd
-	licenses map[string]string // reference to id
+	licenses map[string]string // id by reference
 }
 
 func (m *maker) start() {
@@ -97,7 +97,7 @@ func (m *maker) stop() {
 	check(m.server.Wait())
 }
 
-// in runs a command as the owner of an environment and returns what it printed.
+// in runs a command as the owner of an environment and returns its output.
 func (m *maker) in(environment string, args ...string) map[string]any {
 	c := exec.Command(m.binary, append(args, "--output", "json")...)
 	c.Env = append(os.Environ(), "COPYHOLD_URL="+m.url, "COPYHOLD_TOKEN_FILE=data/owner.token", "COPYHOLD_ENVIRONMENT="+environment)
@@ -108,13 +108,13 @@ func (m *maker) in(environment string, args ...string) map[string]any {
 		log.Fatalf("%s: %v: %s", strings.Join(args, " "), err, errs.String())
 	}
 	var answer map[string]any
-	_ = json.Unmarshal(out, &answer) // some print nothing
+	_ = json.Unmarshal(out, &answer) // some commands print nothing
 	return answer
 }
 
 func (m *maker) run(args ...string) map[string]any { return m.in("production", args...) }
 
-// sure runs a command that asks first, except in early commits.
+// sure runs a command that asks for confirmation, except in early commits.
 func (m *maker) sure(noun, verb string, args ...string) {
 	help, err := exec.Command(m.binary, noun, verb, "--help").Output()
 	check(err)
@@ -146,7 +146,7 @@ func (m *maker) ask(ctx context.Context, reference, path string, body map[string
 	return res.StatusCode, answer, nil
 }
 
-// expect is ask that ends the program when the status is another.
+// expect is ask, but it ends the program if the status is different.
 func (m *maker) expect(status int, reference, path string, body map[string]any) {
 	got, answer, err := m.ask(context.Background(), reference, path, body)
 	check(err)
@@ -155,7 +155,7 @@ func (m *maker) expect(status int, reference, path string, body map[string]any) 
 	}
 }
 
-// administer makes environments, a product, plans, customers and tokens.
+// administer creates environments, a product, plans, customers, and tokens.
 func (m *maker) administer(plans string) {
 	m.run("environment", "create", "training", "--kind", "development")
 	for _, environment := range []string{"production", "staging", "training"} {
@@ -190,7 +190,7 @@ func (m *maker) issue(plan, reference, customer string, args ...string) {
 	m.licenses[reference] = fmt.Sprint(l["id"])
 }
 
-// sell issues a license of each plan, and some in other states.
+// sell issues a license of each plan and puts some in other states.
 func (m *maker) sell() {
 	for _, plan := range []string{"studio", "render", "workshop", "drafting", "classic", "trial", "cloud", "platform", "fast"} {
 		m.issue(plan, plan, "acme")
@@ -279,7 +279,7 @@ func (m *maker) program(reference, user, cache string) *copyhold.Client {
 	return c
 }
 
-// follows returns when the program of a cache trusts the second root set.
+// follows waits until the program of a cache trusts the second root set.
 func follows(cache string) {
 	for {
 		states, err := filepath.Glob(filepath.Join(cache, "slot-*", "state.*"))
@@ -295,18 +295,18 @@ func follows(cache string) {
 	}
 }
 
-// spool records usage that no server gets.
+// spool records usage that no server receives.
 func (m *maker) spool() {
 	c := m.program("cloud-offline", "", "cache-usage")
 	for i, u := range []copyhold.Usage{{Meter: "calls", Quantity: "7"}, {Meter: "hours", Quantity: "1.25"}, {Meter: "calls", Quantity: "11"}} {
 		u.ID = fmt.Sprint("spooled-", i)
 		check(c.RecordUsage(u))
 	}
-	_ = c.Close() // no server takes it
+	_ = c.Close() // no server accepts the usage
 }
 
-// rotate gives a license another key, and the environment another signing key and root
-// set: a program that pins the first root set has to follow.
+// rotate gives a license a new key, and the environment a new signing key and root set. A program
+// that pins the first root set must follow.
 func (m *maker) rotate() {
 	check(os.Rename("keys/rotated.key", "keys/rotated-old.key"))
 	m.sure("license", "rotate-key", m.licenses["rotated"], "--overlap", "7d", "--to", "keys/rotated.key")
@@ -324,7 +324,7 @@ func (m *maker) rotate() {
 	}
 }
 
-// punish suspends and revokes, and erases an entry of the log.
+// punish suspends and revokes licenses, and erases an entry of the log.
 func (m *maker) punish() {
 	m.run("license", "suspend", m.licenses["suspended"], "--reason", "payment overdue")
 	m.sure("license", "revoke", m.licenses["revoked"], "--reason", "key published")
@@ -335,7 +335,7 @@ func (m *maker) punish() {
 	m.run("audit", "erase", "5", "--reason", "as requested", "--yes")
 }
 
-// wait has two jobs queue for the unit of a third, until the returned function is called.
+// wait makes two jobs queue for the unit of a third, until the returned function is called.
 func (m *maker) wait() func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	for _, holder := range []string{"job-2", "job-3"} {
@@ -364,8 +364,8 @@ func (m *maker) waiting() float64 {
 	return n
 }
 
-// list writes the backup, files for machines without network, and what a server has to
-// show of all this.
+// list writes the backup, files for machines without a network, and the lists that a server must
+// return.
 func (m *maker) list() {
 	m.run("backup", "--to", "past.backup")
 	m.run("license", "export", m.licenses["classic"], "--to", "classic.license")
