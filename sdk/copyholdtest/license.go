@@ -92,14 +92,12 @@ func (l *License) Key() string { return l.server.key }
 func (l *License) Now() time.Time { return l.start.Add(time.Duration(l.elapsed.Load())) }
 
 // SetFeature changes the value of a feature; nil removes the feature from the license.
-// SetFeature changes the value of a feature; nil takes it out of the license.
 func (l *License) SetFeature(name string, value any) {
 	l.t.Helper()
 	l.change(func(s *server) error { return setFeature(s.features, name, value) })
 }
 
 // SetPool changes the number of units in a pool. Units that are held stay held.
-// SetPool changes how many units a pool has. What is held stays held.
 func (l *License) SetPool(name string, units int64) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.pools[name] = max(units, 0); return nil })
@@ -107,7 +105,6 @@ func (l *License) SetPool(name string, units int64) {
 
 // Occupy simulates other holders that hold this many units of a pool. It replaces an earlier
 // number.
-// Occupy has somebody else hold units of a pool, in place of what Occupy said before.
 func (l *License) Occupy(pool string, units int64) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.occupied[pool] = max(units, 0); return nil })
@@ -118,14 +115,12 @@ func (l *License) Held(pool string) int64 { return l.server.held(pool) }
 
 // Recall simulates an administrator who recalls the units that the clients hold of a pool. The
 // clients call Options.OnRecall. Units that are not released are given back after the grace.
-// called, and what is not released is given back after the grace.
 func (l *License) Recall(pool, reason string, grace time.Duration) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.recall(pool, reason, grace); return nil })
 }
 
 // SetMeter changes the quota of a meter. Usage that was already counted stays counted.
-// SetMeter changes the quota of a meter. What was used stays used.
 func (l *License) SetMeter(name string, quota int64) {
 	l.t.Helper()
 	l.change(func(s *server) error { s.meters[name] = max(quota, 0); return nil })
@@ -133,7 +128,6 @@ func (l *License) SetMeter(name string, quota int64) {
 
 // Usage returns the events that were counted on a meter, each once. First, all clients send the
 // usage that they have recorded.
-// what they have recorded.
 func (l *License) Usage(meter string) []copyhold.Usage {
 	l.t.Helper()
 	l.change(func(*server) error { return nil })
@@ -141,20 +135,16 @@ func (l *License) Usage(meter string) []copyhold.Usage {
 }
 
 // Offline disconnects the server. From now on the clients continue with what they have.
-// Offline takes the server away: from now on the clients go on by what they hold.
 func (l *License) Offline() { l.change(func(s *server) error { s.offline = true; return nil }) }
 
 // Online reconnects the server.
-// Online brings the server back.
 func (l *License) Online() { l.change(func(s *server) error { s.offline = false; return nil }) }
 
 // SetState brings the license to a state of the ladder in the same way as in production:
-// SetState brings the license to a state of the ladder as it comes about in life:
 //
 //   - none: the license has not started yet.
 //   - denied: the vendor has suspended the license.
 //   - stale, grace, and degraded: the server is unreachable for 2, 7, or 21 days, which pass.
-//   - stale, grace and degraded: the server is away for 2, 7 or 21 days, which pass.
 func (l *License) SetState(s license.State) {
 	l.t.Helper()
 	status, begins := license.Active, int64(0)
@@ -175,7 +165,6 @@ func (l *License) SetState(s license.State) {
 // Advance lets time pass, including everything that the clients do in that time: refreshes,
 // renewals, steps on the ladder, and calls of OnChange. A negative d counts as 0. If units are
 // held, a month takes some seconds; otherwise it takes less than a millisecond.
-// takes some seconds; without them, less than a millisecond.
 func (l *License) Advance(d time.Duration) {
 	l.moving.Lock()
 	defer l.moving.Unlock()
