@@ -22,16 +22,16 @@ func auditColumns() []column {
 }
 
 func (c *cli) auditCommand() *cobra.Command {
-	return group("audit", "The tamper-evident record of everything that happened", "  copyhold audit list\n  copyhold audit verify",
+	return group("audit", "Read, export and verify the tamper-evident log", "  copyhold audit list\n  copyhold audit verify",
 		c.listCommand(listing{
-			use: "list", short: "List entries, the newest first", path: "/v1/audit", as: client.ByToken, columns: auditColumns(),
+			use: "list", short: "List entries, newest first", path: "/v1/audit", as: client.ByToken, columns: auditColumns(),
 			example: `  copyhold audit list --limit 20
   copyhold audit list --license lic_01jd0000000000000000000000 --type lease.begun
   copyhold audit list --type license. --since 2026-11-01 --until 2026-12-01`,
 			filters: []filter{
-				{"license", "only about this license"}, {"type", "only of this type, as lease.begun; a whole family ends with a dot, as lease."},
-				{"customer", "only about this customer"}, {"since", "not older than this, as 2026-11-22 or 2026-11-22T09:00:00Z"},
-				{"until", "older than this"},
+				{"license", "only entries about this license"}, {"type", "only this type, for example lease.begun; a trailing dot selects a family, for example lease."},
+				{"customer", "only entries about this customer"}, {"since", "only entries at or after this time, for example 2026-11-22 or 2026-11-22T09:00:00Z"},
+				{"until", "only entries before this time"},
 			},
 		}),
 		c.auditShowCommand(), c.auditFollowCommand(), c.auditHeadCommand(), c.auditExportCommand(), c.auditVerifyCommand(), c.auditProveCommand(), c.auditEraseCommand(),
@@ -42,7 +42,7 @@ func (c *cli) auditCommand() *cobra.Command {
 func entryIndex(cmd *cobra.Command, text string) (string, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {
-		return "", usageError(cmd, "%q is not the index of an entry", text)
+		return "", usageError(cmd, "%q is not an entry index", text)
 	}
 	return strconv.FormatInt(n, 10), nil
 }
@@ -50,7 +50,7 @@ func entryIndex(cmd *cobra.Command, text string) (string, error) {
 func (c *cli) auditShowCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "show INDEX",
-		Short:   "Show one entry whole",
+		Short:   "Show all of one entry",
 		Example: "  copyhold audit show 42",
 		Args:    exactly("INDEX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -71,10 +71,10 @@ func (c *cli) auditHeadCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "head",
-		Short: "Show the log's signed head, or keep it outside for audit verify --head",
-		Long: `Head shows how many entries the log has, its root and the key that signs it. With --to
-it writes the signed head (a C2SP checkpoint) to a file: kept on another machine, it
-shows later that nothing before it was changed or cut off.`,
+		Short: "Show the log's signed head, or save it for audit verify --head",
+		Long: `Head shows how many entries the log has, its root hash and the key that signs it. With
+--to it writes the signed head (a C2SP checkpoint) to a file. Keep that file on another
+machine: with it you can prove later that no earlier entry was changed or cut off.`,
 		Example: "  copyhold audit head\n  copyhold audit head --to kept-head.txt",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -90,7 +90,7 @@ shows later that nothing before it was changed or cut off.`,
 			if err := a.Decode(&head); err != nil {
 				return err
 			}
-			return c.done(file.write([]byte(head.Signed)), "head of %s written to %s", licensing.Counted(head.Size, "entry"), file.name)
+			return c.done(file.write([]byte(head.Signed)), "wrote the head of %s to %s", licensing.Counted(head.Size, "entry"), file.name)
 		},
 	}
 	file.flags(cmd, forAll, "write the signed head to this file")
@@ -102,10 +102,10 @@ func (c *cli) auditEraseCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "erase INDEX",
-		Short: "Take out of an entry what can name a person, and record that",
-		Long: `Erase takes actor, subject, request and data out of an entry for good, and adds an
-entry that says which one, by whom and why. The entry itself, its hash and its proofs
-stay. Backups that were made before still hold what was erased.`,
+		Short: "Erase personal data from an entry, and record the erasure",
+		Long: `Erase permanently removes the actor, subject, request and data of an entry. It adds an
+entry that records which one was erased, by whom and why. The erased entry, its hash and
+its proofs remain. Earlier backups still contain the erased data.`,
 		Example: "  copyhold audit erase 42 --reason 'request of 2026-11-20' --yes",
 		Args:    exactly("INDEX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -113,17 +113,17 @@ stay. Backups that were made before still hold what was erased.`,
 			if err != nil {
 				return err
 			}
-			if err := c.confirm(yes, "What entry "+index+" says about persons will be gone."); err != nil {
+			if err := c.confirm(yes, "The personal data in entry "+index+" will be permanently erased."); err != nil {
 				return err
 			}
 			_, err = c.do(cmd.Context(), client.Call{
 				As: client.ByToken, Method: http.MethodDelete, Path: "/v1/audit/" + index + "/payload", Query: url.Values{"reason": {reason}},
 			})
-			return c.done(err, "entry %s is erased", index)
+			return c.done(err, "erased entry %s", index)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	required(cmd, "reason")
 	return cmd
 }
@@ -132,9 +132,9 @@ func (c *cli) auditProveCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "prove INDEX",
-		Short: "Write a proof that the log holds an entry, which anyone can check",
-		Long: `Prove writes the entry, its place and the hashes up to a signed log head (C2SP
-tlog-proof). Whoever holds the log's public key can check it without this server.`,
+		Short: "Write a proof, which anyone can check, that the log contains an entry",
+		Long: `Prove writes the entry, its position and the hashes that lead to a signed log head (a
+C2SP tlog-proof). Anyone with the log's public key can check it without this server.`,
 		Example: "  copyhold audit prove 42\n  copyhold audit prove 42 --to entry-42.proof",
 		Args:    exactly("INDEX"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -149,10 +149,10 @@ tlog-proof). Whoever holds the log's public key can check it without this server
 			if !file.given() {
 				return c.printJSON(a.Body)
 			}
-			return c.done(file.write(append(a.Body, '\n')), "proof written to %s", file.name)
+			return c.done(file.write(append(a.Body, '\n')), "wrote the proof to %s", file.name)
 		},
 	}
-	file.flags(cmd, forAll, "write it to this file")
+	file.flags(cmd, forAll, "write the proof to this file")
 	return cmd
 }
 
@@ -160,7 +160,7 @@ func (c *cli) auditExportCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:     "export --to FILE",
-		Short:   "Write the whole log to a file that audit verify reads",
+		Short:   "Write the whole log to a file that audit verify can read",
 		Example: "  copyhold audit export --to log.jsonl",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -170,10 +170,10 @@ func (c *cli) auditExportCommand() *cobra.Command {
 			}
 			defer in.Close()
 			_, err = file.copy(in)
-			return c.done(err, "log written to %s", file.name)
+			return c.done(err, "wrote the log to %s", file.name)
 		},
 	}
-	file.flags(cmd, forOwner, "file to write it to")
+	file.flags(cmd, forOwner, "file to write")
 	required(cmd, "to")
 	return cmd
 }

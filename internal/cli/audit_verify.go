@@ -21,20 +21,20 @@ func (c *cli) auditVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
 		Short: "Check that no entry was changed, dropped, inserted, swapped or cut off",
-		Long: `Verify reads the whole log, from the server or from an export, rebuilds its tree on
-this machine and compares it with the signed head. It names every entry that does
-not fit. A log that was cut off at its end is only noticed against a head that
-somebody kept: give one with --head.
+		Long: `Verify reads the whole log, from the server or from an export. It rebuilds the tree on
+this machine, compares it with the signed head, and names every entry that does not
+match. Entries cut off at the end can be detected only with a head that you saved
+earlier: pass it with --head.
 
-With a server it also compares the rows with the log: every live lease has an entry
-that begins it and none that ends it, every such entry has its lease, and every license
-is as its last change left it. Each mismatch names the row and the entry, and for a
-license each field that differs, with both values. The counters of each pool are
-compared with its leases and tickets, and the totals of each meter with its usage
-events: copyhold repair corrects those. An export has no rows; restore compares those
-of a backup.
+With a server, verify also compares the database rows with the log. Every live lease
+must have an entry that begins it and none that ends it, every such entry must have its
+lease, and every license must match its last recorded change. For each mismatch, verify
+names the row and the entry; for a license it also lists the fields that differ, with
+both values. It compares the counters of each pool with its leases and tickets, and the
+totals of each meter with its usage events. To correct counters, use copyhold repair.
+An export has no rows; copyhold restore compares the rows of a backup.
 
-Exit status 4: the log was tampered with, or the rows were.`,
+Exit status 4: the log or the rows were tampered with.`,
 		Example: `  copyhold audit verify
   copyhold audit verify log.jsonl --head kept-head.txt --key 'example.com/log+7f2a+AbCd'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -68,8 +68,8 @@ Exit status 4: the log was tampered with, or the rows were.`,
 			return c.printVerifiedLog(verified)
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "the log's verifier key as you know it; default the one the log names")
-	cmd.Flags().StringArrayVar(&heads, "head", nil, "file with a log head that was kept outside; may be repeated")
+	cmd.Flags().StringVar(&key, "key", "", "the log's verifier key, from a source that you trust; default: the key that the log names")
+	cmd.Flags().StringArrayVar(&heads, "head", nil, "file with a log head saved earlier; repeatable")
 	return cmd
 }
 
@@ -140,7 +140,7 @@ func (c *cli) printVerifiedLog(v verifiedLog) error {
 	case !v.Whole():
 		return exitf(exitTampered, "the log was tampered with")
 	case v.Rows != nil && !v.Rows.Agrees():
-		return exitf(exitTampered, "rows are not as the log says")
+		return exitf(exitTampered, "the rows do not match the log")
 	}
 	return c.done(nil, "%s", c.tint("ok"))
 }
@@ -150,12 +150,12 @@ func (c *cli) printReconciliation(r *audit.Reconciliation) {
 	if r == nil {
 		return
 	}
-	c.printf("%s and %s held against %s", licensing.Counted(r.Leases, "live lease"), licensing.Counted(r.Licenses, "license"), licensing.Counted(r.Entries, "entry"))
+	c.printf("compared %s and %s with %s", licensing.Counted(r.Leases, "live lease"), licensing.Counted(r.Licenses, "license"), licensing.Counted(r.Entries, "entry"))
 	if r.Unknown > 0 {
-		c.printf(", %d not: what they would be held against was erased", r.Unknown)
+		c.printf("; %d could not be compared because their entries were erased", r.Unknown)
 	}
 	c.printf("\n")
-	c.printf("counters of %s and %s compared with their rows\n", licensing.Counted(r.Pools, "pool"), licensing.Counted(r.Totals, "usage total"))
+	c.printf("compared the counters of %s and %s with their rows\n", licensing.Counted(r.Pools, "pool"), licensing.Counted(r.Totals, "usage total"))
 	for _, m := range r.Mismatches {
 		c.printf("  %s\n", m)
 	}

@@ -31,17 +31,17 @@ func (c *cli) backupCommand() *cobra.Command {
 	var final, yes bool
 	cmd := &cobra.Command{
 		Use:   "backup --to FILE",
-		Short: "Write everything of a running server to one encrypted file",
-		Long: `Backup asks the server for its whole database as it is at one moment, encrypted to
-the server's sealing key, and checks the file's size and end. It needs an owner's
-token that spans environments. Keep the sealing key elsewhere: without it the backup
-opens for nobody.
+		Short: "Back up a running server to one encrypted file",
+		Long: `Backup downloads a consistent copy of the server's whole database, encrypted to the
+server's sealing key, and checks that the file is complete. It needs an owner's token
+that spans environments. Keep the sealing key elsewhere: without it, nobody can open
+the backup.
 
-Use --final to move a deployment. Every write ends before the backup is read, and the
-source never writes again, not even after a restart: programs get 503 there and go to
-the next of their servers. The server that is restored from the file takes over at
-once, without the wait that a restore needs otherwise. If the file did not arrive
-whole, repeat the command.`,
+Use --final to move a deployment. The server completes all writes before it makes the
+backup and never writes again, not even after a restart. Programs get status 503 there
+and switch to their next server. A server restored from this file takes over at once,
+without the wait that a restore usually needs. If the file does not arrive complete,
+repeat the command.`,
 		Example: `  copyhold backup --to copyhold-2026-11-22.backup --token-file /var/lib/copyhold/owner.token
   copyhold backup --final --to move.backup`,
 		Args: exactly(),
@@ -52,7 +52,7 @@ whole, repeat the command.`,
 			}
 			path := "/v1/backup"
 			if final {
-				if err := c.confirm(yes, "The server stops writing for good. Only the server that is restored from this backup goes on. Continue?"); err != nil {
+				if err := c.confirm(yes, "The server will stop writing permanently. Only a server restored from this backup can take over. Continue?"); err != nil {
 					return err
 				}
 				path += "?final=true"
@@ -67,8 +67,8 @@ whole, repeat the command.`,
 		},
 	}
 	file.flags(cmd, forOwner, "file to write")
-	cmd.Flags().BoolVar(&final, "final", false, "end every write first, for good: the restored server goes on")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask before a final backup")
+	cmd.Flags().BoolVar(&final, "final", false, "stop all writes permanently first, so that the restored server can take over")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation of a final backup")
 	required(cmd, "to")
 	return cmd
 }
@@ -78,22 +78,21 @@ func (c *cli) restoreCommand() *cobra.Command {
 	var identities []string
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
-		Short: "Fill an empty data folder or database from a backup",
-		Long: `Restore checks a backup whole (its manifest, its seal and the log in it), fills an
-empty database with it, of either engine, and names the rows in it that are not as its
-log says. The server must not run. The sealing key of the server that was backed up
-has to be in place: in sealing.key in the data folder, in COPYHOLD_SEALING_KEY, or as
-systemd credential.
+		Short: "Restore a backup to an empty data folder or database",
+		Long: `Restore checks the whole backup (its manifest, its seal and its log), loads it into an
+empty SQLite or PostgreSQL database, and names the rows that do not match the log. Stop
+the server first. The sealing key of the server that was backed up must be in place: in
+sealing.key in the data folder, in COPYHOLD_SEALING_KEY, or as a systemd credential.
 
-After a final backup the restored server goes on at once. After any other one it may
-lack leases that were granted later, so each pool grants nothing new until those could
-have ended: copyhold fence shows until when.
+After a final backup, the restored server takes over at once. After any other backup,
+leases granted since then may be missing, so each pool grants nothing new until those
+leases could have expired. To see when that is, run copyhold fence show.
 
-With --check the same is done in a database in a folder of its own under TMPDIR, which
-is removed afterwards and needs as much room as the database had.
+With --check, restore loads the backup into a temporary database under TMPDIR and
+removes it afterwards. This needs as much space as the original database.
 
-Exit status 4: the backup is damaged or was changed; with --check also: rows in it are
-not as its log says.`,
+Exit status 4: the backup is damaged or was changed; with --check, also if its rows do
+not match its log.`,
 		Example: `  copyhold restore copyhold-2026-11-22.backup --data /var/lib/copyhold
   copyhold restore copyhold-2026-11-22.backup --check`,
 		Args: exactly("FILE"),
@@ -114,8 +113,8 @@ not as its log says.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&check, "check", false, "only check the backup, and hold its rows against its log")
-	cmd.Flags().StringArrayVar(&identities, "identity", nil, "file with an age identity that opens it, if the sealing key does not; may be repeated")
+	cmd.Flags().BoolVar(&check, "check", false, "only check the backup, and compare its rows with its log")
+	cmd.Flags().StringArrayVar(&identities, "identity", nil, "file with an age identity that opens the backup, if the sealing key does not; repeatable")
 	return cmd
 }
 
@@ -128,7 +127,7 @@ func readIdentities(files []string) ([]age.Identity, error) {
 		}
 		found, err := age.ParseIdentities(strings.NewReader(text))
 		if err != nil {
-			return nil, exitf(exitUsage, "%s holds no age identity", file) // age's error would quote it
+			return nil, exitf(exitUsage, "%s does not contain an age identity", file) // age's error would quote it
 		}
 		all = append(all, found...)
 	}
@@ -155,7 +154,7 @@ func (c *cli) checkBackup(cmd *cobra.Command, in io.Reader, identities []age.Ide
 	if err := c.printBackup(b); err != nil || len(b.Mismatches) == 0 {
 		return err
 	}
-	return exitf(exitTampered, "rows are not as the log says")
+	return exitf(exitTampered, "the rows do not match the log")
 }
 
 func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identity) error {
@@ -224,7 +223,7 @@ func (c *cli) printBackup(b recovery.Backup) error {
 		}
 	}
 	if len(b.Mismatches) > 0 {
-		return c.done(nil, "%s: rows in it are not as its log says", c.tint("warning"))
+		return c.done(nil, "%s: some rows in the backup do not match its log", c.tint("warning"))
 	}
 	return c.done(nil, "%s", c.tint("ok"))
 }

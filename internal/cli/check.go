@@ -29,9 +29,9 @@ func (c *cli) checkCommand() *cobra.Command {
 	var by seat.Caller
 	cmd := &cobra.Command{
 		Use:   "check [FEATURE | --pool POOL | --meter METER]",
-		Short: "Ask what a license would allow, without taking anything",
-		Long: `Check asks the server with a license key and changes nothing. Exit status 3: denied.
-75: the server is unavailable, or can't be certain what is free after a restore.`,
+		Short: "Check what a license would allow, without taking anything",
+		Long: `Check asks the server, with a license key, and changes nothing. Exit status 3: denied;
+75: the server is unavailable, or after a restore cannot be certain what is free.`,
 		Example: `  copyhold check export --key-file ./license.key
   copyhold check --pool seats --units 2
   copyhold check --meter calls --quantity 100 --output json`,
@@ -41,7 +41,7 @@ func (c *cli) checkCommand() *cobra.Command {
 			case len(args) == 1 && feature == "":
 				feature = args[0]
 			case len(args) > 0:
-				return usageError(cmd, "name one feature")
+				return usageError(cmd, "specify only one feature")
 			}
 			body := map[string]any{}
 			for member, value := range map[string]string{"feature": feature, "pool": pool, "meter": meter} {
@@ -50,7 +50,7 @@ func (c *cli) checkCommand() *cobra.Command {
 				}
 			}
 			if len(body) != 1 {
-				return usageError(cmd, "name a feature, a --pool or a --meter, and only one of them")
+				return usageError(cmd, "specify exactly one feature, --pool or --meter")
 			}
 			if pool != "" {
 				body["units"] = units
@@ -68,13 +68,13 @@ func (c *cli) checkCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&feature, "feature", "", "is it on; the same as an argument")
-	flags.StringVar(&pool, "pool", "", "are units free")
-	flags.StringVar(&meter, "meter", "", "is quota left")
-	unitsVar(flags, &units, "units of the pool")
-	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter")
-	flags.Var(&who, "holder", "who asks: KIND:ID, or ID for a user")
-	flags.StringVar(&by.Instance, "instance", "", "which of the holder's instances asks")
+	flags.StringVar(&feature, "feature", "", "feature to check; same as the argument")
+	flags.StringVar(&pool, "pool", "", "check whether this pool has free units")
+	flags.StringVar(&meter, "meter", "", "check whether this meter has quota left")
+	unitsVar(flags, &units, "units of the pool to check for")
+	flags.StringVar(&quantity, "quantity", "1", "quantity of the meter to check for")
+	flags.Var(&who, "holder", "holder to check for: KIND:ID, or ID for a user")
+	flags.StringVar(&by.Instance, "instance", "", "instance of the holder")
 	callerFlags(flags, &by)
 	return cmd
 }

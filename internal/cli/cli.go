@@ -98,13 +98,20 @@ func (c *cli) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "copyhold",
 		Short: "Software licensing: plans, signed licenses, seats and usage",
-		Long: `Copyhold issues signed licenses from plan files, counts seats and usage, and
-proves afterwards what happened.
+		Long: `Copyhold issues signed licenses from plan files, counts seats and usage, and keeps a
+log that proves what happened.
 
-Exit status: 0 done; 1 failed; 2 the command or its request can't be right; 3 denied by a license; 4 a document
-or a log is forged or damaged; 5 a document that the root set does not vouch for; 6 one
-whose key was withdrawn; 10 and 11 what plan diff comes to (something changes; somebody
-loses); 75 unavailable, try again (never a denial).`,
+Exit status:
+  0   done
+  1   failed
+  2   invalid command, settings or request
+  3   denied by a license
+  4   a document, a backup or the log is forged or damaged
+  5   a document was not signed by a key that the root set vouches for
+  6   a document was signed with a withdrawn key
+  10  plan diff: something changes, and no license loses
+  11  plan diff: at least one license loses
+  75  unavailable; try again (never a denial)`,
 		Example: `  copyhold version
   source <(copyhold completion bash)`,
 		Version:       version(),
@@ -122,15 +129,15 @@ loses); 75 unavailable, try again (never a denial).`,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.flags.URL, "url", "", "server, as in http://127.0.0.1:7400; several of one deployment with commas: the next is asked when one fails (COPYHOLD_URL)")
-	flags.StringVar(&c.flags.TokenFile, "token-file", "", "file that holds an administrator's token (COPYHOLD_TOKEN_FILE)")
-	flags.StringVar(&c.flags.KeyFile, "key-file", "", "file that holds a license key (COPYHOLD_LICENSE_KEY_FILE)")
-	flags.StringVar(&c.flags.RootSet, "root-set", "", "file that holds the pinned root set (COPYHOLD_ROOT_SET_FILE)")
-	flags.StringVar(&c.flags.CA, "ca", "", "PEM file with certificate authorities to trust besides the system's (COPYHOLD_CA_FILE)")
-	flags.StringVar(&c.flags.Environment, "environment", "", "environment a token speaks for (COPYHOLD_ENVIRONMENT)")
-	flags.StringVar(&c.flags.Profile, "profile", "", "named settings from the profile file (COPYHOLD_PROFILE)")
-	flags.StringVarP(&c.flags.output, "output", "o", "table", "table for people, json for programs")
-	flags.DurationVar(&c.flags.timeout, "timeout", 30*time.Second, "how long a server may take to answer")
+	flags.StringVar(&c.flags.URL, "url", "", "server, for example http://127.0.0.1:7400, or comma-separated servers of one deployment, tried in order (COPYHOLD_URL)")
+	flags.StringVar(&c.flags.TokenFile, "token-file", "", "file with an administrator's token (COPYHOLD_TOKEN_FILE)")
+	flags.StringVar(&c.flags.KeyFile, "key-file", "", "file with a license key (COPYHOLD_LICENSE_KEY_FILE)")
+	flags.StringVar(&c.flags.RootSet, "root-set", "", "file with the pinned root set (COPYHOLD_ROOT_SET_FILE)")
+	flags.StringVar(&c.flags.CA, "ca", "", "PEM file with certificate authorities to trust in addition to the system's (COPYHOLD_CA_FILE)")
+	flags.StringVar(&c.flags.Environment, "environment", "", "environment to use with a token (COPYHOLD_ENVIRONMENT)")
+	flags.StringVar(&c.flags.Profile, "profile", "", "profile of settings to use from the profile file (COPYHOLD_PROFILE)")
+	flags.StringVarP(&c.flags.output, "output", "o", "table", "output format: table or json")
+	flags.DurationVar(&c.flags.timeout, "timeout", 30*time.Second, "how long to wait for a server to answer")
 	root.AddCommand(c.commands()...)
 	c.setHelp(root)
 	return root

@@ -18,18 +18,18 @@ import (
 )
 
 func (c *cli) clockCommand() *cobra.Command {
-	return group("clock", "The server's time, and how to correct it after a wrong clock", "  copyhold clock show --data /var/lib/copyhold",
+	return group("clock", "Show the server's time, or correct it after a wrong clock", "  copyhold clock show --data /var/lib/copyhold",
 		c.clockShowCommand(), c.clockSetBackCommand(), c.clockAcceptCommand())
 }
 
 func (c *cli) clockShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Compare the time that a database has seen with the clock",
-		Long: `Show opens the database that the settings name and prints the latest time that a
-server had and what the clock says. A server's time never goes back: if it lies ahead,
-a server had adopted a clock that was wrong. An embedded database opens for one process
-at a time: stop the server first.`,
+		Short: "Compare the clock with the latest time recorded in the database",
+		Long: `Show opens the configured database and prints the latest time that a server recorded
+and the current time of the clock. A server's time never goes back. If the recorded
+time is ahead of the clock, a server accepted a wrong clock. Only one process at a time
+can open an embedded database, so stop the server first.`,
 		Example: "  copyhold clock show --data /var/lib/copyhold",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -57,13 +57,13 @@ func (c *cli) clockSetBackCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "set-back --reason TEXT",
-		Short: "Go on from what the clock says, after a server adopted one that ran ahead",
-		Long: `Set-back is for a server whose clock ran ahead for so long that it was believed, and
-is right again. Stop every server on the database first, and take a backup. What was
-signed stays as good as it was: units stay with their holders until they renew, release
-or their documents end; nothing is granted twice. A new epoch begins, so that what is
-signed from now on replaces what was signed with the wrong time. It is recorded in the
-log of every environment. See docs/clock.md.`,
+		Short: "Set the server's time back, after a server accepted a clock that ran ahead",
+		Long: `Use set-back if a server's clock ran ahead for so long that the server accepted it, and
+the clock is now right again. First stop every server on the database and make a backup.
+Signed documents remain valid: holders keep their units until they renew, release them
+or their documents expire, and nothing is granted twice. A new epoch begins, so that new
+documents replace those signed with the wrong time. The change is recorded in the log
+of every environment. See docs/clock.md.`,
 		Example: "  copyhold clock set-back --data /var/lib/copyhold --reason 'the RTC battery was empty'",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +72,7 @@ log of every environment. See docs/clock.md.`,
 				if err != nil {
 					return err
 				}
-				question := fmt.Sprintf("The record is at %s, the clock says %s. Set it back by %s.",
+				question := fmt.Sprintf("The recorded time is %s, and the clock shows %s. The recorded time will be set back by %s.",
 					mark.UTC().Format(time.RFC3339), wall.UTC().Format(time.RFC3339), mark.Sub(wall).Round(time.Second))
 				if mark.After(wall) {
 					if err := c.confirm(yes, question); err != nil {
@@ -90,8 +90,8 @@ log of every environment. See docs/clock.md.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	required(cmd, "reason")
 	return cmd
 }
@@ -101,13 +101,13 @@ func (c *cli) clockAcceptCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "accept --reason TEXT",
-		Short: "Go on from what the clock says, after a stop of more than 30 days that nothing explains",
-		Long: `Accept is for a machine that was off for more than 30 days, has booted since, and has
-nothing that proves its clock: no synchronized kernel, and no second machine. A server
-follows such a clock for 30 days at most. Check the date yourself, stop every server on the
-database, and accept it. Units that were held keep the time that they had left, so that
-nothing is granted twice even if the clock is wrong. It is recorded in the log of every
-environment. See docs/clock.md.`,
+		Short: "Accept the clock after an unexplained stop of more than 30 days",
+		Long: `Use accept if a machine was off for more than 30 days, has booted since, and nothing
+proves its clock: the kernel's clock is not synchronized and there is no second machine.
+A server follows such a clock for at most 30 days. Check the date yourself, stop every
+server on the database, and then run accept. Held units keep the time they had left, so
+that nothing is granted twice even if the clock is wrong. The change is recorded in the
+log of every environment. See docs/clock.md.`,
 		Example: "  copyhold clock accept --data /var/lib/copyhold --reason 'the plant was closed for the season'",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -117,7 +117,7 @@ environment. See docs/clock.md.`,
 					return err
 				}
 				if wall.After(mark) {
-					question := fmt.Sprintf("The record is at %s, the clock says %s. Go on from the clock.", mark.UTC().Format(time.RFC3339), wall.UTC().Format(time.RFC3339))
+					question := fmt.Sprintf("The recorded time is %s, and the clock shows %s. The clock will be accepted.", mark.UTC().Format(time.RFC3339), wall.UTC().Format(time.RFC3339))
 					if err := c.confirm(yes, question); err != nil {
 						return err
 					}
@@ -131,14 +131,14 @@ environment. See docs/clock.md.`,
 				if c.asJSON() {
 					return c.printJSON(done)
 				}
-				c.printf("accepted %s; the record was at %s\n", done.To.Format(time.RFC3339), done.From.Format(time.RFC3339))
-				return c.done(nil, "units that were held keep the time that they had left; start the servers")
+				c.printf("accepted %s; the recorded time was %s\n", done.To.Format(time.RFC3339), done.From.Format(time.RFC3339))
+				return c.done(nil, "held units keep the time they had left; start the servers")
 			})
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	required(cmd, "reason")
 	return cmd
 }
@@ -179,15 +179,15 @@ func (c *cli) printSetBack(set recovery.ClockSetBack) error {
 	if c.asJSON() {
 		return c.printJSON(set)
 	}
-	c.printf("set back from %s to %s; epoch %d begins\n", set.From.UTC().Format(time.RFC3339), set.To.UTC().Format(time.RFC3339), set.Epoch)
+	c.printf("set the time back from %s to %s; epoch %d begins\n", set.From.UTC().Format(time.RFC3339), set.To.UTC().Format(time.RFC3339), set.Epoch)
 	if set.Ahead > 0 {
-		c.printf("%d leases were signed with the wrong time: their units stay with them until they are renewed, released or end\n", set.Ahead)
+		c.printf("%d leases were signed with the wrong time; they keep their units until they are renewed or released, or expire\n", set.Ahead)
 	}
 	if set.Fenced {
-		c.printf("newcomers wait until what may be in use has ended: copyhold status shows since when\n")
+		c.printf("new requests wait until leases that may be in use have expired; see copyhold status\n")
 	}
 	for _, id := range set.Licenses {
-		c.printf("the term of %s began by the wrong time, and begins at the right one now\n", id)
+		c.printf("the term of %s started at the wrong time; its start is now corrected\n", id)
 	}
 	return c.done(nil, "start the servers")
 }

@@ -5,7 +5,7 @@ import "github.com/spf13/cobra"
 func (c *cli) completionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "completion bash|zsh|fish|powershell",
-		Short: "Print a script that completes commands in a shell",
+		Short: "Print a shell completion script",
 		Example: `  source <(copyhold completion bash)
   copyhold completion zsh > "${fpath[1]}/_copyhold"`,
 		Args:      exactly("SHELL"),
@@ -22,7 +22,7 @@ func (c *cli) completionCommand() *cobra.Command {
 			case "powershell":
 				return root.GenPowerShellCompletionWithDesc(out)
 			}
-			return usageError(cmd, "no completion for %q", args[0])
+			return usageError(cmd, "unsupported shell %q: use bash, zsh, fish or powershell", args[0])
 		},
 	}
 }

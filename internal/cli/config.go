@@ -20,7 +20,7 @@ func serverFlags(flags *pflag.FlagSet, only ...string) {
 		}
 		name, usage := s.Flag(), s.Usage()+" ("+s.Env()+")"
 		if s.Secret() {
-			usage = "file that holds: " + s.Usage() + " (" + s.Env() + "_FILE)"
+			usage = "file with: " + s.Usage() + " (" + s.Env() + "_FILE)"
 		}
 		flags.String(name, "", usage)
 	}
@@ -73,9 +73,9 @@ func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 func (c *cli) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
-		Short: "Print the server's settings in force, and where each comes from",
-		Long: `Config prints every setting of the server with its meaning, its value and its
-source, as a YAML file that copyhold serve --config accepts. Secrets are not shown.`,
+		Short: "Print the server's current settings and the source of each",
+		Long: `Config prints every server setting with its description, value and source, as a YAML
+file that copyhold serve --config accepts. Secrets are not shown.`,
 		Example: "  copyhold config\n  copyhold config --config copyhold.yaml --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -19,11 +19,11 @@ func (c *cli) demoCommand() *cobra.Command {
 	var listen, data string
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Start a server with a working example, and print what to try",
-		Long: `Demo runs the license server with a product whose plans show every licensing model,
-a customer, and a license of each plan. It sets itself up through its own API, keeps
-its data in a folder, prints keys and commands to try, and stops with Ctrl-C. Started
-again it goes on with the same data.`,
+		Short: "Start a server with a working example, and print commands to try",
+		Long: `Demo runs the license server with an example: a product whose plans show every
+licensing model, a customer, and a license for each plan. It creates the example through
+its own API, keeps its data in a folder, and prints license keys and commands to try.
+Stop it with Ctrl-C. The next run continues with the same data.`,
 		Example: "  copyhold demo\n  copyhold demo --listen 127.0.0.1:8400 --data /tmp/copyhold-demo",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -36,8 +36,8 @@ again it goes on with the same data.`,
 			return c.demo(cmd.Context(), loaded.Config)
 		},
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:7400", "address to answer on; port 0 picks a free one")
-	cmd.Flags().StringVar(&data, "data", ".copyhold", "folder that keeps the demo's data")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:7400", "address to listen on; port 0 picks a free port")
+	cmd.Flags().StringVar(&data, "data", ".copyhold", "folder for the demo's data")
 	return cmd
 }
 
@@ -57,7 +57,7 @@ func (c *cli) demo(ctx context.Context, settings config.Config) error {
 	}
 	err = <-stopped
 	if !c.asJSON() {
-		c.printf("\nstopped; the data stays in %s\n", settings.Data)
+		c.printf("\nstopped; the data is kept in %s\n", settings.Data)
 	}
 	return err
 }
@@ -81,7 +81,7 @@ func (c *cli) showDemo(ctx context.Context, s *server, data string) error {
 		Token:       client.Setting[client.Secret]{Value: client.Secret(strings.TrimSpace(string(owner))), Source: "demo"},
 	}, 0)}
 	if err := e.setUp(ctx); err != nil {
-		return fmt.Errorf("setting the example up: %w", err)
+		return fmt.Errorf("setting up the example: %w", err)
 	}
 	if c.asJSON() {
 		return c.printJSON(map[string]any{"url": s.URL(), "data": data, "token_file": e.tokenFile(), "root_set_file": e.rootSetFile(), "licenses": e.licenses})

@@ -56,7 +56,7 @@ func (d *demoProcess) stop(t *testing.T) {
 	if err := d.cmd.Wait(); err != nil {
 		t.Errorf("the demo did not stop cleanly: %v", err)
 	}
-	if last != "stopped; the data stays in .copyhold" {
+	if last != "stopped; the data is kept in .copyhold" {
 		t.Errorf("its last line is %q", last)
 	}
 }

@@ -45,7 +45,7 @@ func (d *deployment) Close() error {
 // data folder, the database, and for a new one the sealing key.
 func (c *cli) openDeployment(ctx context.Context, settings config.Config, log *slog.Logger) (*deployment, error) {
 	if err := os.MkdirAll(settings.Data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
+		return nil, fmt.Errorf("creating the data folder: %w", err)
 	}
 	db, err := openDatabase(ctx, settings)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 	ring := signing.NewRing(sealing)
 	if settings.Record != "" {
 		if d.record, err = os.OpenFile(settings.Record, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600); err != nil {
-			return fmt.Errorf("opening the record of what is signed: %w", err)
+			return fmt.Errorf("opening the record of signed documents: %w", err)
 		}
 		ring.RecordTo(d.record)
 	}
@@ -92,7 +92,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 
 // lostKey says what to do where a database is there and its sealing key is not.
 func lostKey(source signing.SealingSource) error {
-	return fmt.Errorf("the database was sealed with a key that is not there: put your copy of it in %s, or name it with COPYHOLD_SEALING_KEY_FILE", source.File)
+	return fmt.Errorf("the sealing key of this database is missing: put your copy in %s, or name its file with COPYHOLD_SEALING_KEY_FILE", source.File)
 }
 
 // openDatabase opens PostgreSQL by URL, or SQLite by path.

@@ -21,15 +21,18 @@ import (
 func (c *cli) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [FOLDER...]",
-		Short: "Check a server's settings, data folder, database, keys and clock, and secrets left in source",
-		Long: `Doctor looks for what breaks licensing later. It reads the server's settings as
-copyhold serve does and changes nothing, so it is good before the first start too: data
-folder and disk, database, sealing key, certificate, and whether the addresses to listen on
-are free or Copyhold answers there. It asks the servers that --url names, or else the one
-that runs here, whether they can decide, and compares clocks.
-With a token it also looks for rows of the log that are in quarantine (docs/log.md).
-Folders named as arguments are searched for license keys, tokens and private keys, which
-do not belong into source code. Exit status 1: something failed.`,
+		Short: "Check a server's configuration, storage, keys and clock, and search source code for secrets",
+		Long: `Doctor finds problems before they break licensing. It changes nothing, so you can also
+run it before the first start. It reads the same settings as copyhold serve and checks
+the data folder, the disk, the database, the sealing key, the certificate, and whether
+each listen address is free or Copyhold answers there.
+
+Doctor then asks the servers in --url, or else the server on this machine, whether they
+can make decisions, and compares clocks. With a token it also looks for log rows in
+quarantine (docs/log.md). If you name folders, it searches them for license keys, tokens
+and private keys, which do not belong in source code.
+
+Exit status 1: a check failed.`,
 		Example: `  copyhold doctor --config /etc/copyhold.yaml
   copyhold doctor --data /var/lib/copyhold --url https://licenses.example.com
   copyhold doctor ./src --output json`,
@@ -83,7 +86,7 @@ func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error 
 	case !named && here == "": // there is none to ask
 		return nil
 	case !named && strings.HasPrefix(here, "https:"):
-		d.note("server", "ok", "not asked for its clock and what it waits for: name it with --url as its certificate does")
+		d.note("server", "ok", "clock and fence not checked: specify the server with --url, using the name in its certificate")
 		return nil
 	case !named:
 		c.flags.URL = here
@@ -131,18 +134,18 @@ func (d *doctor) log(ctx context.Context, server *client.Client, base string) {
 		return
 	}
 	for _, q := range status.Quarantine {
-		what := "the rows or their hashes are damaged: look at the log.quarantined entries of the log, and at the disk"
+		what := "the rows or their hashes are damaged: check the log.quarantined entries of the log, and the disk"
 		switch {
 		case q.Cause != "unknown_environment":
 		case licensing.Env(q.Environment) == access.AllEnvironments || licensing.CheckName("environment", q.Environment) != nil:
-			what = "no environment can have that name: they stay there, and harm nothing"
+			what = "no environment can have this name; the rows stay in quarantine and do no harm"
 		default:
-			what = "it does not exist: copyhold environment create gives them their places, if that name was meant"
+			what = "the environment does not exist: if the name is correct, create it with copyhold environment create to release them"
 		}
-		d.note("log", "warning", "in quarantine: %s of environment %q; %s", licensing.Counted(q.Rows, "row"), q.Environment, what)
+		d.note("log", "warning", "%s of environment %q in quarantine: %s", licensing.Counted(q.Rows, "row"), q.Environment, what)
 	}
 	if len(status.Quarantine) == 0 {
-		d.note("log", "ok", "no row is in quarantine")
+		d.note("log", "ok", "no rows are in quarantine")
 	}
 }
 
@@ -159,16 +162,16 @@ func (d *doctor) server(ctx context.Context, server *client.Client, base string)
 	d.ready(ctx, server, base)
 	theirs, err := http.ParseTime(a.Header.Get("Date"))
 	if err != nil {
-		d.note("clock", "warning", "the server does not say its time")
+		d.note("clock", "warning", "the server's answer does not include its time")
 		return true
 	}
 	// The header has whole seconds and was written at some time during the exchange.
 	apart := began.Add(took / 2).Sub(theirs).Abs()
 	if apart > license.Epsilon*time.Second {
-		d.note("clock", "failed", "this machine and the server are %s apart; licenses need them within %ds", apart.Round(time.Second), license.Epsilon)
+		d.note("clock", "failed", "the clocks of this machine and the server differ by %s; licenses allow at most %ds", apart.Round(time.Second), license.Epsilon)
 		return true
 	}
-	d.note("clock", "ok", "within %s of the server's", max(apart.Round(time.Second), time.Second))
+	d.note("clock", "ok", "within %s of the server's clock", max(apart.Round(time.Second), time.Second))
 	return true
 }
 
@@ -193,7 +196,7 @@ func (c *cli) examineFence(ctx context.Context, d *doctor) {
 	const check = "restore"
 	server, err := c.client(client.ByToken)
 	if err != nil {
-		d.note(check, "ok", "not asked whether pools wait for lost leases: %v", err)
+		d.note(check, "ok", "fence not checked: %v", err)
 		return
 	}
 	a, err := server.Do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/fence"})
@@ -209,14 +212,14 @@ func (c *cli) examineFence(ctx context.Context, d *doctor) {
 		err = a.Decode(&fence)
 	}
 	if err != nil {
-		d.note(check, "warning", "not known whether pools wait for lost leases: %v", err)
+		d.note(check, "warning", "fence not checked: %v", err)
 		return
 	}
 	if !fence.Fenced {
-		d.note(check, "ok", "no pool waits for lost leases")
+		d.note(check, "ok", "no pools are waiting for leases that a restore may have lost")
 	}
 	for _, p := range fence.Pools {
-		d.note(check, "warning", "pool %s of plan %s grants nothing new before %s: copyhold fence shows how to end the wait", p.Pool, p.Plan, p.Until.UTC().Format(time.RFC3339))
+		d.note(check, "warning", "pool %s of plan %s grants nothing new before %s: to end the wait, see copyhold fence --help", p.Pool, p.Plan, p.Until.UTC().Format(time.RFC3339))
 	}
 }
 

@@ -55,18 +55,18 @@ func (d *doctor) folder(settings config.Loaded) {
 	case errors.Is(err, fs.ErrNotExist):
 		where = existing(settings.Data)
 		if err := writable(where); err != nil && settings.Origin("data") != "default" {
-			d.note(check, "failed", "%s does not exist and can't be made: %v", settings.Data, err)
+			d.note(check, "failed", "%s does not exist and cannot be created: %v", settings.Data, err)
 			return
 		} else if err != nil { // this machine may run clients only
-			d.note(check, "ok", "%s does not exist: no server has run here", settings.Data)
+			d.note(check, "ok", "%s does not exist; no server has run here", settings.Data)
 			return
 		}
-		d.note(check, "ok", "%s does not exist yet: the first start makes it", settings.Data)
+		d.note(check, "ok", "%s does not exist yet; the first start creates it", settings.Data)
 	case err != nil:
 		d.note(check, "failed", "%v", err)
 		return
 	case !info.IsDir():
-		d.note(check, "failed", "%s is no folder", settings.Data)
+		d.note(check, "failed", "%s is not a folder", settings.Data)
 		return
 	default:
 		d.modes(settings.Data, info)
@@ -78,7 +78,7 @@ func (d *doctor) disk(folder string) {
 	free, err := freeSpace(folder)
 	switch {
 	case err != nil:
-		d.note("disk", "warning", "free space is not known: %v", err)
+		d.note("disk", "warning", "free space is unknown: %v", err)
 	case free < diskFull:
 		d.note("disk", "failed", "%d MiB free: the server will stop writing", free>>20)
 	case free < diskLow:
@@ -114,11 +114,11 @@ func writable(folder string) error {
 func (d *doctor) modes(folder string, info fs.FileInfo) {
 	const check = "data folder"
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // modes say nothing there
-		d.note(check, "failed", "%s has mode %04o, others can look into it: chmod 700", folder, info.Mode().Perm())
+		d.note(check, "failed", "%s has mode %04o, so other users can read it: run chmod 700 on it", folder, info.Mode().Perm())
 		return
 	}
 	if err := writable(folder); err != nil {
-		d.note(check, "failed", "no file can be made in it: %v", err)
+		d.note(check, "failed", "cannot create a file in it: %v", err)
 		return
 	}
 	d.note(check, "ok", "%s is private to its owner", folder)
@@ -137,21 +137,21 @@ func (d *doctor) database(ctx context.Context, settings config.Config) *store.Ex
 	case errors.Is(err, fs.ErrNotExist) && !settings.Postgres():
 		folder := filepath.Dir(name) // the first start makes the data folder and no other
 		if _, err := os.Stat(folder); err != nil && folder != filepath.Clean(settings.Data) {
-			d.note(check, "failed", "the folder of %s does not exist: make it", name)
+			d.note(check, "failed", "the folder of %s does not exist: create it", name)
 		} else {
-			d.note(check, "ok", "%s does not exist yet: the first start makes it", name)
+			d.note(check, "ok", "%s does not exist yet; the first start creates it", name)
 		}
 	case err != nil:
 		d.note(check, "failed", "%s: %s", name, strings.Join(strings.Fields(err.Error()), " ")) // pgx's has lines
 		return nil
 	case !found.Begun:
-		d.note(check, "ok", "%s can be used and is empty: the first start fills it", name)
+		d.note(check, "ok", "%s is usable and empty; the first start creates its tables", name)
 	case found.Behind > 0:
-		d.note(check, "ok", "%s can be used; the next start makes %s to its tables", name, licensing.Counted(int64(found.Behind), "change"))
+		d.note(check, "ok", "%s is usable; the next start makes %s to its tables", name, licensing.Counted(int64(found.Behind), "change"))
 	case found.Ahead > 0:
-		d.note(check, "ok", "%s can be used; a later version of Copyhold made %s to its tables", name, licensing.Counted(int64(found.Ahead), "change"))
+		d.note(check, "ok", "%s is usable; a later version of Copyhold made %s to its tables", name, licensing.Counted(int64(found.Ahead), "change"))
 	default:
-		d.note(check, "ok", "%s can be used", name)
+		d.note(check, "ok", "%s is usable", name)
 	}
 	return &found
 }
@@ -162,15 +162,15 @@ func (d *doctor) sealing(c *cli, settings config.Config, database *store.Examine
 	source := c.sealingSource(settings)
 	switch _, err := source.Load(false); {
 	case errors.Is(err, fs.ErrNotExist) && database == nil:
-		d.note(check, "warning", "%s does not exist: it is needed if a server has used the database", source.File)
+		d.note(check, "warning", "%s does not exist; it is required if a server has already used the database", source.File)
 	case errors.Is(err, fs.ErrNotExist) && database.Begun:
 		d.note(check, "failed", "%v", lostKey(source))
 	case errors.Is(err, fs.ErrNotExist):
-		d.note(check, "ok", "%s does not exist yet: the first start makes it", source.File)
+		d.note(check, "ok", "%s does not exist yet; the first start creates it", source.File)
 	case err != nil:
 		d.note(check, "failed", "%v", err)
 	default:
-		d.note(check, "ok", "it is there and can be read")
+		d.note(check, "ok", "present and readable")
 	}
 }
 
@@ -214,13 +214,13 @@ func (d *doctor) certificate(settings config.TLS, now time.Time) {
 	days := licensing.Counted(int64(left/(24*time.Hour)), "day")
 	switch {
 	case left <= 0:
-		d.note(check, "failed", "%s ended at %s", settings.Certificate, end)
+		d.note(check, "failed", "%s expired at %s", settings.Certificate, end)
 	case now.Before(begins):
-		d.note(check, "failed", "%s begins at %s", settings.Certificate, begins.UTC().Format(time.RFC3339))
+		d.note(check, "failed", "%s is not valid before %s", settings.Certificate, begins.UTC().Format(time.RFC3339))
 	case left < min(expiresSoon, ends.Sub(begins)/5):
-		d.note(check, "warning", "%s ends at %s, in %s: renew it", settings.Certificate, end, days)
+		d.note(check, "warning", "%s expires at %s, in %s: renew it", settings.Certificate, end, days)
 	default:
-		d.note(check, "ok", "%s and its key belong together; it ends at %s, in %s", settings.Certificate, end, days)
+		d.note(check, "ok", "%s matches its key; it expires at %s, in %s", settings.Certificate, end, days)
 	}
 }
 
@@ -235,7 +235,7 @@ func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database
 	if free != nil {
 		defer free.Close() // once the other one was tried
 		if database != nil && database.Begun {
-			d.note("server", "warning", "none runs here, although the database has been used: copyhold serve starts it")
+			d.note("server", "warning", "no server is running here, although the database has been used: start it with copyhold serve")
 		}
 	}
 	if settings.Exposed() {
@@ -262,15 +262,15 @@ func (d *doctor) listener(ctx context.Context, check, address, origin string, an
 	free, err := listen.Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
-		d.note(check, "ok", "%s is free: no server runs there", address)
+		d.note(check, "ok", "%s is free; no server is running there", address)
 		return free, false
 	case answers():
 		d.note(check, "ok", "Copyhold answers at %s", address)
 		return nil, true
 	case origin == "default": // this machine may run clients only
-		d.note(check, "warning", "no server could listen here, and Copyhold does not answer: %v", err)
+		d.note(check, "warning", "cannot listen here, and Copyhold does not answer: %v", err)
 	default:
-		d.note(check, "failed", "no server could listen here, and Copyhold does not answer: %v", err)
+		d.note(check, "failed", "cannot listen here, and Copyhold does not answer: %v", err)
 	}
 	return nil, false
 }

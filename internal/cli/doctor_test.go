@@ -46,8 +46,8 @@ func TestDoctorChecksTheCertificate(t *testing.T) {
 		"ends next week":            {signedBySelf(t, in(-80), in(9.5)), "warning", "in 9 days: renew it"},
 		"of six days, new":          {signedBySelf(t, in(-1), in(5)), "ok", "in 5 days"},
 		"of six days, one day left": {signedBySelf(t, in(-5), in(1)), "warning", "in 1 day: renew it"},
-		"ended":                     {signedBySelf(t, in(-90), in(-0.5)), "failed", "ended at 2026-11-30T12:00:00Z"},
-		"not begun":                 {signedBySelf(t, in(1), in(90)), "failed", "begins at 2026-12-02T00:00:00Z"},
+		"ended":                     {signedBySelf(t, in(-90), in(-0.5)), "failed", "expired at 2026-11-30T12:00:00Z"},
+		"not begun":                 {signedBySelf(t, in(1), in(90)), "failed", "not valid before 2026-12-02T00:00:00Z"},
 		"another's key":             {config.TLS{Certificate: year.Certificate, Key: signedBySelf(t, in(-1), in(9)).Key}, "failed", "private key does not match"},
 		"no such file":              {config.TLS{Certificate: "nowhere.crt", Key: year.Key}, "failed", "nowhere.crt"},
 		"no certificate in it":      {config.TLS{Certificate: year.Key, Key: year.Key}, "failed", "certificate"},
@@ -78,7 +78,7 @@ func TestDoctorFindsARunningServerWithACertificate(t *testing.T) {
 	// The database is another: in this process its file must not be opened twice.
 	args := []string{"doctor", "--data", t.TempDir() + "/new", "--listen", address}
 	status, said := command(environ, append(args, "--tls-certificate", files.Certificate, "--tls-key", files.Key)...)
-	if status != exitDone || !strings.Contains(said, "Copyhold answers at "+address) || !strings.Contains(said, "name it with --url as its certificate does") {
+	if status != exitDone || !strings.Contains(said, "Copyhold answers at "+address) || !strings.Contains(said, "specify the server with --url") {
 		t.Errorf("exit status %d: %s", status, said)
 	}
 	status, said = command(environ, args...)

@@ -63,7 +63,7 @@ func (d *doctor) secrets(folder string) {
 			for _, at := range p.re.FindAllIndex(text, -1) {
 				if p.sure(string(text[at[0]:at[1]])) {
 					found++
-					d.note("secrets", "failed", "%s:%d holds a %s: replace it and read it from a file", path, 1+bytes.Count(text[:at[0]], []byte("\n")), p.kind)
+					d.note("secrets", "failed", "%s:%d contains a %s: replace the secret, and read it from a file instead", path, 1+bytes.Count(text[:at[0]], []byte("\n")), p.kind)
 				}
 			}
 		}
@@ -73,6 +73,6 @@ func (d *doctor) secrets(folder string) {
 	case err != nil:
 		d.note("secrets", "failed", "searching %s: %v", folder, err)
 	case found == 0:
-		d.note("secrets", "ok", "none in %s below %s", licensing.Counted(files, "file"), folder)
+		d.note("secrets", "ok", "none found in %s below %s", licensing.Counted(files, "file"), folder)
 	}
 }

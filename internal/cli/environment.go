@@ -13,7 +13,7 @@ func environmentColumns() []column {
 }
 
 func (c *cli) environmentCommand() *cobra.Command {
-	return group("environment", "Separate data, keys and tokens: production, staging, development", "  copyhold environment list",
+	return group("environment", "Manage environments: production, staging and development, each with separate data and keys", "  copyhold environment list",
 		c.environmentCreateCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List environments", example: "  copyhold environment list",
@@ -27,7 +27,7 @@ func (c *cli) environmentCreateCommand() *cobra.Command {
 	var kind string
 	cmd := &cobra.Command{
 		Use:     "create ENVIRONMENT",
-		Short:   "Create an environment with signing keys of its own",
+		Short:   "Create an environment with its own signing keys",
 		Example: "  copyhold environment create staging --kind staging",
 		Args:    exactly("ENVIRONMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,10 +30,10 @@ func sales() []sale {
 		{"drafting", "named users: 3 people"},
 		{"team", "subscription with editions and add-ons"},
 		{"classic", "perpetual with a year of maintenance"},
-		{"trial", "a trial of 14 days from the first use"},
+		{"trial", "a 14-day trial from first use"},
 		{"cloud", "consumption: 1000 calls a month"},
 		{"platform", "per service, and by core"},
-		{"fast", "the whole ladder in a minute"},
+		{"fast", "every license state within a minute"},
 	}
 }
 

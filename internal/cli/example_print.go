@@ -8,13 +8,13 @@ import (
 
 // printExample prints what the demo holds and what to try.
 func (c *cli) printExample(e *example, url string) {
-	c.printf("Copyhold answers on %s and keeps its data in %s. Stop it with Ctrl-C.\n\n", url, e.folder)
+	c.printf("Copyhold is running at %s and keeps its data in %s. Stop it with Ctrl-C.\n\n", url, e.folder)
 	rows := make([]record, len(e.licenses))
 	for i, l := range e.licenses {
 		rows[i] = record{"plan": l.Plan, "shows": l.Shows, "key": l.Key}
 	}
 	c.printTable(rows, column{head: "PLAN", path: "plan"}, column{head: "SHOWS", path: "shows"}, column{head: "LICENSE KEY", path: "key"})
-	c.printf("\nEach key is also in %s. Try in another terminal:\n\n", filepath.Join(e.folder, "keys", "PLAN.key"))
+	c.printf("\nEach key is also in %s. In another terminal, try:\n\n", filepath.Join(e.folder, "keys", "PLAN.key"))
 	for _, line := range c.toTry(e, url) {
 		c.printf("  %s\n", line)
 	}

@@ -138,10 +138,10 @@ func TestAWrongAddressIsNamed(t *testing.T) {
 		says   string
 	}{
 		strings.Replace(secure.URL, "127.0.0.1", "localhost", 1): {exitUsage, "not localhost"},
-		asHTTPS:                                 {exitUsage, "does not speak HTTPS: write http://"},
-		asHTTP:                                  {exitUsage, "speaks HTTPS: write https://"},
-		asHTTP + "," + asHTTPS:                  {exitUsage, "does not speak HTTPS: write http://"},
-		asHTTP + ",http://127.0.0.1:1":          {exitUnavailable, "speaks HTTPS: write https://"},
+		asHTTPS:                                 {exitUsage, "does not use HTTPS: change the address to http://"},
+		asHTTP:                                  {exitUsage, "uses HTTPS: change the address to https://"},
+		asHTTP + "," + asHTTPS:                  {exitUsage, "does not use HTTPS: change the address to http://"},
+		asHTTP + ",http://127.0.0.1:1":          {exitUnavailable, "uses HTTPS: change the address to https://"},
 		fmt.Sprintf("%s,%s", asHTTP, plain.URL): {exitUnavailable, "something that is not Copyhold"},
 	} {
 		status, said := command([]string{"COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "COPYHOLD_URL=" + urls}, "check", "export")

@@ -76,6 +76,6 @@ func (c *cli) explainHolders(r record) {
 	if len(rows) > 0 {
 		c.printf("\n")
 		c.printTable(rows, column{head: "FULL POOL", path: "pool"}, column{head: "HELD BY", path: "holder"}, column{head: "NAME", path: "name", rare: true}, column{head: "UNITS", path: "units"},
-			column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE AT THE LATEST", path: "free_at", as: unixTime})
+			column{head: "SINCE", path: "since", as: unixTime}, column{head: "FREE BY", path: "free_at", as: unixTime})
 	}
 }

@@ -37,7 +37,7 @@ func (t *target) flags(cmd *cobra.Command, mode fs.FileMode, usage string) {
 func (t *target) flagsAs(cmd *cobra.Command, flag string, mode fs.FileMode, usage string) {
 	t.flag, t.mode = flag, mode
 	cmd.Flags().StringVar(&t.name, flag, "", usage)
-	cmd.Flags().BoolVar(&t.force, "force", false, "replace the file if it exists, and follow a link")
+	cmd.Flags().BoolVar(&t.force, "force", false, "replace the file if it exists, even through a link")
 	before := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := t.check(); err != nil {
@@ -79,18 +79,18 @@ func (t target) place() (string, error) {
 	case err != nil:
 		return "", t.refused("%w", err)
 	case !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink:
-		return "", t.refused("%s exists and is no file", t.name)
+		return "", t.refused("%s exists and is not a regular file", t.name)
 	case !t.force && info.Mode().Type() == fs.ModeSymlink:
-		return "", t.refused("%s is a link; --force follows it", t.name)
+		return "", t.refused("%s is a link; use --force to follow it", t.name)
 	case !t.force:
-		return "", t.refused("%s exists; --force replaces it", t.name)
+		return "", t.refused("%s already exists; use --force to replace it", t.name)
 	}
 	name, err := filepath.EvalSymlinks(t.name)
 	if err != nil {
 		return "", t.refused("%w", err)
 	}
 	if info, err = os.Stat(name); err != nil || !info.Mode().IsRegular() {
-		return "", t.refused("%s leads to %s, which is no file", t.name, name)
+		return "", t.refused("%s points to %s, which is not a regular file", t.name, name)
 	}
 	return name, nil
 }

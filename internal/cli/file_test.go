@@ -146,7 +146,7 @@ func TestEveryToCanBeForced(t *testing.T) {
 		}
 		args := append(strings.Fields(cmd.CommandPath())[1:], placeholders(cmd)...)
 		status, said := command([]string{"COPYHOLD_TOKEN=cht_x", "XDG_CONFIG_HOME=" + t.TempDir()}, append(args, "--url", "http://127.0.0.1:1", "--to", "file_test.go")...)
-		if cmd.Name() != "make" && (status != exitUsage || !strings.Contains(said, "file_test.go exists; --force replaces it")) {
+		if cmd.Name() != "make" && (status != exitUsage || !strings.Contains(said, "file_test.go already exists; use --force to replace it")) {
 			t.Errorf("%s: exit status %d: %s", cmd.CommandPath(), status, said)
 		}
 	}

@@ -20,7 +20,7 @@ func (s *seconds) Set(text string) error {
 		return err
 	}
 	if span == 0 {
-		return errors.New("a length of time is longer than 0s")
+		return errors.New("a duration must be longer than 0s")
 	}
 	*s = seconds(span.Duration() / time.Second)
 	return nil
@@ -45,7 +45,7 @@ type units int64
 func (u *units) Set(text string) error {
 	n, err := licensing.ParseQuantity(text, 0) // 1.0 is whole too
 	if err != nil || n < 1 {
-		return errors.New("units are whole numbers from 1")
+		return errors.New("the number of units must be a whole number, at least 1")
 	}
 	*u = units(n)
 	return nil
@@ -68,7 +68,7 @@ func required(cmd *cobra.Command, name string) {
 // checkFlags refuses what no command can work with.
 func (c *cli) checkFlags(cmd *cobra.Command) error {
 	if c.flags.output != "table" && c.flags.output != "json" {
-		return usageError(cmd, "--output is table or json, not %q", c.flags.output)
+		return usageError(cmd, "--output must be table or json, not %q", c.flags.output)
 	}
 	if c.flags.timeout <= 0 {
 		return usageError(cmd, "--timeout must be longer than zero")

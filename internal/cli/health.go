@@ -18,11 +18,13 @@ import (
 func (c *cli) healthCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Ask the server on this machine whether it can decide",
-		Long: `Health asks the server that copyhold serve runs with the same settings whether it can
-decide (GET /readyz). It needs no token and no shell, so a container image can use it as
-its health check. It does not compare the certificate's name with the address, because it
-asks this machine. Exit status: 0 the server can decide; 75 it can't, or does not answer.`,
+		Short: "Check whether the server on this machine is ready",
+		Long: `Health asks the server on this machine whether it can make decisions (GET /readyz). Use
+it with the same settings as copyhold serve. It needs no token and no shell, so that a
+container image can use it as its health check. Because it connects to this machine, it
+does not compare the name in the certificate with the address.
+
+Exit status: 0 the server is ready; 75 it is not ready or does not answer.`,
 		Example: `  copyhold health
   copyhold health --listen 127.0.0.1:7400 --output json`,
 		Args: exactly(),
@@ -36,11 +38,11 @@ asks this machine. Exit status: 0 the server can decide; 75 it can't, or does no
 			url := localURL(loaded.Config) + "/readyz"
 			body, status, err := askLocal(within, url)
 			if err != nil {
-				return exitf(exitUnavailable, "no server answers here: %w", err)
+				return exitf(exitUnavailable, "no server answers on this machine: %w", err)
 			}
 			var h v1.Health
 			if err := json.Unmarshal(body, &h); err != nil || h.Status == "" {
-				return exitf(exitUnavailable, "what answers at %s is not Copyhold", url)
+				return exitf(exitUnavailable, "the server at %s is not Copyhold", url)
 			}
 			if c.asJSON() {
 				err = c.printJSON(json.RawMessage(body))
@@ -53,7 +55,7 @@ asks this machine. Exit status: 0 the server can decide; 75 it can't, or does no
 			if err != nil || status == http.StatusOK {
 				return err
 			}
-			return exitf(exitUnavailable, "the server can't decide: %s", strings.Join(h.Causes, "; "))
+			return exitf(exitUnavailable, "the server cannot make decisions: %s", strings.Join(h.Causes, "; "))
 		},
 	}
 	serverFlags(cmd.Flags(), "listen", "tls.certificate", "tls.key")

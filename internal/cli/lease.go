@@ -39,13 +39,13 @@ func holderText(value any) string {
 }
 
 func (c *cli) leaseCommand() *cobra.Command {
-	return group("lease", "Units of a pool that somebody holds", "  copyhold lease list",
+	return group("lease", "Acquire, list, renew and release leases on a pool's units", "  copyhold lease list",
 		c.listCommand(listing{
-			use: "list", short: "List who holds what", path: "/v1/leases", as: client.ByToken, columns: leaseColumns(),
+			use: "list", short: "List leases and their holders", path: "/v1/leases", as: client.ByToken, columns: leaseColumns(),
 			example: "  copyhold lease list\n  copyhold lease list --license lic_01jd0000000000000000000000 --pool seats",
 			filters: []filter{
-				{"license", "only of this license"}, {"pool", "only of this pool"}, {"customer", "only of this customer"},
-				{"product", "only of this product"}, {"holder", "only of this holder, as the list shows it: KIND:ID, or ID alone"},
+				{"license", "only leases of this license"}, {"pool", "only leases of this pool"}, {"customer", "only leases of this customer"},
+				{"product", "only leases of this product"}, {"holder", "only leases of this holder, in the form that the list shows: KIND:ID, or only ID"},
 			},
 		}),
 		c.leaseAcquireCommand(), c.leaseRenewCommand(), c.leaseReleaseCommand(), c.leaseRecallCommand(),
@@ -56,10 +56,10 @@ func (c *cli) leaseAcquireCommand() *cobra.Command {
 	var want seat.Request
 	cmd := &cobra.Command{
 		Use:   "acquire --pool POOL",
-		Short: "Take units of a pool, with a license key",
-		Long: `Acquire takes units of a pool until the lease ends or is released. The same
---request-id returns the same lease. Exit status 3: denied; 75: no seat became
-free in time, or no server answered.`,
+		Short: "Take units of a pool, using a license key",
+		Long: `Acquire takes units of a pool until the lease ends or is released. Repeating the same
+--request-id returns the same lease. Exit status 3: denied; 75: no unit became free in
+time, or no server answered.`,
 		Aliases: []string{"checkout", "activate"},
 		Example: `  copyhold lease acquire --pool seats --holder ann --key-file ./license.key
   copyhold lease acquire --pool seats --holder bob --wait 10m --output json
@@ -93,8 +93,8 @@ free in time, or no server answered.`,
 		},
 	}
 	c.seatFlags(cmd, &want)
-	cmd.Flags().StringVar(&want.RequestID, "request-id", "", "name of this request, for repeating it; default a new one")
-	cmd.Flags().StringVar(&want.Instance, "instance", "", "which running copy of the holder takes it; default this machine")
+	cmd.Flags().StringVar(&want.RequestID, "request-id", "", "id of this request, so that you can repeat it; default: a new id")
+	cmd.Flags().StringVar(&want.Instance, "instance", "", "instance of the holder that takes the lease; default: this machine")
 	return cmd
 }
 
@@ -114,9 +114,9 @@ func (c *cli) printSeat(a client.Answer) error {
 	switch {
 	case dates.Expires == 0:
 	case dates.Instance == "": // a lease without end belongs to the holder, whatever instance runs
-		r["until"] = "it is released; the signed copy lasts until " + ends
+		r["until"] = "released; signed copy valid until " + ends
 	default:
-		r["until"] = ends + ", unless it is renewed"
+		r["until"] = ends + " unless renewed"
 	}
 	c.printFields(r,
 		column{head: "LEASE", path: "id"}, column{head: "GENERATION", path: "generation"}, column{head: "UNTIL", path: "until"},
@@ -141,7 +141,7 @@ func (c *cli) leaseRenewCommand() *cobra.Command {
 	var r seat.Renewal
 	cmd := &cobra.Command{
 		Use:     "renew LEASE",
-		Short:   "Keep a lease, with the license key it was taken with",
+		Short:   "Renew a lease, using the license key that acquired it",
 		Example: "  copyhold lease renew lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key",
 		Args:    exactly("LEASE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -153,9 +153,9 @@ func (c *cli) leaseRenewCommand() *cobra.Command {
 			return c.printSeat(a)
 		},
 	}
-	cmd.Flags().Int64Var(&r.Generation, "generation", 1, "the lease's generation, as acquire printed it")
-	secondsVar(cmd.Flags(), &r.For, "for", "keep it this long (borrow), as in 8h")
-	cmd.Flags().StringVar(&r.Lease, "document", "", "the signed lease, as acquire gave it: for a server that was restored and does not know it")
+	cmd.Flags().Int64Var(&r.Generation, "generation", 1, "the lease's generation, printed by acquire")
+	secondsVar(cmd.Flags(), &r.For, "for", "borrow it for this long, for example 8h")
+	cmd.Flags().StringVar(&r.Lease, "document", "", "the signed lease that acquire returned, for a restored server that does not know the lease")
 	fills(cmd.Flags(), "document", "lease")
 	callerFlags(cmd.Flags(), &r.Caller)
 	return cmd
@@ -166,10 +166,10 @@ func (c *cli) leaseReleaseCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "release LEASE",
-		Short: "Give a lease back; with --force, somebody else's, with a token",
-		Long: `Release gives the units back. With --force an administrator frees a seat that
-somebody else holds; the answer says when its units can be granted again, because
-what was signed stays valid for its holder until it ends.`,
+		Short: "Release a lease; with --force and a token, another holder's lease",
+		Long: `Release returns the units to the pool. With --force, an administrator releases a lease
+that someone else holds. The signed lease remains valid for its holder until it expires,
+so the answer shows when the units can be granted again.`,
 		Aliases: []string{"checkin", "deactivate"},
 		Example: `  copyhold lease release lse_01jd0000000000000000000000 --generation 1 --key-file ./license.key
   copyhold lease release lse_01jd0000000000000000000000 --force --token-file ./admin.token`,
@@ -185,8 +185,8 @@ what was signed stays valid for its holder until it ends.`,
 			return c.ask(cmd.Context(), r, column{head: "LEASE", path: "id"}, column{head: "FREE AT", path: "free_at", as: unixTime})
 		},
 	}
-	cmd.Flags().Int64Var(&generation, "generation", 1, "the lease's generation, as acquire printed it")
-	cmd.Flags().BoolVar(&force, "force", false, "free somebody else's seat")
+	cmd.Flags().Int64Var(&generation, "generation", 1, "the lease's generation, printed by acquire")
+	cmd.Flags().BoolVar(&force, "force", false, "release another holder's lease")
 	return cmd
 }
 

@@ -24,20 +24,20 @@ func licenseColumns() []column {
 }
 
 func (c *cli) licenseCommand() *cobra.Command {
-	return group("license", "Plans granted to customers", "  copyhold license list",
+	return group("license", "Issue, show and change licenses", "  copyhold license list",
 		c.licenseIssueCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List licenses", path: "/v1/licenses", as: client.ByToken, columns: licenseColumns(),
 			example: "  copyhold license list\n  copyhold license list --plan studio --status active --ends-before 2027-01-31",
 			filters: []filter{
-				{"product", "only of this product"}, {"plan", "only of this plan"}, {"customer", "only of this customer"},
-				{"status", "only active, suspended or revoked ones"}, {"revision", "only of this revision"},
-				{"reference", "only the one with this number of yours"}, {"ends-before", "only those that end before this date"},
+				{"product", "only licenses of this product"}, {"plan", "only licenses of this plan"}, {"customer", "only licenses of this customer"},
+				{"status", "only licenses with this status: active, suspended or revoked"}, {"revision", "only licenses of this revision"},
+				{"reference", "only the license with this reference"}, {"ends-before", "only licenses that end before this date"},
 			},
 		}),
 		c.licenseShowCommand(),
 		c.licenseChangeCommand(), c.licenseExtendCommand(), c.licenseRenewCommand(),
-		c.licenseTurnCommand("suspend", "Stop a license until it is reinstated", "payment overdue"),
+		c.licenseTurnCommand("suspend", "Suspend a license until it is reinstated", "payment overdue"),
 		c.licenseTurnCommand("reinstate", "End a suspension", "paid"),
 		c.licenseRevokeCommand(),
 		c.licenseRotateCommand(), c.licenseTransferCommand(), c.licenseExportCommand(), c.licenseImportCommand(),
@@ -95,7 +95,7 @@ func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, bo
 		after.License = *after.Transferred
 	}
 	if after.Seq == before.Seq {
-		c.sayf("nothing changed: license %s was like this already", before.ID)
+		c.sayf("nothing changed: license %s is already as requested", before.ID)
 	}
 	return c.printLicense(a)
 }
@@ -106,7 +106,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	var addons, capacity []string
 	cmd := &cobra.Command{
 		Use:   "issue PLAN",
-		Short: "Grant a plan to a customer; the license key is shown once or written to a file",
+		Short: "Issue a license; its key is shown once or written to a file",
 		Example: `  copyhold license issue studio --customer cus_01jd0000000000000000000000 --product lathe
   copyhold license issue team --customer cus_01jd0000000000000000000000 --addon seats-5=2 --to acme.key`,
 		Args: exactly("PLAN"),
@@ -149,18 +149,18 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&customer, "customer", "", "who gets it")
-	flags.StringVar(&product, "product", "", "product the plan belongs to, if its name does not say")
-	flags.StringVar(&channel, "channel", "", "channel whose revisions it follows; default the plan's")
-	flags.StringVar(&revision, "revision", "", "pin it to this revision")
-	flags.StringVar(&edition, "edition", "", "edition of the plan; default the plan's own")
-	flags.StringVar(&payment, "payment", "", "paid or unpaid: an unpaid license is in force and is not renewed; default paid")
-	flags.StringVar(&reference, "reference", "", "your own number for the license, unique")
-	flags.StringVar(&start, "start", "", "begin on this date, for plans that start on a date")
-	flags.StringVar(&end, "end", "", "end on this date instead of after the plan's first term")
-	flags.StringArrayVar(&capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
-	flags.StringArrayVar(&addons, "addon", nil, "add-on, as NAME or NAME=QUANTITY; may be repeated")
-	file.flags(cmd, forOwner, "write the key to this file, readable by you alone")
+	flags.StringVar(&customer, "customer", "", "customer who gets the license")
+	flags.StringVar(&product, "product", "", "product that the plan belongs to, if the plan name is ambiguous")
+	flags.StringVar(&channel, "channel", "", "channel whose revisions the license follows; default: the plan's channel")
+	flags.StringVar(&revision, "revision", "", "pin the license to this revision")
+	flags.StringVar(&edition, "edition", "", "edition of the plan; default: the plan's default edition")
+	flags.StringVar(&payment, "payment", "", "paid or unpaid; an unpaid license is in force but is not renewed; default: paid")
+	flags.StringVar(&reference, "reference", "", "your own identifier for the license; must be unique")
+	flags.StringVar(&start, "start", "", "start on this date, for plans that start on a date")
+	flags.StringVar(&end, "end", "", "end on this date instead of at the end of the plan's first term")
+	flags.StringArrayVar(&capacity, "capacity", nil, "pool capacity that replaces the plan's, for example seats=10; repeatable")
+	flags.StringArrayVar(&addons, "addon", nil, "add-on: NAME or NAME=QUANTITY; repeatable")
+	file.flags(cmd, forOwner, "write the key to this file, which only you can read")
 	required(cmd, "customer")
 	return cmd
 }
@@ -178,9 +178,9 @@ func (c *cli) printNewKey(a client.Answer, file target) error {
 		c.printf("KEY  %s\n", key)
 	} else {
 		if err := file.writeSecret(key); err != nil {
-			return fmt.Errorf("the key could not be written: %w; make another with license rotate-key", err)
+			return fmt.Errorf("writing the license key: %w; create another key with copyhold license rotate-key", err)
 		}
-		c.sayf("license key written to %s", file.name)
+		c.sayf("wrote the license key to %s", file.name)
 	}
 	if client.Member(a.Body, "license") == nil {
 		return nil
@@ -198,7 +198,7 @@ func newKeyOf(a client.Answer) (string, error) {
 			return text, nil
 		}
 	}
-	return "", exitf(exitFailed, "the server's answer holds no key")
+	return "", exitf(exitFailed, "the server's answer contains no key")
 }
 
 // parseGrants reads NAME or NAME=QUANTITY.
@@ -210,7 +210,7 @@ func parseGrants(texts []string) ([]licensing.Grant, error) {
 		if many {
 			n, err := strconv.ParseInt(quantity, 10, 64)
 			if err != nil || n < 1 {
-				return nil, fmt.Errorf("--addon %s: the quantity is a number from 1", text)
+				return nil, fmt.Errorf("--addon %s: the quantity must be a whole number, at least 1", text)
 			}
 			g.Quantity = n
 		}
@@ -226,7 +226,7 @@ func parseCapacity(texts []string) (map[string]int64, error) {
 		pool, number, _ := strings.Cut(text, "=")
 		n, err := strconv.ParseInt(number, 10, 64)
 		if pool == "" || err != nil || n < 0 {
-			return nil, fmt.Errorf("--capacity %s: write POOL=UNITS, as seats=10", text)
+			return nil, fmt.Errorf("--capacity %s: use the form POOL=UNITS, for example seats=10", text)
 		}
 		units[pool] = n
 	}

@@ -28,13 +28,16 @@ func (c *cli) licenseChangeCommand() *cobra.Command {
 	var f changeFlags
 	cmd := &cobra.Command{
 		Use:   "change LICENSE",
-		Short: "Change plan, add-ons, capacity, exceptions or payment, now or at renewal",
-		Long: `Change moves a license to another plan or edition, adds or removes add-ons, sets the units that
-were bought, or grants an exception: a feature's value, a pool's capacity or a meter's
-quota, for a reason and if need be until a date. Where less would be granted than is held, --below says
-whether to refuse, to drain (keep what is held, grant nothing new) or to use the
-overdraft. Payment changes at once, also with --at-renewal: an unpaid license stays in force
-and is not renewed.`,
+		Short: "Change a license's plan, add-ons, capacity, exceptions or payment, now or at renewal",
+		Long: `Change moves a license to another plan or edition, adds or removes add-ons, sets the
+number of units bought, or grants an exception. An exception changes a feature's value,
+a pool's capacity or a meter's quota. It needs a reason and can have an end date.
+
+If the change would grant fewer units than are held, --below decides: refuse the change,
+drain (holders keep their units, and nothing new is granted) or use the overdraft.
+
+A change of payment takes effect at once, even with --at-renewal. An unpaid license stays
+in force but is not renewed.`,
 		Example: `  copyhold license change lic_01jd0000000000000000000000 --plan team --at-renewal
   copyhold license change lic_01jd0000000000000000000000 --addon seats-5=2
   copyhold license change lic_01jd0000000000000000000000 --pool seats=+3 --until 2027-01-31 --reason 'release week'
@@ -50,25 +53,25 @@ and is not renewed.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.plan, "plan", "", "move it to this plan")
+	flags.StringVar(&f.plan, "plan", "", "move the license to this plan")
 	flags.StringVar(&f.channel, "channel", "", "follow this channel")
-	flags.StringVar(&f.revision, "revision", "", "pin it to this revision")
-	flags.StringVar(&f.edition, "edition", "", "give it this edition of its plan")
-	flags.BoolVar(&f.follow, "follow", false, "unpin it: follow its channel again")
-	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on, as NAME or NAME=QUANTITY; may be repeated")
-	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; may be repeated")
+	flags.StringVar(&f.revision, "revision", "", "pin the license to this revision")
+	flags.StringVar(&f.edition, "edition", "", "switch to this edition of the plan")
+	flags.BoolVar(&f.follow, "follow", false, "unpin the license, so that it follows its channel again")
+	flags.StringArrayVar(&f.addons, "addon", nil, "add an add-on: NAME or NAME=QUANTITY; repeatable")
+	flags.StringArrayVar(&f.remove, "remove-addon", nil, "remove an add-on; repeatable")
 	fills(flags, "remove-addon", "remove")
-	flags.StringArrayVar(&f.capacity, "capacity", nil, "units of a pool instead of the plan's, as seats=10; may be repeated")
-	flags.StringArrayVar(&f.features, "feature", nil, "exception: NAME=VALUE, or NAME= to take it away; may be repeated")
-	flags.StringArrayVar(&f.pools, "pool", nil, "exception: capacity of a pool, as NAME=10 or NAME=+2; may be repeated")
-	flags.StringArrayVar(&f.meters, "meter", nil, "exception: quota of a meter in its unit, as NAME=5000 or NAME=+12.5; may be repeated")
-	flags.StringArrayVar(&f.drop, "remove-exception", nil, "remove an exception by its id; may be repeated")
-	flags.StringVar(&f.payment, "payment", "", "paid or unpaid: an unpaid license is not renewed")
-	flags.StringVar(&f.reason, "reason", "", "why; an exception needs it")
-	flags.StringVar(&f.until, "until", "", "end of the exceptions, as 2027-01-31")
-	flags.BoolVar(&f.atRenewal, "at-renewal", false, "keep the change until the next renewal")
+	flags.StringArrayVar(&f.capacity, "capacity", nil, "pool capacity that replaces the plan's, for example seats=10; repeatable")
+	flags.StringArrayVar(&f.features, "feature", nil, "exception for a feature: NAME=VALUE, or NAME= to remove the feature; repeatable")
+	flags.StringArrayVar(&f.pools, "pool", nil, "exception for a pool's capacity, for example NAME=10 or NAME=+2; repeatable")
+	flags.StringArrayVar(&f.meters, "meter", nil, "exception for a meter's quota, in the meter's unit, for example NAME=5000 or NAME=+12.5; repeatable")
+	flags.StringArrayVar(&f.drop, "remove-exception", nil, "remove the exception with this id; repeatable")
+	flags.StringVar(&f.payment, "payment", "", "paid or unpaid; an unpaid license is not renewed")
+	flags.StringVar(&f.reason, "reason", "", "reason for the change; required for an exception")
+	flags.StringVar(&f.until, "until", "", "end date of the exceptions, for example 2027-01-31")
+	flags.BoolVar(&f.atRenewal, "at-renewal", false, "apply the change at the next renewal")
 	fills(flags, "at-renewal", "when")
-	flags.StringVar(&f.below, "below", "refuse", "where more is held than is left: refuse, drain or overdraft")
+	flags.StringVar(&f.below, "below", "refuse", "what to do if more units are held than would remain: refuse, drain or overdraft")
 	return cmd
 }
 
@@ -102,7 +105,7 @@ func (f changeFlags) request() (changeRequest, error) {
 		return c, err
 	}
 	if f.isEmpty() {
-		return c, fmt.Errorf("nothing to change")
+		return c, fmt.Errorf("no changes specified")
 	}
 	return c, nil
 }
@@ -135,7 +138,7 @@ func (f changeFlags) exceptions() ([]licensing.Exception, error) {
 		all = append(all, licensing.Exception{Meter: name, Adjust: adjust, Scale: &scale})
 	}
 	if len(all) > 0 && f.reason == "" {
-		return nil, fmt.Errorf("an exception needs a --reason")
+		return nil, fmt.Errorf("an exception requires --reason")
 	}
 	for i := range all {
 		all[i].Reason = f.reason
@@ -179,7 +182,7 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 	var until, by, reason string
 	cmd := &cobra.Command{
 		Use:   "extend LICENSE",
-		Short: "Move a license's end, without renewing it",
+		Short: "Move a license's end date without renewing the license",
 		Example: `  copyhold license extend lic_01jd0000000000000000000000 --by 14d --reason 'purchase order on its way'
   copyhold license extend lic_01jd0000000000000000000000 --until 2027-03-31 --reason 'as agreed'`,
 		Args: exactly("LICENSE"),
@@ -187,7 +190,7 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 			body := map[string]any{"reason": reason}
 			switch {
 			case (by != "") == (until != ""):
-				return usageError(cmd, "name one of --by and --until")
+				return usageError(cmd, "specify either --by or --until")
 			case by != "":
 				body["by"] = by
 			default:
@@ -200,9 +203,9 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 			return c.act(cmd, args[0], "extend", body)
 		},
 	}
-	cmd.Flags().StringVar(&by, "by", "", "how much longer, as 14d or 1mo")
-	cmd.Flags().StringVar(&until, "until", "", "new end, as 2027-03-31")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().StringVar(&by, "by", "", "how much longer, for example 14d or 1mo")
+	cmd.Flags().StringVar(&until, "until", "", "new end date, for example 2027-03-31")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	return cmd
 }
 
@@ -211,12 +214,13 @@ func (c *cli) licenseRenewCommand() *cobra.Command {
 	var paid bool
 	cmd := &cobra.Command{
 		Use:   "renew LICENSE",
-		Short: "Add a license's next term",
-		Long: `Renew adds one term after the one that --after names by its end. Repeating it adds
-nothing: a term that was renewed stays renewed once. Without --after it shows the present
-term and asks.
-What the license grants stays as it is until the term ends. Changes kept for the renewal
-are made then, or at once if the term is over.`,
+		Short: "Renew a license for its next term",
+		Long: `Renew adds one term after the current one, which --after identifies by its end. You can
+repeat the command safely: each term is renewed only once. Without --after, renew shows
+the current term and asks for confirmation.
+
+The license keeps granting the same until the current term ends. Changes scheduled for
+the renewal take effect then, or at once if the term is already over.`,
 		Example: `  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31
   copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31T09:30:00Z --paid`,
 		Args: exactly("LICENSE"),
@@ -228,8 +232,8 @@ are made then, or at once if the term is over.`,
 			return c.act(cmd, args[0], "renew", map[string]any{"after": end, "paid": paid})
 		},
 	}
-	cmd.Flags().StringVar(&after, "after", "", "end of the term to renew, as 2027-01-31 or 2027-01-31T09:30:00Z")
-	cmd.Flags().BoolVar(&paid, "paid", false, "the term is paid for: renew a license that is marked unpaid")
+	cmd.Flags().StringVar(&after, "after", "", "end of the term to renew, for example 2027-01-31 or 2027-01-31T09:30:00Z")
+	cmd.Flags().BoolVar(&paid, "paid", false, "mark the license as paid; required to renew an unpaid license")
 	return cmd
 }
 
@@ -254,7 +258,7 @@ func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, erro
 	if after != "" {
 		return l.TermEndingOn(day)
 	}
-	question := fmt.Sprintf("The present term of license %s began at %s and ends at %s. Renew it?", l.ID, l.Began().Format(time.RFC3339), l.EndWords())
+	question := fmt.Sprintf("The current term of license %s began at %s and ends at %s. Renew the license?", l.ID, l.Began().Format(time.RFC3339), l.EndWords())
 	return l.ThisEnd(), c.agreed(question, "--after "+l.ThisEnd().Format(time.RFC3339))
 }
 
@@ -269,7 +273,7 @@ func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
 			return c.act(cmd, args[0], verb, map[string]any{"reason": reason})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	return cmd
 }
 
@@ -278,9 +282,10 @@ func (c *cli) licenseRevokeCommand() *cobra.Command {
 	var fallback, yes bool
 	cmd := &cobra.Command{
 		Use:   "revoke LICENSE",
-		Short: "End a license for good",
-		Long: `Revoke ends a license for good. A suspension ends it as well, and can be taken back.
-Revoking a license again changes nothing, and the first reason stays.`,
+		Short: "End a license permanently",
+		Long: `Revoke ends a license permanently. To stop a license temporarily, use copyhold license
+suspend instead. If you revoke a license again, nothing changes and the first reason is
+kept.`,
 		Example: `  copyhold license revoke lic_01jd0000000000000000000000 --reason 'key published'
   copyhold license revoke lic_01jd0000000000000000000000 --reason 'ended by agreement' --fallback --yes`,
 		Args: exactly("LICENSE"),
@@ -293,16 +298,16 @@ Revoking a license again changes nothing, and the first reason stays.`,
 			if err != nil {
 				return err
 			}
-			question := fmt.Sprintf("License %s (plan %s, customer %s) ends for good; a suspension could be taken back. Revoke it?", l.ID, l.Plan, cmp.Or(l.CustomerName, string(l.Customer)))
+			question := fmt.Sprintf("License %s (plan %s, customer %s) will end permanently; a suspension could be undone. Revoke it?", l.ID, l.Plan, cmp.Or(l.CustomerName, string(l.Customer)))
 			if err := c.confirm(yes || l.Status == licensing.Revoked, question); err != nil {
 				return err
 			}
 			return c.actOn(cmd, l, "revoke", body)
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().BoolVar(&fallback, "fallback", false, "leave the plan's fallback set to programs that have the license; they get no units")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().BoolVar(&fallback, "fallback", false, "let programs with this license keep the plan's fallback features; they get no units")
 	return cmd
 }
 
@@ -312,17 +317,17 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "rotate-key LICENSE",
-		Short: "Give a license a new key; the old ones end after an overlap",
+		Short: "Create a new license key; the old keys expire after an overlap",
 		Example: `  copyhold license rotate-key lic_01jd0000000000000000000000 --overlap 7d --to acme-2.key
   copyhold license rotate-key lic_01jd0000000000000000000000 --yes`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			body, end := map[string]any{}, "at once: programs that have them are refused until they have the new one"
+			body, end := map[string]any{}, "at once; programs that use them are refused until they have the new key"
 			if overlap != "" {
 				body["overlap"] = overlap
 				end = "in " + overlap
 			}
-			if err := c.confirm(yes, fmt.Sprintf("The present keys of license %s end %s. Make a new key?", args[0], end)); err != nil {
+			if err := c.confirm(yes, fmt.Sprintf("The current keys of license %s expire %s. Create a new key?", args[0], end)); err != nil {
 				return err
 			}
 			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: licensePath(args[0], "keys"), Body: body})
@@ -332,9 +337,9 @@ func (c *cli) licenseRotateCommand() *cobra.Command {
 			return c.printNewKey(a, file)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old keys still work, as 7d; default they end now")
-	file.flags(cmd, forOwner, "write the key to this file, readable by you alone")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().StringVar(&overlap, "overlap", "", "how long the old keys continue to work, for example 7d; by default they expire now")
+	file.flags(cmd, forOwner, "write the key to this file, which only you can read")
 	return cmd
 }
 
@@ -342,14 +347,14 @@ func (c *cli) licenseTransferCommand() *cobra.Command {
 	var customer string
 	cmd := &cobra.Command{
 		Use:     "transfer LICENSE",
-		Short:   "Give a license to another customer",
+		Short:   "Transfer a license to another customer",
 		Example: "  copyhold license transfer lic_01jd0000000000000000000000 --customer cus_01jd0000000000000000000001",
 		Args:    exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.act(cmd, args[0], "transfer", map[string]any{"customer": customer})
 		},
 	}
-	cmd.Flags().StringVar(&customer, "customer", "", "who gets it")
+	cmd.Flags().StringVar(&customer, "customer", "", "customer who gets the license")
 	required(cmd, "customer")
 	return cmd
 }

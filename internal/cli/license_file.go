@@ -17,21 +17,22 @@ func (c *cli) licenseExportCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "export LICENSE",
-		Short: "Write a license file for a machine without network, good to the end of the term",
-		Long: `Export writes a license file: the license to the end of its term, with what it takes to
-verify it from the pinned root set. It prints until when programs accept the file. That is
-before the end of a long or perpetual term, because the key that signs is trusted for ten
-years: export such a license again before then.
+		Short: "Write a license file for an offline machine, valid until the end of the term",
+		Long: `Export writes a license file. It contains the license, valid to the end of its term, and
+the keys needed to verify it from the pinned root set. Export also prints until when
+programs accept the file. For a long or perpetual term, that is before the term ends,
+because a signing key is trusted for ten years. Export such a license again before then.
 
-The file of a trial that each machine has once is for one machine. --machine names it, and
---component its components, as copyhold.DefaultHolder of the SDK computes them there.`,
+If a trial is limited to one per machine, its file is for one machine. Identify the
+machine with --machine and --component. The SDK function copyhold.DefaultHolder computes
+both on that machine.`,
 		Example: `  copyhold license export lic_01jd0000000000000000000000 --to acme.license
   copyhold license export lic_01jd0000000000000000000000 --format armour
   copyhold license export lic_01jd0000000000000000000000 --machine cell-4 --component board=9f2c,drive=77ab --to cell-4.license`,
 		Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "json" && format != "armour" {
-				return usageError(cmd, "--format is json or armour")
+				return usageError(cmd, "--format must be json or armour")
 			}
 			query := url.Values{"format": {format}}
 			if machine != "" {
@@ -52,13 +53,13 @@ The file of a trial that each machine has once is for one machine. --machine nam
 			if err != nil {
 				return err
 			}
-			return c.done(file.write(a.Body), "license file written to %s\n%s", file.name, until)
+			return c.done(file.write(a.Body), "wrote the license file to %s\n%s", file.name, until)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for mail")
-	cmd.Flags().StringVar(&machine, "machine", "", "the machine that the file is for, of a trial that each machine has once")
-	cmd.Flags().StringToStringVar(&components, "component", nil, "of the machine: NAME=HASH; repeatable")
-	file.flags(cmd, forAll, "write it to this file")
+	cmd.Flags().StringVar(&format, "format", "json", "json, or armour for email")
+	cmd.Flags().StringVar(&machine, "machine", "", "machine that the file is for, if the trial is limited to one per machine")
+	cmd.Flags().StringToStringVar(&components, "component", nil, "component of the machine: NAME=HASH; repeatable")
+	file.flags(cmd, forAll, "write the license file to this file")
 	return cmd
 }
 
@@ -73,12 +74,12 @@ func acceptedUntil(file []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the server's license file: %w", err)
 	}
-	text := fmt.Sprintf("accepted until %s, with full function until %s", utc(doc.Degraded), utc(doc.Expires))
+	text := fmt.Sprintf("programs accept it until %s, with full function until %s", utc(doc.Degraded), utc(doc.Expires))
 	switch {
 	case doc.Term.End == 0:
-		text += "; the license has no end: export it again before then"
+		text += "; the license has no end date, so export it again before then"
 	case doc.Due < doc.Term.End:
-		text += fmt.Sprintf("; its term ends at %s: export it again before then", utc(doc.Term.End))
+		text += fmt.Sprintf("; the term ends at %s, so export it again before then", utc(doc.Term.End))
 	}
 	return text, nil
 }

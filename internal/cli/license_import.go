@@ -32,20 +32,22 @@ func (c *cli) licenseImportCommand() *cobra.Command {
 	var encoding string
 	cmd := &cobra.Command{
 		Use:   "import FILE.csv",
-		Short: "Import keys of another system, so that programs keep theirs",
-		Long: `Import reads a CSV file with a header and issues a license for each row, whose key is
-the one in the file: key, customer and plan and, if you like, product, channel, revision,
-edition, start, end, reference and payment. A customer is an id or ref:REFERENCE. Fields
-are separated by commas, or by semicolons where the header is; empty rows are skipped.
+		Short: "Import license keys from another system, so that programs can keep using them",
+		Long: `Import reads a CSV file with a header and issues one license, with the key in the file,
+for each row. The columns key, customer and plan are required; product, channel, revision,
+edition, start, end, reference and payment are optional. Identify a customer by id or by
+ref:REFERENCE. Separate fields with commas, or with semicolons if the header does. Empty
+rows are skipped.
 
-A dry run shows which license each row would become, the first 100 of them, and imports
-nothing. With a faulty row nothing is imported; each is named with its line and its own reason, and
-the exit status is 1. A large file goes to the server in parts of 2000 rows, which are all
-checked before the first is imported. If the server fails in between, repeat the command
-with --partial: what is there already is named as a fault, and the rest is imported.
+A dry run imports nothing and shows the licenses that the first 100 rows would become.
+If any row has an error, nothing is imported: import lists each such row with its line
+and reason, and ends with exit status 1. It sends a large file in parts of 2000 rows and
+checks all parts before it imports the first. If the server fails midway, repeat the
+command with --partial: it imports the remaining rows and reports the rows that were
+already imported as errors.
 
-The file is UTF-8, or UTF-16 with a byte-order mark. Another encoding has to be named with
---encoding, as in --encoding ISO-8859-1 or windows-1252; none is guessed.`,
+The file must be UTF-8, or UTF-16 with a byte-order mark. For any other encoding, use
+--encoding, for example --encoding ISO-8859-1 or windows-1252. Encodings are never guessed.`,
 		Example: "  copyhold license import old-keys.csv --dry-run\n  copyhold license import old-keys.csv\n  copyhold license import export.csv --encoding windows-1252",
 		Args:    exactly("FILE.csv"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,9 +68,9 @@ The file is UTF-8, or UTF-16 with a byte-order mark. Another encoding has to be 
 			return c.printImported(i)
 		},
 	}
-	cmd.Flags().BoolVar(&i.partial, "partial", false, "import the good rows although there are faulty ones")
-	cmd.Flags().BoolVar(&i.dry, "dry-run", false, "show what would be imported, and import nothing")
-	cmd.Flags().StringVar(&encoding, "encoding", "", "the file's encoding by its IANA name, if it is not UTF-8 or UTF-16")
+	cmd.Flags().BoolVar(&i.partial, "partial", false, "import the valid rows even if other rows have errors")
+	cmd.Flags().BoolVar(&i.dry, "dry-run", false, "show what would be imported, without importing anything")
+	cmd.Flags().StringVar(&encoding, "encoding", "", "IANA name of the file's encoding, if it is not UTF-8 or UTF-16")
 	return cmd
 }
 
@@ -82,18 +84,18 @@ func readEncoded(name, encoding string) (string, error) {
 	if encoding != "" {
 		from, err := ianaindex.IANA.Encoding(encoding)
 		if err != nil || from == nil {
-			return "", exitf(exitUsage, "--encoding: %q is not an encoding that is known by that name: use one such as ISO-8859-1, windows-1252 or UTF-16LE", encoding)
+			return "", exitf(exitUsage, "--encoding: unknown encoding %q: use a name such as ISO-8859-1, windows-1252 or UTF-16LE", encoding)
 		}
 		if data, err = from.NewDecoder().Bytes(data); err != nil {
-			return "", exitf(exitUsage, "%s is not %s: %w", name, encoding, err)
+			return "", exitf(exitUsage, "%s is not encoded as %s: %w", name, encoding, err)
 		}
 		if before, _, lost := strings.Cut(string(data), string(utf8.RuneError)); lost {
-			return "", exitf(exitUsage, "%s:%d: a byte is not %s", name, 1+strings.Count(before, "\n"), encoding)
+			return "", exitf(exitUsage, "%s:%d: invalid byte for %s", name, 1+strings.Count(before, "\n"), encoding)
 		}
 	}
 	text, err := license.DecodeText(name, data)
 	if err != nil && encoding == "" {
-		return "", exitf(exitUsage, "%w, or name its encoding with --encoding", err)
+		return "", exitf(exitUsage, "%w, or specify its encoding with --encoding", err)
 	}
 	if err != nil {
 		return "", exitf(exitUsage, "%w", err)
@@ -155,7 +157,7 @@ func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow)
 	n, err := i.send(ctx, c, rows, map[string]any{"partial": i.partial})
 	i.Imported = n
 	if err != nil && n > 0 {
-		return fmt.Errorf("%d of %d rows are imported; rerun the command with --partial for the others: %w", n, len(rows), err)
+		return fmt.Errorf("imported %d of %d rows; rerun with --partial to import the others: %w", n, len(rows), err)
 	}
 	return err
 }
@@ -225,7 +227,7 @@ func (c *cli) showImported(i importing) {
 			rows[n] = record{"line": e.Line, "message": e.Message}
 		}
 		c.printf("\n")
-		c.printTable(rows, column{head: "LINE", path: "line"}, column{head: "FAULT", path: "message"})
+		c.printTable(rows, column{head: "LINE", path: "line"}, column{head: "ERROR", path: "message"})
 	}
 	if len(i.Licenses) > 0 {
 		c.printf("\n")
@@ -234,7 +236,7 @@ func (c *cli) showImported(i importing) {
 			column{head: "START", path: "start"}, column{head: "END", path: "end"}, column{head: "PAYMENT", path: "payment"},
 			column{head: "REFERENCE", path: "reference", rare: true})
 		if i.Imported > len(i.Licenses) {
-			c.sayf("the first %d of %d are shown", len(i.Licenses), i.Imported)
+			c.sayf("showing the first %d of %d", len(i.Licenses), i.Imported)
 		}
 	}
 }

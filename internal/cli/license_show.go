@@ -17,7 +17,7 @@ func licenseDetails() []column {
 		column{head: "CHANNEL", path: "channel"}, column{head: "REVISION", path: "revision", as: shortHash},
 		column{head: "TERM END", path: "term_end"}, column{head: "CHANGES AT", path: "change_at"},
 		column{head: "MAINTENANCE", path: "maintenance"}, column{head: "ADD-ONS", path: "addons", as: grantsText},
-		column{head: "REFERENCE", path: "reference"}, column{head: "STATE", path: "effective.decision.state"}, column{head: "BECAUSE", path: "effective.decision.reason"})
+		column{head: "REFERENCE", path: "reference"}, column{head: "STATE", path: "effective.decision.state"}, column{head: "REASON", path: "effective.decision.reason"})
 }
 
 // grantsText writes add-ons as they are typed: render-farm, seats-5=2.
@@ -48,7 +48,7 @@ func listText(value any, text func(map[string]any) string) string {
 
 func (c *cli) licenseShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show LICENSE", Short: "Show a license, what it grants now, its exceptions, what waits for its renewal, and its keys",
+		Use: "show LICENSE", Short: "Show a license, what it grants now, its exceptions, changes scheduled for renewal, and keys",
 		Example: "  copyhold license show lic_01jd0000000000000000000000", Args: exactly("LICENSE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: licensePath(args[0], "")})
@@ -83,7 +83,7 @@ func (c *cli) printLicense(a client.Answer) error {
 	for _, s := range objects(r.at("scheduled")) {
 		s["change"] = changeText(s)
 	}
-	c.printSection(r, "scheduled", column{head: "AT RENEWAL", path: "change"}, column{head: "BELOW WHAT IS HELD", path: "below"})
+	c.printSection(r, "scheduled", column{head: "AT RENEWAL", path: "change"}, column{head: "IF MORE IS HELD", path: "below"})
 	c.printSection(r, "keys", column{head: "KEY", path: "id"}, column{head: "CREATED", path: "created_at"}, column{head: "ENDS", path: "expires_at"})
 	c.printSection(r, "programs", column{head: "SEEN", path: "at"}, column{head: "SERVICE", path: "service"}, column{head: "VERSION", path: "version"},
 		column{head: "REGION", path: "region"}, column{head: "INSTANCE", path: "instance"})
@@ -136,7 +136,7 @@ func exceptionText(e map[string]any) string {
 			text, _ := json.Marshal(value)
 			return "feature " + name + "=" + strings.Trim(string(text), `"`)
 		}
-		return "feature " + name + " taken away"
+		return "feature " + name + " removed"
 	}
 	adjust := record(e)
 	amount := plain(adjust.at("adjust.amount"))

@@ -82,7 +82,7 @@ func (c *cli) listCommand(l listing) *cobra.Command {
 		Use: l.use, Short: l.short, Example: l.example, Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 0 {
-				return usageError(cmd, "--limit is not below zero")
+				return usageError(cmd, "--limit must not be negative")
 			}
 			query, err := l.query(cmd)
 			if err != nil {
@@ -99,7 +99,7 @@ func (c *cli) listCommand(l listing) *cobra.Command {
 			return c.printList(p, l.columns...)
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "how many at most; 0 shows all")
+	cmd.Flags().IntVar(&limit, "limit", 100, "maximum number to show; 0 shows all")
 	for _, f := range l.filters {
 		cmd.Flags().String(f.name, "", f.usage)
 	}
@@ -125,14 +125,14 @@ func (c *cli) deleteCommand(use, noun, short, example, path string) *cobra.Comma
 	cmd := &cobra.Command{
 		Use: use + " " + noun, Short: short, Example: example, Args: exactly(noun),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := c.confirm(yes, fmt.Sprintf("The %s %s can't be brought back. Do you want to %s it?", strings.ToLower(noun), args[0], use)); err != nil {
+			if err := c.confirm(yes, fmt.Sprintf("Permanently %s %s %s?", use, strings.ToLower(noun), args[0])); err != nil {
 				return err
 			}
 			err := c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodDelete, Path: path + "/" + url.PathEscape(args[0])})
-			return c.done(err, "%s is gone", args[0])
+			return c.done(err, "%sd %s", use, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 

@@ -20,16 +20,16 @@ func (c *cli) auditFollowCommand() *cobra.Command {
 	var wait, fromNow bool
 	cmd := &cobra.Command{
 		Use:   "follow NAME",
-		Short: "Print what NAME has not read of the log, one entry in each line",
-		Long: `Follow prints entries as lines of JSON, the oldest first, and then remembers on the
-server how far NAME has read. The next call goes on there, from any machine. An entry
-counts as read once it is printed. If the command is interrupted, its last lines come
-again: skip an entry whose hash you have seen. A program that may fail after it has read
-a line, and must not miss one, uses the API, where it says itself what it took care of.
+		Short: "Print the log entries that NAME has not read, one per line",
+		Long: `Follow prints entries as lines of JSON, oldest first, and records on the server how far
+NAME has read. The next call continues from there, on any machine. An entry counts as
+read once it is printed. If the command is interrupted, the next call may repeat the last
+lines: skip any entry whose hash you have already seen. If your program can fail after it
+has read a line and must not miss any, use the API, which lets it confirm each entry.
 
-Any number of names can follow one log, each at its own pace. Two programs that follow
-under one name disturb each other, and the slower one ends with an error. A token of one
-product or customer has names of its own.`,
+Any number of names can follow one log, each at its own pace. Two programs that use the
+same name interfere with each other, and the slower one fails with an error. A token
+limited to one product or customer has its own separate names.`,
 		Example: `  copyhold audit follow billing > new-entries.jsonl
   copyhold audit follow webhook --wait | while read -r entry; do echo "$entry"; done
   copyhold audit follow alerts --from-now`,
@@ -44,8 +44,8 @@ product or customer has names of its own.`,
 			return f.run(cmd.Context(), wait)
 		},
 	}
-	cmd.Flags().BoolVar(&wait, "wait", false, "go on with new entries until interrupted")
-	cmd.Flags().BoolVar(&fromNow, "from-now", false, "for a NAME that is new: skip what the log has already")
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait for new entries until interrupted")
+	cmd.Flags().BoolVar(&fromNow, "from-now", false, "for a new NAME: skip the entries already in the log")
 	return cmd
 }
 

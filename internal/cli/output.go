@@ -156,7 +156,7 @@ func (c *cli) printList(p client.Page, columns ...column) error {
 	}
 	c.printTable(rows, columns...)
 	if p.Next != "" {
-		c.sayf("the first %d; --limit 0 shows all", len(rows))
+		c.sayf("showing the first %d; use --limit 0 to show all", len(rows))
 	}
 	return nil
 }

@@ -32,11 +32,11 @@ func shortHash(value any) string {
 }
 
 func (c *cli) planCommand() *cobra.Command {
-	return group("plan", "What can be bought, described in files", "  copyhold plan lint plans/\n  copyhold plan apply plans/*.yaml",
+	return group("plan", "Check, compare and apply plan files", "  copyhold plan lint plans/\n  copyhold plan apply plans/*.yaml",
 		c.planLintCommand(), c.planDiffCommand(), c.planApplyCommand(),
 		c.listCommand(listing{
-			use: "list", short: "List plans and the revision in force", example: "  copyhold plan list\n  copyhold plan list --product lathe",
-			path: "/v1/plans", as: client.ByToken, columns: planColumns(), filters: []filter{{"product", "only of this product"}},
+			use: "list", short: "List plans and their current revisions", example: "  copyhold plan list\n  copyhold plan list --product lathe",
+			path: "/v1/plans", as: client.ByToken, columns: planColumns(), filters: []filter{{"product", "only plans of this product"}},
 		}),
 		c.planShowCommand(),
 	)
@@ -52,7 +52,7 @@ func readPlans(names []string) ([]policy.File, error) {
 				return nil, err
 			}
 			if len(found) == 0 {
-				return nil, exitf(exitUsage, "%s holds no *.yaml", name)
+				return nil, exitf(exitUsage, "%s contains no *.yaml files", name)
 			}
 		}
 		for _, path := range found {
@@ -70,10 +70,10 @@ func (c *cli) planShowCommand() *cobra.Command {
 	var revision string
 	cmd := &cobra.Command{
 		Use:   "show PLAN",
-		Short: "Show a plan as it is in force, or one revision of it",
-		Long: `Show prints a plan's file as it was applied and, as comments below it, what its numbers
-amount to: how long a revocation takes to reach everyone, and how long a lost holder
-keeps its units.`,
+		Short: "Show a plan's current revision, or another one",
+		Long: `Show prints a plan's file as it was applied. Comments below it state the consequences of
+its settings: how long a revocation takes to reach every program, and how long a lost
+holder keeps its units.`,
 		Example: "  copyhold plan show studio\n  copyhold plan show studio --revision 3f9a1c0b7d2e",
 		Args:    exactly("PLAN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -97,7 +97,7 @@ keeps its units.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&revision, "revision", "", "this revision instead of the one in force")
+	cmd.Flags().StringVar(&revision, "revision", "", "show this revision instead of the current one")
 	return cmd
 }
 
@@ -111,11 +111,12 @@ func (c *cli) printBounds(indent string, b licensing.Bounds) {
 func (c *cli) planDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff FILE...",
-		Short: "Show what plan files would change, and for whom",
-		Long: `Diff changes nothing. It shows how many licenses would move, gain, lose and not fit, what
-changes in each plan, and whom it touches.
-Exit status 0: nothing changes. 10: something changes and nobody loses. 11: somebody loses.
-1: a file is at fault, or a license would not fit; apply would refuse.`,
+		Short: "Show what plan files would change, and for which licenses",
+		Long: `Diff shows what apply would do, without changing anything: how many licenses would move,
+gain, lose or no longer fit, what changes in each plan, and which licenses are affected.
+
+Exit status: 0 nothing changes; 10 something changes, and no license loses; 11 at least
+one license loses; 1 a file has errors or a license would not fit, so apply would refuse.`,
 		Example: "  copyhold plan diff plans/studio.yaml\n  copyhold plan diff plans/",
 		Args:    atLeast("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -158,14 +159,18 @@ func (c *cli) planApplyCommand() *cobra.Command {
 	var o applyOptions
 	cmd := &cobra.Command{
 		Use:   "apply FILE...",
-		Short: "Make plan files the revisions in force, and say first who gains and who loses",
-		Long: `Apply stores each plan as a new revision. With --licenses new only licenses issued
-from now on get it; with all, or a filter, those that follow the plan's channel are
-moved too. It prints who gains and who loses and asks before it acts.
-It is decided as a whole: with a file at fault, a license that does not fit, or one that holds
-more than would be left, nothing changes. --below says what to do with the last:
-refuse, drain (they keep what they hold, nothing new is granted) or overdraft. Licenses
-move 200 at a time; after an interruption the server goes on by itself, and copyhold status shows how far it is.`,
+		Short: "Apply plan files, after showing which licenses gain and lose",
+		Long: `Apply stores each plan as a new revision. With --licenses new, only licenses issued from
+now on get the revision. With all or a filter, apply also moves existing licenses that
+follow the plan's channel. It shows which licenses gain and lose, and asks for
+confirmation.
+
+Apply is all or nothing: if a file has errors, a license does not fit, or a license holds
+more units than would remain, nothing changes. For the last case, --below decides: refuse,
+drain (holders keep their units, and nothing new is granted) or use the overdraft.
+
+Licenses move 200 at a time. After an interruption the server continues automatically;
+copyhold status shows the progress.`,
 		Example: `  copyhold plan apply plans/studio.yaml
   copyhold plan apply plans/ --licenses all --below drain --yes
   copyhold plan apply plans/studio.yaml --licenses customer=cus_01jd0000000000000000000000`,
@@ -179,9 +184,9 @@ move 200 at a time; after an interruption the server goes on by itself, and copy
 			return c.applyPlans(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&o.licenses, "licenses", "new", "which licenses get it: new, all or a filter such as customer=ID")
-	cmd.Flags().StringVar(&o.below, "below", "refuse", "where more is held than would be left: refuse, drain or overdraft")
-	cmd.Flags().BoolVar(&o.yes, "yes", false, "apply without asking")
+	cmd.Flags().StringVar(&o.licenses, "licenses", "new", "licenses that get the revision: new, all or a filter such as customer=ID")
+	cmd.Flags().StringVar(&o.below, "below", "refuse", "what to do if more units are held than would remain: refuse, drain or overdraft")
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
@@ -207,16 +212,16 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 		case err != nil:
 			return err
 		case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
-			return exitf(exitFailed, "nothing was changed: apply it again when what is at fault is put right")
+			return exitf(exitFailed, "nothing was changed: correct the errors above, then apply again")
 		case i.Short > 0 && o.below == string(licensing.BelowRefuse):
-			return exitf(exitFailed, "nothing was changed: --below drain lets them keep what they hold, --below overdraft counts it as overdraft")
+			return exitf(exitFailed, "nothing was changed: use --below drain to let holders keep their units, or --below overdraft to count them as overdraft")
 		case changesNothing(i):
 			return c.done(nil, "nothing changed")
 		}
-		if err := c.confirm(o.yes, "Apply this?"); err != nil {
+		if err := c.confirm(o.yes, "Apply these changes?"); err != nil {
 			return err
 		}
-	} else if err := c.confirm(o.yes, "Applying plans changes what licenses allow."); err != nil {
+	} else if err := c.confirm(o.yes, "Applying these plans changes what licenses allow."); err != nil {
 		return err
 	}
 	a, err := apply(false)
@@ -233,7 +238,7 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	for _, m := range i.Moves {
 		c.printf("%s of plan %s: %d moved\n", m.ID, m.Plan, m.Moved)
 		if m.Refused > 0 {
-			c.printf("  %s no longer fit and stayed; copyhold audit list --type license.left says why\n", licensing.Counted(m.Refused, "license"))
+			c.printf("  %s did not fit and did not move; for the reasons, run copyhold audit list --type license.left\n", licensing.Counted(m.Refused, "license"))
 		}
 	}
 	c.printf("applied\n")
@@ -261,7 +266,7 @@ func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
 	}
 	for _, l := range i.Licenses {
 		for _, s := range l.Shortages {
-			c.printf("license %s of %s holds %d of pool %s, of which %d would be left\n", l.License, l.Customer, s.Held, s.Pool, s.Capacity)
+			c.printf("license %s of %s holds %d units of pool %s, but only %d would remain\n", l.License, l.Customer, s.Held, s.Pool, s.Capacity)
 		}
 	}
 	for _, p := range i.Plans {
@@ -275,7 +280,7 @@ func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
 	}
 	c.printEffects(i)
 	if i.Pinned > 0 {
-		c.printf("%s pinned and stay: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l v1.PinnedLicense) string {
+		c.printf("%s pinned and will not move: %s\n", are(i.Pinned), someOf(i.Keeping, i.Pinned, func(l v1.PinnedLicense) string {
 			return string(l.License) + " at " + shortHash(string(l.Revision))
 		}))
 	}
@@ -294,7 +299,7 @@ func totals(i v1.Impact) string {
 	for _, t := range []struct {
 		n    int
 		what string
-	}{{i.Moving, "moving"}, {i.Gaining, "gaining"}, {i.Losing, "losing"}, {i.Short, "holding more than would be left"}, {len(i.Misfits), "not fitting"}, {i.Pinned, "pinned"}} {
+	}{{i.Moving, "moving"}, {i.Gaining, "gaining"}, {i.Losing, "losing"}, {i.Short, "holding more than would remain"}, {len(i.Misfits), "not fitting"}, {i.Pinned, "pinned"}} {
 		if t.n > 0 {
 			parts = append(parts, licensing.Counted(t.n, "license")+" "+t.what)
 		}
@@ -344,7 +349,7 @@ func (c *cli) printEffects(i v1.Impact) {
 		}), lines)
 	}
 	if rest := i.Moving - len(i.Licenses) - len(i.Misfits); rest > 0 {
-		c.printf("and %s that are counted above and not listed\n", licensing.Counted(rest, "license"))
+		c.printf("and %s counted above but not listed\n", licensing.Counted(rest, "license"))
 	}
 }
 

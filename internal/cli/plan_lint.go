@@ -12,18 +12,19 @@ func (c *cli) planLintCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lint FILE...",
 		Short: "Check plan files without a server",
-		Long: `Lint reads plan files and names every fault with its line: what cannot be read, what
-contradicts itself, what a stated bound forbids; and what each plan's numbers amount to:
-how long a revocation takes at worst, and how long a lost holder keeps its units. A
-folder stands for the *.yaml in it.
-Exit status 1: a plan has errors; warnings alone are no failure.`,
+		Long: `Lint checks plan files and reports every error with its line: syntax errors,
+contradictions, and values outside a stated bound. It also prints the consequences of
+each plan's settings: how long a revocation can take, and how long a lost holder keeps
+its units. If you name a folder, lint checks all *.yaml files in it.
+
+Exit status 1: a plan has errors. Warnings do not count as failures.`,
 		Example: "  copyhold plan lint examples/plans\n  copyhold plan lint plans/studio.yaml --kind production --output json",
 		Args:    atLeast("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch licensing.Kind(kind) {
 			case licensing.Production, licensing.Staging, licensing.Development:
 			default:
-				return usageError(cmd, "--kind is production, staging or development")
+				return usageError(cmd, "--kind must be production, staging or development")
 			}
 			files, err := readPlans(args)
 			if err != nil {
@@ -33,7 +34,7 @@ Exit status 1: a plan has errors; warnings alone are no failure.`,
 			return c.printLint(findings, sources, len(files))
 		},
 	}
-	cmd.Flags().StringVar(&kind, "kind", string(licensing.Production), "environment the plans are for: production, staging or development")
+	cmd.Flags().StringVar(&kind, "kind", string(licensing.Production), "kind of environment that the plans are for: production, staging or development")
 	return cmd
 }
 

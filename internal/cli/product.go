@@ -17,7 +17,7 @@ func productColumns() []column {
 }
 
 func (c *cli) productCommand() *cobra.Command {
-	return group("product", "What is licensed, and who owns it", "  copyhold product list",
+	return group("product", "Manage products and their owners", "  copyhold product list",
 		c.productCreateCommand(),
 		c.listCommand(listing{
 			use: "list", short: "List products", example: "  copyhold product list",
@@ -36,10 +36,10 @@ func productMembers() map[string]string {
 }
 
 func productFlags(cmd *cobra.Command) {
-	cmd.Flags().String("title", "", "what people call it")
-	cmd.Flags().String("team", "", "the team that answers for it")
-	cmd.Flags().String("pager", "", "whom to call when licensing denies")
-	cmd.Flags().String("runbook", "", "URL of what to do then")
+	cmd.Flags().String("title", "", "display name of the product")
+	cmd.Flags().String("team", "", "team that owns the product")
+	cmd.Flags().String("pager", "", "contact for urgent licensing problems")
+	cmd.Flags().String("runbook", "", "URL of the instructions for such problems")
 }
 
 func (c *cli) productCreateCommand() *cobra.Command {
@@ -70,7 +70,7 @@ func (c *cli) productChangeCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := patch(cmd, productMembers())
 			if len(body) == 0 {
-				return usageError(cmd, "nothing to change")
+				return usageError(cmd, "no changes specified")
 			}
 			return c.ask(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPatch, Path: "/v1/products/" + url.PathEscape(args[0]), Body: body}, productColumns()...)
 		},

@@ -18,7 +18,7 @@ func (c *cli) confirm(yes bool, question string) error {
 // agreed asks a question that is answered by yes or no, and returns nil for yes. Flag is
 // what answers it on the command line.
 func (c *cli) agreed(question, flag string) error {
-	answer, err := c.prompt(question, " [y/N]", flag)
+	answer, err := c.prompt(question, " [y/N]", flag+" to confirm")
 	if err != nil {
 		return err
 	}
@@ -29,14 +29,14 @@ func (c *cli) agreed(question, flag string) error {
 }
 
 // errNotDone ends a command whose question was answered by no, or by nothing.
-func errNotDone() error { return exitf(exitFailed, "nothing was done") }
+func errNotDone() error { return exitf(exitFailed, "canceled; nothing was changed") }
 
 // prompt asks at the terminal for what flag would say on the command line, and shows the
 // answers to choose from. All questions of all commands are asked here: without a
 // terminal there is nobody to ask, and the error names the flag.
 func (c *cli) prompt(question, choices, flag string) (string, error) {
 	if !isTerminal(c.program.Stdin) {
-		return "", exitf(exitUsage, "%s\n  no terminal to answer on: rerun the command with %s", question, flag)
+		return "", exitf(exitUsage, "%s\n  no terminal; rerun with %s", question, flag)
 	}
 	fmt.Fprintf(c.program.Stderr, "%s%s ", legible(question), choices)
 	text, err := bufio.NewReader(c.program.Stdin).ReadString('\n')
@@ -44,7 +44,7 @@ func (c *cli) prompt(question, choices, flag string) (string, error) {
 		return text, nil
 	}
 	if err != nil {
-		return "", exitf(exitUsage, "no answer was read (%w): rerun the command with %s", err, flag)
+		return "", exitf(exitUsage, "no answer was read (%w); rerun with %s", err, flag)
 	}
 	return "", errNotDone()
 }

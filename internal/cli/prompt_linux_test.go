@@ -27,8 +27,8 @@ func openTerminal(t *testing.T) (terminal, keyboard *os.File) {
 func TestAQuestionIsAnsweredAtATerminal(t *testing.T) {
 	const endOfInput = "\x04"
 	for typed, want := range map[string]string{
-		"y\n": "", "Yes\n": "", "n\n": "nothing was done", "\n": "nothing was done", "yep\n": "nothing was done",
-		endOfInput: "no answer was read (EOF): rerun the command with --yes",
+		"y\n": "", "Yes\n": "", "n\n": "canceled; nothing was changed", "\n": "canceled; nothing was changed", "yep\n": "canceled; nothing was changed",
+		endOfInput: "no answer was read (EOF); rerun with --yes to confirm",
 	} {
 		terminal, keyboard := openTerminal(t)
 		if !isTerminal(terminal) {

@@ -51,7 +51,7 @@ func TestNobodyIsAskedWithoutATerminal(t *testing.T) {
 				return status, out.String()
 			}
 			args := strings.Fields(asking.command)
-			if status, text := run(args...); status != exitUsage || !strings.Contains(text, "no terminal to answer on: rerun the command with "+asking.flag) {
+			if status, text := run(args...); status != exitUsage || !strings.Contains(text, "no terminal; rerun with "+asking.flag) {
 				t.Errorf("%s, with %s: exit status %d: %s", asking.command, name, status, text)
 			}
 			if _, help := run(append(args, "--help")...); !strings.Contains(help, " "+asking.flag+" ") {

@@ -13,14 +13,14 @@ func (c *cli) leaseRecallCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
 		Use:   "recall LEASE",
-		Short: "Ask a holder to give its seat back, with a token",
-		Long: `Recall asks the holder of a lease to stop. A program with the SDK, and copyhold run,
-hears of it at once by its next signed lease, has the time that the pool's plan gives
-(30 s unless it says otherwise), and gives the seat back. It does not take another by
-itself, and its next acquire comes after all who wait.
+		Short: "Ask a holder to release its lease",
+		Long: `Recall asks the holder of a lease to stop, using a token. A program with the SDK, or
+copyhold run, learns of the recall at once through its next signed lease. It has the time
+that the pool's plan allows (30 s by default), and then releases the lease. It does not
+acquire another lease on its own, and its next request goes to the end of the queue.
 
-A holder that does not listen, or lies, keeps what was signed until it ends, as it also
-could after a release: the answer names the time, and copyhold lease list shows it.`,
+A holder that ignores the recall can keep using its signed lease until it expires, as it
+could after a forced release. The answer and copyhold lease list show that time.`,
 		Example: `  copyhold lease recall lse_01jd0000000000000000000000 --reason 'the night build needs it'
   copyhold lease recall lse_01jd0000000000000000000000 --token-file ./admin.token --output json`,
 		Args: exactly("LEASE"),
@@ -28,9 +28,9 @@ could after a release: the answer names the time, and copyhold lease list shows 
 			return c.ask(cmd.Context(), client.Call{
 				As: client.ByToken, Method: http.MethodPost, Path: "/v1/leases/" + url.PathEscape(args[0]) + "/recall", Body: map[string]any{"reason": reason},
 			}, column{head: "LEASE", path: "id"}, column{head: "RECALLED", path: "recalled_at"}, column{head: "HOLDER STOPS", path: "until"},
-				column{head: "FREE AT", path: "free_at"}, column{head: "WHY", path: "why"})
+				column{head: "FREE AT", path: "free_at"}, column{head: "WAITS FOR", path: "why"})
 		},
 	}
-	cmd.Flags().StringVar(&reason, "reason", "", "why; the holder and the log are told")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason, shown to the holder and recorded in the log")
 	return cmd
 }

@@ -22,17 +22,19 @@ func (c *cli) repairCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "repair",
-		Short: "Correct counters of pools and meters that are not as their rows",
-		Long: `Repair compares the counters of every pool with its leases and tickets, and every
-total of a meter with its usage events, and shows what it would do. With --apply it
-does that, after it has written a backup. No server may run on the database.
+		Short: "Correct pool and meter counters that do not match their rows",
+		Long: `Repair compares the counters of every pool with its leases and tickets, and the totals
+of every meter with its usage events. It shows the corrections that it would make. With
+--apply, it first writes a backup and then makes them. Stop all servers that use the
+database first.
 
-A counter that is too low is raised at once: nothing more is granted by it. One that is
-too high is lowered only where the leases and the log agree and every document of the
-leases that have ended is past its end; until then repair says how long to wait. It
-deletes nothing, and each change is in the log of its environment. See docs/repair.md.
+Repair raises a counter that is too low at once, because this cannot grant anything
+more. It lowers a counter that is too high only if the leases agree with the log and
+every document of the ended leases has expired; until then it shows how long to wait.
+Repair deletes nothing, and it records each change in the log of the environment. See
+docs/repair.md.
 
-Exit status 4: counters are, or stay, not as their rows.`,
+Exit status 4: some counters do not match their rows, or were left uncorrected.`,
 		Example: `  copyhold repair --data /var/lib/copyhold
   copyhold repair --data /var/lib/copyhold --apply --backup before-repair.backup`,
 		Args: exactly(),
@@ -58,15 +60,15 @@ Exit status 4: counters are, or stay, not as their rows.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&apply, "apply", false, "correct the counters instead of showing what would be done")
-	file.flagsAs(cmd, "backup", forOwner, "file for the backup that --apply writes first; default asks for it")
+	cmd.Flags().BoolVar(&apply, "apply", false, "make the corrections instead of only showing them")
+	file.flagsAs(cmd, "backup", forOwner, "file for the backup that --apply writes first; by default, repair asks for it")
 	return cmd
 }
 
 // backUpTo writes a backup to a file, whose name it asks for if there is none.
 func (c *cli) backUpTo(file target, write func(io.Writer) error) (err error) {
 	if !file.given() {
-		if file.name, err = c.prompt("A backup is written before counters are changed. Which file?", "", "--backup FILE"); err != nil {
+		if file.name, err = c.prompt("File for the backup that is written before counters change:", "", "--backup FILE"); err != nil {
 			return err
 		}
 	}
@@ -92,14 +94,14 @@ func (c *cli) printRepair(r recovery.Repair) error {
 			return err
 		}
 	} else {
-		c.printf("counters of %s and %s compared with their rows\n", licensing.Counted(r.Pools, "pool"), licensing.Counted(r.Totals, "usage total"))
+		c.printf("compared the counters of %s and %s with their rows\n", licensing.Counted(r.Pools, "pool"), licensing.Counted(r.Totals, "usage total"))
 		c.printFixes(r)
 	}
 	switch {
 	case left > 0 && r.Changes() > 0 && !r.Applied:
-		return exitf(exitTampered, "%s can be corrected: repeat with --apply", licensing.Counted(r.Changes(), "counter"))
+		return exitf(exitTampered, "%s can be corrected; rerun with --apply", licensing.Counted(r.Changes(), "counter"))
 	case left > 0:
-		return exitf(exitTampered, "%s left as they are", licensing.Counted(left, "counter"))
+		return exitf(exitTampered, "%s not corrected", licensing.Counted(left, "counter"))
 	}
 	return c.done(nil, "%s", c.tint("ok"))
 }

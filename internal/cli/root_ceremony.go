@@ -19,26 +19,26 @@ func (c *cli) rootNewCommand() *cobra.Command {
 	var want signing.RootChoice
 	cmd := &cobra.Command{
 		Use:   "new --to CEREMONY",
-		Short: "Begin a new root set: replace roots, or change how many have to sign",
-		Long: `New asks the server for the file of a ceremony. The server makes two years of new
-signing keys for it, which sign nothing before the ceremony is over. Carry the file
-to the machines that hold roots:
+		Short: "Start a ceremony for a new root set, to replace roots or change how many must sign",
+		Long: `New creates the file for a ceremony. The server prepares new signing keys for two years;
+they sign nothing until the ceremony is complete. Carry the file to the machines that
+keep the roots, and follow these steps:
 
-  root new       with the server: what the next root set is to be
-  root make      offline: make the new roots
-  root sign      offline, once for each file of roots: sign it
-  root install   with the server: take it into force
+  root new       with the server: define the next root set
+  root make      offline: create the new roots
+  root sign      offline, once for each file of roots: sign the new root set
+  root install   with the server: put the new root set in force
 
-The next root set needs as many signatures by the roots before it as they ask for,
-and as many by its own. Programs that trust the root set before follow by themselves.
-Without --keep every root is replaced.`,
+The new root set must be signed by enough roots of the old set, as its threshold
+requires, and by enough of its own. Programs that trust the old root set switch to the
+new one automatically. Without --keep, every root is replaced.`,
 		Example: `  copyhold signing-key root new --to ceremony.json
   copyhold signing-key root new --keep nZ0cXmQ3vVb1... --to ceremony.json
   copyhold signing-key root new --roots 3 --threshold 2 --to ceremony.json`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if want.Roots < 0 || want.Threshold < 0 {
-				return usageError(cmd, "--roots and --threshold are not below zero")
+				return usageError(cmd, "--roots and --threshold must not be negative")
 			}
 			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/new", Body: want})
 			if err != nil {
@@ -55,13 +55,13 @@ Without --keep every root is replaced.`,
 			if ceremony.Roots == 0 {
 				next = "copyhold signing-key root sign " + file.name + " --key ROOT.key"
 			}
-			return c.done(nil, "the ceremony is in %s: carry it to an offline machine, then %s", file.name, next)
+			return c.done(nil, "wrote the ceremony to %s; carry it to an offline machine, then run: %s", file.name, next)
 		},
 	}
-	file.flags(cmd, forAll, "file to write it to")
-	cmd.Flags().StringArrayVar(&want.Keep, "keep", nil, "a root that stays, as signing-key list --use root names it; may be repeated")
-	cmd.Flags().IntVar(&want.Roots, "roots", 0, "how many new roots; default as many as go")
-	cmd.Flags().IntVar(&want.Threshold, "threshold", 0, "how many roots have to sign a set; default as many as now")
+	file.flags(cmd, forAll, "file to write")
+	cmd.Flags().StringArrayVar(&want.Keep, "keep", nil, "root to keep, as shown by signing-key list --use root; repeatable")
+	cmd.Flags().IntVar(&want.Roots, "roots", 0, "number of new roots; default: as many as are replaced")
+	cmd.Flags().IntVar(&want.Threshold, "threshold", 0, "number of roots that must sign a set; default: unchanged")
 	required(cmd, "to")
 	return cmd
 }
@@ -71,17 +71,17 @@ func (c *cli) rootMakeCommand() *cobra.Command {
 	var count int
 	cmd := &cobra.Command{
 		Use:   "make CEREMONY --to FILE",
-		Short: "Make the new roots of a ceremony, offline",
-		Long: `Make makes the roots that the ceremony still lacks, or as many of them as --count says,
-writes their private parts to a new file that only you can read, and lists the public
-parts in the ceremony's file. It asks no server. Where several people hold roots, each
-makes their own, one after the other, and the file goes round.`,
+		Short: "Create the new roots of a ceremony, offline",
+		Long: `Make creates the roots that the ceremony still needs, or as many of them as --count
+specifies. It writes their private parts to a new file that only you can read, and adds
+the public parts to the ceremony's file. It needs no server. If several people keep
+roots, pass the file around: each person creates their own roots in turn.`,
 		Example: `  copyhold signing-key root make ceremony.json --to /media/safe/copyhold-root-2.key
   copyhold signing-key root make ceremony.json --count 1 --to /media/mine/root.key`,
 		Args: exactly("CEREMONY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if count < 0 {
-				return usageError(cmd, "--count is not below zero")
+				return usageError(cmd, "--count must not be negative")
 			}
 			ceremony, err := c.readCeremony(args[0])
 			if err != nil {
@@ -99,13 +99,13 @@ makes their own, one after the other, and the file goes round.`,
 				return err
 			}
 			for _, k := range ceremony.New[before:] {
-				c.note("made root %s", k.Kid)
+				c.note("created root %s", k.Kid)
 			}
-			return c.done(nil, "the private part is in %s: keep it offline, in two places; %d of %d new roots are made", file.name, len(ceremony.New), ceremony.Roots)
+			return c.done(nil, "wrote the private part to %s; keep it offline, in two places; created %d of %d new roots", file.name, len(ceremony.New), ceremony.Roots)
 		},
 	}
-	file.flags(cmd, forOwner, "file for the private parts, readable by you alone")
-	cmd.Flags().IntVar(&count, "count", 0, "how many; default all that are missing")
+	file.flags(cmd, forOwner, "file for the private parts, which only you can read")
+	cmd.Flags().IntVar(&count, "count", 0, "number of roots to create; default: all that are missing")
 	required(cmd, "to")
 	return cmd
 }
@@ -115,10 +115,10 @@ func (c *cli) rootSignCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "sign CEREMONY --key FILE",
-		Short: "Sign a new root set with the roots that you hold, offline",
-		Long: `Sign shows what the next root set is and which signing keys come with it, and signs
-both with every root in the file: one that root export, root make or a backup of them
-wrote. It asks no server. Compare the keys with those of the others who sign.`,
+		Short: "Sign a new root set with your roots, offline",
+		Long: `Sign shows the new root set and its signing keys, and then signs both with every root in
+the file. The file must come from root export, from root make, or from a copy of either.
+Sign needs no server. Compare the keys shown with those that the other signers see.`,
 		Example: `  copyhold signing-key root sign ceremony.json --key /media/safe/copyhold-root.key
   copyhold signing-key root sign ceremony.json --key /media/safe/copyhold-root-2.key --yes`,
 		Args: exactly("CEREMONY"),
@@ -138,27 +138,27 @@ wrote. It asks no server. Compare the keys with those of the others who sign.`,
 			if err := c.showCeremony(ceremony); err != nil {
 				return err
 			}
-			if err := c.confirm(yes, "Programs will believe what these roots sign."); err != nil {
+			if err := c.confirm(yes, "Programs will trust everything that these roots sign."); err != nil {
 				return err
 			}
 			if err := writeCeremony(inPlace(args[0]), ceremony); err != nil {
 				return err
 			}
 			for _, kid := range by {
-				c.note("signed by %s", kid)
+				c.note("signed with root %s", kid)
 			}
 			p, err := ceremony.Progress()
 			if err != nil {
 				return err
 			}
 			if p.Complete() {
-				return c.done(nil, "it is complete: copyhold signing-key root install %s", args[0])
+				return c.done(nil, "the ceremony has all its signatures; next, run: copyhold signing-key root install %s", args[0])
 			}
-			return c.done(nil, "signatures so far: %d of %d by roots before it, %d of %d by its own", p.Old, p.OldNeeded, min(p.New, p.Keys), p.NewNeeded)
+			return c.done(nil, "signatures so far: %d of %d from the old roots, %d of %d from the new root set", p.Old, p.OldNeeded, min(p.New, p.Keys), p.NewNeeded)
 		},
 	}
-	cmd.Flags().StringVar(&file, "key", "", "file with the private parts of roots")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().StringVar(&file, "key", "", "file with the private parts of your roots")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	required(cmd, "key")
 	return cmd
 }
@@ -167,12 +167,12 @@ func (c *cli) rootInstallCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "install CEREMONY",
-		Short: "Take a signed root set into force",
-		Long: `Install gives a complete ceremony to the server, which verifies it as a program does
-that trusts the root set before, and signs with the new keys from then on. Roots that
-are not in the new set sign nothing any more; private parts of them on the server are
-destroyed. Programs follow with their next refresh; build new ones with the root set
-that root show gives.`,
+		Short: "Put a signed root set in force",
+		Long: `Install sends a complete ceremony to the server. The server verifies it, as a program
+that trusts the old root set does, and from then on signs with the new keys. Roots that
+are not in the new set can no longer sign, and the server destroys any private parts of
+them that it has. Programs switch to the new root set at their next refresh. Build new
+programs with the root set that root show prints.`,
 		Example: "  copyhold signing-key root install ceremony.json",
 		Args:    exactly("CEREMONY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -183,7 +183,7 @@ that root show gives.`,
 			if err := c.showCeremony(ceremony); err != nil {
 				return err
 			}
-			if err := c.confirm(yes, "Programs will believe the new roots, and those that are not listed no more."); err != nil {
+			if err := c.confirm(yes, "Programs will trust the listed roots and no longer trust any others."); err != nil {
 				return err
 			}
 			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/install",
@@ -198,10 +198,10 @@ that root show gives.`,
 			if err := a.Decode(&in); err != nil {
 				return err
 			}
-			return c.done(nil, "root set %d and key set %d are in force; pin the root set in new programs: copyhold signing-key root show --to root-set.json", in.Number, in.KeySet)
+			return c.done(nil, "root set %d and key set %d are in force; to pin the root set in new programs, run: copyhold signing-key root show --to root-set.json", in.Number, in.KeySet)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
@@ -240,7 +240,7 @@ func (c *cli) showCeremony(ceremony signing.RootCeremony) error {
 	if err != nil || c.asJSON() {
 		return err
 	}
-	c.printf("root set %d of %s: %d of %d roots sign\n", next.Number, next.Issuer, next.K, len(next.Keys))
+	c.printf("root set %d of %s: %d of %d roots must sign\n", next.Number, next.Issuer, next.K, len(next.Keys))
 	c.printKeys(next.Keys, func(k license.Key) string {
 		for _, made := range ceremony.New {
 			if made.Kid == k.Kid {
@@ -249,7 +249,7 @@ func (c *cli) showCeremony(ceremony signing.RootCeremony) error {
 		}
 		return "stays"
 	})
-	c.printf("\nkey set %d, until %s\n", keys.Number, day(keys.Expires))
+	c.printf("\nkey set %d, valid until %s\n", keys.Number, day(keys.Expires))
 	c.printKeys(keys.Keys, func(k license.Key) string {
 		if k.Withdrawn != 0 {
 			return "withdrawn"

@@ -20,18 +20,21 @@ func (c *cli) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --pool POOL -- COMMAND [ARGUMENT...]",
 		Short: "Run a command while holding a seat",
-		Long: `Run takes a seat, starts the command, renews the seat while it runs, and gives it
-back within 2 seconds of its end, however it ended: also when the command or
-copyhold run itself is killed with SIGKILL. Signals are passed on to the command.
-A command that has started is never stopped because the server is away or the seat is
-lost: it runs on and a warning is printed. Of several servers (--url A,B) any that
-answers renews the seat. If an administrator recalls the seat, the command gets the
-signal --on-recall, and the seat is given back after the plan's time for that, even if
-the command runs on.
+		Long: `Run takes a seat, starts the command and renews the seat while the command runs. It
+releases the seat within 2 seconds after the command ends, no matter how: even if the
+command or copyhold run itself is killed with SIGKILL. It passes signals on to the
+command.
 
-Exit status: the command's own, or before it has started: 1 the server refuses the key;
-2 the request can't be right; 3 the license denies it; 75 no server answered or --wait
-ran out, try again; 126 the command cannot be started; 127 it was not found.`,
+Run never stops a command that has started. If no server answers or the seat is lost,
+the command continues and run prints a warning. If you name several servers (--url A,B),
+any one that answers can renew the seat.
+
+If an administrator recalls the seat, run sends the command the signal --on-recall. It
+releases the seat after the time that the plan allows, even if the command continues.
+
+Exit status: that of the command. Before the command has started: 1 the server refuses
+the key; 2 the request is invalid; 3 the license denies it; 75 no server answered or
+--wait ran out, try again; 126 the command cannot be started; 127 it was not found.`,
 		Example: `  copyhold run --pool seats -- make test
   copyhold run --pool seats --wait 30m --holder job:4711 -- ./render.sh scene.blend
   copyhold run --pool cores --units 8 -- simulate --threads 8`,
@@ -53,7 +56,7 @@ ran out, try again; 126 the command cannot be started; 127 it was not found.`,
 		},
 	}
 	c.seatFlags(cmd, &want)
-	cmd.Flags().StringVar(&onRecall, "on-recall", seat.DefaultRecallSignal, "signal that tells the command of a recall: TERM, INT, HUP, QUIT, USR1, USR2, or none")
+	cmd.Flags().StringVar(&onRecall, "on-recall", seat.DefaultRecallSignal, "signal to send to the command on a recall: TERM, INT, HUP, QUIT, USR1, USR2 or none")
 	cmd.Flags().SetInterspersed(false)
 	return cmd
 }

@@ -19,10 +19,10 @@ func (c *cli) featureKeyCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "feature-key PRODUCT FEATURE",
-		Short: "Show the public key that data of a feature is sealed to",
-		Long: `Feature-key prints the X25519 public key of a feature, in base64; it is made when it
-is asked for the first time. The key is no secret: product seal takes it with --key
-where there is no token, as on a build machine.`,
+		Short: "Show the public key for sealing data to a feature",
+		Long: `Feature-key prints the X25519 public key of a feature, in base64. The server creates the
+key on the first request. The key is not secret: on a machine without a token, such as a
+build machine, pass it to product seal with --key.`,
 		Example: "  copyhold product feature-key lathe export\n  copyhold product feature-key lathe export --to export.pub",
 		Args:    exactly("PRODUCT", "FEATURE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,7 +37,7 @@ where there is no token, as on a build machine.`,
 			case err != nil:
 				return err
 			case file.given():
-				return c.done(file.write([]byte(key.Public+"\n")), "public key written to %s", file.name)
+				return c.done(file.write([]byte(key.Public+"\n")), "wrote the public key to %s", file.name)
 			case c.asJSON():
 				return c.printJSON(a.Body)
 			}
@@ -45,7 +45,7 @@ where there is no token, as on a build machine.`,
 			return nil
 		},
 	}
-	file.flags(cmd, forAll, "write it to this file")
+	file.flags(cmd, forAll, "write the key to this file")
 	return cmd
 }
 
@@ -59,11 +59,11 @@ func (c *cli) sealCommand() *cobra.Command {
 	var to target
 	cmd := &cobra.Command{
 		Use:   "seal PRODUCT FEATURE FILE",
-		Short: "Encrypt a file that only a license with this feature opens",
-		Long: `Seal encrypts a file (- is standard input) to the key of a feature. A program opens it
-with Unseal of the SDK: the feature's key travels in its license, wrapped to its
-device, so a check that somebody patched out opens nothing. The file is encrypted on
-this machine.`,
+		Short: "Encrypt a file so that only a license with this feature can open it",
+		Long: `Seal encrypts a file (- for standard input) to the key of a feature. Encryption happens
+on this machine. A program opens the file with the SDK function Unseal. The key to open
+it is in the program's license, encrypted to its device, so removing the license check
+from a program does not open the file.`,
 		Example: `  copyhold product seal lathe export export.so --to export.so.sealed
   copyhold product seal lathe export export.so --key export.pub --to export.so.sealed`,
 		Args: exactly("PRODUCT", "FEATURE", "FILE"),
@@ -81,7 +81,7 @@ this machine.`,
 			if err != nil {
 				return err
 			}
-			return c.done(to.write(sealed), "%s sealed to feature %s of %s: %s", args[2], feature, product, to.name)
+			return c.done(to.write(sealed), "sealed %s to feature %s of %s and wrote it to %s", args[2], feature, product, to.name)
 		},
 	}
 	to.flags(cmd, forAll, "file to write")
@@ -107,7 +107,7 @@ func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]
 		}
 		key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 		if err != nil {
-			return nil, exitf(exitUsage, "%s does not hold a feature's public key: %w", file, err)
+			return nil, exitf(exitUsage, "%s does not contain a feature's public key: %w", file, err)
 		}
 		return key, nil
 	}

@@ -9,18 +9,18 @@ import (
 )
 
 func (c *cli) sealingKeyCommand() *cobra.Command {
-	return group("sealing-key", "The key that opens the signing keys and the backups", "  copyhold sealing-key new --to sealing.key", c.sealingKeyNewCommand())
+	return group("sealing-key", "Create the key that encrypts signing keys and backups", "  copyhold sealing-key new --to sealing.key", c.sealingKeyNewCommand())
 }
 
 func (c *cli) sealingKeyNewCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "new",
-		Short: "Make a sealing key, for a server that has none yet",
-		Long: `New makes a sealing key before the first start: for a store of secrets, or for servers
-that share a database. A server that finds none makes one by itself, in its data folder.
-A database that is in use opens only with the key that it was begun with. Without --to
-the key is printed.`,
+		Short: "Create a sealing key for a new server",
+		Long: `New creates a sealing key before the first start. Use it if you keep the key in a secret
+store, or if several servers share a database. Otherwise a server creates its own key in
+its data folder. Once a server has used a database, the database opens only with the same
+key. Without --to, new prints the key.`,
 		Example: `  copyhold sealing-key new --to sealing.key
   copyhold sealing-key new | systemd-creds encrypt --name=copyhold-sealing-key - sealing.cred`,
 		Args: exactly(),
@@ -32,11 +32,11 @@ the key is printed.`,
 			if text := key.Text().Reveal(); !file.given() {
 				_, err = fmt.Fprint(c.program.Stdout, text)
 			} else {
-				err = c.done(file.write([]byte(text)), "sealing key written to %s; keep a copy apart from the backups", file.name)
+				err = c.done(file.write([]byte(text)), "wrote the sealing key to %s; keep a copy of it, separate from the backups", file.name)
 			}
 			return err
 		},
 	}
-	file.flags(cmd, forOwner, "new file for the key, readable by its owner alone")
+	file.flags(cmd, forOwner, "new file for the key, which only its owner can read")
 	return cmd
 }

@@ -65,7 +65,7 @@ func TestTheServersOwnSealingKeyWorksWhereverOneCanBeNamed(t *testing.T) {
 				t.Errorf("%s: %q: exit status %d: %s", name, args, status, out)
 			}
 		}
-		if _, out := command(way.environ, append([]string{"doctor", "--data", data, "--url", "http://127.0.0.1:1", "-o", "json"}, way.flags...)...); !strings.Contains(out, "it is there and can be read") {
+		if _, out := command(way.environ, append([]string{"doctor", "--data", data, "--url", "http://127.0.0.1:1", "-o", "json"}, way.flags...)...); !strings.Contains(out, "present and readable") {
 			t.Errorf("%s: doctor: %s", name, out)
 		}
 	}

@@ -11,10 +11,10 @@ import (
 
 // callerFlags declares what a program can say of itself, its instance apart.
 func callerFlags(flags *pflag.FlagSet, by *seat.Caller) {
-	flags.StringVar(&by.Service, "service", "", "what runs, for those who look what depends on what (COPYHOLD_SERVICE)")
-	flags.StringVar(&by.Version, "program-version", "", "its version")
+	flags.StringVar(&by.Service, "service", "", "service that uses the license, shown when tracing dependencies (COPYHOLD_SERVICE)")
+	flags.StringVar(&by.Version, "program-version", "", "version of the service")
 	fills(flags, "program-version", "version")
-	flags.StringVar(&by.Region, "region", "", "where it runs (COPYHOLD_REGION)")
+	flags.StringVar(&by.Region, "region", "", "region where the service runs (COPYHOLD_REGION)")
 }
 
 // caller returns by with what flags left out taken from the environment.
@@ -27,12 +27,12 @@ func (c *cli) caller(by seat.Caller) seat.Caller {
 // seatFlags declares what an acquire can say, for run and lease acquire.
 func (c *cli) seatFlags(cmd *cobra.Command, want *seat.Request) {
 	flags := cmd.Flags()
-	flags.StringVar(&want.Pool, "pool", "", "pool to take the seat from, as the plan names it")
-	unitsVar(flags, &want.Units, "units to take")
-	flags.Var(&want.Holder, "holder", "who holds it: KIND:ID, or ID for a user; default who a program with the SDK is here: the pod or job, else your account where people are counted, else this machine")
-	secondsVar(flags, &want.For, "for", "keep it this long, offline too (borrow), as in 8h; default as the plan says")
-	secondsVar(flags, &want.Wait, "wait", "queue for at most this long if the pool is full, as in 30m")
-	flags.StringToStringVar(&want.Holder.Components, "component", nil, "of a machine: NAME=HASH, by which a pool with match knows it again; default as the SDK computes them; repeatable")
+	flags.StringVar(&want.Pool, "pool", "", "pool to take units from, as named in the plan")
+	unitsVar(flags, &want.Units, "number of units to take")
+	flags.Var(&want.Holder, "holder", "holder: KIND:ID, or ID for a user; default: the identity the SDK would use here (the pod or job, else your account if the pool counts people, else this machine)")
+	secondsVar(flags, &want.For, "for", "borrow it for this long, even offline, for example 8h; default: set by the plan")
+	secondsVar(flags, &want.Wait, "wait", "wait in the queue for at most this long if the pool is full, for example 30m")
+	flags.StringToStringVar(&want.Holder.Components, "component", nil, "component of the machine: NAME=HASH, for pools with match; default: as the SDK computes it; repeatable")
 	fills(flags, "component", "holder.components")
 	callerFlags(flags, &want.Caller)
 	required(cmd, "pool")

@@ -32,7 +32,7 @@ func hideSecrets(p Program) ([]string, error) {
 		return p.Environ, nil
 	}
 	err := executeAgain(p.Args, shown, strings.Join(secrets, "\x00"))
-	fmt.Fprintf(p.Stderr, "copyhold: warning: secrets stay in the environment, keep them in files instead: %v\n", err)
+	fmt.Fprintf(p.Stderr, "copyhold: warning: secrets remain in the environment; keep them in files instead: %v\n", err)
 	return p.Environ, nil
 }
 
@@ -85,12 +85,12 @@ func executeAgain(args, environ []string, secrets string) error {
 func takeSecrets(at string) ([]string, error) {
 	fd, err := strconv.ParseUint(at, 10, 31)
 	if err != nil || fd < 3 {
-		return nil, fmt.Errorf("%s is for copyhold itself: unset it", secretsAt)
+		return nil, fmt.Errorf("%s is reserved for copyhold: unset it", secretsAt)
 	}
 	pipe := os.NewFile(uintptr(fd), secretsAt)
 	text, err := io.ReadAll(pipe)
 	if err = errors.Join(err, pipe.Close()); err != nil {
-		return nil, fmt.Errorf("reading the secrets of the environment: %w", err)
+		return nil, fmt.Errorf("reading the secrets from the environment: %w", err)
 	}
 	for entry := range strings.SplitSeq(string(text), "\x00") {
 		name, value, _ := strings.Cut(entry, "=")

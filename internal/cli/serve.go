@@ -27,10 +27,10 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the license server",
-		Long: `Serve runs the license server until it is told to stop (SIGINT or SIGTERM); requests
-in flight may end, and waiters keep their place. The first start creates the
-environments production, staging and development with their signing keys, and an
-owner's token in owner.token in the data folder. Every setting is explained by
+		Long: `Serve runs the license server until it receives SIGINT or SIGTERM. It then lets requests
+in progress finish; clients in a queue keep their place. The first start creates the
+environments production, staging and development with their signing keys, and writes an
+owner's token to owner.token in the data folder. For a description of every setting, run
 copyhold config.`,
 		Example: `  copyhold serve --data /var/lib/copyhold
   copyhold serve --config /etc/copyhold.yaml --listen 127.0.0.1:7400`,
@@ -51,7 +51,7 @@ copyhold config.`,
 			defer func() { err = errors.Join(err, stop()) }()
 			log := c.logger(loaded.Log)
 			if former := loaded.Former("public_url"); former != "" {
-				log.Warn("the server's own address has another name now: public_url, COPYHOLD_PUBLIC_URL or --public-url", "found in", former)
+				log.Warn("the setting for the server's own address was renamed: use public_url, COPYHOLD_PUBLIC_URL or --public-url", "found in", former)
 			}
 			s, err := c.startServer(cmd.Context(), loaded.Config, log, authority.FirstEnvironments())
 			if err != nil {
@@ -61,7 +61,7 @@ copyhold config.`,
 		},
 	}
 	serverFlags(cmd.Flags())
-	cmd.Flags().StringVar(&profile.name, profile.flag, "", "new file for a CPU profile of the server, for go tool pprof; it is there once the server has stopped")
+	cmd.Flags().StringVar(&profile.name, profile.flag, "", "new file for a CPU profile of the server, for go tool pprof; complete once the server has stopped")
 	return cmd
 }
 
@@ -76,7 +76,7 @@ func profileTo(file target) (stop func() error, err error) {
 	}
 	var profile bytes.Buffer // pprof writes all of it when it stops
 	if err := pprof.StartCPUProfile(&profile); err != nil {
-		return nil, fmt.Errorf("beginning a CPU profile: %w", err)
+		return nil, fmt.Errorf("starting a CPU profile: %w", err)
 	}
 	return func() error {
 		pprof.StopCPUProfile()
@@ -166,17 +166,17 @@ func (s *server) begin(ctx context.Context, first []licensing.Environment) error
 		return err
 	}
 	if began {
-		s.log.Info("a new deployment begins", "owner_token", file)
+		s.log.Info("created a new deployment", "owner_token", file)
 	}
 	if err := s.authority.Closed(); err != nil {
-		s.log.Warn("programs and writes are refused", "error", err)
+		s.log.Warn("refusing programs and writes", "error", err)
 	}
 	return s.listen(ctx)
 }
 
 // exposed warns of settings that config.Exposed is about.
-const exposed = "other machines reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, " +
-	"or proxies where a proxy ends TLS"
+const exposed = "other machines can reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, " +
+	"or set proxies if a proxy terminates TLS"
 
 func (s *server) listen(ctx context.Context) error {
 	proxies, err := s.settings.ProxyNetworks()
@@ -249,7 +249,7 @@ func (s *server) serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-served:
 	case <-s.db.Fatal():
-		err = fmt.Errorf("the storage failed, a restart decides what was kept: %w", s.db.FatalErr())
+		err = fmt.Errorf("the storage failed; restart to recover what was saved: %w", s.db.FatalErr())
 	}
 	s.log.Info("stopping")
 	s.handler.Stop()
@@ -259,7 +259,7 @@ func (s *server) serve(ctx context.Context) error {
 		err = errors.Join(err, s.metrics.Shutdown(grace))
 	}
 	if shutdown := s.http.Shutdown(grace); shutdown != nil {
-		err = errors.Join(err, fmt.Errorf("requests were cut off: %w", shutdown), s.http.Close())
+		err = errors.Join(err, fmt.Errorf("requests were interrupted: %w", shutdown), s.http.Close())
 	}
 	stopBackground()
 	<-tasks

@@ -20,10 +20,10 @@ func signingKeyColumns() []column {
 }
 
 func (c *cli) signingKeyCommand() *cobra.Command {
-	return group("signing-key", "The keys that sign documents, and the root that signs for them", "  copyhold signing-key list",
+	return group("signing-key", "Manage the keys that sign documents, and the roots above them", "  copyhold signing-key list",
 		c.signingKeyListCommand(), c.signingKeyRotateCommand(), c.signingKeyWithdrawCommand(),
-		group("set", "The key set: the keys in force, signed by the root", "  copyhold signing-key set show", c.keySetShowCommand()),
-		group("root", "The offline key that signs key sets", "  copyhold signing-key root show",
+		group("set", "Show the key set: the keys in force, signed by the root", "  copyhold signing-key set show", c.keySetShowCommand()),
+		group("root", "Manage the offline roots that sign key sets", "  copyhold signing-key root show",
 			c.rootShowCommand(), c.rootExportCommand(), c.rootRemoveCommand(), c.rootImportCommand(),
 			c.rootNewCommand(), c.rootMakeCommand(), c.rootSignCommand(), c.rootInstallCommand()),
 	)
@@ -33,14 +33,14 @@ func (c *cli) signingKeyListCommand() *cobra.Command {
 	var use string
 	cmd := &cobra.Command{
 		Use:     "list",
-		Short:   "List keys, what they are for and their three dates",
+		Short:   "List keys with their use and dates",
 		Example: "  copyhold signing-key list\n  copyhold signing-key list --use document",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch licensing.KeyUse(use) {
 			case "", licensing.DocumentKey, licensing.RootKey, licensing.LogKey:
 			default:
-				return usageError(cmd, "--use is document, root or log")
+				return usageError(cmd, "--use must be document, root or log")
 			}
 			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/signing-keys"})
 			if err != nil {
@@ -59,14 +59,14 @@ func (c *cli) signingKeyListCommand() *cobra.Command {
 			return c.printList(chosen, signingKeyColumns()...)
 		},
 	}
-	cmd.Flags().StringVar(&use, "use", "", "only keys of this use: document, root or log")
+	cmd.Flags().StringVar(&use, "use", "", "only keys with this use: document, root or log")
 	return cmd
 }
 
 func (c *cli) signingKeyRotateCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "rotate",
-		Short:   "Let the next prepared key sign from now on; documents already signed stay good",
+		Short:   "Start signing with the next prepared key; documents already signed remain valid",
 		Example: "  copyhold signing-key rotate",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -80,10 +80,9 @@ func (c *cli) signingKeyWithdrawCommand() *cobra.Command {
 	var reason, cutoff string
 	cmd := &cobra.Command{
 		Use:   "withdraw KEY",
-		Short: "Stop trusting a signing key, because it may be known to others",
-		Long: `Withdraw publishes a key set in which the key is no longer trusted. Documents that
-it signs from the cutoff on, now if none is named, are refused everywhere; programs
-replace the older ones.`,
+		Short: "Stop trusting a signing key that may be compromised",
+		Long: `Withdraw publishes a key set that no longer trusts the key. Programs refuse documents
+that it signed at or after the cutoff (now, by default) and replace the older ones.`,
 		Example: `  copyhold signing-key withdraw nZ0cXmQ3 --reason 'laptop stolen'
   copyhold signing-key withdraw nZ0cXmQ3 --cutoff 2026-11-20T18:00:00Z --reason 'laptop stolen' --yes`,
 		Args: exactly("KEY"),
@@ -96,7 +95,7 @@ replace the older ones.`,
 				}
 				body["cutoff"] = when
 			}
-			if err := c.confirm(yes, "Programs will refuse what "+args[0]+" signs."); err != nil {
+			if err := c.confirm(yes, "Programs will refuse documents that "+args[0]+" signs."); err != nil {
 				return err
 			}
 			return c.ask(cmd.Context(), client.Call{
@@ -105,8 +104,8 @@ replace the older ones.`,
 			}, append(signingKeyColumns(), column{head: "WITHDRAWN", path: "withdrawn"})...)
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the log")
-	cmd.Flags().StringVar(&cutoff, "cutoff", "", "when others may have got it, as 2026-11-20 or 2026-11-20T18:00:00Z; default now")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
+	cmd.Flags().StringVar(&cutoff, "cutoff", "", "when the key may have been compromised, for example 2026-11-20 or 2026-11-20T18:00:00Z; default: now")
 	return cmd
 }

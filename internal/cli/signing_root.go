@@ -17,7 +17,7 @@ func (c *cli) rootShowCommand() *cobra.Command {
 }
 
 func (c *cli) keySetShowCommand() *cobra.Command {
-	return c.setShowCommand("key set", "/v1/keyset", "Show the key set in force, or write it to a file to build into programs",
+	return c.setShowCommand("key set", "/v1/keyset", "Show the key set in force, or write it to a file to embed in programs",
 		"  copyhold signing-key set show\n  copyhold signing-key set show --to key-set.json")
 }
 
@@ -45,7 +45,7 @@ func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 			if !file.given() {
 				return c.printJSON(a.Body)
 			}
-			return c.done(file.write(append(a.Body, '\n')), "%s written to %s", kind, file.name)
+			return c.done(file.write(append(a.Body, '\n')), "wrote the %s to %s", kind, file.name)
 		},
 	}
 	file.flags(cmd, forAll, "write it to this file")
@@ -56,9 +56,9 @@ func (c *cli) rootExportCommand() *cobra.Command {
 	var file target
 	cmd := &cobra.Command{
 		Use:   "export --to FILE",
-		Short: "Take the root's private part out, for safe-keeping",
-		Long: `Export writes the root's private part to a new file that only you can read. Keep it
-offline, in two places. Whoever has it can sign licenses for ever.`,
+		Short: "Export the root's private part for safekeeping",
+		Long: `Export writes the root's private part to a new file that only you can read. Keep the
+file offline, in two places. Anyone who has it can sign licenses forever.`,
 		Example: "  copyhold signing-key root export --to /media/safe/copyhold-root.key",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,10 +66,10 @@ offline, in two places. Whoever has it can sign licenses for ever.`,
 			if err != nil {
 				return err
 			}
-			return c.done(file.writeSecret(string(a.Body)), "the root's private part is in %s: keep it offline, then copyhold signing-key root remove", file.name)
+			return c.done(file.writeSecret(string(a.Body)), "wrote the root's private part to %s; keep it offline, then run: copyhold signing-key root remove", file.name)
 		},
 	}
-	file.flags(cmd, forOwner, "file to write it to, readable by you alone")
+	file.flags(cmd, forOwner, "file to write, which only you can read")
 	required(cmd, "to")
 	return cmd
 }
@@ -78,31 +78,31 @@ func (c *cli) rootRemoveCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "remove",
-		Short: "Remove the root's private part from the server, after it was exported",
-		Long: `Remove takes the root's private part off the server. Two years of signing keys are
-signed already, so the server goes on by itself; the root is needed again before
-they end.`,
+		Short: "Remove the root's private part from the server, after exporting it",
+		Long: `Remove deletes the root's private part from the server. The server continues without it,
+because signing keys for two years are already signed. You need the root again before
+those keys expire.`,
 		Example: "  copyhold signing-key root remove --yes",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.confirm(yes, "The server will not be able to sign new key sets."); err != nil {
+			if err := c.confirm(yes, "The server will no longer be able to sign new key sets."); err != nil {
 				return err
 			}
 			_, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/remove"})
-			return c.done(err, "the root's private part is no longer on the server")
+			return c.done(err, "removed the root's private part from the server")
 		},
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do it without asking")
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
 func (c *cli) rootImportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE",
-		Short: "Put an exported root back, so that the server can sign key sets again",
-		Long: `Import puts the private parts of the roots back from a file that export wrote (- is
-standard input). Within ten seconds the server prepares the keys that it is short of; a
-key can be withdrawn. Afterwards remove the root again.`,
+		Short: "Import an exported root, so that the server can sign key sets again",
+		Long: `Import restores the private parts of the roots from a file that export wrote (- for
+standard input). Within ten seconds, the server prepares any signing keys that it lacks.
+You can now also withdraw a key. Remove the root again afterwards.`,
 		Example: `  copyhold signing-key root import /media/safe/copyhold-root.key
   age -d /media/safe/copyhold-root.key.age | copyhold signing-key root import -`,
 		Args: exactly("FILE"),
@@ -116,10 +116,10 @@ key can be withdrawn. Afterwards remove the root again.`,
 				return exitf(exitUsage, "%w", err)
 			}
 			if !json.Valid([]byte(text)) {
-				return exitf(exitUsage, "%s does not hold an exported root", args[0])
+				return exitf(exitUsage, "%s does not contain an exported root", args[0])
 			}
 			_, err = c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/signing-keys/root/import", Body: json.RawMessage(text)})
-			return c.done(err, "the root is back: remove it again when the keys are prepared")
+			return c.done(err, "imported the root; remove it again once the keys are prepared")
 		},
 	}
 }

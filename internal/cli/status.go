@@ -14,11 +14,12 @@ import (
 func (c *cli) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "How an environment stands, and how long until something is denied",
-		Long: `Status shows the runway (how long until something will be denied if nobody acts, and
-the first cause), what ends next, how full pools are, and for each plan how long a
-revoked license can go on at worst. A capacity is what can be held now: 0 where the
-license is not in force. NOTHING NEW says why a pool grants no unit whatever is free.`,
+		Short: "Show the state of an environment and the time until something is denied",
+		Long: `Status shows the runway: how long until something is denied if nobody acts, and the
+first cause. It also shows what ends next, how full the pools are, and, for each plan,
+how long a program can keep using a revoked license in the worst case. CAPACITY is the
+number of units that can be held now; it is 0 if the license is not in force. NO NEW
+GRANTS shows why a pool grants nothing, even if units are free.`,
 		Example: "  copyhold status\n  copyhold status --environment staging --output json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,12 +42,12 @@ license is not in force. NOTHING NEW says why a pool grants no unit whatever is 
 
 func (c *cli) printStatus(r record) {
 	if never, _ := r.at("runway.never").(bool); never {
-		set(r, "runway.seconds", "without end")
+		set(r, "runway.seconds", "unlimited")
 	}
 	c.printFields(r,
 		column{head: "ENVIRONMENT", path: "environment"}, column{head: "STATUS", path: "status"},
-		column{head: "RUNWAY", path: "runway.seconds", as: lengthText}, column{head: "FIRST", path: "runway.cause"},
-		column{head: "OF", path: "runway.subject"}, column{head: "AT", path: "runway.at"},
+		column{head: "RUNWAY", path: "runway.seconds", as: lengthText}, column{head: "FIRST CAUSE", path: "runway.cause"},
+		column{head: "SUBJECT", path: "runway.subject"}, column{head: "AT", path: "runway.at"},
 		column{head: "LICENSES", path: "licenses"}, column{head: "SIGNING KEY", path: "signing_key"},
 		column{head: "LOG ENTRIES", path: "entries"}, column{head: "FENCED SINCE", path: "fenced_since"}, column{head: "FENCED UNTIL", path: "fence.until"},
 		column{head: "CLOSED", path: "closed_at"}, column{head: "CLOCK", path: "clock.reason"}, column{head: "VERSION", path: "version"})
@@ -57,14 +58,14 @@ func (c *cli) printStatus(r record) {
 	c.printSection(r, "pools",
 		column{head: "POOL", path: "pool"}, column{head: "LICENSE", path: "license"}, column{head: "CUSTOMER", path: "customer_name"}, column{head: "HELD", path: "held"},
 		column{head: "CAPACITY", path: "capacity"}, column{head: "WAITING", path: "waiting"},
-		column{head: "NOTHING NEW", path: "refused", rare: true})
+		column{head: "NO NEW GRANTS", path: "refused", rare: true})
 	c.printSection(r, "quarantine",
 		column{head: "LOG ROWS IN QUARANTINE", path: "rows"}, column{head: "ENVIRONMENT", path: "environment"},
 		column{head: "CAUSE", path: "cause"}, column{head: "SINCE", path: "since"})
 	c.printSection(r, "plans",
 		column{head: "PLAN", path: "plan"}, column{head: "ACTIVE", path: "licenses.active"},
-		column{head: "REVOKED WITHIN", path: "bounds.connected"}, column{head: "OFFLINE AT WORST", path: "bounds.revocation"},
-		column{head: "BY", path: "bounds.cause"})
+		column{head: "REVOKED WITHIN", path: "bounds.connected"}, column{head: "OFFLINE WITHIN", path: "bounds.revocation"},
+		column{head: "BECAUSE OF", path: "bounds.cause"})
 }
 
 // printSection prints a list in a record as a table, if there is anything in it.

@@ -18,14 +18,14 @@ func tokenColumns() []column {
 }
 
 func (c *cli) tokenCommand() *cobra.Command {
-	return group("token", "Who may administer: tokens with a role, a scope and an end", "  copyhold token list",
+	return group("token", "Manage tokens for administrators, each with a role, a scope and an expiry date", "  copyhold token list",
 		c.tokenCreateCommand(),
 		c.listCommand(listing{
-			use: "list", short: "List tokens; their secrets are not kept", example: "  copyhold token list",
+			use: "list", short: "List tokens, without their secrets", example: "  copyhold token list",
 			path: "/v1/tokens", as: client.ByToken, columns: tokenColumns(),
 		}),
 		c.showCommand("TOKEN", "Show a token", "  copyhold token show tok_01jd0000000000000000000000", "/v1/tokens", tokenColumns()...),
-		c.deleteCommand("revoke", "TOKEN", "End a token at once", "  copyhold token revoke tok_01jd0000000000000000000000", "/v1/tokens"),
+		c.deleteCommand("revoke", "TOKEN", "Revoke a token at once", "  copyhold token revoke tok_01jd0000000000000000000000", "/v1/tokens"),
 	)
 }
 
@@ -64,17 +64,17 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.done(file.writeSecret(text), "token written to %s", file.name)
+			return c.done(file.writeSecret(text), "wrote the token to %s", file.name)
 		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&role, "role", "viewer", "owner, admin, issuer, operator, viewer, auditor or customer")
-	flags.StringVar(&customer, "customer", "", "limit it to what belongs to this customer")
-	flags.StringVar(&product, "product", "", "limit it to this product")
-	flags.BoolVar(&everywhere, "all-environments", false, "let it reach every environment")
+	flags.StringVar(&customer, "customer", "", "limit the token to this customer")
+	flags.StringVar(&product, "product", "", "limit the token to this product")
+	flags.BoolVar(&everywhere, "all-environments", false, "allow the token in every environment")
 	fills(flags, "all-environments", "spans")
-	file.flags(cmd, forOwner, "write the secret to this file, readable by you alone")
-	secondsVar(flags, &lifetime, "expires-in", "how long it lives, as in 90d; default as the server says")
+	file.flags(cmd, forOwner, "write the secret to this file, which only you can read")
+	secondsVar(flags, &lifetime, "expires-in", "how long the token is valid, for example 90d; default: set by the server")
 	fills(flags, "expires-in", "expires_at")
 	return cmd
 }
@@ -88,7 +88,7 @@ func newTokenOf(a client.Answer) (string, error) {
 		return "", err
 	}
 	if created.Secret == "" {
-		return "", exitf(exitFailed, "the server's answer holds no token")
+		return "", exitf(exitFailed, "the server's answer contains no token")
 	}
 	return created.Secret, nil
 }

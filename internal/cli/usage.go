@@ -12,13 +12,13 @@ import (
 )
 
 func (c *cli) usageCommand() *cobra.Command {
-	return group("usage", "What was consumed of meters", "  copyhold usage show",
+	return group("usage", "Record and show usage of meters", "  copyhold usage show",
 		c.usageRecordCommand(),
 		c.listCommand(listing{
-			use: "show", short: "Show usage of this period, by license and meter", path: "/v1/usage", as: client.ByToken,
+			use: "show", short: "Show usage in the current period, by license and meter", path: "/v1/usage", as: client.ByToken,
 			example:  "  copyhold usage show\n  copyhold usage show --license lic_01jd0000000000000000000000 --past",
-			filters:  []filter{{"license", "only of this license"}, {"meter", "only of this meter"}, {"customer", "only of this customer"}},
-			switches: []filter{{"past", "all periods that are kept, not only those in course"}},
+			filters:  []filter{{"license", "only usage of this license"}, {"meter", "only usage of this meter"}, {"customer", "only usage of this customer"}},
+			switches: []filter{{"past", "show all stored periods, not only the current ones"}},
 			columns: []column{
 				{head: "LICENSE", path: "license"}, {head: "CUSTOMER", path: "customer_name"}, {head: "METER", path: "meter"}, {head: "USED", path: "used"}, {head: "QUOTA", path: "quota"},
 				{head: "UNIT", path: "unit"}, {head: "FROM", path: "period_start"}, {head: "UNTIL", path: "period_end"},
@@ -34,9 +34,9 @@ func (c *cli) usageRecordCommand() *cobra.Command {
 	var by seat.Caller
 	cmd := &cobra.Command{
 		Use:   "record METER QUANTITY",
-		Short: "Record usage, with a license key",
-		Long: `Record adds a quantity to a meter. An event that was recorded already, known by
-its --id, is not counted twice. Exit status 3: the quota denies it.`,
+		Short: "Record usage, using a license key",
+		Long: `Record adds a quantity to a meter. The server recognizes a repeated event by its --id and
+counts it only once. Exit status 3: the quota denies it.`,
 		Example: `  copyhold usage record calls 1 --key-file ./license.key
   copyhold usage record hours 1.25 --id job-4711 --at 2026-11-22T03:00:00Z`,
 		Args: exactly("METER", "QUANTITY"),
@@ -55,8 +55,8 @@ its --id, is not counted twice. Exit status 3: the quota denies it.`,
 			return c.recordUsage(cmd, c.caller(by), event)
 		},
 	}
-	cmd.Flags().StringVar(&id, "id", "", "the event's own name; default a new one")
-	cmd.Flags().StringVar(&at, "at", "", "when it happened; default now")
+	cmd.Flags().StringVar(&id, "id", "", "id of the event; default: a new id")
+	cmd.Flags().StringVar(&at, "at", "", "time of the event; default: now")
 	callerFlags(cmd.Flags(), &by)
 	return cmd
 }
@@ -81,7 +81,7 @@ func (c *cli) recordUsage(cmd *cobra.Command, by seat.Caller, event map[string]a
 		return err
 	}
 	if len(results.Results) != 1 {
-		return exitf(exitFailed, "the server answered %d results for one event", len(results.Results))
+		return exitf(exitFailed, "the server returned %d results for one event", len(results.Results))
 	}
 	r := results.Results[0]
 	if c.asJSON() {

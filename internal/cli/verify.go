@@ -18,18 +18,19 @@ func (c *cli) verifyCommand() *cobra.Command {
 	var product, at, keySet string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
-		Short: "Verify a license file offline, from a pinned root set alone",
-		Long: `Verify reads a license file (JSON or armour; - is standard input), checks every
-signature from the pinned root set down, and prints what it grants and each date of
-its ladder. It asks no server and believes nothing in the file that is not signed.
+		Short: "Verify a license file offline, with only a pinned root set",
+		Long: `Verify reads a license file (JSON or armour; - for standard input) and checks every
+signature, starting from the pinned root set. It prints what the license grants and when
+its state changes. It needs no server and ignores everything in the file that is not
+signed.
 
-A file is accepted until the last date of its document, however long ago its key set
-expired. With --key-set no key set is believed that is older than the one in that file,
-so that a key which it withdraws stays withdrawn.
+A file is accepted until the last date in its document, even if its key set expired long
+before. With --key-set, verify rejects key sets that are older than the one in that file,
+so that a key withdrawn there remains withdrawn.
 
-Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time or to
-that product; 4 forged or damaged; 5 signed by nobody that the root set vouches for;
-6 signed with a key that was withdrawn. With --output json the error's code is expired,
+Exit status: 0 genuine and usable; 3 genuine, but it grants nothing at that time or for
+that product; 4 forged or damaged; 5 not signed by a key that the root set vouches for;
+6 signed with a withdrawn key. With --output json, the error's code is expired,
 not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported.`,
 		Example: `  copyhold verify acme.license --root-set root-set.json
   copyhold verify acme.license --root-set root-set.json --key-set key-set.json
@@ -48,7 +49,7 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 				return err
 			}
 			if s.RootSet.Value == "" {
-				return usageError(cmd, "name the pinned root set with --root-set or COPYHOLD_ROOT_SET_FILE")
+				return usageError(cmd, "missing root set: specify its file with --root-set or COPYHOLD_ROOT_SET_FILE")
 			}
 			trusted, err := pinnedTrust(s.RootSet.Value, keySet, product)
 			if err != nil {
@@ -69,9 +70,9 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 			return c.printVerified(doc, now)
 		},
 	}
-	cmd.Flags().StringVar(&product, "product", "", "refuse a license for another product")
-	cmd.Flags().StringVar(&at, "at", "", "judge the dates at this time instead of now")
-	cmd.Flags().StringVar(&keySet, "key-set", "", "file that holds a key set; no older one is believed")
+	cmd.Flags().StringVar(&product, "product", "", "refuse a license for any other product")
+	cmd.Flags().StringVar(&at, "at", "", "verify as of this time instead of now")
+	cmd.Flags().StringVar(&keySet, "key-set", "", "file with a key set; older key sets are rejected")
 	return cmd
 }
 
@@ -121,9 +122,9 @@ func verifyFile(text []byte, trusted *license.Verifier, now int64) (*license.Lic
 	if late, known := sets.Known().License(bundle.Doc, now); known == nil {
 		switch {
 		case errors.Is(err, license.ErrExpired):
-			return nil, refuseFile(exitDenied, license.CodeExpired, "genuine, but expired: it was accepted until %s", utc(late.Degraded))
+			return nil, refuseFile(exitDenied, license.CodeExpired, "genuine, but expired at %s", utc(late.Degraded))
 		case errors.Is(err, license.ErrNotYet):
-			return nil, refuseFile(exitDenied, license.CodeNotStarted, "genuine, but not valid yet: it counts from %s", utc(late.NotBefore))
+			return nil, refuseFile(exitDenied, license.CodeNotStarted, "genuine, but not valid before %s", utc(late.NotBefore))
 		}
 	}
 	return nil, refusedFile(err)
@@ -135,11 +136,11 @@ func refusedFile(err error) error {
 	case errors.Is(err, license.ErrAudience):
 		return refuseFile(exitDenied, license.CodeWrongProduct, "genuine, but for another product: %v", err)
 	case errors.Is(err, license.ErrWithdrawn):
-		return refuseFile(exitWithdrawn, "key_withdrawn", "signed with a key that was withdrawn, so that nobody can tell who signed it: export the license again")
+		return refuseFile(exitWithdrawn, "key_withdrawn", "signed with a withdrawn key, so its origin cannot be proven: export the license again")
 	case errors.Is(err, license.ErrUnknownKey), errors.Is(err, license.ErrIssuer):
-		return refuseFile(exitUnknown, "unknown_issuer", "signed by nobody that the root set vouches for: %v", err)
+		return refuseFile(exitUnknown, "unknown_issuer", "not signed by a key that the root set vouches for: %v", err)
 	case errors.Is(err, license.ErrVersion), errors.Is(err, license.ErrMust):
-		return refuseFile(exitFailed, "unsupported", "of a later format: verify it with a newer copyhold: %v", err)
+		return refuseFile(exitFailed, "unsupported", "the file has a newer format; verify it with a newer version of copyhold: %v", err)
 	}
 	return refuseFile(exitTampered, "forged", "forged or damaged: %v", err)
 }
@@ -147,13 +148,13 @@ func refusedFile(err error) error {
 // refusedSets says what is wrong with the sets of a license file that says it is of an issuer.
 func refusedSets(err error, claimed, issuer string) error {
 	if claimed != "" && claimed != issuer {
-		return refuseFile(exitUnknown, "unknown_issuer", "it says that it is of %s, and the root set is of %s", claimed, issuer)
+		return refuseFile(exitUnknown, "unknown_issuer", "the file claims issuer %s, but the root set is for %s", claimed, issuer)
 	}
 	for _, unvouched := range []error{
 		license.ErrThreshold, license.ErrRollback, license.ErrExpired, license.ErrNotYet, license.ErrKeyDates, license.ErrWithdrawn,
 	} {
 		if errors.Is(err, unvouched) {
-			return refuseFile(exitUnknown, "unknown_issuer", "the root set does not vouch for its keys: it was forged, or exported under other roots: %v", err)
+			return refuseFile(exitUnknown, "unknown_issuer", "the root set does not vouch for the file's keys: the file was forged or was exported under other roots: %v", err)
 		}
 	}
 	return refusedFile(err)

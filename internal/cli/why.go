@@ -13,26 +13,26 @@ import (
 func (c *cli) whyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "why ID",
-		Short: "Explain how a license stands, or what an id stands for and what was decided",
-		Long: `Why shows what was decided and by which rule, what happens next and when; of a
-denial also who holds the units and when one will be free. It takes every id that an
-answer or a log shows:
+		Short: "Explain the state of a license, or a decision or log entry by its id",
+		Long: `Why shows what was decided, by which rule, and what happens next and when. For a denial,
+it also shows who holds the units and when one frees up. ID is any id that an answer or a
+log shows:
 
-- a license, a license key or its digest in a license document, a lease, a ticket;
-- a request: the name that its program gave it, the nonce of a validation, or the
-  server's own id, which each answer has in X-Request-Id and each denial in request_id;
-- a usage event, each of a batch by itself; the id of the batch's request shows all;
-- an entry of the log by its index, its hash or its id. Any other id is looked for in
-  the log, which takes a token that may read it.
+- a license, a license key or its digest in a license document, a lease or a ticket;
+- a request: the id that the program chose, the nonce of a validation, or the server's
+  own id, which every answer has in X-Request-Id and every denial in request_id;
+- a usage event, or the request of a batch to see all the events in it;
+- a log entry, by its index, hash or id. Why searches the log for any other id; this
+  needs a token that may read the log.
 
-Of a license it shows what is held and used now, and whether one unit more would be
-granted. A license that is not in force grants nothing in any part. Where an exception
-decides, it is named.
+For a license, why shows what is held and used now, and whether one more unit would be
+granted. A license that is not in force grants nothing at all. If an exception decides,
+why names it.
 
-A grant is known for a day after its lease. Of denials of one holder for one reason in
-one minute the first is known for 30 days. The others are counted: the ids of the last
-dozen or so are known for a day, with the time and decision of the first. Usage events
-are known for 60 days, and refused ones for 30.`,
+Grants are kept for a day after their lease ends. If one holder is denied several times
+in a minute for the same reason, the first denial is kept for 30 days and the others are
+counted: about a dozen of their ids, the latest ones, are kept for a day, with the time
+and decision of the first. Usage events are kept for 60 days, and refused ones for 30.`,
 		Example: `  copyhold why lic_01jd0000000000000000000000
   copyhold why req_01jd0000000000000000000000 --output json`,
 		Args: exactly("ID"),

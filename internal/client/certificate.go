@@ -9,24 +9,24 @@ import (
 // maxCAFile bounds a file of certificate authorities, in bytes.
 const maxCAFile = 4 << 20
 
-const untrustedAdvice = "\n  name the file with its certificate authority with --ca, COPYHOLD_CA_FILE or, for every program, SSL_CERT_FILE"
+const untrustedAdvice = "\n  specify the file with its certificate authority in --ca or COPYHOLD_CA_FILE, or in SSL_CERT_FILE for all programs"
 
-// trusting returns h, or a client that also trusts the authorities in the file that the
-// settings name.
+// trusting returns h, or a client that also trusts the certificate authorities in the file
+// named in the settings.
 func (s Settings) trusting(h *http.Client) (*http.Client, error) {
 	if s.CA.Value == "" {
 		return h, nil
 	}
 	text, err := ReadFile(s.CA.Value, maxCAFile)
 	if err != nil {
-		return nil, Errorf(Usage, "reading the certificate authorities that %s names: %w", s.CA.Source, err)
+		return nil, Errorf(Usage, "reading the certificate authorities set by %s: %w", s.CA.Source, err)
 	}
 	pool, err := x509.SystemCertPool()
 	if err != nil {
-		pool = x509.NewCertPool() // a system without any trusts the file alone
+		pool = x509.NewCertPool() // a system without a pool trusts only the file
 	}
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, Errorf(Usage, "%s: %s holds no certificate in PEM form", s.CA.Source, s.CA.Value)
+		return nil, Errorf(Usage, "%s: %s contains no PEM certificate", s.CA.Source, s.CA.Value)
 	}
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,

@@ -23,13 +23,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Bounds of what is read of one answer, in bytes.
+// Limits on the size of one answer, in bytes.
 const (
 	maxAnswer  = 16 << 20
 	maxProblem = 1 << 20
 )
 
-// A Credential is how a request says whom it is from.
+// A Credential is the way in which a request identifies its sender.
 type Credential int
 
 // Credentials.
@@ -43,42 +43,42 @@ const (
 type Client struct {
 	http     *http.Client
 	settings Settings
-	timeout  time.Duration // of one request at one server; 0 is none
+	timeout  time.Duration // of one request to one server; 0 means none
 
-	// Named returns what people type for a field of a request, "" if there is no such
-	// thing. It may be nil, and is set before the first request.
+	// Named returns the flag or argument for a field of a request, or "" if there is none.
+	// It may be nil. Set it before the first request.
 	Named func(field string) string
 }
 
-// New returns a client of the servers that the settings name. Timeout bounds one
-// request at one server; 0 is none.
+// New returns a client for the servers in the settings. Timeout limits one request to one
+// server; 0 means no limit.
 func New(h *http.Client, s Settings, timeout time.Duration) *Client {
 	plain := *h
-	// A redirect is somebody else's answer, and a secret must not follow it.
+	// A redirect is another server's answer; never send it a secret.
 	plain.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{http: &plain, settings: s, timeout: timeout}
 }
 
-// Connect returns a client of the servers that the settings name. The secret that the
-// credential needs has to be there, and everything that is sent has to be readable for a server.
-// Timeout bounds one request at one server; 0 is none.
+// Connect returns a client for the servers in the settings. It returns an error if the secret
+// for the credential is missing, or if a server could not read a value that is sent. Timeout
+// limits one request to one server; 0 means no limit.
 func Connect(h *http.Client, s Settings, as Credential, timeout time.Duration) (*Client, error) {
 	if as == ByToken && s.Token.Value == "" {
-		return nil, Errorf(Usage, "no token: name its file with --token-file or COPYHOLD_TOKEN_FILE")
+		return nil, Errorf(Usage, "missing token: specify its file with --token-file or COPYHOLD_TOKEN_FILE")
 	}
 	if as == ByKey && s.Key.Value == "" {
-		return nil, Errorf(Usage, "no license key: name its file with --key-file or COPYHOLD_LICENSE_KEY_FILE")
+		return nil, Errorf(Usage, "missing license key: specify its file with --key-file or COPYHOLD_LICENSE_KEY_FILE")
 	}
 	if as == ByToken && !strings.HasPrefix(string(s.Token.Value), tokenBegins) {
-		return nil, Errorf(Usage, "%s holds no token: it begins with %s", s.Token.Source, tokenBegins)
+		return nil, Errorf(Usage, "%s does not contain a token: tokens begin with %s", s.Token.Source, tokenBegins)
 	}
 	if as == ByKey && strings.HasPrefix(string(s.Key.Value), tokenBegins) {
-		return nil, Errorf(Usage, "%s holds a token, not a license key", s.Key.Source)
+		return nil, Errorf(Usage, "%s contains a token, not a license key", s.Key.Source)
 	}
 	if as == ByKey {
 		if _, err := license.NormalKey(string(s.Key.Value)); err != nil {
 			_, why, _ := strings.Cut(err.Error(), "license key: ")
-			return nil, Errorf(Usage, "%s holds a mistyped license key: %s", s.Key.Source, why)
+			return nil, Errorf(Usage, "%s contains a mistyped license key: %s", s.Key.Source, why)
 		}
 	}
 	if err := s.sendable(); err != nil {
@@ -91,20 +91,20 @@ func Connect(h *http.Client, s Settings, as Credential, timeout time.Duration) (
 	return New(h, s, timeout), nil
 }
 
-// sendable refuses what no server could read.
+// sendable refuses values that no server could read.
 func (s Settings) sendable() error {
 	for _, sent := range []struct{ source, value, what string }{
 		{s.Key.Source, string(s.Key.Value), "a license key"}, {s.Token.Source, string(s.Token.Value), "a token"},
-		{s.Environment.Source, s.Environment.Value, "the name of an environment"},
+		{s.Environment.Source, s.Environment.Value, "an environment's name"},
 	} {
 		if !utf8.ValidString(sent.value) || strings.ContainsFunc(sent.value, unicode.IsControl) {
-			return Errorf(Usage, "%s: %s is one line of text", sent.source, sent.what)
+			return Errorf(Usage, "%s: %s must be one line of UTF-8 text", sent.source, sent.what)
 		}
 	}
 	return nil
 }
 
-// An Answer is a successful response: its status, its header and its JSON, unchanged.
+// An Answer is a successful response: its status, header and unchanged JSON.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -125,20 +125,20 @@ type Call struct {
 	Method, Path string
 	Query        url.Values
 	Body         any
-	Hold         time.Duration // that the server may hold it before it answers
-	Nonce        string        // if set, only a refusal that is signed for it counts
+	Hold         time.Duration // how long the server may hold the request before it answers
+	Nonce        string        // if set, only a denial signed for this nonce counts
 }
 
-// tokenBegins is how every token begins, and no license key.
+// tokenBegins is the prefix of every token, and of no license key.
 const tokenBegins = "cht_"
 
-// maxAttempts bounds how often a write is sent whose outcome stays unknown.
+// maxAttempts limits how often a write with an unknown outcome is sent.
 const maxAttempts = 3
 
-// Do sends one request, to the next server where one is unavailable. A refusal is a
-// *problem; a failure to get an answer is a *problem with the code unavailable. A
-// write by an administrator carries an Idempotency-Key, so that it may be sent again;
-// a program's carries an id of its own.
+// Do sends one request, and tries the next server if one is unavailable. A refusal is a
+// *Problem; a failure to get an answer is a *Problem with the code unavailable. A write by
+// an administrator has an Idempotency-Key, so that it can be repeated; a write by a
+// program has its own id.
 func (c *Client) Do(ctx context.Context, r Call) (Answer, error) {
 	if err := checkSent(r); err != nil {
 		return Answer{}, err
@@ -160,7 +160,7 @@ func idempotencyKey(r Call) string {
 	return ""
 }
 
-// send asks one server and reads its answer.
+// send sends one request to one server and reads its answer.
 func (c *Client) send(ctx context.Context, base string, r Call, idempotency string) (Answer, error) {
 	within, cancel := c.within(ctx, r)
 	defer cancel()
@@ -179,15 +179,15 @@ func (c *Client) send(ctx context.Context, base string, r Call, idempotency stri
 	return Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
 }
 
-// Ask sends one request to the server at base, once. Its errors are those of Do.
+// Ask sends one request to the server at base, once. It returns the same errors as Do.
 func (c *Client) Ask(ctx context.Context, base string, r Call) (Answer, error) {
 	return c.send(ctx, base, r, "")
 }
 
-// Servers returns the addresses of the deployment's servers, the preferred one first.
+// Servers returns the addresses of the deployment's servers, preferred first.
 func (c *Client) Servers() []string { return slices.Clone(c.settings.Endpoints.urls) }
 
-// within bounds how long one server may take.
+// within limits how long one server may take.
 func (c *Client) within(ctx context.Context, r Call) (context.Context, context.CancelFunc) {
 	limit := c.timeout
 	if r.As == ByKey && len(c.settings.Endpoints.urls) > 1 {
@@ -199,7 +199,7 @@ func (c *Client) within(ctx context.Context, r Call) (context.Context, context.C
 	return context.WithTimeout(ctx, limit+r.Hold)
 }
 
-// gaveUp is err, unless it came of the caller's own end.
+// gaveUp returns err, or the context's error if the caller canceled the request.
 func (c *Client) gaveUp(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
@@ -207,8 +207,8 @@ func (c *Client) gaveUp(ctx context.Context, err error) error {
 	return err
 }
 
-// Stream sends one request and returns the answer's body as it comes. Only the
-// context bounds how long that takes.
+// Stream sends one request and returns the body of the answer while it arrives. Only the
+// context limits how long that takes.
 func (c *Client) Stream(ctx context.Context, r Call) (io.ReadCloser, error) {
 	resp, err := anywhere(ctx, c.settings.Endpoints, func(base string) (*http.Response, error) {
 		return c.exchange(ctx, base, r, "")
@@ -279,8 +279,8 @@ func (c *Client) request(ctx context.Context, base string, r Call, idempotency s
 	return req, nil
 }
 
-// environment is the one a request names. A token for all environments means
-// production unless another is asked for.
+// environment returns the environment to name in a request. A token for all environments
+// means production unless the settings name another.
 func (c *Client) environment(as Credential) string {
 	env := c.settings.Environment.Value
 	if env == "" && as == ByToken && strings.HasPrefix(string(c.settings.Token.Value), "cht_all_") {
@@ -289,8 +289,8 @@ func (c *Client) environment(as Credential) string {
 	return env
 }
 
-// refused reads a problem. What is not one came from something in between and
-// says nothing about a license.
+// refused reads a problem. An answer that is not a problem came from something in between
+// and says nothing about a license.
 func (c *Client) refused(base string, r Call, resp *http.Response, body []byte) error {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	p := &Problem{}
@@ -303,7 +303,7 @@ func (c *Client) refused(base string, r Call, resp *http.Response, body []byte) 
 	return p
 }
 
-// typedFor returns what people type for a field of a request, or "".
+// typedFor returns the flag or argument for a field of a request, or "".
 func (c *Client) typedFor(field string) string {
 	switch {
 	case field == "Copyhold-Environment":
@@ -314,11 +314,11 @@ func (c *Client) typedFor(field string) string {
 	return c.Named(field)
 }
 
-// stranger is an answer that no server of ours gave.
+// stranger reports an answer that did not come from Copyhold.
 func stranger(resp *http.Response) *Problem {
 	return &Problem{
 		Status: resp.StatusCode, Code: CodeUnavailable,
-		Detail: "something that is not Copyhold answered " + strconv.Quote(resp.Status),
+		Detail: "a server that is not Copyhold answered " + strconv.Quote(resp.Status),
 	}
 }
 
@@ -328,8 +328,8 @@ type Page struct {
 	Next  string            `json:"next,omitempty"`
 }
 
-// List follows cursors until limit items are there; limit 0 reads all. Next is
-// not empty if there are more.
+// List follows cursors until it has limit items; limit 0 reads all. Next is not empty if
+// there are more.
 func (c *Client) List(ctx context.Context, r Call, limit int) (Page, error) {
 	all := Page{Items: []json.RawMessage{}}
 	query := url.Values{}

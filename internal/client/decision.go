@@ -9,8 +9,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// DenialText writes a decision for people: its reason and, on lines of their own,
-// who holds what was asked for and when some of it is free at the latest.
+// DenialText writes a decision for people: its reason and, on separate lines, who holds the
+// requested units and when a unit frees up.
 func DenialText(d license.Decision) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s (%s)", d.Reason, d.Code)
@@ -27,24 +27,24 @@ func DenialText(d license.Decision) string {
 			fmt.Fprintf(&text, " since %s", timeText(h.Since))
 		}
 		if h.FreeAt > 0 {
-			fmt.Fprintf(&text, ", at the latest until %s", timeText(h.FreeAt))
+			fmt.Fprintf(&text, ", until %s at the latest", timeText(h.FreeAt))
 		}
 	}
 	if d.FreeAt > 0 {
-		fmt.Fprintf(&text, "\n  free at the latest at %s%s", timeText(d.FreeAt), away(d.FreeAt))
+		fmt.Fprintf(&text, "\n  a unit frees up by %s%s", timeText(d.FreeAt), away(d.FreeAt))
 	}
 	if d.NextAt > 0 && d.Next != "" {
 		fmt.Fprintf(&text, "\n  next: %s at %s%s", d.Next, timeText(d.NextAt), away(d.NextAt))
 	}
 	if d.RequestID != "" {
-		fmt.Fprintf(&text, "\n  request %s, which the vendor explains with \"copyhold why\"", d.RequestID)
+		fmt.Fprintf(&text, "\n  request %s; the vendor can explain it with \"copyhold why\"", d.RequestID)
 	}
 	return text.String()
 }
 
 func timeText(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }
 
-// away says how far ahead a time is, in whole minutes if it is more than one.
+// away returns how far ahead a time is, in whole minutes if that is a minute or more.
 func away(seconds int64) string {
 	left := time.Until(time.Unix(seconds, 0))
 	switch {
@@ -56,7 +56,7 @@ func away(seconds int64) string {
 	return ", in " + minutesText(left)
 }
 
-// minutesText writes a length of time in days, hours and minutes.
+// minutesText writes a duration in days, hours and minutes.
 func minutesText(d time.Duration) string {
 	var text strings.Builder
 	for _, unit := range []struct {

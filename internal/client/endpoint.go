@@ -14,23 +14,22 @@ import (
 	"time"
 )
 
-// elsewhereAfter is how long a licensed program's request waits for one server's
-// answer when there is another to ask.
+// elsewhereAfter is how long a licensed program waits for one server's answer if it can
+// try another.
 const elsewhereAfter = 5 * time.Second
 
-// Endpoints are the servers of one deployment, the preferred one first. A client
-// stays with the one that answers, and moves on when it fails. Safe for concurrent
-// use.
+// Endpoints are the servers of one deployment, preferred first. A client stays with the one
+// that answers, and moves to the next when it fails. Endpoints is safe for concurrent use.
 type Endpoints struct {
 	urls    []string
-	Source  string // who named them: a flag, a variable, a file or "default"
+	Source  string // where they were set: a flag, a variable, a file or "default"
 	current atomic.Int64
 }
 
-// At returns the endpoints at addresses that are known to be right, the preferred one first.
+// At returns the endpoints for addresses that are known to be valid, preferred first.
 func At(urls ...string) *Endpoints { return &Endpoints{urls: urls} }
 
-// parseEndpoints reads addresses separated by commas.
+// parseEndpoints reads comma-separated addresses.
 func parseEndpoints(list Setting[string]) (*Endpoints, error) {
 	e := &Endpoints{Source: list.Source}
 	for _, text := range strings.Split(list.Value, ",") {
@@ -40,17 +39,17 @@ func parseEndpoints(list Setting[string]) (*Endpoints, error) {
 			return nil, Errorf(Usage, "%s: %q is not an http or https address", list.Source, hideUser(text))
 		}
 		if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || port == 0) {
-			return nil, Errorf(Usage, "%s: %q: a port is a number from 1 to 65535", list.Source, hideUser(text))
+			return nil, Errorf(Usage, "%s: %q: the port must be a number from 1 to 65535", list.Source, hideUser(text))
 		}
 		if u.User != nil || strings.ContainsAny(text, "?#") {
-			return nil, Errorf(Usage, "%s: %q: the address of a server has no user, query or fragment", list.Source, hideUser(text))
+			return nil, Errorf(Usage, "%s: %q: a server's address must not contain a user, query or fragment", list.Source, hideUser(text))
 		}
 		e.urls = append(e.urls, text)
 	}
 	return e, nil
 }
 
-// hideUser returns an address that somebody typed without what could be a password.
+// hideUser removes from an address the part that could contain a password.
 func hideUser(text string) string {
 	if at := strings.LastIndexByte(text, '@'); at >= 0 {
 		scheme, _, found := strings.Cut(text[:at], "://")
@@ -62,27 +61,26 @@ func hideUser(text string) string {
 	return text
 }
 
-// unreached says why no answer came from base: an outage, or an address that can't be
-// right.
+// unreached returns why no answer came from base: an outage, or an invalid address.
 func unreached(base string, err error) *Problem {
 	var name x509.HostnameError
 	switch {
 	case errors.Is(err, http.ErrSchemeMismatch):
-		return misaddressed("%s does not speak HTTPS: write http://", base)
+		return misaddressed("%s does not use HTTPS: change the address to http://", base)
 	case errors.As(err, &name):
 		return misaddressed("%s: %v", base, name)
 	}
 	return &Problem{Code: CodeUnavailable, Detail: err.Error()}
 }
 
-// misdirected says so where an answer that is not Copyhold's shows that base can't be
-// the right address, and is nil otherwise.
+// misdirected returns a problem if an answer that is not Copyhold's shows that base is the
+// wrong address, and nil otherwise.
 func misdirected(base string, resp *http.Response, body []byte) *Problem {
 	switch {
 	case resp.StatusCode == http.StatusMovedPermanently || resp.StatusCode == http.StatusPermanentRedirect:
-		return misaddressed("%s has moved for good, to %s: name that server", base, resp.Header.Get("Location"))
+		return misaddressed("%s has moved permanently to %s: use that address instead", base, resp.Header.Get("Location"))
 	case resp.StatusCode == http.StatusBadRequest && strings.HasPrefix(base, "http://") && bytes.Contains(body, []byte("HTTPS")):
-		return misaddressed("%s speaks HTTPS: write https://", base)
+		return misaddressed("%s uses HTTPS: change the address to https://", base)
 	}
 	return nil
 }
@@ -91,8 +89,8 @@ func misaddressed(format string, args ...any) *Problem {
 	return &Problem{Wrong: true, Detail: fmt.Sprintf(format, args...)}
 }
 
-// anywhere asks the server that answered last, and each other one once when it is
-// unavailable or at the wrong address. What is asked must do nothing twice when it is repeated.
+// anywhere asks the server that answered last. If that server is unavailable or its address
+// is wrong, anywhere asks each of the others once. The request must be safe to repeat.
 func anywhere[T any](ctx context.Context, e *Endpoints, ask func(base string) (T, error)) (T, error) {
 	failed := &outage{}
 	for range e.urls {
@@ -104,16 +102,16 @@ func anywhere[T any](ctx context.Context, e *Endpoints, ask func(base string) (T
 			return v, err
 		}
 		failed.add(base, p)
-		e.current.CompareAndSwap(at, at+1) // unless another request has moved on already
+		e.current.CompareAndSwap(at, at+1) // unless another request has already moved on
 	}
 	var none T
 	return none, failed.problem()
 }
 
-// An outage is what every server did instead of answering.
+// An outage collects what each server did instead of answering.
 type outage struct {
 	last    Problem
-	unknown bool // one of them may have done what it was asked
+	unknown bool // one of them may have carried out the request
 	may     bool // one of them may answer later
 	reached bool // one of them is trusted
 	reasons []string
@@ -140,7 +138,7 @@ func (o *outage) problem() *Problem {
 	return p
 }
 
-// elsewhere reports whether another server may answer what this one did not.
+// elsewhere reports whether another server may answer instead of this one.
 func (p *Problem) elsewhere() bool {
 	return p.kind() == Unavailable || p.Wrong && p.Code != "invalid"
 }

@@ -9,19 +9,19 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Kind is what an error means for whoever asked. Its values are the exit statuses of
-// the command line, which never change their meaning.
+// A Kind is what an error means to the caller. Its values are the exit statuses of the
+// command line, which never change their meaning.
 type Kind int
 
 // Kinds of errors.
 const (
 	Failed      Kind = 1  // the server refused, or something here failed
-	Usage       Kind = 2  // the request, its address or a setting can't be right: sending it again gains nothing
+	Usage       Kind = 2  // the request, its address or a setting is invalid; repeating it does not help
 	Denied      Kind = 3  // the license denies it
-	Unavailable Kind = 75 // nobody answered, or the outcome is unknown: try again
+	Unavailable Kind = 75 // no server answered, or the outcome is unknown: try again
 )
 
-// An Error is an error that knows its kind.
+// An Error is an error with a kind.
 type Error struct {
 	Kind   Kind
 	reason error
@@ -32,13 +32,13 @@ func (e *Error) Error() string { return e.reason.Error() }
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.reason }
 
-// Errorf returns an *Error with a text as fmt.Errorf makes it.
+// Errorf returns an *Error with a kind; format and args are those of fmt.Errorf.
 func Errorf(k Kind, format string, args ...any) error {
 	return &Error{Kind: k, reason: fmt.Errorf(format, args...)}
 }
 
-// KindOf returns the kind of an error: that of the *Error or *Problem in its chain, and
-// Failed for others.
+// KindOf returns the kind of the *Error or *Problem in err's chain, and Failed for any other
+// error.
 func KindOf(err error) Kind {
 	var e *Error
 	var p *Problem
@@ -51,18 +51,18 @@ func KindOf(err error) Kind {
 	return Failed
 }
 
-// Codes of problems that say to try again.
+// Codes of problems for which the caller should try again.
 const (
 	CodeUnavailable = "unavailable"
 	CodeUnknown     = "outcome_unknown"
 )
 
-// codeUntrusted is of a server whose certificate nobody vouches for. It is this program's
-// word: nothing was sent, and nothing will be before the settings change.
+// codeUntrusted is the code for a server whose certificate is not trusted. This program sets
+// it: nothing was sent, and nothing will be until the settings change.
 const codeUntrusted = "untrusted"
 
-// A Problem is an RFC 9457 answer, or what stands for one when no server of
-// ours answered. Only a problem with a decision speaks for a license.
+// A Problem is an RFC 9457 answer, or takes its place if no Copyhold server answered. Only a
+// problem with a decision says anything about a license.
 type Problem struct {
 	Status   int               `json:"status,omitempty"`
 	Code     string            `json:"code,omitempty"`
@@ -72,8 +72,8 @@ type Problem struct {
 	Decision *license.Decision `json:"decision,omitempty"`
 	Reply    string            `json:"reply,omitempty"`
 
-	Wrong bool   `json:"-"` // the request or its address can't be right: sending it again gains nothing
-	Typed string `json:"-"` // what people type for the field, "" if there is no such thing
+	Wrong bool   `json:"-"` // the request or its address is invalid; repeating it does not help
+	Typed string `json:"-"` // the flag or argument for the field, or ""
 }
 
 func (p *Problem) Error() string {
@@ -99,7 +99,7 @@ func AsProblem(err error) (*Problem, bool) {
 	return p, errors.As(err, &p)
 }
 
-// kind keeps "try again" apart from "no".
+// kind distinguishes "try again" from "no".
 func (p *Problem) kind() Kind {
 	switch {
 	case p.Decision != nil && p.Decision.Outcome == license.Denied:
@@ -112,7 +112,7 @@ func (p *Problem) kind() Kind {
 	return Failed
 }
 
-// named returns text, which is about a field, with the name that people typed for it.
+// named replaces the name of a field in text with the flag or argument that people type.
 func named(text, field, typed string) string {
 	rest, begins := strings.CutPrefix(text, field)
 	if begins && !regexp.MustCompile(`^[\w.-]`).MatchString(rest) {

@@ -13,10 +13,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// DefaultURL is where a server on this machine listens if nobody says otherwise.
+// DefaultURL is where a server on this machine listens by default.
 const DefaultURL = "http://127.0.0.1:7400"
 
-// A Secret is text that is sent and never shown.
+// A Secret is text that is sent but never shown.
 type Secret string
 
 // String hides the secret; convert it to a string to send it.
@@ -27,18 +27,18 @@ func (s Secret) String() string {
 	return "(hidden)"
 }
 
-// A Setting is one resolved value and where it was found.
+// A Setting is one resolved value and its source.
 type Setting[T ~string] struct {
 	Value  T
 	Source string
 }
 
-// Settings are what a client command needs to know about its server.
+// Settings are everything that a client command needs to reach its server.
 type Settings struct {
 	Endpoints   *Endpoints
 	Environment Setting[string]
-	RootSet     Setting[string] // file with the pinned root set, if there is one
-	CA          Setting[string] // file with more certificate authorities, if there is one
+	RootSet     Setting[string] // file with the pinned root set; may be empty
+	CA          Setting[string] // file with additional certificate authorities; may be empty
 	Token, Key  Setting[Secret] // only the one that the command needs
 }
 
@@ -52,22 +52,22 @@ type profile struct {
 	CAFile         string `yaml:"ca_file"`
 }
 
-// Flags are what a command line says; an empty one says nothing.
+// Flags are the settings given on a command line; an empty one was not given.
 type Flags struct {
 	URL, Environment, Profile string
 	TokenFile, KeyFile        string
 	RootSet, CA               string
 }
 
-// A source is where settings are looked for.
+// A source is where Resolve looks for settings.
 type source struct {
 	flags  Flags
 	getenv func(name string) string
 }
 
-// Resolve finds every value that a request with this credential needs: a flag wins over
-// the environment, which getenv returns, the environment over the profile, and the profile
-// over what is built in.
+// Resolve finds every value that a request with this credential needs. A flag overrides the
+// environment, which getenv reads; the environment overrides the profile, and the profile
+// overrides the built-in defaults.
 func Resolve(flags Flags, getenv func(name string) string, as Credential) (Settings, error) {
 	c := source{flags, getenv}
 	p, file, err := c.profile()
@@ -105,8 +105,8 @@ func Resolve(flags Flags, getenv func(name string) string, as Credential) (Setti
 	return s, err
 }
 
-// secret finds a secret: in the file a flag names, in the variable, in the file
-// that variable_FILE names, or in the file a profile names.
+// secret finds a secret in the file that a flag names, in the variable, in the file that
+// variable_FILE names, or in the file that a profile names.
 func (c source) secret(flagFile, flag, variable, profileFile, profileName string) (Setting[Secret], error) {
 	if value := c.getenv(variable); value != "" && flagFile == "" {
 		text, err := license.DecodeSecret(variable, []byte(value))
@@ -124,16 +124,16 @@ func (c source) secret(flagFile, flag, variable, profileFile, profileName string
 	}
 	text, err := ReadFile(file.Value, MaxSmallFile)
 	if err != nil {
-		return Setting[Secret]{}, Errorf(Usage, "reading the secret that %s names: %w", file.Source, err)
+		return Setting[Secret]{}, Errorf(Usage, "reading the secret set by %s: %w", file.Source, err)
 	}
 	value, err := license.DecodeSecret(file.Value, text)
 	if err != nil {
-		return Setting[Secret]{}, Errorf(Usage, "reading the secret that %s names: %w", file.Source, err)
+		return Setting[Secret]{}, Errorf(Usage, "reading the secret set by %s: %w", file.Source, err)
 	}
 	return Setting[Secret]{Secret(value), file.Value}, nil
 }
 
-// profile reads the chosen profile; only a profile asked for by name has to exist.
+// profile reads the chosen profile. It must exist only if it was requested by name.
 func (c source) profile() (profile, string, error) {
 	name := cmp.Or(c.flags.Profile, c.getenv("COPYHOLD_PROFILE"))
 	file, err := c.profileFile()
@@ -141,7 +141,7 @@ func (c source) profile() (profile, string, error) {
 		return profile{}, "", nil // a machine account without a home has no profile
 	}
 	if err != nil {
-		return profile{}, "", Errorf(Usage, "looking for profiles: %w", err)
+		return profile{}, "", Errorf(Usage, "finding the profile file: %w", err)
 	}
 	text, err := ReadText(file, MaxSmallFile)
 	if errors.Is(err, fs.ErrNotExist) && name == "" {
@@ -161,7 +161,7 @@ func (c source) profile() (profile, string, error) {
 	return p, fmt.Sprintf("%s (%s)", file, cmp.Or(name, "default")), nil
 }
 
-// profileFile is $XDG_CONFIG_HOME/copyhold/profiles.yaml or the system's equal.
+// profileFile returns $XDG_CONFIG_HOME/copyhold/profiles.yaml, or its equivalent on this system.
 func (c source) profileFile() (string, error) {
 	if dir := c.getenv("XDG_CONFIG_HOME"); dir != "" {
 		return filepath.Join(dir, "copyhold", "profiles.yaml"), nil

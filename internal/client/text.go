@@ -6,12 +6,12 @@ import (
 	"unicode/utf8"
 )
 
-// checkSent refuses text that is not UTF-8, as from a terminal that writes Latin-1: encoding
-// it as JSON would replace bytes, and two names would become one.
+// checkSent refuses text that is not UTF-8, for example from a Latin-1 terminal. Encoding it
+// as JSON would replace bytes, so that two names could become one.
 func checkSent(r Call) error {
 	path, err := url.PathUnescape(r.Path)
 	if err != nil || !utf8.ValidString(path) || !isText(reflect.ValueOf(r.Query)) || !isText(reflect.ValueOf(r.Body)) {
-		return Errorf(Usage, "an argument is not UTF-8: set the terminal, or the system's locale, to UTF-8")
+		return Errorf(Usage, "an argument is not UTF-8: set the terminal or the system's locale to UTF-8")
 	}
 	return nil
 }
@@ -25,7 +25,7 @@ func isText(v reflect.Value) bool {
 		return v.IsNil() || isText(v.Elem())
 	case reflect.Slice, reflect.Array:
 		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return true // base64, or JSON that was decoded from a file
+			return true // base64, or JSON decoded from a file
 		}
 		for i := range v.Len() {
 			if !isText(v.Index(i)) {

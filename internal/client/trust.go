@@ -11,10 +11,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// believe returns a denial of a call with a nonce only if it is one: signed, for
-// this question, and verified from the pinned root set if there is one. Every other
-// denial is infrastructure, and comes back as unavailable. A refusal without a decision,
-// of a request that is wrong or a key that is not known, denies nothing and is as it is.
+// believe checks the denial of a call with a nonce. It returns the denial only if it is
+// signed, answers this request, and verifies from the pinned root set, if there is one. Any
+// other denial is an infrastructure failure and becomes unavailable. A refusal without a
+// decision, for an invalid request or an unknown key, denies nothing and is returned as is.
 func (c *Client) believe(ctx context.Context, base string, err error, nonce string) error {
 	p, ok := AsProblem(err)
 	if nonce == "" || !ok || p.Decision == nil || p.kind() == Unavailable {
@@ -28,7 +28,7 @@ func (c *Client) believe(ctx context.Context, base string, err error, nonce stri
 		return err
 	}
 	if doubt := c.verifyReply(ctx, base, pinned, p, nonce); doubt != nil {
-		return &Problem{Status: p.Status, Code: CodeUnavailable, Detail: "a denial that does not verify: " + doubt.Error()}
+		return &Problem{Status: p.Status, Code: CodeUnavailable, Detail: "the signature of a denial could not be verified: " + doubt.Error()}
 	}
 	return err
 }
@@ -54,8 +54,7 @@ func (c *Client) verifyReply(ctx context.Context, base, pinned string, p *Proble
 	return nil
 }
 
-// follow takes up the key set in force, and the root sets up to the one that it
-// was signed under.
+// follow loads the key set in force, and the root sets up to the one that signed it.
 func (c *Client) follow(ctx context.Context, base string, v *license.Verifier) (*license.Verifier, error) {
 	now := time.Now().Unix()
 	keys, err := c.signedSet(ctx, base, v, "keyset", 0)
@@ -78,7 +77,7 @@ func (c *Client) follow(ctx context.Context, base string, v *license.Verifier) (
 	return next, err
 }
 
-// signedSet asks the server for a set; number 0 is the one in force.
+// signedSet fetches a set from the server; number 0 is the one in force.
 func (c *Client) signedSet(ctx context.Context, base string, v *license.Verifier, set string, number int64) ([]string, error) {
 	query := url.Values{"issuer": {v.Issuer()}}
 	if number > 0 {

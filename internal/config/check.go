@@ -13,51 +13,51 @@ import (
 	"unicode"
 )
 
-// check returns every setting that cannot be right.
+// check returns an error for every invalid setting.
 func (l Loaded) check() error {
 	var faults []error
 	wrong := func(path, want string) {
 		faults = append(faults, fmt.Errorf("%s (from %s): %s", path, l.Origin(path), want))
 	}
 	if l.Data == "" {
-		wrong("data", "a folder is wanted")
+		wrong("data", "set a folder")
 	}
 	if !isAddress(l.Listen) {
-		wrong("listen", "an address is wanted, as 127.0.0.1:7400")
+		wrong("listen", "use an address such as 127.0.0.1:7400")
 	}
 	if l.MetricsListen != "" && !isAddress(l.MetricsListen) {
-		wrong("metrics_listen", "an address is wanted, as 127.0.0.1:7401")
+		wrong("metrics_listen", "use an address such as 127.0.0.1:7401")
 	}
 	if l.PublicURL != "" && !isURL(l.PublicURL) {
-		wrong("public_url", "an address is wanted, as https://licenses.example.com")
+		wrong("public_url", "use a URL such as https://licenses.example.com")
 	}
 	l.checkDatabase(wrong)
 	if l.Shutdown < time.Second || l.Shutdown > 10*time.Minute {
-		wrong("shutdown", "between 1s and 10m is wanted")
+		wrong("shutdown", "use a duration from 1s to 10m")
 	}
 	if (l.TLS.Certificate == "") != (l.TLS.Key == "") {
-		wrong("tls.certificate", "set both the certificate and the key, or none")
+		wrong("tls.certificate", "set both the certificate and the key, or neither")
 	}
 	for _, host := range l.Hosts {
 		if why := neverMatches(host); why != "" {
-			wrong("hosts", fmt.Sprintf("%q matches no request: %s", host, why))
+			wrong("hosts", fmt.Sprintf("%q cannot match any request: %s", host, why))
 		}
 	}
 	if _, err := l.ProxyNetworks(); err != nil {
-		wrong("proxies", "networks are wanted, as 10.0.0.0/8")
+		wrong("proxies", "use networks such as 10.0.0.0/8")
 	}
 	l.checkChoices(wrong)
 	l.checkLimits(wrong)
 	return errors.Join(faults...)
 }
 
-// checkDatabase keeps a connection string from being taken for a file's name, which
-// would show its password to everybody who lists the folder.
+// checkDatabase refuses a connection string that would be mistaken for a file name, which
+// would show its password to everyone who lists the folder.
 func (l Loaded) checkDatabase(wrong func(path, want string)) {
 	db := l.Database.Reveal()
 	scheme, rest, isURL := strings.Cut(db, "://")
 	if isURL && !l.Postgres() || keywords(db) {
-		wrong("database", "a path is wanted, or postgres://USER@HOST/NAME")
+		wrong("database", "use a path or postgres://USER@HOST/NAME")
 		return
 	}
 	if l.DatabasePassword == "" {
@@ -67,13 +67,13 @@ func (l Loaded) checkDatabase(wrong func(path, want string)) {
 	user, _, _ := strings.Cut(authority, "@")
 	switch {
 	case !l.Postgres():
-		wrong("database_password", "database names no PostgreSQL server, as postgres://USER@HOST/NAME")
+		wrong("database_password", "database is not a PostgreSQL server: use postgres://USER@HOST/NAME")
 	case strings.Contains(authority, "@") && strings.Contains(user, ":"), strings.Contains("&"+query, "&password="):
-		wrong("database_password", "database names a password too: take it out of the "+scheme+":// URL")
+		wrong("database_password", "database also contains a password: remove it from the "+scheme+":// URL")
 	}
 }
 
-// keywords reports whether s is a connection string as libpq writes it: host=… user=…
+// keywords reports whether s is a libpq connection string, for example host=… user=…
 func keywords(s string) bool {
 	for word := range strings.FieldsSeq(s) {
 		if name, _, ok := strings.Cut(word, "="); ok && slices.Contains([]string{"host", "hostaddr", "dbname", "user", "password", "service"}, name) {
@@ -87,7 +87,7 @@ func (l Loaded) checkChoices(wrong func(path, want string)) {
 	chosen := map[string]string{"log.level": l.Log.Level, "log.format": l.Log.Format}
 	for _, s := range Settings() {
 		if len(s.oneOf) > 0 && !slices.Contains(s.oneOf, chosen[s.Path]) {
-			wrong(s.Path, "one of "+strings.Join(s.oneOf, ", ")+" is wanted")
+			wrong(s.Path, "use one of "+strings.Join(s.oneOf, ", "))
 		}
 	}
 }
@@ -99,7 +99,7 @@ func (l Loaded) checkLimits(wrong func(path, want string)) {
 		"limits.bad_per_prefix": l.Limits.BadPerPrefix, "limits.per_license": l.Limits.PerLicense, "limits.per_token": l.Limits.PerToken,
 	} {
 		if value < 0 {
-			wrong(path, "a number from 0 is wanted")
+			wrong(path, "the number must not be negative")
 		}
 	}
 }
@@ -109,21 +109,21 @@ func isURL(s string) bool {
 	return err == nil && neverMatches(u.Hostname()) == "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
-// neverMatches says why no request can have this name in its Host, or "".
+// neverMatches returns why no request can have this name in its Host header, or "".
 func neverMatches(host string) string {
-	const want = "a name is wanted, as licenses.example.com, or * for all"
+	const want = "use a name such as licenses.example.com, or * for all"
 	_, port, err := net.SplitHostPort(host)
 	switch _, noAddress := netip.ParseAddr(strings.Trim(host, "[]")); {
 	case host == "*" || noAddress == nil:
 		return ""
 	case strings.Contains(host, "://"):
-		return "leave out the scheme, " + want
+		return "omit the scheme; " + want
 	case err == nil && port != "":
-		return "leave out the port, " + want
+		return "omit the port; " + want
 	case strings.Contains(host, "*"):
-		return "there are no patterns, " + want
+		return "patterns are not supported; " + want
 	case strings.ContainsFunc(host, func(r rune) bool { return r > unicode.MaxASCII }):
-		return "write a name with other letters in ASCII, as xn--…"
+		return "write non-ASCII names in their ASCII form, xn--…"
 	}
 	for label := range strings.SplitSeq(strings.TrimSuffix(host, "."), ".") {
 		if label == "" || len(label) > 63 || len(host) > 254 || strings.Trim(strings.ToLower(label), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
@@ -142,9 +142,9 @@ func isAddress(s string) bool {
 	return err == nil
 }
 
-// Exposed reports whether other machines reach the server, and what they send it, license
-// keys and tokens too, is not encrypted: it has no certificate, and names no proxies that
-// could end TLS.
+// Exposed reports whether other machines can reach the server without encryption, so that
+// license keys and tokens cross the network in the clear: the server has no certificate, and
+// no proxies are set that could terminate TLS.
 func (c Config) Exposed() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil || c.TLS.Certificate != "" || len(c.Proxies) > 0 || strings.EqualFold(host, "localhost") {
@@ -160,7 +160,7 @@ func (c Config) Postgres() bool {
 	return strings.HasPrefix(db, "postgres://") || strings.HasPrefix(db, "postgresql://")
 }
 
-// ProxyNetworks returns the networks of believed proxies.
+// ProxyNetworks returns the networks of trusted proxies.
 func (c Config) ProxyNetworks() ([]netip.Prefix, error) {
 	var networks []netip.Prefix
 	for _, s := range c.Proxies {
@@ -177,7 +177,8 @@ func (c Config) ProxyNetworks() ([]netip.Prefix, error) {
 	return networks, nil
 }
 
-// HostNames returns the names requests may carry in Host: hosts and that of url.
+// HostNames returns the names that requests may have in their Host header: those in hosts,
+// and the host of public_url.
 func (c Config) HostNames() []string {
 	var names []string
 	for _, host := range c.Hosts {

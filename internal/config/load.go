@@ -18,28 +18,27 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Sources is where settings come from.
+// Sources are the places where settings come from.
 type Sources struct {
-	// File is a YAML file; empty for none. One that is named has to exist.
+	// File is a YAML file, which must exist; empty for none.
 	File string
-	// Getenv reads the environment; os.Getenv.
+	// Getenv reads the environment, as os.Getenv does.
 	Getenv func(string) string
-	// Flags are the settings given on the command line, by path; of a secret, the name
-	// of the file that holds it.
+	// Flags are the settings given on the command line, by path. For a secret, the value is
+	// the name of the file that contains it.
 	Flags map[string]string
 }
 
-// A Loaded is a Config and where each of its settings comes from.
+// A Loaded is a Config with the source of each setting.
 type Loaded struct {
 	Config
 	origins map[string]string
 }
 
-// Origin returns where the setting at path comes from: "default", a file, a
-// variable or a flag.
+// Origin returns the source of the setting at path: "default", a file, a variable or a flag.
 func (l Loaded) Origin(path string) string { return l.origins[path] }
 
-// Former returns where a setting was found by the name that it had, or "".
+// Former returns the source of a setting that was found under its former name, or "".
 func (l Loaded) Former(path string) string {
 	former := Setting{Path: byPath()[path].Former()}
 	switch origin := l.Origin(path); {
@@ -50,8 +49,8 @@ func (l Loaded) Former(path string) string {
 	return ""
 }
 
-// Load reads the settings from all sources and checks them. Its error names
-// every wrong setting, where it comes from and what would be right, but no secret.
+// Load reads the settings from all sources and checks them. Its error lists every invalid
+// setting with its source and the correct form, but never a secret.
 func Load(from Sources) (Loaded, error) {
 	k, origins := koanf.New("."), map[string]string{}
 	layer := func(values map[string]any, origin func(path string) string) error {
@@ -83,7 +82,7 @@ func Load(from Sources) (Loaded, error) {
 	}
 	if err := errors.Join(
 		layer(defaults(settings), func(string) string { return "default" }),
-		layer(credentials, func(path string) string { return "the systemd credential " + settings[path].credential() }),
+		layer(credentials, func(path string) string { return "systemd credential " + settings[path].credential() }),
 		layer(former, func(path string) string { return Setting{Path: settings[path].Former()}.Env() }),
 		layer(fromFile, origin),
 		layer(fromEnv, func(path string) string { return variables[path] }),
@@ -119,8 +118,8 @@ func defaults(settings map[string]Setting) map[string]any {
 	return values
 }
 
-// decode puts each value into its field, so that an error can name the setting
-// and its source; koanf's own errors would repeat secrets.
+// decode assigns each value to its field, so that an error can name the setting and its
+// source. The errors of koanf itself would contain secrets.
 func (l *Loaded) decode(k *koanf.Koanf) error {
 	var faults []error
 	walkValues(reflect.ValueOf(&l.Config).Elem(), "", func(path string, v reflect.Value) {
@@ -144,8 +143,7 @@ func walkValues(v reflect.Value, prefix string, visit func(path string, v reflec
 	}
 }
 
-// readFlags returns the settings given on the command line by path, and the flag each
-// was given with.
+// readFlags returns the settings given on the command line by path, and the flag that set each.
 func readFlags(given map[string]string, settings map[string]Setting) (values map[string]any, typed map[string]string, err error) {
 	values, typed = map[string]any{}, map[string]string{}
 	for path, s := range settings {
@@ -167,8 +165,8 @@ func readFlags(given map[string]string, settings map[string]Setting) (values map
 	return values, typed, nil
 }
 
-// readFile returns the settings of a YAML file by path, and where each comes from. A
-// secret is named by its path, or the file that holds it by its path with _file added.
+// readFile returns the settings of a YAML file by path, and the source of each. A secret is
+// under its path, or the name of its file is under that path with _file added.
 func readFile(name string) (values map[string]any, origin func(path string) string, err error) {
 	if name == "" {
 		return nil, nil, nil
@@ -202,11 +200,11 @@ func readFile(name string) (values map[string]any, origin func(path string) stri
 			continue
 		}
 		if _, both := values[s.Path]; both {
-			return nil, nil, fmt.Errorf("%s: set %s or %s, not both", name, s.Path, named)
+			return nil, nil, fmt.Errorf("%s: set either %s or %s, not both", name, s.Path, named)
 		}
 		path, isText := file.(string)
 		if !isText {
-			return nil, nil, fmt.Errorf("%s: %s: a file's name is wanted", name, named)
+			return nil, nil, fmt.Errorf("%s: %s: the value must be a file name", name, named)
 		}
 		if values[s.Path], err = secretFile(path); err != nil {
 			return nil, nil, fmt.Errorf("%s: %s: %w", name, named, err)
@@ -217,8 +215,7 @@ func readFile(name string) (values map[string]any, origin func(path string) stri
 	return values, func(path string) string { return cmp.Or(origins[path], name) }, nil
 }
 
-// readCredentials returns the secrets that systemd keeps for this unit in a folder of
-// its own.
+// readCredentials returns the secrets that systemd provides to this unit as credentials.
 func readCredentials(getenv func(string) string) (map[string]any, error) {
 	values := map[string]any{}
 	if getenv == nil || getenv("CREDENTIALS_DIRECTORY") == "" {
@@ -231,7 +228,7 @@ func readCredentials(getenv func(string) string) (map[string]any, error) {
 		}
 		text, err := secretFile(file)
 		if err != nil {
-			return nil, fmt.Errorf("the systemd credential %s: %w", s.credential(), err)
+			return nil, fmt.Errorf("systemd credential %s: %w", s.credential(), err)
 		}
 		values[s.Path] = text
 	}
@@ -243,15 +240,15 @@ func flatten(into map[string]any, prefix string, tree map[string]any) {
 		switch value := value.(type) {
 		case map[string]any:
 			flatten(into, prefix+name+".", value)
-		case nil: // a name without a value is the default
+		case nil: // a name without a value means the default
 		default:
 			into[prefix+name] = value
 		}
 	}
 }
 
-// readEnv returns the settings in the environment by path, and the variable
-// each was found in. VARIABLE_FILE names a file that holds a secret.
+// readEnv returns the settings in the environment by path, and the variable that set each.
+// VARIABLE_FILE names a file that contains a secret.
 func readEnv(getenv func(string) string) (values map[string]any, variables map[string]string, err error) {
 	values, variables = map[string]any{}, map[string]string{}
 	if getenv == nil {
@@ -273,7 +270,7 @@ func readEnv(getenv func(string) string) (values map[string]any, variables map[s
 	return values, variables, nil
 }
 
-// readFormer returns the settings that variables hold by the names that they had.
+// readFormer returns the settings in variables with former names.
 func readFormer(getenv func(string) string) map[string]any {
 	values := map[string]any{}
 	for _, s := range Settings() {
@@ -287,19 +284,19 @@ func readFormer(getenv func(string) string) map[string]any {
 	return values
 }
 
-// secretFile reads a secret. A file without one is a fault, and not a setting that
-// was left out: another key or database would be taken in its place.
+// secretFile reads a secret. An empty file is an error, not a missing setting: otherwise
+// the server would use another key or database instead.
 func secretFile(name string) (string, error) {
 	text, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("there is no file %s", name)
+		return "", fmt.Errorf("file %s does not exist", name)
 	}
 	if err != nil {
 		return "", err
 	}
 	secret, err := license.DecodeText(name, text)
 	if secret = strings.TrimSpace(secret); err == nil && secret == "" {
-		return "", fmt.Errorf("the file %s is empty", name)
+		return "", fmt.Errorf("file %s is empty", name)
 	}
 	return secret, err
 }

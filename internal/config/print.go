@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Print writes the settings in force as a YAML file that can be used as it is,
-// each under its comment; those that differ from the default say where they come
-// from. A secret is shown as a comment that it is set.
+// Print writes the current settings as a YAML file that can be used unchanged, each under
+// its description. A setting that is not the default has a comment with its source. A
+// secret is shown only as a comment that it is set.
 func (l Loaded) Print(w io.Writer) error {
 	values := map[string]reflect.Value{}
 	walkValues(reflect.ValueOf(l.Config), "", func(path string, v reflect.Value) { values[path] = v })
@@ -74,7 +74,7 @@ func comment(w *strings.Builder, indent, doc string) {
 	}
 }
 
-// An Entry is one setting for programs that read them.
+// An Entry is one setting in the form that programs read.
 type Entry struct {
 	Path   string `json:"path"`
 	Value  any    `json:"value"` // "(hidden)" for a secret that is set
@@ -82,7 +82,7 @@ type Entry struct {
 	Env    string `json:"env"`
 }
 
-// Entries returns the settings in force in the order of Config.
+// Entries returns the current settings in the order of Config.
 func (l Loaded) Entries() []Entry {
 	var entries []Entry
 	walkValues(reflect.ValueOf(l.Config), "", func(path string, v reflect.Value) {

@@ -7,8 +7,8 @@ import (
 
 const hidden = "(hidden)"
 
-// A Secret is a setting that cannot be printed, logged or encoded: each shows
-// that there is one, and no more. Reveal returns the text.
+// A Secret is a setting that cannot be printed, logged or encoded: all of these show only
+// that it is set. Reveal returns the text.
 type Secret string
 
 // Reveal returns the text, for the one place that needs it.

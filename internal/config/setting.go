@@ -10,10 +10,10 @@ import (
 	"strings"
 )
 
-// A Setting is one field of Config, as it is named and explained.
+// A Setting is one field of Config, with its names and description.
 type Setting struct {
 	Path    string // limits.in_flight
-	Doc     string // what it is for; lines are parted by \n
+	Doc     string // its description; lines are separated by \n
 	Default string
 	Kind    reflect.Type
 	oneOf   []string
@@ -24,8 +24,8 @@ func (s Setting) Env() string {
 	return "COPYHOLD_" + strings.ToUpper(strings.ReplaceAll(s.Path, ".", "_"))
 }
 
-// Flag is the setting's name on the command line, without dashes in front. Of a secret
-// it names a file.
+// Flag is the setting's name on the command line, without leading dashes. For a secret, it
+// takes the name of a file.
 func (s Setting) Flag() string {
 	if s.Secret() {
 		return s.dashed() + "-file"
@@ -38,7 +38,7 @@ func (s Setting) dashed() string { return strings.NewReplacer(".", "-", "_", "-"
 // Secret reports whether the setting must not be shown.
 func (s Setting) Secret() bool { return s.Kind == reflect.TypeFor[Secret]() }
 
-// credential is the name of the systemd credential that holds the setting, a secret.
+// credential is the name of the systemd credential that contains the setting, a secret.
 func (s Setting) credential() string { return "copyhold-" + s.dashed() }
 
 // Usage is the first sentence of Doc, for a flag's help.
@@ -50,10 +50,9 @@ func (s Setting) Usage() string {
 	return strings.TrimSuffix(text, ".")
 }
 
-// Former is the name that a setting had, or "": files, variables and flags of an earlier
-// version go on to work. COPYHOLD_URL names servers for the commands that ask them, so as
-// a variable of the server's it counts only where nothing else names its address, and
-// only if it can be one.
+// Former is the former name of a setting, or "". Files, variables and flags that use it
+// still work. COPYHOLD_URL also names the servers for client commands. The server therefore
+// uses it only if nothing else sets public_url, and only if it is a valid URL.
 func (s Setting) Former() string {
 	if s.Path == "public_url" {
 		return "url"
@@ -99,8 +98,8 @@ func fields(t reflect.Type) func(yield func(reflect.StructField) bool) {
 	}
 }
 
-// comments reads the manual out of the source: Type.Field to its comment. The
-// source is part of the program, so it parses.
+// comments reads the manual from the source: it maps Type.Field to its comment. The source
+// always parses, because it is part of the program.
 func comments() map[string]string {
 	docs := map[string]string{}
 	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
@@ -122,7 +121,7 @@ func comments() map[string]string {
 	return docs
 }
 
-// sectionDoc returns the comment of the struct that holds path's section.
+// sectionDoc returns the comment of the field that contains a section.
 func sectionDoc(section string) string {
 	for f := range fields(reflect.TypeFor[Config]()) {
 		if f.Tag.Get("koanf") == section {
@@ -140,12 +139,12 @@ func unknown(path string) error {
 		}
 	}
 	if best != "" {
-		return fmt.Errorf("there is no setting %s; did you mean %s?", path, best)
+		return fmt.Errorf("unknown setting %s; did you mean %s?", path, best)
 	}
-	return fmt.Errorf("there is no setting %s; `copyhold config` prints all", path)
+	return fmt.Errorf("unknown setting %s; run `copyhold config` to print all settings", path)
 }
 
-// edits is how many characters have to change to turn a into b (Levenshtein).
+// edits returns the number of single-character changes that turn a into b (Levenshtein).
 func edits(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

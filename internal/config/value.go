@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// assign puts a value as a source gave it into a field. Its error says what
-// would be right and does not repeat the value, which may be a secret.
+// assign converts a value from a source and stores it in a field. Its error states the
+// correct form, but not the value, which may be a secret.
 func assign(field reflect.Value, value any) error {
 	switch field.Interface().(type) {
 	case time.Duration:
 		d, err := time.ParseDuration(text(value))
 		if err != nil {
-			return errors.New("a duration is wanted, as 90s, 15m or 1h30m")
+			return errors.New("use a duration such as 90s, 15m or 1h30m")
 		}
 		field.SetInt(int64(d))
 	case []string:
@@ -28,12 +28,12 @@ func assign(field reflect.Value, value any) error {
 	case int:
 		n, err := strconv.Atoi(strings.ReplaceAll(text(value), "_", ""))
 		if err != nil {
-			return errors.New("a whole number is wanted")
+			return errors.New("the value must be a whole number")
 		}
 		field.SetInt(int64(n))
 	default:
 		if _, scalar := value.(string); !scalar {
-			return errors.New("a text is wanted")
+			return errors.New("the value must be a string")
 		}
 		field.SetString(text(value))
 	}
@@ -42,7 +42,7 @@ func assign(field reflect.Value, value any) error {
 
 func text(value any) string { return strings.TrimSpace(fmt.Sprint(value)) }
 
-// texts reads a list: of YAML, or parted by commas.
+// texts reads a YAML list or a comma-separated string.
 func texts(value any) ([]string, error) {
 	var list []string
 	switch value := value.(type) {
@@ -56,12 +56,12 @@ func texts(value any) ([]string, error) {
 		for _, part := range value {
 			item, ok := part.(string)
 			if !ok {
-				return nil, errors.New("a list of texts is wanted")
+				return nil, errors.New("the value must be a list of strings")
 			}
 			list = append(list, item)
 		}
 	default:
-		return nil, errors.New("a list of texts is wanted")
+		return nil, errors.New("the value must be a list of strings")
 	}
 	return list, nil
 }

@@ -10,13 +10,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// defaultHolder is who holds units of a pool when nobody is named: the same that a
-// program with the SDK is on this machine. Product, salt and whom the pool counts are
-// read from the license's document, which decides nothing here and is not verified.
+// defaultHolder returns the holder if none is named: the identity that a program with the
+// SDK would have on this machine. It reads the product, the salt and the kind of holder from
+// the license document. The document is not verified, because nothing is decided by it here.
 func defaultHolder(ctx context.Context, c *client.Client, pool string) (Holder, error) {
 	doc, err := ownLicense(ctx, c)
 	if p, ok := client.AsProblem(err); ok && client.KindOf(p) != client.Unavailable {
-		return localUser(), nil // what the license refuses, it refuses signed when units are asked for
+		return localUser(), nil // a denial comes signed, when units are requested
 	}
 	if err != nil {
 		return Holder{}, err
@@ -27,10 +27,10 @@ func defaultHolder(ctx context.Context, c *client.Client, pool string) (Holder, 
 	kind := doc.Pools[pool].Holder
 	h, err := copyhold.DefaultHolder(copyhold.Options{Product: doc.Audience[0], Issuer: doc.Issuer}, kind)
 	if err != nil && kind != copyhold.KindMachine {
-		return localUser(), nil // a service without a home holds units that are nobody's machine
+		return localUser(), nil // a service without a home folder can hold units that are not for machines
 	}
 	if err != nil {
-		return Holder{}, client.Errorf(client.Failed, "finding out who holds: %w\n  --holder names somebody", err)
+		return Holder{}, client.Errorf(client.Failed, "finding the default holder: %w\n  specify one with --holder", err)
 	}
 	return Holder(h), nil
 }
@@ -53,8 +53,8 @@ func ownLicense(ctx context.Context, c *client.Client) (doc license.License, err
 	return doc, nil
 }
 
-// localUser is the person at this machine, as the SDK names a person. A user id without
-// an account is one too.
+// localUser returns the user at this machine, named as the SDK does. A user id without an
+// account also counts.
 func localUser() Holder {
 	name := "unknown"
 	if h, err := copyhold.DefaultHolder(copyhold.Options{Holder: &copyhold.Holder{Kind: copyhold.KindMachine, ID: name}}, copyhold.KindUser); err == nil {

@@ -14,30 +14,29 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// orphanPoll is how often a keeper whose copyhold run was killed looks whether
-// the command still runs.
+// orphanPoll is how often a keeper checks whether the command still runs, after copyhold run
+// was killed.
 const orphanPoll = 250 * time.Millisecond
 
-// Keep takes a seat, says so on out, renews it until the command has ended, which orders
-// tell, and gives it back. It returns when the seat is back or has ended by itself, whatever
-// happens to the process that asked. It is for a process of its own, which Outlive prepared.
+// Keep takes a seat, reports it on out, renews it until orders say that the command has
+// ended, and releases it. It returns when the seat is released or has expired, whatever
+// happens to the calling process. Run it in a separate process that Outlive has prepared.
 func Keep(ctx context.Context, server *client.Client, want Request, orders io.Reader, out io.Writer) {
 	k := &keeper{server: server, want: want, out: json.NewEncoder(out)}
 	k.keep(context.WithoutCancel(ctx), orders)
 }
 
-// A keeper takes a seat, renews it until it is told that the command has
-// ended, and gives it back.
+// A keeper takes a seat, renews it until it learns that the command has ended, and releases it.
 type keeper struct {
 	server *client.Client
 	want   Request
 	out    *json.Encoder
 	seat   Seat
-	nonce  string // of the renewal that has no answer yet
+	nonce  string // of a renewal that has no answer yet
 	warned bool
 }
 
-// say sends news; copyhold run may be dead, and then nobody listens.
+// say sends news. If copyhold run is dead, nobody reads them.
 func (k *keeper) say(n news) { _ = k.out.Encode(n) }
 
 func (k *keeper) keep(ctx context.Context, orders io.Reader) {
@@ -63,8 +62,8 @@ func (k *keeper) keep(ctx context.Context, orders io.Reader) {
 	k.release(ctx)
 }
 
-// watch returns when the command has ended: copyhold run says so, or its pipe
-// broke and the process is gone.
+// watch returns when the command has ended: copyhold run says so, or its pipe has broken and
+// the process is gone.
 func watch(orders io.Reader) {
 	var command *os.Process
 	for lines := bufio.NewScanner(orders); lines.Scan(); {
@@ -87,11 +86,11 @@ func watch(orders io.Reader) {
 	}
 }
 
-// refusal turns an error into the news that there is no seat.
+// refusal turns an error into news that there is no seat.
 func refusal(err error) news { return news{Status: client.KindOf(err), Message: err.Error()} }
 
-// renewUntil renews the seat until the command is over, or the grace of a recall.
-// Nothing that happens here touches the command.
+// renewUntil renews the seat until the command ends or the time allowed by a recall is over.
+// It never affects the command.
 func (k *keeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 	listening, deaf := context.WithCancel(ctx)
 	defer deaf()
@@ -128,10 +127,11 @@ func (k *keeper) renewUntil(ctx context.Context, over <-chan struct{}) {
 	}
 }
 
-// hintEvery is how often a hint of a recall that the lease does not confirm has it renewed.
+// hintEvery is the minimum time between renewals caused by hints of a recall, because a hint
+// may be false.
 const hintEvery = time.Minute
 
-// renew renews the seat, or takes another if the server no longer knows it.
+// renew renews the seat, or takes another one if the server no longer knows it.
 func (k *keeper) renew(ctx context.Context) (Seat, error) {
 	if k.nonce == "" {
 		k.nonce = rand.Text()
@@ -149,11 +149,11 @@ func (k *keeper) renew(ctx context.Context) (Seat, error) {
 	return k.acquire(ctx)
 }
 
-// warn says once per outage that the seat is not renewed.
+// warn reports once per outage that the seat is not being renewed.
 func (k *keeper) warn(err error) {
 	if !k.warned {
 		k.warned = true
-		k.say(news{Message: fmt.Sprintf("the seat is not renewed, the command runs on: %v", err)})
+		k.say(news{Message: fmt.Sprintf("the seat cannot be renewed at the moment; the command continues: %v", err)})
 	}
 }
 
@@ -166,8 +166,8 @@ func (k *keeper) acquire(ctx context.Context) (Seat, error) {
 	return s, a.Decode(&s)
 }
 
-// abandon gives back what a request that nobody waits for any more may have got:
-// asking again with its id tells.
+// abandon releases the seat that a canceled request may have received. Repeating the request
+// with the same id returns that seat.
 func (k *keeper) abandon(ctx context.Context) {
 	k.want.Wait = 0
 	s, err := k.acquire(ctx)
@@ -179,7 +179,7 @@ func (k *keeper) abandon(ctx context.Context) {
 	k.release(ctx)
 }
 
-// release gives the seat back, trying until the lease has ended by itself.
+// release releases the seat, and keeps trying until the lease has expired.
 func (k *keeper) release(ctx context.Context) {
 	ends := time.Unix(k.seat.Dates().Expires, 0)
 	for pause := 200 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {

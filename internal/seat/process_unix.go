@@ -21,7 +21,7 @@ func forwarded() []os.Signal {
 // DefaultRecallSignal asks a command to end.
 const DefaultRecallSignal = "TERM"
 
-// RecallSignal returns the signal of a name, nil for none.
+// RecallSignal returns the signal with this name, or nil for none.
 func RecallSignal(name string) (os.Signal, error) {
 	signals := map[string]os.Signal{
 		"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "QUIT": syscall.SIGQUIT,
@@ -30,26 +30,26 @@ func RecallSignal(name string) (os.Signal, error) {
 	short := strings.TrimPrefix(strings.ToUpper(name), "SIG")
 	s, known := signals[short]
 	if !known {
-		return nil, fmt.Errorf("%q is not TERM, INT, HUP, QUIT, USR1, USR2 or none", name)
+		return nil, fmt.Errorf("unknown signal %q: use TERM, INT, HUP, QUIT, USR1, USR2 or none", name)
 	}
 	return s, nil
 }
 
-// fromKeyboard reports signals that a terminal sends to the whole foreground
-// group, and that the command therefore gets by itself.
+// fromKeyboard reports whether a terminal sends this signal to the whole foreground group, so
+// that the command gets it directly.
 func fromKeyboard(s os.Signal) bool { return s == syscall.SIGINT || s == syscall.SIGQUIT }
 
-// detach gives the keeper a session of its own, so that neither the terminal nor
-// a kill of the process group reaches it.
+// detach starts the keeper in its own session, so that signals from the terminal or to the
+// process group do not reach it.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// Outlive makes this process, a keeper, deaf to what ends its parent.
+// Outlive makes this process, a keeper, ignore the signals that end its parent.
 func Outlive() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 }
 
-// alive reports whether a process still runs. A zombie, which only waits for
-// somebody to ask for its status, does not.
+// alive reports whether a process is still running. A zombie, which only waits for its parent
+// to read its status, does not count.
 func alive(p *os.Process) bool {
 	if p.Signal(syscall.Signal(0)) != nil {
 		return false

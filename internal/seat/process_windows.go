@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// forwarded is empty: a console sends its events to every process in it.
+// forwarded returns only os.Interrupt: a console sends its events to all of its processes.
 func forwarded() []os.Signal { return []os.Signal{os.Interrupt} }
 
 // DefaultRecallSignal is none: Windows has no signals between processes.
 const DefaultRecallSignal = "none"
 
-// RecallSignal returns the signal of a name, nil for none.
+// RecallSignal returns the signal with this name, or nil for none.
 func RecallSignal(name string) (os.Signal, error) {
 	if name != DefaultRecallSignal {
-		return nil, errors.New("Windows has no signals between processes: only none")
+		return nil, errors.New("Windows has no signals between processes; use none")
 	}
 	return nil, nil
 }
@@ -29,10 +29,10 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-// Outlive makes this process, a keeper, deaf to what ends its parent.
+// Outlive makes this process, a keeper, ignore the signals that end its parent.
 func Outlive() { signal.Ignore(os.Interrupt) }
 
-// alive opens the process again, which fails once it has ended.
+// alive opens the process again; this fails once the process has ended.
 func alive(p *os.Process) bool {
 	h, err := syscall.OpenProcess(syscall.SYNCHRONIZE, false, uint32(p.Pid))
 	if err != nil {

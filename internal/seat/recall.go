@@ -12,33 +12,33 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// A recall is what a lease document tells of one.
+// A recall is the part of a lease document that recalls the lease.
 type recall struct {
 	Until  int64  `json:"until"`
 	Reason string `json:"reason"`
 }
 
-// message tells people of r.
+// message describes r for people.
 func (r recall) message() string {
-	text := "the seat is recalled and given back at " + time.Unix(r.Until, 0).UTC().Format(time.RFC3339)
+	text := "the seat was recalled and will be released at " + time.Unix(r.Until, 0).UTC().Format(time.RFC3339)
 	if r.Reason != "" {
 		text += ": " + r.Reason
 	}
 	return text
 }
 
-// Pauses between two tries to hear of recalls.
+// Shortest and longest pause between attempts to listen for recalls.
 const (
 	listenAgain = 2 * time.Second
 	listenLater = time.Minute
 )
 
-// hearRecalls sends the ids of leases that the server says are recalled, until ctx
-// ends. An id proves nothing: the next renewal tells.
+// hearRecalls sends the ids of leases that the server reports as recalled, until ctx ends.
+// An id alone proves nothing; the next renewal confirms the recall.
 func (k *keeper) hearRecalls(ctx context.Context, hints chan<- string) {
 	for pause := listenAgain; ctx.Err() == nil; pause = min(2*pause, listenLater) {
 		if err := followRecalls(ctx, k.server, hints); err == nil {
-			pause = listenAgain // it was open, and ends now and then
+			pause = listenAgain // the stream was open; it ends now and then
 		}
 		select {
 		case <-ctx.Done():
@@ -47,7 +47,7 @@ func (k *keeper) hearRecalls(ctx context.Context, hints chan<- string) {
 	}
 }
 
-// followRecalls reads the stream of changes until it ends; nil says that it was open.
+// followRecalls reads the stream of changes until it ends. It returns nil if the stream was open.
 func followRecalls(ctx context.Context, c *client.Client, hints chan<- string) error {
 	events, err := c.Stream(ctx, client.Call{As: client.ByKey, Method: http.MethodGet, Path: "/v1/license/stream"})
 	if err != nil {
@@ -76,8 +76,8 @@ func followRecalls(ctx context.Context, c *client.Client, hints chan<- string) e
 	return nil
 }
 
-// awaitRecall waits until the seat has to be given back, or the command is over. It
-// counts from the lease's issue: this machine's clock may differ from the server's.
+// awaitRecall waits until the seat must be released or the command has ended. It counts from
+// the time when the lease was issued, because this machine's clock may differ from the server's.
 func (k *keeper) awaitRecall(d Dates, over <-chan struct{}) {
 	k.say(news{Recalled: true, Message: d.Recall.message()})
 	stop := time.NewTimer(time.Duration(d.Recall.Until-d.IssuedAt) * time.Second)
@@ -85,6 +85,6 @@ func (k *keeper) awaitRecall(d Dates, over <-chan struct{}) {
 	select {
 	case <-over:
 	case <-stop.C:
-		k.say(news{Message: "the seat is given back, as it was recalled"})
+		k.say(news{Message: "releasing the seat because it was recalled"})
 	}
 }

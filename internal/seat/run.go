@@ -18,32 +18,32 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// Kinds of a command that was not started, as shells have them.
+// Kinds for a command that was not started: the exit statuses that shells use.
 const (
 	notStarted client.Kind = 126
 	notFound   client.Kind = 127
 )
 
-// releaseWithin is how long the end of a command waits for its seat to be back.
-// The keeper goes on trying afterwards.
+// releaseWithin is how long copyhold run waits for the seat to be released after the command
+// has ended. The keeper continues to try afterwards.
 const releaseWithin = 2 * time.Second
 
-// A Run runs one command while a keeper holds a seat for it. The keeper is a process of
-// its own, so that it can give the seat back when this one is killed.
+// A Run runs one command while a keeper holds a seat for it. The keeper is a separate process,
+// so that it can release the seat if this process is killed.
 type Run struct {
 	Want     Request   // with a request id; the same id gets the same seat
-	OnRecall os.Signal // tells the command that the seat was recalled; nil tells it nothing
+	OnRecall os.Signal // sent to the command when the seat is recalled; nil for none
 	Keeper   []string  // the keeper's arguments, its name first; the request is appended, and this program is started
-	Environ  []string  // of the keeper, as os.Environ returns it
+	Environ  []string  // of the keeper, in the form of os.Environ
 
 	Stdin          io.Reader // of the command
 	Stdout, Stderr io.Writer
-	Terminal       bool // Stdin is a terminal, from which the command gets signals by itself
+	Terminal       bool // Stdin is a terminal, which sends signals to the command directly
 
-	Say func(text string) // is told what people should know, by one goroutine
+	Say func(text string) // receives messages for people; called by one goroutine
 }
 
-// startFailure keeps the exit statuses that shells use.
+// startFailure returns err with the exit status that shells use.
 func startFailure(err error) error {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return client.Errorf(notFound, "%w", err)
@@ -52,8 +52,8 @@ func startFailure(err error) error {
 }
 
 // Command takes the seat, runs the command with its arguments, and returns the exit status
-// as a shell would. A command that has started is never stopped: it runs on if the seat is
-// lost. An error is of a command that did not run; its kind says whether to try again.
+// that a shell would. A command that has started is never stopped: it continues if the seat
+// is lost. An error means that the command did not run; its kind says whether to try again.
 func (r Run) Command(ctx context.Context, args []string) (int, error) {
 	path, err := exec.LookPath(args[0])
 	if err != nil {
@@ -61,7 +61,7 @@ func (r Run) Command(ctx context.Context, args []string) (int, error) {
 	}
 	k, err := r.startKeeper(r.Want)
 	if err != nil {
-		return 0, fmt.Errorf("starting the keeper of the seat: %w", err)
+		return 0, fmt.Errorf("starting the keeper process: %w", err)
 	}
 	defer func() { r.giveBack(k) }()
 	if err := r.awaitSeat(ctx, k); err != nil {
@@ -83,13 +83,13 @@ func (r Run) Command(ctx context.Context, args []string) (int, error) {
 		select {
 		case s := <-signals:
 			if !fromKeyboard(s) || !r.Terminal {
-				_ = command.Process.Signal(s) // it may have ended meanwhile
+				_ = command.Process.Signal(s) // the command may have ended
 			}
 		case n, open := <-k.news:
 			r.warnOf(n)
 			k.settled = k.settled || n.Status != 0 || n.Recalled
 			if n.Recalled && r.OnRecall != nil {
-				_ = command.Process.Signal(r.OnRecall) // it may have ended meanwhile
+				_ = command.Process.Signal(r.OnRecall) // the command may have ended
 			}
 			if !open {
 				k = r.replaceKeeper(k, command.Process.Pid)
@@ -109,11 +109,11 @@ func (r Run) awaitSeat(ctx context.Context, k *keeperProcess) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return client.Errorf(client.Failed, "stopped while waiting for a seat")
+			return client.Errorf(client.Failed, "interrupted while waiting for a seat")
 		case n, open := <-k.news:
 			switch {
 			case !open:
-				return client.Errorf(client.Unavailable, "the keeper of the seat ended unexpectedly")
+				return client.Errorf(client.Unavailable, "the keeper process ended unexpectedly")
 			case n.Granted:
 				return nil
 			case n.Status != 0:
@@ -131,19 +131,19 @@ func (r Run) warnOf(n news) {
 	}
 }
 
-// replaceKeeper starts another keeper when the first was killed. The request id
-// is the same, so it gets the same seat. Without a keeper the command runs on.
+// replaceKeeper starts another keeper after the first was killed. The request id is the same,
+// so it gets the same seat. Without a keeper, the command continues.
 func (r Run) replaceKeeper(dead *keeperProcess, pid int) *keeperProcess {
 	dead.end()
 	if dead.settled || dead.successor >= maxSuccessors {
-		r.Say("the seat is no longer renewed, the command runs on")
+		r.Say("the seat is no longer renewed; the command continues")
 		return &keeperProcess{settled: dead.settled} // a nil channel brings no news
 	}
 	want := r.Want
 	want.Wait = 0
 	k, err := r.startKeeper(want)
 	if err != nil {
-		r.Say(fmt.Sprintf("the seat is no longer renewed, the command runs on: %v", err))
+		r.Say(fmt.Sprintf("the seat is no longer renewed; the command continues: %v", err))
 		return &keeperProcess{}
 	}
 	k.successor = dead.successor + 1
@@ -151,27 +151,27 @@ func (r Run) replaceKeeper(dead *keeperProcess, pid int) *keeperProcess {
 	return k
 }
 
-// maxSuccessors bounds how often a killed keeper is replaced.
+// maxSuccessors limits how often a killed keeper is replaced.
 const maxSuccessors = 5
 
-// A keeperProcess is the process that holds the seat, seen from copyhold run.
+// A keeperProcess is the process that holds the seat, as copyhold run sees it.
 type keeperProcess struct {
 	process   *exec.Cmd
 	orders    io.WriteCloser
 	news      chan news
-	successor int  // how many keepers came before
-	settled   bool // it said that no seat is held
+	successor int  // number of earlier keepers
+	settled   bool // it reported that no seat is held
 }
 
-// An order goes to the keeper. If the pipe ends without Ended, copyhold run was
-// killed and the keeper watches the process PID itself.
+// An order is sent to the keeper. If the pipe ends without Ended, copyhold run was killed,
+// and the keeper itself watches the process PID.
 type order struct {
 	PID   int  `json:"pid,omitempty"`
 	Ended bool `json:"ended,omitempty"`
 }
 
-// News comes from the keeper: the seat is there, or is given back, or will not be
-// there (Status is the exit status then), or only a message.
+// News comes from the keeper: the seat was granted, released or recalled, or there will be
+// none (Status is then the exit status), or there is only a message.
 type news struct {
 	Granted  bool        `json:"granted,omitempty"`
 	Released bool        `json:"released,omitempty"`
@@ -219,12 +219,12 @@ func (r Run) startKeeper(want Request) (*keeperProcess, error) {
 
 func (k *keeperProcess) tell(o order) {
 	if k.orders != nil {
-		_ = json.NewEncoder(k.orders).Encode(o) // a dead keeper is noticed by the end of its news
+		_ = json.NewEncoder(k.orders).Encode(o) // the end of its news reveals a dead keeper
 	}
 }
 
-// giveBack ends the keeper. If it was killed, another one takes the seat up by
-// its request id and gives it back.
+// giveBack ends the keeper. If the keeper was killed, another one finds the seat by its
+// request id and releases it.
 func (r Run) giveBack(k *keeperProcess) {
 	if k.end() || k.successor >= maxSuccessors {
 		return
@@ -236,9 +236,8 @@ func (r Run) giveBack(k *keeperProcess) {
 	}
 }
 
-// end tells the keeper to give the seat back and waits until it has, but not
-// longer than releaseWithin: it goes on trying. False says that it ended without
-// having done so.
+// end tells the keeper to release the seat and waits for that, but at most releaseWithin: the
+// keeper continues to try. It returns false if the keeper ended without releasing the seat.
 func (k *keeperProcess) end() bool {
 	if k.orders == nil {
 		return k.settled
@@ -262,10 +261,10 @@ func (k *keeperProcess) end() bool {
 	}
 }
 
-// NewRequestID returns a name for a new request.
+// NewRequestID returns an id for a new request.
 func NewRequestID() string { return "req_" + rand.Text() }
 
-// InstanceName is unique to one run of a program on one host.
+// InstanceName returns a name that is unique to one run of a program on one host.
 func InstanceName() string {
 	return fmt.Sprintf("%s/%d/%s", HostName(), os.Getpid(), rand.Text()[:8])
 }

@@ -19,7 +19,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Request asks for units of a pool. Durations are whole seconds.
+// A Request requests units of a pool. Durations are in whole seconds.
 type Request struct {
 	RequestID string `json:"request_id"`
 	Nonce     string `json:"nonce,omitempty"`
@@ -31,7 +31,7 @@ type Request struct {
 	Caller
 }
 
-// A Caller is what a request says of the program that it is made for.
+// A Caller describes the program that a request is made for.
 type Caller struct {
 	Service  string `json:"service,omitempty"`
 	Version  string `json:"version,omitempty"`
@@ -39,7 +39,7 @@ type Caller struct {
 	Region   string `json:"region,omitempty"`
 }
 
-// Query returns by for a request without a body.
+// Query returns by as query parameters, for a request without a body.
 func (by Caller) Query() url.Values {
 	query := url.Values{}
 	for name, value := range map[string]string{"service": by.Service, "version": by.Version, "instance": by.Instance, "region": by.Region} {
@@ -50,7 +50,7 @@ func (by Caller) Query() url.Values {
 	return query
 }
 
-// A Holder is who holds the seat: a pflag.Value.
+// A Holder is the holder of a seat. It implements pflag.Value.
 type Holder struct {
 	Kind       string            `json:"kind"`
 	ID         string            `json:"id"`
@@ -58,20 +58,20 @@ type Holder struct {
 	Components map[string]string `json:"components,omitempty"`
 }
 
-// Set reads KIND:ID, or an ID whose kind is user.
+// Set reads KIND:ID, or only an ID, whose kind is user.
 func (h *Holder) Set(text string) error {
 	kind, id, found := strings.Cut(text, ":")
 	if !found {
 		kind, id = "user", text
 	}
 	if kind == "" || id == "" {
-		return errors.New("write KIND:ID, as in machine:build-7, or only ID for a user")
+		return errors.New("use the form KIND:ID, for example machine:build-7, or only ID for a user")
 	}
 	h.Kind, h.ID = kind, id
 	return nil
 }
 
-// String returns KIND:ID, or "" for nobody.
+// String returns KIND:ID, or "" if there is no holder.
 func (h *Holder) String() string {
 	if h.ID == "" {
 		return ""
@@ -82,7 +82,7 @@ func (h *Holder) String() string {
 // Type is the name of the value in a flag's help.
 func (h *Holder) Type() string { return "holder" }
 
-// HostName returns the name of this machine, localhost if it has none.
+// HostName returns the name of this machine, or localhost if it has none.
 func HostName() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -91,7 +91,7 @@ func HostName() string {
 	return host
 }
 
-// A Seat is what the server granted.
+// A Seat is a lease that the server granted.
 type Seat struct {
 	ID         string           `json:"id"`
 	Generation int64            `json:"generation"`
@@ -100,8 +100,8 @@ type Seat struct {
 	Lease      string           `json:"lease"`
 }
 
-// Dates are the dates in a lease document that tell when to renew, in seconds since 1970.
-// They pace renewals only; nothing is believed because of them.
+// Dates are the dates in a lease document that determine when to renew, in seconds since 1970.
+// They only pace renewals; they are not trusted for anything else.
 type Dates struct {
 	Refresh  [2]int64 `json:"refresh"`
 	IssuedAt int64    `json:"iat"`
@@ -117,12 +117,12 @@ func (s Seat) Dates() Dates {
 	return d
 }
 
-// readClaims reads a signed document without verifying it, for what nothing is
-// believed of.
+// readClaims reads a signed document without verifying it. Use it only for values that need
+// not be trusted.
 func readClaims(compact string, into any) error {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
-		return errors.New("it is no signed document")
+		return errors.New("not a signed document")
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	if err != nil {
@@ -131,8 +131,8 @@ func readClaims(compact string, into any) error {
 	return json.Unmarshal(payload, into)
 }
 
-// nextRenewal is how long to wait before renewing: a place in the window that the
-// server gave, or a third of what is left.
+// nextRenewal returns how long to wait before renewing: until a point in the server's refresh
+// window, or a third of the remaining time.
 func (d Dates) nextRenewal(now time.Time, spread float64) time.Duration {
 	const soonest, latest = time.Second, time.Minute
 	wait := latest
@@ -145,17 +145,17 @@ func (d Dates) nextRenewal(now time.Time, spread float64) time.Duration {
 	return max(wait, soonest)
 }
 
-// retryPause is how long a waiter pauses before it asks for its place again.
+// retryPause is how long a waiting request pauses before it is repeated.
 const retryPause = time.Second
 
-// longestHold bounds how long a server is asked to hold one request, in seconds: one
-// that died is noticed soon, and the request id keeps the place in the queue.
+// longestHold is the longest time that a server is asked to hold one request, in seconds. It
+// is short, so that a dead server is noticed soon; the request id keeps the place in the queue.
 const longestHold = 25
 
-// Acquire takes a seat, and waits in the queue for want.Wait seconds. An outage while waiting
-// is part of the wait: the request id keeps the place. A place that nobody waits for any more
-// is given up. Say is called with what is waited for, each time that it changes. The error is
-// a *client.Error if the answer holds no lease, and otherwise as of client.Client.Do.
+// Acquire takes a seat, and waits in the queue for at most want.Wait seconds. An outage counts
+// as part of the wait: the request id keeps the place. When the wait is over, Acquire leaves
+// the queue. It calls say with the reason for the wait each time that the reason changes. The
+// error is a *client.Error if the answer contains no lease, and otherwise that of client.Client.Do.
 func Acquire(ctx context.Context, c *client.Client, want Request, say func(string)) (client.Answer, error) {
 	waited := time.Duration(want.Wait) * time.Second
 	deadline := time.Now().Add(waited)
@@ -188,7 +188,7 @@ func Acquire(ctx context.Context, c *client.Client, want Request, say func(strin
 	}
 }
 
-// acquire sends one request, which the server may hold for want.Wait.
+// acquire sends one request, which the server may hold for want.Wait seconds.
 func acquire(ctx context.Context, c *client.Client, want Request) (client.Answer, error) {
 	if want.Holder.ID == "" {
 		components := want.Holder.Components
@@ -207,7 +207,7 @@ func acquire(ctx context.Context, c *client.Client, want Request) (client.Answer
 	})
 }
 
-// waitsFor says why there is no seat yet, in a code and in words.
+// waitsFor returns why there is no seat yet, as a code and in words.
 func waitsFor(a client.Answer, err error) (code, words string) {
 	if p, ok := client.AsProblem(err); ok {
 		return p.Code, p.Error()
@@ -219,17 +219,17 @@ func waitsFor(a client.Answer, err error) (code, words string) {
 	return d.Code, d.Reason
 }
 
-// queueFull says to somebody who does not wait what is taken and how to wait, and to
-// who has waited that it was in vain.
+// queueFull returns the error for a request that got no seat: how to wait, if it did not wait,
+// and otherwise that the wait is over.
 func queueFull(queued client.Answer, waited time.Duration) error {
 	d, err := client.DecisionOf(queued.Body)
 	if err != nil {
 		return err
 	}
 	if waited > 0 {
-		return client.Errorf(client.Unavailable, "no seat became free in %s: %s", waited, d.Reason)
+		return client.Errorf(client.Unavailable, "no seat became free within %s: %s", waited, d.Reason)
 	}
-	return client.Errorf(client.Unavailable, "%s\n  --wait waits in the queue for one", client.DenialText(d))
+	return client.Errorf(client.Unavailable, "%s\n  use --wait to wait in the queue", client.DenialText(d))
 }
 
 // giveUp leaves the queue.
@@ -242,7 +242,7 @@ func giveUp(ctx context.Context, c *client.Client, queued client.Answer) error {
 	return err
 }
 
-// grantedOr refuses an answer that holds no lease: a pool's fallback.
+// grantedOr returns an error for an answer without a lease: a pool's fallback.
 func grantedOr(a client.Answer) error {
 	if client.Member(a.Body, "lease") != nil {
 		return nil
@@ -254,7 +254,7 @@ func grantedOr(a client.Answer) error {
 	return client.Errorf(client.Denied, "%s", client.DenialText(d))
 }
 
-// A Renewal keeps a seat. Durations are whole seconds.
+// A Renewal renews a seat. Durations are in whole seconds.
 type Renewal struct {
 	Generation int64  `json:"generation"`
 	Nonce      string `json:"nonce"`
@@ -263,14 +263,14 @@ type Renewal struct {
 	Caller
 }
 
-// Call returns the request that r is, for the lease with an id.
+// Call returns the request for r, for the lease with this id.
 func (r Renewal) Call(id string) client.Call {
 	return client.Call{As: client.ByKey, Method: http.MethodPost, Path: "/v1/leases/" + url.PathEscape(id) + "/renew", Body: r}
 }
 
-// Renew renews a seat. The nonce stays the same until there is an answer, so that
-// the server knows a repetition from a copy. A server that does not know the seat is
-// shown its signed lease: it may have been restored.
+// Renew renews a seat. Use the same nonce until there is an answer, so that the server can
+// tell a repetition from a copy. If the server does not know the seat, it may have been
+// restored, so Renew then sends the signed lease.
 func Renew(ctx context.Context, c *client.Client, s Seat, nonce string, by Caller) (Seat, error) {
 	r := Renewal{Generation: s.Generation, Nonce: nonce, Caller: by}
 	a, err := c.Do(ctx, r.Call(s.ID))
@@ -293,8 +293,8 @@ func hasCode(err error, codes ...string) bool {
 	return errors.As(err, &p) && slices.Contains(codes, p.Code)
 }
 
-// Release gives a seat back. Nonce is that of a renewal without an answer, or "". A seat that is
-// back already is no error.
+// Release releases a seat. Nonce is that of a renewal without an answer, or "". Releasing a
+// seat that was already released is not an error.
 func Release(ctx context.Context, c *client.Client, s Seat, nonce string, by Caller) error {
 	query := by.Query()
 	query.Set("generation", strconv.FormatInt(s.Generation, 10))
@@ -310,7 +310,7 @@ func Release(ctx context.Context, c *client.Client, s Seat, nonce string, by Cal
 		}
 	}
 	if hasCode(err, "not_found", "gone") {
-		return nil // it is back already
+		return nil // already released
 	}
 	if err != nil {
 		return fmt.Errorf("releasing %s: %w", s.ID, err)
