@@ -38,7 +38,7 @@ func (c *cli) auditCommand() *cobra.Command {
 	)
 }
 
-// entryIndex reads the index of an entry.
+// entryIndex parses the index of an entry.
 func entryIndex(cmd *cobra.Command, text string) (string, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || n < 0 {

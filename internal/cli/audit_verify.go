@@ -96,13 +96,13 @@ func (c *cli) verifyLog(in io.Reader, key string, headFiles []string) (audit.Rep
 	return audit.Verify(log, outside...)
 }
 
-// A verifiedLog is what was found in a log, and in the rows beside it if there were any.
+// A verifiedLog is the result of verifying a log, and the rows compared with it, if any.
 type verifiedLog struct {
 	audit.Report
 	Rows *audit.Reconciliation `json:"reconciliation,omitempty"`
 }
 
-// reconcile asks the server to hold its rows against its log.
+// reconcile asks the server to compare its rows with its log.
 func (c *cli) reconcile(ctx context.Context) (*audit.Reconciliation, error) {
 	server, err := c.client(client.ByToken)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *cli) printVerifiedLog(v verifiedLog) error {
 	return c.done(nil, "%s", c.tint("ok"))
 }
 
-// printReconciliation says what was compared; nil is nothing.
+// printReconciliation prints what was compared; for nil it prints nothing.
 func (c *cli) printReconciliation(r *audit.Reconciliation) {
 	if r == nil {
 		return

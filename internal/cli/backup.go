@@ -134,8 +134,8 @@ func readIdentities(files []string) ([]age.Identity, error) {
 	return all, nil
 }
 
-// checkBackup restores into a database that is thrown away: nothing less shows
-// that the real one could be restored.
+// checkBackup restores into a temporary database: only this proves that the backup can be
+// restored.
 func (c *cli) checkBackup(cmd *cobra.Command, in io.Reader, identities []age.Identity) (err error) {
 	loaded, err := c.serverConfig(cmd.Flags())
 	if err != nil {
@@ -170,8 +170,8 @@ func (c *cli) restore(cmd *cobra.Command, in io.Reader, identities []age.Identit
 	return c.printBackup(b)
 }
 
-// restoreInto restores into the empty database that open opens, and notes in dir
-// what its servers have to know.
+// restoreInto restores into the empty database that open opens, and records in dir what its
+// servers must know.
 func (c *cli) restoreInto(ctx context.Context, settings config.Config, dir string, in io.Reader, identities []age.Identity,
 	open func() (*store.DB, error)) (recovery.Backup, error) {
 	sealing, err := c.sealingSource(settings).Load(false)
@@ -194,8 +194,8 @@ func (c *cli) restoreInto(ctx context.Context, settings config.Config, dir strin
 	return b, nil
 }
 
-// damagedBackup tells apart a backup that cannot be believed from a place that
-// it cannot go to.
+// damagedBackup distinguishes a backup that cannot be trusted from a destination that cannot
+// be used.
 func damagedBackup(err error) error {
 	if licensing.CodeOf(err) == licensing.Invalid {
 		return exitf(exitTampered, "%w", err)

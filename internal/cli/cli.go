@@ -18,14 +18,14 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// Program is what a process gives its commands.
+// A Program is the arguments, streams and environment that a process passes to its commands.
 type Program struct {
-	Args    []string // Args[0] is the name people typed
+	Args    []string // Args[0] is the name of the program
 	Stdin   io.Reader
 	Stdout  io.Writer
 	Stderr  io.Writer
-	Environ []string // KEY=value, as in os.Environ
-	process bool     // it is the whole of this process
+	Environ []string // KEY=value, in the form of os.Environ
+	process bool     // the program is this whole process
 }
 
 // OS is the Program of this process.
@@ -33,7 +33,7 @@ func OS() Program {
 	return Program{Args: os.Args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(), process: true}
 }
 
-// Main runs the command that p names and returns the process's exit status.
+// Main runs the command in p.Args and returns the process's exit status.
 func Main(p Program) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -58,21 +58,21 @@ func Main(p Program) int {
 	return c.report(err)
 }
 
-// Manual returns every command with its help, for pages that are made from it. They are
-// not for running.
+// Manual returns every command with its help, for generating pages. The commands cannot be
+// run.
 func Manual() *cobra.Command { return new(cli).rootCommand() }
 
-// cli holds one run of the program: its streams, its common flags and the
-// settings resolved from them.
+// cli is one run of the program: its streams, its common flags and the settings resolved
+// from them.
 type cli struct {
 	program Program
 	http    *http.Client
 	flags   commonFlags
-	command *cobra.Command // that runs; nil before
-	noHelp  error          // help was asked for a command that does not exist
+	command *cobra.Command // the running command; nil before it starts
+	noHelp  error          // set if help was requested for a command that does not exist
 }
 
-// commonFlags are understood by every command.
+// commonFlags are the flags that every command accepts.
 type commonFlags struct {
 	client.Flags
 	output  string
@@ -84,7 +84,7 @@ func (c *cli) getenv(name string) string {
 	return value
 }
 
-// lookup returns the last value of a variable.
+// lookup returns the last value of a variable in environ.
 func lookup(environ []string, name string) (string, bool) {
 	for _, entry := range slices.Backward(environ) {
 		if value, ok := strings.CutPrefix(entry, name+"="); ok {
@@ -157,7 +157,7 @@ func (c *cli) commands() []*cobra.Command {
 	}
 }
 
-// version is the module's version as the toolchain recorded it.
+// version returns the module's version, as recorded by the toolchain.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {

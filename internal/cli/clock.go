@@ -143,12 +143,12 @@ log of every environment. See docs/clock.md.`,
 	return cmd
 }
 
-// withDatabase runs fn on the database that the settings name, which has to be there.
+// withDatabase runs fn on the configured database, which must exist.
 func (c *cli) withDatabase(cmd *cobra.Command, fn func(*store.DB, config.Config, *signing.SealingKey) error) error {
 	return c.withDatabaseBy(cmd, openDatabase, fn)
 }
 
-// withDatabaseBy is withDatabase with the way to open it.
+// withDatabaseBy is like withDatabase, but uses open to open the database.
 func (c *cli) withDatabaseBy(cmd *cobra.Command, open func(context.Context, config.Config) (*store.DB, error),
 	fn func(*store.DB, config.Config, *signing.SealingKey) error) error {
 	loaded, err := c.serverConfig(cmd.Flags())

@@ -10,8 +10,8 @@ import (
 	"copyhold.dev/internal/signing"
 )
 
-// serverFlags declares a flag for every setting of the server, or only for those
-// named, and --config. A secret is never an argument: its flag names a file.
+// serverFlags declares --config and a flag for every server setting, or only for the settings
+// in only. A secret is never an argument: its flag names a file.
 func serverFlags(flags *pflag.FlagSet, only ...string) {
 	flags.String("config", "", "YAML file with settings (COPYHOLD_CONFIG)")
 	for _, s := range config.Settings() {
@@ -26,18 +26,18 @@ func serverFlags(flags *pflag.FlagSet, only ...string) {
 	}
 }
 
-// publicURL is the flag that --url was before it was only the clients'.
+// publicURL is the flag that replaced the server's --url, which is now only for clients.
 const publicURL = "public-url"
 
-// serverConfig loads the server's settings from flags, environment and file: of the
-// environment only those that the command has flags for.
+// serverConfig loads the server's settings from flags, environment and file. From the
+// environment it takes only the settings that the command has flags for.
 func (c *cli) serverConfig(flags *pflag.FlagSet) (config.Loaded, error) {
 	from := config.Sources{Flags: map[string]string{}}
 	from.File, _ = flags.GetString("config")
 	if from.File == "" {
 		from.File = c.getenv("COPYHOLD_CONFIG")
 	}
-	named := map[string]string{} // variables that a flag stands for
+	named := map[string]string{} // variables of the command's flags
 	for _, s := range config.Settings() {
 		f := flags.Lookup(s.Flag())
 		if f != nil && f.Changed {

@@ -2,7 +2,7 @@ package cli
 
 import "copyhold.dev/internal/client"
 
-// client connects to the servers that the settings name.
+// client returns a client for the servers in the settings.
 func (c *cli) client(as client.Credential) (*client.Client, error) {
 	s, err := c.settings(as)
 	if err != nil {
@@ -18,7 +18,7 @@ func (c *cli) client(as client.Credential) (*client.Client, error) {
 	return asking, nil
 }
 
-// settings resolves what a command needs that asks in this way.
+// settings resolves the settings for a command that uses this credential.
 func (c *cli) settings(as client.Credential) (client.Settings, error) {
 	return client.Resolve(c.flags.Flags, c.getenv, as)
 }

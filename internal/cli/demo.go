@@ -41,7 +41,7 @@ Stop it with Ctrl-C. The next run continues with the same data.`,
 	return cmd
 }
 
-// demo serves, sets the example up through the API, and prints what to try.
+// demo starts a server, sets up the example through the API, and prints commands to try.
 func (c *cli) demo(ctx context.Context, settings config.Config) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -62,8 +62,8 @@ func (c *cli) demo(ctx context.Context, settings config.Config) error {
 	return err
 }
 
-// demoEnvironment is where the example lives: one for development, which accepts
-// the seconds of the plan fast without a word.
+// demoEnvironment contains the example. It is a development environment, which accepts the
+// short times of the plan fast without a warning.
 const demoEnvironment = "development"
 
 func demoEnvironments() []licensing.Environment {

@@ -21,16 +21,15 @@ import (
 	"copyhold.dev/internal/store/sqlite"
 )
 
-// databaseFile is the embedded database's name in the data folder.
+// databaseFile is the name of the embedded database in the data folder.
 const databaseFile = "copyhold.db"
 
-// A deployment is a database with what it takes to work on it. The authority is
-// not started.
+// A deployment is a database with everything needed to work on it. Its authority is not started.
 type deployment struct {
 	db          *store.DB
 	authority   *authority.Authority
 	instruments *metrics.Metrics
-	record      *os.File // of what is signed; may be nil
+	record      *os.File // of signed documents; may be nil
 }
 
 // Close closes the database and the record.
@@ -41,8 +40,8 @@ func (d *deployment) Close() error {
 	return errors.Join(d.db.Close(), d.record.Close())
 }
 
-// openDeployment opens what the settings name, and makes what is missing: the
-// data folder, the database, and for a new one the sealing key.
+// openDeployment opens the configured deployment, and creates what is missing: the data
+// folder, the database and, for a new database, the sealing key.
 func (c *cli) openDeployment(ctx context.Context, settings config.Config, log *slog.Logger) (*deployment, error) {
 	if err := os.MkdirAll(settings.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("creating the data folder: %w", err)
@@ -58,8 +57,8 @@ func (c *cli) openDeployment(ctx context.Context, settings config.Config, log *s
 	return d, nil
 }
 
-// unseal gives d its authority. A sealing key is made only for a database that has
-// nothing sealed: another would open nothing, and look like the right one.
+// unseal sets d's authority. It creates a sealing key only if the database contains nothing
+// sealed: otherwise a new key could open nothing, but would look like the right one.
 func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config, log *slog.Logger) error {
 	begun := false
 	err := d.db.View(ctx, func(tx *store.Tx) (err error) {
@@ -90,12 +89,12 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 	return nil
 }
 
-// lostKey says what to do where a database is there and its sealing key is not.
+// lostKey returns the error for a database without its sealing key.
 func lostKey(source signing.SealingSource) error {
 	return fmt.Errorf("the sealing key of this database is missing: put your copy in %s, or name its file with COPYHOLD_SEALING_KEY_FILE", source.File)
 }
 
-// openDatabase opens PostgreSQL by URL, or SQLite by path.
+// openDatabase opens PostgreSQL by URL or SQLite by path.
 func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error) {
 	if settings.Postgres() {
 		return postgres.Open(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
@@ -103,13 +102,12 @@ func openDatabase(ctx context.Context, settings config.Config) (*store.DB, error
 	return sqlite.Open(ctx, sqliteFile(settings))
 }
 
-// sqliteFile is where the database is that is not PostgreSQL.
+// sqliteFile returns the path of the SQLite database.
 func sqliteFile(settings config.Config) string {
 	return cmp.Or(settings.Database.Reveal(), filepath.Join(settings.Data, databaseFile))
 }
 
-// examineDatabase reads what is in the database that openDatabase would open, and changes
-// nothing.
+// examineDatabase examines the database that openDatabase would open, and changes nothing.
 func examineDatabase(ctx context.Context, settings config.Config) (store.Examined, error) {
 	if settings.Postgres() {
 		return postgres.Examine(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
@@ -117,10 +115,10 @@ func examineDatabase(ctx context.Context, settings config.Config) (store.Examine
 	return sqlite.Examine(ctx, sqliteFile(settings))
 }
 
-// openAlone is openDatabase for a command that must be the only process on it.
+// openAlone is like openDatabase, for a command that must be the only process on the database.
 func openAlone(ctx context.Context, settings config.Config) (*store.DB, error) {
 	if settings.Postgres() {
 		return postgres.OpenAlone(ctx, settings.Database.Reveal(), settings.DatabasePassword.Reveal())
 	}
-	return openDatabase(ctx, settings) // SQLite has one process at any time
+	return openDatabase(ctx, settings) // only one process can open SQLite
 }

@@ -54,7 +54,7 @@ Exit status 1: a check failed.`,
 	}
 	var all []string
 	for _, s := range config.Settings() {
-		if s.Flag() != publicURL { // --url is of the servers to ask
+		if s.Flag() != publicURL { // --url names the servers to check
 			all = append(all, s.Path)
 		}
 	}
@@ -75,7 +75,7 @@ func (d *doctor) note(check, outcome, format string, args ...any) {
 	d.findings = append(d.findings, finding{check, outcome, fmt.Sprintf(format, args...)})
 }
 
-// examineRunning asks the servers that are named, or else the one that runs here.
+// examineRunning checks the servers in --url, or else the one on this machine.
 func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error {
 	asking, err := c.settings(client.Anonymous)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error 
 	}
 	named := asking.Endpoints.Source != "default"
 	switch {
-	case !named && here == "": // there is none to ask
+	case !named && here == "": // no server to check
 		return nil
 	case !named && strings.HasPrefix(here, "https:"):
 		d.note("server", "ok", "clock and fence not checked: specify the server with --url, using the name in its certificate")
@@ -98,7 +98,7 @@ func (c *cli) examineRunning(ctx context.Context, d *doctor, here string) error 
 	return nil
 }
 
-// examineServers checks that each server answers, and compares clocks.
+// examineServers checks that each server answers, and compares its clock.
 func (c *cli) examineServers(ctx context.Context, d *doctor) error {
 	server, err := c.client(client.Anonymous)
 	if err != nil {
@@ -116,7 +116,7 @@ func (c *cli) examineServers(ctx context.Context, d *doctor) error {
 	return nil
 }
 
-// log checks that no row of the log is in quarantine, as far as the token sees.
+// log checks that no log rows are in quarantine, as far as the token can see.
 func (d *doctor) log(ctx context.Context, server *client.Client, base string) {
 	a, err := server.Ask(ctx, base, client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/status"})
 	var status struct {
@@ -149,7 +149,7 @@ func (d *doctor) log(ctx context.Context, server *client.Client, base string) {
 	}
 }
 
-// server reports whether one server answers, and compares clocks.
+// server reports whether one server answers, and compares its clock.
 func (d *doctor) server(ctx context.Context, server *client.Client, base string) (answers bool) {
 	began := time.Now()
 	a, err := server.Ask(ctx, base, client.Call{Method: http.MethodGet, Path: "/healthz"})
@@ -165,7 +165,7 @@ func (d *doctor) server(ctx context.Context, server *client.Client, base string)
 		d.note("clock", "warning", "the server's answer does not include its time")
 		return true
 	}
-	// The header has whole seconds and was written at some time during the exchange.
+	// The header has whole seconds and was written at some point during the exchange.
 	apart := began.Add(took / 2).Sub(theirs).Abs()
 	if apart > license.Epsilon*time.Second {
 		d.note("clock", "failed", "the clocks of this machine and the server differ by %s; licenses allow at most %ds", apart.Round(time.Second), license.Epsilon)
@@ -175,7 +175,7 @@ func (d *doctor) server(ctx context.Context, server *client.Client, base string)
 	return true
 }
 
-// ready notes why a server cannot decide, and what its operator should look at.
+// ready records why a server cannot make decisions, and what its operator should check.
 func (d *doctor) ready(ctx context.Context, server *client.Client, base string) {
 	a, err := server.Ask(ctx, base, client.Call{Method: http.MethodGet, Path: "/readyz"})
 	if err != nil {
@@ -184,14 +184,14 @@ func (d *doctor) ready(ctx context.Context, server *client.Client, base string) 
 	}
 	var health v1.Health
 	if err := json.Unmarshal(a.Body, &health); err != nil {
-		return // not one of ours: /healthz was looked at before
+		return // not Copyhold; the /healthz check has reported that
 	}
 	for _, warning := range health.Warnings {
 		d.note("server ready", "warning", "%s", warning)
 	}
 }
 
-// examineFence checks whether pools wait for leases that a restore may have lost.
+// examineFence checks whether pools are waiting for leases that a restore may have lost.
 func (c *cli) examineFence(ctx context.Context, d *doctor) {
 	const check = "restore"
 	server, err := c.client(client.ByToken)

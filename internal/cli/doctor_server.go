@@ -23,18 +23,18 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// Bounds of free space, in bytes.
+// Limits for free space, in bytes.
 const (
 	diskLow  = 1 << 30
 	diskFull = 100 << 20
 )
 
-// expiresSoon is how long before its end a certificate is a warning; one with a short life
-// is renewed later than that.
+// expiresSoon is how long before its expiry a certificate causes a warning. A certificate
+// with a short lifetime causes one later.
 const expiresSoon = 14 * 24 * time.Hour
 
-// examineSettings checks what the server's settings name, without changing it. It returns
-// the URL of the server that runs here, or "".
+// examineSettings checks everything that the server's settings refer to, without changing it.
+// It returns the URL of the server on this machine, or "".
 func (c *cli) examineSettings(ctx context.Context, d *doctor, settings config.Loaded) (running string) {
 	d.folder(settings)
 	within, cancel := context.WithTimeout(ctx, c.flags.timeout)
@@ -45,8 +45,8 @@ func (c *cli) examineSettings(ctx context.Context, d *doctor, settings config.Lo
 	return d.listeners(within, settings, found)
 }
 
-// folder checks the data folder's modes and the space left. It need not exist before the
-// first start.
+// folder checks the modes of the data folder and the free space. The folder need not exist
+// before the first start.
 func (d *doctor) folder(settings config.Loaded) {
 	const check = "data folder"
 	info, err := os.Stat(settings.Data)
@@ -57,7 +57,7 @@ func (d *doctor) folder(settings config.Loaded) {
 		if err := writable(where); err != nil && settings.Origin("data") != "default" {
 			d.note(check, "failed", "%s does not exist and cannot be created: %v", settings.Data, err)
 			return
-		} else if err != nil { // this machine may run clients only
+		} else if err != nil { // this machine may only run clients
 			d.note(check, "ok", "%s does not exist; no server has run here", settings.Data)
 			return
 		}
@@ -88,7 +88,7 @@ func (d *doctor) disk(folder string) {
 	}
 }
 
-// existing returns the nearest folder above path that exists.
+// existing returns the nearest existing folder above path.
 func existing(path string) string {
 	path, err := filepath.Abs(path)
 	for err == nil {
@@ -101,7 +101,7 @@ func existing(path string) string {
 	return "."
 }
 
-// writable returns why no file can be made in a folder, or nil.
+// writable returns why no file can be created in a folder, or nil.
 func writable(folder string) error {
 	f, err := os.CreateTemp(folder, ".copyhold-*")
 	if err != nil {
@@ -110,10 +110,10 @@ func writable(folder string) error {
 	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
-// modes refuses what others can read: the folder and everything in it.
+// modes reports a failure if other users can read the folder or anything in it.
 func (d *doctor) modes(folder string, info fs.FileInfo) {
 	const check = "data folder"
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // modes say nothing there
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 { // Windows does not use modes
 		d.note(check, "failed", "%s has mode %04o, so other users can read it: run chmod 700 on it", folder, info.Mode().Perm())
 		return
 	}
@@ -124,8 +124,8 @@ func (d *doctor) modes(folder string, info fs.FileInfo) {
 	d.note(check, "ok", "%s is private to its owner", folder)
 }
 
-// database checks that the database can be opened. It returns what is in it, or nil if that
-// is not known.
+// database checks that the database can be opened. It returns what it found there, or nil if
+// that is unknown.
 func (d *doctor) database(ctx context.Context, settings config.Config) *store.Examined {
 	const check = "database"
 	name := "PostgreSQL"
@@ -135,14 +135,14 @@ func (d *doctor) database(ctx context.Context, settings config.Config) *store.Ex
 	found, err := examineDatabase(ctx, settings)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !settings.Postgres():
-		folder := filepath.Dir(name) // the first start makes the data folder and no other
+		folder := filepath.Dir(name) // the first start creates only the data folder
 		if _, err := os.Stat(folder); err != nil && folder != filepath.Clean(settings.Data) {
 			d.note(check, "failed", "the folder of %s does not exist: create it", name)
 		} else {
 			d.note(check, "ok", "%s does not exist yet; the first start creates it", name)
 		}
 	case err != nil:
-		d.note(check, "failed", "%s: %s", name, strings.Join(strings.Fields(err.Error()), " ")) // pgx's has lines
+		d.note(check, "failed", "%s: %s", name, strings.Join(strings.Fields(err.Error()), " ")) // pgx errors have several lines
 		return nil
 	case !found.Begun:
 		d.note(check, "ok", "%s is usable and empty; the first start creates its tables", name)
@@ -156,7 +156,7 @@ func (d *doctor) database(ctx context.Context, settings config.Config) *store.Ex
 	return &found
 }
 
-// sealing checks that the sealing key is there and opens; it creates none.
+// sealing checks that the sealing key exists and is valid; it does not create one.
 func (d *doctor) sealing(c *cli, settings config.Config, database *store.Examined) {
 	const check = "sealing key"
 	source := c.sealingSource(settings)
@@ -184,8 +184,7 @@ func (c *cli) sealingSource(settings config.Config) signing.SealingSource {
 	}
 }
 
-// certificate checks that the certificate belongs to the key, and how long it and its
-// chain last.
+// certificate checks that the certificate matches the key, and when it and its chain expire.
 func (d *doctor) certificate(settings config.TLS, now time.Time) {
 	const check = "certificate"
 	if settings.Certificate == "" {
@@ -224,8 +223,8 @@ func (d *doctor) certificate(settings config.TLS, now time.Time) {
 	}
 }
 
-// listeners checks that each address to listen on is free, or that Copyhold answers there.
-// It returns the URL of the server that runs here, or "".
+// listeners checks that each listen address is free, or that Copyhold answers there. It
+// returns the URL of the server on this machine, or "".
 func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database *store.Examined) (running string) {
 	base := localURL(settings.Config)
 	free, answers := d.listener(ctx, "listener", settings.Listen, settings.Origin("listen"), func() bool {
@@ -233,7 +232,7 @@ func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database
 		return json.Unmarshal(fetch(ctx, base+"/healthz"), &health) == nil && health.Status == "ok"
 	})
 	if free != nil {
-		defer free.Close() // once the other one was tried
+		defer free.Close() // after the other address was tried
 		if database != nil && database.Begun {
 			d.note("server", "warning", "no server is running here, although the database has been used: start it with copyhold serve")
 		}
@@ -255,8 +254,8 @@ func (d *doctor) listeners(ctx context.Context, settings config.Loaded, database
 	return ""
 }
 
-// listener reports whether an address is free to listen on, with the listener that keeps
-// it so, or else whether Copyhold answers there.
+// listener checks a listen address. If it is free, listener returns the listener that keeps
+// it free; otherwise it reports whether Copyhold answers there.
 func (d *doctor) listener(ctx context.Context, check, address, origin string, answers func() bool) (free net.Listener, ours bool) {
 	var listen net.ListenConfig
 	free, err := listen.Listen(ctx, "tcp", address)
@@ -267,7 +266,7 @@ func (d *doctor) listener(ctx context.Context, check, address, origin string, an
 	case answers():
 		d.note(check, "ok", "Copyhold answers at %s", address)
 		return nil, true
-	case origin == "default": // this machine may run clients only
+	case origin == "default": // this machine may only run clients
 		d.note(check, "warning", "cannot listen here, and Copyhold does not answer: %v", err)
 	default:
 		d.note(check, "failed", "cannot listen here, and Copyhold does not answer: %v", err)
@@ -275,16 +274,16 @@ func (d *doctor) listener(ctx context.Context, check, address, origin string, an
 	return nil, false
 }
 
-// reachable is where a program on this machine reaches what listens on an address.
+// reachable returns the address at which a program on this machine can reach a listener.
 func reachable(listen string) string {
-	host, port, _ := net.SplitHostPort(listen) // it was checked with the settings
+	host, port, _ := net.SplitHostPort(listen) // Load has checked it
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)
 }
 
-// fetch returns the beginning of a page of this machine that is answered with 200, or nothing.
+// fetch returns the beginning of a page on this machine if its status is 200, or else nil.
 func fetch(ctx context.Context, url string) []byte {
 	body, status, err := askLocal(ctx, url)
 	if err != nil || status != http.StatusOK {

@@ -11,19 +11,19 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// maxScanned bounds the size of a file that is searched for secrets, in bytes.
+// maxScanned is the maximum size of a file that is searched for secrets, in bytes.
 const maxScanned = 64 << 20
 
-// A pattern finds one kind of secret. Sure tells a real one from a text that
-// only looks alike.
+// A pattern finds one kind of secret. Sure distinguishes a real secret from text that only
+// looks like one.
 type pattern struct {
 	kind string
 	re   *regexp.Regexp
 	sure func(text string) bool
 }
 
-// secretPatterns are the secrets that Copyhold makes; keys and tokens carry
-// checksums, so that what looks like one and is none is passed over.
+// secretPatterns returns the patterns of the secrets that Copyhold creates. Keys and tokens
+// have checksums, so text that only looks like one is skipped.
 func secretPatterns() []pattern {
 	return []pattern{
 		{"license key", regexp.MustCompile(`(?i)\bCH(-[0-9a-z]{5}){7}\b`), func(text string) bool {
@@ -38,8 +38,8 @@ func secretPatterns() []pattern {
 	}
 }
 
-// secrets searches every file below a folder, and names file and line but never
-// the secret.
+// secrets searches every file below a folder. It reports the file and line, but never the
+// secret.
 func (d *doctor) secrets(folder string) {
 	patterns := secretPatterns()
 	found, files := 0, 0

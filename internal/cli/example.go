@@ -15,13 +15,13 @@ import (
 	"copyhold.dev/internal/policy"
 )
 
-// exampleProduct is what the demo sells.
+// exampleProduct is the product of the demo.
 const exampleProduct = "lathe"
 
-// A sale is one license of the demo: a plan and what it shows.
+// A sale is one license of the demo: a plan and what it demonstrates.
 type sale struct{ plan, shows string }
 
-// sales are the demo's licenses; each plan is a file in examples/plans.
+// sales returns the demo's licenses; each plan is a file in examples/plans.
 func sales() []sale {
 	return []sale{
 		{"studio", "floating: 2 seats, the third is denied"},
@@ -37,7 +37,7 @@ func sales() []sale {
 	}
 }
 
-// An exampleLicense is a license of the demo, as it is printed.
+// An exampleLicense is a license of the demo, in the form in which it is printed.
 type exampleLicense struct {
 	Plan    string `json:"plan"`
 	Shows   string `json:"shows"`
@@ -46,8 +46,8 @@ type exampleLicense struct {
 	KeyFile string `json:"key_file"`
 }
 
-// An example sets the demo's data up through the API of a server. Everything is
-// found again by name, so that a second start changes nothing.
+// An example sets up the demo's data through a server's API. It finds existing data by name,
+// so a second start changes nothing.
 type example struct {
 	client   *client.Client
 	folder   string
@@ -90,8 +90,8 @@ func (e *example) post(ctx context.Context, path string, body any) (client.Answe
 
 func (e *example) tokenFile() string { return filepath.Join(e.folder, "admin.token") }
 
-// token makes a token for the example's environment alone, so that the commands
-// to try need not name the environment.
+// token creates a token for only the example's environment, so that the suggested commands
+// need not name the environment.
 func (e *example) token(ctx context.Context) error {
 	if _, err := os.Stat(e.tokenFile()); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -118,7 +118,7 @@ func (e *example) product(ctx context.Context) error {
 	return err
 }
 
-// plans applies the files; a plan that is in force already is no change.
+// plans applies the plan files. A plan that is already in force does not change.
 func (e *example) plans(ctx context.Context) error {
 	names, err := fs.Glob(plans.Files, "*.yaml")
 	if err != nil {
@@ -136,7 +136,7 @@ func (e *example) plans(ctx context.Context) error {
 	return err
 }
 
-// pinRoot keeps the root set beside the keys, for verify and for programs.
+// pinRoot saves the root set next to the keys, for copyhold verify and for programs.
 func (e *example) pinRoot(ctx context.Context) error {
 	file := e.rootSetFile()
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
@@ -151,7 +151,7 @@ func (e *example) pinRoot(ctx context.Context) error {
 
 func (e *example) rootSetFile() string { return filepath.Join(e.folder, "root-set.json") }
 
-// find returns the id of the one object in a list that has a reference, or "".
+// find returns the id of the object in a list that has this reference, or "".
 func (e *example) find(ctx context.Context, path, reference string) (string, error) {
 	p, err := e.client.List(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: path, Query: url.Values{"reference": {reference}}}, 1)
 	if err != nil || len(p.Items) == 0 {
@@ -178,8 +178,8 @@ func (e *example) customer(ctx context.Context) (string, error) {
 	return created.ID, a.Decode(&created)
 }
 
-// license finds or issues the license of a sale. A key whose file was lost is
-// replaced: the server keeps only its hash.
+// license finds or issues the license of a sale. If a key's file was lost, license replaces
+// the key, because the server keeps only its hash.
 func (e *example) license(ctx context.Context, customer string, s sale) (exampleLicense, error) {
 	l := exampleLicense{Plan: s.plan, Shows: s.shows, KeyFile: filepath.Join(e.folder, "keys", s.plan+".key")}
 	id, err := e.find(ctx, "/v1/licenses", "demo-"+s.plan)
@@ -208,7 +208,7 @@ func (e *example) license(ctx context.Context, customer string, s sale) (example
 	return e.keepKey(a, l, id)
 }
 
-// keepKey writes the key that was made to its file.
+// keepKey writes a new key to its file.
 func (e *example) keepKey(a client.Answer, l exampleLicense, id string) (exampleLicense, error) {
 	var issued struct {
 		License struct {

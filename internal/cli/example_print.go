@@ -6,7 +6,7 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// printExample prints what the demo holds and what to try.
+// printExample prints the demo's licenses and commands to try.
 func (c *cli) printExample(e *example, url string) {
 	c.printf("Copyhold is running at %s and keeps its data in %s. Stop it with Ctrl-C.\n\n", url, e.folder)
 	rows := make([]record, len(e.licenses))
@@ -21,7 +21,7 @@ func (c *cli) printExample(e *example, url string) {
 	c.printf("\n")
 }
 
-// toTry are the commands that the demo suggests, for a copy into a shell.
+// toTry returns the commands that the demo suggests, ready to paste into a shell.
 func (c *cli) toTry(e *example, url string) []string {
 	me := c.program.Args[0]
 	studio := " --pool seats --key-file " + filepath.Join(e.folder, "keys", "studio.key")

@@ -20,15 +20,15 @@ const (
 	exitUsage       = int(client.Usage)
 	exitDenied      = int(client.Denied)
 	exitTampered    = 4
-	exitGains       = 10                      // plan diff: something changes and nobody loses
-	exitLoses       = 11                      // plan diff: somebody loses
+	exitGains       = 10                      // plan diff: something changes, and no license loses
+	exitLoses       = 11                      // plan diff: at least one license loses
 	exitUnknown     = 5                       // a document that the pinned root set does not vouch for
-	exitWithdrawn   = 6                       // a document whose key was withdrawn
+	exitWithdrawn   = 6                       // a document signed with a withdrawn key
 	exitUnavailable = int(client.Unavailable) // EX_TEMPFAIL of sysexits.h
 )
 
-// An exit is an error that knows the process's exit status. Without a reason it
-// ends the process silently: everything was already said.
+// An exit is an error with an exit status. Without a reason, the process ends silently,
+// because everything was already printed.
 type exit struct {
 	status int
 	reason error
@@ -47,12 +47,13 @@ func exitf(status int, format string, args ...any) error {
 	return &exit{status: status, reason: fmt.Errorf(format, args...)}
 }
 
-// usageError says what was wrong with the command line and where help is.
+// usageError returns an error that describes what is wrong with the command line and where to
+// find help.
 func usageError(cmd *cobra.Command, format string, args ...any) error {
 	return exitf(exitUsage, "%s\nsee: %s --help", fmt.Sprintf(format, args...), cmd.CommandPath())
 }
 
-// report prints what went wrong, once, and returns the exit status.
+// report prints an error, once, and returns the exit status.
 func (c *cli) report(err error) int {
 	if err == nil {
 		return exitDone
@@ -60,7 +61,7 @@ func (c *cli) report(err error) int {
 	status := exitFailed
 	var e *exit
 	var p *client.Problem
-	var here *licensing.Error // of a command that works on the database itself
+	var here *licensing.Error // from a command that works on the database directly
 	switch {
 	case errors.As(err, &e):
 		status = e.status
@@ -73,7 +74,7 @@ func (c *cli) report(err error) int {
 		return exitFailed
 	case errors.As(err, &here) && here.Field != "" && c.command != nil:
 		p = &client.Problem{Code: string(here.Code), Detail: err.Error(), Field: here.Field, Typed: typed(c.command, here.Field)}
-		err = p // told as a server's
+		err = p // reported like a server's error
 	}
 	if c.flags.output != "json" {
 		c.sayf("copyhold: %v", err)
@@ -82,11 +83,11 @@ func (c *cli) report(err error) int {
 	if p == nil && !errors.As(err, &p) {
 		p = &client.Problem{Detail: err.Error()}
 	}
-	_ = json.NewEncoder(c.program.Stderr).Encode(p) // there is nowhere else to say it
+	_ = json.NewEncoder(c.program.Stderr).Encode(p) // there is nowhere else to report it
 	return status
 }
 
-// exactly accepts one argument per name and shows the names when it refuses.
+// exactly accepts one argument per name; its errors show the names.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
@@ -109,7 +110,7 @@ func atLeast(name string) cobra.PositionalArgs {
 	}
 }
 
-// showGroup is what a command that only groups others does.
+// showGroup runs a command that only groups others: it prints the help.
 func showGroup(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usageError(cmd, "unknown command %q", args[0])
@@ -117,8 +118,8 @@ func showGroup(cmd *cobra.Command, args []string) error {
 	return cmd.Help()
 }
 
-// setHelp makes help of a command that does not exist an error: a script that asks for
-// it to find out whether this program has a command must hear no.
+// setHelp makes it an error to request help for a command that does not exist, so that a
+// script can find out whether this program has a command.
 func (c *cli) setHelp(root *cobra.Command) {
 	show := root.HelpFunc()
 	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
@@ -140,7 +141,7 @@ func (c *cli) setHelp(root *cobra.Command) {
 	})
 }
 
-// group returns a command that only holds others.
+// group returns a command that only groups others.
 func group(use, short, example string, children ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: use, Short: short, Example: example, Args: cobra.ArbitraryArgs, RunE: showGroup}
 	cmd.AddCommand(children...)

@@ -142,7 +142,7 @@ func TestAWrongAddressIsNamed(t *testing.T) {
 		asHTTP:                                  {exitUsage, "uses HTTPS: change the address to https://"},
 		asHTTP + "," + asHTTPS:                  {exitUsage, "does not use HTTPS: change the address to http://"},
 		asHTTP + ",http://127.0.0.1:1":          {exitUnavailable, "uses HTTPS: change the address to https://"},
-		fmt.Sprintf("%s,%s", asHTTP, plain.URL): {exitUnavailable, "something that is not Copyhold"},
+		fmt.Sprintf("%s,%s", asHTTP, plain.URL): {exitUnavailable, "a server that is not Copyhold"},
 	} {
 		status, said := command([]string{"COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "COPYHOLD_URL=" + urls}, "check", "export")
 		if status != want.status || !strings.Contains(said, want.says) {

@@ -4,15 +4,15 @@ import (
 	"encoding/json"
 )
 
-// explain writes an explanation for people: what was decided, who holds, and of
-// a license also each of its parts and what was denied lately.
+// explain prints an explanation for people: what was decided and who holds the units. For a
+// license, it also prints each part and recent denials.
 func (c *cli) explain(body json.RawMessage) error {
 	var r record
 	if err := readRecord(body, &r); err != nil {
 		return err
 	}
 	for _, member := range []string{"license", "pool", "request_id"} {
-		if r[member] == "" { // there is none
+		if r[member] == "" { // not set
 			delete(r, member)
 		}
 	}
@@ -59,7 +59,7 @@ func (c *cli) explainPart(r record, head, path string) {
 	}
 }
 
-// explainHolders prints who holds the units of the pools that are full.
+// explainHolders prints the holders of the units in full pools.
 func (c *cli) explainHolders(r record) {
 	pools, _ := r.at("pools").(map[string]any)
 	var rows []record

@@ -67,7 +67,7 @@ than were sold until those leases expire.`,
 	return cmd
 }
 
-// printFence prints a fence that stands under prefix in an answer.
+// printFence prints the fence that an answer has under prefix.
 func (c *cli) printFence(a client.Answer, prefix string) error {
 	if c.asJSON() {
 		return c.printJSON(a.Body)

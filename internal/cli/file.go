@@ -14,15 +14,15 @@ import (
 
 // Modes of the files that commands write.
 const (
-	forOwner = 0o600 // secrets, and what names persons
+	forOwner = 0o600 // secrets and personal data
 	forAll   = 0o644
 )
 
-// A target is the file that a command writes, named by --to or another flag. It replaces
-// nothing and follows no link unless --force says so, and it has its name only when it is
-// whole and on the disk: what a full disk or a kill cuts off replaces nothing either.
+// A target is the file that a command writes, named by --to or another flag. Without --force
+// it replaces no file and follows no link. It gets its name only once it is complete and on
+// the disk, so a write that a full disk or a kill interrupts never replaces a file.
 type target struct {
-	flag  string // by which people name it, without --
+	flag  string // the flag that names it, without --
 	name  string
 	force bool
 	mode  fs.FileMode
@@ -41,7 +41,7 @@ func (t *target) flagsAs(cmd *cobra.Command, flag string, mode fs.FileMode, usag
 	before := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := t.check(); err != nil {
-			return err // before anything is asked of a server or made
+			return err // before a server is asked or anything is created
 		}
 		return before(cmd, args)
 	}
@@ -50,7 +50,7 @@ func (t *target) flagsAs(cmd *cobra.Command, flag string, mode fs.FileMode, usag
 // given reports whether a file was named.
 func (t target) given() bool { return t.name != "" }
 
-// check refuses a file that could not be written.
+// check returns an error if the file could not be written.
 func (t target) check() error {
 	if !t.given() {
 		return nil
@@ -70,7 +70,7 @@ func (t target) refused(format string, args ...any) error {
 	return exitf(exitUsage, "--%s: %w", t.flag, fmt.Errorf(format, args...))
 }
 
-// place returns where the file goes: at the end of a link that is followed.
+// place returns where to write the file, after following a link.
 func (t target) place() (string, error) {
 	info, err := os.Lstat(t.name)
 	switch {
@@ -101,7 +101,7 @@ func (t target) write(text []byte) error {
 	return err
 }
 
-// writeSecret writes a secret and ends its line.
+// writeSecret writes a secret and a newline.
 func (t target) writeSecret(text string) error { return t.write([]byte(text + "\n")) }
 
 // copy writes the file from a stream and returns its size in bytes.
@@ -125,8 +125,8 @@ func (t target) copy(from io.Reader) (int64, error) {
 	return size, nil
 }
 
-// give gives a whole file its name. Without --force a file that has appeared there since
-// it was looked for stays.
+// give renames a complete file to its final name. Without --force, it keeps a file that has
+// appeared there in the meantime.
 func (t target) give(whole, name string) error {
 	if t.force {
 		return os.Rename(whole, name)
@@ -135,7 +135,7 @@ func (t target) give(whole, name string) error {
 	if err == nil || errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if _, exists := os.Lstat(name); exists == nil { // this file system has no links
+	if _, exists := os.Lstat(name); exists == nil { // this file system has no hard links
 		return fs.ErrExist
 	}
 	return os.Rename(whole, name)

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// seconds is a flag that holds whole seconds, written as 90s, 30m, 8h, 7d or 2w.
+// seconds is a flag for a duration in whole seconds, for example 90s, 30m, 8h, 7d or 2w.
 type seconds int64
 
 func (s *seconds) Set(text string) error {
@@ -39,11 +39,11 @@ func secondsVar(flags *pflag.FlagSet, into *int64, name, usage string) {
 	flags.Var((*seconds)(into), name, usage)
 }
 
-// units is a flag that holds how many units are asked for.
+// units is a flag for a number of units.
 type units int64
 
 func (u *units) Set(text string) error {
-	n, err := licensing.ParseQuantity(text, 0) // 1.0 is whole too
+	n, err := licensing.ParseQuantity(text, 0) // 1.0 is also a whole number
 	if err != nil || n < 1 {
 		return errors.New("the number of units must be a whole number, at least 1")
 	}
@@ -60,12 +60,12 @@ func unitsVar(flags *pflag.FlagSet, into *int64, usage string) {
 	flags.Var((*units)(into), "units", usage)
 }
 
-// required marks a flag without which a command cannot run.
+// required marks a flag as required.
 func required(cmd *cobra.Command, name string) {
 	_ = cmd.MarkFlagRequired(name) // fails only for a flag that does not exist
 }
 
-// checkFlags refuses what no command can work with.
+// checkFlags checks the common flags and the required flags of a command.
 func (c *cli) checkFlags(cmd *cobra.Command) error {
 	if c.flags.output != "table" && c.flags.output != "json" {
 		return usageError(cmd, "--output must be table or json, not %q", c.flags.output)

@@ -62,7 +62,8 @@ Exit status: 0 the server is ready; 75 it is not ready or does not answer.`,
 	return cmd
 }
 
-// localURL is where a program on this machine reaches the server with these settings.
+// localURL returns the URL at which a program on this machine can reach the server with these
+// settings.
 func localURL(settings config.Config) string {
 	scheme := "http"
 	if settings.TLS.Certificate != "" {
@@ -71,13 +72,13 @@ func localURL(settings config.Config) string {
 	return scheme + "://" + reachable(settings.Listen)
 }
 
-// localClient asks servers on this machine. Nothing that is sent or read through it is
-// secret, and a certificate names the server, not this address.
+// localClient is for requests to servers on this machine. It does not check the certificate,
+// which names the server and not this address. Nothing sent or read through it is secret.
 func localClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}} //nolint:gosec // see above
 }
 
-// askLocal reads a page of a server on this machine, at most the beginning of it.
+// askLocal reads the beginning of a page from a server on this machine.
 func askLocal(ctx context.Context, url string) (body []byte, status int, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -26,7 +26,7 @@ func leaseColumns() []column {
 	}
 }
 
-// holderText writes a holder as people type it.
+// holderText writes a holder in the form that people type.
 func holderText(value any) string {
 	h, ok := value.(map[string]any)
 	if !ok {
@@ -83,7 +83,7 @@ time, or no server answered.`,
 					c.sayf("copyhold: %s", text)
 				}
 			})
-			if e := (*client.Error)(nil); errors.As(err, &e) && got.Body != nil && c.asJSON() { // the fallback, or a queue
+			if e := (*client.Error)(nil); errors.As(err, &e) && got.Body != nil && c.asJSON() { // a fallback, or a place in the queue
 				return errors.Join(c.printJSON(got.Body), &exit{status: int(e.Kind)})
 			}
 			if err != nil {
@@ -98,8 +98,8 @@ time, or no server answered.`,
 	return cmd
 }
 
-// printSeat prints what was granted. People also read until when the lease lasts,
-// which is in the signed document.
+// printSeat prints a granted lease. For people, it also prints when the lease ends, which is
+// in the signed document.
 func (c *cli) printSeat(a client.Answer) error {
 	if c.asJSON() {
 		return c.printJSON(a.Body)
@@ -113,7 +113,7 @@ func (c *cli) printSeat(a client.Answer) error {
 	ends := time.Unix(dates.Expires, 0).UTC().Format(time.RFC3339)
 	switch {
 	case dates.Expires == 0:
-	case dates.Instance == "": // a lease without end belongs to the holder, whatever instance runs
+	case dates.Instance == "": // a lease without end belongs to the holder, not to an instance
 		r["until"] = "released; signed copy valid until " + ends
 	default:
 		r["until"] = ends + " unless renewed"
@@ -125,8 +125,7 @@ func (c *cli) printSeat(a client.Answer) error {
 	return nil
 }
 
-// refusedSeat prints a denial's decision for programs, and leaves the words to
-// the error.
+// refusedSeat prints a denial's decision for programs. The error contains the text for people.
 func (c *cli) refusedSeat(err error) error {
 	if d := deniedDecision(err); d != nil && c.asJSON() {
 		if failed := c.printJSON(map[string]any{"decision": d}); failed != nil {
@@ -190,7 +189,7 @@ so the answer shows when the units can be granted again.`,
 	return cmd
 }
 
-// deniedDecision returns the decision of an error that is a denial, or nil.
+// deniedDecision returns the decision in err if err is a denial, or else nil.
 func deniedDecision(err error) *license.Decision {
 	if p, ok := client.AsProblem(err); ok && client.KindOf(p) == client.Denied {
 		return p.Decision

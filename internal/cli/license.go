@@ -44,7 +44,7 @@ func (c *cli) licenseCommand() *cobra.Command {
 	)
 }
 
-// licensePath is the address of a license, or of an action on it.
+// licensePath returns the path of a license, or of an action on it.
 func licensePath(id, action string) string {
 	path := "/v1/licenses/" + url.PathEscape(id)
 	if action == "" {
@@ -53,13 +53,13 @@ func licensePath(id, action string) string {
 	return path + "/" + action
 }
 
-// A presentLicense is a license as the server shows it.
+// A presentLicense is a license as the server returns it.
 type presentLicense struct {
 	v1.License
 	CustomerName string `json:"customer_name"`
 }
 
-// licenseNow asks the server for a license.
+// licenseNow fetches a license from the server.
 func (c *cli) licenseNow(ctx context.Context, id string) (l presentLicense, err error) {
 	a, err := c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: licensePath(id, "")})
 	if err != nil {
@@ -77,8 +77,8 @@ func (c *cli) act(cmd *cobra.Command, id, action string, body any) error {
 	return c.actOn(cmd, before, action, body)
 }
 
-// actOn is act for a license that was just asked for. It says whether the action
-// changed anything: each change of a license raises its seq.
+// actOn is like act, for a license that was just fetched. It reports whether the action
+// changed anything: every change to a license raises its seq.
 func (c *cli) actOn(cmd *cobra.Command, before presentLicense, action string, body any) error {
 	a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: licensePath(string(before.ID), action), Body: body})
 	if err != nil {
@@ -165,7 +165,7 @@ func (c *cli) licenseIssueCommand() *cobra.Command {
 	return cmd
 }
 
-// printNewKey shows a key that nobody can see again, or writes it to a file.
+// printNewKey prints a key, which cannot be shown again, or writes it to a file.
 func (c *cli) printNewKey(a client.Answer, file target) error {
 	if c.asJSON() && !file.given() {
 		return c.printJSON(a.Body)
@@ -188,7 +188,7 @@ func (c *cli) printNewKey(a client.Answer, file target) error {
 	return c.printLicense(a)
 }
 
-// newKeyOf finds the text of a new license key: the answer is the key, or holds it.
+// newKeyOf finds the text of a new license key: the answer either is the key or contains it.
 func newKeyOf(a client.Answer) (string, error) {
 	var text string
 	body := a.Body
@@ -201,7 +201,7 @@ func newKeyOf(a client.Answer) (string, error) {
 	return "", exitf(exitFailed, "the server's answer contains no key")
 }
 
-// parseGrants reads NAME or NAME=QUANTITY.
+// parseGrants parses NAME or NAME=QUANTITY.
 func parseGrants(texts []string) ([]licensing.Grant, error) {
 	var grants []licensing.Grant
 	for _, text := range texts {
@@ -219,7 +219,7 @@ func parseGrants(texts []string) ([]licensing.Grant, error) {
 	return grants, nil
 }
 
-// parseCapacity reads POOL=UNITS.
+// parseCapacity parses POOL=UNITS.
 func parseCapacity(texts []string) (map[string]int64, error) {
 	units := map[string]int64{}
 	for _, text := range texts {

@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// changeFlags are what a change can say on the command line.
+// changeFlags are the flags of a change.
 type changeFlags struct {
 	plan, channel, revision, edition              string
 	reason, until, below, payment                 string
@@ -75,7 +75,7 @@ in force but is not renewed.`,
 	return cmd
 }
 
-// A changeRequest is what a change says to the server.
+// A changeRequest is the request body of a change.
 type changeRequest struct {
 	licensing.Change
 	Capacity map[string]int64  `json:"capacity,omitempty"`
@@ -154,7 +154,7 @@ func (f changeFlags) exceptions() ([]licensing.Exception, error) {
 	return all, nil
 }
 
-// featureValue reads true, false, a whole number or a text; nothing is no value.
+// featureValue parses true, false, a whole number or a string; an empty string is no value.
 func featureValue(text string) license.Value {
 	switch text {
 	case "":
@@ -168,7 +168,7 @@ func featureValue(text string) license.Value {
 	return license.TextValue(text)
 }
 
-// parseAdjustment reads NAME=10, NAME=+2 or NAME=-2, with scale decimal places.
+// parseAdjustment parses NAME=10, NAME=+2 or NAME=-2, with scale decimal places.
 func parseAdjustment(text string, scale int) (string, licensing.Adjustment, error) {
 	name, number, _ := strings.Cut(text, "=")
 	n, err := licensing.ParseQuantity(strings.TrimPrefix(number, "+"), scale)
@@ -237,8 +237,8 @@ the renewal take effect then, or at once if the term is already over.`,
 	return cmd
 }
 
-// termToRenew returns the end of the term that after names: a time, or the day on which
-// the present term or one before it ended. Without after it asks.
+// termToRenew returns the end of the term that after identifies, by a time or by the day on
+// which the current term or an earlier one ends. Without after, it asks for confirmation.
 func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, after); err == nil {
 		return at, nil

@@ -63,8 +63,8 @@ both on that machine.`,
 	return cmd
 }
 
-// acceptedUntil says until when programs accept a license file that the server has just
-// written, and whether that is before the license ends.
+// acceptedUntil describes until when programs accept a license file, and whether that is
+// before the license ends.
 func acceptedUntil(file []byte) (string, error) {
 	b, err := license.DecodeBundle(file)
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 )
 
 const (
-	// maxImport bounds an import file, in bytes: some 600,000 rows.
+	// maxImport is the maximum size of an import file, in bytes: about 600,000 rows.
 	maxImport = 64 << 20
-	// importPart is how many rows go into one request: the server stores them in one
-	// transaction, and seats have to wait for it.
+	// importPart is the number of rows in one request. The server stores them in one
+	// transaction, and leases must wait for it.
 	importPart = 2000
-	// importShown is how many faulty rows are named, and of a dry run how many good ones.
+	// importShown is how many rows with errors are listed, and how many valid rows in a dry run.
 	importShown = 100
 )
 
@@ -74,8 +74,8 @@ The file must be UTF-8, or UTF-16 with a byte-order mark. For any other encoding
 	return cmd
 }
 
-// readEncoded reads a text file in the encoding that is named, "" for what says itself
-// which it is.
+// readEncoded reads a text file in the named encoding. With "", the file must be UTF-8 or
+// have a byte-order mark.
 func readEncoded(name, encoding string) (string, error) {
 	data, err := client.ReadFile(name, maxImport)
 	if err != nil {
@@ -103,12 +103,12 @@ func readEncoded(name, encoding string) (string, error) {
 	return text, nil
 }
 
-// imported is what became of a file, as the server answers for each part.
+// imported is the result of an import, in the form that the server returns for each part.
 type imported struct {
 	Imported int           `json:"imported"`
 	Failed   int           `json:"failed"`
 	Errors   []importError `json:"errors"`
-	Licenses []record      `json:"licenses,omitempty"` // what a dry run would import
+	Licenses []record      `json:"licenses,omitempty"` // the licenses of a dry run
 }
 
 type importError struct {
@@ -123,13 +123,14 @@ type importing struct {
 	imported
 }
 
-// fail adds what failed in a part.
+// fail adds the errors of one part.
 func (i *importing) fail(part imported) {
 	i.Failed += part.Failed
 	i.Errors = append(i.Errors, part.Errors...)
 }
 
-// show adds what a dry run would import of a part, whose lines are numbered like its file.
+// show adds the licenses that a dry run of one part returned, with their line numbers in the
+// whole file.
 func (i *importing) show(part []licensing.ImportRow, would []record) {
 	for _, l := range would[:min(len(would), importShown-len(i.Licenses))] {
 		n, _ := l["line"].(json.Number)
@@ -141,8 +142,8 @@ func (i *importing) show(part []licensing.ImportRow, would []record) {
 	}
 }
 
-// run checks all parts and then imports them. What fits in one request is checked as it
-// is imported, and so is everything with --partial.
+// run checks all parts and then imports them. If all rows fit in one request, or with
+// --partial, checking and importing are one step.
 func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow) error {
 	whole := len(rows) <= importPart && i.Failed == 0
 	if !i.partial && !whole || i.dry {
@@ -162,8 +163,8 @@ func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow)
 	return err
 }
 
-// send sends the rows in parts and returns how many were good. Unless all parts are to be
-// looked at, it ends with the first that has a faulty row.
+// send sends the rows in parts and returns how many were valid. It stops at the first part
+// with an error, except in a dry run or with --partial.
 func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow, how map[string]any) (good int, err error) {
 	for part := range slices.Chunk(rows, importPart) {
 		text, err := licensing.WriteImport(part)
@@ -197,8 +198,8 @@ func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow
 	return good, nil
 }
 
-// printImported prints how many rows there were, what is wrong with each faulty one, and
-// what a dry run would import.
+// printImported prints the number of rows, the error of each invalid row, and the licenses of
+// a dry run.
 func (c *cli) printImported(i importing) error {
 	slices.SortStableFunc(i.Errors, func(a, b importError) int { return a.Line - b.Line })
 	i.Errors = append([]importError{}, i.Errors[:min(len(i.Errors), importShown)]...)

@@ -20,7 +20,7 @@ func licenseDetails() []column {
 		column{head: "REFERENCE", path: "reference"}, column{head: "STATE", path: "effective.decision.state"}, column{head: "REASON", path: "effective.decision.reason"})
 }
 
-// grantsText writes add-ons as they are typed: render-farm, seats-5=2.
+// grantsText writes add-ons in the form that people type: render-farm, seats-5=2.
 func grantsText(value any) string {
 	return listText(value, func(g map[string]any) string {
 		if n := plain(g["quantity"]); n != "1" && n != "-" {
@@ -60,7 +60,7 @@ func (c *cli) licenseShowCommand() *cobra.Command {
 	}
 }
 
-// printLicense prints the license in an answer, which may stand in a member.
+// printLicense prints the license in an answer: the answer itself, or one of its members.
 func (c *cli) printLicense(a client.Answer) error {
 	if c.asJSON() {
 		return c.printJSON(a.Body)
@@ -90,7 +90,7 @@ func (c *cli) printLicense(a client.Answer) error {
 	return nil
 }
 
-// printEffective prints what a license comes to now, by plan, add-ons and exceptions.
+// printEffective prints what a license grants now, from its plan, add-ons and exceptions.
 func (c *cli) printEffective(r record) {
 	c.printNamed(r, "effective.features", column{head: "FEATURE", path: "name"}, column{head: "VALUE", path: "value"},
 		column{head: "UNTIL", path: "until", rare: true}, column{head: "THEN", path: "then", rare: true})
@@ -100,7 +100,7 @@ func (c *cli) printEffective(r record) {
 		column{head: "UNIT", path: "unit"}, column{head: "PERIOD ENDS", path: "period_end"})
 }
 
-// printNamed prints the objects of an object as a table, by name.
+// printNamed prints the member objects of an object as a table, sorted by name.
 func (c *cli) printNamed(r record, path string, columns ...column) {
 	all, _ := r.at(path).(map[string]any)
 	rows := make([]record, 0, len(all))
@@ -116,7 +116,7 @@ func (c *cli) printNamed(r record, path string, columns ...column) {
 	}
 }
 
-// objects are the objects in a list.
+// objects returns the objects in a list.
 func objects(value any) []map[string]any {
 	items, _ := value.([]any)
 	var all []map[string]any
@@ -128,7 +128,7 @@ func objects(value any) []map[string]any {
 	return all
 }
 
-// exceptionText writes what an exception grants, as it is typed: feature
+// exceptionText writes what an exception grants in the form that people type: feature
 // farm=true, pool seats=+2.
 func exceptionText(e map[string]any) string {
 	if name, ok := e["feature"].(string); ok {
@@ -155,7 +155,7 @@ func exceptionText(e map[string]any) string {
 	return "-"
 }
 
-// changeText writes what a change does, without how it treats what is held.
+// changeText writes what a change does, except for what happens to units that are held.
 func changeText(change map[string]any) string {
 	var parts []string
 	for _, name := range sortedKeys(change) {

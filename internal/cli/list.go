@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// do sends one call to the server that the settings name.
+// do sends one call to the server in the settings.
 func (c *cli) do(ctx context.Context, r client.Call) (client.Answer, error) {
 	server, err := c.client(r.As)
 	if err != nil {
@@ -23,7 +23,7 @@ func (c *cli) do(ctx context.Context, r client.Call) (client.Answer, error) {
 	return server.Do(ctx, r)
 }
 
-// ask sends one call and prints the object that it answers.
+// ask sends one call and prints the object in the answer.
 func (c *cli) ask(ctx context.Context, r client.Call, columns ...column) error {
 	a, err := c.do(ctx, r)
 	if err != nil {
@@ -43,15 +43,16 @@ type listing struct {
 	columns                   []column
 }
 
-// A filter is a flag that becomes a query parameter; a switch one that is true.
+// A filter is a flag that becomes a query parameter. A switch is a filter without a value,
+// which becomes true.
 type filter struct{ name, usage string }
 
-// isTime says that a filter's value is a time, by the names that all times have.
+// isTime reports whether a filter's value is a time, judging by its name.
 func (f filter) isTime() bool {
 	return f.name == "since" || f.name == "until" || strings.HasSuffix(f.name, "-before")
 }
 
-// query reads the filters that were given.
+// query returns the given filters as query parameters.
 func (l listing) query(cmd *cobra.Command) (url.Values, error) {
 	query := url.Values{}
 	for _, f := range l.filters {
@@ -144,11 +145,10 @@ func (c *cli) done(err error, format string, args ...any) error {
 	return err
 }
 
-// note prints a line for people, one of several.
+// note prints one of several lines for people.
 func (c *cli) note(format string, args ...any) { _ = c.done(nil, format, args...) }
 
-// patch holds the members that a change names: flags that were not given are
-// left as they are.
+// patch returns the members to change: those whose flags were given.
 func patch(cmd *cobra.Command, members map[string]string) map[string]any {
 	changes := map[string]any{}
 	for flag, member := range members {
@@ -160,7 +160,7 @@ func patch(cmd *cobra.Command, members map[string]string) map[string]any {
 	return changes
 }
 
-// set puts a value at a path of members joined by dots.
+// set sets the value at a path of member names joined by dots.
 func set(object map[string]any, path string, value any) {
 	first, rest, nested := strings.Cut(path, ".")
 	if !nested {

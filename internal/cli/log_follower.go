@@ -13,7 +13,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// followEvery is how often a log is looked at that has nothing new.
+// followEvery is how often follow checks for new entries when there are none.
 const followEvery = 2 * time.Second
 
 func (c *cli) auditFollowCommand() *cobra.Command {
@@ -49,7 +49,7 @@ limited to one product or customer has its own separate names.`,
 	return cmd
 }
 
-// A follower reads the log of a server under a name.
+// A follower reads a server's log under a name.
 type follower struct {
 	*cli
 	path string
@@ -73,7 +73,7 @@ func (f follower) move(ctx context.Context, m v1.FollowerMove) error {
 	return err
 }
 
-// run prints what follows, and what comes if it is to wait.
+// run prints the unread entries and, with wait, new entries as they arrive.
 func (f follower) run(ctx context.Context, wait bool) error {
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
@@ -93,7 +93,7 @@ func (f follower) run(ctx context.Context, wait bool) error {
 	}
 }
 
-// page prints one page, moves over it and reports whether more follows.
+// page prints one page, records it as read and reports whether there is more.
 func (f follower) page(ctx context.Context) (more bool, err error) {
 	a, err := f.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: f.path})
 	if err != nil {
@@ -106,7 +106,7 @@ func (f follower) page(ctx context.Context) (more bool, err error) {
 	out := json.NewEncoder(f.program.Stdout)
 	out.SetEscapeHTML(false)
 	for _, e := range page.Items {
-		if err := out.Encode(e); err != nil { // whoever reads is gone: it has not read them
+		if err := out.Encode(e); err != nil { // the reader is gone, so the entries were not read
 			return false, err
 		}
 	}

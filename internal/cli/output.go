@@ -16,16 +16,15 @@ import (
 	"copyhold.dev/internal/client"
 )
 
-// A column is one field of a record: its heading, its place (members joined by
-// dots), and how to write it if not plainly. A rare one is left out of tables in
-// which no row has it.
+// A column is one field of a record: its heading, its path (member names joined by dots), and
+// optionally how to write it. Tables omit a rare column if no row has a value for it.
 type column struct {
 	head, path string
 	as         func(any) string
 	rare       bool
 }
 
-// A record is one JSON object, with numbers as they were written.
+// A record is one JSON object, with its numbers as they were written.
 type record map[string]any
 
 func records(items []json.RawMessage) ([]record, error) {
@@ -97,7 +96,7 @@ func plain(value any) string {
 	return fmt.Sprint(value)
 }
 
-// toSecond cuts the fraction off a time in RFC 3339; other texts stay.
+// toSecond removes the fraction from an RFC 3339 time; other text is unchanged.
 func toSecond(text string) string {
 	if len(text) < len("2006-01-02T15:04:05.0Z") || text[4] != '-' {
 		return text
@@ -116,7 +115,7 @@ func orDash(text string) string {
 	return text
 }
 
-// unixTime writes a number of seconds since 1970 as RFC 3339; zero is no time.
+// unixTime writes a number of seconds since 1970 as RFC 3339; zero means no time.
 func unixTime(value any) string {
 	number, ok := value.(json.Number)
 	if !ok {
@@ -129,7 +128,7 @@ func unixTime(value any) string {
 	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }
 
-// asJSON reports that the command's output is for a program.
+// asJSON reports whether the command's output is for a program.
 func (c *cli) asJSON() bool { return c.flags.output == "json" }
 
 // printJSON writes one indented JSON value.
@@ -140,12 +139,12 @@ func (c *cli) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// printf writes a line for people.
+// printf prints text for people.
 func (c *cli) printf(format string, args ...any) {
 	fmt.Fprint(c.program.Stdout, legible(fmt.Sprintf(format, args...)))
 }
 
-// printList writes a list: its JSON, or a table.
+// printList prints a list, as JSON or as a table.
 func (c *cli) printList(p client.Page, columns ...column) error {
 	if c.asJSON() {
 		return c.printJSON(p)
@@ -161,7 +160,7 @@ func (c *cli) printList(p client.Page, columns ...column) error {
 	return nil
 }
 
-// printRecord writes one object: its JSON, or a line per field that it has.
+// printRecord prints one object, as JSON or as one line per field that has a value.
 func (c *cli) printRecord(text json.RawMessage, columns ...column) error {
 	if c.asJSON() {
 		return c.printJSON(text)
@@ -227,7 +226,7 @@ func pad(text string, columns int) string {
 	return text + strings.Repeat(" ", max(0, columns-width(text)))
 }
 
-// tints are the words whose colour saves a look.
+// tints are the words that are shown in color.
 var tints = map[string]string{
 	"active": "32", "valid": "32", "allowed": "32", "ok": "32",
 	"stale": "33", "grace": "33", "degraded": "33", "suspended": "33", "unavailable": "33", "warning": "33", "queued": "33",
@@ -236,26 +235,26 @@ var tints = map[string]string{
 
 func (c *cli) tint(text string) string {
 	code, ok := tints[strings.TrimSpace(text)]
-	if !ok || !c.colours(c.program.Stdout) {
+	if !ok || !c.colors(c.program.Stdout) {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
 func (c *cli) dim(text string) string {
-	if !c.colours(c.program.Stdout) {
+	if !c.colors(c.program.Stdout) {
 		return text
 	}
 	return "\x1b[2m" + text + "\x1b[0m"
 }
 
-// colours reports whether w is a terminal whose reader wants them.
-func (c *cli) colours(w io.Writer) bool {
+// colors reports whether to use colors on w: it is a terminal, and they are not disabled.
+func (c *cli) colors(w io.Writer) bool {
 	return isTerminal(w) && c.getenv("NO_COLOR") == "" && c.getenv("TERM") != "dumb"
 }
 
-// isTerminal reports whether a person is at the other end of stream. The system is asked:
-// /dev/null is a character device as well, and is called /dev/stdin here.
+// isTerminal reports whether stream is a terminal. It asks the operating system, because
+// /dev/null is also a character device and can be called /dev/stdin.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && isatty.IsTerminal(file.Fd())

@@ -25,7 +25,7 @@ func planColumns() []column {
 	}
 }
 
-// shortHash shows as much of a hash as people compare.
+// shortHash returns the part of a hash that is enough for people.
 func shortHash(value any) string {
 	text := plain(value)
 	return text[:min(len(text), 12)]
@@ -42,7 +42,7 @@ func (c *cli) planCommand() *cobra.Command {
 	)
 }
 
-// readPlans reads plan files; a folder stands for the *.yaml in it.
+// readPlans reads plan files; for a folder, it reads the *.yaml files in it.
 func readPlans(names []string) ([]policy.File, error) {
 	var files []policy.File
 	for _, name := range names {
@@ -101,7 +101,7 @@ holder keeps its units.`,
 	return cmd
 }
 
-// printBounds prints what a plan's numbers amount to.
+// printBounds prints the consequences of a plan's settings.
 func (c *cli) printBounds(indent string, b licensing.Bounds) {
 	for line := range strings.Lines(b.String()) {
 		c.printf("%s%s", indent, line)
@@ -137,7 +137,7 @@ one license loses; 1 a file has errors or a license would not fit, so apply woul
 	}
 }
 
-// diffStatus is the exit status that tells a pipeline what an impact comes to.
+// diffStatus returns the exit status that summarizes an impact for a pipeline.
 func diffStatus(i v1.Impact) int {
 	switch {
 	case policy.HasErrors(i.Findings) || len(i.Misfits) > 0:
@@ -150,7 +150,7 @@ func diffStatus(i v1.Impact) int {
 	return exitGains
 }
 
-// changesNothing reports whether applying would leave all as it is.
+// changesNothing reports whether applying the plans would change nothing.
 func changesNothing(i v1.Impact) bool {
 	return i.Moving == 0 && !slices.ContainsFunc(i.Plans, func(p v1.PlanImpact) bool { return p.Status != "unchanged" })
 }
@@ -245,8 +245,8 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	return nil
 }
 
-// printImpact prints what applying plan files would do: how much it comes to, what
-// stands against it, and then what changes and for whom.
+// printImpact prints what applying plan files would do: the totals, then what prevents it,
+// then what changes and for which licenses.
 func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
 	var i v1.Impact
 	if err := a.Decode(&i); err != nil {
@@ -287,7 +287,7 @@ func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
 	return i, nil
 }
 
-// totals says in one line what an impact comes to.
+// totals summarizes an impact in one line.
 func totals(i v1.Impact) string {
 	changed := 0
 	for _, p := range i.Plans {
@@ -323,7 +323,7 @@ func are(n int) string {
 	return licensing.Counted(n, "license") + " are"
 }
 
-// printEffects prints what licenses gain and lose, those together for which it is the same.
+// printEffects prints what licenses gain and lose. It groups licenses with the same effects.
 func (c *cli) printEffects(i v1.Impact) {
 	var order []string
 	same := map[string][]v1.LicenseImpact{}
@@ -353,10 +353,10 @@ func (c *cli) printEffects(i v1.Impact) {
 	}
 }
 
-// shown is how many of many are named on a line.
+// shown is the maximum number of items listed on one line.
 const shown = 5
 
-// someOf names the first of n things, and how many more there are.
+// someOf lists the first of n items, and how many more there are.
 func someOf[T any](all []T, n int, name func(T) string) string {
 	var names []string
 	for _, one := range all[:min(len(all), shown)] {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// confirm asks before something that can't be undone. Yes is the flag --yes, which
-// answers it.
+// confirm asks for confirmation before an action that can't be undone. Yes is the flag --yes,
+// which confirms in advance.
 func (c *cli) confirm(yes bool, question string) error {
 	if yes {
 		return nil
@@ -15,8 +15,8 @@ func (c *cli) confirm(yes bool, question string) error {
 	return c.agreed(question, "--yes")
 }
 
-// agreed asks a question that is answered by yes or no, and returns nil for yes. Flag is
-// what answers it on the command line.
+// agreed asks a yes-or-no question and returns nil for yes. Flag is the flag that confirms in
+// advance.
 func (c *cli) agreed(question, flag string) error {
 	answer, err := c.prompt(question, " [y/N]", flag+" to confirm")
 	if err != nil {
@@ -28,12 +28,12 @@ func (c *cli) agreed(question, flag string) error {
 	return nil
 }
 
-// errNotDone ends a command whose question was answered by no, or by nothing.
+// errNotDone ends a command after an answer of no, or an empty answer.
 func errNotDone() error { return exitf(exitFailed, "canceled; nothing was changed") }
 
-// prompt asks at the terminal for what flag would say on the command line, and shows the
-// answers to choose from. All questions of all commands are asked here: without a
-// terminal there is nobody to ask, and the error names the flag.
+// prompt asks a question at the terminal and shows the choices. Flag is the flag that answers
+// the question in advance; without a terminal, the error names it. All commands ask their
+// questions here.
 func (c *cli) prompt(question, choices, flag string) (string, error) {
 	if !isTerminal(c.program.Stdin) {
 		return "", exitf(exitUsage, "%s\n  no terminal; rerun with %s", question, flag)

@@ -65,7 +65,7 @@ Exit status 4: some counters do not match their rows, or were left uncorrected.`
 	return cmd
 }
 
-// backUpTo writes a backup to a file, whose name it asks for if there is none.
+// backUpTo writes a backup to a file. If the file has no name, it asks for one.
 func (c *cli) backUpTo(file target, write func(io.Writer) error) (err error) {
 	if !file.given() {
 		if file.name, err = c.prompt("File for the backup that is written before counters change:", "", "--backup FILE"); err != nil {
@@ -74,9 +74,9 @@ func (c *cli) backUpTo(file target, write func(io.Writer) error) (err error) {
 	}
 	from, to := io.Pipe()
 	var writing sync.WaitGroup
-	writing.Go(func() { to.CloseWithError(write(to)) }) // without an error it is the end
+	writing.Go(func() { to.CloseWithError(write(to)) }) // a nil error means the end of the stream
 	size, err := file.copy(from)
-	from.CloseWithError(err) // what can't be kept is not written on
+	from.CloseWithError(err) // stop writing if the file cannot be written
 	writing.Wait()
 	if err == nil {
 		c.note("%s: %d bytes", file.name, size)

@@ -217,11 +217,11 @@ func (c *cli) readCeremony(name string) (signing.RootCeremony, error) {
 	return ceremony, nil
 }
 
-// inPlace is the ceremony's file that a command read and writes again.
+// inPlace is the target for a ceremony's file that a command reads and then overwrites.
 func inPlace(name string) target { return target{name: name, force: true, mode: forAll} }
 
-// writeCeremony writes the ceremony's file whole: it may hold the signature of somebody
-// who is far away.
+// writeCeremony writes the ceremony's file atomically: the file may contain the signature of
+// someone who is far away.
 func writeCeremony(file target, ceremony signing.RootCeremony) error {
 	text, err := json.MarshalIndent(ceremony, "", "  ")
 	if err != nil {
@@ -230,7 +230,7 @@ func writeCeremony(file target, ceremony signing.RootCeremony) error {
 	return file.write(append(text, '\n'))
 }
 
-// showCeremony prints what is signed.
+// showCeremony prints what will be signed.
 func (c *cli) showCeremony(ceremony signing.RootCeremony) error {
 	next, err := ceremony.Next()
 	if err != nil {

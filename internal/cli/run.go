@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/seat"
 )
 
-// keeperName is the hidden command that keeps the seat for copyhold run.
+// keeperName is the name of the hidden command that holds the seat for copyhold run.
 const keeperName = "keep-seat"
 
 func (c *cli) runCommand() *cobra.Command {
@@ -61,7 +61,7 @@ the key; 2 the request is invalid; 3 the license denies it; 75 no server answere
 	return cmd
 }
 
-// runWithSeat runs a command with its seat, and ends as it does.
+// runWithSeat runs a command with a seat, and ends with the command's exit status.
 func (c *cli) runWithSeat(ctx context.Context, command []string, r seat.Run) error {
 	status, err := r.Command(ctx, command)
 	if err == nil && status != 0 {
@@ -70,7 +70,7 @@ func (c *cli) runWithSeat(ctx context.Context, command []string, r seat.Run) err
 	return err
 }
 
-// flagArguments are the common flags again, for the keeper.
+// flagArguments returns the common flags as arguments for the keeper.
 func (c *cli) flagArguments() []string {
 	var args []string
 	for name, value := range map[string]string{

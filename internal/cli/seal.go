@@ -98,7 +98,7 @@ func (c *cli) readAll(name string) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// featureKey reads a feature's public key from a file, or asks the server.
+// featureKey reads a feature's public key from a file, or fetches it from the server.
 func (c *cli) featureKey(ctx context.Context, product, feature, file string) ([]byte, error) {
 	if file != "" {
 		text, err := client.ReadText(file, client.MaxSmallFile)

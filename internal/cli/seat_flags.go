@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/internal/seat"
 )
 
-// callerFlags declares what a program can say of itself, its instance apart.
+// callerFlags declares the flags that describe a program, except its instance.
 func callerFlags(flags *pflag.FlagSet, by *seat.Caller) {
 	flags.StringVar(&by.Service, "service", "", "service that uses the license, shown when tracing dependencies (COPYHOLD_SERVICE)")
 	flags.StringVar(&by.Version, "program-version", "", "version of the service")
@@ -17,14 +17,14 @@ func callerFlags(flags *pflag.FlagSet, by *seat.Caller) {
 	flags.StringVar(&by.Region, "region", "", "region where the service runs (COPYHOLD_REGION)")
 }
 
-// caller returns by with what flags left out taken from the environment.
+// caller fills in values that the flags omit from the environment.
 func (c *cli) caller(by seat.Caller) seat.Caller {
 	by.Service = cmp.Or(by.Service, c.getenv("COPYHOLD_SERVICE"))
 	by.Region = cmp.Or(by.Region, c.getenv("COPYHOLD_REGION"))
 	return by
 }
 
-// seatFlags declares what an acquire can say, for run and lease acquire.
+// seatFlags declares the flags of an acquire, for run and lease acquire.
 func (c *cli) seatFlags(cmd *cobra.Command, want *seat.Request) {
 	flags := cmd.Flags()
 	flags.StringVar(&want.Pool, "pool", "", "pool to take units from, as named in the plan")
@@ -38,7 +38,8 @@ func (c *cli) seatFlags(cmd *cobra.Command, want *seat.Request) {
 	required(cmd, "pool")
 }
 
-// completed fills in what the flags left open; the holder is left to the license.
+// completed fills in values that the flags omit, except the holder, which depends on the
+// license.
 func (c *cli) completed(want seat.Request) seat.Request {
 	want.Caller = c.caller(want.Caller)
 	return want

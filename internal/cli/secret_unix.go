@@ -15,14 +15,14 @@ import (
 	"copyhold.dev/internal/config"
 )
 
-// secretsAt names the descriptor from which a process reads the secrets that it took
-// out of its environment.
+// secretsAt names the file descriptor from which a process reads the secrets that were
+// removed from its environment.
 const secretsAt = "COPYHOLD_SECRETS_FD"
 
-// hideSecrets keeps the server's secrets out of what other programs can read of this
-// process as long as it runs (/proc/PID/environ, ps e): it executes itself again, as the
-// same process and without them, and reads them from a pipe. Only a first run that has
-// secrets does so; it returns to its caller only in the second.
+// hideSecrets removes the server's secrets from the environment that other programs can read
+// while this process runs (/proc/PID/environ, ps e). It executes the program again, as the
+// same process but without the secrets, and passes them through a pipe. It does this only in
+// the first run, and only if there are secrets; then it returns only in the second run.
 func hideSecrets(p Program) ([]string, error) {
 	if at, again := lookup(p.Environ, secretsAt); again {
 		return takeSecrets(at)
@@ -36,8 +36,8 @@ func hideSecrets(p Program) ([]string, error) {
 	return p.Environ, nil
 }
 
-// partEnvironment parts an environment into what may be seen and what is secret.
-// PGPASSWORD is the password for a database that names none.
+// partEnvironment separates the secrets from the rest of an environment. PGPASSWORD is the
+// password for a database whose URL contains none.
 func partEnvironment(environ []string) (shown, secrets []string) {
 	names := []string{"PGPASSWORD"}
 	for _, s := range config.Settings() {
@@ -55,19 +55,19 @@ func partEnvironment(environ []string) (shown, secrets []string) {
 	return shown, secrets
 }
 
-// executeAgain replaces this process by a new run of the same program. It returns only
-// if that is impossible.
+// executeAgain replaces this process with a new run of the same program. It returns only if
+// that fails.
 func executeAgain(args, environ []string, secrets string) error {
 	program, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	var pipe [2]int // it stays open across the execution, and nothing else is started before it
+	var pipe [2]int // it stays open across the execution; no other process is started before that
 	if err := syscall.Pipe(pipe[:]); err != nil {
 		return err
 	}
 	defer syscall.Close(pipe[0])
-	n, err := 0, syscall.SetNonblock(pipe[1], true) // nobody reads yet: what does not fit must not wait
+	n, err := 0, syscall.SetNonblock(pipe[1], true) // nothing reads the pipe yet, so a write that does not fit must fail, not block
 	if err == nil {
 		n, err = syscall.Write(pipe[1], []byte(secrets))
 	}
@@ -80,8 +80,8 @@ func executeAgain(args, environ []string, secrets string) error {
 	return syscall.Exec(program, args, append(environ, secretsAt+"="+strconv.Itoa(pipe[0])))
 }
 
-// takeSecrets reads the secrets that the first run left and returns the environment with
-// them. Only this process's memory has it.
+// takeSecrets reads the secrets that the first run passed on, and returns the environment
+// with them. It exists only in this process's memory.
 func takeSecrets(at string) ([]string, error) {
 	fd, err := strconv.ParseUint(at, 10, 31)
 	if err != nil || fd < 3 {
@@ -94,7 +94,7 @@ func takeSecrets(at string) ([]string, error) {
 	}
 	for entry := range strings.SplitSeq(string(text), "\x00") {
 		name, value, _ := strings.Cut(entry, "=")
-		err = errors.Join(err, os.Setenv(name, value)) // also for PGPASSWORD, which the driver reads
+		err = errors.Join(err, os.Setenv(name, value)) // needed for PGPASSWORD, which the driver reads
 	}
 	err = errors.Join(err, os.Unsetenv(secretsAt))
 	return os.Environ(), err

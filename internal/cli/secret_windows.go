@@ -1,5 +1,5 @@
 package cli
 
-// hideSecrets leaves the environment as it is: on Windows only the same account and
-// administrators can read it, as they can read the process's memory.
+// hideSecrets returns the environment unchanged. On Windows, only the same account and
+// administrators can read it, and they can also read the process's memory.
 func hideSecrets(p Program) ([]string, error) { return p.Environ, nil }

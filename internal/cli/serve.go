@@ -65,8 +65,8 @@ copyhold config.`,
 	return cmd
 }
 
-// profileTo begins a CPU profile, which stop writes to a file. A target without a name is
-// none.
+// profileTo starts a CPU profile, which stop writes to a file. If the target has no name,
+// there is no profile.
 func profileTo(file target) (stop func() error, err error) {
 	if !file.given() {
 		return func() error { return nil }, nil
@@ -74,7 +74,7 @@ func profileTo(file target) (stop func() error, err error) {
 	if err := file.check(); err != nil {
 		return nil, err
 	}
-	var profile bytes.Buffer // pprof writes all of it when it stops
+	var profile bytes.Buffer // pprof writes the whole profile when it stops
 	if err := pprof.StartCPUProfile(&profile); err != nil {
 		return nil, fmt.Errorf("starting a CPU profile: %w", err)
 	}
@@ -84,24 +84,23 @@ func profileTo(file target) (stop func() error, err error) {
 	}, nil
 }
 
-// gcPercent is how far the heap grows over what is live before it is collected.
-// Little of a server's state is on it, so the default of 100 collects every few
-// megabytes of requests.
+// gcPercent is how much the heap grows beyond its live data before a collection, in percent.
+// A server keeps little on the heap, so the default of 100 would collect every few megabytes
+// of requests.
 const gcPercent = 400
 
-// collectLess sets gcPercent unless the environment sets GOGC. GOMEMLIMIT holds
-// with either: close to it Go collects as often as it takes.
+// collectLess sets gcPercent unless the environment sets GOGC. GOMEMLIMIT still applies: near
+// that limit, Go collects as often as necessary.
 func (c *cli) collectLess() {
 	if c.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
 }
 
-// runMore lets more goroutines run at once than there are processors, unless the
-// environment sets GOMAXPROCS. What the database answers is the next thing that
-// everybody waits for, and Go looks for it only when a thread has nothing else to
-// run: with as many threads as processors it lies there until the requests at hand
-// are served, while the database has nothing to do.
+// runMore lets Go use more threads than there are processors, unless the environment sets
+// GOMAXPROCS. All requests wait for the database's next answer, but Go looks for network input
+// only when a thread has nothing else to run. With only as many threads as processors, an
+// answer would wait until the current requests are served, while the database is idle.
 func (c *cli) runMore() {
 	if c.getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
@@ -111,7 +110,7 @@ func (c *cli) runMore() {
 // logger writes the server's log to standard error.
 func (c *cli) logger(settings config.Log) *slog.Logger {
 	var level slog.Level
-	_ = level.UnmarshalText([]byte(settings.Level)) // one of four, checked when it was loaded
+	_ = level.UnmarshalText([]byte(settings.Level)) // one of four values, which Load has checked
 	options := &slog.HandlerOptions{Level: level}
 	if settings.Format == "json" {
 		return slog.New(slog.NewJSONHandler(c.program.Stderr, options))
@@ -119,10 +118,10 @@ func (c *cli) logger(settings config.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.program.Stderr, options))
 }
 
-// ownerTokenFile is where the first owner's token is, in the data folder.
+// ownerTokenFile is the name of the first owner's token file in the data folder.
 const ownerTokenFile = "owner.token"
 
-// A server is a running deployment that listens and does not answer yet.
+// A server is a deployment that listens but does not answer yet.
 type server struct {
 	*deployment
 	settings config.Config
@@ -130,10 +129,10 @@ type server struct {
 	handler  *api.Handler
 	http     *http.Server
 	listener net.Listener
-	metrics  *http.Server // nil without a listener of its own
+	metrics  *http.Server // nil without a separate listener
 }
 
-// URL is where the server answers.
+// URL returns the server's URL.
 func (s *server) URL() string {
 	scheme := "http"
 	if s.settings.TLS.Certificate != "" {
@@ -142,8 +141,8 @@ func (s *server) URL() string {
 	return scheme + "://" + s.listener.Addr().String()
 }
 
-// startServer opens everything the settings name and listens. A new deployment
-// gets its first environments.
+// startServer opens everything that the settings name and starts to listen. In a new
+// deployment it creates the first environments.
 func (c *cli) startServer(ctx context.Context, settings config.Config, log *slog.Logger, first []licensing.Environment) (*server, error) {
 	d, err := c.openDeployment(ctx, settings, log)
 	if err != nil {
@@ -174,7 +173,7 @@ func (s *server) begin(ctx context.Context, first []licensing.Environment) error
 	return s.listen(ctx)
 }
 
-// exposed warns of settings that config.Exposed is about.
+// exposed is the warning if config.Exposed reports true.
 const exposed = "other machines can reach this address, and license keys and tokens cross the network unencrypted: set tls.certificate and tls.key, " +
 	"or set proxies if a proxy terminates TLS"
 
@@ -234,9 +233,9 @@ func (s *server) listenMetrics(ctx context.Context) error {
 	return nil
 }
 
-// serve answers requests until ctx ends or the storage fails, then stops in
-// order: no new requests, those in flight end, background tasks end, the
-// database closes.
+// serve answers requests until ctx ends or the storage fails. It then stops in order: it
+// accepts no new requests, lets those in progress finish, ends background tasks, and closes
+// the database.
 func (s *server) serve(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	tasks := make(chan struct{})

@@ -21,7 +21,7 @@ func (c *cli) keySetShowCommand() *cobra.Command {
 		"  copyhold signing-key set show\n  copyhold signing-key set show --to key-set.json")
 }
 
-// setShowCommand shows a signed set that everybody may see.
+// setShowCommand shows a signed set, which is public.
 func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 	var file target
 	cmd := &cobra.Command{

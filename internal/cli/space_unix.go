@@ -4,7 +4,7 @@ package cli
 
 import "syscall"
 
-// freeSpace is what an unprivileged process can still write, in bytes.
+// freeSpace returns how much an unprivileged process can still write, in bytes.
 func freeSpace(folder string) (uint64, error) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(folder, &s); err != nil {

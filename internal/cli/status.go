@@ -68,7 +68,7 @@ func (c *cli) printStatus(r record) {
 		column{head: "BECAUSE OF", path: "bounds.cause"})
 }
 
-// printSection prints a list in a record as a table, if there is anything in it.
+// printSection prints a list in a record as a table, unless the list is empty.
 func (c *cli) printSection(r record, path string, columns ...column) {
 	items, _ := r.at(path).([]any)
 	rows := make([]record, 0, len(items))
@@ -83,7 +83,7 @@ func (c *cli) printSection(r record, path string, columns ...column) {
 	}
 }
 
-// lengthText writes a number of seconds as people say it.
+// lengthText writes a number of seconds as a duration for people.
 func lengthText(value any) string {
 	number, ok := value.(json.Number)
 	if !ok {

@@ -8,21 +8,21 @@ import (
 	"unicode"
 )
 
-// legible returns text with what could drive or deceive a terminal made visible:
-// control characters but ends of lines and tabs, and marks that turn the direction
-// of reading. Names come from customers and answers from servers; only the colours
-// that tint and dim write pass.
+// legible makes characters visible that could control a terminal or deceive its reader:
+// control characters except newlines and tabs, and marks that change the text direction.
+// Such characters can be in customers' names and servers' answers. Only the colors that tint
+// and dim write are kept.
 func legible(text string) string {
 	if !strings.ContainsFunc(text, misleads) {
 		return text
 	}
-	colours := regexp.MustCompile("\x1b\\[(?:0|2|3[123])m").FindAllStringIndex(text, -1)
+	colors := regexp.MustCompile("\x1b\\[(?:0|2|3[123])m").FindAllStringIndex(text, -1)
 	var shown strings.Builder
 	for i, r := range text {
-		if len(colours) > 0 && i >= colours[0][1] {
-			colours = colours[1:]
+		if len(colors) > 0 && i >= colors[0][1] {
+			colors = colors[1:]
 		}
-		if misleads(r) && (len(colours) == 0 || i != colours[0][0]) {
+		if misleads(r) && (len(colors) == 0 || i != colors[0][0]) {
 			shown.WriteString(visible(r))
 		} else {
 			shown.WriteRune(r)
@@ -31,7 +31,7 @@ func legible(text string) string {
 	return shown.String()
 }
 
-// oneLine is legible for a cell of a table, which is one line without colours.
+// oneLine is like legible, for a table cell, which is one line without colors.
 func oneLine(text string) string {
 	breaks := func(r rune) bool { return unicode.IsControl(r) || misleads(r) }
 	if !strings.ContainsFunc(text, breaks) {
@@ -48,20 +48,20 @@ func oneLine(text string) string {
 	return shown.String()
 }
 
-// misleads reports whether r drives a terminal, or makes text look like another.
+// misleads reports whether r controls a terminal or makes text look like other text.
 func misleads(r rune) bool {
 	return unicode.IsControl(r) && r != '\n' && r != '\t' ||
 		r >= '\u2028' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
 }
 
-// visible writes r as Go would: \x1b, \u202e.
+// visible returns r in Go's escaped form: \x1b, \u202e.
 func visible(r rune) string {
 	quoted := strconv.QuoteRuneToASCII(r)
 	return quoted[1 : len(quoted)-1]
 }
 
-// width is how many columns of a terminal text takes: two for each letter of East
-// Asia, none for marks that stand on another.
+// width returns how many terminal columns text takes: two for each East Asian character, none
+// for combining marks.
 func width(text string) int {
 	columns := 0
 	for _, r := range text {
@@ -76,7 +76,7 @@ func width(text string) int {
 	return columns
 }
 
-// sayf writes a line about the command's work, beside its output.
+// sayf writes a line about the command's work to standard error.
 func (c *cli) sayf(format string, args ...any) {
 	fmt.Fprint(c.program.Stderr, legible(fmt.Sprintf(format, args...))+"\n")
 }

@@ -123,7 +123,7 @@ func distrusted(t *testing.T, url, key, certificate string) {
 	if status, text = ask([]string{"COPYHOLD_CA_FILE=" + certificate}); status != exitDone {
 		t.Errorf("COPYHOLD_CA_FILE: exit status %d: %s", status, text)
 	}
-	if status, text = ask(nil, "--ca", key); status != exitUsage || !strings.Contains(text, "no certificate") {
+	if status, text = ask(nil, "--ca", key); status != exitUsage || !strings.Contains(text, "no PEM certificate") {
 		t.Errorf("a file without certificates: exit status %d: %s", status, text)
 	}
 }

@@ -79,7 +79,7 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	return cmd
 }
 
-// newTokenOf finds the text of a new token in the answer that made it.
+// newTokenOf finds the text of a new token in the answer that created it.
 func newTokenOf(a client.Answer) (string, error) {
 	var created struct {
 		Secret string `json:"secret"`

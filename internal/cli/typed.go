@@ -9,17 +9,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// fieldsOf is the annotation of a flag with the fields of a request that it fills,
-// where their names are not the flag's.
+// fieldsOf is the annotation that names the request fields that a flag fills, if their names
+// differ from the flag's.
 const fieldsOf = "fields"
 
-// fills says which fields of a request a flag fills.
+// fills sets which request fields a flag fills.
 func fills(flags *pflag.FlagSet, name string, fields ...string) {
 	_ = flags.SetAnnotation(name, fieldsOf, fields) // fails only for a flag that does not exist
 }
 
-// typed returns what people type for a field of cmd's request, as a flag or as an argument,
-// or "". A field that has no flag is looked for by what it is a part of, then by its last name.
+// typed returns the flag or argument for a field of cmd's request, or "". If a field has no
+// flag, typed looks for one by the field's parents and then by its last name.
 func typed(cmd *cobra.Command, field string) string {
 	var names []string
 	for name := field; ; {
@@ -46,7 +46,7 @@ func typed(cmd *cobra.Command, field string) string {
 		}
 	}
 	if field == "name" && len(arguments) > 0 {
-		return arguments[0] // of the thing that the command is about
+		return arguments[0] // the object of the command
 	}
 	return ""
 }
@@ -67,7 +67,7 @@ func flagFor(flags *pflag.FlagSet, field string) (name string) {
 	return name
 }
 
-// arguments returns the names of cmd's arguments, which its usage has in capitals before
+// arguments returns the names of cmd's arguments: the capitalized words of its usage before
 // any flag.
 func arguments(cmd *cobra.Command) []string {
 	before, _, _ := strings.Cut(cmd.Use, "--")

@@ -76,8 +76,8 @@ not_started, wrong_product, forged, unknown_issuer, key_withdrawn or unsupported
 	return cmd
 }
 
-// pinnedTrust reads what is trusted before any license file is read; an empty product
-// accepts any.
+// pinnedTrust reads the pinned sets to verify license files against. An empty product accepts
+// any product.
 func pinnedTrust(rootSet, keySet, product string) (*license.Verifier, error) {
 	pinned, err := client.ReadRootSet(rootSet)
 	if err != nil {
@@ -103,8 +103,8 @@ func pinnedTrust(rootSet, keySet, product string) (*license.Verifier, error) {
 	return trusted, nil
 }
 
-// verifyFile verifies a license file at now. What it refuses is an exit with a problem
-// that says why, in words and by a code.
+// verifyFile verifies a license file as of now. It returns a refusal as an exit with a problem
+// that contains the reason and a code.
 func verifyFile(text []byte, trusted *license.Verifier, now int64) (*license.License, error) {
 	bundle, err := license.DecodeBundle(text)
 	if err != nil {
@@ -112,7 +112,7 @@ func verifyFile(text []byte, trusted *license.Verifier, now int64) (*license.Lic
 	}
 	sets, err := trusted.WithBundle(bundle, now)
 	if err != nil {
-		claimed, _ := unverified(bundle.Doc) // what can't be read claims nothing
+		claimed, _ := unverified(bundle.Doc) // empty if it cannot be read
 		return nil, refusedSets(err, claimed.Issuer, trusted.Issuer())
 	}
 	doc, err := sets.Filed().License(bundle.Doc, now)
@@ -130,7 +130,7 @@ func verifyFile(text []byte, trusted *license.Verifier, now int64) (*license.Lic
 	return nil, refusedFile(err)
 }
 
-// refusedFile says what is wrong with a license file.
+// refusedFile returns the error for an invalid license file.
 func refusedFile(err error) error {
 	switch {
 	case errors.Is(err, license.ErrAudience):
@@ -145,7 +145,7 @@ func refusedFile(err error) error {
 	return refuseFile(exitTampered, "forged", "forged or damaged: %v", err)
 }
 
-// refusedSets says what is wrong with the sets of a license file that says it is of an issuer.
+// refusedSets returns the error for invalid sets in a license file that claims an issuer.
 func refusedSets(err error, claimed, issuer string) error {
 	if claimed != "" && claimed != issuer {
 		return refuseFile(exitUnknown, "unknown_issuer", "the file claims issuer %s, but the root set is for %s", claimed, issuer)
@@ -160,7 +160,7 @@ func refusedSets(err error, claimed, issuer string) error {
 	return refusedFile(err)
 }
 
-// unverified reads what a license document says, and verifies nothing.
+// unverified reads a license document without verifying it.
 func unverified(compact string) (doc license.License, err error) {
 	parts := strings.Split(compact, ".")
 	if len(parts) != 3 {
@@ -179,7 +179,7 @@ func refuseFile(status int, code, format string, args ...any) error {
 
 func utc(at int64) string { return time.Unix(at, 0).UTC().Format(time.RFC3339) }
 
-// A rung is one state of the ladder and when it begins, in RFC 3339.
+// A rung is one state of the ladder and when it begins, as an RFC 3339 time.
 type rung struct {
 	State license.State `json:"state"`
 	From  string        `json:"from"`
@@ -223,7 +223,7 @@ func (c *cli) printVerified(doc *license.License, now time.Time) error {
 	return nil
 }
 
-// printFeatures lists every feature and what it is worth in this standing.
+// printFeatures prints every feature and its outcome in this standing.
 func (c *cli) printFeatures(doc *license.License, standing license.Standing, now time.Time) {
 	names := sortedKeys(doc.Features)
 	if len(names) == 0 {
