@@ -86,7 +86,7 @@ func (s *shop) issue() v1.Issued {
 	return issued
 }
 
-// hold makes a pool look held, as leases would.
+// hold makes a pool look as if leases held units.
 func (s *shop) hold(id licensing.LicenseID, units int64) {
 	s.t.Helper()
 	err := s.ledger.DB.Update(s.t.Context(), func(tx *store.Tx) error {
@@ -123,7 +123,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if l := s.license(old.ID); l.Granted != old.Granted || l.Seq != old.Seq {
 			t.Error("a dry run moved a license")
 		}
-		// New licenses only: what was sold stays as it was.
+		// Only new licenses: existing ones do not change.
 		s.apply("new", "80", "4")
 		if l := s.license(old.ID); l.Granted != old.Granted {
 			t.Error("a license moved though only new ones were to")
@@ -132,12 +132,12 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		if fresh.Granted == old.Granted {
 			t.Error("a new license has the old revision")
 		}
-		// A filter moves those it names.
+		// A filter moves the matching licenses.
 		s.apply("license="+string(other.ID), "80", "4")
 		if l := s.license(other.ID); l.Granted != fresh.Granted || l.Seq.Counter != 2 {
 			t.Errorf("the named license: %+v", l)
 		}
-		// What is held is not taken away without a word.
+		// Units in use are not taken away silently.
 		s.hold(old.ID, 5)
 		_, err = s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
 		if licensing.CodeOf(err) != licensing.Conflict || s.license(old.ID).Granted != old.Granted {
@@ -231,8 +231,8 @@ func TestAnImportIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// TestEachFaultOfAnImportIsAtItsLine counts as an editor does: empty lines and lines
-// within quotes, too.
+// TestEachFaultOfAnImportIsAtItsLine counts lines like an editor, including empty lines and lines
+// within quotes.
 func TestEachFaultOfAnImportIsAtItsLine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -248,7 +248,7 @@ func TestEachFaultOfAnImportIsAtItsLine(t *testing.T) {
 	})
 }
 
-// free lets every credential be looked up.
+// free allows every lookup of a credential.
 func free() error { return nil }
 
 func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
@@ -285,8 +285,8 @@ func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 	})
 }
 
-// TestAKeyEndsByTheTimeOfTheDatabase: this machine's clock, here an hour behind it, keeps no
-// ended key alive.
+// TestAKeyEndsByTheTimeOfTheDatabase checks that this machine's clock, which is an hour behind,
+// does not keep an ended key valid.
 func TestAKeyEndsByTheTimeOfTheDatabase(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		db.Now = func() time.Time { return time.Now().Add(time.Hour) }
@@ -367,8 +367,8 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 	})
 }
 
-// TestATokenShownAsALicenseKeyIsNobody holds that the memory of good and bad
-// secrets knows as what each was shown.
+// TestATokenShownAsALicenseKeyIsNobody checks that the cache of valid and invalid secrets also
+// remembers their kind.
 func TestATokenShownAsALicenseKeyIsNobody(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -395,7 +395,7 @@ func TestATokenShownAsALicenseKeyIsNobody(t *testing.T) {
 	})
 }
 
-// TestOfManyWritesUnderOneKeyOneIsDone races a write with itself.
+// TestOfManyWritesUnderOneKeyOneIsDone sends the same write several times at once.
 func TestOfManyWritesUnderOneKeyOneIsDone(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

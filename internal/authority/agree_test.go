@@ -23,7 +23,7 @@ func TestBothEnginesDecideTheSame(t *testing.T) {
 	}
 }
 
-// play does random things and says what became of each.
+// play does random actions and returns the result of each.
 func play(t *testing.T, d *testAuthority, seed uint64) []string {
 	t.Helper()
 	random := rand.New(rand.NewPCG(seed, 0))

@@ -87,8 +87,8 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 	})
 }
 
-// TestRestoreNamesRowsThatTheLogDoesNotBearOut: the backup is as good as the
-// database was, so it is restored nevertheless.
+// TestRestoreNamesRowsThatTheLogDoesNotBearOut checks that a backup with such rows is restored
+// anyway, because it is as good as its database was.
 func TestRestoreNamesRowsThatTheLogDoesNotBearOut(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
@@ -143,8 +143,8 @@ func TestBackupIsOpenedByARecipientToo(t *testing.T) {
 	}
 }
 
-// repack opens an archive, has edit change its members and seals it again, as
-// somebody can who knows the recipient, which is public.
+// repack opens an archive, lets edit change its members, and seals it again. Anyone who knows the
+// recipient, which is public, can do this.
 func repack(t *testing.T, archive []byte, sealing *signing.SealingKey, edit func(name string, data []byte) ([]byte, bool)) []byte {
 	t.Helper()
 	plain, err := age.Decrypt(bytes.NewReader(archive), sealing.Identity())
@@ -250,7 +250,7 @@ func TestServerKnowsThatItsDatabaseWasRolledBack(t *testing.T) {
 		if !b.ledger.FencedSince(testEnv).IsZero() || b.ledger.Ring.Epoch(testEnv) != 1 {
 			t.Fatal("a restart puts up a fence")
 		}
-		// What is witnessed now, the database will not have known.
+		// The database will not have the head that is witnessed now.
 		head := *b.ledger.Head(testEnv)
 		head.Size += 10
 		if err := b.ledger.Witness.Begin(deploymentOf(t, b), 1, map[licensing.Env]*license.Head{testEnv: &head}); err != nil {

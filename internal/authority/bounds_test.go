@@ -10,8 +10,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// TestBoundsTellTheClockDifferenceOfTheDeployment: units are reclaimed later where clocks may
-// differ by more, so each answer that names bounds has to count with the same difference.
+// TestBoundsTellTheClockDifferenceOfTheDeployment checks every answer that contains bounds. A
+// larger clock tolerance delays reclaiming, so all of them must use the deployment's own tolerance.
 func TestBoundsTellTheClockDifferenceOfTheDeployment(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

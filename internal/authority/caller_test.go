@@ -19,7 +19,7 @@ func mill(version string) licensing.Caller {
 	return licensing.Caller{Service: "mill", Version: version, Instance: "pod-1", Region: "eu"}
 }
 
-// logged returns what the entries of a type add, the first first.
+// logged returns the data of the entries of a type, oldest first.
 func (d *testAuthority) logged(t *testing.T, kind string, into any) {
 	t.Helper()
 	if err := d.ledger.Sequence(t.Context()); err != nil {
@@ -39,8 +39,8 @@ func (d *testAuthority) logged(t *testing.T, kind string, into any) {
 	}
 }
 
-// TestWhatCallsIsKnown: lease, usage, denial and log keep what a request says
-// of its program, and a renewal brings the lease up to date.
+// TestWhatCallsIsKnown checks that lease, usage, denial and log store the caller that a request
+// names, and that a renewal updates the lease.
 func TestWhatCallsIsKnown(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		vendor := access.System(testEnv, "test")
@@ -101,8 +101,8 @@ func TestWhatCallsIsKnown(t *testing.T) {
 	})
 }
 
-// TestUsageKeepsWhatRecordedIt: entries tell who added how much, the total who
-// was the last, and events take no more room than before.
+// TestUsageKeepsWhatRecordedIt checks that entries show how much each program added, and that the
+// total shows the last program. Events take no more space than before.
 func TestUsageKeepsWhatRecordedIt(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		var ops []*granting.Op

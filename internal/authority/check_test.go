@@ -15,8 +15,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestACheckSaysWhatAnAcquireWould asks before each acquire of a random course of
-// things, and again behind the fence of a server that lost some of it.
+// TestACheckSaysWhatAnAcquireWould checks before each acquire of a random sequence, and again
+// behind the fence of a server that lost part of it.
 func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		random := rand.New(rand.NewPCG(20261122, 0))
@@ -28,7 +28,7 @@ func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 		if refused := lost.askTwice(t, random, leases, 60); refused < 20 {
 			t.Errorf("%d checks were refused by the fence", refused)
 		}
-		for _, name := range slices.Sorted(maps.Keys(leases)) { // what shows its document is in use for certain
+		for _, name := range slices.Sorted(maps.Keys(leases)) { // a holder that presents its document is certainly using its units
 			if again, err := lost.keep(t, leases[name], "nonce-of-a-kept", true); err == nil && again.Lease != nil {
 				leases[name] = again
 			}
@@ -39,8 +39,8 @@ func TestACheckSaysWhatAnAcquireWould(t *testing.T) {
 	})
 }
 
-// askTwice checks and acquires, and fails where the two differ. It returns how
-// many were refused as unavailable.
+// askTwice checks and acquires, and fails if the results differ. It returns how many were refused
+// as unavailable.
 func (d *testAuthority) askTwice(t *testing.T, random *rand.Rand, leases map[string]granting.Granted, steps int) (unavailable int) {
 	t.Helper()
 	pools := []string{"seats", "shared", "over", "soft", "users", "machines", "queue"}
@@ -52,7 +52,7 @@ func (d *testAuthority) askTwice(t *testing.T, random *rand.Rand, leases map[str
 			if random.IntN(3) == 0 {
 				q.Holder.ID = fmt.Sprint("renamed-", n)
 			}
-			for _, part := range []string{"disk", "cpu"}[:random.IntN(12)/4] { // the machine is another one without both
+			for _, part := range []string{"disk", "cpu"}[:random.IntN(12)/4] { // without both, it is a different machine
 				q.Holder.Components[part] = fmt.Sprint("new-", n)
 			}
 		}
@@ -88,14 +88,14 @@ func (d *testAuthority) askTwice(t *testing.T, random *rand.Rand, leases map[str
 	return unavailable
 }
 
-// told is what both say; who holds, and when units are free, only an acquire looks up,
-// and only a denial that is recorded has an id.
+// told returns the part of a decision that check and acquire share. Only an acquire looks up
+// holders and free times, and only a recorded denial has an id.
 func told(d license.Decision) license.Decision {
 	d.FreeAt, d.Holders, d.RequestID = 0, nil, ""
 	return d
 }
 
-// TestACheckSeesWhoIsNextInTheQueue checks when a unit is due and another holder waits for it.
+// TestACheckSeesWhoIsNextInTheQueue checks when a unit is due and another holder is waiting for it.
 func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		due := d.acquire(t, ask("queue", 1)).Lease.Due
@@ -118,7 +118,7 @@ func TestACheckSeesWhoIsNextInTheQueue(t *testing.T) {
 	})
 }
 
-// TestAProgramThatChecksIsSeen: in memory, as one that validates.
+// TestAProgramThatChecksIsSeen checks that a check is remembered in memory, like a validation.
 func TestAProgramThatChecksIsSeen(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: "seats", Caller: mill("1.0")}); err != nil {

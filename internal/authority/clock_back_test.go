@@ -18,13 +18,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// aheadAuthority is a testAuthority whose database clock runs ahead of the test's clock, and
-// was adopted: the kernel said that it was right.
+// aheadAuthority returns a testAuthority whose database clock runs ahead of the test's clock. The
+// server adopted the clock because the kernel considered it right.
 func aheadAuthority(t *testing.T, d *testAuthority, ahead time.Duration) {
 	t.Helper()
 	d.ledger.DB.Now = func() time.Time { return d.clock.Now().Add(ahead) }
 	c := d.Authority.ledger.Clock
-	d.ledger.DB.Judge = c // not that of a tool that ran on the database
+	d.ledger.DB.Judge = c // not the judge of a tool that ran on the database
 	c.Machine.Synchronized = func() bool { return true }
 	if c.Node != nil {
 		c.Node = d.ledger.DB.Now
@@ -41,7 +41,8 @@ func aheadAuthority(t *testing.T, d *testAuthority, ahead time.Duration) {
 	}
 }
 
-// corrected sets the clock right and back, and returns the server that starts then.
+// corrected sets the clock right, sets the database back, and returns the server that starts
+// afterwards.
 func (d *testAuthority) corrected(t *testing.T) (*testAuthority, recovery.ClockSetBack) {
 	t.Helper()
 	d.ledger.DB.Now = d.clock.Now
@@ -55,7 +56,7 @@ func (d *testAuthority) corrected(t *testing.T) (*testAuthority, recovery.ClockS
 
 func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
-		far := ask("seats", 1) // borrowed before, on a machine far away
+		far := ask("seats", 1) // borrowed earlier, on a remote machine
 		far.For = 86400
 		borrowed := d.acquire(t, far)
 		d.clock.pass(time.Minute)
@@ -97,7 +98,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			t.Errorf("%d were granted beside 3 in use of 5", granted)
 		}
 
-		// Who is there renews, and its unit ends when its new document does.
+		// A holder that is online renews, and its unit ends with its new document.
 		r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: later.Lease.ID, Generation: 1, Nonce: "nonce-of-later"})
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +125,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			t.Errorf("a lease without end: %v", err)
 		}
 
-		// Who is not there may use its document until the time that it names.
+		// A holder that is offline may use its document until the time in it.
 		d.clock.pass(2 * time.Hour)
 		if held, _, _ := d.sweptHeld(t, "seats"); held != 2 {
 			t.Errorf("two hours later %d are held, want the borrowed one and the one of a holder who is gone", held)
@@ -165,7 +166,7 @@ func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
 		if _, err := d.Acquire(t.Context(), d.p, ask("seats", 1)); licensing.CodeOf(err) != licensing.Unavailable {
 			t.Errorf("a newcomer gets a seat: %v", err)
 		}
-		if g := d.acquire(t, ask("users", 1)); g.Lease == nil { // nothing of these can be forgotten
+		if g := d.acquire(t, ask("users", 1)); g.Lease == nil { // nothing of these pools can have been forgotten
 			t.Errorf("%+v", g.Decision)
 		}
 		d.clock.pass(26 * time.Hour)
@@ -228,8 +229,8 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 	})
 }
 
-// A server that was not stopped before ends itself with its next write, and
-// does not bring the wrong time back.
+// TestAServerThatRunsOnAfterTheClockWasSetBackEnds checks that a server that was not stopped ends
+// at its next write, and does not restore the wrong time.
 func TestAServerThatRunsOnAfterTheClockWasSetBackEnds(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	d := newTestAuthority(t, connect(t, url))

@@ -20,25 +20,25 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// A plant is a deployment that is stopped and started, by clocks that may be wrong.
+// A plant is a deployment that is stopped and started with clocks that may be wrong.
 type plant struct {
-	truth   *testClock // what everybody else's clocks show
+	truth   *testClock // the time on everyone else's clocks
 	open    func() (*store.DB, error)
 	sealing *signing.SealingKey
 	p       access.Principal
 	running map[*store.DB]bool
 }
 
-// A start is what the clocks of one start show.
+// A start is the state of the clocks at one start.
 type start struct {
 	boot      string        // of the machine
-	off       time.Duration // by how much the database's clock is wrong
-	node      time.Duration // by how much this machine's is, where there are two
-	kernel    bool          // says that the machine's clock is synchronized
+	off       time.Duration // the error of the database's clock
+	node      time.Duration // the error of this machine's clock, if there are two
+	kernel    bool          // considers the machine's clock synchronized
 	unstarted bool
 }
 
-// plants runs fn on SQLite and on PostgreSQL, with five seats that are all held.
+// plants runs fn on SQLite and on PostgreSQL, with five seats that are all in use.
 func plants(t *testing.T, fn func(t *testing.T, w *plant, held []granting.Granted)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
@@ -73,7 +73,7 @@ func newPlant(t *testing.T, open func() (*store.DB, error), fn func(*testing.T, 
 	fn(t, w, held)
 }
 
-// start opens the database and starts a server on it, as the program does.
+// start opens the database and starts a server on it, like the program.
 func (w *plant) start(t *testing.T, s start) *testAuthority {
 	t.Helper()
 	d := &testAuthority{clock: w.truth, p: w.p}
@@ -88,7 +88,7 @@ func (w *plant) start(t *testing.T, s start) *testAuthority {
 	return d
 }
 
-// config opens the database for what runs on a machine with the clocks of s.
+// config opens the database for a process on a machine with the clocks of s.
 func (w *plant) config(t *testing.T, s start) ledger.Config {
 	t.Helper()
 	db, err := w.open()
@@ -103,7 +103,7 @@ func (w *plant) config(t *testing.T, s start) ledger.Config {
 	})
 	wall := func() time.Time { return w.truth.Now().Add(s.off) }
 	db.Now = wall
-	// The program looks whether the deployment exists before it has an authority.
+	// The program checks whether the deployment exists before it has an authority.
 	if err := db.View(t.Context(), func(tx *store.Tx) error { _, _, err := tx.Deployment(t.Context()); return err }); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func (w *plant) config(t *testing.T, s start) ledger.Config {
 	return ledger.Config{DB: db, Ring: signing.NewRing(w.sealing), Now: func() time.Time { return w.truth.Now().Add(s.node) }, Machine: machine}
 }
 
-// stop ends a server: its last time is stored.
+// stop ends a server, which stores its last time.
 func (w *plant) stop(t *testing.T, d *testAuthority) {
 	t.Helper()
 	d.Close()
@@ -122,7 +122,7 @@ func (w *plant) stop(t *testing.T, d *testAuthority) {
 	}
 }
 
-// tick does what background tasks do each second.
+// tick runs the background tasks that run every second.
 func (d *testAuthority) tick(t *testing.T) {
 	t.Helper()
 	if err := errors.Join(d.ledger.LookAtClock(t.Context()), d.Sweep(t.Context())); err != nil {
@@ -130,9 +130,9 @@ func (d *testAuthority) tick(t *testing.T) {
 	}
 }
 
-// TestAWrongClockAtAStartOversellsNothing starts servers on a full pool with
-// clocks that are off, on the same boot of the machine and on another, and looks
-// for hours whether more is granted than the documents that go on leave over.
+// TestAWrongClockAtAStartOversellsNothing starts servers on a full pool with wrong clocks, on the
+// same boot of the machine and on another. For several hours it checks that no more is granted than
+// the valid documents leave free.
 func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 	for _, off := range []time.Duration{-2 * time.Hour, 2 * time.Hour, 29 * 24 * time.Hour, 400 * 24 * time.Hour} {
 		for _, boot := range []string{"first", "second"} {
@@ -148,7 +148,7 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 							}
 							s.boot += " of another"
 							desks = append(desks, w.start(t, s))
-							w.truth.pass(store.Watched) // the first one hung while the second looked for it
+							w.truth.pass(store.Watched) // the first server hung while the second one watched for it
 						}
 						w.sellsNoMore(t, held, desks)
 					})
@@ -158,9 +158,9 @@ func TestAWrongClockAtAStartOversellsNothing(t *testing.T) {
 	}
 }
 
-// sellsNoMore has the first holder renew and newcomers ask for three hours. Who held
-// before the stop may use the unit until its document ends by the true time; who
-// came later learned the servers' time.
+// sellsNoMore lets the first holder renew and newcomers ask for three hours. A holder from before
+// the stop may use its unit until its document ends by the true time. Later holders have learned
+// the servers' time.
 func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*testAuthority) {
 	t.Helper()
 	var newcomers []granting.Granted
@@ -201,7 +201,7 @@ func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*test
 	}
 }
 
-// fills acquires as many seats as it can, of at most six.
+// fills acquires as many seats as possible, up to six.
 func (d *testAuthority) fills(t *testing.T, from int) (granted int) {
 	t.Helper()
 	for n := range 6 {
@@ -214,8 +214,8 @@ func (d *testAuthority) fills(t *testing.T, from int) (granted int) {
 
 const weekend = 63 * time.Hour
 
-// TestAWeekendsStopDoubtsNothing: with a right clock and a reason to believe it,
-// what ended meanwhile is free at once.
+// TestAWeekendsStopDoubtsNothing checks that with a right clock, and a reason to trust it, leases
+// that ended in the meantime are free immediately.
 func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 	for name, s := range map[string]start{
 		"the machine stayed on":       {boot: "first"},
@@ -245,7 +245,7 @@ func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 				if got := d.ledger.DB.Latest().Sub(w.truth.Now()).Abs(); got > time.Second {
 					t.Errorf("the time is %v off", got)
 				}
-				if s.off != 0 { // the clocks part: reclaiming waits until they agree
+				if s.off != 0 { // the clocks differ, so reclaiming waits until they agree
 					d.ledger.DB.Now = w.truth.Now
 				}
 				d.tick(t)
@@ -260,8 +260,8 @@ func TestAWeekendsStopDoubtsNothing(t *testing.T) {
 	}
 }
 
-// TestATimeThatNothingExplainsKeepsWhatIsHeld: after a weekend, a boot and no
-// proof, work goes on by the clock; only what was held keeps the time it had left.
+// TestATimeThatNothingExplainsKeepsWhatIsHeld checks a start after a weekend and a boot, without
+// proof. Work continues by the clock, and only units in use keep their remaining time.
 func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		w.truth.pass(weekend)
@@ -284,7 +284,7 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 		if n := d.fills(t, 20); n != 0 {
 			t.Errorf("%d were granted before what was held has ended", n)
 		}
-		// A start in between changes nothing.
+		// A start in between has no effect.
 		w.stop(t, d)
 		d = w.start(t, start{boot: "second"})
 		w.truth.pass(2 * time.Second)
@@ -299,9 +299,9 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 	})
 }
 
-// TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice: after 60 days off without a proof,
-// servers stay at their record until an operator says that the clock is right. What was held
-// keeps the time that it had left, whether the operator was right or not.
+// TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice checks a start after 60 days without proof.
+// Servers stay at their record until an operator accepts the clock. Units in use keep their
+// remaining time, whether the operator was right or not.
 func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 	const off = 60 * 24 * time.Hour
 	for what, s := range map[string]struct {
@@ -360,8 +360,7 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 	}
 }
 
-// TestAClockThatIsProvenLaterFreesWhatEnded: the kernel is synchronized a minute
-// after the start.
+// TestAClockThatIsProvenLaterFreesWhatEnded synchronizes the kernel a minute after the start.
 func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		w.truth.pass(weekend)
@@ -385,7 +384,7 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 		if s := d.clockStatus(t); !s.IsZero() {
 			t.Errorf("status: %+v", s)
 		}
-		w.truth.pass(r.Lease.Due.Sub(w.truth.Now()) + 2*time.Minute) // the others came a minute later
+		w.truth.pass(r.Lease.Due.Sub(w.truth.Now()) + 2*time.Minute) // the others arrived a minute later
 		d.tick(t)
 		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
 			t.Errorf("%d held by %d in the end", counter, live)
@@ -396,8 +395,8 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 	})
 }
 
-// TestANeighborDoesNotAdoptADoubtedTime: the database's clock jumps while a
-// server runs, and another starts on another machine.
+// TestANeighborDoesNotAdoptADoubtedTime lets the database's clock jump while a server runs and
+// another one starts on a second machine.
 func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	newPlant(t, func() (*store.DB, error) { return postgres.Open(t.Context(), url, "") }, func(t *testing.T, w *plant, held []granting.Granted) {
@@ -407,7 +406,7 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 			wall := func() time.Time { return w.truth.Now().Add(jump) }
 			a.ledger.DB.Now = wall
 			started, stopped := make(chan struct{}), make(chan struct{})
-			go func() { // a runs on meanwhile
+			go func() { // a keeps running in the meantime
 				defer close(stopped)
 				tick := time.NewTicker(store.Watched / 20)
 				defer tick.Stop()
@@ -439,7 +438,7 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 					t.Errorf("by %v: status %+v", jump, s)
 				}
 			}
-			for _, g := range held { // they go on
+			for _, g := range held { // they continue
 				if _, err := b.Renew(t.Context(), b.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: ledger.NewID("nonce", w.truth.Now())}); err != nil {
 					t.Fatal(err)
 				}
@@ -452,8 +451,8 @@ func TestANeighborDoesNotAdoptADoubtedTime(t *testing.T) {
 	})
 }
 
-// TestATransactionBeforeTheJudgeLeavesNoTrace: what only reads before there is a
-// judge does not become the record.
+// TestATransactionBeforeTheJudgeLeavesNoTrace checks that a read before there is a judge does not
+// change the record.
 func TestATransactionBeforeTheJudgeLeavesNoTrace(t *testing.T) {
 	plants(t, func(t *testing.T, w *plant, _ []granting.Granted) {
 		before := w.truth.Now()
@@ -464,7 +463,7 @@ func TestATransactionBeforeTheJudgeLeavesNoTrace(t *testing.T) {
 	})
 }
 
-// TestAClockThatJumpsReclaimsNothing: a running server goes on by the boot clock.
+// TestAClockThatJumpsReclaimsNothing checks that a running server continues by the boot clock.
 func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
 	at := stoppedAt
 	boot := time.Duration(0)
@@ -511,8 +510,8 @@ func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
 
 var stoppedAt = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// TestDocumentsFollowASteadyClockAndUnitsDoNot: the clock of a running server was
-// set forward by hand, and nothing proves it.
+// TestDocumentsFollowASteadyClockAndUnitsDoNot sets the clock of a running server forward, without
+// proof.
 func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
 	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		d := w.start(t, start{boot: "first"})
@@ -538,8 +537,8 @@ func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
 	})
 }
 
-// TestAForcedLeaseAndAFenceAreKeptAsWell: whatever keeps units from others by time
-// does so for longer when nothing explains the time.
+// TestAForcedLeaseAndAFenceAreKeptAsWell checks that every time limit that keeps units from others
+// is extended by an unexplained time.
 func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 	plants(t, func(t *testing.T, w *plant, held []granting.Granted) {
 		d := w.start(t, start{boot: "first"})

@@ -20,10 +20,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// What a transaction changes is credited to the request that changed it: these
-// tests attack with requests that match in half of what identifies a thing.
+// A transaction's changes are credited to the request that made them. These tests attack with
+// requests that match only half of a key.
 
-// A pair is two licenses of one plan at one server.
+// A pair is two licenses of one plan on one server.
 type pair struct {
 	*testAuthority
 	a, b access.Principal
@@ -42,10 +42,10 @@ func pairOf(t *testing.T, d *testAuthority) pair {
 	return pair{d, d.p, d.issue(t, rev)}
 }
 
-// as is the authority with another license's key.
+// as returns the authority with the key of another license.
 func (d pair) as(p access.Principal) *testAuthority { return &testAuthority{d.Authority, p, d.clock} }
 
-// batch has ops decided in one transaction, in the order of their classes.
+// batch decides ops in one transaction, in the order of their classes.
 func (d *testAuthority) batch(t *testing.T, ops ...*granting.Op) {
 	t.Helper()
 	slices.SortStableFunc(ops, func(a, b *granting.Op) int { return int(b.Kind.Class()) - int(a.Kind.Class()) })
@@ -83,7 +83,7 @@ func (d *testAuthority) usageOp(p access.Principal, events ...granting.UsageEven
 	return o
 }
 
-// refused fails unless o was refused with a code.
+// refused fails unless o was refused with the given code.
 func refused(t *testing.T, o *granting.Op, code licensing.Code) {
 	t.Helper()
 	if licensing.CodeOf(o.Answer.Err) != code || !o.Answer.FreeAt.IsZero() {
@@ -91,7 +91,7 @@ func refused(t *testing.T, o *granting.Op, code licensing.Code) {
 	}
 }
 
-// counts fails unless the pool counts so many units by so many live leases.
+// counts fails unless the pool counts the given units and live leases.
 func (d *testAuthority) counts(t *testing.T, pool string, units int64) {
 	t.Helper()
 	if counter, charged, live := d.held(t, pool); counter != units || charged != units || live != units {
@@ -99,7 +99,7 @@ func (d *testAuthority) counts(t *testing.T, pool string, units int64) {
 	}
 }
 
-// TestAReleaseIsCreditedToItsOwnLicense: in one transaction, in whatever order they come.
+// TestAReleaseIsCreditedToItsOwnLicense sends releases in one transaction, in every order.
 func TestAReleaseIsCreditedToItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		a, b := d.as(d.a), d.as(d.b)
@@ -139,7 +139,7 @@ func TestAReleaseIsCreditedToItsOwnLicense(t *testing.T) {
 	})
 }
 
-// creditRounds is how often the race of releases is run: make torture runs it longer.
+// creditRounds is how often the race of releases runs. make torture runs it longer.
 func creditRounds() int {
 	if os.Getenv("COPYHOLD_TORTURE") != "" {
 		return 200
@@ -147,8 +147,8 @@ func creditRounds() int {
 	return 20
 }
 
-// TestNoForeignReleaseIsCredited: 24 releases with another license's key or in
-// another generation, at once with the right one, at two servers.
+// TestNoForeignReleaseIsCredited sends 24 releases with another license's key or another
+// generation, together with the right one, to two servers.
 func TestNoForeignReleaseIsCredited(t *testing.T) {
 	servers(t, func(t *testing.T, first, second *testAuthority) {
 		d := pairOf(t, first)
@@ -198,8 +198,8 @@ func TestNoForeignReleaseIsCredited(t *testing.T) {
 	})
 }
 
-// TestARenewalKeepsItsOwnLeaseOnly: in one transaction with another license's,
-// a copy's and an acquire of the same instance, each answer is its own.
+// TestARenewalKeepsItsOwnLeaseOnly renews in one transaction with another license's renewal, a
+// copy's renewal and an acquire of the same instance. Each request gets its own answer.
 func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		a, b := d.as(d.a), d.as(d.b)
@@ -242,8 +242,8 @@ func TestARenewalKeepsItsOwnLeaseOnly(t *testing.T) {
 	})
 }
 
-// TestAnEventIsOfItsOwnUse: an id that is sent again with another meter or quantity names
-// another use. It is refused aloud instead of passing for the one that was recorded.
+// TestAnEventIsOfItsOwnUse checks that an id that is sent again with another meter or quantity
+// counts as another use. It is refused explicitly, not accepted as the recorded one.
 func TestAnEventIsOfItsOwnUse(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		record := func(events ...granting.UsageEvent) (all []granting.UsageResult) {
@@ -275,8 +275,8 @@ func TestAnEventIsOfItsOwnUse(t *testing.T) {
 	})
 }
 
-// TestUsageIsCountedForItsOwnLicense: two licenses send events with the same
-// ids, and one of them sends one twice.
+// TestUsageIsCountedForItsOwnLicense sends events of two licenses with the same ids, and one of
+// them twice.
 func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		event := func(id, quantity string) granting.UsageEvent {
@@ -324,8 +324,8 @@ func TestUsageIsCountedForItsOwnLicense(t *testing.T) {
 	})
 }
 
-// TestATicketIsOfItsOwnLicense: another license's key neither sees a place in a
-// queue nor gives it up, in one transaction with those whose place it is.
+// TestATicketIsOfItsOwnLicense checks that another license's key can neither see nor give up a
+// place in a queue, even in one transaction with the owner's requests.
 func TestATicketIsOfItsOwnLicense(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		a, b := d.as(d.a), d.as(d.b)
@@ -346,7 +346,7 @@ func TestATicketIsOfItsOwnLicense(t *testing.T) {
 		if q := kept.Answer.Queued; q == nil || !q.Live() || q.License != d.b.License {
 			t.Errorf("%+v", q)
 		}
-		// The same request id is another license's own place.
+		// The same request id gets a separate place for another license.
 		if q := a.acquire(t, ask("queue", 2)).Ticket; q == nil || q.ID == id || q.License != d.a.License {
 			t.Errorf("%+v", q)
 		}
@@ -365,8 +365,8 @@ func TestATicketIsOfItsOwnLicense(t *testing.T) {
 	})
 }
 
-// TestADenialIsOfItsOwnRequest: the same holder is denied for two licenses, and
-// for one of them twice, in one transaction.
+// TestADenialIsOfItsOwnRequest denies the same holder for two licenses, and twice for one of them,
+// in one transaction.
 func TestADenialIsOfItsOwnRequest(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		for n := range 5 {
@@ -401,8 +401,8 @@ func TestADenialIsOfItsOwnRequest(t *testing.T) {
 	})
 }
 
-// TestDenialsOfTwoMinutesAreToldApart: stored together, only the one that is new
-// is the first of its minute.
+// TestDenialsOfTwoMinutesAreToldApart stores denials of two minutes together. Only the new one is
+// the first of its minute.
 func TestDenialsOfTwoMinutesAreToldApart(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		at := func(minute int64) store.Denial {
@@ -429,8 +429,8 @@ func TestDenialsOfTwoMinutesAreToldApart(t *testing.T) {
 	})
 }
 
-// TestAnIdempotencyKeyIsOfItsOwnRequest: of one token, route and environment.
-// What else a request names is compared.
+// TestAnIdempotencyKeyIsOfItsOwnRequest checks that a key belongs to one token, route and
+// environment. All other parts of the request are compared.
 func TestAnIdempotencyKeyIsOfItsOwnRequest(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -453,7 +453,7 @@ func TestAnIdempotencyKeyIsOfItsOwnRequest(t *testing.T) {
 		if _, err := suspend(token("tok_1", "suspend-license"), second.ID); licensing.CodeOf(err) != licensing.IdempotencyMismatch {
 			t.Errorf("another license under the same key: %v", err)
 		}
-		// Another token, and another route, have keys of their own.
+		// Another token and another route have their own keys.
 		if l, err := suspend(token("tok_2", "suspend-license"), second.ID); err != nil || l.ID != second.ID {
 			t.Errorf("%+v, %v", l, err)
 		}
@@ -468,8 +468,8 @@ func TestAnIdempotencyKeyIsOfItsOwnRequest(t *testing.T) {
 	})
 }
 
-// TestForgettingAPlaceKeepsWhatItsRequestLedToSince: the request got a new place
-// when the first had ended, and goes on leading to that one.
+// TestForgettingAPlaceKeepsWhatItsRequestLedToSince checks a request that got a new place after its
+// first one had ended. It must continue to lead to the new place.
 func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		d.acquire(t, ask("queue", 1))
@@ -520,9 +520,9 @@ func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 	})
 }
 
-// TestCountersAreTheirRowsAfterEveryBatch has two licenses' requests decided in
-// batches at random, right ones among those that name what is another's, is
-// stale or has ended: nothing is credited twice or to another.
+// TestCountersAreTheirRowsAfterEveryBatch decides requests of two licenses in random batches. Valid
+// requests are mixed with those that name another license's objects, or stale or ended ones.
+// Nothing may be credited twice or to the wrong license.
 func TestCountersAreTheirRowsAfterEveryBatch(t *testing.T) {
 	eachPair(t, func(t *testing.T, d pair) {
 		rapid.Check(t, func(r *rapid.T) {
@@ -540,8 +540,8 @@ func TestCountersAreTheirRowsAfterEveryBatch(t *testing.T) {
 	})
 }
 
-// A mixed has two licenses' requests meet in batches, and knows which leases
-// each was given.
+// A mixed lets requests of two licenses meet in batches, and records the leases that each license
+// got.
 type mixed struct {
 	*testAuthority
 	keys    []access.Principal
@@ -551,7 +551,7 @@ type mixed struct {
 	count   int
 }
 
-// A held lease is known by its license and its last generation.
+// A held is a lease, identified by its license and its last generation.
 type held struct {
 	license    licensing.LicenseID
 	generation int64
@@ -612,7 +612,7 @@ func (m *mixed) draw(r *rapid.T) *granting.Op {
 	return m.acquireOp(p, q)
 }
 
-// hear takes an answer, which has to be of what its license holds.
+// hear processes an answer, which must concern a lease of its own license.
 func (m *mixed) hear(r *rapid.T, o *granting.Op) {
 	if q := o.Answer.Queued; q != nil && o.Answer.Err == nil {
 		if q.License != o.License {
@@ -637,7 +637,7 @@ func (m *mixed) hear(r *rapid.T, o *granting.Op) {
 	m.known[l.ID].generation = max(m.known[l.ID].generation, l.Generation)
 }
 
-// check holds the counters of both licenses against their rows.
+// check compares the counters of both licenses with their rows.
 func (m *mixed) check(r *rapid.T) {
 	err := m.ledger.View(context.Background(), func(tx *store.Tx) error {
 		mine := func(id licensing.LicenseID) bool { return id == m.keys[0].License || id == m.keys[1].License }

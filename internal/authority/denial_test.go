@@ -14,9 +14,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestADenialIsTheFirstOfItsSession holds the log to it across a minute's end, two
-// servers and a restart: a session ends fifteen minutes after its last denial, and is of
-// one license, pool, holder and code.
+// TestADenialIsTheFirstOfItsSession checks the log across the end of a minute, two servers and a
+// restart. A session belongs to one license, pool, holder and code, and ends fifteen minutes after
+// its last denial.
 func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		rev, err := licensing.NewRevision(testPlan())
@@ -62,7 +62,7 @@ func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 			t.Fatal(err)
 		}
 		denied(a, "users", 8, 5)
-		if err := a.Forget(t.Context()); err != nil { // deletes no session that goes on
+		if err := a.Forget(t.Context()); err != nil { // deletes no active session
 			t.Fatal(err)
 		}
 		denied(b, "users", 8, 5)
@@ -71,8 +71,8 @@ func TestADenialIsTheFirstOfItsSession(t *testing.T) {
 	})
 }
 
-// TestServersAgreeOnTheFirstDenial has two servers deny the same at once, on both
-// sides of a minute's end. No pool's lock orders these.
+// TestServersAgreeOnTheFirstDenial denies the same request on two servers at once, before and after
+// the end of a minute. No pool lock orders these requests.
 func TestServersAgreeOnTheFirstDenial(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		for round := range 10 {
@@ -94,8 +94,8 @@ func TestServersAgreeOnTheFirstDenial(t *testing.T) {
 	})
 }
 
-// TestASessionIsOfEverythingThatIdentifiesIt: no part of its key can be left out, and
-// one list of denials begins a session once.
+// TestASessionIsOfEverythingThatIdentifiesIt checks that every part of the key matters, and that
+// one list of denials begins a session only once.
 func TestASessionIsOfEverythingThatIdentifiesIt(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		at := time.Unix(1_800_000_000, 0)
@@ -133,8 +133,8 @@ func TestASessionIsOfEverythingThatIdentifiesIt(t *testing.T) {
 	})
 }
 
-// TestADenialCarriesItsRequestID: the answer, what is signed, the log and why name the
-// same request, of whatever kind, whether it was the first or not.
+// TestADenialCarriesItsRequestID checks that the answer, the signed reply, the log and why name the
+// same request, for every kind of request and for first and later denials.
 func TestADenialCarriesItsRequestID(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("soft", 1))
@@ -205,7 +205,7 @@ func TestADenialCarriesItsRequestID(t *testing.T) {
 				}
 			}
 		}
-		// A request that came without an id is given one.
+		// A request without an id gets one.
 		q := ask("soft", 3)
 		g, err := d.Acquire(t.Context(), d.p, q)
 		if err != nil || g.Decision.RequestID == "" {

@@ -19,7 +19,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// listed returns which of the keys a compact license document lists.
+// listed returns which of the keys are in a compact license document.
 func listed(t *testing.T, compact string, keys ...string) (found []bool) {
 	t.Helper()
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(compact, ".")[1])
@@ -43,8 +43,8 @@ func listed(t *testing.T, compact string, keys ...string) (found []bool) {
 	return found
 }
 
-// TestADocumentListsTheKeysThatHaveNotEnded: each new document says whose keys it is for, as
-// soon as they change; an imported key, which may be guessed, is not in it.
+// TestADocumentListsTheKeysThatHaveNotEnded checks that each new document lists the keys that it is
+// for, immediately after a change. An imported key is not listed, because it may be guessed.
 func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

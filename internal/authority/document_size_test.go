@@ -21,7 +21,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// wide is a plan with so many features, each with a text that takes 100 bytes of a document.
+// wide returns a plan with the given number of features, each with a text that takes 100 bytes of a
+// document.
 func wide(features int) []policy.File {
 	var b strings.Builder
 	b.WriteString("product: lathe\nplan: wide\nterm: {length: 1y}\nfeatures:\n")
@@ -33,10 +34,10 @@ func wide(features int) []policy.File {
 	return []policy.File{{Name: "wide.yaml", Text: b.String()}}
 }
 
-// fillsADocument is as many features of wide as a license can have.
+// fillsADocument is the maximum number of features of wide that a license can have.
 const fillsADocument = 406
 
-// exceptions grant n features with texts that take 500 bytes each.
+// exceptions grants n features with texts that take 500 bytes each.
 func exceptions(n int) (all []licensing.Exception) {
 	for i := range n {
 		all = append(all, licensing.Exception{Feature: fmt.Sprintf("more%04d", i), Value: license.TextValue(strings.Repeat("z", 470)), Reason: "test"})
@@ -44,8 +45,8 @@ func exceptions(n int) (all []licensing.Exception) {
 	return all
 }
 
-// TestNothingIsGrantedThatNoDocumentCanSay: lint and apply, issue, change, a scheduled change
-// and import refuse what would need a document over 64 KiB, and nothing is changed.
+// TestNothingIsGrantedThatNoDocumentCanSay checks that lint, apply, issue, change, a scheduled
+// change and import refuse any license whose document would exceed 64 KiB, and change nothing.
 func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -80,7 +81,7 @@ func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 		if after := s.license(before.ID); after.Seq != before.Seq {
 			t.Errorf("the refused change counted: %v, %v", before.Seq, after.Seq)
 		}
-		// A license that follows the plan and would not fit its next revision.
+		// This license follows the plan and would not fit its next revision.
 		if _, err := s.ChangeLicense(t.Context(), s.p, before.ID, v1.ChangeRequest{Change: licensing.Change{Except: exceptions(20)}}); err != nil {
 			t.Fatal(err)
 		}
@@ -93,8 +94,8 @@ func TestNothingIsGrantedThatNoDocumentCanSay(t *testing.T) {
 	})
 }
 
-// TestTheLargestLicenseCanBeToldToTheLargestMachine: what fits by the rule is signed with
-// 100 keys, a machine of as many components as are taken, and all sealed features.
+// TestTheLargestLicenseCanBeToldToTheLargestMachine signs the largest permitted license with 100
+// keys, the maximum number of machine components and all sealed features.
 func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -173,8 +174,8 @@ func TestTheLargestLicenseCanBeToldToTheLargestMachine(t *testing.T) {
 	})
 }
 
-// TestALicenseThatIsTooLargeIsToldItsEnd: one that was granted before sizes were checked is
-// told that it is suspended or revoked, by a signed document that says no more.
+// TestALicenseThatIsTooLargeIsToldItsEnd checks a license that was granted before sizes were
+// checked. A minimal signed document still reports its suspension or revocation.
 func TestALicenseThatIsTooLargeIsToldItsEnd(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

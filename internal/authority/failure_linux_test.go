@@ -14,15 +14,14 @@ import (
 	"copyhold.dev/internal/store/sqlite"
 )
 
-// breakFile makes every write of this process to a file that it has open fail,
-// until mend is called.
+// breakFile makes every write of this process to an open file fail, until mend is called.
 func breakFile(t *testing.T, path string) (mend func()) {
 	t.Helper()
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	null, err := os.Open(os.DevNull) // for reading: writing is an error
+	null, err := os.Open(os.DevNull) // opened for reading, so writing to it fails
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,8 +63,7 @@ func breakFile(t *testing.T, path string) (mend func()) {
 	}
 }
 
-// TestAfterAFailedWriteTheServerPromisesNothing makes the write-ahead log fail
-// in the middle of work.
+// TestAfterAFailedWriteTheServerPromisesNothing makes the write-ahead log fail during work.
 func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "copyhold.db")
 	open := func() *store.DB {
@@ -94,7 +92,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: first.Lease.ID, Generation: 1}); licensing.CodeOf(err) != licensing.Unavailable {
 		t.Errorf("renewing afterwards: %v, want unavailable", err)
 	}
-	if _, err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "ending") {
+	if _, err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Errorf("ready: %v", err)
 	}
 	d.Close()
@@ -102,7 +100,7 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 		t.Logf("closing: %v", err)
 	}
 
-	// A restart decides; both requests find out.
+	// A restart decides, and both requests get the outcome.
 	db := open()
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {

@@ -19,7 +19,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// finalBackup closes d's database and returns its last backup.
+// finalBackup closes d's database and returns its final backup.
 func (d *testAuthority) finalBackup(t *testing.T) []byte {
 	t.Helper()
 	var archive bytes.Buffer
@@ -29,7 +29,7 @@ func (d *testAuthority) finalBackup(t *testing.T) []byte {
 	return archive.Bytes()
 }
 
-// moved starts a server on an empty database that was restored from an archive.
+// moved starts a server on a new database that was restored from an archive.
 func (d *testAuthority) moved(t *testing.T, archive []byte, to *store.DB) *testAuthority {
 	t.Helper()
 	to.Now = d.clock.Now
@@ -46,13 +46,12 @@ func (d *testAuthority) moved(t *testing.T, archive []byte, to *store.DB) *testA
 	return other
 }
 
-// TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses moves between the engines, in
-// each direction.
+// TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses moves between the engines in both directions.
 func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("seats", 1))
 		archive := d.finalBackup(t)
-		again := d.finalBackup(t) // the first one did not arrive whole
+		again := d.finalBackup(t) // the first one did not arrive completely
 		storetest.Each(t, func(t *testing.T, to *store.DB) {
 			for _, archive := range [][]byte{archive, again}[:1+granting.Btoi(to.Engine() == "sqlite")] {
 				if to.Engine() == "sqlite" {
@@ -88,7 +87,7 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 	})
 }
 
-// refuses tries whatever writes on a server whose database is closed.
+// refuses tries all kinds of writes on a server whose database is closed.
 func refuses(t *testing.T, name string, d *testAuthority, held granting.Granted) {
 	t.Helper()
 	ctx := t.Context()
@@ -137,7 +136,7 @@ func entries(t *testing.T, a *Authority, kind string) int {
 	return len(page.Items)
 }
 
-// TestAnotherNodeStopsWhenTheDatabaseIsClosed has two servers on one database.
+// TestAnotherNodeStopsWhenTheDatabaseIsClosed runs two servers on one database.
 func TestAnotherNodeStopsWhenTheDatabaseIsClosed(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	d := newTestAuthority(t, connect(t, url))
@@ -154,7 +153,7 @@ func TestAnotherNodeStopsWhenTheDatabaseIsClosed(t *testing.T) {
 	}
 }
 
-// TestNothingIsAcknowledgedThatAFinalBackupLacks acquires while the database is closed.
+// TestNothingIsAcknowledgedThatAFinalBackupLacks acquires while the database is being closed.
 func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		var archive bytes.Buffer
@@ -188,8 +187,8 @@ func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
 	})
 }
 
-// TestABackupThatIsRestoredTwiceIsNoticed: two servers go on from one final
-// backup, and a holder of one shows its document to the other.
+// TestABackupThatIsRestoredTwiceIsNoticed starts two servers from one final backup. A holder of one
+// server presents its document to the other.
 func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		held := d.acquire(t, ask("seats", 1))
@@ -219,8 +218,8 @@ func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 	})
 }
 
-// TestTheRefusalBehindAFenceNamesItsEnd: so do status and Retry-After, for each
-// pool its own, and a license that was issued since waits for nothing.
+// TestTheRefusalBehindAFenceNamesItsEnd checks that the refusal, the status and Retry-After contain
+// the end for each pool. A license that was issued later does not wait.
 func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		archive := before.backup(t)
@@ -269,8 +268,8 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 	})
 }
 
-// TestAFenceIsEndedByTwoPeople: the word of one, however often and with tokens
-// of its own making, ends nothing.
+// TestAFenceIsEndedByTwoPeople checks that the statement of one person never ends the fence, even
+// if it is repeated with tokens that the person created.
 func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		first := before.acquire(t, ask("seats", 1))
@@ -335,8 +334,8 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 	})
 }
 
-// TestAFenceCoversEarlierRevisions rolls back a license whose plan had longer
-// leases before, under which leases were granted that are lost.
+// TestAFenceCoversEarlierRevisions rolls back a license whose plan used to have longer leases. Such
+// leases were granted and then lost.
 func TestAFenceCoversEarlierRevisions(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		plan := testPlan()

@@ -13,8 +13,8 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// TestDenialsAreCountedOnce has two servers count the same denials, and one
-// that starts after they happened.
+// TestDenialsAreCountedOnce lets two servers count the same denials, and then a third that started
+// after them.
 func TestDenialsAreCountedOnce(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		for n := range 5 {
@@ -28,7 +28,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 			}
 		}
 		a.clock.pass(time.Minute - time.Duration(a.clock.Now().Second())*time.Second)
-		denied(4) // each holder's first is an entry of its own
+		denied(4) // the first denial of each holder is a separate entry
 		counted := func(want ...int64) {
 			t.Helper()
 			parallel(4, func(n int) {
@@ -52,10 +52,10 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 		}
 		counted()
 		a.clock.pass(time.Minute)
-		denied(2) // of the next minute, in the same session
+		denied(2) // in the next minute, in the same session
 		counted(6)
 		a.clock.pass(time.Minute)
-		b = b.beside(t, b.ledger.DB) // has never seen any of it
+		b = b.beside(t, b.ledger.DB) // this server has seen none of it
 		counted(4, 6)
 		counted(4, 6)
 	})
@@ -71,7 +71,7 @@ func TestWhatNobodyCanAskForIsForgotten(t *testing.T) {
 		if _, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: "old", Meter: "big", Quantity: "3"}}}); err != nil {
 			t.Fatal(err)
 		}
-		d.acquire(t, ask("none", 0)) // denied: no such pool
+		d.acquire(t, ask("none", 0)) // denied, because the pool does not exist
 		known := func() (ticket, event, denial bool) {
 			t.Helper()
 			if err := d.Forget(t.Context()); err != nil {

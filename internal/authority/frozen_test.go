@@ -12,8 +12,8 @@ import (
 	"copyhold.dev/internal/authority/request"
 )
 
-// frozen fails at the end of a test if one of the last entries that it left says anything
-// that the payloads of its type don't have.
+// frozen fails at the end of a test if one of its last log entries contains a member that the
+// payloads of its type do not have.
 func frozen(t testing.TB, a *Authority) {
 	t.Cleanup(func() {
 		ctx := context.Background()
@@ -32,7 +32,7 @@ func frozen(t testing.TB, a *Authority) {
 	})
 }
 
-// outside returns data if no payload of a type holds all of it, "" if one does.
+// outside returns data if no payload of a type accepts all of it, and "" otherwise.
 func outside(kind string, data json.RawMessage) string {
 	payloads, known := entry.Of(kind)
 	members := map[string]json.RawMessage{}

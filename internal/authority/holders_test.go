@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestADenialNamesHoldersWhereThePlanSaysSo: programs hear who holds only then,
-// and of ten at most; the signed form says the same.
+// TestADenialNamesHoldersWhereThePlanSaysSo checks that programs get the holders only if the plan
+// permits it, at most ten, and that the signed reply contains the same.
 func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		plan := testPlan()
@@ -51,11 +51,11 @@ func TestADenialNamesHoldersWhereThePlanSaysSo(t *testing.T) {
 	})
 }
 
-// TestAServerHearsThatAnotherDeletedAKey: who listens there is told to look.
+// TestAServerHearsThatAnotherDeletedAKey checks that listeners on the other server are notified.
 func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		if !b.ledger.DB.Shared() {
-			return // whoever changes keys is this process, and tells at once
+			return // this process makes all changes to keys, and announces them immediately
 		}
 		k := store.Key{Env: testEnv, License: a.p.License, ID: "key_1", Digest: "00", CreatedAt: a.clock.Now()}
 		change := func(fn func(tx *store.Tx) error) {

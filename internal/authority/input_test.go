@@ -19,9 +19,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt: one engine would
-// fail the transaction that others share, request ids are kept parted by spaces,
-// and control characters end in terminals.
+// TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt checks names for several reasons: one
+// engine would fail the shared transaction, request ids are separated by spaces, and control
+// characters reach terminals.
 func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
@@ -82,8 +82,8 @@ func TestANameThatNothingHasIsRefusedBeforeAnyDatabaseSeesIt(t *testing.T) {
 	})
 }
 
-// TestANameThatDeceivesIsRefused: names and references that differ by what nobody sees, or
-// that turn the text around them, would pass for others in every list.
+// TestANameThatDeceivesIsRefused checks names and references that differ only in invisible
+// characters, or that reverse the text around them. In a list they would look like others.
 func TestANameThatDeceivesIsRefused(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -142,7 +142,7 @@ func TestANameThatDeceivesIsRefused(t *testing.T) {
 	})
 }
 
-// entries counts what the log tells of each kind.
+// entries counts the log entries of each kind.
 func (d *testAuthority) entries(t *testing.T) map[string]int {
 	t.Helper()
 	kinds := map[string]int{}
@@ -166,8 +166,8 @@ func (d *testAuthority) entries(t *testing.T) map[string]int {
 	return kinds
 }
 
-// TestDenialsOfCountlessHoldersAreCountedAndNotKept: names cost nothing, rows
-// and entries of the log stay.
+// TestDenialsOfCountlessHoldersAreCountedAndNotKept checks this because names cost nothing, while
+// rows and log entries remain.
 func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		const asked = documents.MaxDenied + 100
@@ -203,7 +203,8 @@ func TestDenialsOfCountlessHoldersAreCountedAndNotKept(t *testing.T) {
 	})
 }
 
-// TestAViolationIsToldOnceAMinute however often a copy or another machine tries.
+// TestAViolationIsToldOnceAMinute checks this regardless of how often a copy or another machine
+// tries.
 func TestAViolationIsToldOnceAMinute(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
@@ -235,8 +236,8 @@ func TestAViolationIsToldOnceAMinute(t *testing.T) {
 	})
 }
 
-// TestAllWhoSentAWaitingRequestHearOfItsLease: who asks again over a connection
-// that was cut must not wait behind the one that is gone.
+// TestAllWhoSentAWaitingRequestHearOfItsLease checks a client that repeats its request after a lost
+// connection. It must not wait behind the lost request.
 func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		first := d.acquire(t, ask("queue", 1))
@@ -265,7 +266,7 @@ func TestAllWhoSentAWaitingRequestHearOfItsLease(t *testing.T) {
 	})
 }
 
-// awaitSame returns once n requests of one id wait and have their ticket.
+// awaitSame returns when n requests with one id wait and have a ticket.
 func (d *testAuthority) awaitSame(t *testing.T, n int) {
 	t.Helper()
 	for {
@@ -281,8 +282,8 @@ func (d *testAuthority) awaitSame(t *testing.T, n int) {
 	}
 }
 
-// TestWhatWasUsedStaysUsed: who holds the key of a license must not get round its
-// quota by taking usage back.
+// TestWhatWasUsedStaysUsed checks that the holder of a license key cannot evade its quota with
+// negative usage.
 func TestWhatWasUsedStaysUsed(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		r, err := d.Usage(t.Context(), d.p, granting.UsageRequest{Events: []granting.UsageEvent{

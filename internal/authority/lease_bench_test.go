@@ -13,9 +13,8 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// BenchmarkAcquireRelease has 64 programs take a seat of one hot pool and give
-// it back, signed and durable, directly at the authority. An operation is an
-// acquire and a release.
+// BenchmarkAcquireRelease lets 64 programs acquire and release a seat of one busy pool, signed and
+// durable, directly at the authority. One operation is an acquire and a release.
 func BenchmarkAcquireRelease(b *testing.B) {
 	for _, held := range []int{0, 100_000} {
 		b.Run(fmt.Sprintf("sqlite/held=%d", held), func(b *testing.B) { benchAcquireRelease(b, storetest.SQLite(b), held) })
@@ -54,7 +53,7 @@ func benchAcquireRelease(b *testing.B, db *store.DB, held int) {
 	})
 }
 
-// fill has n seats held by others.
+// fill gives n seats to other holders.
 func fill(b *testing.B, d *testAuthority, n int) {
 	for from := 0; from < n; from += 1000 {
 		var batch granting.LeaseBatch

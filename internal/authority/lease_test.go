@@ -25,15 +25,15 @@ type testAuthority struct {
 	clock *testClock
 }
 
-// patience is how long a test waits for what has to happen; the machine may be busy.
+// patience is how long a test waits for an expected event, because the machine may be busy.
 const patience = 5 * time.Minute
 
-// A testClock is wall clock and boot clock in one. It never runs by itself.
+// A testClock is wall clock and boot clock in one. It does not advance automatically.
 type testClock struct{ at atomic.Int64 }
 
 func newTestClock() *testClock {
 	c := &testClock{}
-	// Ahead of the time that opening the database took from the real clock.
+	// Allow for the time that opening the database took from the real clock.
 	c.at.Store(time.Now().Truncate(time.Second).Add(time.Minute).UnixMicro())
 	return c
 }
@@ -42,12 +42,12 @@ func (c *testClock) Now() time.Time       { return time.UnixMicro(c.at.Load()).U
 func (c *testClock) pass(d time.Duration) { c.at.Add(d.Microseconds()) }
 func (c *testClock) boot() time.Duration  { return time.Duration(c.at.Load()) * time.Microsecond }
 
-// machine is a machine that never boots and that nothing synchronizes.
+// machine returns a machine that never boots and that nothing synchronizes.
 func (c *testClock) machine() ledger.Machine {
 	return ledger.Machine{Boot: "test", Up: c.boot, Synchronized: func() bool { return false }}
 }
 
-// testPlan has a pool and a meter of every kind.
+// testPlan returns a plan with a pool and a meter of every kind.
 func testPlan() licensing.Plan {
 	return licensing.Plan{
 		Product: "lathe", Name: "studio", Term: licensing.TermRule{Perpetual: true, Start: licensing.StartIssue, Renewal: licensing.RenewAnchored},
@@ -111,8 +111,8 @@ func (d *testAuthority) license(t testing.TB, plan licensing.Plan) access.Princi
 	return d.issue(t, rev)
 }
 
-// issue issues a license of a revision, which starts at once unless the plan
-// has it start with its first use.
+// issue issues a license of a revision. It starts immediately, unless the plan makes it start with
+// its first use.
 func (d *testAuthority) issue(t testing.TB, rev licensing.Revision) access.Principal {
 	t.Helper()
 	id := licensing.LicenseID(ledger.NewID(licensing.LicensePrefix, d.clock.Now()))
@@ -138,7 +138,7 @@ func ask(pool string, n int) granting.AcquireRequest {
 	return granting.AcquireRequest{RequestID: "req-" + pool + "-" + s, Pool: pool, Holder: request.Holder{Kind: "user", ID: "holder-" + s}, Instance: "instance-" + s, Nonce: "nonce-of-" + s}
 }
 
-// machine is ask for a machine with components of its own.
+// machine returns an acquire for a machine with its own components.
 func machine(n int) granting.AcquireRequest {
 	q := ask("machines", n)
 	s := strconv.Itoa(n)
@@ -155,7 +155,7 @@ func (d *testAuthority) acquire(t testing.TB, q granting.AcquireRequest) grantin
 	return g
 }
 
-// held returns what the pool's counter and its leases say.
+// held returns the units according to the pool's counter and to its leases.
 func (d *testAuthority) held(t testing.TB, pool string) (counter, charged, live int64) {
 	t.Helper()
 	err := d.ledger.DB.View(t.Context(), func(tx *store.Tx) error {
@@ -181,7 +181,7 @@ func each(t *testing.T, fn func(t *testing.T, d *testAuthority)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) { fn(t, newTestAuthority(t, db)) })
 }
 
-// parallel runs fn n times at once.
+// parallel runs fn n times concurrently.
 func parallel(n int, fn func(int)) {
 	var all sync.WaitGroup
 	for i := range n {

@@ -12,8 +12,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// TestWhatChangesNothingLeavesNoTrace repeats what was done to a license. Nothing is stored,
-// so its seq stays, programs fetch no document, and the log gets no entry that claims a change.
+// TestWhatChangesNothingLeavesNoTrace repeats changes to a license. Nothing is stored, so the seq
+// does not change, programs fetch no document, and the log gets no entry.
 func TestWhatChangesNothingLeavesNoTrace(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -72,8 +72,8 @@ func (s *shop) logged(id licensing.LicenseID) int {
 	return len(entries.Items)
 }
 
-// TestAHolderIsFoundAsListsShowIt filters leases by what a list shows: KIND:ID, or the id
-// alone. An id may itself look like one of another kind.
+// TestAHolderIsFoundAsListsShowIt filters leases by the text in lists: KIND:ID, or only the id. An
+// id can itself look like an id with a kind.
 func TestAHolderIsFoundAsListsShowIt(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

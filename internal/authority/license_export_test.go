@@ -14,10 +14,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestAnExportedFileIsAcceptedUntilItsLastDate reads files as a program does that
-// starts for the first time years later and never saw a server: in the last second
-// of the document, of a term that ends soon, of one that outlives the key's trust,
-// and of one without an end. The steps of the ladder before the end stay.
+// TestAnExportedFileIsAcceptedUntilItsLastDate reads files like a program that starts for the first
+// time years later and has never reached a server. It checks the last second of a document for a
+// term that ends soon, for one that lasts longer than the trust in the key, and for one without an
+// end. The steps of the ladder before the end remain.
 func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -39,7 +39,7 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 	})
 }
 
-// reads verifies a file in its first and last second and after that.
+// reads verifies a file in its first and last second, and afterwards.
 func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing.License) {
 	t.Helper()
 	first := func(now int64) (*license.License, error) {

@@ -16,7 +16,7 @@ import (
 
 const day = 24 * time.Hour
 
-// openLater opens a shop whose time passes by hand.
+// openLater opens a shop whose time the test controls.
 func openLater(t *testing.T, db *store.DB) (*shop, *testClock) {
 	t.Helper()
 	clock := newTestClock()
@@ -33,8 +33,8 @@ func openLater(t *testing.T, db *store.DB) (*shop, *testClock) {
 	return openShopOf(t, a), clock
 }
 
-// TestARepeatedRenewalGivesNoSecondTerm: by hand, a week later, under another
-// Idempotency-Key and by two at once, the answer is the license renewed once.
+// TestARepeatedRenewalGivesNoSecondTerm repeats a renewal by hand, a week later, with another
+// Idempotency-Key and twice at once. Each time, the answer is the license renewed once.
 func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, clock := openLater(t, db)
@@ -67,7 +67,7 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 			t.Errorf("no term: %v", err)
 		}
 
-		// An extension moves the end and not what the next term is counted from.
+		// An extension moves the end, but not the date from which the next term is counted.
 		if _, err := s.ExtendLicense(t.Context(), s.p, issued.ID, v1.ExtendRequest{Until: once.End.Add(14 * day)}); err != nil {
 			t.Fatal(err)
 		}
@@ -77,8 +77,8 @@ func TestARepeatedRenewalGivesNoSecondTerm(t *testing.T) {
 	})
 }
 
-// TestRenewingEarlyLeavesTodaysRights: the changes kept for the renewal are made when
-// the new term begins, whatever is held then, and at once where it has begun.
+// TestRenewingEarlyLeavesTodaysRights checks that changes scheduled for the renewal are made when
+// the new term begins, regardless of the units in use, and immediately if it has already begun.
 func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, clock := openLater(t, db)
@@ -134,7 +134,7 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 			t.Errorf("rows and log: %v", result)
 		}
 
-		// In the grace after the end the new term has begun.
+		// In the grace after the end, the new term has already begun.
 		more := v1.ChangeRequest{Capacity: map[string]int64{"seats": 7}}
 		more.When = licensing.ChangeAtRenewal
 		if _, err := s.ChangeLicense(t.Context(), s.p, id, more); err != nil {
@@ -147,8 +147,8 @@ func TestRenewingEarlyLeavesTodaysRights(t *testing.T) {
 	})
 }
 
-// TestAChangeThatCannotBeMadeHoldsUpNoOther: of two licenses whose terms begin, one
-// lost the add-on that it was to get.
+// TestAChangeThatCannotBeMadeHoldsUpNoOther begins the terms of two licenses, of which one has lost
+// a scheduled add-on.
 func TestAChangeThatCannotBeMadeHoldsUpNoOther(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s, clock := openLater(t, db)
@@ -186,8 +186,8 @@ func TestAChangeThatCannotBeMadeHoldsUpNoOther(t *testing.T) {
 	})
 }
 
-// TestAServerOfAnEarlierVersionMayRenewInBetween: it makes the changes at once and
-// leaves when they were due.
+// TestAServerOfAnEarlierVersionMayRenewInBetween checks a server that makes the changes immediately
+// and does not reset their due time.
 func TestAServerOfAnEarlierVersionMayRenewInBetween(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
@@ -208,7 +208,7 @@ func TestAServerOfAnEarlierVersionMayRenewInBetween(t *testing.T) {
 	})
 }
 
-// entries counts the log's entries of a type.
+// entries counts the log entries of a type.
 func (s *shop) entries(kind string) int {
 	s.t.Helper()
 	page, err := s.ledger.LogEntries(s.t.Context(), s.p, ledger.LogFilter{Type: kind}, request.PageOf{Limit: 100})

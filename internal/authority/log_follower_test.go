@@ -13,8 +13,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// TestAFollowerReadsEachEntryOfTheLogInOrder: at its own pace, beside others, and again
-// what it has not said that it took care of.
+// TestAFollowerReadsEachEntryOfTheLogInOrder checks that each follower reads at its own pace, and
+// gets entries again until it confirms them.
 func TestAFollowerReadsEachEntryOfTheLogInOrder(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -68,7 +68,8 @@ func TestAFollowerReadsEachEntryOfTheLogInOrder(t *testing.T) {
 	})
 }
 
-// TestOfTwoWhoFollowUnderOneNameOneIsTold: none skips what the other has read.
+// TestOfTwoWhoFollowUnderOneNameOneIsTold checks that neither skips entries that the other has
+// read.
 func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -108,8 +109,8 @@ func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
 	})
 }
 
-// TestAFollowerStaysWithinItsScope: each scope has names of its own, and a follower skips
-// what its token does not see.
+// TestAFollowerStaysWithinItsScope checks that each scope has its own names, and that a follower
+// skips entries that its token may not see.
 func TestAFollowerStaysWithinItsScope(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -154,7 +155,7 @@ func TestAFollowerStaysWithinItsScope(t *testing.T) {
 	})
 }
 
-// TestAFollowerStopsWhereTheLogLacksEntries: it does not skip what was lost.
+// TestAFollowerStopsWhereTheLogLacksEntries checks that a follower does not skip lost entries.
 func TestAFollowerStopsWhereTheLogLacksEntries(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())

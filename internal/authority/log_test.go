@@ -25,8 +25,8 @@ import (
 
 const testEnv licensing.Env = "production"
 
-// ready returns a started authority with keys for testEnv. A sealing key may be
-// shared between the servers of a test; nil makes one.
+// ready returns a started authority with keys for testEnv. The servers of a test may share a
+// sealing key; nil creates one.
 func ready(t testing.TB, db *store.DB, dir string, sealing *signing.SealingKey) *Authority {
 	t.Helper()
 	if sealing == nil {
@@ -113,8 +113,8 @@ func TestSequencersOfManyServersPlaceEachEntryOnce(t *testing.T) {
 	})
 }
 
-// exposed opens an empty database on an engine together with a connection of
-// somebody who has its password.
+// exposed opens an empty database on an engine, together with a separate connection, like that of
+// someone who has its password.
 func exposed(t *testing.T, engine string) (*store.DB, *sql.DB) {
 	t.Helper()
 	var driver, source string

@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// wearing is machine n with some components of another.
+// wearing returns machine n with some components of another machine.
 func wearing(n, other int, components ...string) granting.AcquireRequest {
 	q := machine(n)
 	q.Holder.Components = map[string]string{}

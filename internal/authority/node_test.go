@@ -20,8 +20,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother gives leases back on one
-// server while the other renews them: each comes out held or not, and counted so.
+// TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother releases leases on one server while the other
+// renews them. Each lease ends up either live or ended, and is counted accordingly.
 func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		const leases = 40
@@ -56,8 +56,8 @@ func TestALeaseThatEndsOnOneServerIsNotRenewedOnAnother(t *testing.T) {
 	})
 }
 
-// TestARenewalDoesNotReviveWhatAnotherServerEnded ends a lease on one server
-// while the renewal at the other has begun and waits for the pool.
+// TestARenewalDoesNotReviveWhatAnotherServerEnded ends a lease on one server while its renewal on
+// the other has begun and waits for the pool.
 func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	a, b, raw := twoServers(t)
 	l := a.acquire(t, ask("seats", 1)).Lease
@@ -98,9 +98,9 @@ func TestARenewalDoesNotReviveWhatAnotherServerEnded(t *testing.T) {
 	}
 }
 
-// TestTwoServersLockPoolsInOneOrder: a batch learns of a pool that comes before
-// one it has locked, while another server has that pool and comes for the other.
-// Neither waits for what the other waits for.
+// TestTwoServersLockPoolsInOneOrder lets a batch discover a pool that sorts before one it has
+// locked, while another server has locked that pool and needs the other one. There must be no
+// deadlock.
 func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
 	a, b, raw := twoServers(t)
 	held := a.acquire(t, ask("over", 1))
@@ -145,11 +145,11 @@ func TestTwoServersLockPoolsInOneOrder(t *testing.T) {
 	}
 }
 
-// TestTheLastUnitIsNotGrantedTwice takes what is left of a pool on one server
-// while an acquire at the other has begun.
+// TestTheLastUnitIsNotGrantedTwice takes the last units of a pool on one server while an acquire on
+// the other has begun.
 func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	a, b, raw := twoServers(t)
-	a.acquire(t, ask("seats", 1)) // the pool's row exists
+	a.acquire(t, ask("seats", 1)) // creates the pool's row
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	var code string
@@ -163,7 +163,7 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 		acquire.Do(func() {
 			waits, stop := context.WithCancel(ctx)
 			go func() {
-				defer stop() // whoever does not wait has answered too early
+				defer stop() // an answer without waiting came too early
 				g, err := b.Acquire(ctx, b.p, ask("seats", 2))
 				code = g.Decision.Code
 				answered <- err
@@ -186,8 +186,8 @@ func TestTheLastUnitIsNotGrantedTwice(t *testing.T) {
 	}
 }
 
-// TestAPeriodThatAnotherServerBeganIsCountedOn begins a period on one server
-// and spends its quota, while the first event at the other has begun.
+// TestAPeriodThatAnotherServerBeganIsCountedOn begins a period on one server and spends its quota,
+// while the first event on the other has begun.
 func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	a, b, raw := twoServers(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -230,7 +230,7 @@ func TestAPeriodThatAnotherServerBeganIsCountedOn(t *testing.T) {
 	}
 }
 
-// twoServers returns two on one PostgreSQL, and a connection beside them.
+// twoServers returns two servers on one PostgreSQL database, and a separate connection.
 func twoServers(t *testing.T) (a, b *testAuthority, raw *sql.DB) {
 	t.Helper()
 	url := storetest.PostgresURL(t)
@@ -244,7 +244,7 @@ func twoServers(t *testing.T) (a, b *testAuthority, raw *sql.DB) {
 	return a, b, raw
 }
 
-// somebodyWaits returns when a transaction waits for another.
+// somebodyWaits returns when a transaction is waiting for another.
 func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 	for {
 		var waiting int
@@ -255,8 +255,8 @@ func somebodyWaits(ctx context.Context, raw *sql.DB) error {
 	}
 }
 
-// TestWhatIsTakenAwayIsNotGrantedMeanwhile lowers a capacity to what is held on
-// one server while an acquire at the other has begun and waits.
+// TestWhatIsTakenAwayIsNotGrantedMeanwhile lowers a capacity to the units in use on one server,
+// while an acquire on the other has begun and waits.
 func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 	a, b, raw := twoServers(t)
 	for n := range 2 {
@@ -307,8 +307,8 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestAnOfferReachesAWaiterAtAnotherServer frees a unit on one server for who
-// waits at the other.
+// TestAnOfferReachesAWaiterAtAnotherServer frees a unit on one server while a request waits on the
+// other.
 func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		held := a.acquire(t, ask("queue", 0))
@@ -335,8 +335,8 @@ func TestAnOfferReachesAWaiterAtAnotherServer(t *testing.T) {
 	})
 }
 
-// TestAWaiterAtAnotherServerKeepsItsPlace lets the time pass in which a place
-// is lost that nobody keeps.
+// TestAWaiterAtAnotherServerKeepsItsPlace passes the time after which a place is lost unless it is
+// kept.
 func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		held := a.acquire(t, ask("queue", 0))
@@ -372,8 +372,8 @@ func TestAWaiterAtAnotherServerKeepsItsPlace(t *testing.T) {
 	})
 }
 
-// TestAServerFollowsWhatAnotherChanges changes a license on one server while
-// the other has its terms in memory.
+// TestAServerFollowsWhatAnotherChanges changes a license on one server while the other has its
+// terms in memory.
 func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		b.acquire(t, ask("seats", 1))
@@ -393,8 +393,8 @@ func TestAServerFollowsWhatAnotherChanges(t *testing.T) {
 	})
 }
 
-// TestRequestsClashOnTwoServers sends the same request to both servers at once,
-// as a program does whose first one was slow to answer.
+// TestRequestsClashOnTwoServers sends the same request to both servers at once, like a program
+// whose first server was slow.
 func TestRequestsClashOnTwoServers(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		desks := []*testAuthority{a, b}
@@ -426,7 +426,7 @@ func TestRequestsClashOnTwoServers(t *testing.T) {
 	})
 }
 
-// awaitWaiters returns when n requests are held here, each with its place.
+// awaitWaiters returns when n requests wait here, each with a place.
 func (d *testAuthority) awaitWaiters(t *testing.T, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -16,7 +16,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// diff weighs plan files for all licenses.
+// diff assesses plan files for all licenses.
 func (s *shop) diff(files []policy.File) v1.Impact {
 	s.t.Helper()
 	impact, err := s.ApplyPlans(s.t.Context(), s.p, v1.ApplyRequest{Files: files, Licenses: "all", DryRun: true})
@@ -26,8 +26,9 @@ func (s *shop) diff(files []policy.File) v1.Impact {
 	return impact
 }
 
-// TestAnApplyIsDecidedAsAWhole: every license that does not fit, and every one that holds
-// more than would be left, is named before anything changes, and then nothing does.
+// TestAnApplyIsDecidedAsAWhole checks that every license that does not fit, and every one that
+// would use more than the new capacity, is named before anything changes, and that nothing changes
+// then.
 func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -52,7 +53,7 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 		if l := s.license(pinned.ID); l.Revision != pinned.Granted {
 			t.Errorf("pinned by a short hash to %s", l.Revision)
 		}
-		// A plan without the pool that three licenses have an exception for.
+		// This plan lacks a pool for which three licenses have an exception.
 		without := []policy.File{{Name: "studio.yaml", Text: strings.Split(plan("50", "5")[0].Text, "pools:")[0]}}
 		smaller := plan("50", "2")
 		for _, c := range []struct {
@@ -98,7 +99,8 @@ func TestAnApplyIsDecidedAsAWhole(t *testing.T) {
 	})
 }
 
-// TestEveryFaultOfThePlansIsFoundAtOnce: of the files, and of what they are to replace.
+// TestEveryFaultOfThePlansIsFoundAtOnce checks faults in the files and in relation to the stored
+// plans.
 func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -126,8 +128,9 @@ func TestEveryFaultOfThePlansIsFoundAtOnce(t *testing.T) {
 	})
 }
 
-// TestAMoveGoesOnAfterACrash: licenses move some at a time, status shows how far it is,
-// and a server that starts moves the rest. What has changed meanwhile stays and is named.
+// TestAMoveGoesOnAfterACrash checks that licenses move in batches, that the status shows the
+// progress, and that a server that starts moves the rest. Licenses that have changed in the
+// meantime stay and are named.
 func TestAMoveGoesOnAfterACrash(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -153,7 +156,7 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		// Here the server was killed.
+		// The server was killed here.
 		status, err := s.Status(t.Context(), s.p)
 		if err != nil || len(status.Moves) != 1 || status.Moves[0].Moved != catalog.MoveBatch || status.Moves[0].Total != int64(len(requests)) || status.Moves[0].ID != moves[0].ID {
 			t.Errorf("%+v, %v", status.Moves, err)
@@ -199,8 +202,8 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 	})
 }
 
-// TestRevisionsOfEqualContentAreOne: what an earlier version called by another name, for
-// the channel was part of it, is known by its content: nothing changes and nobody moves.
+// TestRevisionsOfEqualContentAreOne checks content that an earlier version gave another name, which
+// included the channel. The content is recognized, so nothing changes and no license moves.
 func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
@@ -233,7 +236,8 @@ func TestRevisionsOfEqualContentAreOne(t *testing.T) {
 				t.Errorf("listed by %s: %d, %v", name, len(page.Items), err)
 			}
 		}
-		// The same content on another channel is the same revision, and was not rolled back.
+		// The same content on another channel is the same revision and does not count as a
+		// rollback.
 		beta := plan("50", "5")
 		beta[0].Text += "channel: beta\n"
 		if i, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: beta}); err != nil || i.Plans[0].Revision != old || s.entries(licensing.PlanRolledBack) != 0 {
@@ -251,7 +255,7 @@ func planOf(t *testing.T, files []policy.File) licensing.Plan {
 	return sources[0].Plan
 }
 
-// TestWhatWasNotWeighedIsNotApplied: an apply that came between is told.
+// TestWhatWasNotWeighedIsNotApplied checks that another apply in the meantime is reported.
 func TestWhatWasNotWeighedIsNotApplied(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)

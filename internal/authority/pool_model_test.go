@@ -25,11 +25,11 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestNeverOversoldWhateverHappens has honest programs come, renew, lose answers
-// and caches, wait and go, while administrators force, suspend, change and move
-// their license and its plan becomes another, in transactions that mix it all.
-// What is in use was always granted within the limit of its time and is counted
-// until its end; who shows what it was given keeps it; nothing is kept for ever.
+// TestNeverOversoldWhateverHappens simulates honest programs that arrive, renew, lose answers and
+// caches, wait and leave. Meanwhile administrators force, suspend, change and move their license,
+// and its plan changes, in mixed transactions. Every unit in use was granted within the limit of
+// its time and is counted until its end. A holder that presents its document keeps its lease.
+// Nothing is kept forever.
 func TestNeverOversoldWhateverHappens(t *testing.T) {
 	seeds, steps := []uint64{1, 2, 3, 4, 5, 6}, 150
 	if os.Getenv("COPYHOLD_TORTURE") != "" {
@@ -47,7 +47,7 @@ func TestNeverOversoldWhateverHappens(t *testing.T) {
 	}
 }
 
-// A poolModel is programs that use one pool of one license, and who administers it.
+// A poolModel is the programs that use one pool of one license, and the administrators.
 type poolModel struct {
 	*testAuthority
 	t        *testing.T
@@ -57,12 +57,12 @@ type poolModel struct {
 	draft    draftPool
 	programs []*program
 	forced   map[licensing.LeaseID]bool
-	ceiling  int64 // the most that may be in use: the limit, or what was held and not given back since it was lowered
+	ceiling  int64 // the most units that may be in use: the limit, or the units that were in use when it was lowered and have not been released
 	last     store.Pool
 	history  []string
 }
 
-// A draftPool is the pool as the plan's file says, without what exceptions do.
+// A draftPool is the pool in the plan's file, without exceptions.
 type draftPool struct {
 	capacity             int
 	lease, grace, borrow string
@@ -71,14 +71,13 @@ type draftPool struct {
 	gone                 bool
 }
 
-// A program is an honest instance of a holder: it uses its units while its
-// document allows.
+// A program is an honest instance of a holder. It uses its units while its document permits.
 type program struct {
 	name     string
 	second   bool                    // of its holder
-	ask      granting.AcquireRequest // its latest
+	ask      granting.AcquireRequest // the latest request
 	parts    map[string]string
-	has      *licensing.Lease // as of its latest document
+	has      *licensing.Lease // according to its latest document
 	until    time.Time
 	waits    licensing.TicketID
 	released granting.ReleaseRequest
@@ -130,7 +129,7 @@ func openPoolModel(t *testing.T, db *store.DB, seed uint64) *poolModel {
 	return w
 }
 
-// redraft changes one thing of the pool.
+// redraft changes one field of the pool.
 func (w *poolModel) redraft() {
 	d := &w.draft
 	one := func(of ...string) string { return of[w.random.IntN(len(of))] }
@@ -192,7 +191,7 @@ func (w *poolModel) apply(who string, below licensing.Below) error {
 	return err
 }
 
-// rule returns the pool's rule in force, and its limit.
+// rule returns the current rule of the pool, and its limit.
 func (w *poolModel) rule() (licensing.Pool, int64) {
 	w.t.Helper()
 	var p licensing.Pool
@@ -224,12 +223,12 @@ func (w *poolModel) row() (row store.Pool) {
 
 func (w *poolModel) chance(of int) bool { return w.random.IntN(of) == 0 }
 
-// logf notes what happened, to be told with what it led to.
+// logf records an event, to be reported with a failure.
 func (w *poolModel) logf(format string, args ...any) {
 	w.history = append(w.history, w.clock.Now().Format("02 15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
-// fatalf fails, and tells what led there.
+// fatalf fails and reports the events that led to the failure.
 func (w *poolModel) fatalf(format string, args ...any) {
 	w.t.Helper()
 	w.t.Logf("%s", strings.Join(w.history, "\n"))
@@ -246,15 +245,13 @@ func (w *poolModel) run(steps int) {
 	w.close()
 }
 
-// An act is one request on its way into a transaction, and what its asker does
-// with the answer.
+// An act is one request on its way into a transaction, with a function that processes the answer.
 type act struct {
 	o    *granting.Op
 	hear func(granting.LeaseOutcome)
 }
 
-// together has acts decided in one transaction, as those that arrive while the
-// last one commits.
+// together decides acts in one transaction, like requests that arrive during a commit.
 func (w *poolModel) together(acts ...act) {
 	w.t.Helper()
 	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(b.o.Kind.Class(), a.o.Kind.Class()) })
@@ -349,8 +346,7 @@ func (w *poolModel) step() {
 	}
 }
 
-// force ends somebody's lease against its holder, who goes on while its
-// document allows.
+// force ends a lease against the will of its holder, which continues while its document permits.
 func (w *poolModel) force() []act {
 	h := w.programs[w.random.IntN(len(w.programs))]
 	if h.has == nil {
@@ -418,7 +414,7 @@ func (w *poolModel) administer() {
 	}
 }
 
-// unexcept takes the license back to what its plan says.
+// unexcept removes all exceptions from the license.
 func (w *poolModel) unexcept() {
 	l, err := w.License(w.t.Context(), w.admin, w.p.License)
 	if err != nil {
@@ -438,8 +434,8 @@ func (w *poolModel) unexcept() {
 	w.logf("no exceptions: %v", err)
 }
 
-// acts are what h does next: nothing, one thing or several. In a pool without
-// end a holder has one lease, for which its first program asks.
+// acts returns the next requests of h: none, one or several. In a pool without end, a holder has
+// one lease, which its first program requests.
 func (w *poolModel) acts(h *program) []act {
 	acts := w.wishes(h)
 	if rule, _ := w.rule(); rule.Endless() && h.second {
@@ -467,7 +463,7 @@ func (w *poolModel) wishes(h *program) []act {
 			return []act{w.look(h, granting.OpWithdraw)}
 		}
 		return []act{w.acquire(h, h.ask)}
-	case h.has != nil && !now.Before(h.until): // it may ask whether it still has it
+	case h.has != nil && !now.Before(h.until): // it may ask whether it still has the lease
 		if w.chance(2) {
 			return []act{w.renew(h, w.nonce(h), 0, true)}
 		}
@@ -483,14 +479,14 @@ func (w *poolModel) wishes(h *program) []act {
 		case 4:
 			n := w.nonce(h)
 			return []act{w.renew(h, n, 0, false), w.renew(h, n, 0, true)}
-		case 5: // the answer is lost and so is its cache: it begins anew
+		case 5: // the answer and the cache are lost, so it starts over
 			units := h.has.Units
 			first := w.renew(h, w.nonce(h), 0, false)
 			h.has = nil
 			return []act{first, w.enterFor(h, units)}
 		case 6:
 			r := w.renew(h, w.nonce(h), 0, false)
-			r.hear = func(granting.LeaseOutcome) {} // gone, or kept by a later release
+			r.hear = func(granting.LeaseOutcome) {} // forgotten, or kept by a later release
 			return []act{w.release(h), r}
 		case 7:
 			return []act{w.renew(h, w.nonce(h), w.span(), true)}
@@ -517,12 +513,12 @@ func (w *poolModel) nonce(h *program) string {
 	return fmt.Sprintf("nonce-of-%s-%d", h.name, h.round)
 }
 
-// span is how long a program asks to borrow.
+// span returns how long a program asks to borrow.
 func (w *poolModel) span() licensing.Span {
 	return []licensing.Span{0, 60, 600, 86400, 2 * 86400, 30 * 86400}[w.random.IntN(6)]
 }
 
-// enter asks for units under a new request.
+// enter requests units with a new request id.
 func (w *poolModel) enter(h *program) act {
 	return w.enterFor(h, []int64{1, 1, 1, 2, 3}[w.random.IntN(5)])
 }
@@ -548,7 +544,7 @@ func (w *poolModel) enterFor(h *program, units int64) act {
 	return w.acquire(h, q)
 }
 
-// acquire asks for units.
+// acquire requests units.
 func (w *poolModel) acquire(h *program, q granting.AcquireRequest) act {
 	o := w.Op(w.p, granting.OpAcquire, licensing.Caller{})
 	o.Acquire = q
@@ -589,7 +585,7 @@ func (w *poolModel) look(h *program, kind granting.OpKind) act {
 	}}
 }
 
-// take notes what h was given, by its document.
+// take records the grant of h, according to its document.
 func (w *poolModel) take(h *program, g granting.Granted) {
 	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(g.Document, ".")[1])
 	var doc license.Lease
@@ -622,7 +618,7 @@ func (w *poolModel) take(h *program, g granting.Granted) {
 	}
 }
 
-// renew keeps what h has. An answer that is not heard is lost.
+// renew renews the lease of h. If the answer is not processed, it is lost.
 func (w *poolModel) renew(h *program, nonce string, asked licensing.Span, heard bool) act {
 	o := w.Op(w.p, granting.OpRenew, licensing.Caller{})
 	o.Renew = granting.RenewalRequest{Lease: h.has.ID, Generation: h.has.Generation, Nonce: nonce, For: asked}
@@ -650,7 +646,7 @@ func (w *poolModel) renew(h *program, nonce string, asked licensing.Span, heard 
 	}}
 }
 
-// release gives back what h has.
+// release releases the lease of h.
 func (w *poolModel) release(h *program) act { return w.releaseWith(h, "") }
 
 func (w *poolModel) releaseWith(h *program, nonce string) act {
@@ -664,7 +660,7 @@ func (w *poolModel) releaseWith(h *program, nonce string) act {
 	}}
 }
 
-// again is a sent once more.
+// again returns act a to be sent once more.
 func (w *poolModel) again(a act) act {
 	o := *a.o
 	return act{&o, func(out granting.LeaseOutcome) {
@@ -711,8 +707,8 @@ func (w *poolModel) state() (s poolRows) {
 	return s
 }
 
-// check holds what is in use against what is counted, and what was granted
-// against the limit. Changed says that the license may have been.
+// check compares the units in use with the counters, and the grants with the limit. changed means
+// that the license may have changed.
 func (w *poolModel) check(changed bool) {
 	w.t.Helper()
 	now, s := w.clock.Now(), w.state()
@@ -788,7 +784,7 @@ func (w *poolModel) check(changed bool) {
 	}
 }
 
-// queueMoved fails if who is next could have been served, or never can be.
+// queueMoved fails if the next waiter could have been served, or can never be served.
 func (w *poolModel) queueMoved() {
 	w.t.Helper()
 	rule, limit := w.rule()
@@ -804,8 +800,7 @@ func (w *poolModel) queueMoved() {
 	}
 }
 
-// mayShare fails if q was turned away though another instance of its holder has
-// had the same units.
+// mayShare fails if q was denied although another instance of its holder has the same units.
 func (w *poolModel) mayShare(q granting.AcquireRequest) {
 	w.t.Helper()
 	if rule, _ := w.rule(); !w.shares(rule) {
@@ -818,12 +813,12 @@ func (w *poolModel) mayShare(q granting.AcquireRequest) {
 	}
 }
 
-// shares reports whether programs of one holder use the same units.
+// shares reports whether the programs of one holder use the same units.
 func (w *poolModel) shares(rule licensing.Pool) bool {
 	return rule.Share == licensing.ShareHolder && !rule.Endless()
 }
 
-// inUse adds up what programs use, in which those that share count once.
+// inUse adds up the units that programs use. Shared units count once.
 func (w *poolModel) inUse(rule licensing.Pool) (used int64) {
 	sharing := map[string]bool{}
 	for _, h := range w.programs {
@@ -842,7 +837,7 @@ func (w *poolModel) inUse(rule licensing.Pool) (used int64) {
 	return used
 }
 
-// counted fails unless what h uses is counted.
+// counted fails unless the units of h are counted.
 func (w *poolModel) counted(h *program, rule licensing.Pool, s poolRows) {
 	w.t.Helper()
 	for _, l := range s.leases {
@@ -860,7 +855,7 @@ func (w *poolModel) counted(h *program, rule licensing.Pool, s poolRows) {
 	w.t.Errorf("what %s uses, %s, is not counted", h.name, h.has.ID)
 }
 
-// dump tells how things stand and came to it.
+// dump reports the state and the events that led to it.
 func (w *poolModel) dump(rule licensing.Pool, s poolRows) {
 	w.t.Logf("%s", strings.Join(w.history, "\n"))
 	w.t.Logf("at %v, rule %+v", w.clock.Now(), rule)
@@ -878,7 +873,7 @@ func (w *poolModel) dump(rule licensing.Pool, s poolRows) {
 	}
 }
 
-// close has everybody go, by themselves or not, and looks what is left.
+// close makes all programs leave, voluntarily or not, and checks what remains.
 func (w *poolModel) close() {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -919,7 +914,7 @@ func (w *poolModel) close() {
 		w.dump(rule, s)
 	}
 	for _, m := range reconciled(w.t, w.testAuthority).Mismatches {
-		if !strings.Contains(m.What, "no entry issues") { // the own license of the authority has none
+		if !strings.Contains(m.What, "no entry issues") { // the authority's own license has no entry
 			w.t.Errorf("the rows and the log: %+v", m)
 		}
 	}

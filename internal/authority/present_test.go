@@ -19,7 +19,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// backup returns the database as it is now.
+// backup returns a backup of the current database.
 func (d *testAuthority) backup(t *testing.T) []byte {
 	t.Helper()
 	var archive bytes.Buffer
@@ -29,8 +29,8 @@ func (d *testAuthority) backup(t *testing.T) []byte {
 	return archive.Bytes()
 }
 
-// rolledBack starts a server on a database of the same engine that is as it was
-// when the archive was written. Dir is the data folder.
+// rolledBack starts a server on a database of the same engine, restored from the archive. dir is
+// the data folder.
 func (d *testAuthority) rolledBack(t *testing.T, archive []byte, dir string) *testAuthority {
 	t.Helper()
 	db := storetest.SQLite
@@ -53,7 +53,7 @@ func (d *testAuthority) rolledBack(t *testing.T, archive []byte, dir string) *te
 	return other
 }
 
-// keep renews what was granted, and with show presents its document.
+// keep renews a grant. With show, it presents the document.
 func (d *testAuthority) keep(t *testing.T, g granting.Granted, nonce string, show bool) (granting.Granted, error) {
 	t.Helper()
 	r := granting.RenewalRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Nonce: nonce}
@@ -63,7 +63,7 @@ func (d *testAuthority) keep(t *testing.T, g granting.Granted, nonce string, sho
 	return d.Renew(t.Context(), d.p, r)
 }
 
-// kept is keep that has to succeed.
+// kept is keep, but must succeed.
 func (d *testAuthority) kept(t *testing.T, g granting.Granted, nonce string) granting.Granted {
 	t.Helper()
 	again, err := d.keep(t, g, nonce, true)
@@ -80,8 +80,8 @@ func (d *testAuthority) wantError(t *testing.T, code licensing.Code, err error) 
 	}
 }
 
-// TestHoldersTakeTheirLeasesBack restores a backup that is older than leases
-// and renewals: their holders go on, nobody new is served before the fence falls.
+// TestHoldersTakeTheirLeasesBack restores a backup that is older than leases and renewals. Their
+// holders continue, and new holders get nothing before the fence ends.
 func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		known, machineAt := before.acquire(t, ask("seats", 1)), machine(1)
@@ -100,13 +100,13 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		anew := ask("seats", 1)
 		anew.RequestID = "request-anew"
 		_, err := d.Acquire(t.Context(), d.p, anew)
-		d.wantError(t, licensing.Unavailable, err) // it may have been released, for all that is known
+		d.wantError(t, licensing.Unavailable, err) // the record cannot exclude that it was released
 		_, err = d.Acquire(t.Context(), d.p, ask("seats", 4))
 		d.wantError(t, licensing.Unavailable, err)
 
 		again := d.kept(t, fresh, "nonce-0004")
 		known = d.kept(t, known, "nonce-0005")
-		if l := d.acquire(t, anew).Lease; l == nil || l.ID != known.Lease.ID { // now it is in use for certain
+		if l := d.acquire(t, anew).Lease; l == nil || l.ID != known.Lease.ID { // it is now certainly in use
 			t.Errorf("who has renewed asks anew: %+v", l)
 		} else {
 			known.Lease.Generation, known.Document = l.Generation, ""
@@ -142,7 +142,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 			t.Errorf("%+v", events)
 		}
 		for _, m := range reconciled(t, d).Mismatches {
-			if m.Row != string(d.p.License) { // the license of the test has no entry that issues it
+			if m.Row != string(d.p.License) { // the test's license has no entry that issues it
 				t.Errorf("the rows of what was taken back and the log: %+v", m)
 			}
 		}
@@ -160,8 +160,8 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 	})
 }
 
-// TestOnlyTheDocumentOfTheLeaseIsBelieved: another license's, another lease's,
-// another server's, and none without a fence.
+// TestOnlyTheDocumentOfTheLeaseIsBelieved presents documents of another license, lease and server,
+// and one without a fence.
 func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		archive := before.backup(t)
@@ -187,9 +187,9 @@ func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 	})
 }
 
-// TestWhatFindsNoRoomIsKeptToItsEnd: the record has a lease that was released
-// since, and its unit went to another. Both are in the pool now; the second is
-// not extended before the first has ended.
+// TestWhatFindsNoRoomIsKeptToItsEnd restores a record with a lease that has since been released,
+// and whose unit went to another holder. Both are now in the pool. The second is not extended
+// before the first has ended.
 func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		first := before.acquire(t, ask("queue", 1))
@@ -217,15 +217,15 @@ func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 		if second = d.kept(t, second, "nonce-0003"); !second.Lease.Expires.After(ends) {
 			t.Errorf("not extended once there is room: %v", second.Lease.Expires)
 		}
-		for n, again := 0, first; n < 2; n++ { // who released shows the old document all the same
+		for n, again := 0, first; n < 2; n++ { // a holder that released may still present the old document
 			_, err := d.keep(t, again, "nonce-0004", true)
 			d.wantError(t, licensing.Gone, err)
 		}
 	})
 }
 
-// TestNobodySharesWhatMayBeOver: another instance of a holder shares its unit
-// once that is known to be in use.
+// TestNobodySharesWhatMayBeOver checks that another instance of a holder shares a unit only after
+// the unit is known to be in use.
 func TestNobodySharesWhatMayBeOver(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("shared", 1))
@@ -241,8 +241,8 @@ func TestNobodySharesWhatMayBeOver(t *testing.T) {
 	})
 }
 
-// TestSharedUnitsEndWithTheirPromise: who shares units that were put back where
-// there was no room has them no longer than those were promised.
+// TestSharedUnitsEndWithTheirPromise checks that instances share units that were put back into a
+// full pool no longer than those units were promised.
 func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		first, second := before.acquire(t, ask("shared", 1)), before.acquire(t, ask("shared", 2))
@@ -273,8 +273,8 @@ func TestSharedUnitsEndWithTheirPromise(t *testing.T) {
 	})
 }
 
-// TestALaterDocumentOfALowerGeneration: a holder that lost its cache between two
-// rollbacks has fewer renewals behind it than the record, and is no copy.
+// TestALaterDocumentOfALowerGeneration checks a holder that lost its cache between two rollbacks.
+// It has made fewer renewals than the record shows, but is not a copy.
 func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		g, dir := before.acquire(t, ask("seats", 1)), t.TempDir()
@@ -301,7 +301,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 	})
 }
 
-// TestTheQueueWaitsForTheFence: no place becomes an offer, and no offer a lease.
+// TestTheQueueWaitsForTheFence checks that no place becomes an offer, and no offer becomes a lease.
 func TestTheQueueWaitsForTheFence(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("queue", 1))
@@ -336,8 +336,8 @@ func TestTheQueueWaitsForTheFence(t *testing.T) {
 	})
 }
 
-// A tenant is an honest holder: it uses its unit while its document allows, and
-// renews until it releases.
+// A tenant is an honest holder. It uses its unit while its document permits, and renews until it
+// releases.
 type tenant struct {
 	ask   granting.AcquireRequest
 	has   granting.Granted
@@ -353,15 +353,15 @@ func (h *tenant) take(g granting.Granted) {
 	}
 }
 
-// TestNoRollbackOversells rolls the database back to random moments while
-// honest holders come, renew, lose answers and go: what they use at once is
-// never more than the pool has, and who shows a document in force keeps it. On
-// a rough course they also lose their caches, and leases are ended by force.
+// TestNoRollbackOversells rolls the database back to random moments while honest holders arrive,
+// renew, lose answers and leave. The units in use never exceed the pool, and a holder that presents
+// a valid document keeps its lease. In the harsher variant, holders also lose their caches, and
+// leases are ended by force.
 func TestNoRollbackOversells(t *testing.T) {
 	type course struct {
 		seed  uint64
 		rough bool
-		both  bool // engines; making a database of PostgreSQL takes its time
+		both  bool // engines; creating a PostgreSQL database takes time
 	}
 	streets := []course{{seed: 6065045318560907124, both: true}, {seed: 7071161191288067111}, {seed: 12921248426372511606}, {seed: 1, rough: true, both: true}, {seed: 2, rough: true}}
 	if os.Getenv("COPYHOLD_TORTURE") != "" {
@@ -388,7 +388,7 @@ func TestNoRollbackOversells(t *testing.T) {
 	}
 }
 
-// A tenantModel is tenants of one pool.
+// A tenantModel is the tenants of one pool.
 type tenantModel struct {
 	*testAuthority
 	t        *testing.T
@@ -398,7 +398,7 @@ type tenantModel struct {
 	random   *rand.Rand
 	archives [][]byte
 	tenants  []*tenant
-	forced   map[licensing.LeaseID]bool // ended by force once: a rollback may undo that, and another redo it
+	forced   map[licensing.LeaseID]bool // leases that were ended by force; a rollback may undo that, and another may redo it
 }
 
 func (s *tenantModel) run() {
@@ -413,7 +413,7 @@ func (s *tenantModel) run() {
 	s.archives = append(s.archives, s.backup(s.t))
 	rollbacks := 4
 	if s.ledger.DB.Shared() {
-		rollbacks = 1 // making a database takes its time
+		rollbacks = 1 // creating a database takes time
 	}
 	for range rollbacks {
 		for range 40 {
@@ -433,13 +433,13 @@ func (s *tenantModel) run() {
 		s.t.Errorf("%d held of %d when the fence has fallen", counter, rule.Limit())
 	}
 	for _, m := range reconciled(s.t, s.testAuthority).Mismatches {
-		if m.Row != string(s.p.License) { // the license of the test has no entry that issues it
+		if m.Row != string(s.p.License) { // the test's license has no entry that issues it
 			s.t.Errorf("the rows and the log: %+v", m)
 		}
 	}
 }
 
-// settle lets every tenant renew after a rollback, some sooner than others.
+// settle lets every tenant renew after a rollback, in random order.
 func (s *tenantModel) settle() {
 	for _, n := range s.random.Perm(len(s.tenants)) {
 		if h := s.tenants[n]; h.holds(s.clock.Now()) && s.random.IntN(4) > 0 {
@@ -454,7 +454,7 @@ func (s *tenantModel) step() {
 	if s.rough {
 		switch s.random.IntN(25) {
 		case 0:
-			h.has = granting.Granted{} // it fails, and its cache is lost
+			h.has = granting.Granted{} // the program fails and loses its cache
 		case 1:
 			s.force(h)
 		case 2:
@@ -528,8 +528,8 @@ func (s *tenantModel) release(h *tenant) {
 	h.has = granting.Granted{}
 }
 
-// force ends what a tenant has, if the record knows it. The tenant goes on while
-// its document allows.
+// force ends the lease of a tenant if the record has it. The tenant continues while its document
+// permits.
 func (s *tenantModel) force(h *tenant) {
 	if !h.holds(s.clock.Now()) {
 		return
@@ -545,7 +545,7 @@ func (s *tenantModel) force(h *tenant) {
 	}
 }
 
-// check holds what is in use against what the pool has.
+// check compares the units in use with the pool's capacity.
 func (s *tenantModel) check() {
 	s.t.Helper()
 	used, sharing := int64(0), map[string]bool{}

@@ -202,12 +202,12 @@ func TestOverdraftEnds(t *testing.T) {
 		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation}); err != nil {
 			t.Fatal(err)
 		}
-		// Back within the capacity: a new overdraft can begin.
+		// The pool is within its capacity again, so a new overdraft can begin.
 		if g := d.acquire(t, ask("over", 7)); g.Decision.Code != license.CodeOverdraft {
 			t.Errorf("%+v, want an overdraft", g.Decision)
 		}
 		d.clock.pass(11 * time.Minute)
-		hold() // 0 and 1 go on; 2 finds the overdraft taken
+		hold() // 0 and 1 continue; for 2, the overdraft is used up
 		if g := d.acquire(t, ask("over", 8)); g.Lease != nil || g.Decision.Code != license.CodePoolFull {
 			t.Errorf("%+v, want full", g.Decision)
 		}
@@ -343,7 +343,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 				mu.Unlock()
 				granted <- g
 			})
-			d.awaitWaiters(t, n) // its place is taken before the next one asks
+			d.awaitWaiters(t, n) // its place is taken before the next request
 		}
 		slowest := time.Duration(0)
 		for range waiting {
@@ -457,8 +457,7 @@ func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
 	})
 }
 
-// TestABatchThatFailsFailsOnlyWhoMadeItFail puts a license that can't be read
-// into one batch with others.
+// TestABatchThatFailsFailsOnlyWhoMadeItFail puts an unreadable license into a batch with others.
 func TestABatchThatFailsFailsOnlyWhoMadeItFail(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		rev, err := licensing.NewRevision(testPlan())

@@ -27,8 +27,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// leave writes n customers of an environment, each with its log row, as servers did that
-// took every name that a request gave.
+// leave writes n customers of an environment, each with a log row, like earlier servers, which
+// accepted any environment name in a request.
 func leave(t *testing.T, a *Authority, env licensing.Env, n int) {
 	t.Helper()
 	for i := range n {
@@ -46,7 +46,7 @@ func leave(t *testing.T, a *Authority, env licensing.Env, n int) {
 	}
 }
 
-// restarted is a new server on the database of a.
+// restarted returns a new server on the database of a.
 func restarted(t *testing.T, a *Authority, dir string) *Authority {
 	t.Helper()
 	b := New(ledger.Config{DB: a.ledger.DB, Ring: signing.NewRing(a.ledger.Ring.Sealing()), Dir: dir, Metrics: metrics.New(time.Now)})
@@ -73,7 +73,7 @@ func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (al
 	return all
 }
 
-// rawRows reads the waiting rows of an environment with a connection that is not ours.
+// rawRows reads the waiting rows of an environment with a separate connection.
 func rawRows(t *testing.T, raw *sql.DB, env licensing.Env) (all []audit.RawRow) {
 	t.Helper()
 	rows, err := raw.QueryContext(t.Context(), `
@@ -111,8 +111,8 @@ func whole(t *testing.T, a *Authority, env licensing.Env) {
 	}
 }
 
-// TestRowsOfNoEnvironmentWaitInQuarantine leaves more rows than a pass takes, under names
-// that come before and after those that exist.
+// TestRowsOfNoEnvironmentWaitInQuarantine leaves more rows than one pass takes, with names that
+// sort before and after the existing ones.
 func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
@@ -148,7 +148,7 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 
 		archives(t, b, "prodution", 300)
 
-		// Who creates the environment finds what was written to it.
+		// Creating the environment brings back the rows that were written to it.
 		if _, err := b.CreateEnvironment(ctx, owner(), licensing.Environment{Name: "prodution", Kind: licensing.Staging}); err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestRowsOfNoEnvironmentWaitInQuarantine(t *testing.T) {
 	})
 }
 
-// shows checks what status and metrics say of quarantine.
+// shows checks the quarantine in status and metrics.
 func (s *shop) shows(a *Authority, want map[licensing.Env]int64) {
 	s.t.Helper()
 	status, err := a.Status(s.t.Context(), s.p)
@@ -225,7 +225,7 @@ func (s *shop) shows(a *Authority, want map[licensing.Env]int64) {
 	}
 }
 
-// archives checks that a backup holds what is in quarantine.
+// archives checks that a backup contains the rows in quarantine.
 func archives(t *testing.T, a *Authority, env licensing.Env, rows int64) {
 	t.Helper()
 	var archive bytes.Buffer
@@ -249,8 +249,8 @@ func archives(t *testing.T, a *Authority, env licensing.Env, rows int64) {
 	})
 }
 
-// TestADamagedRowKeepsNoOtherFromItsPlace damages rows in every way that the sequencer
-// can see, each between rows that are as they should be.
+// TestADamagedRowKeepsNoOtherFromItsPlace damages rows in every way that the sequencer can detect,
+// each between intact rows.
 func TestADamagedRowKeepsNoOtherFromItsPlace(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
@@ -295,7 +295,7 @@ func TestADamagedRowKeepsNoOtherFromItsPlace(t *testing.T) {
 	})
 }
 
-// TestOneEnvironmentsBrokenTreeStopsNoOther takes a tile out of staging's tree.
+// TestOneEnvironmentsBrokenTreeStopsNoOther removes a tile from staging's tree.
 func TestOneEnvironmentsBrokenTreeStopsNoOther(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
@@ -327,8 +327,8 @@ func TestOneEnvironmentsBrokenTreeStopsNoOther(t *testing.T) {
 	})
 }
 
-// TestNothingIsWrittenToAnEnvironmentThatDoesNotExist calls the authority itself, without
-// the door in front of it.
+// TestNothingIsWrittenToAnEnvironmentThatDoesNotExist calls the authority directly, without the API
+// in front of it.
 func TestNothingIsWrittenToAnEnvironmentThatDoesNotExist(t *testing.T) {
 	eachExposed(t, func(t *testing.T, db *store.DB, raw *sql.DB) {
 		ctx := t.Context()
@@ -379,7 +379,8 @@ func TestNothingIsWrittenToAnEnvironmentThatDoesNotExist(t *testing.T) {
 	})
 }
 
-// TestAnEnvironmentIsKnownAtOnceToAllServers creates it at one and uses it at another.
+// TestAnEnvironmentIsKnownAtOnceToAllServers creates an environment on one server and uses it on
+// another.
 func TestAnEnvironmentIsKnownAtOnceToAllServers(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx := t.Context()
@@ -403,7 +404,7 @@ func TestAnEnvironmentIsKnownAtOnceToAllServers(t *testing.T) {
 	})
 }
 
-// TestAServerStartsOnADatabaseFromBeforeAnEnvironmentWasCreated: the witness knows an
+// TestAServerStartsOnADatabaseFromBeforeAnEnvironmentWasCreated checks a witness with an
 // environment that the database has lost.
 func TestAServerStartsOnADatabaseFromBeforeAnEnvironmentWasCreated(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -428,8 +429,8 @@ func TestAServerStartsOnADatabaseFromBeforeAnEnvironmentWasCreated(t *testing.T)
 	})
 }
 
-// TestOnlyAnOwnersTokenSpansEnvironments covers tokens that were made while nobody asked
-// whether "all" is an environment.
+// TestOnlyAnOwnersTokenSpansEnvironments also checks tokens from a time when "all" was not checked
+// as an environment.
 func TestOnlyAnOwnersTokenSpansEnvironments(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		ctx := t.Context()

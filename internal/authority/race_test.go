@@ -17,7 +17,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// raceRounds is how often each race is run: make torture runs it longer.
+// raceRounds is how often each race runs. make torture runs it longer.
 func raceRounds() int {
 	if os.Getenv("COPYHOLD_TORTURE") != "" {
 		return 1000
@@ -33,8 +33,8 @@ func TestRaceForTheLastUnitsOnTwoServers(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) { race(t, raceRounds(), a, b) })
 }
 
-// servers runs fn with two servers on one database. On PostgreSQL each has
-// connections of its own; SQLite has one process, whose two servers share it.
+// servers runs fn with two servers on one database. On PostgreSQL each has its own connections. On
+// SQLite both share one process.
 func servers(t *testing.T, fn func(t *testing.T, a, b *testAuthority)) {
 	t.Run("sqlite", func(t *testing.T) {
 		a := newTestAuthority(t, storetest.SQLite(t))
@@ -77,15 +77,15 @@ func (d *testAuthority) beside(t *testing.T, db *store.DB) *testAuthority {
 	return other
 }
 
-// race has 64 clients, half of them at each server, ask at once for 5 units of
-// every kind: of seats, machines, users and of a quota.
+// race lets 64 clients, half of them on each server, request 5 units of every kind at once: seats,
+// machines, users and a quota.
 func race(t *testing.T, rounds int, a, b *testAuthority) {
 	rev, err := licensing.NewRevision(testPlan())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for round := range rounds {
-		a.p = a.issue(t, rev) // nothing of it was ever used
+		a.p = a.issue(t, rev) // none of it was ever used
 		b.p = a.p
 		raceUsage(t, round, a, b)
 		for _, pool := range []string{"seats", "machines", "users"} {

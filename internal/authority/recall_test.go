@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// recall recalls a lease of d and returns what that came to.
+// recall recalls a lease of d and returns the result.
 func (d *testAuthority) recall(t *testing.T, id licensing.LeaseID) v1.Recalled {
 	t.Helper()
 	r, err := d.RecallLease(t.Context(), access.System(testEnv, "desk"), id, "needed elsewhere")
@@ -38,8 +38,8 @@ func (d *testAuthority) opened(t *testing.T, compact string) *license.Lease {
 	return doc
 }
 
-// TestAHolderThatListensIsToldOfARecallBySignature: the renewal after the recall
-// carries it, ends with its grace, and the release frees the unit at once.
+// TestAHolderThatListensIsToldOfARecallBySignature checks that the renewal after the recall carries
+// it and ends with its grace, and that the release frees the unit immediately.
 func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		for n := range 5 {
@@ -79,7 +79,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 		if doc.Recall == nil || doc.Recall.Until != until || doc.Recall.Reason != "needed elsewhere" || doc.Expires != until {
 			t.Fatalf("%+v, expires %d, want %d", doc.Recall, doc.Expires, until)
 		}
-		// The document from before lives on: until it ends the unit can't be given to others.
+		// The earlier document remains valid. Until it ends, the unit cannot go to others.
 		if row := d.leaseRow(t, g.Lease.ID); !row.Due.Equal(g.Lease.Expires.Add(d.ledger.Skew)) {
 			t.Errorf("reclaimed at %v, though a document lasts until %v", row.Due, g.Lease.Expires)
 		}
@@ -96,8 +96,8 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 	})
 }
 
-// TestAHolderThatGoesOnAgainstARecallIsRefused: by its renewal and by an acquire
-// of the same instance, and the log names the violation.
+// TestAHolderThatGoesOnAgainstARecallIsRefused checks the next renewal and an acquire of the same
+// instance. The log records the violation.
 func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
@@ -131,7 +131,7 @@ func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 		if err != nil || len(page.Items) != 1 || page.Items[0].Subject != string(g.Lease.ID) {
 			t.Errorf("%+v, %v", page.Items, err)
 		}
-		// Its document lasts: the unit is free when that has ended, and not before.
+		// Its document remains valid. The unit is free when the document ends, and not earlier.
 		d.clock.pass(g.Lease.Expires.Add(d.ledger.Skew).Sub(d.clock.Now()) - time.Second)
 		if err := d.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
@@ -149,7 +149,8 @@ func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 	})
 }
 
-// TestARecalledHolderComesAfterAllWhoWait: its next acquire takes the last place.
+// TestARecalledHolderComesAfterAllWhoWait checks that the holder's next acquire gets the last
+// place.
 func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("queue", 1))
@@ -176,8 +177,8 @@ func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
 	})
 }
 
-// TestARecallOfALeaseWithoutAnEnd: it says that nothing frees the unit of a
-// silent holder; one that was told gives it up with its last document.
+// TestARecallOfALeaseWithoutAnEnd checks the notice that nothing frees the unit of a silent holder.
+// A holder that was told loses the unit with its last document.
 func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("users", 1))
@@ -194,7 +195,8 @@ func TestARecallOfALeaseWithoutAnEnd(t *testing.T) {
 	})
 }
 
-// TestARecallIsOfItsOwnLicense: tokens that may free leases see those of their scope.
+// TestARecallIsOfItsOwnLicense checks that tokens that may free leases see only those in their
+// scope.
 func TestARecallIsOfItsOwnLicense(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		g := d.acquire(t, ask("seats", 1))
@@ -223,7 +225,8 @@ func TestARecallIsOfItsOwnLicense(t *testing.T) {
 	})
 }
 
-// TestAnotherNodeTellsOfARecall: its listeners hear at its next look.
+// TestAnotherNodeTellsOfARecall checks that its listeners are notified at its next check for
+// changes.
 func TestAnotherNodeTellsOfARecall(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		g := a.acquire(t, ask("seats", 1))

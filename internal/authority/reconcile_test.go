@@ -27,8 +27,7 @@ func reconciled(t *testing.T, d *testAuthority) audit.Reconciliation {
 	return r
 }
 
-// uncounted is reconciled without counters, which a row that is changed by hand
-// makes wrong as well.
+// uncounted reconciles without counters, because a manual change of a row makes them wrong as well.
 func uncounted(t *testing.T, d *testAuthority) audit.Reconciliation {
 	t.Helper()
 	r := reconciled(t, d)
@@ -36,7 +35,7 @@ func uncounted(t *testing.T, d *testAuthority) audit.Reconciliation {
 	return r
 }
 
-// agrees fails unless nothing is found.
+// agrees fails if any mismatch is found.
 func (d *testAuthority) agrees(t *testing.T, leases int64) {
 	t.Helper()
 	if r := reconciled(t, d); !r.Agrees() || r.Leases != leases || r.Licenses != 1 || r.Unknown != 0 {
@@ -44,7 +43,7 @@ func (d *testAuthority) agrees(t *testing.T, leases int64) {
 	}
 }
 
-// one fails unless exactly one mismatch is found, which names the row and says what.
+// one fails unless exactly one mismatch is found, with the given row and text.
 func (d *testAuthority) one(t *testing.T, row, what string) audit.Mismatch {
 	t.Helper()
 	r := uncounted(t, d)
@@ -64,7 +63,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 			}
 		}
 		d := newTestAuthority(t, db)
-		// The license of the test has no entry that issues it.
+		// The test's license has no entry that issues it.
 		d.one(t, string(d.p.License), "no entry issues")
 		p := access.System(testEnv, "test")
 		sell(t, d.Authority)
@@ -118,7 +117,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 			t.Errorf("%+v", m)
 		}
 
-		// Who erases what names a person makes the comparison impossible, not wrong.
+		// Erasing an entry that names a person makes the comparison impossible, not wrong.
 		entries, err := d.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{Type: licensing.LeaseBegun}, request.PageOf{})
 		if err != nil {
 			t.Fatal(err)
@@ -141,8 +140,8 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 	})
 }
 
-// TestAnAlteredLicenseIsNamedByItsFields: with both values where the log holds
-// them, whether the entry has its place yet or not.
+// TestAnAlteredLicenseIsNamedByItsFields checks that both values are shown if the log contains
+// them, whether or not the entry has its place yet.
 func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
@@ -189,7 +188,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		}
 		finds()
 
-		// What can be long or name people is entered as a digest.
+		// Fields that can be long or can name people are logged as a digest.
 		metadata := map[string]string{"buyer": "Ada"}
 		except := licensing.Change{Except: []licensing.Exception{{Pool: "seats", Adjust: licensing.Adjustment{Amount: 9}, Reason: strings.Repeat("long ", 60)}}}
 		if _, err := s.ChangeLicense(t.Context(), s.p, l.ID, v1.ChangeRequest{Metadata: &metadata, Change: except}); err != nil {
@@ -216,7 +215,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 		tamper(`reference = '', body = $2`, body)
 		finds()
 
-		// Entries of earlier versions hold a digest of the whole row and little else.
+		// Entries of earlier versions contain a digest of the whole row and little else.
 		earlier, err := s.License(t.Context(), s.p, l.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -249,7 +248,7 @@ func TestAnAlteredLicenseIsNamedByItsFields(t *testing.T) {
 	})
 }
 
-// place gives the rows that wait their place in the log.
+// place places the waiting rows in the log.
 func (s *shop) place() {
 	s.t.Helper()
 	if err := s.ledger.Sequence(s.t.Context()); err != nil {

@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// eachPoolModel runs fn on both engines with a license whose pool is as drafted.
+// eachPoolModel runs fn on both engines, with a license whose pool has the drafted rule.
 func eachPoolModel(t *testing.T, pool draftPool, fn func(t *testing.T, w *poolModel)) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		w := openPoolModel(t, db, 1)
@@ -21,7 +21,7 @@ func eachPoolModel(t *testing.T, pool draftPool, fn func(t *testing.T, w *poolMo
 	})
 }
 
-// becomes gives the license's pool another rule, whatever is held.
+// becomes gives the license's pool another rule, whatever is in use.
 func (w *poolModel) becomes(pool draftPool) {
 	w.t.Helper()
 	w.draft = pool
@@ -30,14 +30,14 @@ func (w *poolModel) becomes(pool draftPool) {
 	}
 }
 
-// of is ask for an instance of a holder of the model's pool.
+// of returns an acquire by an instance of a holder for the model's pool.
 func of(holder string, n int) granting.AcquireRequest {
 	q := ask("unit", n)
 	q.Holder.ID = holder
 	return q
 }
 
-// counts fails unless the pool counts so many units by so many leases.
+// counts fails unless the pool counts the given units and leases.
 func (w *poolModel) counts(held, leases int64) {
 	w.t.Helper()
 	if counter, charged, live := w.testAuthority.held(w.t, "unit"); counter != held || charged != held || live != leases {
@@ -45,7 +45,7 @@ func (w *poolModel) counts(held, leases int64) {
 	}
 }
 
-// later passes time and sweeps.
+// later advances the time and sweeps.
 func (w *poolModel) later(d time.Duration) {
 	w.t.Helper()
 	w.clock.pass(d)
@@ -54,8 +54,8 @@ func (w *poolModel) later(d time.Duration) {
 	}
 }
 
-// TestInstancesThatShareNoMoreAreCountedEach: a plan stops sharing while two
-// instances of a holder use one unit, and a third's lease was ended by force.
+// TestInstancesThatShareNoMoreAreCountedEach stops sharing in a plan while two instances of a
+// holder use one unit, and after the lease of a third was ended by force.
 func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 	shared := draftPool{capacity: 3, lease: "15m", grace: "1m", share: "holder", full: "deny"}
 	for _, after := range []draftPool{
@@ -94,7 +94,7 @@ func TestInstancesThatShareNoMoreAreCountedEach(t *testing.T) {
 	}
 }
 
-// acquire1 is acquire that has to be granted.
+// acquire1 is acquire, but must be granted.
 func (w *poolModel) acquire1(q granting.AcquireRequest) granting.Granted {
 	w.t.Helper()
 	g := w.testAuthority.acquire(w.t, q)
@@ -104,8 +104,8 @@ func (w *poolModel) acquire1(q granting.AcquireRequest) granting.Granted {
 	return g
 }
 
-// TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes: one that had an end
-// in a pool that has none, and one without end in a pool that has one.
+// TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes checks a lease with an end in a pool
+// that no longer has one, and a lease without end in a pool that now has one.
 func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
 	eachPoolModel(t, ends, func(t *testing.T, w *poolModel) {
@@ -118,7 +118,7 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 		if g := w.testAuthority.acquire(t, of("bob", 2)); g.Lease != nil {
 			t.Errorf("a second of one: %+v", g.Lease)
 		}
-		w.later(8*time.Hour + w.ledger.Skew) // nobody would find the instance's lease again
+		w.later(8*time.Hour + w.ledger.Skew) // the instance could not find its lease again
 		w.counts(0, 0)
 	})
 	eachPoolModel(t, endless, func(t *testing.T, w *poolModel) {
@@ -135,8 +135,8 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 	})
 }
 
-// TestDrainingToNothingLetsHoldersGoOn: they renew and may repeat what they
-// asked; nobody new is granted a unit.
+// TestDrainingToNothingLetsHoldersGoOn checks that holders can renew and repeat their requests, and
+// that new holders get no units.
 func TestDrainingToNothingLetsHoldersGoOn(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny"}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("ada", 1))
@@ -149,8 +149,8 @@ func TestDrainingToNothingLetsHoldersGoOn(t *testing.T) {
 	})
 }
 
-// TestNobodyBorrowsForLongerByAskingAgain: not as who holds, and not by the
-// request of a time when more could be borrowed.
+// TestNobodyBorrowsForLongerByAskingAgain checks a holder's new request, and a repeated request
+// from a time when the borrowing limit was higher.
 func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
 	pool := draftPool{capacity: 2, lease: "15m", grace: "1m", borrow: "1d", share: "none", full: "deny"}
 	eachPoolModel(t, pool, func(t *testing.T, w *poolModel) {
@@ -171,8 +171,8 @@ func TestNobodyBorrowsForLongerByAskingAgain(t *testing.T) {
 	})
 }
 
-// TestAHolderThatHasALeaseClaimsNoOther: its program asked anew and was served
-// before the offer to its first request.
+// TestAHolderThatHasALeaseClaimsNoOther checks a program that asked again and was served before the
+// offer to its first request.
 func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "queue"}, func(t *testing.T, w *poolModel) {
 		one, two := w.acquire1(of("ada", 1)), w.acquire1(of("bob", 2))
@@ -195,9 +195,9 @@ func TestAHolderThatHasALeaseClaimsNoOther(t *testing.T) {
 	})
 }
 
-// TestAWaitingInstanceSharesWhatAnotherGets: two instances of one holder wait, and
-// somebody behind them. The units that the first is given serve the second, which
-// is told at once, and whose place is in nobody's way.
+// TestAWaitingInstanceSharesWhatAnotherGets lets two instances of one holder wait, and another
+// holder behind them. The units granted to the first serve the second too. It is told immediately,
+// and its place delays nobody.
 func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *poolModel) {
 		held := w.acquire1(of("ada", 1))
@@ -241,7 +241,8 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 	})
 }
 
-// TestAClaimDoesNotBeginTheOverdraftAnew: the units were held since the offer.
+// TestAClaimDoesNotBeginTheOverdraftAnew checks this because the units have been held since the
+// offer.
 func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "queue", overdraft: true}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("ada", 1))
@@ -260,8 +261,8 @@ func TestAClaimDoesNotBeginTheOverdraftAnew(t *testing.T) {
 	})
 }
 
-// TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn: where each counts, a second
-// program on a machine takes nothing over from the first.
+// TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn checks that a second program on a machine
+// takes nothing over from the first if each instance counts.
 func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 2, lease: "15m", grace: "1m", share: "none", full: "deny", matched: true}, func(t *testing.T, w *poolModel) {
 		var held []granting.Granted
@@ -286,7 +287,7 @@ func TestInstancesOnAMatchedMachineHaveLeasesOfTheirOwn(t *testing.T) {
 	})
 }
 
-// TestARequestIsTheSameWhateverItsPoolBecomes: with and without instances.
+// TestARequestIsTheSameWhateverItsPoolBecomes checks requests with and without instances.
 func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
 	ends, endless := draftPool{capacity: 1, lease: "15m", grace: "1m", share: "none", full: "deny"}, draftPool{capacity: 1, lease: "none", share: "none", full: "deny"}
 	for _, pools := range [][2]draftPool{{ends, endless}, {endless, ends}} {
@@ -300,8 +301,8 @@ func TestARequestIsTheSameWhateverItsPoolBecomes(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsForMoreThanThePoolHas: the next in the queue asked for more
-// units than are left, and blocks nobody.
+// TestNobodyWaitsForMoreThanThePoolHas checks a waiter that asked for more units than the pool has
+// left. It blocks nobody.
 func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
 	pool := draftPool{capacity: 3, lease: "15m", grace: "1m", share: "none", full: "queue"}
 	eachPoolModel(t, pool, func(t *testing.T, w *poolModel) {
@@ -324,7 +325,8 @@ func TestNobodyWaitsForMoreThanThePoolHas(t *testing.T) {
 	})
 }
 
-// TestAWaitingInstanceSharesItsHoldersUnits: as soon as another instance has them.
+// TestAWaitingInstanceSharesItsHoldersUnits checks that it does so as soon as another instance has
+// them.
 func TestAWaitingInstanceSharesItsHoldersUnits(t *testing.T) {
 	eachPoolModel(t, draftPool{capacity: 1, lease: "15m", grace: "1m", share: "holder", full: "queue"}, func(t *testing.T, w *poolModel) {
 		g := w.acquire1(of("bob", 1))

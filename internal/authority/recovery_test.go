@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// again starts a server on d's database whose data folder is dir.
+// again starts a server on d's database with the data folder dir.
 func (d *testAuthority) again(t *testing.T, dir string) *testAuthority {
 	t.Helper()
 	other := &testAuthority{clock: d.clock, p: d.p}
@@ -24,8 +24,8 @@ func (d *testAuthority) again(t *testing.T, dir string) *testAuthority {
 	return other
 }
 
-// TestARolledBackDatabaseRenewsAndGrantsNothingNew starts a server whose data
-// folder remembers more of the log than its database.
+// TestARolledBackDatabaseRenewsAndGrantsNothingNew starts a server whose data folder remembers more
+// of the log than its database contains.
 func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		g := before.acquire(t, ask("seats", 1))
@@ -50,7 +50,7 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 		if again := d.acquire(t, ask("seats", 1)); again.Lease == nil || again.Lease.ID != g.Lease.ID {
 			t.Errorf("whose answer was lost asks again: %+v", again.Decision)
 		}
-		// The longest lease of the pool is a borrowed one of a day, with its grace.
+		// The longest lease of the pool is borrowed for a day, plus its grace.
 		for n := range int64(25) {
 			fenced("seats", int(100+n))
 			r, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: n + 1, Nonce: fmt.Sprint("nonce-of-", n)})
@@ -65,9 +65,9 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 		if g := d.acquire(t, ask("seats", 201)); g.Lease == nil {
 			t.Errorf("after the longest lease has ended: %+v", g.Decision)
 		}
-		fenced("users", 1) // their documents live longer
+		fenced("users", 1) // their documents last longer
 		d = d.again(t, dir)
-		fenced("users", 2) // and a restart takes no fence down
+		fenced("users", 2) // a restart does not end a fence
 		documents := licensing.DefaultDocuments()
 		d.clock.pass((documents.Life + documents.Grace).Duration())
 		if g := d.acquire(t, ask("users", 3)); g.Lease == nil {

@@ -22,7 +22,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// A workshop is a testAuthority whose database can be damaged beside the server.
+// A workshop is a testAuthority whose database can be damaged behind the server's back.
 type workshop struct {
 	*testAuthority
 	raw *sql.DB
@@ -35,7 +35,7 @@ func eachWorkshop(t *testing.T, fn func(t *testing.T, w workshop)) {
 		sell(t, w.Authority)
 		p := owner()
 		p.Env = testEnv
-		for _, change := range []func() error{ // so that the log says how the license of the test is
+		for _, change := range []func() error{ // so that the log contains the test's license
 			func() error { _, err := w.SuspendLicense(t.Context(), p, w.p.License, "unpaid"); return err },
 			func() error { _, err := w.ReinstateLicense(t.Context(), p, w.p.License, "paid"); return err },
 		} {
@@ -58,7 +58,7 @@ func (w workshop) config() ledger.Config {
 	return ledger.Config{DB: w.ledger.DB, Ring: signing.NewRing(w.ledger.Ring.Sealing()), Now: w.clock.Now, Machine: w.clock.machine()}
 }
 
-// plans fails unless a dry run decides so, and changes nothing.
+// plans fails unless a dry run plans the wanted repairs and changes nothing.
 func (w workshop) plans(t *testing.T, want ...string) {
 	t.Helper()
 	r, err := recovery.PlanRepair(t.Context(), w.config())
@@ -72,8 +72,8 @@ func (w workshop) plans(t *testing.T, want ...string) {
 	}
 }
 
-// repairs fails unless a repair does so after a backup, or, where nothing can be
-// changed, without one.
+// repairs fails unless a repair makes the wanted changes after a backup, or without one if nothing
+// can be changed.
 func (w workshop) repairs(t *testing.T, want ...string) {
 	t.Helper()
 	w.plans(t, want...)
@@ -120,8 +120,8 @@ func said(t *testing.T, r recovery.Repair, want []string) {
 	}
 }
 
-// TestVerifyNamesCountersThatAreNotAsTheirRows: of pools and of meters, damaged
-// beside the server.
+// TestVerifyNamesCountersThatAreNotAsTheirRows damages the counters of pools and meters behind the
+// server's back.
 func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.acquire(t, ask("seats", 1))
@@ -153,7 +153,7 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 		finds(`UPDATE pool SET waiting = 0, tickets = 0 WHERE name = 'queue'`, "waiting is 0, but the rows show 1; tickets is 0, its rows say 1")
 		right(`UPDATE pool SET waiting = 1, tickets = 1 WHERE name = 'queue'`)
 		finds(`UPDATE pool SET due = 0 WHERE name = 'seats'`, "due is never, but the rows show ")
-		w.damage(t, `UPDATE pool SET due = 1 WHERE name = 'seats'`) // looked at next: as good as right
+		w.damage(t, `UPDATE pool SET due = 1 WHERE name = 'seats'`) // swept next, which is as good as right
 		w.agrees(t, 3)
 		finds(`UPDATE usage_total SET used = 0`, "meter calls since ")
 		right(`UPDATE usage_total SET used = 1`)
@@ -163,7 +163,7 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 	})
 }
 
-// TestForgottenEventsAreNoMismatch: totals outlive the events that they sum up.
+// TestForgottenEventsAreNoMismatch checks this because totals outlast the events that they sum up.
 func TestForgottenEventsAreNoMismatch(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.uses(t, w.p, "calls", w.clock.Now())
@@ -177,8 +177,8 @@ func TestForgottenEventsAreNoMismatch(t *testing.T) {
 	})
 }
 
-// TestARepairRaisesAtOnce: a pool that counts less than is held, as one that was
-// credited with another license's releases, grants no more.
+// TestARepairRaisesAtOnce repairs a pool that counts less than is in use, as if it was credited
+// with another license's releases. It then grants nothing more.
 func TestARepairRaisesAtOnce(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 5 {
@@ -203,8 +203,8 @@ func TestARepairRaisesAtOnce(t *testing.T) {
 	})
 }
 
-// TestARepairLowersWhenEveryDocumentHasEnded: of leases that are known, and of
-// those that are forgotten, by the longest that the pool gives.
+// TestARepairLowersWhenEveryDocumentHasEnded checks known leases, and forgotten ones by the longest
+// lease that the pool grants.
 func TestARepairLowersWhenEveryDocumentHasEnded(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 5 {
@@ -241,8 +241,8 @@ func TestARepairLowersWhenEveryDocumentHasEnded(t *testing.T) {
 	})
 }
 
-// TestARepairLowersOnlyWhereRowsAndLogAgree: neither where a lease's row is gone,
-// nor where its entry was erased, nor while the clock is in doubt or a fence stands.
+// TestARepairLowersOnlyWhereRowsAndLogAgree checks that nothing is lowered if the row of a lease is
+// gone, if its entry was erased, while the clock is in doubt, or while a fence is in place.
 func TestARepairLowersOnlyWhereRowsAndLogAgree(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		kept, gone := w.acquire(t, ask("users", 1)), w.acquire(t, ask("users", 2))
@@ -275,8 +275,8 @@ func TestARepairLowersOnlyWhereRowsAndLogAgree(t *testing.T) {
 	})
 }
 
-// TestARepairOfUsageGoesByEventsAndLog: a total is raised to the higher of the
-// two, and lowered where both agree.
+// TestARepairOfUsageGoesByEventsAndLog checks that a total is raised to the higher of the two, and
+// lowered only if both agree.
 func TestARepairOfUsageGoesByEventsAndLog(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		for n := range 3 {
@@ -295,11 +295,11 @@ func TestARepairOfUsageGoesByEventsAndLog(t *testing.T) {
 		w.damage(t, `DELETE FROM usage_event WHERE id = 'event-1'`)
 		w.repairs(t, "keep used 3 to 3", "keep events 3 to 3")
 		w.damage(t, `UPDATE usage_total SET used = 1`)
-		w.repairs(t, "raise used 1 to 3", "keep events 3 to 3") // rows say 2, the log 3
+		w.repairs(t, "raise used 1 to 3", "keep events 3 to 3") // the rows contain 2, the log 3
 	})
 }
 
-// TestARepairThatCanNotBackUpChangesNothing.
+// TestARepairThatCanNotBackUpChangesNothing checks a repair whose backup fails.
 func TestARepairThatCanNotBackUpChangesNothing(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.acquire(t, ask("seats", 1))
@@ -316,8 +316,8 @@ func TestARepairThatCanNotBackUpChangesNothing(t *testing.T) {
 	})
 }
 
-// TestADamageOfEarlierVersionsIsRepaired: releases of one license were credited
-// to another, in counters and in the log.
+// TestADamageOfEarlierVersionsIsRepaired checks releases of one license that were credited to
+// another, in counters and in the log.
 func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		d := pairOf(t, w.testAuthority)
@@ -329,7 +329,7 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 			id := b.acquire(t, ask("seats", n)).Lease.ID
 			w.damage(t, `UPDATE lease SET ended_at = $1, ended_by = 'released', due = $2 WHERE id = $3`,
 				w.clock.Now().UnixMicro(), w.clock.Now().Add(licensing.Remembered).UnixMicro(), string(id))
-			err := w.ledger.Update(t.Context(), testEnv, d.a.Actor, func(tx *ledger.Tx) error { // as it was entered
+			err := w.ledger.Update(t.Context(), testEnv, d.a.Actor, func(tx *ledger.Tx) error { // as earlier versions logged it
 				e, err := licensing.NewEvent(licensing.LeaseEnded, testEnv, tx.Now(), d.a.Actor, entry.End{Holder: ask("seats", n).Holder.ID, By: "released"})
 				if err != nil {
 					return err
@@ -366,13 +366,13 @@ func TestADamageOfEarlierVersionsIsRepaired(t *testing.T) {
 	})
 }
 
-// TestARaisedScaleIsNoMismatch: events are stored as they were counted, their
-// total at the scale in force, and a repair compares both at the total's.
+// TestARaisedScaleIsNoMismatch checks that a repair compares events, which keep their scale, with
+// totals at the current scale.
 func TestARaisedScaleIsNoMismatch(t *testing.T) {
 	eachWorkshop(t, func(t *testing.T, w workshop) {
 		w.p = w.license(t, counted(1, 50))
 		w.records(t, w.p, "a=1.5", "b=0.5")
-		w.damage(t, `UPDATE usage_total SET scale = -1`) // as an earlier version left it
+		w.damage(t, `UPDATE usage_total SET scale = -1`) // like an earlier version
 		w.damage(t, `UPDATE usage_event SET scale = -1`)
 		w.plans(t)
 		w.pin(t, w.p, counted(3, 5000))

@@ -18,8 +18,8 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// TestTheListOfRevocationsIsADocumentHoweverManyThereAre: it holds the newest that
-// fit, with the reasons of the newest, and is signed whatever the reasons are.
+// TestTheListOfRevocationsIsADocumentHoweverManyThereAre checks that the list contains the newest
+// revocations that fit, with the newest reasons, and is signed whatever the reasons are.
 func TestTheListOfRevocationsIsADocumentHoweverManyThereAre(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -77,7 +77,8 @@ func revokeMany(t *testing.T, s *shop, from, n int) {
 	}
 }
 
-// TestARevocationHasABoundedReason: it is copied into a document that all read.
+// TestARevocationHasABoundedReason checks this because the reason is copied into a document that
+// everyone reads.
 func TestARevocationHasABoundedReason(t *testing.T) {
 	s := openShop(t, storetest.SQLite(t))
 	id := s.issue().License.ID

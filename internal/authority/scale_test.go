@@ -16,12 +16,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// counted returns a plan whose calls are counted with decimals: so many in a month.
+// counted returns a plan whose calls are counted with decimal places, with a monthly quota.
 func counted(scale int, quota int64) licensing.Plan {
 	return meteredPlan(licensing.Meter{Unit: "call", Scale: scale, Quota: quota, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Zone: "UTC", Full: licensing.FullDeny})
 }
 
-// records sends events of calls, as ID=QUANTITY, and returns what became of the last.
+// records sends events of calls, as ID=QUANTITY, and returns the result of the last one.
 func (d *testAuthority) records(t *testing.T, p access.Principal, events ...string) granting.UsageResult {
 	t.Helper()
 	var q granting.UsageRequest
@@ -36,8 +36,7 @@ func (d *testAuthority) records(t *testing.T, p access.Principal, events ...stri
 	return r.Results[len(r.Results)-1]
 }
 
-// shows checks how much a license has used of its calls, in periods of the past too,
-// and of what quota.
+// shows checks a license's usage of calls, including past periods, and its quota.
 func (d *testAuthority) shows(t *testing.T, p access.Principal, want ...string) {
 	t.Helper()
 	all, err := d.ListUsage(t.Context(), access.System(p.Env, "test"), UsageFilter{License: p.License, Meter: "calls", Past: true}, request.PageOf{Limit: 10})
@@ -60,9 +59,9 @@ func (d *testAuthority) change(t *testing.T, p access.Principal, c licensing.Cha
 	return l
 }
 
-// TestRaisingAScaleConvertsWhatWasCountedExactly: usage of this period and of past
-// ones, exceptions in force and exceptions that wait count what they counted, and
-// events that were recorded before are known by their ids.
+// TestRaisingAScaleConvertsWhatWasCountedExactly checks that current and past usage, exceptions in
+// force and scheduled exceptions keep their amounts, and that earlier events are still recognized
+// by their ids.
 func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, other *store.DB) {
 		db, raw := exposed(t, other.Engine())
@@ -76,7 +75,7 @@ func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 		d.change(t, p, licensing.Change{Except: []licensing.Exception{more}})
 		d.change(t, p, licensing.Change{Except: []licensing.Exception{more}, When: licensing.ChangeAtRenewal})
 		d.shows(t, p, "1.5 of 7", "3 of 7")
-		// An earlier version said no scale.
+		// An earlier version stored no scale.
 		for _, table := range []string{"usage_total", "usage_event"} {
 			if _, err := raw.ExecContext(t.Context(), `UPDATE `+table+` SET scale = -1`); err != nil {
 				t.Fatal(err)
@@ -115,8 +114,8 @@ func TestRaisingAScaleConvertsWhatWasCountedExactly(t *testing.T) {
 	})
 }
 
-// TestAScaleNeverFalls: neither by a revision, nor by another plan, nor after a while
-// in which the license did not have the meter.
+// TestAScaleNeverFalls tries to lower it with a revision, with another plan, and after a time
+// without the meter.
 func TestAScaleNeverFalls(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		p := d.license(t, counted(2, 500))
@@ -156,7 +155,7 @@ func TestAScaleNeverFalls(t *testing.T) {
 		d.pin(t, p, counted(4, 50000))
 		d.shows(t, p, "1.25 of 5")
 
-		// What would be more than can be counted.
+		// The converted amount would be too large to count.
 		d.records(t, p, "b=1.75")
 		most := counted(4, 90_000_000_000_000)
 		d.pin(t, p, most)
@@ -167,9 +166,8 @@ func TestAScaleNeverFalls(t *testing.T) {
 	})
 }
 
-// TestUsageBesideARisingScaleCountsExactly: two servers record fractions while the
-// license moves to a finer scale, and to a finer one. None is lost and none counts
-// at another scale.
+// TestUsageBesideARisingScaleCountsExactly lets two servers record fractions while the license
+// moves to finer scales twice. No usage is lost or counted at a wrong scale.
 func TestUsageBesideARisingScaleCountsExactly(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		p := a.license(t, counted(1, 1_000_000_000))

@@ -25,7 +25,7 @@ func owner() access.Principal {
 	return p
 }
 
-// signed signs the smallest document at the database's time.
+// signed signs a minimal document at the database's time.
 func signed(ctx context.Context, a *Authority, n int64) (compact string, now time.Time, err error) {
 	err = a.ledger.View(ctx, func(tx *store.Tx) error {
 		now = tx.Now()
@@ -117,7 +117,7 @@ func TestServersLearnOfEachOthersRotation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		compact, now, err := signed(t.Context(), b, 1) // with the retired key: still good
+		compact, now, err := signed(t.Context(), b, 1) // with the retired key, which is still valid
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,7 +206,7 @@ func TestFeatureKeyIsMadeOnce(t *testing.T) {
 	})
 }
 
-// install goes through a ceremony on the server's root, and returns the new one.
+// install completes a ceremony with the server's root, and returns the new root.
 func install(t *testing.T, a *Authority, old signing.Secret, want signing.RootChoice) (signing.RootCeremony, signing.Secret) {
 	t.Helper()
 	c, err := a.ProposeRootSet(t.Context(), owner(), want)

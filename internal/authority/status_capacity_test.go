@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// statusOf returns what the status shows of a license's pool.
+// statusOf returns the status of a license's pool.
 func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) v1.PoolStatus {
 	t.Helper()
 	s, err := a.Status(t.Context(), owner())
@@ -28,8 +28,8 @@ func statusOf(t *testing.T, a *Authority, id licensing.LicenseID, pool string) v
 	return v1.PoolStatus{}
 }
 
-// TestStatusShowsCapacitiesAsTheyAre: with the plan, add-ons and exceptions of this moment,
-// without an acquire that would bring the stored row up to date.
+// TestStatusShowsCapacitiesAsTheyAre checks that the status uses the current plan, add-ons and
+// exceptions, without an acquire that would update the stored row.
 func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
@@ -40,7 +40,7 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 				t.Errorf("%s: %+v, want a capacity of %d, refused %q", what, p, capacity, refused)
 			}
 		}
-		stored := func(what string, capacity int64) { // what metrics add up
+		stored := func(what string, capacity int64) { // the value that metrics add up
 			t.Helper()
 			if err := s.ledger.View(t.Context(), func(tx *store.Tx) error {
 				sums, err := tx.PoolSums(t.Context(), 10)
@@ -92,8 +92,8 @@ func TestStatusShowsCapacitiesAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestStatusListsTheFullestPoolsByWhatTheyAre: a pool that a change has filled is above
-// others, and one that grants nothing for its license's sake is below all.
+// TestStatusListsTheFullestPoolsByWhatTheyAre checks that a pool that a change has filled comes
+// first, and one whose license admits no new holders comes last.
 func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		license := func() *testAuthority {
@@ -124,7 +124,7 @@ func TestStatusListsTheFullestPoolsByWhatTheyAre(t *testing.T) {
 	})
 }
 
-// TestStatusSaysThatAFenceRefusesNewcomers: the capacity is as it is, and so is the wait.
+// TestStatusSaysThatAFenceRefusesNewcomers checks the current capacity and the wait.
 func TestStatusSaysThatAFenceRefusesNewcomers(t *testing.T) {
 	each(t, func(t *testing.T, before *testAuthority) {
 		sell(t, before.Authority)

@@ -30,7 +30,7 @@ pools:
   machines: {holder: machine, capacity: 2, lease: none, match: {need: 2, of: 3}, full: deny}
 `
 
-// limits applies the trial plan; once is customer, machine or nobody.
+// limits applies the trial plan. once is customer, machine or nobody.
 func (s *shop) limits(once string) {
 	s.t.Helper()
 	text := strings.Replace(trialPlan, "ONCE", once, 1)
@@ -62,7 +62,7 @@ func (s *shop) refusedTrial(what string, err error) {
 	}
 }
 
-// TestACustomerHasATrialOnce tries every way in which a customer could get a second one.
+// TestACustomerHasATrialOnce tries every way in which a customer could get a second trial.
 func TestACustomerHasATrialOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -103,7 +103,7 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 		_, err = s.trialFor(s.customer)
 		s.refusedTrial("after the trial was given away", err)
 
-		bought := s.issue().License.ID // the customer had a trial
+		bought := s.issue().License.ID // the customer has had a trial
 		for _, when := range []licensing.When{licensing.ChangeNow, licensing.ChangeAtRenewal} {
 			_, err = s.ChangeLicense(t.Context(), s.p, bought, v1.ChangeRequest{Change: licensing.Change{Plan: "trial", When: when}})
 			s.refusedTrial("by a change of plan, "+string(when), err)
@@ -137,8 +137,8 @@ func TestOfManyTrialsAtOnceACustomerGetsOne(t *testing.T) {
 	})
 }
 
-// TestADeletedCustomersTrialIsRememberedFor400Days creates the customer again, known by
-// address or reference. Nothing that names the customer is left.
+// TestADeletedCustomersTrialIsRememberedFor400Days creates the customer again, with the same
+// address or reference. No data that names the customer remains.
 func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		clock := newTestClock()
@@ -215,7 +215,7 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 	})
 }
 
-// hardware is a machine that shows board, drive and network card.
+// hardware returns the components of a machine with the given board, drive and network card.
 func hardware(board, drive, card string) map[string]string {
 	components := map[string]string{}
 	for name, value := range map[string]string{license.ComponentBoard: board, license.ComponentDrive: drive, license.ComponentNetwork: card} {
@@ -224,7 +224,7 @@ func hardware(board, drive, card string) map[string]string {
 	return components
 }
 
-// onMachine asks for a unit of the trial's machines, and then checks whether it would get one.
+// onMachine requests a unit of the trial's machines, then checks whether it would get one.
 func (s *shop) onMachine(key, req, holder string, components map[string]string) license.Decision {
 	s.t.Helper()
 	p, err := s.Authenticate(s.t.Context(), "License "+key, "", free)
@@ -246,8 +246,8 @@ func (s *shop) onMachine(key, req, holder string, components map[string]string) 
 	return got.Decision
 }
 
-// TestAMachineHasATrialOnce moves one machine from trial to trial: with another name, a replaced
-// part, after its lease was freed, online and with a license file.
+// TestAMachineHasATrialOnce moves one machine from trial to trial: with another name, with a
+// replaced part, after its lease was freed, online and with a license file.
 func TestAMachineHasATrialOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
@@ -362,8 +362,8 @@ func TestOfManyTrialsAtOnceAMachineGetsOne(t *testing.T) {
 	})
 }
 
-// besideTrial gives a trial in one transaction on PostgreSQL, and asks for another in a second one
-// that begins before the first has ended. It returns the answer to the second.
+// besideTrial gives a trial in one transaction on PostgreSQL, and requests another in a second one
+// that begins before the first has ended. It returns the second answer.
 func besideTrial(t *testing.T, s *shop, url string, give func(*ledger.Tx) error, ask func() error) error {
 	t.Helper()
 	raw, err := sql.Open("pgx", url)
@@ -383,7 +383,7 @@ func besideTrial(t *testing.T, s *shop, url string, give func(*ledger.Tx) error,
 			waiting, stop := context.WithCancel(ctx)
 			go func() {
 				answered <- ask()
-				stop() // it did not wait at all
+				stop() // it did not wait
 			}()
 			if err = somebodyWaits(waiting, raw); waiting.Err() != nil {
 				err = ctx.Err()

@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// meteredPlan has a quota of 5 for periods of every kind that people ask for.
+// meteredPlan returns a plan with a quota of 5 for common kinds of periods.
 func meteredPlan(calls licensing.Meter) licensing.Plan {
 	plan := testPlan()
 	plan.Name = "metered"
@@ -30,9 +30,8 @@ func meteredPlan(calls licensing.Meter) licensing.Plan {
 	return plan
 }
 
-// TestUsageCountsInThePeriodThatThePlanSays spends a quota and looks when there
-// is a new one: at a month's end, where the days of months differ, and where a
-// day has 23 hours.
+// TestUsageCountsInThePeriodThatThePlanSays spends a quota and checks when there is a new one: at
+// the end of a month, in months of different lengths, and on a day of 23 hours.
 func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		d.at(t, "2027-01-31T10:00:00Z")
@@ -52,7 +51,7 @@ func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
 			for d.uses(t, p, tc.meter, time.Time{}) == license.CodeOK {
 				left--
 			}
-			if left > 1 || left < 0 { // what counted in this period before is one at most
+			if left > 1 || left < 0 { // at most one was counted in this period before
 				t.Errorf("%s at %s: %d are left", tc.meter, tc.spent, left)
 			}
 			d.at(t, tc.last)
@@ -70,8 +69,8 @@ func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
 	})
 }
 
-// TestAPlanChangeInMidPeriodCountsFromThenOn: what was used counts where it was
-// used, and the new quota holds from the change to the new boundary.
+// TestAPlanChangeInMidPeriodCountsFromThenOn checks that earlier usage stays in its period, and
+// that the new quota applies from the change to the new boundary.
 func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		monthly := licensing.Meter{Unit: "call", Quota: 5, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Zone: "UTC", Full: licensing.FullDeny}
@@ -91,7 +90,7 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 		larger, daily := monthly, monthly
 		larger.Quota = 8
 		d.pin(t, p, meteredPlan(larger))
-		spend(3) // of the same month
+		spend(3) // in the same month
 		d.at(t, "2027-04-20T15:00:00Z")
 		daily.Quota, daily.Per = 2, licensing.PerDay
 		d.pin(t, p, meteredPlan(daily))
@@ -118,8 +117,8 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 	})
 }
 
-// TestARenewedTermHasItsOwnQuota: a renewal before the end changes nothing about
-// the term that runs.
+// TestARenewedTermHasItsOwnQuota checks that a renewal before the end does not affect the current
+// term.
 func TestARenewedTermHasItsOwnQuota(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		plan := meteredPlan(licensing.Meter{Unit: "call", Quota: 1, Per: licensing.PerTerm, Full: licensing.FullDeny})
@@ -174,7 +173,7 @@ func (d *testAuthority) at(t *testing.T, text string) {
 	d.clock.at.Store(at.UnixMicro())
 }
 
-// uses records one unit and returns the decision's code.
+// uses records one unit and returns the code of the decision.
 func (d *testAuthority) uses(t *testing.T, p access.Principal, meter string, at time.Time) string {
 	t.Helper()
 	r, err := d.Usage(t.Context(), p, granting.UsageRequest{Events: []granting.UsageEvent{{ID: ledger.NewID("use", d.clock.Now()), Meter: meter, Quantity: "1", At: at}}})

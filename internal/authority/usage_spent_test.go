@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestUsageSpentIsLoggedWhenTheQuotaIsSpent and at no other time: once for each period
-// and meter, however the quota is reached, and again only after it was raised.
+// TestUsageSpentIsLoggedWhenTheQuotaIsSpent checks that this happens once for each period and
+// meter, however the quota is reached, and again only after the quota was raised.
 func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		meter := licensing.Meter{Unit: "call", Quota: 1000, Per: licensing.PerMonth, Anchor: licensing.AnchorCalendar, Zone: "UTC", Full: licensing.FullDeny,
@@ -68,8 +68,8 @@ func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 	})
 }
 
-// TestAQuotaThatIsLoweredIsSpent: a change that leaves less than was used is noticed with
-// the next event, which is denied, and a hard limit below the quota ends it.
+// TestAQuotaThatIsLoweredIsSpent checks a change to less than the current usage. It is noticed with
+// the next event, which is denied, or with a hard limit below the quota.
 func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		use := func(id, quantity, code string, want int) {
@@ -96,7 +96,7 @@ func TestAQuotaThatIsLoweredIsSpent(t *testing.T) {
 	})
 }
 
-// TestServersLogASpentQuotaOnce has two servers record the last units at once.
+// TestServersLogASpentQuotaOnce lets two servers record the last units at once.
 func TestServersLogASpentQuotaOnce(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
 		parallel(12, func(n int) {

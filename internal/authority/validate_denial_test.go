@@ -104,7 +104,7 @@ func TestAChangedFingerprintIsRecordedOnce(t *testing.T) {
 				t.Fatalf("%+v", v.Decision)
 			}
 		}
-		again := d.beside(t, d.ledger.DB) // a restart knows it, too
+		again := d.beside(t, d.ledger.DB) // a restarted server knows it as well
 		if _, err := again.Validate(t.Context(), d.p, documents.ValidateRequest{Product: "lathe", Nonce: "nonce-after", Holder: q.Holder.ID, Asker: other}); err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// explainedPlan has a pool and a meter that are full in each way, and a fallback.
+// explainedPlan has pools and meters that are full in each way, and a fallback.
 const explainedPlan = `
 product: lathe
 plan: studio
@@ -38,7 +38,7 @@ meters:
   calls: {unit: call, scale: 0, quota: 5, per: month, full: deny}
 `
 
-// explained opens a shop whose license is of explainedPlan, at a clock that stands still.
+// explainedShop opens a shop whose license has explainedPlan, with a clock that does not advance.
 func explainedShop(t *testing.T, db *store.DB) (*shop, *testAuthority, v1.Issued) {
 	t.Helper()
 	clock := newTestClock()
@@ -73,7 +73,8 @@ func (d *testAuthority) use(t *testing.T, id, quantity string) granting.UsageRes
 	return r.Results[0]
 }
 
-// TestWhyShowsWhatIsHeld and not what one more would make of it.
+// TestWhyShowsWhatIsHeld checks that why shows the current state, not the result of one more
+// request.
 func TestWhyShowsWhatIsHeld(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		shows := func(what string, got license.Decision, outcome license.Outcome, code string, held int64, reason string) {
@@ -114,8 +115,8 @@ func TestWhyShowsWhatIsHeld(t *testing.T) {
 	})
 }
 
-// TestWhyShowsALicenseThatIsNotInForceThroughout: suspended, revoked and ended licenses
-// grant nothing in any part, and what is held of them is still shown.
+// TestWhyShowsALicenseThatIsNotInForceThroughout checks that suspended, revoked and ended licenses
+// grant nothing in any part, and that their leases are still shown.
 func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
@@ -155,7 +156,7 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 					t.Errorf("%s: %+v, %v", about, why, err)
 				}
 			}
-			for _, about := range []string{"req-seats-1", "event"} { // what was decided then, and how the license stands now
+			for _, about := range []string{"req-seats-1", "event"} { // the decision at that time, and the current state of the license
 				why, err := s.Explain(t.Context(), s.p, about)
 				if err != nil || why.Standing.Code != code {
 					t.Errorf("%s: %+v, %v", about, why, err)
@@ -182,8 +183,8 @@ func TestWhyShowsALicenseThatIsNotInForceThroughout(t *testing.T) {
 	})
 }
 
-// TestWhyNamesExceptionsAsTheCause: of a feature, a pool and a meter, also of a denial
-// that was given, and only while they are in force.
+// TestWhyNamesExceptionsAsTheCause checks exceptions of a feature, a pool and a meter, including
+// those behind an earlier denial, but only while they are in force.
 func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		id := issued.License.ID
@@ -250,19 +251,19 @@ func TestWhyNamesExceptionsAsTheCause(t *testing.T) {
 	})
 }
 
-// TestEachEventOfABatchIsExplainedByItself: recorded, recorded before, denied and invalid
-// ones, by their own ids and together by the request's.
+// TestEachEventOfABatchIsExplainedByItself checks recorded, repeated, denied and invalid events, by
+// their own ids and together by the id of the request.
 func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		other := s.issue()
 		elsewhere := &testAuthority{s.Authority, access.Principal{Kind: access.KindLicense, Env: testEnv, License: other.License.ID}, d.clock}
-		elsewhere.use(t, "b6", "1") // the same name, of another license
+		elsewhere.use(t, "b6", "1") // the same id, for another license
 		var q granting.UsageRequest
 		for i, quantity := range []string{"2", "9", "1", "x", "9"} {
 			q.Events = append(q.Events, granting.UsageEvent{ID: "b" + strconv.Itoa(i+1), Meter: "calls", Quantity: quantity})
 		}
 		q.Events = append(q.Events, granting.UsageEvent{ID: "b1", Meter: "calls", Quantity: "2"}, granting.UsageEvent{ID: "b6", Meter: "none", Quantity: "1"})
-		for n := range 40 { // more than are remembered as repetitions of one denial
+		for n := range 40 { // more than the remembered repetitions of one denial
 			q.Events = append(q.Events, granting.UsageEvent{ID: "c" + strconv.Itoa(n), Meter: "calls", Quantity: "9"})
 		}
 		call := d.ledger.NewCall()
@@ -293,7 +294,7 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 				t.Errorf("%+v", part)
 			}
 		}
-		// What did not fit and does later is recorded.
+		// An event that did not fit at first, but fits later, is recorded.
 		if _, err := s.ChangeLicense(t.Context(), s.p, issued.License.ID, v1.ChangeRequest{Change: licensing.Change{
 			Except: []licensing.Exception{{Meter: "calls", Adjust: licensing.Adjustment{Amount: 100}, Reason: "as agreed"}}}}); err != nil {
 			t.Fatal(err)
@@ -305,8 +306,8 @@ func TestEachEventOfABatchIsExplainedByItself(t *testing.T) {
 	})
 }
 
-// TestWhyTakesEveryIDThatAnAnswerOrTheLogShows, and says of one that it does not know
-// why not.
+// TestWhyTakesEveryIDThatAnAnswerOrTheLogShows also checks the reason that is given for an unknown
+// id.
 func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 	eachShop(t, func(t *testing.T, s *shop, d *testAuthority, issued v1.Issued) {
 		ctx := t.Context()
@@ -383,7 +384,7 @@ func TestWhyTakesEveryIDThatAnAnswerOrTheLogShows(t *testing.T) {
 		if why, err := s.Explain(ctx, s.p, acquired); err != nil || why.Lease != lease.Lease.ID || why.Holder != "holder-1" {
 			t.Errorf("%+v, %v", why, err)
 		}
-		// A lease that was forgotten is in the log.
+		// A forgotten lease is still in the log.
 		d.clock.pass(licensing.Remembered + time.Hour)
 		if err := s.Forget(ctx); err != nil {
 			t.Fatal(err)

@@ -152,7 +152,7 @@ func TestAnEnvironmentSeesOnlyItsOwnRows(t *testing.T) {
 					t.Errorf("%s: number %d, want %d (%v)", env, n, want, err)
 				}
 			}
-			// What its own dates have ended need not be told any more.
+			// Revocations are no longer needed after the documents' own dates have ended.
 			told, err := tx.Revocations(ctx, "staging", tx.Now().Add(time.Second))
 			if err != nil || len(told) != 1 || told[0].Subject != "lic_1" {
 				t.Errorf("%v, %v", told, err)

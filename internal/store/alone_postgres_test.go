@@ -8,8 +8,8 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestARepairAndAServerKeepEachOtherOut: on PostgreSQL, for as long as either
-// has a session.
+// TestARepairAndAServerKeepEachOtherOut checks that on PostgreSQL each excludes the other as long
+// as it has a session.
 func TestARepairAndAServerKeepEachOtherOut(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	refused := func(err error, says string) {
@@ -22,7 +22,7 @@ func TestARepairAndAServerKeepEachOtherOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := postgres.Open(t.Context(), url, "") // servers share it
+	second, err := postgres.Open(t.Context(), url, "") // servers share the lock
 	if err != nil {
 		t.Fatal(err)
 	}

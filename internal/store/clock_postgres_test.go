@@ -10,12 +10,12 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestATransactionHasTheDatabasesTime: it goes by the last reading and does not
-// wait for another, and is done again where that was wrong.
+// TestATransactionHasTheDatabasesTime checks that a transaction uses the last reading without
+// waiting for another, and runs again if that reading was wrong.
 func TestATransactionHasTheDatabasesTime(t *testing.T) {
 	db := storetest.Postgres(t)
 	clock := db.Clock()
-	slow := false // an answer that takes long enough is a clock that moved
+	slow := false // a slow answer looks like a clock that has moved
 	judge := func(began time.Time) { slow = slow || time.Since(began) > store.ReadingOff/4 }
 	now := func() (at time.Time, tries int) {
 		t.Helper()
@@ -23,7 +23,7 @@ func TestATransactionHasTheDatabasesTime(t *testing.T) {
 		err := db.Update(t.Context(), func(tx *store.Tx) error {
 			tries++
 			at = tx.Now()
-			_, err := tx.Pool(t.Context(), store.PoolKey{}) // the clock's answer comes along
+			_, err := tx.Pool(t.Context(), store.PoolKey{}) // the clock's answer arrives with this one
 			return err
 		})
 		if err != nil {
@@ -33,7 +33,7 @@ func TestATransactionHasTheDatabasesTime(t *testing.T) {
 	}
 	first, _ := now()
 	second, _ := now()
-	if second.Before(first) { // both go by readings, and one took longer than the other
+	if second.Before(first) { // both are based on readings, and one took longer than the other
 		t.Errorf("%v, and then %v", first, second)
 	}
 	db.SetClock(strings.Replace(clock, "* 1000000", "* 1000000 + 3600000000", 1)) // a failover to a machine an hour ahead
@@ -42,7 +42,7 @@ func TestATransactionHasTheDatabasesTime(t *testing.T) {
 	if ahead, tries := now(); ahead.Sub(second) < hour || ahead.Sub(second) > time.Hour+time.Minute+time.Since(began) || tries != 2 && !slow {
 		t.Errorf("the database's clock went on by an hour, the transaction's by %v in %d tries", ahead.Sub(second), tries)
 	}
-	db.SetClock(clock) // and back, met by a transaction that asks nothing
+	db.SetClock(clock) // and back, in a transaction that sends no query
 	tries := 0
 	began = time.Now()
 	err := db.Update(t.Context(), func(tx *store.Tx) error {

@@ -17,7 +17,7 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// begin makes a deployment in db.
+// begin creates a deployment in db.
 func begin(t *testing.T, db *store.DB) {
 	t.Helper()
 	err := db.Update(t.Context(), func(tx *store.Tx) error {

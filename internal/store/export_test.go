@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// ReadingOff is how far the clock's last reading may be off.
+// ReadingOff is the tolerated error of the clock's last reading.
 const ReadingOff = readingOff
 
-// Growing returns the statements over tables that grow, for three numbers of rows.
+// Growing returns the statements on growing tables, for three numbers of rows.
 func Growing() map[string][]string {
 	texts := map[string][]string{}
 	for name, m := range growing {
@@ -19,7 +19,7 @@ func Growing() map[string][]string {
 	return texts
 }
 
-// PostgresPlan returns the lines of the plan that PostgreSQL makes of a text now.
+// PostgresPlan returns the lines of PostgreSQL's current plan for a text.
 func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, err error) {
 	params := 0
 	for strings.Contains(text, fmt.Sprintf("$%d", params+1)) {
@@ -44,11 +44,11 @@ func (tx *Tx) PostgresPlan(ctx context.Context, text string) (lines []string, er
 	return lines, nil
 }
 
-// SetCommitLimit bounds how long a COMMIT may take.
+// SetCommitLimit limits how long a COMMIT may take.
 func (db *DB) SetCommitLimit(d time.Duration) { db.commitLimit = d }
 
-// SetClock has the database's clock read by another query.
+// SetClock replaces the query that reads the database's clock.
 func (db *DB) SetClock(query string) { db.engine.Clock = query }
 
-// Clock is the query by which the database's clock is read.
+// Clock returns the query that reads the database's clock.
 func (db *DB) Clock() string { return db.engine.Clock }

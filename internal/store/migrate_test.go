@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestMigrationsOnlyAdd holds what a restore of an earlier version's backup, and
-// an earlier program on newer tables, rely on: a migration changes no row and
-// takes nothing away, and each column that it adds has a default.
+// TestMigrationsOnlyAdd checks the rule that allows restoring a backup of an earlier version, and
+// running an earlier program on newer tables: a migration changes and removes no rows, and each new
+// column has a default.
 func TestMigrationsOnlyAdd(t *testing.T) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil || len(names) < 4 {

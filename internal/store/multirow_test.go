@@ -22,8 +22,8 @@ func TestEveryNumberOfRowsIsCutIntoTextsThatExist(t *testing.T) {
 	}
 }
 
-// TestEachStatementOverManyRowsGetsWhatIsTheSameForAll cuts rows that share two
-// arguments into several statements.
+// TestEachStatementOverManyRowsGetsWhatIsTheSameForAll splits rows that share two arguments into
+// several statements.
 func TestEachStatementOverManyRowsGetsWhatIsTheSameForAll(t *testing.T) {
 	m := newFixed(2, "UPDATE t SET a = $1, b = $2 FROM (VALUES ", 1, "t", ") v")
 	args := []any{"a", "b"}

@@ -12,8 +12,8 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestTextsHaveOneOrderInAnyLocale: in a database whose language puts a before B
-// lists are in the order of bytes, as SQLite has them and as cursors go on.
+// TestTextsHaveOneOrderInAnyLocale checks that lists are sorted by bytes, as in SQLite and as
+// cursors require, even in a database whose language sorts a before B.
 func TestTextsHaveOneOrderInAnyLocale(t *testing.T) {
 	want := []licensing.CustomerID{"Ann", "Zoe", "_", "ann", "bob"}
 	check := func(t *testing.T, db *store.DB) {

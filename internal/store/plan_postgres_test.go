@@ -11,9 +11,9 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestPostgresFindsRowsByKeyFromTheFirst: nobody has analyzed the tables yet,
-// and what is planned now may be used for long. No plan walks an index that
-// grows, whether the tables are empty or have begun to fill.
+// TestPostgresFindsRowsByKeyFromTheFirst checks plans before any table has been analyzed, because
+// such plans can stay in use for a long time. No plan may scan a growing index, whether the tables
+// are empty or have begun to fill.
 func TestPostgresFindsRowsByKeyFromTheFirst(t *testing.T) {
 	db := storetest.Postgres(t)
 	check := func(stage string) {

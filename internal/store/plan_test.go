@@ -10,7 +10,7 @@ import (
 	_ "modernc.org/sqlite"
 )
 
-// growing are the statements over tables that grow with what is held.
+// growing are the statements on tables that grow with the number of leases and events.
 var growing = map[string]*multirow{
 	"lockPools": &lockPools, "putPools": &putPools, "insertLeases": &insertLeases, "putLeases": &putLeases,
 	"endLeases": &endLeases, "readLeases": &readLeases, "forgetLeases": &forgetLeases, "lookUpAsks": &lookUpAsks,
@@ -20,8 +20,8 @@ var growing = map[string]*multirow{
 	"licenseSeqs": &licenseSeqs,
 }
 
-// TestEveryStatementFindsItsRowsByKey keeps the embedded engine from scanning a
-// table that grows: the cost of a batch must not depend on what is held.
+// TestEveryStatementFindsItsRowsByKey checks that the embedded engine never scans a growing table.
+// The cost of a batch must not depend on the size of the tables.
 func TestEveryStatementFindsItsRowsByKey(t *testing.T) {
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -56,7 +56,7 @@ func TestEveryStatementFindsItsRowsByKey(t *testing.T) {
 	}
 }
 
-// queryPlan returns the steps by which SQLite would run a statement.
+// queryPlan returns the steps of SQLite's plan for a statement.
 func queryPlan(t *testing.T, db *sql.DB, text string) []string {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+text, make([]any, strings.Count(text, "$"))...)
@@ -79,7 +79,8 @@ func queryPlan(t *testing.T, db *sql.DB, text string) []string {
 	return steps
 }
 
-// TestPlansAreMadeAnewWhileTablesGrow: soon at first, then ever more rarely.
+// TestPlansAreMadeAnewWhileTablesGrow checks that plans are renewed soon at first, then less and
+// less often.
 func TestPlansAreMadeAnewWhileTablesGrow(t *testing.T) {
 	start := time.Unix(1_800_000_000, 0)
 	s, e := &session{planned: start, every: replanFirst}, Engine{Replan: "PLAN"}

@@ -19,11 +19,10 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestWhatIsSettledOutlivesACrashOfPostgres kills one of its processes under
-// load, upon which PostgreSQL forgets all that it had not written. What was
-// committed early and settled is there again.
+// TestWhatIsSettledOutlivesACrashOfPostgres kills a PostgreSQL process under load. PostgreSQL then
+// loses everything that it had not written. Early commits that were settled must survive.
 func TestWhatIsSettledOutlivesACrashOfPostgres(t *testing.T) {
-	storetest.PostgresURL(t) // skips where there is to be none
+	storetest.PostgresURL(t) // skips if there is no PostgreSQL
 	url, stop, err := storetest.Server()
 	if err != nil {
 		t.Fatal(err)
@@ -75,7 +74,7 @@ func TestWhatIsSettledOutlivesACrashOfPostgres(t *testing.T) {
 	}
 }
 
-// kill ends one of the processes that serve url, by force.
+// kill forcibly ends one of the processes that serve url.
 func kill(t *testing.T, url string) {
 	t.Helper()
 	conn, err := sql.Open("pgx", url)
@@ -83,7 +82,7 @@ func kill(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for killed := false; !killed; { // unless it ended meanwhile
+	for killed := false; !killed; { // unless it ended in the meantime
 		var pid int
 		err = conn.QueryRowContext(t.Context(), "SELECT pid FROM pg_stat_activity WHERE application_name = 'copyhold' LIMIT 1").Scan(&pid)
 		if err != nil {
@@ -96,7 +95,7 @@ func kill(t *testing.T, url string) {
 	}
 }
 
-// stillThere counts the leases with these keys, once the server has recovered.
+// stillThere counts the leases with these keys after the server has recovered.
 func stillThere(t *testing.T, db *store.DB, keys []store.LeaseKey) (n int) {
 	t.Helper()
 	for {
@@ -114,11 +113,10 @@ func stillThere(t *testing.T, db *store.DB, keys []store.LeaseKey) (n int) {
 	}
 }
 
-// TestNothingIsConfirmedWithoutTheStandby takes the synchronous standby away:
-// what is committed meanwhile, and what is told of it again, is unknown until
-// the standby is back.
+// TestNothingIsConfirmedWithoutTheStandby removes the synchronous standby. The outcome of commits
+// in the meantime, and of repeated answers, is unknown until the standby is back.
 func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
-	storetest.PostgresURL(t) // skips where there is to be none
+	storetest.PostgresURL(t) // skips if there is no PostgreSQL
 	url, stop, err := storetest.Server()
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +163,7 @@ func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
 	}
 }
 
-// synchronous sets whom commits wait for, and returns when that counts.
+// synchronous sets the standbys that commits wait for, and returns when the setting is in effect.
 func synchronous(t *testing.T, url, standbys string) {
 	t.Helper()
 	conn, err := sql.Open("pgx", url)
@@ -185,8 +183,8 @@ func synchronous(t *testing.T, url, standbys string) {
 	}
 }
 
-// A connection that is lost within a transaction is no fault of ours: nothing
-// was done, and the same can be asked again.
+// TestALostConnectionIsUnavailable checks that losing a connection within a transaction changes
+// nothing, so the request can be repeated.
 func TestALostConnectionIsUnavailable(t *testing.T) {
 	url := storetest.PostgresURL(t)
 	db, err := postgres.Open(t.Context(), url, "")

@@ -8,8 +8,8 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// TestWhatIsRefusedWithTheCommitIsUndone writes a row whose key is taken, which
-// PostgreSQL hears of together with the COMMIT. That is no unknown outcome.
+// TestWhatIsRefusedWithTheCommitIsUndone writes a row with a duplicate key, which PostgreSQL
+// receives together with the COMMIT. The outcome is still known.
 func TestWhatIsRefusedWithTheCommitIsUndone(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		lease := func(id licensing.LeaseID) []*licensing.Lease {
@@ -28,7 +28,7 @@ func TestWhatIsRefusedWithTheCommitIsUndone(t *testing.T) {
 		if err := put("lse_1"); err != nil {
 			t.Fatal(err)
 		}
-		for range 3 { // more often than there are sessions that a refusal could have spoilt
+		for range 3 { // more often than the number of sessions that a refusal could have broken
 			if err := put("lse_2", "lse_1"); !db.IsUnique(err) || licensing.CodeOf(err) == licensing.OutcomeUnknown {
 				t.Fatalf("a key that is taken: %v", err)
 			}

@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// A fresh database has had no migration yet, and can be opened again and again.
+// A fresh is a database without migrations, which can be opened repeatedly.
 type fresh struct {
 	t       *testing.T
 	conns   *sql.DB
@@ -68,7 +68,7 @@ func (f fresh) opens() {
 	}
 }
 
-// refused checks that the database can't be opened and that the error has all words.
+// refused checks that the database cannot be opened and that the error contains all words.
 func (f fresh) refused(words ...string) error {
 	f.t.Helper()
 	db, err := f.open(f.t.Context())
@@ -83,8 +83,8 @@ func (f fresh) refused(words ...string) error {
 	return err
 }
 
-// Servers of two versions share a database while one is rolled out or back. A change that
-// the earlier one can't live with makes it refuse the tables.
+// TestTablesOfANewerVersion checks tables that servers of two versions share during an upgrade or a
+// rollback. The earlier version refuses a change that it cannot support.
 func TestTablesOfANewerVersion(t *testing.T) {
 	eachFresh(t, func(f fresh) {
 		t := f.t
@@ -114,8 +114,8 @@ func TestTablesOfANewerVersion(t *testing.T) {
 	})
 }
 
-// An upgrade that stops half-way keeps whole changes only, names what stopped it, and goes
-// on from there.
+// TestAnUpgradeThatStopsHalfWay checks that an interrupted upgrade keeps only complete changes,
+// names the cause, and continues from there.
 func TestAnUpgradeThatStopsHalfWay(t *testing.T) {
 	eachFresh(t, func(f fresh) {
 		t := f.t

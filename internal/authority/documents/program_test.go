@@ -9,7 +9,8 @@ import (
 	"copyhold.dev/internal/store"
 )
 
-// TestProgramsThatValidateAreSeen: without a write, and within bounds.
+// TestProgramsThatValidateAreSeen checks that they are remembered without a write and within
+// limits.
 func TestProgramsThatValidateAreSeen(t *testing.T) {
 	s := newSightings()
 	at := time.Unix(1_800_000_000, 0)

@@ -22,7 +22,7 @@ func TestOnlyParametersInOrderLoseTheirNumbers(t *testing.T) {
 	}
 }
 
-// TestNobodyElseReadsTheDatabase also in a folder that others can read.
+// TestNobodyElseReadsTheDatabase checks this even in a folder that others can read.
 func TestNobodyElseReadsTheDatabase(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.Chmod(dir, 0o755); err != nil {

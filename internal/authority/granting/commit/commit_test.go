@@ -35,7 +35,7 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 				}
 			})
 			if n == 0 {
-				synctest.Wait() // its batch runs while the others gather
+				synctest.Wait() // its batch runs while the others arrive
 			}
 		}
 		all.Wait()
@@ -46,7 +46,7 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 	})
 }
 
-// TestAnUnknownOutcomeIsNotTriedAgain: the items may have been applied.
+// TestAnUnknownOutcomeIsNotTriedAgain checks this because the items may have been applied.
 func TestAnUnknownOutcomeIsNotTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -82,7 +82,7 @@ func TestReleasesComeFirstAndAcquiresAreShedFirst(t *testing.T) {
 			time.Sleep(time.Second)
 			return nil, nil
 		})
-		go g.Do(t.Context(), licensing.ClassAcquire, 0, licensing.ClassAcquire) // runs while the others gather
+		go g.Do(t.Context(), licensing.ClassAcquire, 0, licensing.ClassAcquire) // runs while the others arrive
 		synctest.Wait()
 		shed := map[licensing.Class]int{}
 		var mu sync.Mutex
@@ -131,8 +131,8 @@ func TestWhoLeavesBeforeTheTransactionIsNotApplied(t *testing.T) {
 	})
 }
 
-// TestNobodyIsAnsweredBeforeTheDisk: the next batch is applied while the last
-// one waits for the disk, and each hears what became of its own.
+// TestNobodyIsAnsweredBeforeTheDisk applies the next batch while the last one waits for the disk.
+// Each request gets the outcome of its own batch.
 func TestNobodyIsAnsweredBeforeTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := errors.New("lost")
