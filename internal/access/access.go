@@ -1,12 +1,12 @@
-// Package access says who is asking and what they may do: principals, roles,
-// permissions and the format of tokens. It holds data rules only: it reads no
-// store and no clock, and it never keeps a secret in plain text. Who is asking
-// is looked up by authority; what a role may do stands here and nowhere else.
+// Package access defines callers and their rights: principals, roles, permissions and
+// the format of tokens. It contains data rules only: it reads no
+// store and no clock, and it never keeps a secret in plain text. Package authority
+// looks up the caller of a request. The rights of a role are defined only here.
 package access
 
 import "copyhold.dev/internal/licensing"
 
-// A Kind is what a principal proved itself with.
+// A Kind is the kind of credential of a principal.
 type Kind string
 
 // The kinds of principal.
@@ -16,45 +16,45 @@ const (
 	KindSystem  Kind = "system"  // the server itself, or a command on its own data
 )
 
-// AllEnvironments stands in a token in place of an environment: the token
-// spans them, and each request names the one it means. It is no environment's name.
+// AllEnvironments is used in a token in place of an environment. Such a token spans the
+// environments, and each request names one. No environment can have this name.
 const AllEnvironments licensing.Env = "all"
 
-// A Principal is who is asking, in one environment. Its zero value may do
-// nothing. It is a value: copies are safe in any goroutine.
+// A Principal is the caller of a request, in one environment. Its zero value has no
+// rights. It is a value, so copies are safe in any goroutine.
 type Principal struct {
 	Kind     Kind
 	Env      licensing.Env
-	Spans    bool // the token reaches every environment; Env is the one this request named
+	Spans    bool // the token is valid in every environment; Env is the one that this request named
 	Role     Role
 	Token    licensing.TokenID     // kind token: its id
-	License  licensing.LicenseID   // kind license: the license whose key was shown
-	Key      licensing.KeyID       // kind license: the key that was shown
-	Customer licensing.CustomerID  // not empty: only what belongs to this customer
-	Product  licensing.ProductName // not empty: only what belongs to this product
-	Actor    string                // how the log names it: token:tok_…, license:lic_…, system:NAME
-	Answers  Digest                // kind token: derived from its text, seals what is kept of answers to it
-	Once     Once                  // the write this request is, when it may be repeated
+	License  licensing.LicenseID   // kind license: the license of the key in the request
+	Key      licensing.KeyID       // kind license: the key in the request
+	Customer licensing.CustomerID  // not empty: limited to this customer
+	Product  licensing.ProductName // not empty: limited to this product
+	Actor    string                // its name in the log: token:tok_…, license:lic_…, system:NAME
+	Answers  Digest                // kind token: derived from its text, seals stored answers to its requests
+	Once     Once                  // identifies a write that may be repeated
 }
 
-// Once names a write that its caller may repeat: done again with the same name,
-// it is not done but answered as before. An empty Key is no name.
+// Once identifies a write that its caller may repeat. If it is repeated with the same key,
+// it is not done again but gets the same answer. An empty Key means that there is none.
 type Once struct {
 	Route string
 	Key   string // the header Idempotency-Key
 }
 
-// System returns the principal of the server's own work in env; name says which
-// part of it acts.
+// System returns the principal for the server's own work in env; name is the part of
+// the server that acts.
 func System(env licensing.Env, name string) Principal {
 	return Principal{Kind: KindSystem, Env: env, Role: Owner, Actor: "system:" + name}
 }
 
-// May reports whether p holds permission.
+// May reports whether p has permission.
 func (p Principal) May(permission Permission) bool { return p.Require(permission) == nil }
 
-// Require returns why p lacks permission, an error of code forbidden, and nil if p
-// holds it.
+// Require returns an error with code forbidden that explains why p lacks permission, or
+// nil if p has it.
 func (p Principal) Require(permission Permission) error {
 	switch {
 	case permission == Public || permission == LicenseKey && p.Kind == KindLicense:
@@ -66,39 +66,39 @@ func (p Principal) Require(permission Permission) error {
 	case !p.Role.May(permission):
 		return licensing.Errorf(licensing.Forbidden, "the token's role lacks the permission %s", permission)
 	case p.Customer != "" && !permission.WithinCustomer():
-		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one customer can't have the permission %s: use one without that limit", permission)
+		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one customer cannot have the permission %s; use a token without that limit", permission)
 	case p.Product != "" && !permission.WithinProduct():
-		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one product can't have the permission %s: use one without that limit", permission)
+		return licensing.Errorf(licensing.Forbidden, "a token that is limited to one product cannot have the permission %s; use a token without that limit", permission)
 	}
 	return nil
 }
 
-// Sees reports whether what belongs to customer and product lies within p's
-// scope. What lies outside has to look to p as if it did not exist.
+// Sees reports whether things of customer and product are within p's scope. Things
+// outside that scope must look to p as if they did not exist.
 func (p Principal) Sees(customer licensing.CustomerID, product licensing.ProductName) bool {
 	return p.SeesCustomer(customer) && p.SeesProduct(product)
 }
 
-// SeesCustomer reports whether customer lies within p's scope.
+// SeesCustomer reports whether customer is within p's scope.
 func (p Principal) SeesCustomer(customer licensing.CustomerID) bool {
 	return (p.Role != Customer || p.Customer != "") && (p.Customer == "" || p.Customer == customer)
 }
 
-// SeesProduct reports whether product lies within p's scope.
+// SeesProduct reports whether product is within p's scope.
 func (p Principal) SeesProduct(product licensing.ProductName) bool {
 	return p.Product == "" || p.Product == product
 }
 
-// In returns p in env, the environment the request named; empty means the one p
-// belongs to. Only a principal that spans environments can name another than its own.
+// In returns p in env, the environment that the request named. Empty means p's own.
+// Only a principal that spans environments can name another one.
 func (p Principal) In(env licensing.Env) (Principal, error) {
 	switch {
 	case p.Env == "" && !p.Spans:
 		return Principal{}, licensing.Errorf(licensing.Forbidden,
-			"only an owner's token without product and customer spans environments: create a token of one environment instead of this one")
+			"only an owner's token without a product or customer limit can span environments; create a token for one environment instead")
 	case env == "" && p.Env == "":
 		return Principal{}, licensing.Errorf(licensing.Invalid,
-			"the token spans environments: name the one you mean in the header Copyhold-Environment")
+			"the token spans environments; name one in the Copyhold-Environment header")
 	case env == "" || env == p.Env:
 		return p, nil
 	case !p.Spans:

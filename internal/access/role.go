@@ -9,14 +9,14 @@ import (
 // A Permission allows one kind of action, written noun:verb.
 type Permission string
 
-// Public and LicenseKey are what a route declares when no role decides: anyone
-// may call it, or any program that shows the key of a license.
+// Public and LicenseKey are declared by routes for which no role decides: anyone may
+// call a public route, and any program with a license key the other kind.
 const (
 	Public     Permission = "public"
 	LicenseKey Permission = "license-key"
 )
 
-// The permissions that roles hold.
+// The permissions that roles can have.
 const (
 	EnvironmentRead  Permission = "environment:read"
 	EnvironmentWrite Permission = "environment:write"
@@ -67,12 +67,12 @@ const (
 	Customer Role = "customer"
 )
 
-// Roles returns the roles, the most powerful first.
+// Roles returns the roles, most powerful first.
 func Roles() []Role {
 	return []Role{Owner, Admin, Issuer, Operator, Viewer, Auditor, Customer}
 }
 
-// Permissions returns every permission a role can hold, in reading order.
+// Permissions returns every permission that a role can have, in reading order.
 func Permissions() []Permission {
 	return []Permission{
 		EnvironmentRead, EnvironmentWrite, ProductRead, ProductWrite, CustomerRead, CustomerWrite,
@@ -88,10 +88,10 @@ func ParseRole(s string) (Role, error) {
 	if r := Role(s); slices.Contains(Roles(), r) {
 		return r, nil
 	}
-	return "", licensing.Errorf(licensing.Invalid, "no role is called %q: the roles are %v", s, Roles())
+	return "", licensing.Errorf(licensing.Invalid, "role %q does not exist; the roles are %v", s, Roles())
 }
 
-// May reports whether r holds permission.
+// May reports whether r has permission.
 func (r Role) May(permission Permission) bool {
 	switch r {
 	case Owner:
@@ -112,8 +112,8 @@ func (r Role) May(permission Permission) bool {
 	return false
 }
 
-// WithinProduct reports whether a token that is limited to one product can hold
-// permission. What it allows otherwise concerns the whole environment.
+// WithinProduct reports whether a token that is limited to one product can have
+// permission. All other permissions concern the whole environment.
 func (p Permission) WithinProduct() bool {
 	switch p {
 	case EnvironmentRead, EnvironmentWrite, SigningKeyRead, SigningKeyWrite, RootWrite, AuditErase, BackupTake, FenceEnd:
@@ -122,9 +122,9 @@ func (p Permission) WithinProduct() bool {
 	return true
 }
 
-// WithinCustomer reports whether a token that is limited to one customer can hold
-// permission: nothing that concerns the whole environment, and nothing that all
-// customers of a product share.
+// WithinCustomer reports whether a token that is limited to one customer can have
+// permission. It excludes permissions that concern the whole environment or things that
+// all customers of a product share.
 func (p Permission) WithinCustomer() bool {
 	switch p {
 	case ProductRead, ProductWrite, PlanRead, PlanApply:
@@ -133,25 +133,25 @@ func (p Permission) WithinCustomer() bool {
 	return p.WithinProduct()
 }
 
-// TakesCustomer reports whether a token of role r can be limited to one customer:
-// those who run a deployment or an environment can't.
+// TakesCustomer reports whether a token of role r can be limited to one customer. Tokens
+// for running a deployment or an environment cannot.
 func (r Role) TakesCustomer() bool { return r != Owner && r != Admin }
 
-// MaySpan reports whether a token can span environments: only an owner's without
-// other scope can.
+// MaySpan reports whether a token can span environments. Only an owner's token without a
+// product or customer limit can.
 func MaySpan(role Role, product licensing.ProductName, customer licensing.CustomerID) bool {
 	return role == Owner && product == "" && customer == ""
 }
 
-// MayGrant reports whether a token of role r may create a token of role other:
-// never one that can do more than itself.
+// MayGrant reports whether a token of role r may create a token of role other, which
+// must not have more rights.
 func (r Role) MayGrant(other Role) bool {
 	return r.May(TokenWrite) && !slices.ContainsFunc(Permissions(), func(p Permission) bool {
 		return other.May(p) && !r.May(p)
 	})
 }
 
-// owns is what reaches beyond one environment or can't be undone.
+// owns reports whether p reaches beyond one environment or allows something irreversible.
 func owns(p Permission) bool {
 	switch p {
 	case EnvironmentWrite, RootWrite, AuditErase, BackupTake:

@@ -12,33 +12,33 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A token reads cht_ENV_ID_SECRET_CRC: its environment, its public id (26
-// characters), 160 secret bits and the CRC-32 of all before it, so that a
-// scanner recognises a leaked one and a mistyped one is refused unread.
+// A token has the form cht_ENV_ID_SECRET_CRC: its environment, its public id (26
+// characters), 160 secret bits, and the CRC-32 of everything before it. Scanners can
+// recognize a leaked token, and a mistyped one is refused without a lookup.
 const (
 	tokenPrefix  = "cht"
 	secretLength = 32
 )
 
-// A Digest is the SHA-256 of a secret: all that is stored or cached of it.
+// A Digest is the SHA-256 of a secret. Nothing else of the secret is stored or cached.
 type Digest [sha256.Size]byte
 
-// Hash returns the digest of secret. Token and license key secrets have 128
-// random bits and more, so a plain hash is not worth guessing at.
+// Hash returns the digest of secret. Secrets of tokens and license keys have at least 128
+// random bits, so guessing is hopeless even with a plain hash.
 func Hash(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 
 // Equal compares digests in constant time.
 func (d Digest) Equal(other Digest) bool { return subtle.ConstantTimeCompare(d[:], other[:]) == 1 }
 
-// String returns d in hexadecimal, as it is stored.
+// String returns d in hexadecimal, the form in which it is stored.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // MaxForeignKey is the longest imported license key, in bytes.
 const MaxForeignKey = 256
 
-// KeyDigest returns the digest that a license key is stored under. A key that begins like
-// ours and has a wrong checksum is refused without a lookup, with code unauthenticated, and
-// so is one longer than MaxForeignKey. Any other may be imported.
+// KeyDigest returns the digest under which a license key is stored. A key that begins like
+// a Copyhold key but has a wrong checksum, or is longer than MaxForeignKey, is refused
+// without a lookup, with code unauthenticated. Any other key may be an imported one.
 func KeyDigest(text string) (Digest, error) {
 	if _, canonical, err := licensing.ParseKey(text); err == nil {
 		return licensing.HashKey(canonical), nil
@@ -48,7 +48,7 @@ func KeyDigest(text string) (Digest, error) {
 	return licensing.HashKey(text), nil
 }
 
-// ParseDigest reads what String wrote.
+// ParseDigest reads the form that String writes.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	b, err := hex.DecodeString(s)
@@ -58,8 +58,8 @@ func ParseDigest(s string) (Digest, error) {
 	return Digest(b), nil
 }
 
-// NewToken writes the token with the given id (tok_…) in env, AllEnvironments
-// for one that spans them.
+// NewToken writes the token with the given id (tok_…) in env, or in AllEnvironments
+// if it spans them.
 func NewToken(env licensing.Env, id licensing.TokenID, secret [20]byte) string {
 	body := strings.Join([]string{tokenPrefix, string(env),
 		strings.TrimPrefix(string(id), licensing.TokenPrefix+"_"),
@@ -67,10 +67,10 @@ func NewToken(env licensing.Env, id licensing.TokenID, secret [20]byte) string {
 	return body + "_" + checksum(body)
 }
 
-// ParseToken returns the environment and the id that a token names. That it
-// reads well proves nothing: compare its digest with the stored one.
+// ParseToken returns the environment and the id in a token. A well-formed token proves
+// nothing; compare its digest with the stored one.
 func ParseToken(token string) (licensing.Env, licensing.TokenID, error) {
-	malformed := licensing.Errorf(licensing.Unauthenticated, "this is no token of Copyhold")
+	malformed := licensing.Errorf(licensing.Unauthenticated, "the credential is not a Copyhold token")
 	body, crc, ok := cutLast(token)
 	if !ok || len(token) > 160 || checksum(body) != crc {
 		return "", "", malformed
@@ -84,7 +84,7 @@ func ParseToken(token string) (licensing.Env, licensing.TokenID, error) {
 	return licensing.Env(env), licensing.TokenID(licensing.TokenPrefix + "_" + id), nil
 }
 
-// cutLast parts s at its last underscore: a name of an environment may hold some.
+// cutLast splits s at its last underscore, because the name of an environment may contain some.
 func cutLast(s string) (before, after string, found bool) {
 	i := strings.LastIndexByte(s, '_')
 	if i < 0 {

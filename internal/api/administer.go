@@ -10,11 +10,11 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ListQuery is what every list takes. Like all that inputs embed it is exported,
-// because huma reads no other fields.
+// ListQuery contains the parameters of every list. It is exported, like everything that
+// inputs embed, because huma reads no other fields.
 type ListQuery struct {
-	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"At most so many items"`
-	Cursor string `query:"cursor" maxLength:"400" doc:"next of the page before"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"50" doc:"The maximum number of items"`
+	Cursor string `query:"cursor" maxLength:"400" doc:"The member next of the previous page"`
 }
 
 func (q ListQuery) page() request.PageOf { return request.PageOf{Limit: q.Limit, Cursor: q.Cursor} }
@@ -33,7 +33,7 @@ func answered[T any](body T, err error) (*reply[T], error) {
 	return &reply[T]{body}, nil
 }
 
-// listed turns a page into a reply. An empty list is not null.
+// listed turns a page into a reply. An empty list is not written as null.
 func listed[T any](page request.Page[T], err error) (*reply[v1.List[T]], error) {
 	if page.Items == nil {
 		page.Items = []T{}
@@ -41,7 +41,7 @@ func listed[T any](page request.Page[T], err error) (*reply[v1.List[T]], error) 
 	return answered(v1.List[T]{Items: page.Items, Next: page.Next}, err)
 }
 
-// done turns an error, or none, into an answer without a body.
+// done turns an error or nil into an answer without a body.
 func done(err error) (*nothing, error) {
 	if err != nil {
 		return nil, err
@@ -49,14 +49,14 @@ func done(err error) (*nothing, error) {
 	return &nothing{}, nil
 }
 
-// Repeatable is what every write takes that creates or changes something.
+// Repeatable contains the header of every write that creates or changes something.
 type Repeatable struct {
-	Key string `header:"Idempotency-Key" maxLength:"255" doc:"The same key with the same request within 24 h gives the same answer, and changes nothing again"`
+	Key string `header:"Idempotency-Key" maxLength:"255" doc:"Repeating a request with the same key within 24 hours returns the same answer and changes nothing"`
 }
 
 func (r *Repeatable) idempotencyKey() string { return r.Key }
 
-// write is handle for a route that can be repeated: the principal names the request.
+// write is handle for a route that can be repeated. The principal identifies the request.
 func write[I any, PI interface {
 	*I
 	idempotencyKey() string
@@ -67,7 +67,7 @@ func write[I any, PI interface {
 	})
 }
 
-// pair stands in the document for license.Seq.
+// pair represents license.Seq in the OpenAPI document.
 type pair struct{}
 
 // Schema implements huma.SchemaProvider.

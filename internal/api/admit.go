@@ -13,41 +13,41 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// admit refuses what no route should see: a name that is not this server's (DNS
-// rebinding), and a write that a page of another origin makes a browser send.
+// admit refuses requests that no route should see: a host name that is not this server's
+// (DNS rebinding), and a write that a page of another origin makes a browser send.
 func (s *server) admit(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
 		if !s.knowsHost(r.Host) {
 			s.fail(c, newProblem(c, http.StatusMisdirectedRequest, licensing.Forbidden,
-				"this server does not answer to the name in Host; add it to the setting hosts"))
+				"this server does not accept the name in the Host header; add it to the setting hosts"))
 			return
 		}
 		if !single(r.Header) {
-			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "a header that says who asks, or which request it is, stands there twice"))
+			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "duplicate Authorization, Copyhold-Environment or Idempotency-Key header"))
 			return
 		}
 		if !legible(r) {
-			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "path, query and headers are UTF-8 without control characters"))
+			s.fail(c, newProblem(c, http.StatusBadRequest, licensing.Invalid, "path, query and headers must be UTF-8 without control characters"))
 			return
 		}
 		if err := origins.Check(r); err != nil {
-			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "a page of another origin may not write here"))
+			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "a page of another origin must not send writes"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// single reports whether what tells who asks, and what is asked, is said once: of two,
-// what stands in front of this server may have checked the other.
+// single reports whether the headers that identify the caller and the request occur once.
+// Of two, a proxy in front of this server may have checked the other.
 func single(h http.Header) bool {
 	return len(h["Authorization"]) <= 1 && len(h["Copyhold-Environment"]) <= 1 && len(h["Idempotency-Key"]) <= 1
 }
 
-// legible reports whether what names things in a request can be a name: neither
-// every database nor every terminal takes the rest.
+// legible reports whether the names in a request can be names. Some databases and
+// terminals do not accept the rest.
 func legible(r *http.Request) bool {
 	if !clean(r.URL.Path) || !clean(r.Header.Get("Copyhold-Environment")) || !clean(r.Header.Get("Idempotency-Key")) {
 		return false
@@ -60,8 +60,8 @@ func clean(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// knowsHost reports whether host names this server. Without one it is no
-// browser that asks, and a health check of HTTP/1.0 may.
+// knowsHost reports whether host names this server. A request without a host does not
+// come from a browser, and a health check over HTTP/1.0 may omit it.
 func (s *server) knowsHost(host string) bool {
 	if host == "" {
 		return true
@@ -70,7 +70,7 @@ func (s *server) knowsHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".") // a name may end with the root's dot
+	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".") // a name may end with the root dot
 	if name == "localhost" || slices.Contains(s.Hosts, "*") {
 		return true
 	}
@@ -80,8 +80,8 @@ func (s *server) knowsHost(host string) bool {
 	return slices.ContainsFunc(s.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
 }
 
-// address returns who is asking, for limits and the log: the peer, or what the
-// nearest believed proxy says; of an IPv6 address its /64, which one caller owns.
+// address returns the caller's address for limits and the log: the peer's, or the one that
+// the nearest trusted proxy reports. Of an IPv6 address it is the /64, which one caller owns.
 func (s *server) address(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
@@ -99,7 +99,7 @@ func (s *server) address(r *http.Request) string {
 	return addr.String()
 }
 
-// behindProxies walks X-Forwarded-For from its end, as long as the sender is believed.
+// behindProxies walks X-Forwarded-For from its end, as long as the sender is trusted.
 func (s *server) behindProxies(addr netip.Addr, forwarded []string) netip.Addr {
 	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for i := len(hops) - 1; i >= 0 && s.isProxy(addr); i-- {

@@ -1,8 +1,8 @@
 // Package api answers programs, people and systems over HTTP.
 //
-// It turns requests into calls of authority and their results into JSON; it
-// decides nothing and holds no state but rate limits. Every route declares the
-// permission it needs, its class under overload and the bound of its body; the
+// It turns requests into calls of authority and their results into JSON. It
+// decides nothing and keeps no state except rate limits. Every route declares the
+// permission it needs, its class under overload and the limit of its body. The
 // OpenAPI document is made from the same declarations.
 package api
 
@@ -21,41 +21,41 @@ import (
 	"copyhold.dev/internal/metrics"
 )
 
-// Config is what the API is made of. Authority, Metrics, Log and Now are required.
+// Config contains the parts of the API. Authority, Metrics, Log and Now are required.
 type Config struct {
 	Authority *authority.Authority
 	Metrics   *metrics.Metrics
 	Log       *slog.Logger
 	Now       func() time.Time
 
-	// Version is the server's, for the OpenAPI document.
+	// Version is the server's version, for the OpenAPI document.
 	Version string
-	// Hosts are the names clients may reach the server by, without port. IP
-	// addresses and localhost are always accepted: a name that an attacker
-	// points at this server (DNS rebinding) is neither. "*" accepts all.
+	// Hosts are the names by which clients may reach the server, without port. IP
+	// addresses and localhost are always accepted, because a name that an attacker
+	// points at this server (DNS rebinding) is neither. "*" accepts all names.
 	Hosts []string
-	// Proxies are the addresses whose X-Forwarded-For is believed.
+	// Proxies are the addresses whose X-Forwarded-For is trusted.
 	Proxies []netip.Prefix
-	// Limits bound what one caller, and all together, may ask for.
+	// Limits limit one caller, and all callers together.
 	Limits Limits
 }
 
-// server is the API while it is built and while it answers.
+// server is the API while it is built and while it serves.
 type server struct {
 	Config
 	mux      *http.ServeMux
 	huma     huma.API
 	declared map[string]route // by pattern, "POST /v1/leases"
-	faults   []error          // found while routes were registered
+	faults   []error          // found while registering routes
 	shedder  *shedder
 	throttle *throttle
 	held     *held
-	scrapes  chan struct{} // one for each who reads the metrics
+	scrapes  chan struct{} // one for each reader of the metrics
 	buffers  buffers
 	stopping context.Context // ends when the server stops
 }
 
-// New returns the API's handler. It fails when a route declares no permission.
+// New returns the API's handler. It fails if a route declares no permission.
 func New(c Config) (*Handler, error) {
 	if c.Authority == nil || c.Metrics == nil || c.Log == nil || c.Now == nil {
 		return nil, errors.New("building the API: authority, metrics, log and clock are required")
@@ -95,7 +95,7 @@ type Handler struct {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.chain.ServeHTTP(w, r) }
 
-// Stop ends held requests and streams, so that a server can shut down: waiters
+// Stop ends held requests and streams, so that a server can shut down. Waiting requests
 // keep their place in the queue and are told to come back. Call it before
 // http.Server.Shutdown.
 func (h *Handler) Stop() { h.stop() }

@@ -16,37 +16,37 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// EntryPath names an entry of the log.
+// EntryPath identifies an entry of the log.
 type EntryPath struct {
 	Index int64 `path:"index" minimum:"0"`
 }
 
-// EntryQuery chooses entries of the log.
+// EntryQuery selects entries of the log.
 type EntryQuery struct {
 	ListQuery
-	Type     string               `query:"type" maxLength:"64" doc:"Only of this type; of all types that begin with it if it ends with a dot"`
-	License  licensing.LicenseID  `query:"license" maxLength:"64" doc:"Only about this license"`
-	Customer licensing.CustomerID `query:"customer" maxLength:"64" doc:"Only about this customer"`
-	Since    time.Time            `query:"since" doc:"Not older than this"`
-	Until    time.Time            `query:"until" doc:"Older than this"`
+	Type     string               `query:"type" maxLength:"64" doc:"Only entries of this type, or of all types that begin with it if it ends with a dot"`
+	License  licensing.LicenseID  `query:"license" maxLength:"64" doc:"Only entries about this license"`
+	Customer licensing.CustomerID `query:"customer" maxLength:"64" doc:"Only entries about this customer"`
+	Since    time.Time            `query:"since" doc:"Only entries from this time on"`
+	Until    time.Time            `query:"until" doc:"Only entries before this time"`
 }
 
-// ConsistencyQuery names two sizes of the log.
+// ConsistencyQuery gives two sizes of the log.
 type ConsistencyQuery struct {
-	From int64 `query:"from" minimum:"0" required:"true" doc:"Entries of the older head"`
-	To   int64 `query:"to" minimum:"0" doc:"Entries of the newer head; the published one if absent"`
+	From int64 `query:"from" minimum:"0" required:"true" doc:"The size of the older head, in entries"`
+	To   int64 `query:"to" minimum:"0" doc:"The size of the newer head, in entries. Default: the published head"`
 }
 
 func (s *server) auditRoutes() {
 	const tag, path = "audit", "/v1/audit"
 	handle(s, route{ID: "list-log-entries", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.AuditRead,
-		Summary: "List entries of the log, the newest first", Description: "A page can be short and still have a next one."},
+		Summary: "List entries of the log, newest first", Description: "A page can be short and still have a next page."},
 		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[v1.List[v1.LogEntry]], error) {
 			f := ledger.LogFilter{Type: in.Type, License: in.License, Customer: in.Customer, Since: in.Since, Until: in.Until}
 			return listed(s.Authority.LogEntries(ctx, p, f, in.page()))
 		})
 	handle(s, route{ID: "get-log-head", Method: http.MethodGet, Path: path + "/head", Tag: tag, Permission: access.AuditRead,
-		Summary: "The log's signed head; keep one elsewhere now and then"},
+		Summary: "Show the log's signed head; keep a copy elsewhere from time to time"},
 		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.LogHead], error) {
 			return answered(s.Authority.LogHead(ctx, p))
 		})
@@ -57,20 +57,20 @@ func (s *server) auditRoutes() {
 			return answered(v1.ConsistencyAnswer{Consistency: proof, Text: proof.Text()}, err)
 		})
 	handle(s, route{ID: "get-log-entry", Method: http.MethodGet, Path: path + "/{index}", Tag: tag, Permission: access.AuditRead,
-		Summary: "Show an entry whole"},
+		Summary: "Show a complete entry"},
 		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[v1.LogEntry], error) {
 			return answered(s.Authority.LogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "prove-log-entry", Method: http.MethodGet, Path: path + "/{index}/proof", Tag: tag, Permission: access.AuditRead,
-		Summary: "Prove that the log holds an entry"},
+		Summary: "Prove that the log contains an entry"},
 		func(ctx context.Context, p access.Principal, in *EntryPath) (*reply[v1.LogProof], error) {
 			return answered(s.Authority.ProveLogEntry(ctx, p, in.Index))
 		})
 	handle(s, route{ID: "erase-log-payload", Method: http.MethodDelete, Path: path + "/{index}/payload", Tag: tag, Permission: access.AuditErase,
-		Summary: "Erase actor, subject, request and data of an entry, and record that", Description: "The entry and its proofs stay."},
+		Summary: "Erase actor, subject, request and data of an entry, and record the erasure", Description: "The entry and its proofs remain."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			EntryPath
-			Reason string `query:"reason" required:"true" minLength:"1" maxLength:"400" doc:"Why; it is recorded"`
+			Reason string `query:"reason" required:"true" minLength:"1" maxLength:"400" doc:"The reason, which is recorded"`
 		}) (*nothing, error) {
 			return done(s.Authority.EraseLogPayload(ctx, p, in.Index, in.Reason))
 		})
@@ -79,17 +79,17 @@ func (s *server) auditRoutes() {
 	s.reconcileRoute()
 }
 
-// reconcileRoute compares rows with the log, which takes as long as reading all of both.
+// reconcileRoute compares rows with the log, which takes as long as reading both.
 func (s *server) reconcileRoute() {
 	r := route{
 		ID: "reconcile-log", Method: http.MethodGet, Path: "/v1/audit/reconciliation", Tag: "audit", Permission: access.AuditRead, Held: true,
 		Summary:     "Compare leases and licenses with the log, and counters with their rows",
-		Description: "Of one moment: each live lease has an entry that begins it and none that ends it, each such entry has its lease, and each license is as its last change left it. The counters of each pool are what its leases and tickets come to, and each total of a meter is the sum of its usage events. Renewals are not logged, so dates of leases are not compared. It can take minutes for a large log.",
+		Description: "Compares one moment. Each live lease must have an entry that begins it and none that ends it, each such entry must have its lease, and each license must match its last change. The counters of each pool must be the sums of its leases and tickets, and each total of a meter the sum of its usage events. Renewals are not logged, so the dates of leases are not compared. This can take minutes for a large log.",
 	}
 	s.declare(r)
 	op := s.operation(r)
 	schema := s.huma.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[audit.Reconciliation](), true, "Reconciliation")
-	op.Responses["200"] = &huma.Response{Description: "What was compared, and what does not agree", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	op.Responses["200"] = &huma.Response{Description: "The number of things compared, and the mismatches", Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
 	s.huma.OpenAPI().AddOperation(&op)
 	s.mux.Handle(r.pattern(), s.guard(s.declared[r.pattern()], func(w http.ResponseWriter, req *http.Request) {
 		s.pour(w, req, "application/json", func(c *call) error {
@@ -102,12 +102,12 @@ func (s *server) reconcileRoute() {
 	}))
 }
 
-// logRoute registers the whole log as a stream of lines.
+// logRoute registers the complete log as a stream of lines.
 func (s *server) logRoute() {
 	r := route{
 		ID: "export-log", Method: http.MethodGet, Path: "/v1/audit/rows", Tag: "audit", Permission: access.AuditRead, Held: true,
-		Summary:     "The whole log, to be verified elsewhere",
-		Description: "Lines of JSON: the signed head, the tree's hashes, the rows. A connection that is cut before the end says that the log is not whole.",
+		Summary:     "Export the complete log, for verification elsewhere",
+		Description: "Lines of JSON: the signed head, the tree's hashes, the rows. A connection that is cut before the end means that the log is incomplete.",
 	}
 	s.declare(r)
 	op := s.operation(r)

@@ -14,15 +14,15 @@ import (
 func (s *server) backupRoutes() {
 	r := route{
 		ID: "backup", Method: http.MethodPost, Path: "/v1/backup", Tag: "server", Permission: access.BackupTake, Held: true, Closed: true,
-		Summary: "Everything, as it is at one moment",
-		Description: "Answers an archive that is encrypted to the server's sealing key; `copyhold restore` reads it. " +
-			"It needs a token that spans environments. A connection that is cut before the end says that the archive is not whole.\n\n" +
-			"With `final=true` every write ends first, for good: programs are answered 503 from then on, and the server that is restored " +
-			"from the archive takes over without a fence. Repeat the request if the archive did not arrive whole.",
+		Summary: "Back up everything at one moment",
+		Description: "Returns an archive that is encrypted to the server's sealing key. `copyhold restore` reads it. " +
+			"Requires a token that spans environments. A connection that is cut before the end means that the archive is incomplete.\n\n" +
+			"With `final=true`, all writes end first, permanently. Programs get 503 from then on, and the server that is restored " +
+			"from the archive takes over without a fence. Repeat the request if the archive is incomplete.",
 	}
 	s.declare(r)
 	op := s.operation(r)
-	op.Parameters = append(op.Parameters, &huma.Param{Name: finalParam, In: "query", Description: "Close the database before it is read",
+	op.Parameters = append(op.Parameters, &huma.Param{Name: finalParam, In: "query", Description: "Whether to close the database before it is read",
 		Schema: &huma.Schema{Type: huma.TypeBoolean}})
 	op.Responses["200"] = &huma.Response{Description: "The archive", Content: map[string]*huma.MediaType{
 		"application/octet-stream": {Schema: &huma.Schema{Type: "string", Format: "binary"}}}}
@@ -37,7 +37,7 @@ func (s *server) backup(w http.ResponseWriter, req *http.Request) {
 	case "true":
 		backup = s.Authority.FinalBackup
 	default:
-		p := newProblem(callOf(req.Context()), http.StatusUnprocessableEntity, licensing.Invalid, "final is true or false")
+		p := newProblem(callOf(req.Context()), http.StatusUnprocessableEntity, licensing.Invalid, "final must be true or false")
 		p.Field = finalParam
 		s.fail(callOf(req.Context()), p)
 		return
@@ -48,13 +48,13 @@ func (s *server) backup(w http.ResponseWriter, req *http.Request) {
 	})
 }
 
-// finalParam asks for the last backup of a database.
+// finalParam requests the last backup of a database.
 const finalParam = "final"
 
-// pour answers with what fn writes, however long that takes.
+// pour answers with the output of fn, however long that takes.
 func (s *server) pour(w http.ResponseWriter, req *http.Request, mediaType string, fn func(*call) error) {
 	c := callOf(req.Context())
-	// A large database takes longer than an answer may.
+	// A large database takes longer than the write timeout.
 	if err := http.NewResponseController(w).SetWriteDeadline(time.Time{}); err != nil {
 		s.fail(c, s.problem(c, err))
 		return
@@ -69,5 +69,5 @@ func (s *server) pour(w http.ResponseWriter, req *http.Request, mediaType string
 		return
 	}
 	c.err = err
-	panic(http.ErrAbortHandler) //nolint:forbidigo // half of it must not look like all of it
+	panic(http.ErrAbortHandler) //nolint:forbidigo // half an answer must not look complete
 }

@@ -9,13 +9,13 @@ import (
 
 func callerOf(b v1.CallerBody) licensing.Caller { return licensing.Caller(b) }
 
-// callerParameters are CallerBody for requests without a body.
+// callerParameters are the members of CallerBody for requests without a body.
 func callerParameters() []parameter {
 	return []parameter{
-		{Name: "service", In: "query", Kind: "string", Doc: "What asks"},
-		{Name: "version", In: "query", Kind: "string", Doc: "Its version"},
-		{Name: "instance", In: "query", Kind: "string", Doc: "Which running copy"},
-		{Name: "region", In: "query", Kind: "string", Doc: "Where it runs"},
+		{Name: "service", In: "query", Kind: "string", Doc: "The name of the calling service"},
+		{Name: "version", In: "query", Kind: "string", Doc: "The program's version"},
+		{Name: "instance", In: "query", Kind: "string", Doc: "The running copy of the program"},
+		{Name: "region", In: "query", Kind: "string", Doc: "Where the program runs"},
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // Certificate returns a TLS configuration with the certificate and key in two
-// PEM files, read again when either has changed: a certificate is renewed
-// without a restart. TLS 1.2 is the least.
+// PEM files. It reads them again if either has changed, so that a certificate can be renewed
+// without a restart. The minimum version is TLS 1.2.
 func Certificate(certificate, key string, log *slog.Logger) (*tls.Config, error) {
 	c := &certificateFiles{certificate: certificate, key: key, log: log}
 	if err := c.read(); err != nil {
@@ -19,7 +19,7 @@ func Certificate(certificate, key string, log *slog.Logger) (*tls.Config, error)
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}, nil
 }
 
-// certificateEvery is how often the files are looked at, at most.
+// certificateEvery is the shortest time between two looks at the files.
 const certificateEvery = 10 * time.Second
 
 type certificateFiles struct {
@@ -28,7 +28,7 @@ type certificateFiles struct {
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	written [2]time.Time // certificate and key, as they were read
+	written [2]time.Time // modification times of certificate and key when they were read
 	looked  time.Time
 }
 
@@ -38,14 +38,14 @@ func (c *certificateFiles) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if time.Since(c.looked) > certificateEvery {
 		c.looked = time.Now()
 		if err := c.readChanged(); err != nil {
-			c.log.Error("the new certificate cannot be used; the one before stays", "error", err)
+			c.log.Error("the new certificate cannot be used; the previous one stays in use", "error", err)
 		}
 	}
 	return c.current, nil
 }
 
-// readChanged loads the pair if one of the files is another than the one that was read;
-// the caller holds the lock.
+// readChanged loads the pair if either file has changed since it was read.
+// The caller must have the lock.
 func (c *certificateFiles) readChanged() error {
 	if at, err := c.modified(); err != nil || at == c.written {
 		return err
@@ -53,7 +53,7 @@ func (c *certificateFiles) readChanged() error {
 	return c.read()
 }
 
-// read loads the pair; the caller holds the lock, or is alone.
+// read loads the pair. The caller must have the lock, unless nothing else uses c.
 func (c *certificateFiles) read() error {
 	at, err := c.modified()
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *certificateFiles) read() error {
 	return nil
 }
 
-// modified returns when each of the files was written.
+// modified returns the modification times of the files.
 func (c *certificateFiles) modified() (at [2]time.Time, err error) {
 	for i, name := range []string{c.certificate, c.key} {
 		info, err := os.Stat(name)

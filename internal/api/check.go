@@ -12,7 +12,7 @@ import (
 func (s *server) checkRoutes() {
 	serve(s, route{
 		ID: "check", Method: http.MethodPost, Path: "/v1/check", Tag: "license", Permission: access.LicenseKey, Class: acquire,
-		Summary: "What would be decided?", Description: "Changes nothing. A denial is a decision with status 200. An instance is one of the holder. What an acquire would be refused with is an error: 503 where the server can't be certain after a restore, 409 where the holder has another number of units.",
+		Summary: "Show what would be decided", Description: "Changes nothing. A denial is a decision with status 200. The instance is an instance of the holder. If an acquire would be refused, the answer is the same error: 503 if the server cannot be certain after a restore, 409 if the holder has a different number of units.",
 	}, nil, []answer{{http.StatusOK, "The decision", v1.CheckAnswer{}}},
 		func(c *call, req *http.Request, in *v1.CheckBody) error {
 			checked, err := s.Authority.Check(req.Context(), c.principal, granting.CheckRequest{

@@ -8,14 +8,14 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// prefixLength is how much of a credential tells which key or token is guessed
-// at: scheme, kind and the public part of a license key.
+// prefixLength is the part of a credential that identifies the key or token that somebody
+// tries to guess: scheme, kind and the public part of a license key.
 const prefixLength = len("License CH-AAAAA")
 
-// authenticate finds out who shows the credential in req. One that the server
-// remembers is never throttled for the bad ones of others; an unknown one is
+// authenticate finds the owner of the credential in req. A credential that the server
+// remembers is never throttled because of the bad ones of others. An unknown one is
 // looked up only while its address and its prefix have failures left, so that
-// guessing costs neither the database nor anybody else.
+// guessing burdens neither the database nor other callers.
 func (s *server) authenticate(c *call, req *http.Request) (access.Principal, *Problem) {
 	authorization := req.Header.Get("Authorization")
 	prefix := authorization[:min(len(authorization), prefixLength)]
@@ -23,7 +23,7 @@ func (s *server) authenticate(c *call, req *http.Request) (access.Principal, *Pr
 	p, err := s.Authority.Authenticate(req.Context(), authorization, licensing.Env(req.Header.Get("Copyhold-Environment")), func() error {
 		wait, ok := s.throttle.mayTry(c.address, prefix)
 		if !ok {
-			throttled = s.throttled(c, wait, "too many credentials were refused; try again later")
+			throttled = s.throttled(c, wait, "too many invalid credentials; try again later")
 			return throttled
 		}
 		return nil

@@ -9,7 +9,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// CustomerPath names a customer.
+// CustomerPath identifies a customer.
 type CustomerPath struct {
 	ID licensing.CustomerID `path:"id" maxLength:"64"`
 }
@@ -19,7 +19,7 @@ func (s *server) customerRoutes() {
 	handle(s, route{ID: "list-customers", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.CustomerRead, Summary: "List customers"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
-			Reference string `query:"reference" maxLength:"200" doc:"Only the one with this reference"`
+			Reference string `query:"reference" maxLength:"200" doc:"Only the customer with this reference"`
 		}) (*reply[v1.List[licensing.Customer]], error) {
 			return listed(s.Authority.Customers(ctx, p, in.Reference, in.page()))
 		})
@@ -36,7 +36,7 @@ func (s *server) customerRoutes() {
 				Name: in.Body.Name, Email: in.Body.Email, Reference: in.Body.Reference, Metadata: in.Body.Metadata,
 			}))
 		})
-	write(s, route{ID: "change-customer", Method: http.MethodPatch, Path: path + "/{id}", Tag: tag, Permission: access.CustomerWrite, Summary: "Change what is known of a customer"},
+	write(s, route{ID: "change-customer", Method: http.MethodPatch, Path: path + "/{id}", Tag: tag, Permission: access.CustomerWrite, Summary: "Change a customer's data"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			CustomerPath

@@ -11,7 +11,7 @@ import (
 
 func (s *server) environmentRoutes() {
 	const tag, path = "environment", "/v1/environments"
-	handle(s, route{ID: "list-environments", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.EnvironmentRead, Summary: "List the environments the token reaches"},
+	handle(s, route{ID: "list-environments", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.EnvironmentRead, Summary: "List the environments that the token can use"},
 		func(ctx context.Context, p access.Principal, _ *struct{}) (*reply[v1.List[licensing.Environment]], error) {
 			all, err := s.Authority.Environments(ctx, p)
 			return answered(v1.List[licensing.Environment]{Items: append([]licensing.Environment{}, all...)}, err)
@@ -29,7 +29,7 @@ func (s *server) environmentRoutes() {
 		}) (*reply[licensing.Environment], error) {
 			return answered(s.Authority.CreateEnvironment(ctx, p, licensing.Environment{Name: in.Body.Name, Kind: in.Body.Kind}))
 		})
-	write(s, route{ID: "change-environment", Method: http.MethodPatch, Path: path + "/{name}", Tag: tag, Permission: access.EnvironmentWrite, Summary: "Change how careful Copyhold is in an environment"},
+	write(s, route{ID: "change-environment", Method: http.MethodPatch, Path: path + "/{name}", Tag: tag, Permission: access.EnvironmentWrite, Summary: "Change the kind of an environment"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			Name licensing.Env `path:"name"`

@@ -9,8 +9,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// guard wraps the handler of a route in what every route needs, in the order of
-// cost: overload, kind of body, who is asking, whether they may.
+// guard wraps the handler of a route in the checks that every route needs, cheapest
+// first: overload, kind of body, the caller's identity, the caller's rights.
 func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 	instruments := s.Metrics.Operation(r.ID, r.Class.String())
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -19,7 +19,7 @@ func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 		if !r.Held {
 			if !s.shedder.enter(r.Class) {
 				s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable,
-					"the server is overloaded and serves what matters more first; come back after Retry-After"))
+					"the server is overloaded and is shedding lower-priority requests; retry after the time in Retry-After"))
 				return
 			}
 			c.working = true
@@ -49,8 +49,8 @@ func (s *server) guard(r route, next http.HandlerFunc) http.Handler {
 	})
 }
 
-// admitClosed refuses what a closed database must not answer: writes, and
-// programs, for whom another server signs now.
+// admitClosed refuses requests that a closed database must not answer: writes, and
+// those of programs, because another server signs for them now.
 func (s *server) admitClosed(c *call, req *http.Request) *Problem {
 	reads := req.Method == http.MethodGet && c.route.Permission != access.LicenseKey
 	if reads || c.route.Closed || c.route.Permission == access.Public {
@@ -62,29 +62,29 @@ func (s *server) admitClosed(c *call, req *http.Request) *Problem {
 	return nil
 }
 
-// admitBody refuses a body that is not JSON, is compressed, or announces to be too large.
+// admitBody refuses a body that is not JSON, is compressed, or has a Content-Length that is too large.
 func (s *server) admitBody(c *call, req *http.Request) *Problem {
 	if req.ContentLength > c.route.Body {
-		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation takes")
+		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation accepts")
 	}
 	if req.ContentLength == 0 || req.Method == http.MethodGet || req.Method == http.MethodHead {
 		return nil
 	}
 	if coding := req.Header.Get("Content-Encoding"); coding != "" && coding != "identity" {
 		c.Header().Set("Accept-Encoding", "identity")
-		return newProblem(c, http.StatusUnsupportedMediaType, licensing.Invalid, "send the body as it is, without Content-Encoding")
+		return newProblem(c, http.StatusUnsupportedMediaType, licensing.Invalid, "Content-Encoding is not supported; send the body uncompressed")
 	}
 	kind := req.Header.Get("Content-Type")
 	if kind == "application/json" {
 		return nil
 	}
 	if kind, _, err := mime.ParseMediaType(kind); err != nil || kind != "application/json" {
-		return newProblem(c, http.StatusUnsupportedMediaType, licensing.Invalid, "send the body as Content-Type: application/json")
+		return newProblem(c, http.StatusUnsupportedMediaType, licensing.Invalid, "send the body with Content-Type: application/json")
 	}
 	return nil
 }
 
-// identify finds out who is asking and whether they may.
+// identify finds the caller of a request and checks its rights.
 func (s *server) identify(c *call, req *http.Request) *Problem {
 	if c.route.Permission == access.Public {
 		return nil
@@ -101,12 +101,12 @@ func (s *server) identify(c *call, req *http.Request) *Problem {
 		return s.problem(c, err)
 	}
 	if wait, ok := s.throttle.credential(p); !ok {
-		return s.throttled(c, wait, "this credential asks too often")
+		return s.throttled(c, wait, "this credential sends too many requests")
 	}
 	return nil
 }
 
-// rest ends the call's part in the work that the shedder bounds: it has ended,
+// rest ends the call's share of the work that the shedder limits, because the call has ended
 // or only waits.
 func (c *call) rest(s *shedder) {
 	if c.working {
@@ -115,7 +115,7 @@ func (c *call) rest(s *shedder) {
 	c.working = false
 }
 
-// fail answers a problem, unless an answer has begun.
+// fail answers with a problem, unless an answer has begun.
 func (s *server) fail(c *call, p *Problem) {
 	c.code = p.Code
 	if c.status != 0 {
@@ -125,7 +125,7 @@ func (s *server) fail(c *call, p *Problem) {
 	s.writeJSON(c, p.Status, problemType, p)
 }
 
-// notFound answers what no route takes: 405 when another method would be.
+// notFound answers requests that match no route: 405 if another method would match.
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 	c := callOf(r.Context())
 	other := r.Clone(r.Context())
@@ -136,8 +136,8 @@ func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if w.Header().Get("Allow") != "" {
-		s.fail(c, newProblem(c, http.StatusMethodNotAllowed, licensing.Invalid, "this path does not take the method; Allow says which it does"))
+		s.fail(c, newProblem(c, http.StatusMethodNotAllowed, licensing.Invalid, "this path does not support the method; the Allow header lists the supported ones"))
 		return
 	}
-	s.fail(c, newProblem(c, http.StatusNotFound, licensing.NotFound, "there is no such path; GET /openapi.json lists all"))
+	s.fail(c, newProblem(c, http.StatusNotFound, licensing.NotFound, "the path does not exist; GET /openapi.json lists all paths"))
 }

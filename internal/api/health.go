@@ -13,28 +13,28 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// maxScrapes bounds how many read the metrics at once.
+// maxScrapes is how many callers can read the metrics at once.
 const maxScrapes = 4
 
 // noModTime tells http.ServeContent that a text has no date of its own.
 var noModTime time.Time
 
-// healthRoutes registers what orchestrators and monitoring read.
+// healthRoutes registers the routes for orchestrators and monitoring.
 func (s *server) healthRoutes() {
 	serve(s, route{
 		ID: "alive", Method: http.MethodGet, Path: "/healthz", Tag: "server", Permission: access.Public, Class: critical,
-		Summary:     "Is the process alive?",
-		Description: "Restart the process when this does not answer. It says nothing of the database: a restart would not help.",
-	}, nil, []answer{{http.StatusOK, "It is.", v1.Health{}}},
+		Summary:     "Report whether the process is alive",
+		Description: "Restart the process if this does not answer. It does not check the database, because a restart would not help with that.",
+	}, nil, []answer{{http.StatusOK, "The process is alive", v1.Health{}}},
 		func(c *call, _ *http.Request, _ *none) error {
 			s.writeJSON(c, http.StatusOK, "application/json", v1.Health{Status: "ok"})
 			return nil
 		})
 	serve(s, route{
 		ID: "ready", Method: http.MethodGet, Path: "/readyz", Tag: "server", Permission: access.Public, Class: critical,
-		Summary:     "Can the server decide?",
-		Description: "Send no traffic while this answers 503; `causes` says why. `warnings` can be there with either answer, for example while the clock is in doubt.",
-	}, nil, []answer{{http.StatusOK, "It can.", v1.Health{}}, {http.StatusServiceUnavailable, "It cannot.", v1.Health{}}},
+		Summary:     "Report whether the server can make decisions",
+		Description: "Send no traffic while this answers 503; `causes` has the reasons. Either answer can contain `warnings`, for example while the clock is in doubt.",
+	}, nil, []answer{{http.StatusOK, "The server can make decisions", v1.Health{}}, {http.StatusServiceUnavailable, "The server cannot make decisions", v1.Health{}}},
 		func(c *call, req *http.Request, _ *none) error {
 			h, status := v1.Health{Status: "ok"}, http.StatusOK
 			if h.Causes, h.Warnings = s.causes(req); len(h.Causes) > 0 {
@@ -44,7 +44,7 @@ func (s *server) healthRoutes() {
 			return nil
 		})
 	r := route{ID: "metrics", Method: http.MethodGet, Path: "/metrics", Tag: "server", Permission: access.StatusRead, Class: critical,
-		Summary: "Every instrument, in the formats Prometheus reads"}
+		Summary: "Read all metrics in Prometheus formats"}
 	s.declare(r)
 	op := s.operation(r)
 	op.Responses["200"] = textResponse("Metrics")
@@ -53,7 +53,7 @@ func (s *server) healthRoutes() {
 	s.mux.Handle(r.pattern(), s.guard(r, func(w http.ResponseWriter, req *http.Request) {
 		c := callOf(req.Context())
 		if c.principal.Customer != "" || c.principal.Product != "" {
-			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "the metrics are for those who may see every customer and product"))
+			s.fail(c, newProblem(c, http.StatusForbidden, licensing.Forbidden, "metrics require a token without a customer or product limit"))
 			return
 		}
 		if c.principal.Spans {
@@ -64,7 +64,7 @@ func (s *server) healthRoutes() {
 	}))
 }
 
-// scrape lets few read metrics at once.
+// scrape lets only a few callers read metrics at once.
 func (s *server) scrape(w http.ResponseWriter, req *http.Request, metrics http.Handler) {
 	select {
 	case s.scrapes <- struct{}{}:
@@ -72,7 +72,7 @@ func (s *server) scrape(w http.ResponseWriter, req *http.Request, metrics http.H
 		metrics.ServeHTTP(w, req)
 	default:
 		c := callOf(req.Context())
-		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "others are reading the metrics; come back after Retry-After"))
+		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "too many callers are reading the metrics; retry after the time in Retry-After"))
 	}
 }
 
@@ -87,8 +87,8 @@ func (s *server) causes(req *http.Request) (causes, warnings []string) {
 	return causes, warnings
 }
 
-// MetricsHandler answers with m to anyone: put it on a listener of its own,
-// which only monitoring reaches. On the API's listener /metrics needs a token.
+// MetricsHandler serves m without authentication. Put it on a separate listener
+// that only monitoring can reach. On the API's listener, /metrics needs a token.
 func MetricsHandler(m *metrics.Metrics) http.Handler {
 	return metricsOf(m.Gatherer())
 }

@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// ended returns why the key of a request that is held counts no more, nil while it does
-// or nobody can say.
+// ended returns why the key of a held request is no longer valid, nil if it is valid
+// or its state is unknown.
 func (s *server) ended(req *http.Request) error {
 	_, err := s.Authority.Authenticate(req.Context(), req.Header.Get("Authorization"), licensing.Env(req.Header.Get("Copyhold-Environment")), func() error { return nil })
 	if licensing.CodeOf(err) == licensing.Unauthenticated {
@@ -21,9 +21,9 @@ func (s *server) ended(req *http.Request) error {
 	return nil
 }
 
-// watch ends a request that is held once its key has ended. It returns when ctx ends.
+// watch ends a held request after its key has ended. It returns when ctx ends.
 func (s *server) watch(ctx context.Context, req *http.Request, listener *documents.Listener, end context.CancelCauseFunc) {
-	look := time.NewTicker(pingEvery) // a key may end by a date
+	look := time.NewTicker(pingEvery) // a key may reach its end date
 	defer look.Stop()
 	for {
 		if err := s.ended(req); err != nil {
@@ -43,8 +43,8 @@ func (s *server) watch(ctx context.Context, req *http.Request, listener *documen
 	}
 }
 
-// held bounds the requests that are held open, streams and waiting acquires:
-// all together, and so that one license leaves room for the others.
+// held limits the requests that are held open, streams and waiting acquires. It limits
+// their total, and leaves room beside those of any one license.
 type held struct {
 	limit int
 
@@ -55,8 +55,8 @@ type held struct {
 
 func newHeld(limit int) *held { return &held{limit: limit, byLicense: map[licensing.LicenseID]int{}} }
 
-// enter reports whether one more may be held for a license, and returns what
-// ends it.
+// enter reports whether another request may be held for a license, and returns the
+// function that ends it.
 func (h *held) enter(id licensing.LicenseID) (leave func(), ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

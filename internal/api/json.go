@@ -16,12 +16,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxDepth bounds objects and lists within each other.
+// maxDepth limits the nesting of objects and lists.
 const maxDepth = 16
 
-// decodeStrict decodes data into v: valid UTF-8, no member twice in any case of
-// letters, nothing after the end, bounded depth, no control characters but those of lines, no number that some language
-// can't hold exactly. Its errors repeat nothing of data.
+// decodeStrict decodes data into v. It requires valid UTF-8, no duplicate members in any
+// letter case, nothing after the end, limited depth, no control characters except those of
+// lines, and no number that some language cannot represent exactly. Its errors repeat nothing of data.
 func decodeStrict(data []byte, v any) error {
 	if !utf8.Valid(data) {
 		return errors.New("the body is not UTF-8")
@@ -36,12 +36,12 @@ func decodeStrict(data []byte, v any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the body's JSON")
+		return errors.New("the body has extra data after its JSON")
 	}
 	return plain(json.Unmarshal(data, v))
 }
 
-// checkValue reads the next value of d and holds it to the profile.
+// checkValue reads the next value of d and checks it against the profile.
 func checkValue(d *json.Decoder, depth int) error {
 	token, err := d.Token()
 	if err != nil {
@@ -84,7 +84,7 @@ func checkMembers(d *json.Decoder, depth int) error {
 			return errControl()
 		}
 		if name = strings.ToLower(name); seen[name] {
-			return errors.New("the body names a member twice")
+			return errors.New("the body has a duplicate member")
 		}
 		seen[name] = true
 		if err := checkValue(d, depth); err != nil {
@@ -94,9 +94,9 @@ func checkMembers(d *json.Decoder, depth int) error {
 	return closed(d)
 }
 
-// printable reports whether s is text: lines, without what drives a terminal
-// and what one of the databases refuses, and without U+FFFD, which is also what
-// an escape of half a surrogate pair is decoded to: two texts would become one.
+// printable reports whether s is text: lines without characters that control a terminal or
+// that one of the databases refuses, and without U+FFFD. An escape of half a surrogate
+// pair is decoded to U+FFFD too, so two different texts would become the same.
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' || r == utf8.RuneError
@@ -104,7 +104,7 @@ func printable(s string) bool {
 }
 
 func errControl() error {
-	return errors.New("the body has control characters, half of a surrogate pair, or U+FFFD, which stands for a lost character")
+	return errors.New("the body has control characters, half of a surrogate pair, or U+FFFD (the replacement character)")
 }
 
 func closed(d *json.Decoder) error {
@@ -116,7 +116,7 @@ func closed(d *json.Decoder) error {
 
 func errNotJSON() error { return errors.New("the body is not valid JSON") }
 
-// plain says what a JSON error is about without the value it found.
+// plain describes a JSON error without the value that caused it.
 func plain(err error) error {
 	var wrongType *json.UnmarshalTypeError
 	switch {
@@ -124,28 +124,28 @@ func plain(err error) error {
 		return nil
 	case errors.As(err, &wrongType):
 		if wrongType.Field == "" {
-			return errors.New("the body is of the wrong kind")
+			return errors.New("the body has the wrong type")
 		}
-		return fmt.Errorf("%s is of the wrong kind", wrongType.Field)
+		return fmt.Errorf("%s has the wrong type", wrongType.Field)
 	}
 	return errNotJSON()
 }
 
-// unexpected is huma's message about a member that is not known.
+// unexpected is huma's message about an unknown member.
 const unexpected = "unexpected property"
 
-// harmless says what huma found wrong and where, without a value or a name that
-// was sent.
+// harmless describes a fault that huma found and its place, without a value or a name from
+// the request.
 func harmless(e *huma.ErrorDetail) string {
 	switch {
 	case strings.HasSuffix(e.Message, datePattern):
 		return e.Location + " is not a date between 1970 and 9999"
 	case e.Message == unexpected:
-		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has a member that is not known"
+		return e.Location[:max(0, strings.LastIndexByte(e.Location, '.'))] + " has an unknown member"
 	case e.Value == nil && strings.HasPrefix(e.Message, "expected "):
-		return e.Location + " is null: leave out what has no value"
+		return e.Location + " is null; omit members that have no value"
 	case strings.HasPrefix(e.Message, "expected "), strings.HasPrefix(e.Message, "required "), e.Location == "body":
 		return e.Location + ": " + e.Message
 	}
-	return e.Location + " is not acceptable"
+	return e.Location + " is not valid"
 }

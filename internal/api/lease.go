@@ -15,41 +15,41 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxWait bounds how long an acquire is held, in seconds; who wants to wait
-// longer asks again with the same request id and keeps its place.
+// maxWait is the longest time that an acquire is held, in seconds. To wait longer, a
+// program repeats the request with the same request id and keeps its place.
 const maxWait = 300
 
-// leaseRoutes registers what programs do with leases.
+// leaseRoutes registers the operations of programs on leases.
 func (s *server) leaseRoutes() {
 	serve(s, route{
 		ID: "acquire-lease", Method: http.MethodPost, Path: "/v1/leases", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
 		Summary:     "Acquire units of a pool",
-		Description: "A denial is 409 with the decision, signed as `reply` if the request had a nonce. With `wait` the request is held until units are free or the time is over.",
+		Description: "A denial is 409 with the decision, signed as `reply` if the request had a nonce. With `wait`, the request is held until units are free or the time is over.",
 	}, nil, []answer{
 		{http.StatusCreated, "The lease", v1.LeaseAnswer{}}, {http.StatusAccepted, "A place in the queue", v1.LeaseAnswer{}},
-		{http.StatusOK, "The fallback is in force, without a lease", v1.LeaseAnswer{}},
+		{http.StatusOK, "The fallback features apply; there is no lease", v1.LeaseAnswer{}},
 	}, s.acquire)
 	serve(s, route{
 		ID: "renew-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/renew", Tag: "lease", Permission: access.LicenseKey, Class: renew,
-		Summary: "Keep a lease for another while",
+		Summary: "Renew a lease",
 	}, []parameter{{Name: "id", In: "path", Kind: "string", Doc: "The lease"}},
 		[]answer{{http.StatusOK, "The lease", v1.LeaseAnswer{}}}, s.renew)
 	serve(s, route{
 		ID: "release-lease", Method: http.MethodDelete, Path: "/v1/leases/{id}", Tag: "lease", Permission: access.LicenseKey, Or: access.LeaseFree, Class: release,
 		Summary:     "Give a lease back",
-		Description: "A program names the generation. With `force`, and a token that may free leases, somebody else's lease is ended; what was signed lives on until `free_at`.",
+		Description: "A program must give the generation. With `force`, a token that may free leases can end any lease. The signed lease stays valid until `free_at`.",
 	}, append(callerParameters(), []parameter{
 		{Name: "id", In: "path", Kind: "string", Doc: "The lease"},
-		{Name: "generation", In: "query", Kind: "integer", Doc: "Of the lease as it was last signed"},
-		{Name: "nonce", In: "query", Kind: "string", Doc: "Of a renewal whose answer was lost: it may have raised the generation"},
-		{Name: "lease", In: "query", Kind: "string", Doc: "The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"},
-		{Name: "force", In: "query", Kind: "boolean", Doc: "End it against its holder"},
-	}...), []answer{{http.StatusOK, "It is given back", v1.ReleaseAnswer{}}}, s.release)
+		{Name: "generation", In: "query", Kind: "integer", Doc: "The generation of the lease in its latest signed document"},
+		{Name: "nonce", In: "query", Kind: "string", Doc: "The nonce of a renewal whose answer was lost, because that renewal may have raised the generation"},
+		{Name: "lease", In: "query", Kind: "string", Doc: "The latest signed document of the lease, compact JWS. Send it after the answer not_found or conflict"},
+		{Name: "force", In: "query", Kind: "boolean", Doc: "Whether to end the lease without its holder's consent"},
+	}...), []answer{{http.StatusOK, "The lease is released", v1.ReleaseAnswer{}}}, s.release)
 	handle(s, route{
 		ID: "recall-lease", Method: http.MethodPost, Path: "/v1/leases/{id}/recall", Tag: "lease", Permission: access.LeaseFree,
 		Summary: "Ask a holder to give its lease back",
-		Description: "A holder that listens hears of it at once, by its next signed lease, and stops after the pool's `recall` time, 30 s unless its plan says otherwise. " +
-			"The units are free within seconds of that. One that does not listen keeps what was signed until `free_at`.",
+		Description: "A connected holder learns of the recall immediately, from its next signed lease, and stops after the pool's `recall` time, by default 30 seconds. " +
+			"The units are free within seconds of that. A holder that is not connected keeps its signed lease until `free_at`.",
 	}, func(ctx context.Context, p access.Principal, in *struct {
 		ID   string `path:"id" maxLength:"64"`
 		Body v1.RecallBody
@@ -62,7 +62,7 @@ func (s *server) leaseRoutes() {
 
 func (s *server) acquire(c *call, req *http.Request, in *v1.AcquireBody) error {
 	if in.Wait < 0 || in.Wait > maxWait {
-		return licensing.Errorf(licensing.Invalid, "wait is from 0 to %d seconds", maxWait).At("wait")
+		return licensing.Errorf(licensing.Invalid, "wait must be 0 to %d seconds", maxWait).At("wait")
 	}
 	ctx := req.Context()
 	if in.Wait > 0 {
@@ -95,12 +95,12 @@ func holderOf(b v1.HolderBody) request.Holder {
 	return request.Holder{Kind: b.Kind, ID: b.ID, Name: b.Name, Components: b.Components}
 }
 
-// hold takes a request that waits out of what counts as work, and gives it a
-// context that ends when the server stops, or the license key has ended.
+// hold removes a waiting request from the work that is limited, and gives it a
+// context that ends when the server stops or the license key has ended.
 func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.Context, func(), error) {
 	leave, ok := s.held.enter(c.principal.License)
 	if !ok {
-		return nil, nil, licensing.Errorf(licensing.Unavailable, "too many requests are waiting; ask without wait, and again later")
+		return nil, nil, licensing.Errorf(licensing.Unavailable, "too many requests are waiting; repeat the request later, without wait")
 	}
 	c.rest(s.shedder)
 	control := http.NewResponseController(c)
@@ -123,7 +123,7 @@ func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.C
 	return ctx, func() { unhook(); cancel(nil); watching.Wait(); listener.Close(); leave() }, nil
 }
 
-// granted answers what became of an acquire or a renewal.
+// granted answers an acquire or a renewal.
 func (s *server) granted(c *call, g granting.Granted, held int) error {
 	if p := s.denied(c, g.Decision, g.Reply); p != nil && g.Ticket == nil {
 		s.fail(c, p)
@@ -151,8 +151,8 @@ func leaseAnswer(g granting.Granted) v1.LeaseAnswer {
 	return a
 }
 
-// denied returns the problem that a decision is, nil if it allows. What is
-// unavailable is no denial.
+// denied returns the problem for a decision, nil if it allows. An unavailable decision
+// is not a denial.
 func (s *server) denied(c *call, d license.Decision, reply string) *Problem {
 	switch d.Outcome {
 	case license.Denied:
@@ -190,7 +190,7 @@ func (s *server) release(c *call, req *http.Request, _ *none) error {
 	if text := query.Get("generation"); text != "" {
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return licensing.Errorf(licensing.Invalid, "generation is a whole number").At("generation")
+			return licensing.Errorf(licensing.Invalid, "generation must be a whole number").At("generation")
 		}
 		r.Generation = n
 	}

@@ -13,7 +13,7 @@ func (s *server) leaseBatchRoutes() {
 	serve(s, route{
 		ID: "batch-leases", Method: http.MethodPost, Path: "/v1/leases/batch", Tag: "lease", Permission: access.LicenseKey, Class: acquire,
 		Summary:     "Acquire, renew and release many leases",
-		Description: "At most 1,000. Each request has its own outcome; nothing is held open. What the batch says of the caller counts for each request that does not say it itself.",
+		Description: "At most 1,000 requests. Each request has its own outcome, and none is held open. The batch's members about the caller apply to each request that does not have its own.",
 	}, nil, []answer{{http.StatusOK, "The outcomes", v1.BatchAnswer{}}}, s.batch)
 }
 
@@ -22,7 +22,7 @@ const maxTogether = 1000
 
 func (s *server) batch(c *call, req *http.Request, in *v1.BatchBody) error {
 	if n := len(in.Acquire) + len(in.Renew) + len(in.Release); n > maxTogether {
-		return licensing.Errorf(licensing.TooLarge, "%d requests, at most %d at once", n, maxTogether)
+		return licensing.Errorf(licensing.TooLarge, "the batch has %d requests; the maximum is %d", n, maxTogether)
 	}
 	q := granting.LeaseBatch{
 		Acquire: make([]granting.AcquireRequest, len(in.Acquire)),

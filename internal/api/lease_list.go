@@ -10,10 +10,10 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// leaseListRoutes registers how administrators see who holds and uses what.
+// leaseListRoutes registers lists of leases and usage for administrators.
 func (s *server) leaseListRoutes() {
 	handle(s, route{ID: "list-leases", Method: http.MethodGet, Path: "/v1/leases", Tag: "lease", Permission: access.LeaseRead,
-		Summary: "List who holds what", Description: "Leases in force, the oldest first."},
+		Summary: "List leases and their holders", Description: "Leases in force, oldest first."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
 			License  licensing.LicenseID   `query:"license" maxLength:"64"`
@@ -27,7 +27,7 @@ func (s *server) leaseListRoutes() {
 			}, in.page()))
 		})
 	handle(s, route{ID: "list-usage", Method: http.MethodGet, Path: "/v1/usage", Tag: "usage", Permission: access.UsageRead,
-		Summary: "List what was used of meters", Description: "The periods in course, or with `past` all that are kept."},
+		Summary: "List the usage of meters", Description: "The current periods, or with `past` all that are stored."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
 			License  licensing.LicenseID  `query:"license" maxLength:"64"`

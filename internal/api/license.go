@@ -18,23 +18,23 @@ import (
 
 const licenseTag, licensesPath = "license", "/v1/licenses"
 
-// LicensePath names a license.
+// LicensePath identifies a license.
 type LicensePath struct {
 	ID licensing.LicenseID `path:"id" maxLength:"64"`
 }
 
-// licenseWrite is a write on one license that takes a body.
+// licenseWrite is a write on one license that has a body.
 type licenseWrite[B any] struct {
 	Repeatable
 	LicensePath
 	Body B
 }
 
-// licenseRoutes registers what is done with licenses one by one and in bulk.
+// licenseRoutes registers the operations on single licenses and on many.
 func (s *server) licenseRoutes() {
 	s.licenseListRoutes()
 	write(s, route{ID: "issue-license", Method: http.MethodPost, Path: licensesPath, Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
-		Summary: "Grant a plan to a customer", Description: "The license key is in this answer and nowhere else."},
+		Summary: "Grant a plan to a customer", Description: "Only this answer contains the license key."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			Body v1.IssueRequest
@@ -42,7 +42,7 @@ func (s *server) licenseRoutes() {
 			return answered(s.Authority.IssueLicense(ctx, p, in.Body))
 		})
 	write(s, route{ID: "issue-licenses", Method: http.MethodPost, Path: licensesPath + "/batch", Tag: licenseTag, Permission: access.LicenseIssue, Status: http.StatusCreated,
-		Body: importBody, Summary: "Issue up to 1000 licenses, all or none", Description: "With an Idempotency-Key a batch whose answer was lost can be sent again."},
+		Body: importBody, Summary: "Issue up to 1,000 licenses, all or none", Description: "With an Idempotency-Key a batch whose answer was lost can be sent again."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			Body v1.IssueBatchBody
@@ -79,7 +79,7 @@ func (s *server) licenseListRoutes() {
 				Status: licensing.Status(in.Status), Reference: in.Reference, EndsBefore: in.EndsBefore,
 			}, in.page()))
 		})
-	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license, what it grants now, and its keys"},
+	handle(s, route{ID: "get-license", Method: http.MethodGet, Path: licensesPath + "/{id}", Tag: licenseTag, Permission: access.LicenseRead, Summary: "Show a license, its current grants and its keys"},
 		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[v1.LicenseDetail], error) {
 			l, err := s.Authority.ShowLicense(ctx, p, in.ID)
 			if err != nil {
@@ -92,17 +92,17 @@ func (s *server) licenseListRoutes() {
 			keys, err := s.Authority.Keys(ctx, p, in.ID)
 			return answered(v1.LicenseDetail{ShownLicense: l, Keys: keys, Programs: programs}, err)
 		})
-	handle(s, route{ID: "explain-license", Method: http.MethodGet, Path: licensesPath + "/{id}/why", Tag: licenseTag, Permission: access.Explain, Summary: "Say what is decided about a license now, and why"},
+	handle(s, route{ID: "explain-license", Method: http.MethodGet, Path: licensesPath + "/{id}/why", Tag: licenseTag, Permission: access.Explain, Summary: "Explain the current decisions about a license"},
 		func(ctx context.Context, p access.Principal, in *LicensePath) (*reply[v1.Explanation], error) {
 			return answered(s.Authority.ExplainLicense(ctx, p, in.ID))
 		})
 	handle(s, route{ID: "export-license", Method: http.MethodGet, Path: licensesPath + "/{id}/export", Tag: licenseTag, Permission: access.LicenseExport,
-		Summary: "A license file for a machine without network, good to the end of the term"},
+		Summary: "Export a license file for a machine without a network, valid until the end of the term"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			LicensePath
 			Format     string   `query:"format" enum:"json,armour" default:"json"`
-			Machine    string   `query:"machine" maxLength:"200" doc:"Of a trial that each machine has once: the machine that the file is for"`
-			Components []string `query:"component,explode" maxItems:"16" doc:"Of the machine: NAME=HASH, the hash salted as programs compute it"`
+			Machine    string   `query:"machine" maxLength:"200" doc:"The machine that the file is for, if the license is a trial that each machine has once"`
+			Components []string `query:"component,explode" maxItems:"16" doc:"A component of the machine, NAME=HASH, with the salted hash that programs compute"`
 		}) (*file, error) {
 			machine, err := machineOf(in.Machine, in.Components)
 			if err != nil {
@@ -129,7 +129,7 @@ func (s *server) licenseListRoutes() {
 	}
 }
 
-// machineOf reads the machine that a license file is for.
+// machineOf reads the machine for a license file.
 func machineOf(name string, components []string) (request.Holder, error) {
 	if name == "" && len(components) == 0 {
 		return request.Holder{}, nil
@@ -138,17 +138,17 @@ func machineOf(name string, components []string) (request.Holder, error) {
 	for _, text := range components {
 		component, hash, found := strings.Cut(text, "=")
 		if !found || component == "" || hash == "" {
-			return machine, licensing.Errorf(licensing.Invalid, "component: write NAME=HASH").At("component")
+			return machine, licensing.Errorf(licensing.Invalid, "component must have the form NAME=HASH").At("component")
 		}
 		machine.Components[component] = hash
 	}
 	if name == "" {
-		return machine, licensing.Errorf(licensing.Invalid, "components are of a machine: name it").At("machine")
+		return machine, licensing.Errorf(licensing.Invalid, "components need a machine; give its name").At("machine")
 	}
 	return machine, nil
 }
 
-// file is an answer that is written as it is.
+// file is an answer that is written unchanged.
 type file struct {
 	ContentType string `header:"Content-Type"`
 	Body        []byte
@@ -160,12 +160,12 @@ func (s *server) licenseChangeRoutes() {
 			l, err := s.Authority.ChangeLicense(ctx, p, in.ID, in.Body)
 			return answered(v1.License(l), err)
 		})
-	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license, without renewing it"},
+	write(s, route{ID: "extend-license", Method: http.MethodPost, Path: licensesPath + "/{id}/extend", Tag: licenseTag, Permission: access.LicenseExtend, Summary: "Move the end of a license without renewing it"},
 		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.ExtendRequest]) (*reply[v1.License], error) {
 			l, err := s.Authority.ExtendLicense(ctx, p, in.ID, in.Body)
 			return answered(v1.License(l), err)
 		})
-	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the changes kept for the renewal and add a term"},
+	write(s, route{ID: "renew-license", Method: http.MethodPost, Path: licensesPath + "/{id}/renew", Tag: licenseTag, Permission: access.LicenseRenew, Summary: "Make the scheduled changes and add a term"},
 		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RenewRequest]) (*reply[v1.License], error) {
 			l, err := s.Authority.RenewLicense(ctx, p, in.ID, in.Body)
 			return answered(v1.License(l), err)
@@ -184,9 +184,9 @@ func (s *server) licenseStatusRoutes() {
 				return answered(v1.License(l), err)
 			})
 	}
-	turn("suspend", "Take a license out of force until it is reinstated", s.Authority.SuspendLicense)
-	turn("reinstate", "Put a suspended license back in force", s.Authority.ReinstateLicense)
-	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license for good"},
+	turn("suspend", "Suspend a license until it is reinstated", s.Authority.SuspendLicense)
+	turn("reinstate", "Reinstate a suspended license", s.Authority.ReinstateLicense)
+	write(s, route{ID: "revoke-license", Method: http.MethodPost, Path: licensesPath + "/{id}/revoke", Tag: licenseTag, Permission: access.LicenseRevoke, Summary: "End a license permanently"},
 		func(ctx context.Context, p access.Principal, in *licenseWrite[v1.RevokeRequest]) (*reply[v1.License], error) {
 			l, err := s.Authority.RevokeLicense(ctx, p, in.ID, in.Body)
 			return answered(v1.License(l), err)

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// pingEvery shows both ends that the other is there.
+	// pingEvery is how often both ends see that the connection works.
 	pingEvery = 20 * time.Second
-	// streamLife is when a stream is ended, so that clients spread over servers
-	// again; between once and twice as long.
+	// streamLife is the time after which a stream is ended, so that clients spread over
+	// servers again; the actual time is between once and twice as long.
 	streamLife = 30 * time.Minute
-	// streamWrite is how long a client may take to take an event.
+	// streamWrite is how long a client may take to receive an event.
 	streamWrite = 10 * time.Second
 )
 
@@ -28,7 +28,7 @@ const (
 func (s *server) ownLicenseRoutes() {
 	serve(s, route{
 		ID: "own-license", Method: http.MethodGet, Path: "/v1/license", Tag: "license", Permission: access.LicenseKey, Class: renew,
-		Summary: "The license document of the caller's key",
+		Summary: "Fetch the license document of the caller's key",
 	}, nil, []answer{{http.StatusOK, "The document", v1.LicenseAnswer{}}},
 		func(c *call, req *http.Request, _ *none) error {
 			text, err := s.Authority.OwnLicense(req.Context(), c.principal)
@@ -40,10 +40,10 @@ func (s *server) ownLicenseRoutes() {
 		})
 	r := route{
 		ID: "license-stream", Method: http.MethodGet, Path: "/v1/license/stream", Tag: "license", Permission: access.LicenseKey, Held: true,
-		Summary: "Hear of changes",
-		Description: "Server-sent events: `license`, `revocations` and `keyset` say that there is something new to fetch, `ping` that the server is there. " +
-			"`recall` names a lease of the license, `{\"lease\": ID}`, whose holder should renew it now, for it is asked to give it back. " +
-			"Events prove nothing: what they speak of is fetched, and signed. A change is told within ten seconds.",
+		Summary: "Receive notice of changes",
+		Description: "Server-sent events: `license`, `revocations` and `keyset` mean that there is a new version to fetch, and `ping` that the server is reachable. " +
+			"`recall` names a lease of the license, `{\"lease\": ID}`, whose holder should renew it now because the lease was recalled. " +
+			"Events prove nothing; clients fetch the signed documents. An event is sent within ten seconds of the change.",
 	}
 	s.declare(r)
 	op := s.operation(r)
@@ -54,12 +54,12 @@ func (s *server) ownLicenseRoutes() {
 	s.mux.Handle(r.pattern(), s.guard(s.declared[r.pattern()], s.stream))
 }
 
-// stream tells the caller of changes until one of both has enough.
+// stream sends changes to the caller until either side ends the stream.
 func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 	c := callOf(req.Context())
 	leave, ok := s.held.enter(c.principal.License)
 	if !ok {
-		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "too many streams are open; ask now and then instead"))
+		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "too many streams are open; poll from time to time instead"))
 		return
 	}
 	defer leave()
@@ -90,7 +90,7 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 				err = s.recalls(req, c, e)
 			}
 		case <-ping.C:
-			if s.ended(req) != nil { // it may end by a date
+			if s.ended(req) != nil { // it may have reached its end date
 				return
 			}
 			err = e.send("ping")
@@ -104,14 +104,14 @@ func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// events writes server-sent events, each within streamWrite.
+// events writes server-sent events. Each write must end within streamWrite.
 type events struct {
 	writer  io.Writer
 	control *http.ResponseController
 	now     func() time.Time
 }
 
-// open begins the stream: how long to wait before opening another, and a ping.
+// open begins the stream: the time to wait before opening another, and a ping.
 func (e *events) open() error {
 	if err := e.control.SetReadDeadline(time.Time{}); err != nil {
 		return err
@@ -137,7 +137,7 @@ func (e *events) notices(n ledger.Notice) error {
 	return nil
 }
 
-// recalls tells the caller which leases of its license are recalled.
+// recalls tells the caller which leases of its license were recalled.
 func (s *server) recalls(req *http.Request, c *call, e *events) error {
 	ids, err := s.Authority.PendingRecalls(req.Context(), c.principal)
 	for _, id := range ids {

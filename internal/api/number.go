@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// wholeNumbers returns JSON with whole numbers that were written with a point, as 1.0,
-// without it: some languages know only one kind of number. Any other fraction or power of
-// ten is an error. What is not JSON stays so.
+// wholeNumbers returns JSON in which whole numbers written with a decimal point, such as 1.0,
+// are written without it, because some languages have only one kind of number. Any other fraction
+// or exponent is an error. Invalid JSON stays invalid.
 func wholeNumbers(data []byte) ([]byte, error) {
 	var fixed []byte
-	kept := 0 // how much of data is in fixed
+	kept := 0 // bytes of data that are in fixed
 	for i := 0; i < len(data); i++ {
 		switch c := data[i]; {
 		case c == '"':
@@ -34,7 +34,7 @@ func wholeNumbers(data []byte) ([]byte, error) {
 				fixed = append(append(fixed, data[kept:i]...), whole...)
 				kept = end
 			case point || strings.ContainsAny(whole, "eE"):
-				return nil, errors.New(`numbers are whole: write decimals as a string, as "1.5"`)
+				return nil, errors.New(`numbers must be whole; write decimals as strings, for example "1.5"`)
 			}
 			i = end - 1
 		}

@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A call is what is known of one request while it is answered.
+// A call is the state of one request while it is answered.
 type call struct {
 	http.ResponseWriter
 
@@ -22,16 +22,16 @@ type call struct {
 	route     *route
 	principal access.Principal
 	address   string
-	working   bool           // it counts as work that the shedder bounds
+	working   bool           // counts as work that the shedder limits
 	status    int            // 0 until the answer begins
 	code      licensing.Code // of the error answered, if any
-	quiet     bool           // it is one of many refusals, no news for the log
-	err       error          // what the log may know and the caller may not
+	quiet     bool           // one of many refusals, not worth logging
+	err       error          // for the log only, not for the caller
 }
 
 type callKey struct{}
 
-// callOf returns the call that ctx belongs to; outside a request, an empty one.
+// callOf returns the call that ctx belongs to. Outside a request it is empty.
 func callOf(ctx context.Context) *call {
 	if c, ok := ctx.Value(callKey{}).(*call); ok {
 		return c
@@ -76,27 +76,27 @@ func (s *server) observe(next http.Handler) http.Handler {
 	})
 }
 
-// The values are built per call because a handler may replace them.
+// The values are built for each call because a handler may replace them.
 func noSniff() []string { return []string{"nosniff"} }
 func noStore() []string { return []string{"no-store"} }
 
-// panicked answers 500, unless the answer has begun; the process lives on.
+// panicked answers 500, unless the answer has begun. The process continues.
 func (s *server) panicked(c *call, caught any) {
 	if err, ok := caught.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http is told to cut the connection
+		panic(http.ErrAbortHandler) //nolint:forbidigo // this is how net/http cuts the connection
 	}
 	s.Metrics.Panic()
 	s.Log.Error("panic while answering", "request", c.id, "panic", caught, "stack", string(debug.Stack()))
 	if c.status != 0 {
-		panic(http.ErrAbortHandler) //nolint:forbidigo // half an answer must not look like a whole one
+		panic(http.ErrAbortHandler) //nolint:forbidigo // half an answer must not look complete
 	}
 	s.fail(c, newProblem(c, http.StatusInternalServerError, licensing.Internal,
-		"an error that is ours; the server's log names it by the instance"))
+		"internal error; the server's log has the details under the id in instance"))
 }
 
-// log writes one line for a request: errors of ours as errors, refusals and
-// administration as information, the rest, which is the traffic of programs,
-// only when debugging. It never holds a credential, a query or a body.
+// log writes one line for a request: internal errors as errors, refusals and
+// administration as information, and everything else, the traffic of programs, only
+// at the debug level. It never contains a credential, a query or a body.
 func (s *server) log(c *call, r *http.Request) {
 	level := slog.LevelDebug
 	switch {

@@ -17,7 +17,7 @@ import (
 
 const problemType = "application/problem+json"
 
-// statusOf is the one map from codes to HTTP statuses.
+// statusOf is the only map from codes to HTTP statuses.
 func statusOf(code licensing.Code) int {
 	switch code {
 	case licensing.Invalid:
@@ -44,7 +44,7 @@ func statusOf(code licensing.Code) int {
 	return http.StatusInternalServerError
 }
 
-// codeOf is the code of an error that only HTTP knows.
+// codeOf returns the code for an error that only HTTP knows.
 func codeOf(status int) licensing.Code {
 	switch status {
 	case http.StatusUnauthorized:
@@ -66,7 +66,7 @@ func codeOf(status int) licensing.Code {
 	return licensing.Invalid
 }
 
-// A Problem is a v1.Problem with what its headers need.
+// A Problem is a v1.Problem with the values for its headers.
 type Problem struct {
 	v1.Problem
 	retryAfter time.Duration
@@ -97,7 +97,7 @@ func (p *Problem) header(h http.Header) {
 	}
 }
 
-// newProblem returns the problem that says detail about c.
+// newProblem returns a problem of c with a detail.
 func newProblem(c *call, status int, code licensing.Code, detail string) *Problem {
 	p := &Problem{Problem: v1.Problem{
 		Type: "urn:copyhold:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code,
@@ -111,21 +111,21 @@ func newProblem(c *call, status int, code licensing.Code, detail string) *Proble
 	return p
 }
 
-// problem turns an error of the authority into what the caller may know: the
-// text of an internal error stays in the log.
+// problem turns an error of the authority into an answer. The text of an internal
+// error stays in the log.
 func (s *server) problem(c *call, err error) *Problem {
 	var p *Problem
 	if errors.As(err, &p) {
 		return p
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "the request was given up before it was answered")
+		return newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "the request was abandoned before it was answered")
 	}
 	code := licensing.CodeOf(err)
 	c.code = code
 	if code == licensing.Internal {
 		c.err = err
-		return newProblem(c, http.StatusInternalServerError, code, "an error that is ours; the server's log names it by the instance")
+		return newProblem(c, http.StatusInternalServerError, code, "internal error; the server's log has the details under the id in instance")
 	}
 	if code == licensing.Unavailable || code == licensing.OutcomeUnknown {
 		c.err = err
@@ -140,7 +140,7 @@ func (s *server) problem(c *call, err error) *Problem {
 	return p
 }
 
-// cleanError turns what huma found wrong with a request into a Problem that
+// cleanError turns the faults that huma found in a request into a Problem that
 // repeats nothing of the request.
 func (s *server) cleanError(ctx huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
@@ -165,8 +165,8 @@ func (s *server) cleanError(ctx huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// jittered returns between once and twice d, so that those who were refused
-// together do not come back together.
+// jittered returns between once and twice d, so that callers that were refused
+// together do not return together.
 func jittered(d time.Duration) time.Duration {
 	return d + rand.N(d+1) //nolint:gosec // spreads load, guards nothing
 }

@@ -9,7 +9,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// ProductPath names a product.
+// ProductPath identifies a product.
 type ProductPath struct {
 	Name licensing.ProductName `path:"name" maxLength:"64"`
 }
@@ -20,7 +20,7 @@ func (s *server) productRoutes() {
 		func(ctx context.Context, p access.Principal, in *ListQuery) (*reply[v1.List[licensing.Product]], error) {
 			return listed(s.Authority.Products(ctx, p, in.page()))
 		})
-	handle(s, route{ID: "get-product", Method: http.MethodGet, Path: path + "/{name}", Tag: tag, Permission: access.ProductRead, Summary: "Show a product and who owns it"},
+	handle(s, route{ID: "get-product", Method: http.MethodGet, Path: path + "/{name}", Tag: tag, Permission: access.ProductRead, Summary: "Show a product and its owner"},
 		func(ctx context.Context, p access.Principal, in *ProductPath) (*reply[licensing.Product], error) {
 			return answered(s.Authority.Product(ctx, p, in.Name))
 		})

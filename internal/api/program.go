@@ -17,25 +17,25 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A parameter is one that a program's route takes beside its body.
+// A parameter is a parameter of a program's route, in addition to the body.
 type parameter struct {
 	Name, In, Doc string
 	Kind          string // string, integer or boolean
 	Required      bool
 }
 
-// An answer is what a program's route can say: a status and the body's type.
+// An answer is a possible answer of a program's route: a status and the body's type.
 type answer struct {
 	Status int
 	Doc    string
 	Body   any // a value of the type; nil for none
 }
 
-// serve registers fn for r without huma in the way of a request: programs call
+// serve registers fn for r without huma in the request path, because programs call
 // these routes at every start and every few minutes, from everywhere. The body
-// is decoded under the strict profile of signed documents; members it does not
-// know are ignored, so that a newer program is served by an older server. The
-// document describes parameters and answers; what fn writes is held to it in tests.
+// is decoded under the strict profile of signed documents. Unknown members are
+// ignored, so that an older server can serve a newer program. The OpenAPI document
+// describes parameters and answers, and tests check the answers of fn against it.
 func serve[I any](s *server, r route, parameters []parameter, answers []answer, fn func(c *call, req *http.Request, in *I) error) {
 	if r.Body == 0 {
 		r.Body = programBody
@@ -60,7 +60,7 @@ func serve[I any](s *server, r route, parameters []parameter, answers []answer, 
 	}))
 }
 
-// none is the body of a route that takes none.
+// none is the body of a route without one.
 type none struct{}
 
 func (s *server) describe(op *huma.Operation, body reflect.Type, parameters []parameter, answers []answer) {
@@ -83,7 +83,7 @@ func (s *server) describe(op *huma.Operation, body reflect.Type, parameters []pa
 	}
 }
 
-// buffers are reused between requests; a large one is let go.
+// buffers are reused between requests. Large ones are dropped.
 type buffers struct{ sync.Pool }
 
 func (b *buffers) get() *bytes.Buffer {
@@ -105,13 +105,13 @@ func (s *server) decode(c *call, req *http.Request, in any) *Problem {
 	buf := s.buffers.get()
 	defer s.buffers.put(buf)
 	if _, err := buf.ReadFrom(io.LimitReader(req.Body, c.route.Body+1)); err != nil {
-		return newProblem(c, http.StatusBadRequest, licensing.Invalid, "the body ended early or came too slowly")
+		return newProblem(c, http.StatusBadRequest, licensing.Invalid, "the body ended early or arrived too slowly")
 	}
 	if int64(buf.Len()) > c.route.Body {
-		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation takes")
+		return newProblem(c, http.StatusRequestEntityTooLarge, licensing.TooLarge, "the body is larger than this operation accepts")
 	}
 	err := license.Unmarshal(buf.Bytes(), in)
-	if err != nil { // a program of another language may write 1.0, which costs the others nothing
+	if err != nil { // programs in some languages write 1.0; others pay nothing for this
 		err = decodeAgain(buf.Bytes(), in, err)
 	}
 	if err != nil {
@@ -120,14 +120,14 @@ func (s *server) decode(c *call, req *http.Request, in any) *Problem {
 	return nil
 }
 
-// decodeAgain decodes a body that the strict profile refused with refusal, in case only
-// its whole numbers were written with a point.
+// decodeAgain decodes a body that the strict profile refused with refusal, in case the only
+// fault is whole numbers written with a decimal point.
 func decodeAgain(body []byte, in any, refusal error) error {
 	whole, err := wholeNumbers(body)
 	switch {
 	case err != nil:
 		return err
-	case len(whole) == len(body): // nothing was written so
+	case len(whole) == len(body): // there are no such numbers
 		return refusal
 	}
 	reflect.ValueOf(in).Elem().SetZero()

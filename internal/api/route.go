@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// routes lists what registers the API's routes, a function per noun.
+// routes lists the functions that register the API's routes, one for each noun.
 func (s *server) routes() []func() {
 	return []func(){
 		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.auditRoutes, s.signingKeyRoutes, s.backupRoutes, s.fenceRoutes,
@@ -21,7 +21,7 @@ func (s *server) routes() []func() {
 	}
 }
 
-// Bounds of request bodies in bytes.
+// Limits of request bodies in bytes.
 const (
 	programBody = 64 << 10
 	adminBody   = 1 << 20
@@ -31,24 +31,24 @@ const (
 // A route declares one operation. ID, Method, Path, Summary, Tag and Permission
 // are required.
 type route struct {
-	ID          string // unique, in kebab case: "acquire-lease"
+	ID          string // unique, in kebab case, for example "acquire-lease"
 	Method      string
-	Path        string // "/v1/leases/{id}"
+	Path        string // for example "/v1/leases/{id}"
 	Summary     string // one line
 	Description string // more, in Markdown
 	Tag         string // the noun it belongs to
 	Permission  access.Permission
-	Or          access.Permission // another that is enough; empty for none
+	Or          access.Permission // an alternative permission; empty for none
 	Class       licensing.Class   // zero: administer
-	Body        int64             // bound in bytes; zero: 1 MiB
+	Body        int64             // limit in bytes; zero: 1 MiB
 	Status      int               // of success; zero: 200, or 204 without a body
-	Held        bool              // may be held open: no part in latency, in flight or the write timeout
-	Closed      bool              // it also works once a final backup has closed the database
+	Held        bool              // may be held open: excluded from latency, requests in flight and the write timeout
+	Closed      bool              // also works after a final backup has closed the database
 }
 
 func (r route) pattern() string { return r.Method + " " + r.Path }
 
-// declare records r, or why it may not start.
+// declare records r, or the fault that prevents a start.
 func (s *server) declare(r route) {
 	switch {
 	case r.ID == "" || r.Summary == "" || r.Tag == "":
@@ -72,14 +72,14 @@ func (s *server) fault(format string, args ...any) {
 	s.faults = append(s.faults, fmt.Errorf("building the API: "+format, args...))
 }
 
-// handle registers fn for r. I holds parameters (path, query and header tags)
-// and Body, checked against the schema made from it; O holds Body, and Status
-// where the answer's status differs. Unknown members of a body are refused.
+// handle registers fn for r. I contains parameters (path, query and header tags)
+// and Body, which are checked against their schema. O contains Body, and Status
+// if the answer's status differs. Unknown members of a body are refused.
 func handle[I, O any](s *server, r route, fn func(ctx context.Context, p access.Principal, in *I) (*O, error)) {
 	s.declare(r)
 	op := s.operation(r)
 	op.MaxBodyBytes = s.declared[r.pattern()].Body + 1 // huma refuses a body that reaches the bound
-	op.BodyReadTimeout = -1                            // the server's own read timeout holds
+	op.BodyReadTimeout = -1                            // the server's own read timeout applies
 	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
 		c := callOf(ctx)
 		out, err := fn(ctx, c.principal, in)
@@ -90,7 +90,7 @@ func handle[I, O any](s *server, r route, fn func(ctx context.Context, p access.
 	})
 }
 
-// guardedMux is how huma registers: a pattern that was not declared is a fault.
+// guardedMux registers routes for huma. A pattern that was not declared is a fault.
 type guardedMux struct{ s *server }
 
 // HandleFunc implements humago.Mux.

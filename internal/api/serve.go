@@ -19,8 +19,8 @@ const (
 	http2Streams  = 100
 )
 
-// NewServer returns an HTTP server for h with bounds on what a peer can hold:
-// slow headers, slow bodies, idle connections and large headers.
+// NewServer returns an HTTP server for h with limits against slow headers, slow
+// bodies, idle connections and large headers.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
@@ -35,9 +35,9 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// Bound returns a listener that holds at most limit connections at a time, and
-// at most perAddress from one address; 0 is no bound. A connection over the
-// limit waits to be accepted; one over the bound of its address is closed.
+// Bound returns a listener with at most limit connections at a time, and at most
+// perAddress from one address; 0 means no limit. A connection over the total
+// limit waits to be accepted; one over the limit of its address is closed.
 func Bound(l net.Listener, limit, perAddress int) net.Listener {
 	b := &boundListener{Listener: l, perAddress: perAddress, held: map[string]int{}}
 	if limit > 0 {
@@ -70,7 +70,7 @@ func (b *boundListener) Accept() (net.Conn, error) {
 		if b.count(host, 1) {
 			return &boundConn{Conn: conn, closed: sync.OnceFunc(func() { b.count(host, -1); b.free() })}, nil
 		}
-		_ = conn.Close() // there is nobody to tell
+		_ = conn.Close() // nobody could use the error
 		b.free()
 	}
 }
@@ -81,7 +81,7 @@ func (b *boundListener) free() {
 	}
 }
 
-// count adds n connections of host, and reports whether it may have them.
+// count adds n connections of host and reports whether they are within the limit.
 func (b *boundListener) count(host string, n int) bool {
 	if b.perAddress == 0 {
 		return true

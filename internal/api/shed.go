@@ -17,7 +17,7 @@ const (
 	critical   = licensing.ClassCritical
 )
 
-// A shedder bounds the requests that are worked on at the same time.
+// A shedder limits the requests that are worked on at the same time.
 type shedder struct {
 	limit   int64
 	inside  atomic.Int64
@@ -28,8 +28,8 @@ func newShedder(limit int, m *metrics.Metrics) *shedder {
 	return &shedder{limit: int64(limit), metrics: m}
 }
 
-// enter reports whether a request of class c may be worked on; then leave has
-// to be called after it.
+// enter reports whether a request of class c may be worked on. If so, the caller must call
+// leave when the request ends.
 func (s *shedder) enter(c licensing.Class) bool {
 	if s.inside.Add(1)*100 <= max(100, s.limit*int64(c.Share())) {
 		return true

@@ -15,8 +15,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// specification returns huma's configuration: JSON only, no links to schemas,
-// no page that loads scripts from elsewhere, errors without what was sent.
+// specification returns huma's configuration: JSON only, no links to schemas, no page
+// that loads scripts from elsewhere, and errors that do not repeat the request.
 func (s *server) specification() huma.Config {
 	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
 	format := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: decodeStrict}
@@ -31,12 +31,12 @@ func (s *server) specification() huma.Config {
 				License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Tags: tags(),
-			// The paths are those of the server that answers the document, whatever its name.
-			Servers: []*huma.Server{{URL: "/", Description: "The server that this document comes from"}},
+			// The paths are relative to the server that serves the document, whatever its name.
+			Servers: []*huma.Server{{URL: "/", Description: "The server that serves this document"}},
 			Components: &huma.Components{
 				Schemas: registry,
 				Responses: map[string]*huma.Response{"Problem": {
-					Description: "An error; `code` says which.",
+					Description: "An error; `code` identifies it.",
 					Content: map[string]*huma.MediaType{problemType: {
 						Schema: &huma.Schema{Ref: "#/components/schemas/Problem"}}},
 				}},
@@ -59,8 +59,8 @@ func (s *server) specification() huma.Config {
 	return c
 }
 
-// date stands in the document for time.Time. A date that can't be one is refused
-// here, because year 1 would otherwise be taken for a date that was left out.
+// date represents time.Time in the OpenAPI document. An impossible date is refused
+// here, because year 1 would otherwise look like an omitted date.
 type date struct{}
 
 // Schema implements huma.SchemaProvider.
@@ -71,7 +71,7 @@ func (date) Schema(huma.Registry) *huma.Schema {
 // datePattern is the beginning of a date between 1970 and 9999.
 const datePattern = `^(19[7-9]\d|[2-9]\d{3})-`
 
-// operation returns r as huma documents it.
+// operation returns r in the form that huma documents.
 func (s *server) operation(r route) huma.Operation {
 	problem := &huma.Response{Ref: "#/components/responses/Problem"}
 	op := huma.Operation{
@@ -96,20 +96,20 @@ func (s *server) operation(r route) huma.Operation {
 	return op
 }
 
-// tags returns the nouns that group operations, in the order in which a reader meets them.
+// tags returns the nouns that group operations, in reading order.
 func tags() []*huma.Tag {
 	return []*huma.Tag{
 		{Name: "license", Description: "What a customer may use, and the keys that programs show."},
-		{Name: "lease", Description: "Units of a pool that somebody holds, and places in its queue."},
-		{Name: "usage", Description: "What was used of meters."},
-		{Name: "trust", Description: "Signed sets and lists that a program needs to verify documents. Anybody may fetch them."},
-		{Name: "customer", Description: "Who bought."},
-		{Name: "product", Description: "What is licensed, and the team that owns it."},
-		{Name: "plan", Description: "What can be bought, as files whose applied versions are revisions."},
+		{Name: "lease", Description: "Units of a pool in use, and places in its queue."},
+		{Name: "usage", Description: "The usage of meters."},
+		{Name: "trust", Description: "Signed sets and lists that a program needs to verify documents. Anyone may fetch them."},
+		{Name: "customer", Description: "The buyers of licenses."},
+		{Name: "product", Description: "The software that is licensed, and the team that owns it."},
+		{Name: "plan", Description: "The offers, described in files. Each applied version is a revision."},
 		{Name: "environment", Description: "Production, staging, development: each has its own data, signing keys and tokens."},
 		{Name: "token", Description: "Credentials of people and systems."},
 		{Name: "signing-key", Description: "The keys that sign documents, and the root that vouches for them."},
-		{Name: "status", Description: "The state of an environment, and why a request was decided as it was."},
+		{Name: "status", Description: "The state of an environment, and explanations of decisions."},
 		{Name: "audit", Description: "The tamper-evident log, with proofs."},
 		{Name: "server", Description: "The server itself: health, metrics, backup, the time after a restore."},
 	}
@@ -120,11 +120,11 @@ func textResponse(description string) *huma.Response {
 		"text/plain": {Schema: &huma.Schema{Type: "string"}}}}
 }
 
-// finishSpecification publishes the document, without null and without the error
-// type of huma, which no answer uses.
+// finishSpecification publishes the document, without null and without huma's error
+// type, which no answer uses.
 func (s *server) finishSpecification() {
 	spec := s.huma.OpenAPI()
-	r := route{Method: http.MethodGet, Path: "/openapi.json", ID: "openapi", Summary: "This document", Tag: "server", Permission: access.Public, Class: critical}
+	r := route{Method: http.MethodGet, Path: "/openapi.json", ID: "openapi", Summary: "Fetch this document", Tag: "server", Permission: access.Public, Class: critical}
 	s.declare(r)
 	op := s.operation(r)
 	op.Responses["200"] = &huma.Response{Description: "OpenAPI 3.1", Content: map[string]*huma.MediaType{
@@ -146,8 +146,8 @@ func (s *server) finishSpecification() {
 	}))
 }
 
-// neverNull takes null from the types that s and its parts allow. Huma adds it for
-// every slice, but no body may have it and no answer does.
+// neverNull removes null from the types that s and its parts allow. Huma adds it for
+// every slice, but no body may contain it and no answer does.
 func neverNull(s *huma.Schema) {
 	if s == nil {
 		return

@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/internal/metrics"
 )
 
-// Limits bound callers. Zero fields take the default named with them.
+// Limits limit callers. Zero fields use the defaults given with them.
 type Limits struct {
 	InFlight       int     // requests worked on at the same time: 2,048
 	Held           int     // held requests and streams at the same time: 10,000
@@ -39,8 +39,8 @@ func setDefault[T int | float64](v *T, d T) {
 	}
 }
 
-// A throttle holds the rate limits. What it remembers is bounded: an attacker
-// with many addresses makes it forget, not grow.
+// A throttle keeps the rate limits. Its memory is bounded: an attacker with many
+// addresses makes it forget, not grow.
 type throttle struct {
 	metrics   *metrics.Metrics
 	now       func() time.Time
@@ -61,10 +61,9 @@ func newThrottle(l Limits, m *metrics.Metrics, now func() time.Time) *throttle {
 	}
 }
 
-// mayTry reports whether a credential that is not known to be good may be
-// looked up; if not, after how long. A prefix that is guessed at is closed only
-// to addresses that have guessed: nobody can lock out the owner of a key by its
-// public part.
+// mayTry reports whether an unknown credential may be looked up, and if not, after
+// how long. A prefix that somebody tries to guess is closed only to addresses that have
+// guessed, so nobody can lock out the owner of a key by knowing its public part.
 func (t *throttle) mayTry(address, prefix string) (time.Duration, bool) {
 	left, wait := t.addresses.left(address, t.now())
 	if wait > 0 {
@@ -81,14 +80,14 @@ func (t *throttle) mayTry(address, prefix string) (time.Duration, bool) {
 	return 0, true
 }
 
-// failed charges a refused credential to where it came from and what it names,
-// and reports whether the address fails so often that one more is no news.
+// failed charges a refused credential to its address and its prefix, and reports whether
+// the address fails so often that another failure is not worth logging.
 func (t *throttle) failed(address, prefix string) (often bool) {
 	t.prefixes.take(prefix, t.now())
 	return !t.addresses.take(address, t.now())
 }
 
-// credential charges a request to p; if it has none left, it says for how long.
+// credential charges a request to p. If p has none left, it returns how long p must wait.
 func (t *throttle) credential(p access.Principal) (time.Duration, bool) {
 	b, name := t.tokens, string(p.Token)
 	if p.Kind == access.KindLicense {
@@ -101,7 +100,7 @@ func (t *throttle) credential(p access.Principal) (time.Duration, bool) {
 	return time.Second, false
 }
 
-// buckets are token buckets by name, the least recently used forgotten first.
+// buckets are token buckets by name. The least recently used are forgotten first.
 type buckets struct {
 	rate  rate.Limit
 	burst int
@@ -109,7 +108,7 @@ type buckets struct {
 
 	mu     sync.Mutex
 	byName map[string]*list.Element
-	recent *list.List // of *bucket, the latest used in front
+	recent *list.List // of *bucket, most recently used first
 }
 
 type bucket struct {
@@ -122,13 +121,13 @@ func newBuckets(perSecond, burst float64, bound int) *buckets {
 		byName: map[string]*list.Element{}, recent: list.New()}
 }
 
-// take takes a token of name's bucket and reports whether there was one.
+// take takes a token from name's bucket and reports whether there was one.
 func (b *buckets) take(name string, now time.Time) bool {
 	return b.limiter(name).AllowN(now, 1)
 }
 
-// left returns the tokens in name's bucket and, when there is none, for how
-// long. It remembers nothing of a name it does not know.
+// left returns the number of tokens in name's bucket, and how long to wait if there is
+// none. It does not remember unknown names.
 func (b *buckets) left(name string, now time.Time) (int, time.Duration) {
 	b.mu.Lock()
 	e := b.byName[name]

@@ -13,7 +13,7 @@ func (s *server) ticketRoutes() {
 	id := []parameter{{Name: "id", In: "path", Kind: "string", Doc: "The ticket"}}
 	serve(s, route{
 		ID: "ticket", Method: http.MethodGet, Path: "/v1/tickets/{id}", Tag: "lease", Permission: access.LicenseKey, Class: renew,
-		Summary: "How does a place in the queue stand?", Description: "Asking keeps the place.",
+		Summary: "Show a place in the queue", Description: "Each request keeps the place.",
 	}, id, []answer{{http.StatusOK, "The ticket", v1.TicketAnswer{}}}, func(c *call, req *http.Request, _ *none) error {
 		q, err := s.Authority.Ticket(req.Context(), c.principal, licensing.TicketID(req.PathValue("id")))
 		return s.queued(c, q, err)

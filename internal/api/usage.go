@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// scalar stands in the document for license.Value: a text, a whole number, or
+// scalar represents license.Value in the OpenAPI document: a text, a whole number, or
 // true or false.
 type scalar struct{}
 
@@ -23,7 +23,7 @@ func (scalar) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{OneOf: []*huma.Schema{{Type: huma.TypeString}, {Type: huma.TypeInteger}, {Type: huma.TypeBoolean}}}
 }
 
-// quantity returns the decimal that v is, empty if v is none.
+// quantity returns the decimal in v, or "" if v has none.
 func quantity(v license.Value) string {
 	if n, ok := v.Int(); ok {
 		return strconv.FormatInt(n, 10)
@@ -32,7 +32,7 @@ func quantity(v license.Value) string {
 	return text
 }
 
-// moment returns the time that v is, as RFC 3339 or as Unix seconds; zero if left out.
+// moment returns the time in v, as RFC 3339 or as Unix seconds, and zero if v is omitted.
 func moment(v license.Value) (time.Time, error) {
 	if v.IsZero() {
 		return time.Time{}, nil
@@ -40,24 +40,24 @@ func moment(v license.Value) (time.Time, error) {
 	if n, ok := v.Int(); ok {
 		t := time.Unix(n, 0).UTC()
 		if !licensing.Dated(t) {
-			return t, licensing.Errorf(licensing.Invalid, "at is a time between 1970 and 9999, in Unix seconds").At("at")
+			return t, licensing.Errorf(licensing.Invalid, "at must be a time between 1970 and 9999, in Unix seconds").At("at")
 		}
 		return t, nil
 	}
 	text, _ := v.Text()
 	t, err := licensing.ParseDate(text)
 	if err != nil {
-		return t, licensing.Errorf(licensing.Invalid, "at is a time as 2026-11-22T03:00:00Z between 1970 and 9999, or Unix seconds").At("at")
+		return t, licensing.Errorf(licensing.Invalid, "at must be a time between 1970 and 9999, such as 2026-11-22T03:00:00Z, or Unix seconds").At("at")
 	}
 	return t, nil
 }
 
-// usageRoutes registers how programs tell what they consumed.
+// usageRoutes registers how programs report usage.
 func (s *server) usageRoutes() {
 	serve(s, route{
 		ID: "record-usage", Method: http.MethodPost, Path: "/v1/usage", Tag: "usage", Permission: access.LicenseKey, Class: usage,
 		Summary:     "Record usage of meters",
-		Description: "An event is counted once, told by its id. Each has its own status; one that is denied was not recorded.",
+		Description: "Each event is counted once, identified by its id, and has its own status. A denied event is not recorded.",
 	}, nil, []answer{{http.StatusOK, "The results", v1.UsageAnswer{}}},
 		func(c *call, req *http.Request, in *v1.UsageBody) error {
 			events := make([]granting.UsageEvent, len(in.Events))

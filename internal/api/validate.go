@@ -10,12 +10,12 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// validateRoutes registers what a program calls at its start.
+// validateRoutes registers the call that a program makes at its start.
 func (s *server) validateRoutes() {
 	serve(s, route{
 		ID: "validate", Method: http.MethodPost, Path: "/v1/validate", Tag: "license", Permission: access.LicenseKey, Class: renew,
-		Summary: "What does the license allow?",
-		Description: "Answers the license document and, with a nonce, a signed reply that binds the decision and the document to the question. " +
+		Summary: "Show what the license allows",
+		Description: "Returns the license document and, with a nonce, a signed reply that binds the decision and the document to the request. " +
 			"A denial is a decision with status 200. The document is the same until its refresh begins or the license changes.",
 	}, nil, []answer{{http.StatusOK, "The decision", v1.ValidateAnswer{}}},
 		func(c *call, req *http.Request, in *v1.ValidateBody) error {

@@ -19,7 +19,7 @@ func TestErrorsNameWhatPeopleTyped(t *testing.T) {
 		{"lease acquire", "for", "for must not be negative", "--for must not be negative"},
 		{"lease acquire", "version", "version is longer than 200 bytes", "--program-version is longer than 200 bytes"},
 		{"lease renew", "lease", "the document belongs to another lease", "--document: the document belongs to another lease"},
-		{"lease release", "generation", "generation is a whole number", "--generation is a whole number"},
+		{"lease release", "generation", "generation must be a whole number", "--generation must be a whole number"},
 		{"usage record", "quantity", "quantity 1.255 has more decimals", "QUANTITY 1.255 has more decimals"},
 		{"usage record", "meter", "meter is missing", "METER is missing"},
 		{"check", "quantity", "quantity must not be negative", "--quantity must not be negative"},

@@ -2,13 +2,13 @@ package v1
 
 import "time"
 
-// A ClockStatus says why the server's time is in doubt, and what follows from it.
-// It is zero while there is no doubt.
+// A ClockStatus is why the server's time is in doubt, and the consequences.
+// It is zero if there is no doubt.
 type ClockStatus struct {
-	InDoubt   bool      `json:"in_doubt" doc:"Nothing is reclaimed for now."`
-	Offset    int64     `json:"offset_seconds,omitempty" doc:"By how much the database's clock is ahead of the time that the server goes by."`
-	Kept      int64     `json:"kept_seconds,omitempty" doc:"Nothing explains so much of the time before a start: units that were held then are kept for that much longer."`
-	KeptUntil time.Time `json:"kept_until,omitzero" doc:"When the last of them is free."`
+	InDoubt   bool      `json:"in_doubt" doc:"Whether the time is in doubt, so that nothing is reclaimed for now."`
+	Offset    int64     `json:"offset_seconds,omitempty" doc:"How far the database's clock is ahead of the time that the server uses, in seconds."`
+	Kept      int64     `json:"kept_seconds,omitempty" doc:"Unexplained time before a start, in seconds. Units that were held then are kept that much longer."`
+	KeptUntil time.Time `json:"kept_until,omitzero" doc:"When the last of these units is free."`
 	Reason    string    `json:"reason"`
 }
 

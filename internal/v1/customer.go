@@ -1,6 +1,6 @@
 package v1
 
-// CustomerBody asks for a customer.
+// CustomerBody is a request for a customer.
 type CustomerBody struct {
 	Name      string            `json:"name" minLength:"1" maxLength:"200"`
 	Email     string            `json:"email,omitempty" maxLength:"320"`
@@ -8,7 +8,7 @@ type CustomerBody struct {
 	Metadata  map[string]string `json:"metadata,omitempty"`
 }
 
-// A CustomerChange says what to change of a customer; what is nil stays.
+// A CustomerChange is what to change about a customer. Nil fields stay unchanged.
 type CustomerChange struct {
 	Name      *string            `json:"name,omitempty"`
 	Email     *string            `json:"email,omitempty"`

@@ -2,46 +2,46 @@ package v1
 
 import "copyhold.dev/sdk/license"
 
-// AcquireBody asks for units of a pool.
+// AcquireBody is a request for units of a pool.
 type AcquireBody struct {
-	RequestID string     `json:"request_id" doc:"The request's own name: sent again, it gives the same lease"`
-	Nonce     string     `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
+	RequestID string     `json:"request_id" doc:"The request's own id; sending it again returns the same lease"`
+	Nonce     string     `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in the signed answer"`
 	Pool      string     `json:"pool"`
-	Units     int64      `json:"units,omitempty" doc:"1 when left out"`
+	Units     int64      `json:"units,omitempty" doc:"Default 1"`
 	Holder    HolderBody `json:"holder"`
-	For       int64      `json:"for,omitempty" doc:"How long, in seconds, for borrowing; the pool's own length when left out"`
-	Wait      int64      `json:"wait,omitempty" doc:"How long to hold the request while others have the units, in seconds, at most 300"`
+	For       int64      `json:"for,omitempty" doc:"How long to borrow the units, in seconds; default: the pool's own length"`
+	Wait      int64      `json:"wait,omitempty" doc:"How long to keep the request open while the units are in use, in seconds, at most 300"`
 	CallerBody
 }
 
-// RenewBody keeps a lease.
+// RenewBody is a request to keep a lease.
 type RenewBody struct {
-	Generation int64  `json:"generation" doc:"Of the lease as it was last signed"`
-	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in what is signed"`
-	For        int64  `json:"for,omitempty" doc:"How long, in seconds; the pool's own length when left out"`
-	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or gone, for the server may have lost what it knew"`
+	Generation int64  `json:"generation" doc:"The generation of the lease in its latest signed document"`
+	Nonce      string `json:"nonce,omitempty" doc:"8 to 128 random characters, repeated in the signed answer"`
+	For        int64  `json:"for,omitempty" doc:"How long, in seconds; default: the pool's own length"`
+	Lease      string `json:"lease,omitempty" doc:"The latest signed document of the lease, compact JWS. Send it after the answer not_found or gone, because the server may have lost its record of the lease"`
 	CallerBody
 }
 
-// LeaseAnswer is what became of an acquire or a renewal. With 201 and 200 the
-// units are held, or the fallback is in force and there is no lease; with 202
+// LeaseAnswer is the outcome of an acquire or a renewal. With 201 and 200 the
+// units are held, or the fallback is in force and there is no lease. With 202
 // there is a ticket.
 type LeaseAnswer struct {
 	Decision   license.Decision `json:"decision"`
-	ID         string           `json:"id,omitempty" doc:"The lease"`
-	Generation int64            `json:"generation,omitempty" doc:"To be named when it is renewed or released"`
-	Lease      string           `json:"lease,omitempty" doc:"The lease, compact JWS"`
-	Ticket     string           `json:"ticket,omitempty" doc:"The place in the queue"`
-	Reply      string           `json:"reply,omitempty" doc:"The decision, signed, when there is no lease and the request had a nonce"`
+	ID         string           `json:"id,omitempty" doc:"The lease's id"`
+	Generation int64            `json:"generation,omitempty" doc:"The generation to send when the lease is renewed or released"`
+	Lease      string           `json:"lease,omitempty" doc:"The signed lease, compact JWS"`
+	Ticket     string           `json:"ticket,omitempty" doc:"The id of the place in the queue"`
+	Reply      string           `json:"reply,omitempty" doc:"The signed decision, if there is no lease and the request had a nonce"`
 }
 
-// RecallBody says why a lease is recalled.
+// RecallBody is the reason for recalling a lease.
 type RecallBody struct {
-	Reason string `json:"reason,omitempty" maxLength:"400" doc:"Its holder and the log are told"`
+	Reason string `json:"reason,omitempty" maxLength:"400" doc:"The reason, which is sent to the holder and recorded in the log"`
 }
 
-// ReleaseAnswer is what a release freed.
+// ReleaseAnswer is the result of a release.
 type ReleaseAnswer struct {
 	ID     string `json:"id"`
-	FreeAt int64  `json:"free_at" doc:"When its units can be granted again, Unix seconds: later than now if the lease was ended by force"`
+	FreeAt int64  `json:"free_at" doc:"When the units can be granted again, in Unix seconds; in the future if the lease was ended by force"`
 }

@@ -1,6 +1,6 @@
 package v1
 
-// BatchBody is many requests of one program. None of them waits.
+// BatchBody is several requests of one program. None of them waits.
 type BatchBody struct {
 	Acquire []AcquireBody `json:"acquire,omitempty"`
 	Renew   []BatchRenew  `json:"renew,omitempty"`
@@ -8,18 +8,18 @@ type BatchBody struct {
 	CallerBody
 }
 
-// BatchRenew keeps one lease of a batch.
+// BatchRenew is a request to keep one lease of a batch.
 type BatchRenew struct {
 	ID string `json:"id"`
 	RenewBody
 }
 
-// LeaseName is a lease as its holder knows it.
+// LeaseName identifies a lease as its holder knows it.
 type LeaseName struct {
 	ID         string `json:"id"`
 	Generation int64  `json:"generation"`
-	Nonce      string `json:"nonce,omitempty" doc:"Of a renewal whose answer was lost: it may have raised the generation"`
-	Lease      string `json:"lease,omitempty" doc:"The lease as it was last signed, compact JWS: to be shown when the answer was not_found or conflict"`
+	Nonce      string `json:"nonce,omitempty" doc:"The nonce of a renewal whose answer was lost, because that renewal may have raised the generation"`
+	Lease      string `json:"lease,omitempty" doc:"The latest signed document of the lease, compact JWS. Send it after the answer not_found or conflict"`
 	CallerBody
 }
 
@@ -32,7 +32,7 @@ type BatchAnswer struct {
 
 // BatchOutcome is the outcome of one request of a batch.
 type BatchOutcome struct {
-	Status  int            `json:"status" doc:"The HTTP status it would have had alone"`
+	Status  int            `json:"status" doc:"The HTTP status that the request would have had alone"`
 	Lease   *LeaseAnswer   `json:"lease,omitempty"`
 	Release *ReleaseAnswer `json:"release,omitempty"`
 	Problem *Problem       `json:"problem,omitempty"`

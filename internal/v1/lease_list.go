@@ -17,12 +17,12 @@ type HeldLease struct {
 	Generation int64     `json:"generation"`
 	Begun      time.Time `json:"begun"`
 	Renewed    time.Time `json:"renewed"`
-	Ends       time.Time `json:"ends,omitzero" doc:"The end of its last document; absent for a lease without end."`
-	FreeAt     time.Time `json:"free_at,omitzero" doc:"When its units are granted again at the latest, unless it is renewed."`
+	Ends       time.Time `json:"ends,omitzero" doc:"When the lease's latest document ends; absent for a lease without end."`
+	FreeAt     time.Time `json:"free_at,omitzero" doc:"The latest time at which the units can be granted again, unless the lease is renewed."`
 	Borrowed   bool      `json:"borrowed,omitempty"`
-	Forced     time.Time `json:"forced,omitzero" doc:"When it was ended by force: its units are counted until free_at, for what was signed lives on."`
-	Recalled   time.Time `json:"recalled,omitzero" doc:"When its holder was asked to give it back."`
-	Until      time.Time `json:"until,omitzero" doc:"When the holder of a recalled lease stops; absent until it was told."`
+	Forced     time.Time `json:"forced,omitzero" doc:"When the lease was ended by force. Its units are counted until free_at, because its signed document is valid until then."`
+	Recalled   time.Time `json:"recalled,omitzero" doc:"When the holder was asked to give the lease back."`
+	Until      time.Time `json:"until,omitzero" doc:"When the holder of a recalled lease must stop; absent until the holder is told."`
 	licensing.Caller
 }
 
@@ -30,5 +30,5 @@ type HeldLease struct {
 type HeldBy struct {
 	Kind string `json:"kind,omitempty"`
 	ID   string `json:"id"`
-	Name string `json:"name,omitempty" doc:"What people recognize the holder by, such as a host name."`
+	Name string `json:"name,omitempty" doc:"A name by which people recognize the holder, such as a host name."`
 }

@@ -6,26 +6,26 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// An ImportRequest brings the licenses and keys of another system. CSV has a
+// An ImportRequest imports the licenses and keys of another system. CSV has a
 // header with the columns key, customer and plan, and any of product, channel,
-// revision, edition, start, end, reference and payment. A customer is named by
+// revision, edition, start, end, reference and payment. A customer is given by
 // id, or as ref:REFERENCE.
 type ImportRequest struct {
 	CSV     string `json:"csv"`
 	DryRun  bool   `json:"dry_run,omitempty"`
-	Partial bool   `json:"partial,omitempty" doc:"Import the good lines though others are bad. Default: all or nothing."`
+	Partial bool   `json:"partial,omitempty" doc:"Whether to import the valid lines if others are invalid. Default: all or nothing."`
 }
 
-// An Imported file says what became of its lines.
+// An Imported file is the outcome of an import.
 type Imported struct {
 	Imported int           `json:"imported"`
 	Failed   int           `json:"failed"`
-	Errors   []ImportError `json:"errors" doc:"The first 100, by line."`
-	Licenses []Importable  `json:"licenses,omitempty" doc:"Of a dry run: what would be imported, the first 100 by line."`
+	Errors   []ImportError `json:"errors" doc:"The first 100 errors, by line."`
+	Licenses []Importable  `json:"licenses,omitempty" doc:"For a dry run, the first 100 licenses that would be imported, by line."`
 }
 
-// An Importable says which license a line would become. It starts with its first use
-// where it has no start, and has no end where there is none.
+// An Importable is the license that a line would become. Without a start it starts at
+// its first use, and without an end it has none.
 type Importable struct {
 	Line         int                   `json:"line"`
 	Customer     licensing.CustomerID  `json:"customer"`
@@ -39,7 +39,7 @@ type Importable struct {
 	Reference    string                `json:"reference,omitempty"`
 }
 
-// An ImportError says what is wrong with a line; the header is line 1.
+// An ImportError is a fault in a line; the header is line 1.
 type ImportError struct {
 	Line    int            `json:"line"`
 	Code    licensing.Code `json:"code"`

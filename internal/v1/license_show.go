@@ -2,19 +2,19 @@ package v1
 
 import "copyhold.dev/internal/licensing"
 
-// A ListedLicense is a license beside its customer's name.
+// A ListedLicense is a license with its customer's name.
 type ListedLicense struct {
 	License
 	CustomerName string `json:"customer_name,omitempty"`
 }
 
-// A ShownLicense is a license and what it comes to now.
+// A ShownLicense is a license and its current effect.
 type ShownLicense struct {
 	ListedLicense
-	Effective *licensing.Effective `json:"effective,omitempty" doc:"Absent where the license does not fit its plan."`
+	Effective *licensing.Effective `json:"effective,omitempty" doc:"Absent if the license does not fit its plan."`
 }
 
-// A LicenseName is what people know a license by, beside its id in lists of other things.
+// A LicenseName is how people know a license. It accompanies the id in lists of other things.
 type LicenseName struct {
 	Product      licensing.ProductName `json:"product,omitempty"`
 	Plan         licensing.PlanName    `json:"plan,omitempty"`

@@ -7,7 +7,7 @@ import (
 	"copyhold.dev/internal/audit"
 )
 
-// A LogEntry is an entry as people and programs read it.
+// A LogEntry is an entry in the form that people and programs read.
 type LogEntry struct {
 	Index    int64           `json:"index"`
 	Hash     string          `json:"hash"` // leaf hash, hex
@@ -21,12 +21,12 @@ type LogEntry struct {
 	Pool     string          `json:"pool,omitempty"`
 	Meter    string          `json:"meter,omitempty"`
 	Subject  string          `json:"subject,omitempty"`
-	Request  string          `json:"request,omitempty"` // the name that a program gave its request
+	Request  string          `json:"request,omitempty"` // the program's own id of the request
 	Call     string          `json:"call,omitempty"`    // the server's own id of the request
 	Data     json.RawMessage `json:"data,omitempty"`
-	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data are gone
-	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash is of; one entry only
-	Salt     string          `json:"salt,omitempty"`   // with the payload, gives the digest in the leaf; one entry only
+	Erased   bool            `json:"erased,omitempty"` // actor, subject, request, call and data were erased
+	Leaf     string          `json:"leaf,omitempty"`   // exact bytes that the hash covers; one entry only
+	Salt     string          `json:"salt,omitempty"`   // with the payload, yields the digest in the leaf; one entry only
 }
 
 // LogHead is the log's published head.
@@ -38,10 +38,10 @@ type LogHead struct {
 	Key    string `json:"key"`    // verifier key, C2SP signed-note
 }
 
-// A LogProof proves an entry to somebody who has the log's key.
+// A LogProof proves an entry to anyone who has the log's key.
 type LogProof struct {
 	audit.Inclusion
 	Leaf string `json:"leaf"`  // the entry's exact bytes
 	Text string `json:"proof"` // the same proof as C2SP tlog-proof
-	Key  string `json:"key"`   // verifier key; have it from elsewhere
+	Key  string `json:"key"`   // verifier key; get it from another source
 }

@@ -12,36 +12,36 @@ type FilesBody struct {
 	Files []policy.File `json:"files" minItems:"1" maxItems:"500" nullable:"false"`
 }
 
-// LintAnswer says what is wrong with plan files.
+// LintAnswer lists the faults of plan files.
 type LintAnswer struct {
-	OK       bool             `json:"ok" doc:"There is no error; there may be warnings"`
+	OK       bool             `json:"ok" doc:"Whether there are no errors; there may be warnings"`
 	Findings []policy.Finding `json:"findings" nullable:"false"`
 }
 
-// A PlanSummary is a plan with a revision of it: the one in force on a channel, or
-// one that was asked for.
+// A PlanSummary is a plan with one of its revisions: the one in force on a channel, or
+// a requested one.
 type PlanSummary struct {
 	Product   licensing.ProductName `json:"product"`
 	Name      licensing.PlanName    `json:"plan"`
 	Channel   string                `json:"channel,omitempty" doc:"The channel that points to the revision."`
 	Revision  licensing.RevisionID  `json:"revision"`
-	Licenses  int64                 `json:"licenses" doc:"Licenses granted by the revision."`
+	Licenses  int64                 `json:"licenses" doc:"The number of licenses on the revision."`
 	AppliedAt time.Time             `json:"applied_at"`
 	AppliedBy string                `json:"applied_by"`
 }
 
-// A PlanDetail is a plan with everything that is known of it.
+// A PlanDetail is a plan with all its details.
 type PlanDetail struct {
 	PlanSummary
-	Text      string           `json:"text" doc:"The plan file it was read from."`
-	Content   licensing.Plan   `json:"content" doc:"The plan as it was read."`
-	Bounds    licensing.Bounds `json:"bounds" doc:"What its numbers promise in the worst case."`
+	Text      string           `json:"text" doc:"The text of the plan file."`
+	Content   licensing.Plan   `json:"content" doc:"The contents of the plan."`
+	Bounds    licensing.Bounds `json:"bounds" doc:"The worst cases that follow from the plan's numbers."`
 	Channels  []PlanChannel    `json:"channels"`
-	Revisions []PlanRevision   `json:"revisions" doc:"The latest first."`
-	Moves     []PlanMove       `json:"moves" doc:"Licenses that moved to a revision together; the latest 10, newest first."`
+	Revisions []PlanRevision   `json:"revisions" doc:"Newest first."`
+	Moves     []PlanMove       `json:"moves" doc:"Groups of licenses that moved to a revision together; the latest 10, newest first."`
 }
 
-// A PlanChannel is where a channel points, since when.
+// A PlanChannel is the revision that a channel points to, and since when.
 type PlanChannel struct {
 	Name     string               `json:"name"`
 	Revision licensing.RevisionID `json:"revision"`

@@ -11,10 +11,10 @@ type Problem struct {
 	Type     string            `json:"type" doc:"Identifies the kind of problem: urn:copyhold:problem:CODE"`
 	Title    string            `json:"title" doc:"The status in words"`
 	Status   int               `json:"status" doc:"The HTTP status"`
-	Detail   string            `json:"detail" doc:"What went wrong and what helps"`
-	Instance string            `json:"instance,omitempty" doc:"This occurrence: urn:copyhold:request:ID, as in the server's log"`
+	Detail   string            `json:"detail" doc:"What went wrong and what to do"`
+	Instance string            `json:"instance,omitempty" doc:"Identifies this occurrence: urn:copyhold:request:ID, with the id in the server's log"`
 	Code     licensing.Code    `json:"code" doc:"The stable code"`
-	Field    string            `json:"field,omitempty" doc:"The part of the request at fault"`
-	Decision *license.Decision `json:"decision,omitempty" doc:"The decision, when a rule denied"`
-	Reply    string            `json:"reply,omitempty" doc:"The decision, signed (compact JWS), when the request carried a nonce"`
+	Field    string            `json:"field,omitempty" doc:"The faulty part of the request"`
+	Decision *license.Decision `json:"decision,omitempty" doc:"The decision, if a rule denied the request"`
+	Reply    string            `json:"reply,omitempty" doc:"The decision, signed (compact JWS), if the request had a nonce"`
 }

@@ -6,11 +6,11 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Recalled is what a recall came to so far.
+// A Recalled is the state of a recall.
 type Recalled struct {
 	ID       licensing.LeaseID `json:"id"`
 	Recalled time.Time         `json:"recalled_at"`
-	Until    time.Time         `json:"until,omitzero" doc:"When its holder stops; absent until the holder was told."`
-	FreeAt   time.Time         `json:"free_at,omitzero" doc:"When its units are free at the latest, if its holder does not listen; absent for a lease without an end."`
-	Why      string            `json:"why" doc:"What the units wait for"`
+	Until    time.Time         `json:"until,omitzero" doc:"When the holder must stop; absent until the holder is told."`
+	FreeAt   time.Time         `json:"free_at,omitzero" doc:"The latest time at which the units are free if the holder does not react; absent for a lease without an end."`
+	Why      string            `json:"why" doc:"What still has to happen before the units are free"`
 }

@@ -7,34 +7,34 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Token is what may be known of a token: everything but its text.
+// A Token is the visible part of a token: everything except its text.
 type Token struct {
-	Env      licensing.Env         `json:"environment" doc:"all for one that spans environments."`
+	Env      licensing.Env         `json:"environment" doc:"The token's environment, or all if it spans environments."`
 	ID       licensing.TokenID     `json:"id"`
 	Name     string                `json:"name"`
 	Role     access.Role           `json:"role"`
 	Product  licensing.ProductName `json:"product,omitempty"`
 	Customer licensing.CustomerID  `json:"customer,omitempty"`
-	// CustomerName is there in lists, and where one token is shown.
+	// CustomerName is set in lists and when a single token is shown.
 	CustomerName string    `json:"customer_name,omitempty"`
 	CreatedBy    string    `json:"created_by"`
 	CreatedAt    time.Time `json:"created_at"`
-	ExpiresAt    time.Time `json:"expires_at,omitzero" doc:"Absent: never."`
-	UsedAt       time.Time `json:"used_at,omitzero" doc:"Exact to five minutes; absent: never."`
+	ExpiresAt    time.Time `json:"expires_at,omitzero" doc:"Absent if the token never expires."`
+	UsedAt       time.Time `json:"used_at,omitzero" doc:"Accurate to five minutes; absent if the token was never used."`
 }
 
-// A TokenRequest asks for a new token. Spans asks for one that reaches every
-// environment; the role customer needs a Customer.
+// A TokenRequest is a request for a new token. Spans makes it valid in every
+// environment. The role customer needs a Customer.
 type TokenRequest struct {
 	Name      string                `json:"name" minLength:"1" maxLength:"200"`
 	Role      access.Role           `json:"role" enum:"owner,admin,issuer,operator,viewer,auditor,customer"`
 	Product   licensing.ProductName `json:"product,omitempty"`
 	Customer  licensing.CustomerID  `json:"customer,omitempty"`
 	ExpiresAt time.Time             `json:"expires_at,omitzero"`
-	Spans     bool                  `json:"spans,omitempty" doc:"It reaches every environment."`
+	Spans     bool                  `json:"spans,omitempty" doc:"Whether the token is valid in every environment."`
 }
 
-// A NewToken is a token with its text, which nobody can see again.
+// A NewToken is a token with its text, which is shown only once.
 type NewToken struct {
 	Token
 	Text string `json:"secret"`

@@ -1,7 +1,7 @@
-// Package v1 holds the types of requests and answers of version 1 of the HTTP API, as they
+// Package v1 contains the types of requests and answers of version 1 of the HTTP API, as they
 // are written in JSON. The version only grows: a member never changes its name, its type or
-// its meaning, and none goes away. docs/openapi.json describes them, and a test fails when a
-// type and the description differ.
+// its meaning, and no member is removed. docs/openapi.json describes them, and a test fails if
+// a type and the description differ.
 package v1
 
 import "github.com/danielgtaylor/huma/v2"
@@ -19,5 +19,5 @@ func (UsageEvent) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema 
 	return s
 }
 
-// textOrInt leaves of the schema of a license.Value what a decimal and a time can be.
+// textOrInt limits the schema of a license.Value to the forms of a decimal or a time.
 func textOrInt(s *huma.Schema) { s.OneOf = s.OneOf[:2] }
