@@ -174,7 +174,7 @@ func TestDoubtSpendsTheGrace(t *testing.T) {
 	})
 }
 
-// A machine that slept is not in doubt, because its boot clock includes the sleep.
+// The clock of a machine that slept is not in doubt, because the boot clock includes the sleep.
 func TestSleepIsTime(t *testing.T) {
 	c := &clock{wall: func() time.Time { return time.Unix(1000, 0) }, boot: func() time.Duration { return time.Hour }}
 	c.advance(1000, true)

@@ -121,8 +121,7 @@ func (c *Client) use(subject string) {
 	}
 }
 
-// prove makes subject the license of the key. A signed answer from a server, or a document, has
-// stated it.
+// prove makes subject the license of the key, after a signed answer or a document has stated it.
 func (c *Client) prove(subject string) {
 	c.adopting = c.adopting || !c.proven || c.drawer.license != subject
 	if c.drawer.license != subject {

@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// kinds are all kinds that errors.Is can find. Each error matches exactly the kinds that a test
+// kinds lists every kind that errors.Is can find. Each error matches exactly the kinds that a test
 // lists.
 var kinds = []error{ErrDenied, ErrUnavailable, ErrOptions, ErrRequest, ErrUsage, ErrSpoolFull, ErrCache, ErrClosed, ErrNoKey, ErrKeyRefused, ErrUntrusted}
 

@@ -45,8 +45,8 @@ type License struct {
 	programs []simulation.Program
 }
 
-// New creates a test license. Its time begins now. New fails the test if it does not run in a test
-// binary.
+// New creates a test license. Its time begins now. New fails the test if the program is not a
+// test binary.
 func New(t testing.TB, p Plan) *License {
 	t.Helper()
 	if !testing.Testing() {

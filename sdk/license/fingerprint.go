@@ -129,7 +129,7 @@ type Match struct {
 	Copied bool     // enough agree, but a copied disk would explain all of them
 }
 
-// Compare compares a machine's components with the known ones. Both map a name to HashComponent.
+// Compare compares a machine's components with the known ones. Both map names to hashes from HashComponent.
 // The machine is the same if at least need of the known components agree and, if any hardware is
 // known, one of them is hardware. Replacing one part thus leaves the same machine, but a copied
 // disk is another machine. Empty hashes never agree. A need of 0 requires all.

@@ -62,7 +62,7 @@ func (d *decoder) fail(what string) {
 	d.pos = len(d.data)
 }
 
-// peek returns the next byte. It returns 0, which begins no value, at the end.
+// peek returns the next byte. At the end, it returns 0, which begins no value.
 func (d *decoder) peek() byte {
 	if d.pos < len(d.data) {
 		return d.data[d.pos]
