@@ -126,7 +126,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		// Only new licenses: existing ones do not change.
 		s.apply("new", "80", "4")
 		if l := s.license(old.ID); l.Granted != old.Granted {
-			t.Error("a license moved though only new ones were to")
+			t.Error("a license moved, although only new ones should")
 		}
 		fresh := s.issue().License
 		if fresh.Granted == old.Granted {
@@ -141,7 +141,7 @@ func TestAPlanSaysWhoGainsAndWhoLosesBeforeItMovesAnybody(t *testing.T) {
 		s.hold(old.ID, 5)
 		_, err = s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all"})
 		if licensing.CodeOf(err) != licensing.Conflict || s.license(old.ID).Granted != old.Granted {
-			t.Errorf("five are held of four: %v", err)
+			t.Errorf("five of four units are in use: %v", err)
 		}
 		impact, err := s.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "4"), Licenses: "all", Below: licensing.BelowDrain})
 		if err != nil || len(impact.Licenses) != 1 || len(impact.Licenses[0].Shortages) != 1 || s.license(old.ID).Granted != fresh.Granted {
@@ -180,7 +180,7 @@ func TestACapacityBelowWhatIsHeldNeedsAWord(t *testing.T) {
 			t.Error(err)
 		}
 		if err := change(9, "", ""); err != nil || len(s.license(id).Exceptions) != 1 {
-			t.Errorf("a capacity takes the place of the one before: %v %v", s.license(id).Exceptions, err)
+			t.Errorf("a capacity replaces the previous one: %v %v", s.license(id).Exceptions, err)
 		}
 		if err := change(2, "", licensing.ChangeAtRenewal); err != nil || len(s.license(id).Scheduled) != 1 {
 			t.Errorf("at renewal: %v", err)
@@ -359,7 +359,7 @@ func TestACredentialIsForgottenWithItsEnd(t *testing.T) {
 		}
 		refused := errors.New("too many")
 		if _, err := s.Authenticate(t.Context(), "License nobody-knows-it", "", func() error { return refused }); !errors.Is(err, refused) {
-			t.Errorf("looked up though refused: %v", err)
+			t.Errorf("looked up although refused: %v", err)
 		}
 		if p, err := s.Authenticate(t.Context(), "Bearer "+s.token, testEnv, look); err != nil || !p.Spans || p.Role != access.Owner {
 			t.Errorf("the first owner: %+v, %v", p, err)

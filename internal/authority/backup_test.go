@@ -51,7 +51,7 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			if _, err := recovery.Restore(ctx, c, bytes.NewReader(archive)); licensing.CodeOf(err) != licensing.Conflict {
-				t.Errorf("restored over a database that is not empty: %v", err)
+				t.Errorf("restored into a database that is not empty: %v", err)
 			}
 			restored := New(c)
 			if err := restored.Start(ctx); err != nil {
@@ -81,7 +81,7 @@ func TestBackupRestoresIntoEitherEngine(t *testing.T) {
 			}
 			raised, err := restored.ledger.LogEntries(ctx, owner(), ledger.LogFilter{Type: licensing.BackupRestored}, request.PageOf{})
 			if err != nil || len(raised.Items) != 1 {
-				t.Errorf("%d entries tell of the restore, %v", len(raised.Items), err)
+				t.Errorf("%d entries record the restore, %v", len(raised.Items), err)
 			}
 		})
 	})
@@ -223,7 +223,7 @@ func TestTamperedBackupIsRefusedAndLeavesNothing(t *testing.T) {
 			}
 		}
 		if _, err := recovery.Restore(t.Context(), ledger.Config{DB: to, Ring: signing.NewRing(sealing)}, bytes.NewReader(archive)); err != nil {
-			t.Errorf("something was left: %v", err)
+			t.Errorf("the failed restore left rows: %v", err)
 		}
 	})
 }
@@ -248,7 +248,7 @@ func TestServerKnowsThatItsDatabaseWasRolledBack(t *testing.T) {
 		}
 		b := start(db)
 		if !b.ledger.FencedSince(testEnv).IsZero() || b.ledger.Ring.Epoch(testEnv) != 1 {
-			t.Fatal("a restart puts up a fence")
+			t.Fatal("a restart raises a fence")
 		}
 		// The database will not have the head that is witnessed now.
 		head := *b.ledger.Head(testEnv)

@@ -43,7 +43,7 @@ func TestBoundsTellTheClockDifferenceOfTheDeployment(t *testing.T) {
 			"the plan": detail.Bounds, "what applying it does": impact.Plans[0].Bounds, "the status": status.Plans[0].Bounds, "why": why.Bounds,
 		} {
 			if got.Revocation != want.Revocation || got.Ended != want.Ended || got.Reclaim["seats"] != want.Reclaim["seats"] {
-				t.Errorf("%s tells %+v, want %+v", what, got, want)
+				t.Errorf("%s returns %+v, want %+v", what, got, want)
 			}
 		}
 	})

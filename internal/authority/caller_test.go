@@ -68,7 +68,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		renew(licensing.Caller{Version: "1.1", Instance: "pod-1"})
 		renew(licensing.Caller{})
 		if got := listed("seats"); got != mill("1.1") {
-			t.Errorf("renewed by %+v: what is not said stays", got)
+			t.Errorf("renewed by %+v: omitted fields must not change", got)
 		}
 		if _, err := d.Release(t.Context(), d.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: g.Lease.Generation, Caller: mill("1.2")}); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestWhatCallsIsKnown(t *testing.T) {
 		d.acquire(t, q)
 		why, err := d.Explain(t.Context(), vendor, q.RequestID)
 		if err != nil || why.Caller != mill("1.0") {
-			t.Errorf("denied was %+v, %v", why.Caller, err)
+			t.Errorf("the denial's caller is %+v, %v", why.Caller, err)
 		}
 		var denied []licensing.Caller
 		if d.logged(t, licensing.DenialFirst, &denied); len(denied) != 1 || denied[0] != mill("1.0") {

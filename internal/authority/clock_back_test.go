@@ -37,7 +37,7 @@ func aheadAuthority(t *testing.T, d *testAuthority, ahead time.Duration) {
 		}
 	}
 	if got := d.ledger.DB.Latest(); !got.Equal(d.clock.Now().Add(ahead)) || c.Doubt() {
-		t.Fatalf("the clock that runs ahead is not adopted: %v", got)
+		t.Fatalf("the clock that runs ahead was not adopted: %v", got)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if held, _, _ := d.held(t, "seats"); held != 0 {
-			t.Fatalf("%d are held, want the borrowed one reclaimed", held)
+			t.Fatalf("%d units are in use, want the borrowed one reclaimed", held)
 		}
 		later := d.acquire(t, ask("seats", 2))
 		gone := d.acquire(t, ask("seats", 3))
@@ -82,7 +82,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			t.Errorf("%+v", set)
 		}
 		if held, _, live := d.held(t, "seats"); held != 3 || live != 2 {
-			t.Errorf("%d are held by %d live leases, want the borrowed one held again", held, live)
+			t.Errorf("%d units are in use by %d live leases, want the borrowed one counted again", held, live)
 		}
 		granted := 0
 		for n := range 5 {
@@ -95,7 +95,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			}
 		}
 		if granted != 2 {
-			t.Errorf("%d were granted beside 3 in use of 5", granted)
+			t.Errorf("%d units were granted with 3 of 5 in use", granted)
 		}
 
 		// A holder that is online renews, and its unit ends with its new document.
@@ -119,7 +119,7 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := is.MayReplace(was); err != nil || is.Expires > now.Unix()+5000 || !r.Lease.Due.Before(now.Add(2*time.Hour)) {
-			t.Errorf("it ends at %d, the unit is free at %v: %v", is.Expires, r.Lease.Due, err)
+			t.Errorf("the document ends at %d, but the unit is free at %v: %v", is.Expires, r.Lease.Due, err)
 		}
 		if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: user.Lease.ID, Generation: 1, Nonce: "nonce-of-user"}); err != nil {
 			t.Errorf("a lease without end: %v", err)
@@ -128,15 +128,15 @@ func TestSettingTheClockBackOversellsNothing(t *testing.T) {
 		// A holder that is offline may use its document until the time in it.
 		d.clock.pass(2 * time.Hour)
 		if held, _, _ := d.sweptHeld(t, "seats"); held != 2 {
-			t.Errorf("two hours later %d are held, want the borrowed one and the one of a holder who is gone", held)
+			t.Errorf("two hours later %d units are in use, want the borrowed one and that of the missing holder", held)
 		}
 		d.clock.pass(borrowed.Lease.Due.Sub(d.clock.Now()))
 		if held, _, _ := d.sweptHeld(t, "seats"); held != 1 {
-			t.Errorf("after the end of the borrowed one %d are held", held)
+			t.Errorf("after the end of the borrowed lease, %d units are in use", held)
 		}
 		d.clock.pass(gone.Lease.Due.Sub(d.clock.Now()))
 		if held, _, _ := d.sweptHeld(t, "seats"); held != 0 {
-			t.Errorf("after the end of all %d are held", held)
+			t.Errorf("after the end of all leases, %d units are in use", held)
 		}
 	})
 }
@@ -171,7 +171,7 @@ func TestSettingTheClockBackFencesWhatIsForgotten(t *testing.T) {
 		}
 		d.clock.pass(26 * time.Hour)
 		if g := d.acquire(t, ask("seats", 1)); g.Lease == nil {
-			t.Errorf("after all could have ended: %+v", g.Decision)
+			t.Errorf("after all leases could have ended: %+v", g.Decision)
 		}
 	})
 }
@@ -180,7 +180,7 @@ func TestSettingTheClockBackIsRecordedAndGoesOn(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
 		config := ledger.Config{DB: d.ledger.DB, Ring: signing.NewRing(d.ledger.Ring.Sealing()), Now: d.clock.Now, Machine: d.clock.machine()}
 		if _, err := recovery.SetClockBack(t.Context(), config, "nothing is wrong"); licensing.CodeOf(err) != licensing.Conflict {
-			t.Errorf("set back without need: %v", err)
+			t.Errorf("set back unnecessarily: %v", err)
 		}
 		if _, err := recovery.SetClockBack(t.Context(), config, ""); licensing.CodeOf(err) != licensing.Invalid {
 			t.Errorf("set back without a reason: %v", err)

@@ -190,7 +190,7 @@ func (w *plant) sellsNoMore(t *testing.T, held []granting.Granted, desks []*test
 			use += int(granting.Btoi(g.Lease.Expires.After(d.ledger.DB.Latest())))
 		}
 		if use > 5 {
-			t.Fatalf("after %d minutes %d use 5 seats", 15*n, use)
+			t.Fatalf("after %d minutes, %d holders use 5 seats", 15*n, use)
 		}
 		w.truth.pass(15 * time.Minute)
 	}
@@ -272,7 +272,7 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 			t.Fatalf("%d were granted on a full pool", n)
 		}
 		if g := d.acquire(t, ask("big", 1)); g.Lease == nil || g.Lease.Granted.Sub(began).Abs() > time.Second {
-			t.Errorf("free units are granted by the clock: %+v", g)
+			t.Errorf("free units are granted with the clock's time: %+v", g)
 		}
 		s := d.clockStatus(t)
 		if s.InDoubt || time.Duration(s.Kept)*time.Second < weekend-time.Minute || s.KeptUntil.Sub(began) > 2*time.Hour {
@@ -282,7 +282,7 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 		w.truth.pass(left - 2*time.Second)
 		d.tick(t)
 		if n := d.fills(t, 20); n != 0 {
-			t.Errorf("%d were granted before what was held has ended", n)
+			t.Errorf("%d were granted before the old leases had ended", n)
 		}
 		// A start in between has no effect.
 		w.stop(t, d)
@@ -290,11 +290,11 @@ func TestATimeThatNothingExplainsKeepsWhatIsHeld(t *testing.T) {
 		w.truth.pass(2 * time.Second)
 		d.tick(t)
 		if n := d.fills(t, 30); n != 5 {
-			t.Errorf("%d were granted when it had ended", n)
+			t.Errorf("%d were granted after they had ended", n)
 		}
 		w.truth.pass(time.Hour)
 		if s := d.clockStatus(t); !s.IsZero() {
-			t.Errorf("status when nothing is kept any more: %+v", s)
+			t.Errorf("status after the extension has ended: %+v", s)
 		}
 	})
 }
@@ -342,7 +342,7 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 					t.Fatalf("%d were granted on a full pool", n)
 				}
 				if g := d.acquire(t, ask("big", 1)); g.Lease == nil || g.Lease.Granted.Sub(done.To).Abs() > time.Minute {
-					t.Errorf("free units are granted by the clock: %+v", g)
+					t.Errorf("free units are granted with the clock's time: %+v", g)
 				}
 				if st := d.clockStatus(t); st.InDoubt || st.Kept == 0 {
 					t.Errorf("status: %+v", st)
@@ -350,7 +350,7 @@ func TestAnOperatorAcceptsAClockAndNothingIsGrantedTwice(t *testing.T) {
 				w.truth.pass(held[0].Lease.Due.Sub(held[0].Lease.Granted))
 				d.tick(t)
 				if n := d.fills(t, 20); n != 5 {
-					t.Errorf("%d were granted when what was held had ended", n)
+					t.Errorf("%d were granted after the old leases had ended", n)
 				}
 				if report, err := d.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 					t.Errorf("the log: %+v, %v", report.Findings, err)
@@ -379,7 +379,7 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 		d.tick(t)
 		d.tick(t)
 		if n := d.fills(t, 20); n != 4 {
-			t.Errorf("%d were granted beside the one who renewed", n)
+			t.Errorf("%d were granted next to the renewed lease", n)
 		}
 		if s := d.clockStatus(t); !s.IsZero() {
 			t.Errorf("status: %+v", s)
@@ -387,7 +387,7 @@ func TestAClockThatIsProvenLaterFreesWhatEnded(t *testing.T) {
 		w.truth.pass(r.Lease.Due.Sub(w.truth.Now()) + 2*time.Minute) // the others arrived a minute later
 		d.tick(t)
 		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
-			t.Errorf("%d held by %d in the end", counter, live)
+			t.Errorf("%d in use by %d leases at the end", counter, live)
 		}
 		if report, err := d.ledger.VerifyLog(t.Context(), owner()); err != nil || !report.Whole() {
 			t.Errorf("the log: %+v, %v", report.Findings, err)
@@ -501,10 +501,10 @@ func TestAClockThatJumpsReclaimsNothing(t *testing.T) {
 		t.Error("still in doubt after holders could renew")
 	}
 	if pass(time.Second, at.Add(-24*time.Hour)); !c.Doubt() {
-		t.Error("a clock set back is believed")
+		t.Error("a clock that was set back is accepted")
 	}
 	if pass(licensing.ClockSteady*10, at.Add(-24*time.Hour+licensing.ClockSteady*10)); !c.Doubt() {
-		t.Error("a clock set back was taken over")
+		t.Error("a clock that was set back was adopted")
 	}
 }
 
@@ -527,7 +527,7 @@ func TestDocumentsFollowASteadyClockAndUnitsDoNot(t *testing.T) {
 		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()) - time.Second)
 		d.tick(t)
 		if n := d.fills(t, 10); n != 0 {
-			t.Errorf("%d were granted while others' documents go on", n)
+			t.Errorf("%d were granted while other documents are valid", n)
 		}
 		w.truth.pass(time.Second)
 		d.tick(t)
@@ -558,7 +558,7 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 			t.Errorf("counter %d, charged %d, live %d", counter, charged, live)
 		}
 		if _, err := d.Acquire(t.Context(), d.p, ask("big", 1)); licensing.CodeOf(err) != licensing.Unavailable {
-			t.Errorf("the fence is down: %v", err)
+			t.Errorf("the fence has ended: %v", err)
 		}
 		var forced licensing.Lease
 		if err := d.ledger.View(t.Context(), func(tx *store.Tx) (err error) {
@@ -568,12 +568,12 @@ func TestAForcedLeaseAndAFenceAreKeptAsWell(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !forced.MayUse(d.ledger.DB.Latest(), d.ledger.Skew) {
-			t.Errorf("its holder may use it no more: %+v", forced)
+			t.Errorf("its holder can no longer use it: %+v", forced)
 		}
 		w.truth.pass(held[0].Lease.Due.Sub(w.truth.Now()))
 		d.tick(t)
 		if counter, _, live := d.held(t, "seats"); counter != 0 || live != 0 {
-			t.Errorf("%d are held by %d when all have ended", counter, live)
+			t.Errorf("%d units are in use by %d leases after all have ended", counter, live)
 		}
 	})
 }
@@ -585,7 +585,7 @@ func (d *testAuthority) clockStatus(t *testing.T) v1.ClockStatus {
 		t.Fatal(err)
 	}
 	if !s.Clock.IsZero() && s.Status == "ok" {
-		t.Errorf("the clock is in doubt and the status is ok: %+v", s.Clock)
+		t.Errorf("the clock is in doubt, but the status is ok: %+v", s.Clock)
 	}
 	return s.Clock
 }

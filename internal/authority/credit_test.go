@@ -193,7 +193,7 @@ func TestNoForeignReleaseIsCredited(t *testing.T) {
 			}
 		}
 		if g := b.acquire(t, ask("seats", 3)); g.Lease == nil {
-			t.Errorf("the unit that was given back is not free: %+v", g.Decision)
+			t.Errorf("the released unit is not free: %+v", g.Decision)
 		}
 	})
 }
@@ -507,7 +507,7 @@ func TestForgettingAPlaceKeepsWhatItsRequestLedToSince(t *testing.T) {
 		err := d.ledger.View(t.Context(), func(tx *store.Tx) error {
 			left, err := tx.Requests(t.Context(), testEnv, ask("queue", 2).RequestID)
 			if len(left) != 0 {
-				t.Errorf("a request is kept that leads to nothing: %+v", left)
+				t.Errorf("a request without a result is kept: %+v", left)
 			}
 			return err
 		})
@@ -572,7 +572,7 @@ func (m *mixed) batch(t *testing.T, r *rapid.T) {
 	}
 	for id, n := range ended {
 		if n != 1 {
-			r.Errorf("%d requests are told that they ended lease %s", n, id)
+			r.Errorf("%d requests got the answer that they ended lease %s", n, id)
 		}
 	}
 }
@@ -616,7 +616,7 @@ func (m *mixed) draw(r *rapid.T) *granting.Op {
 func (m *mixed) hear(r *rapid.T, o *granting.Op) {
 	if q := o.Answer.Queued; q != nil && o.Answer.Err == nil {
 		if q.License != o.License {
-			r.Errorf("%s was told of ticket %s of %s", o.License, q.ID, q.License)
+			r.Errorf("%s got ticket %s of %s", o.License, q.ID, q.License)
 		}
 		m.tickets = append(m.tickets, q.ID)
 	}
@@ -625,7 +625,7 @@ func (m *mixed) hear(r *rapid.T, o *granting.Op) {
 		return
 	}
 	if l.License != o.License || m.known[l.ID] != nil && m.known[l.ID].license != o.License {
-		r.Errorf("%s was answered with lease %s of %s", o.License, l.ID, l.License)
+		r.Errorf("%s got lease %s of %s", o.License, l.ID, l.License)
 	}
 	if o.Kind == granting.OpRelease {
 		return

@@ -128,7 +128,7 @@ func TestASessionIsOfEverythingThatIdentifiesIt(t *testing.T) {
 			t.Error("a session ended before its gap")
 		}
 		if first := put(denial("production", "lic_1", "seats", "ada", "pool_full", 2*licensing.SessionGap)); !first[0] {
-			t.Error("a session goes on after its gap")
+			t.Error("a session continues after its gap")
 		}
 	})
 }

@@ -81,7 +81,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 		defer listener.Close()
 		second := rotate(v1.KeyRequest{Keep: true})
 		if n := listener.Take(); n&ledger.KeysChanged == 0 {
-			t.Errorf("programs are told of %b", n)
+			t.Errorf("programs are notified of %b", n)
 		}
 		want("another", document(), []string{first, second}, true, true)
 		third := rotate(v1.KeyRequest{Overlap: licensing.Span(time.Hour / time.Second)})

@@ -67,7 +67,7 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 					t.Error("a sixth unit of five")
 				}
 				if g, err := m.keep(t, held, "nonce-of-move", false); err != nil || g.Lease == nil {
-					t.Errorf("the holder goes on: %+v, %v", g.Decision, err)
+					t.Errorf("the holder continues: %+v, %v", g.Decision, err)
 				}
 				if got, want := m.ledger.Epoch.Load(), d.ledger.Epoch.Load()+1; got != want {
 					t.Errorf("epoch %d, want %d", got, want)
@@ -77,7 +77,7 @@ func TestAPlannedMoveGrantsAtOnceAndItsSourceRefuses(t *testing.T) {
 					t.Errorf("%v, %v", report.Findings, err)
 				}
 				if n := entries(t, m.Authority, licensing.BackupFinal); n != 1 {
-					t.Errorf("%d entries tell of the final backup", n)
+					t.Errorf("%d entries record the final backup", n)
 				}
 			}
 		})
@@ -181,7 +181,7 @@ func TestNothingIsAcknowledgedThatAFinalBackupLacks(t *testing.T) {
 				return err
 			})
 			if err != nil {
-				t.Errorf("lease %d was acknowledged and is not in the final backup: %v", n, err)
+				t.Errorf("lease %d was acknowledged but is not in the final backup: %v", n, err)
 			}
 		}
 	})
@@ -203,7 +203,7 @@ func TestABackupThatIsRestoredTwiceIsNoticed(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := entries(t, one.Authority, licensing.ViolationCopy); n != 0 {
-			t.Fatalf("%d copies before there is one at work", n)
+			t.Fatalf("%d copies before one is running", n)
 		}
 		g := two.acquire(t, ask("seats", 2))
 		_, _ = one.Renew(t.Context(), one.p, granting.RenewalRequest{Lease: g.Lease.ID, Generation: 1, Nonce: "nonce-of-copy", Document: g.Document})
@@ -244,7 +244,7 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 				t.Errorf("%s: %v", pool, err)
 			}
 			if _, err := d.Check(t.Context(), d.p, granting.CheckRequest{Pool: pool}); licensing.CodeOf(err) != licensing.Unavailable {
-				t.Errorf("%s: a check says %v", pool, err)
+				t.Errorf("%s: a check returns %v", pool, err)
 			}
 		}
 		rev, err := licensing.NewRevision(testPlan())
@@ -254,7 +254,7 @@ func TestTheRefusalBehindAFenceNamesItsEnd(t *testing.T) {
 		late := *d
 		late.p = d.issue(t, rev)
 		if g := late.acquire(t, ask("seats", 8)); g.Lease == nil {
-			t.Errorf("a license that was issued since: %+v", g.Decision)
+			t.Errorf("a license that was issued later: %+v", g.Decision)
 		}
 		for d.clock.Now().Before(s.Fence.Until) {
 			d.clock.pass(6 * time.Hour)
@@ -322,7 +322,7 @@ func TestAFenceIsEndedByTwoPeople(t *testing.T) {
 			t.Fatalf("two people: %v, %v", ended, err)
 		}
 		if n := entries(t, d.Authority, licensing.FenceEnded); n != 1 {
-			t.Errorf("%d entries tell of the end", n)
+			t.Errorf("%d entries record the end", n)
 		}
 		d = d.again(t, t.TempDir())
 		if g := d.acquire(t, ask("seats", 2)); g.Lease == nil {

@@ -92,7 +92,7 @@ func TestALicenseStartsOnceOnTwoServers(t *testing.T) {
 		}
 		page, err := a.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{License: a.p.License, Type: licensing.LicenseStarted}, request.PageOf{})
 		if err != nil || len(page.Items) != 1 {
-			t.Errorf("%d entries of a start, %v", len(page.Items), err)
+			t.Errorf("%d entries record a start, %v", len(page.Items), err)
 		}
 	})
 }

@@ -41,7 +41,7 @@ func TestDenialsAreCountedOnce(t *testing.T) {
 			}
 			page, err := a.ledger.LogEntries(t.Context(), owner(), ledger.LogFilter{License: a.p.License, Type: licensing.DenialsCounted}, request.PageOf{})
 			if err != nil || len(page.Items) != len(want) {
-				t.Fatalf("%d entries count denials, want %d: %v", len(page.Items), len(want), err)
+				t.Fatalf("%d entries with counts of denials, want %d: %v", len(page.Items), len(want), err)
 			}
 			for i, e := range page.Items {
 				var c entry.Count

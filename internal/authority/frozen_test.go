@@ -26,7 +26,7 @@ func frozen(t testing.TB, a *Authority) {
 		}
 		for _, e := range last.Items {
 			if text := outside(e.Type, e.Data); text != "" && !e.Erased {
-				t.Errorf("an entry of type %s says what its payloads don't have: %s", e.Type, text)
+				t.Errorf("an entry of type %s has members that its payloads lack: %s", e.Type, text)
 			}
 		}
 	})

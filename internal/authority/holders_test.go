@@ -78,15 +78,15 @@ func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 			return listener.Take()
 		}
 		if n := look(); n != 0 {
-			t.Errorf("told of %b before anything changed", n)
+			t.Errorf("notified of %b before any change", n)
 		}
 		change(func(tx *store.Tx) error { return tx.EndKeys(t.Context(), testEnv, k.License, "", a.clock.Now()) })
 		if n := look(); n != ledger.KeysChanged {
-			t.Errorf("told of %b when a key was given an end", n)
+			t.Errorf("notified of %b when a key got an end", n)
 		}
 		change(func(tx *store.Tx) error { _, err := tx.DeleteKey(t.Context(), testEnv, k.License, k.ID); return err })
 		if n := look(); n != ledger.KeysChanged {
-			t.Errorf("told of %b when the last key was deleted", n)
+			t.Errorf("notified of %b when the last key was deleted", n)
 		}
 		if n := look(); n != 0 {
 			t.Errorf("told of %b again", n)

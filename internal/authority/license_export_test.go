@@ -48,7 +48,7 @@ func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing
 			t.Fatal(err)
 		}
 		if v, err = v.WithBundle(file, now); err != nil {
-			t.Fatalf("%s: the sets of the file are not believed: %v", term, err)
+			t.Fatalf("%s: the sets in the file are not accepted: %v", term, err)
 		}
 		return v.Filed().License(file.Doc, now)
 	}
@@ -65,7 +65,7 @@ func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing
 	trusted := s.ledger.Ring.TrustUntil(testEnv, s.ledger.Now()).Unix()
 	switch {
 	case doc.Degraded > trusted:
-		t.Errorf("%s: it lasts beyond the trust in its key", term)
+		t.Errorf("%s: the document lasts longer than the trust in its key", term)
 	case doc.Expires >= doc.Degraded || doc.Due > doc.Expires:
 		t.Errorf("%s: due %d, exp %d, degraded %d: a step of the ladder is lost", term, doc.Due, doc.Expires, doc.Degraded)
 	case !l.End.IsZero() && l.End.Unix() < trusted && doc.Due != l.End.Unix():

@@ -34,7 +34,7 @@ func TestAFollowerReadsEachEntryOfTheLogInOrder(t *testing.T) {
 				}
 				again, err := s.Follow(t.Context(), owner(), name, limit)
 				if err != nil || !slices.EqualFunc(page.Items, again.Items, func(a, b v1.LogEntry) bool { return a.Index == b.Index }) {
-					t.Fatalf("unread entries come again as %+v, %v", again, err)
+					t.Fatalf("unread entries were returned again as %+v, %v", again, err)
 				}
 				for _, e := range page.Items {
 					read = append(read, e.Index)
@@ -63,7 +63,7 @@ func TestAFollowerReadsEachEntryOfTheLogInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := s.DeleteFollower(t.Context(), owner(), "nobody"); licensing.CodeOf(err) != licensing.NotFound {
-			t.Errorf("deleting nobody: %v", err)
+			t.Errorf("deleting a missing follower: %v", err)
 		}
 	})
 }
@@ -104,7 +104,7 @@ func TestOfTwoWhoFollowUnderOneNameOneIsTold(t *testing.T) {
 			t.Errorf("a wrong name: %v", err)
 		}
 		if page, err := s.Follow(t.Context(), owner(), "Not a name", 10); licensing.CodeOf(err) != licensing.Invalid || len(page.Items) != 0 {
-			t.Errorf("a wrong name reads %+v, %v", page, err)
+			t.Errorf("an invalid name reads %+v, %v", page, err)
 		}
 	})
 }

@@ -300,7 +300,7 @@ func TestWhatIsTakenAwayIsNotGrantedMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if g := <-granted; g.err != nil || g.Lease != nil || g.Decision.Capacity != 2 {
-		t.Errorf("a capacity of 2 was just found to be used, and a third got %+v, %v", g.Decision, g.err)
+		t.Errorf("both of 2 units are in use, but a third request got %+v, %v", g.Decision, g.err)
 	}
 	if counter, _, live := a.held(t, "seats"); counter != 2 || live != 2 {
 		t.Errorf("capacity is 2 and %d are held by %d", counter, live)

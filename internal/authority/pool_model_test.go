@@ -380,7 +380,7 @@ func (w *poolModel) administer() {
 		_, err = w.ChangeLicense(ctx, w.admin, id, req)
 		w.logf("capacity %v %s: %v", req.Capacity, req.Below, err)
 		if now, _ := w.rule(); err == nil && req.Below == licensing.BelowRefuse && now.Capacity < limit && w.row().Held > max(now.Capacity, before) {
-			w.t.Errorf("refuse let %d be held of %d", w.row().Held, now.Capacity)
+			w.t.Errorf("refuse allowed %d units in use of %d", w.row().Held, now.Capacity)
 		}
 	case k < 16:
 		if w.draft.gone || w.chance(3) {
@@ -852,7 +852,7 @@ func (w *poolModel) counted(h *program, rule licensing.Pool, s poolRows) {
 			return
 		}
 	}
-	w.t.Errorf("what %s uses, %s, is not counted", h.name, h.has.ID)
+	w.t.Errorf("%s uses %s, which is not counted", h.name, h.has.ID)
 }
 
 // dump reports the state and the events that led to it.
@@ -895,7 +895,7 @@ func (w *poolModel) close() {
 			continue
 		}
 		if !rule.Endless() || l.Instance != "" {
-			w.t.Errorf("%s of %s/%s has no end, and nobody finds it again", l.ID, l.Holder, l.Instance)
+			w.t.Errorf("%s of %s/%s has no end and cannot be found again", l.ID, l.Holder, l.Instance)
 		}
 		if _, err := w.Release(ctx, w.admin, granting.ReleaseRequest{Lease: l.ID, Force: true}); err != nil {
 			w.t.Fatal(err)
@@ -910,7 +910,7 @@ func (w *poolModel) close() {
 	}
 	s := w.state()
 	if s.row.Held != 0 || s.row.Leases != 0 || s.row.Waiting != 0 || !s.row.OverSince.IsZero() || !s.row.Due.IsZero() || len(s.leases)+len(s.tickets) != 0 {
-		w.t.Errorf("when all have gone: %+v, %d leases, %d tickets", s.row, len(s.leases), len(s.tickets))
+		w.t.Errorf("after all have left: %+v, %d leases, %d tickets", s.row, len(s.leases), len(s.tickets))
 		w.dump(rule, s)
 	}
 	for _, m := range reconciled(w.t, w.testAuthority).Mismatches {

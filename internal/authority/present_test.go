@@ -107,7 +107,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		again := d.kept(t, fresh, "nonce-0004")
 		known = d.kept(t, known, "nonce-0005")
 		if l := d.acquire(t, anew).Lease; l == nil || l.ID != known.Lease.ID { // it is now certainly in use
-			t.Errorf("who has renewed asks anew: %+v", l)
+			t.Errorf("a holder that has renewed asks again: %+v", l)
 		} else {
 			known.Lease.Generation, known.Document = l.Generation, ""
 		}
@@ -116,13 +116,13 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 			t.Errorf("its answer was lost: %+v, %v", same.Decision, err)
 		}
 		if copied, err := d.keep(t, fresh, "nonce-of-a-copy", true); err != nil || copied.Decision.Code != license.CodeClone {
-			t.Errorf("a copy of the cache shows the same document: %+v, %v", copied.Decision, err)
+			t.Errorf("a copy of the cache presents the same document: %+v, %v", copied.Decision, err)
 		}
 		if counter, charged, live := d.held(t, "seats"); counter != 2 || charged != 2 || live != 2 {
 			t.Errorf("%d held, %d charged by %d leases", counter, charged, live)
 		}
 		if l := d.acquire(t, machineAt).Lease; l.ID != activated.Lease.ID {
-			t.Errorf("the machine is not known by its components: %s", l.ID)
+			t.Errorf("the machine is not recognized by its components: %s", l.ID)
 		}
 
 		gone := granting.ReleaseRequest{Lease: released.Lease.ID, Generation: released.Lease.Generation}
@@ -143,7 +143,7 @@ func TestHoldersTakeTheirLeasesBack(t *testing.T) {
 		}
 		for _, m := range reconciled(t, d).Mismatches {
 			if m.Row != string(d.p.License) { // the test's license has no entry that issues it
-				t.Errorf("the rows of what was taken back and the log: %+v", m)
+				t.Errorf("the restored rows differ from the log: %+v", m)
 			}
 		}
 		for d.clock.pass(0); d.clock.Now().Before(d.ledger.FencedSince(testEnv).Add(26 * time.Hour)); d.clock.pass(time.Hour) {
@@ -182,7 +182,7 @@ func TestOnlyTheDocumentOfTheLeaseIsBelieved(t *testing.T) {
 		_, err := d.Renew(t.Context(), other, granting.RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: one.Document})
 		d.wantError(t, licensing.Invalid, err)
 		if _, err := before.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: one.Lease.ID, Generation: 1, Document: "document"}); err != nil {
-			t.Errorf("without a fence nobody looks at it: %v", err)
+			t.Errorf("without a fence the document is ignored: %v", err)
 		}
 	})
 }
@@ -208,7 +208,7 @@ func TestWhatFindsNoRoomIsKeptToItsEnd(t *testing.T) {
 		}
 		d.clock.pass(4 * time.Minute)
 		if second = d.kept(t, second, "nonce-0002"); !second.Lease.Expires.Equal(ends) {
-			t.Errorf("extended to %v while the pool holds 2 of 1", second.Lease.Expires)
+			t.Errorf("extended to %v while 2 of 1 units are in use", second.Lease.Expires)
 		}
 		d.clock.pass(first.Lease.Expires.Add(d.ledger.Skew).Sub(d.clock.Now()))
 		if err := d.Sweep(t.Context()); err != nil {
@@ -287,7 +287,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 		anew.RequestID = "request-anew"
 		again := d.acquire(t, anew)
 		if again.Lease == nil || again.Lease.ID != g.Lease.ID || again.Lease.Generation >= g.Lease.Generation {
-			t.Fatalf("asked anew behind %+v: %+v", g.Lease, again.Lease)
+			t.Fatalf("asked again behind %+v: %+v", g.Lease, again.Lease)
 		}
 		d = d.rolledBack(t, second, dir)
 		_, err := d.keep(t, again, "nonce-0003", false)
@@ -295,7 +295,7 @@ func TestALaterDocumentOfALowerGeneration(t *testing.T) {
 		shown := again
 		again = d.kept(t, shown, "nonce-0003")
 		if copied, err := d.keep(t, shown, "nonce-of-a-copy", true); err != nil || copied.Decision.Code != license.CodeClone {
-			t.Errorf("a copy of the cache shows the same document: %+v, %v", copied.Decision, err)
+			t.Errorf("a copy of the cache presents the same document: %+v, %v", copied.Decision, err)
 		}
 		d.kept(t, again, "nonce-0004")
 	})
@@ -430,7 +430,7 @@ func (s *tenantModel) run() {
 	}
 	s.check()
 	if counter, _, _ := s.held(s.t, s.pool); counter > rule.Limit() {
-		s.t.Errorf("%d held of %d when the fence has fallen", counter, rule.Limit())
+		s.t.Errorf("%d of %d in use after the fence has ended", counter, rule.Limit())
 	}
 	for _, m := range reconciled(s.t, s.testAuthority).Mismatches {
 		if m.Row != string(s.p.License) { // the test's license has no entry that issues it
@@ -512,7 +512,7 @@ func (s *tenantModel) renew(h *tenant) {
 			return
 		}
 		if err != nil || g.Decision.Outcome != license.Allowed {
-			s.t.Fatalf("%s shows a document in force until %v at %v, and is told %+v, %v", h.ask.Holder.ID, h.until, s.clock.Now(), g.Decision, err)
+			s.t.Fatalf("%s presents a document valid until %v at %v, and gets %+v, %v", h.ask.Holder.ID, h.until, s.clock.Now(), g.Decision, err)
 		}
 		if tries--; tries == 0 {
 			h.take(g)

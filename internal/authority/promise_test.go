@@ -138,7 +138,7 @@ func TestACopyIsToldAndSoIsTheOneThatGoesOn(t *testing.T) {
 			t.Errorf("copy: %+v", got)
 		}
 		if got := renew(2, "the-second"); got.Outcome != license.Allowed || got.Code != license.CodeClone {
-			t.Errorf("the one that goes on is not told: %+v", got)
+			t.Errorf("the remaining copy is not told: %+v", got)
 		}
 		if got := renew(3, "the-third"); got.Code != license.CodeOK {
 			t.Errorf("told twice: %+v", got)
@@ -165,7 +165,7 @@ func TestARenewalWhoseAnswerWasLostCanBeGivenBack(t *testing.T) {
 		}
 		for _, nonce := range []string{"", "another-nonce"} {
 			if code := release(1, nonce); code != licensing.Conflict {
-				t.Errorf("a copy that shows nonce %q: %q, want conflict", nonce, code)
+				t.Errorf("a copy with nonce %q: %q, want conflict", nonce, code)
 			}
 		}
 		for range 2 {
@@ -356,7 +356,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		}
 		all.Wait()
 		if !slices.IsSorted(served) || len(served) != waiting {
-			t.Errorf("served in the order %v", served)
+			t.Errorf("served in order %v", served)
 		}
 		t.Logf("slowest handover %v", slowest)
 	})
@@ -395,7 +395,7 @@ func TestAnOfferLapses(t *testing.T) {
 			t.Fatal(err)
 		}
 		if g := d.acquire(t, ask("queue", 2)); g.Ticket == nil {
-			t.Errorf("an offered unit was given to somebody else: %+v", g.Decision)
+			t.Errorf("an offered unit went to another holder: %+v", g.Decision)
 		}
 		d.clock.pass(licensing.OfferLasts)
 		if err := d.Sweep(t.Context()); err != nil {
@@ -448,10 +448,10 @@ func TestABadRequestDoesNotFailItsNeighbours(t *testing.T) {
 			q := ask("users", n/4)
 			_, err := d.Acquire(t.Context(), p, q)
 			if n%2 == 0 && licensing.CodeOf(err) != licensing.NotFound {
-				t.Errorf("no such license: %v", err)
+				t.Errorf("a license that does not exist: %v", err)
 			}
 			if n%2 == 1 && err != nil {
-				t.Errorf("a neighbour failed: %v", err)
+				t.Errorf("another request in the batch failed: %v", err)
 			}
 		})
 	})
@@ -469,12 +469,12 @@ func TestABatchThatFailsFailsOnlyWhoMadeItFail(t *testing.T) {
 		parallel(40, func(n int) {
 			if n%4 == 0 {
 				if g, err := d.Acquire(t.Context(), broken, ask("big", n)); err == nil {
-					t.Errorf("a license of no revision: %+v", g.Decision)
+					t.Errorf("a license without a revision: %+v", g.Decision)
 				}
 				return
 			}
 			if g, err := d.Acquire(t.Context(), d.p, ask("big", n)); err != nil || g.Lease == nil {
-				t.Errorf("a neighbour failed: %v %+v", err, g.Decision)
+				t.Errorf("another request in the batch failed: %v %+v", err, g.Decision)
 			}
 		})
 		if counter, charged, live := d.held(t, "big"); counter != 30 || charged != 30 || live != 30 {

@@ -61,7 +61,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 		select {
 		case <-listener.Wake():
 		default:
-			t.Fatal("the stream was not told")
+			t.Fatal("the stream was not notified")
 		}
 		if n := listener.Take(); n&ledger.LeaseRecalled == 0 {
 			t.Errorf("notices %b", n)
@@ -91,7 +91,7 @@ func TestAHolderThatListensIsToldOfARecallBySignature(t *testing.T) {
 			t.Errorf("the unit is not free: %+v", other.Decision)
 		}
 		if ids, err := d.PendingRecalls(t.Context(), d.p); err != nil || len(ids) != 0 {
-			t.Errorf("a recall outlives its lease: %v, %v", ids, err)
+			t.Errorf("a recall lasts longer than its lease: %v, %v", ids, err)
 		}
 	})
 }
@@ -144,7 +144,7 @@ func TestAHolderThatGoesOnAgainstARecallIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		if counter, _, _ := d.held(t, "seats"); counter != 0 {
-			t.Errorf("%d counted at the time that was shown", counter)
+			t.Errorf("%d counted at the announced time", counter)
 		}
 	})
 }
@@ -172,7 +172,7 @@ func TestARecalledHolderComesAfterAllWhoWait(t *testing.T) {
 			t.Errorf("it overtakes: %+v", back.Decision)
 		}
 		if got := d.acquire(t, ask("queue", 2)); got.Lease == nil {
-			t.Errorf("the one that waited: %+v", got.Decision)
+			t.Errorf("the waiting request: %+v", got.Decision)
 		}
 	})
 }

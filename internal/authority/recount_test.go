@@ -130,7 +130,7 @@ func TestALeaseIsKeptAsLongAsItsDocumentWhateverItsPoolBecomes(t *testing.T) {
 		w.counts(0, 0)
 		w.becomes(endless)
 		if kept := w.acquire1(of("ada", 1001)); kept.Lease.ID == lost.Lease.ID {
-			t.Error("an ended lease is given again")
+			t.Error("an ended lease was returned again")
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestAWaitingInstanceSharesWhatAnotherGets(t *testing.T) {
 		}
 		w.counts(1, 2)
 		if g := w.testAuthority.acquire(t, behind); g.Ticket == nil || w.row().Waiting != 1 {
-			t.Errorf("who is behind: %+v, %d wait", g.Decision, w.row().Waiting)
+			t.Errorf("the next waiter: %+v, %d wait", g.Decision, w.row().Waiting)
 		}
 		for _, g := range []granting.Granted{one, two} {
 			if _, err := w.Release(t.Context(), w.p, granting.ReleaseRequest{Lease: g.Lease.ID, Generation: 1}); err != nil {

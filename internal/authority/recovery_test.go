@@ -48,7 +48,7 @@ func TestARolledBackDatabaseRenewsAndGrantsNothingNew(t *testing.T) {
 			}
 		}
 		if again := d.acquire(t, ask("seats", 1)); again.Lease == nil || again.Lease.ID != g.Lease.ID {
-			t.Errorf("whose answer was lost asks again: %+v", again.Decision)
+			t.Errorf("a holder whose answer was lost asks again: %+v", again.Decision)
 		}
 		// The longest lease of the pool is borrowed for a day, plus its grace.
 		for n := range int64(25) {

@@ -116,7 +116,7 @@ func said(t *testing.T, r recovery.Repair, want []string) {
 		got = append(got, fmt.Sprintf("%s %s %d to %d", f.Action, f.Name, f.Stored, f.To))
 	}
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
-		t.Fatalf("the repair says %q, want %q", got, want)
+		t.Fatalf("the repair is %q, want %q", got, want)
 	}
 }
 

@@ -192,7 +192,7 @@ func TestFeatureKeyIsMadeOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		a := ready(t, db, "", nil)
 		if _, err := a.FeatureKey(t.Context(), owner(), "lathe", "export"); licensing.CodeOf(err) != licensing.NotFound {
-			t.Errorf("a key for a product that is not there: %v", err)
+			t.Errorf("a key for a product that does not exist: %v", err)
 		}
 		sell(t, a)
 		first, err := a.FeatureKey(t.Context(), owner(), "lathe", "export")
@@ -249,7 +249,7 @@ func TestANewRootSetIsInstalledOnEveryServer(t *testing.T) {
 			}
 		}
 		if err := a.ImportRoot(ctx, owner(), old); licensing.CodeOf(err) != licensing.Invalid {
-			t.Errorf("a root that is gone came back: %v", err)
+			t.Errorf("a removed root came back: %v", err)
 		}
 		install(t, a, fresh, signing.RootChoice{Roots: 2, Threshold: 2})
 

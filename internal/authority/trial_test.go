@@ -90,7 +90,7 @@ func TestACustomerHasATrialOnce(t *testing.T) {
 			t.Errorf("an import: %+v, %v", got, err)
 		}
 		if page, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{Plan: "trial"}, request.PageOf{}); err != nil || len(page.Items) != 3 {
-			t.Errorf("%d trials (%v): what was refused is stored", len(page.Items), err)
+			t.Errorf("%d trials (%v): a refused trial was stored", len(page.Items), err)
 		}
 		_, err = s.TransferLicense(t.Context(), s.p, first.License.ID, v1.TransferRequest{Customer: other})
 		s.refusedTrial("by a transfer", err)
@@ -169,11 +169,11 @@ func TestADeletedCustomersTrialIsRememberedFor400Days(t *testing.T) {
 			left, err := tx.Trials(t.Context(), testEnv, string(gone))
 			for _, row := range left {
 				if strings.Contains(row.Subject, "gone") || strings.Contains(row.Subject, "77") || row.Forget.IsZero() {
-					t.Errorf("what is left names the customer, or stays for ever: %+v", row)
+					t.Errorf("the remaining records name the customer, or are kept forever: %+v", row)
 				}
 			}
 			if len(left) != 2 {
-				t.Errorf("%d things are remembered", len(left))
+				t.Errorf("%d records are kept", len(left))
 			}
 			return err
 		})
@@ -241,7 +241,7 @@ func (s *shop) onMachine(key, req, holder string, components map[string]string) 
 		s.t.Fatal(err)
 	}
 	if got.Decision.Outcome != checked.Decision.Outcome || got.Decision.Outcome == license.Denied && got.Decision.Code != checked.Decision.Code {
-		s.t.Errorf("%s: a check says %+v, and an acquire %+v", req, checked.Decision, got.Decision)
+		s.t.Errorf("%s: a check returns %+v, but an acquire %+v", req, checked.Decision, got.Decision)
 	}
 	return got.Decision
 }
@@ -323,7 +323,7 @@ func TestAMachineHasATrialOnce(t *testing.T) {
 		used("online after the file", s.onMachine(trials[1].Key.Text, "h", "away", away))
 		plain := s.issue().License.ID
 		if _, err := s.ExportLicense(t.Context(), s.p, plain, request.Holder{Kind: licensing.HolderMachine, ID: "away", Components: away}); licensing.CodeOf(err) != licensing.Invalid {
-			t.Errorf("a file of what is no such trial names a machine: %v", err)
+			t.Errorf("a file without such a trial names a machine: %v", err)
 		}
 	})
 }
@@ -439,6 +439,6 @@ func TestOfTwoTrialsOfAMachineTheFirstCounts(t *testing.T) {
 		return err
 	})
 	if err != nil || got.Decision.Code != license.CodeTrialUsed {
-		t.Errorf("beside the first: %+v, %v", got.Decision, err)
+		t.Errorf("next to the first: %+v, %v", got.Decision, err)
 	}
 }

@@ -63,7 +63,7 @@ func TestUsageCountsInThePeriodThatThePlanSays(t *testing.T) {
 				t.Errorf("%s at %s, the first second of the next: %s", tc.meter, tc.next, code)
 			}
 			if code := d.uses(t, p, tc.meter, d.clock.Now().Add(-time.Second)); code != license.CodeQuotaSpent {
-				t.Errorf("%s at %s: what comes late counts elsewhere: %s", tc.meter, tc.next, code)
+				t.Errorf("%s at %s: late usage counts in another period: %s", tc.meter, tc.next, code)
 			}
 		}
 	})
@@ -96,7 +96,7 @@ func TestAPlanChangeInMidPeriodCountsFromThenOn(t *testing.T) {
 		d.pin(t, p, meteredPlan(daily))
 		spend(2)
 		if code := d.uses(t, p, "calls", d.clock.Now().Add(-time.Hour)); code != license.CodeQuotaSpent {
-			t.Errorf("what happened before the change counts after it: %s", code)
+			t.Errorf("usage before the change counts after it: %s", code)
 		}
 		d.at(t, "2027-04-21T00:00:00Z")
 		spend(2)

@@ -39,10 +39,10 @@ func TestUsageSpentIsLoggedWhenTheQuotaIsSpent(t *testing.T) {
 				}
 			}
 			if got := len(d.entriesOf(t, licensing.UsageSpent)); got != spent {
-				t.Errorf("%s: %d entries say that the quota is spent, want %d", what, got, spent)
+				t.Errorf("%s: %d entries record a spent quota, want %d", what, got, spent)
 			}
 			if got := len(d.entriesOf(t, licensing.UsageSoftLimit)); got != soft {
-				t.Errorf("%s: %d entries say that the soft limit is reached, want %d", what, got, soft)
+				t.Errorf("%s: %d entries record the soft limit, want %d", what, got, soft)
 			}
 			used, err := d.ListUsage(t.Context(), owner(), UsageFilter{License: d.p.License, Meter: "calls"}, request.PageOf{})
 			if err != nil || len(used.Items) != 1 || used.Items[0].SpentAt.IsZero() == shown {

@@ -134,7 +134,7 @@ func TestAnEnvironmentSeesOnlyItsOwnRows(t *testing.T) {
 				t.Errorf("%v, %v, %v", c, ok, err)
 			}
 			if c, ok, _ := tx.CustomerByReference(ctx, "staging", ""); ok {
-				t.Errorf("an empty reference is of %v", c)
+				t.Errorf("an empty reference belongs to %v", c)
 			}
 			p, ok, err := tx.Product(ctx, "production", "lathe")
 			if err != nil || !ok || p.Title != "production" || len(p.Salt) != 2 {
@@ -177,7 +177,7 @@ func TestAnAnswerIsKeptOnceAndReplacedWhenOld(t *testing.T) {
 				t.Errorf("%v, %v", free, err)
 			}
 			if free, err := tx.InsertAnswer(ctx, answer("second", at), at.Add(-time.Hour)); err != nil || free {
-				t.Errorf("an answer was replaced while it is kept: %v, %v", free, err)
+				t.Errorf("a stored answer was replaced too early: %v, %v", free, err)
 			}
 			got, ok, err := tx.Answer(ctx, "production", "tok_1", "issue", "k", at.Add(-time.Hour))
 			if err != nil || !ok || got.Answer != "first" {
@@ -188,10 +188,10 @@ func TestAnAnswerIsKeptOnceAndReplacedWhenOld(t *testing.T) {
 			}
 			later := at.Add(25 * time.Hour)
 			if free, err := tx.InsertAnswer(ctx, answer("third", later), at); err != nil || !free {
-				t.Errorf("an old answer stands in the way: %v, %v", free, err)
+				t.Errorf("an expired answer was not replaced: %v, %v", free, err)
 			}
 			if n, err := tx.DeleteAnswers(ctx, later, 10); err != nil || n != 1 {
-				t.Errorf("%d answers were forgotten (%v)", n, err)
+				t.Errorf("%d answers were deleted (%v)", n, err)
 			}
 			return nil
 		})

@@ -195,7 +195,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 			return err
 		}
 		if schema > latest {
-			return licensing.Errorf(licensing.Invalid, "the backup has tables of version %d, but this program supports only version %d: use the program that made the backup", schema, latest)
+			return licensing.Errorf(licensing.Invalid, "the backup has tables of version %d, but this program supports versions up to %d: use the program that made the backup", schema, latest)
 		}
 		return nil
 	})

@@ -40,7 +40,7 @@ func TestATransactionHasTheDatabasesTime(t *testing.T) {
 	const hour = time.Hour - time.Minute                                          // for the same reason
 	began := time.Now()
 	if ahead, tries := now(); ahead.Sub(second) < hour || ahead.Sub(second) > time.Hour+time.Minute+time.Since(began) || tries != 2 && !slow {
-		t.Errorf("the database's clock went on by an hour, the transaction's by %v in %d tries", ahead.Sub(second), tries)
+		t.Errorf("the database's clock advanced by an hour, the transaction's by %v in %d tries", ahead.Sub(second), tries)
 	}
 	db.SetClock(clock) // and back, in a transaction that sends no query
 	tries := 0

@@ -25,7 +25,7 @@ func TestATransactionNeverGoesBackInTime(t *testing.T) {
 		first := now()
 		at = at.Add(-time.Hour)
 		if got := now(); !got.Equal(first) {
-			t.Errorf("after the clock went back an hour the time is %v, want %v", got, first)
+			t.Errorf("after the clock was set back an hour, the time is %v, want %v", got, first)
 		}
 		at = at.Add(2 * time.Hour)
 		if got := now(); !got.Equal(at) {
@@ -59,7 +59,7 @@ func TestTheMarkSurvivesARestart(t *testing.T) {
 func TestASecondProcessCannotOpenTheFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a folder", "copy#hold?.db")
 	if _, err := sqlite.Open(t.Context(), path); err == nil {
-		t.Fatal("a folder that does not exist opened")
+		t.Fatal("opened a file in a folder that does not exist")
 	}
 	path = filepath.Join(t.TempDir(), "copy #hold?%20.db")
 	db, err := sqlite.Open(t.Context(), path)

@@ -94,7 +94,7 @@ func TestExaminingPostgreSQLMigratesNothing(t *testing.T) {
 	}
 	var tables int
 	if err := conn.QueryRow(t.Context(), "SELECT COUNT(*) FROM pg_class WHERE relnamespace = 'fresh'::regnamespace").Scan(&tables); err != nil || tables != 0 {
-		t.Errorf("%d tables were made, %v", tables, err)
+		t.Errorf("%d tables were created, %v", tables, err)
 	}
 	_, err = postgres.Examine(t.Context(), strings.Replace(fresh, "user=postgres", "user=reader", 1), "")
 	if err == nil || !strings.Contains(err.Error(), "user reader may not create tables") {

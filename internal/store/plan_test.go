@@ -91,9 +91,9 @@ func TestPlansAreMadeAnewWhileTablesGrow(t *testing.T) {
 		}
 	}
 	if want := []int{1, 3, 7, 15, 31, 63, 127, 255, 511, 811, 1111, 1411, 1711}; !slices.Equal(at, want) {
-		t.Errorf("planned anew after %v seconds, want %v", at, want)
+		t.Errorf("planned again after %v seconds, want %v", at, want)
 	}
 	if s.replan(Engine{}, start.Add(time.Hour)) != "" {
-		t.Error("planned anew on an engine that does not need it")
+		t.Error("planned again on an engine that does not need it")
 	}
 }

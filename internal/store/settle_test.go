@@ -69,7 +69,7 @@ func TestWhatIsSettledOutlivesACrashOfPostgres(t *testing.T) {
 			keys = append(keys, k)
 		}
 		if there := stillThere(t, db, keys); there != len(keys) {
-			t.Fatalf("round %d: of %d leases that were settled %d are left", round, len(keys), there)
+			t.Fatalf("round %d: of %d settled leases, %d are left", round, len(keys), there)
 		}
 	}
 }
@@ -143,7 +143,7 @@ func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
 	read := func(tx *store.Tx) error {
 		found, err := tx.Leases(t.Context(), []store.LeaseKey{k})
 		if err == nil && len(found) != 1 {
-			t.Error("what was committed early is not seen")
+			t.Error("an early commit is not visible")
 		}
 		return err
 	}
@@ -159,7 +159,7 @@ func TestNothingIsConfirmedWithoutTheStandby(t *testing.T) {
 	synchronous(t, url, "")
 	db.SetCommitLimit(time.Minute)
 	if err := tell(read); err != nil {
-		t.Errorf("once no standby is waited for: %v", err)
+		t.Errorf("when commits wait for no standby: %v", err)
 	}
 }
 

@@ -30,12 +30,12 @@ func TestWhatIsRefusedWithTheCommitIsUndone(t *testing.T) {
 		}
 		for range 3 { // more often than the number of sessions that a refusal could have broken
 			if err := put("lse_2", "lse_1"); !db.IsUnique(err) || licensing.CodeOf(err) == licensing.OutcomeUnknown {
-				t.Fatalf("a key that is taken: %v", err)
+				t.Fatalf("a duplicate key: %v", err)
 			}
 		}
 		err := db.Update(t.Context(), func(tx *store.Tx) error {
 			if _, err := tx.Lease(t.Context(), store.LeaseKey{Env: "test", ID: "lse_2"}); licensing.CodeOf(err) != licensing.NotFound {
-				t.Errorf("what came before the refused row was kept: %v", err)
+				t.Errorf("rows before the refused row were kept: %v", err)
 			}
 			return nil
 		})

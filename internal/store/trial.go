@@ -9,7 +9,7 @@ import (
 
 // A Trial records that a customer or a machine has had a product's trial. Claim identifies it: a
 // customer by its id, a machine by the id of its first lease or document. Subject is one of the
-// features by which the claim is recognized.
+// attributes by which the claim is recognized.
 type Trial struct {
 	Env     licensing.Env
 	Product licensing.ProductName

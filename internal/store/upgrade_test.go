@@ -99,7 +99,7 @@ func TestTablesOfANewerVersion(t *testing.T) {
 		f.run("INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, true)")
 		f.opens()
 		if e, err := f.examine(t.Context()); err != nil || e.Ahead != 1 || e.Behind != 0 || !e.Begun {
-			t.Errorf("a column more: %+v, %v", e, err)
+			t.Errorf("an additional column: %+v, %v", e, err)
 		}
 		f.run("INSERT INTO goose_db_version (version_id, is_applied) VALUES (10000, true)")
 		words := []string{"newer version", "change 10000", "restore the backup from before the upgrade"}
@@ -107,7 +107,7 @@ func TestTablesOfANewerVersion(t *testing.T) {
 			t.Errorf("code %s", licensing.CodeOf(err))
 		}
 		if _, err := f.examine(t.Context()); err == nil || !strings.Contains(err.Error(), words[0]) {
-			t.Errorf("doctor would be content: %v", err)
+			t.Errorf("doctor would report no problem: %v", err)
 		}
 		f.run("DELETE FROM goose_db_version WHERE version_id = 10000")
 		f.opens()
@@ -123,7 +123,7 @@ func TestAnUpgradeThatStopsHalfWay(t *testing.T) {
 		f.refused("stopped at change 13 (00013_request.sql)", "rolled back", "usage_refusal", "start this version again", "the earlier version")
 		f.run("SELECT license FROM denial")
 		if _, err := f.conns.ExecContext(t.Context(), "SELECT call FROM denial"); err == nil {
-			t.Error("a part of the change was kept")
+			t.Error("part of the change was kept")
 		}
 		if e, err := f.examine(t.Context()); err != nil || e.Behind == 0 {
 			t.Errorf("half-way: %+v, %v", e, err)
@@ -145,7 +145,7 @@ func TestTablesThatNoVersionLeaves(t *testing.T) {
 			f.t.Errorf("code %s", licensing.CodeOf(err))
 		}
 		if _, err := f.examine(f.t.Context()); err == nil || !strings.Contains(err.Error(), "lack change 8") {
-			f.t.Errorf("doctor would be content: %v", err)
+			f.t.Errorf("doctor would report no problem: %v", err)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// trialOfID is the kind of subject while the customer exists: the claim is the customer's id.
+// trialOfID is the subject while the customer exists. The claim is then the customer's id.
 const trialOfID = "id"
 
 // checkTrial refuses terms with a trial that the customer already had through another license. It

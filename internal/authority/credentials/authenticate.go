@@ -324,7 +324,7 @@ func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
 }
 
-// keysCommitted forgets the key owners among licenses that have changed.
+// keysCommitted forgets the owners of license keys whose licenses or keys have changed.
 func (c *Credentials) keysCommitted(changes []ledger.Committed) {
 	for _, one := range changes {
 		if one.Notice&ledger.KeysChanged != 0 {

@@ -108,7 +108,7 @@ func exportTo(ctx context.Context, tx *ledger.Tx, t licensing.Terms, machine req
 	case !named:
 		return nil, licensing.Errorf(licensing.Invalid, "machine is missing: each machine can have this trial only once, so name the machine and its components").At("machine")
 	case len(machine.Components) < pool.Match.Need:
-		return nil, licensing.Errorf(licensing.Invalid, "the plan recognizes a machine by %s: name at least as many", licensing.Counted(pool.Match.Need, "component")).At("component")
+		return nil, licensing.Errorf(licensing.Invalid, "the plan recognizes a machine by %s: name at least that many", licensing.Counted(pool.Match.Need, "component")).At("component")
 	}
 	if err := tx.LockProduct(ctx, t.Env, t.Product); err != nil {
 		return nil, err

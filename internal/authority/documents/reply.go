@@ -38,8 +38,8 @@ type Question struct {
 	Entry    string                // leaf hash of the request's own log entry
 }
 
-// Reply signs a decision about a license and binds it to the request's nonce. Without a nonce it
-// returns no reply, because nobody could trust an old signed answer.
+// Reply signs a decision about a license and binds it to the request's nonce. Without a nonce, it
+// returns no reply, and the client cannot trust the decision.
 func (docs *Documents) Reply(t *licensing.Terms, q Question, d license.Decision, now time.Time) (string, error) {
 	if q.Nonce == "" {
 		return "", nil

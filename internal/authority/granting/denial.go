@@ -137,8 +137,8 @@ func (b *batch) freeing(p *Pool, d *license.Decision, sees bool) error {
 	return nil
 }
 
-// Holding returns the leases to name when a pool is full: those that will be reclaimed first,
-// including those without end if the pool has such leases.
+// Holding returns the leases to name when a pool is full: those that will be reclaimed first and,
+// in a pool whose leases have no end, also those without an end.
 func Holding(ctx context.Context, tx *store.Tx, k store.PoolKey, rule licensing.Pool) ([]*licensing.Lease, error) {
 	held, err := tx.NextFree(ctx, k, ShownHolders)
 	if err != nil || !rule.Endless() || len(held) == ShownHolders {

@@ -24,11 +24,11 @@ func TestAFailingTaskDoesNotFillTheLog(t *testing.T) {
 	a.Task("witness", nil)
 	a.Task("witness", nil)
 	if text := log.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "works again") || !strings.Contains(text, "times=180") {
-		t.Errorf("its recovery is told as %q", text)
+		t.Errorf("its recovery is logged as %q", text)
 	}
 	log.Reset()
 	a.Task("witness", errors.New("no space left"))
 	if !strings.Contains(log.String(), "no space left") {
-		t.Error("a new failure is not told")
+		t.Error("a new failure is not logged")
 	}
 }

@@ -41,7 +41,7 @@ func TestABatchThatFailsIsTriedOneByOne(t *testing.T) {
 		all.Wait()
 		g.Close()
 		if len(batches) != 1+1+5 {
-			t.Errorf("batches %v: want one alone, five together, and those one by one", batches)
+			t.Errorf("batches %v: want a single one, five together, and those five one by one", batches)
 		}
 	})
 }
@@ -166,7 +166,7 @@ func TestNobodyIsAnsweredBeforeTheDisk(t *testing.T) {
 		early := len(answers)
 		mu.Unlock()
 		if !slices.Equal(applied, []int{3, 2, 1}) || early != 0 {
-			t.Errorf("applied %v, answered %d of them before anything was on the disk", applied, early)
+			t.Errorf("applied %v, answered %d of them before anything was on disk", applied, early)
 		}
 		closed := make(chan struct{})
 		go func() { g.Close(); close(closed) }()
