@@ -1,6 +1,6 @@
-// Package deploy_test holds the files in this folder to what reads them: the chart to Helm and
-// Kubernetes, the compose file to Compose, the workflow to GitHub Actions. It is a module of
-// its own because that takes hundreds of packages, none of which the server needs.
+// Package deploy_test checks the files in this folder with the libraries that read them: the
+// chart with Helm and Kubernetes, and the compose file with Compose. It is a separate module
+// because these checks need hundreds of packages that the server does not need.
 package deploy_test
 
 import (
@@ -27,7 +27,7 @@ const chartFolder = "helm/copyhold"
 
 type values = map[string]any
 
-// render returns what `helm template` makes of the chart, by template.
+// render returns the output of `helm template` for the chart, by template.
 func render(t *testing.T, given values) (map[string]string, error) {
 	t.Helper()
 	chart, err := loader.Load(chartFolder)
@@ -77,7 +77,7 @@ func TestChart(t *testing.T) {
 	for name, test := range map[string]struct {
 		values   values
 		kinds    []string
-		settings []string // lines of the program's own reading of the settings
+		settings []string // lines that the program prints for the settings
 	}{
 		"SQLite": {
 			values{"secret": "keys"}, []string{"ConfigMap", "Service", "Service", "StatefulSet"},
@@ -112,7 +112,7 @@ func TestChart(t *testing.T) {
 			}
 			kinds, objects := decode(t, rendered)
 			if !slices.Equal(kinds, test.kinds) {
-				t.Errorf("it makes %q, not %q", kinds, test.kinds)
+				t.Errorf("the chart creates %q, not %q", kinds, test.kinds)
 			}
 			for _, object := range objects {
 				switch o := object.(type) {
@@ -124,13 +124,13 @@ func TestChart(t *testing.T) {
 			}
 			notes := rendered["copyhold/templates/NOTES.txt"]
 			if !strings.Contains(notes, "exec copyhold-0 -- /usr/bin/copyhold token create") {
-				t.Errorf("the notes do not lead to the first token:\n%s", notes)
+				t.Errorf("the notes do not explain how to create the first token:\n%s", notes)
 			}
 		})
 	}
 }
 
-// confined checks what the image relies on and what a cluster's rules ask for.
+// confined checks the restrictions that the image relies on and that cluster policies require.
 func confined(t *testing.T, pod corev1.PodSpec) {
 	t.Helper()
 	c := pod.Containers[0].SecurityContext
@@ -150,8 +150,8 @@ func TestChartRefusesWhatCannotRun(t *testing.T) {
 		values values
 		want   string
 	}{
-		"no secret":           {values{}, "secret is not set: make a Kubernetes secret with the server's sealing-key"},
-		"two on SQLite":       {values{"secret": "keys", "replicas": 2}, "SQLite has one server; set postgres.url"},
+		"no secret":           {values{}, "secret is not set: create a Kubernetes secret with the server's sealing-key"},
+		"two on SQLite":       {values{"secret": "keys", "replicas": 2}, "SQLite allows only one server; set postgres.url"},
 		"ingress of no host":  {values{"secret": "keys", "ingress": values{"enabled": true}}, "ingress.host is not set"},
 		"a secret setting":    {values{"secret": "keys", "settings": values{"database_password": "hunter2"}}, "settings.database_password"},
 		"a misspelled value":  {values{"secret": "keys", "replica": 2}, "replica"},

@@ -11,7 +11,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 )
 
-// compose reads the file as `docker compose` does, with the schema and the variables.
+// compose reads the file as `docker compose` does, with its schema and with variables.
 func compose(ctx context.Context, environ ...string) (*types.Project, error) {
 	options, err := cli.NewProjectOptions([]string{"compose.yaml"}, cli.WithEnv(environ), cli.WithResolvedPaths(true))
 	if err != nil {

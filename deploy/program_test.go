@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// secrets makes the files of secrets that a deployment brings, and returns their folder.
+// secrets creates the secret files that a deployment provides, and returns their folder.
 func secrets(t *testing.T) string {
 	t.Helper()
 	name, err := program()
@@ -60,7 +60,7 @@ func secrets(t *testing.T) string {
 	return dir
 }
 
-// understood has the program read a settings file, and looks for lines in what it prints of it.
+// understood has the program read a settings file, and checks the settings that it prints.
 func understood(t *testing.T, settings string, want []string) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "copyhold.yaml")
@@ -71,7 +71,7 @@ func understood(t *testing.T, settings string, want []string) {
 	printed(t, nil, want, "--config", file)
 }
 
-// printed runs `copyhold config` and looks for lines in what it prints.
+// printed runs `copyhold config` and checks the lines that it prints.
 func printed(t *testing.T, environ, want []string, args ...string) {
 	t.Helper()
 	name, err := program()
@@ -86,7 +86,7 @@ func printed(t *testing.T, environ, want []string, args ...string) {
 	}
 	for _, line := range want {
 		if !strings.Contains(string(out), line) {
-			t.Errorf("it does not print %q:\n%s", line, out)
+			t.Errorf("copyhold config does not print %q:\n%s", line, out)
 		}
 	}
 }

@@ -18,20 +18,20 @@ import (
 	"time"
 )
 
-// sumsFile lists the checksum of every other file, as sha256sum --check reads it.
+// sumsFile lists the checksum of every other file in the format of sha256sum --check.
 const sumsFile = "SHA256SUMS"
 
-// name is that of a file of the release; for archives it is also the folder in them.
+// name returns the base name of a release file. In an archive, it is also the name of the folder.
 func (r *release) name(t target) string {
 	return "copyhold_" + r.version + "_" + t.system + "_" + t.arch
 }
 
-// companions are the files of the module that an archive has beside the program.
+// companions returns the files that an archive contains in addition to the program.
 func companions() []string {
 	return []string{"LICENSE.txt", "README.md", "CHANGELOG.md", "man", "completions"}
 }
 
-// pack writes the archive for t: a zip for Windows, a compressed tar for the others.
+// pack writes the archive for t: a zip for Windows, a compressed tar for other systems.
 func (r *release) pack(t target, program string) error {
 	files := map[string]string{t.program(): program}
 	for _, name := range companions() {
@@ -59,7 +59,7 @@ func (r *release) pack(t target, program string) error {
 	return errors.Join(write(f, r.name(t), files, r.at), f.Close())
 }
 
-// sorted returns the names of files in order, so that an archive is always the same.
+// sorted returns the names of files in order, so that archives are reproducible.
 func sorted(files map[string]string) []string {
 	var names []string
 	for name := range files {
@@ -135,7 +135,7 @@ func writeSums(dir string) error {
 	return os.WriteFile(filepath.Join(dir, sumsFile), []byte(text.String()), 0o644)
 }
 
-// released returns the names of the files of a release in order, without the checksums'.
+// released returns the names of the files of a release in order, except the checksum file.
 func released(dir string) ([]string, error) {
 	found, err := filepath.Glob(filepath.Join(dir, "copyhold_*"))
 	for i, name := range found {

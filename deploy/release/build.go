@@ -11,11 +11,11 @@ import (
 	"strings"
 )
 
-// profile guides the compiler by the work of a server. It doubles the time that a build
-// takes, so it is used for the system that servers run on.
+// profile optimizes the program for the work of a server. It doubles the build time, so it is
+// used only for the system that servers run on.
 const profile = "bench/copyhold.pgo"
 
-// gocmd runs the go command where there is no workspace, with the proxy before all others.
+// gocmd runs the go command outside of the workspace, and has it try this release's proxy first.
 func (r *release) gocmd(ctx context.Context, environ []string, args ...string) error {
 	have, err := exec.CommandContext(ctx, "go", "env", "GOMODCACHE", "GOPROXY", "GONOSUMDB").Output()
 	if err != nil {
@@ -36,7 +36,7 @@ func (r *release) gocmd(ctx context.Context, environ []string, args ...string) e
 	return nil
 }
 
-// build returns where the program for t is.
+// build builds the program for t and returns its path.
 func (r *release) build(ctx context.Context, t target) (string, error) {
 	pgo := "off"
 	if t.system == "linux" {
@@ -50,7 +50,7 @@ func (r *release) build(ctx context.Context, t target) (string, error) {
 	return filepath.Join(folder, t.program()), err
 }
 
-// writeManual makes the man pages and the completions, which the archives have in common.
+// writeManual creates the man pages and completions, which are the same in all archives.
 func (r *release) writeManual(ctx context.Context) error {
 	pages, scripts := filepath.Join(r.tree(), "man"), filepath.Join(r.tree(), "completions")
 	for _, dir := range []string{pages, scripts} {

@@ -28,9 +28,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// check verifies the files of a release in the way a person who downloads them can: checksums, what is in
-// each archive, and each bill of materials against the program that it describes. What can
-// run on this machine is run.
+// check verifies the files of a release as a person who downloads them can: the checksums, the
+// contents of each archive, and each bill of materials against its program. It also starts
+// every program that can run on this machine.
 func check(ctx context.Context, dir string) error {
 	if err := checkSums(dir); err != nil {
 		return fmt.Errorf("checksums: %w", err)
@@ -53,17 +53,17 @@ func check(ctx context.Context, dir string) error {
 	}
 	images, err := filepath.Glob(filepath.Join(dir, "copyhold_*_oci.tar"))
 	if err != nil || len(images) != 1 || archives == 0 {
-		return errors.Join(err, fmt.Errorf("there are %d archives and %d images", archives, len(images)))
+		return errors.Join(err, fmt.Errorf("found %d archives and %d images", archives, len(images)))
 	}
 	started, err := checkImage(ctx, images[0])
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(images[0]), err)
 	}
-	fmt.Printf("%d archives, their checksums and bills of materials, and an image of %s are right\n", archives, started)
+	fmt.Printf("verified %d archives with their checksums and bills of materials, and an image for %s\n", archives, started)
 	return nil
 }
 
-// checkSums compares every file with the list, and the list with what is there.
+// checkSums compares every file with the list of checksums, and the list with the files that exist.
 func checkSums(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, sumsFile))
 	if err != nil {
@@ -73,20 +73,20 @@ func checkSums(dir string) error {
 	for line := range strings.Lines(string(text)) {
 		want, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok || name != filepath.Base(name) {
-			return fmt.Errorf("this is no line of it: %q", line)
+			return fmt.Errorf("invalid line %q", line)
 		}
 		got, err := sumOf(filepath.Join(dir, name))
 		if err != nil {
 			return err
 		}
 		if got != want {
-			return fmt.Errorf("%s has another checksum", name)
+			return fmt.Errorf("the checksum of %s does not match", name)
 		}
 		listed = append(listed, name)
 	}
 	names, err := released(dir)
 	if err == nil && !slices.Equal(names, listed) {
-		err = fmt.Errorf("it lists %q, there are %q", listed, names)
+		err = fmt.Errorf("the list names %q, but the files are %q", listed, names)
 	}
 	return err
 }
@@ -103,7 +103,7 @@ func checkArchive(ctx context.Context, dir, name, base string) error {
 	for _, want := range []string{program, "LICENSE.txt", "README.md", "CHANGELOG.md", "man/copyhold.1", "man/copyhold-serve.1",
 		"completions/copyhold.bash", "completions/_copyhold", "completions/copyhold.fish", "completions/copyhold.ps1"} {
 		if len(files[base+"/"+want]) == 0 {
-			return fmt.Errorf("it has no %s", want)
+			return fmt.Errorf("%s is missing", want)
 		}
 	}
 	text := files[base+"/"+program]
@@ -122,11 +122,11 @@ func checkArchive(ctx context.Context, dir, name, base string) error {
 	if err := os.WriteFile(file, text, 0o755); err != nil {
 		return err
 	}
-	fmt.Println("starting the program of", name)
+	fmt.Println("starting the program from", name)
 	return starts(ctx, instance{program: file, data: filepath.Join(root, "data")}, version(base))
 }
 
-// version is the version in a file's name: copyhold_VERSION_...
+// version returns the version in a file's name: copyhold_VERSION_...
 func version(base string) string { return strings.Split(base, "_")[1] }
 
 // unpacked returns the files of an archive by name.
@@ -167,7 +167,7 @@ func unpacked(name string) (map[string][]byte, error) {
 	}
 }
 
-// checkBill compares a bill of materials with what the toolchain recorded in the program.
+// checkBill compares a bill of materials with the modules that the toolchain recorded in the program.
 func checkBill(name string, program []byte) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -196,13 +196,13 @@ func checkBill(name string, program []byte) error {
 		}
 	}
 	if len(*bom.Components) != len(info.Deps)+1 || listed["std"] != info.GoVersion {
-		return fmt.Errorf("%s lists more than the program has, or another standard library", filepath.Base(name))
+		return fmt.Errorf("%s lists more modules than the program contains, or another standard library", filepath.Base(name))
 	}
 	return nil
 }
 
-// checkImage validates an OCI archive and starts the program of the image for this machine in
-// the image's own files, as its user. It returns the architectures.
+// checkImage validates an OCI archive. It starts the program of the variant for this machine,
+// in the image's own files and as its user. It returns the architectures.
 func checkImage(ctx context.Context, name string) (string, error) {
 	work, err := os.MkdirTemp("", "copyhold-image")
 	if err != nil {
@@ -230,7 +230,7 @@ func checkImage(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	if len(named.Manifests) != 1 || named.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != version(filepath.Base(name)) {
-		return "", errors.New("it has more than one image, or one of another name than the version")
+		return "", errors.New("the archive has more than one image, or the image's name is not the version")
 	}
 	if index, err = index.ImageIndex(named.Manifests[0].Digest); err != nil {
 		return "", err
@@ -279,7 +279,7 @@ func untar(from io.Reader, into string) error {
 			return err
 		}
 		if !filepath.IsLocal(head.Name) {
-			return fmt.Errorf("%q leads out of the archive", head.Name)
+			return fmt.Errorf("%q is outside of the archive", head.Name)
 		}
 		name := filepath.Join(into, head.Name)
 		if head.Typeflag == tar.TypeDir {
@@ -324,10 +324,10 @@ func (i instance) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// patience bounds how long a busy machine may take to start a server.
+// patience is how long a busy machine may take to start a server.
 const patience = 2 * time.Minute
 
-// starts checks a program's version, and that it serves, is healthy and stops when it is told to.
+// starts checks a program's version, and that it serves, is healthy and stops on request.
 func starts(ctx context.Context, i instance, want string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -358,7 +358,7 @@ func starts(ctx context.Context, i instance, want string) error {
 		return err
 	}
 	if err := <-ended; err != nil {
-		return fmt.Errorf("the server did not stop in order: %w\n%s", err, &log)
+		return fmt.Errorf("the server did not stop cleanly: %w\n%s", err, &log)
 	}
 	return nil
 }

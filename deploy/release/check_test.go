@@ -38,17 +38,17 @@ func TestAChangedFileIsNoticed(t *testing.T) {
 		t.Error(err)
 	}
 	write(t, file, []byte("Archive"))
-	refused(t, checkSums(dir), "copyhold_v1_linux_amd64.tar.gz has another checksum")
+	refused(t, checkSums(dir), "the checksum of copyhold_v1_linux_amd64.tar.gz does not match")
 	write(t, file, []byte("archive"))
 	write(t, filepath.Join(dir, "copyhold_v1_more.tar.gz"), nil)
-	refused(t, checkSums(dir), "it lists")
+	refused(t, checkSums(dir), "the list names")
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, checkSums(dir), "no such file")
 }
 
-// The bill of this test's own program is right, and no other.
+// Only the unchanged bill of materials of this test's own program is accepted.
 func TestAWrongBillIsNoticed(t *testing.T) {
 	name, err := os.Executable()
 	if err != nil {
@@ -85,7 +85,7 @@ func TestAWrongBillIsNoticed(t *testing.T) {
 	refused(t, bill(func(b *cyclonedx.BOM) { (*b.Metadata.Component.Hashes)[0].Value = strings.Repeat("0", 64) }), "another program")
 }
 
-// An archive depends on what is in the files and on the commit's time, on nothing else.
+// An archive depends only on the contents of the files and the time of the commit.
 func TestAnArchiveIsAlwaysTheSame(t *testing.T) {
 	at := time.Unix(1e9, 0)
 	pack := func(modified time.Time) [][]byte {

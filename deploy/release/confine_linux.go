@@ -9,8 +9,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// inImage runs an image's program in its files. For root it is confined to them and runs as
-// the image's user, as in a container; nobody else may do that.
+// inImage runs an image's program in the image's files. If run by root, it is confined to them
+// and runs as the image's user, as in a container. Other users cannot do that.
 func inImage(root string, config v1.Config) instance {
 	i := instance{program: filepath.Join(root, config.Entrypoint[0]), data: filepath.Join(root, imageData), environ: config.Env}
 	if os.Geteuid() == 0 {

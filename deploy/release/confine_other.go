@@ -8,7 +8,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// inImage is never used here: no image is for this machine.
+// inImage is never used on this system: there is no image for it.
 func inImage(root string, config v1.Config) instance {
 	return instance{program: filepath.Join(root, config.Entrypoint[0]), data: filepath.Join(root, imageData), environ: config.Env}
 }

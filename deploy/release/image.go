@@ -24,7 +24,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// The image is that of deploy/Containerfile.
+// The image is the same as that of deploy/Containerfile.
 const (
 	imageUser = 65532
 	imageData = "var/lib/copyhold"
@@ -32,8 +32,8 @@ const (
 	imageCAs  = "etc/ssl/certs/ca-certificates.crt"
 )
 
-// writeImage writes an OCI archive with one image, whose name is the version and which has a
-// variant for each Linux program.
+// writeImage writes an OCI archive with one image. The image's name is the version, and it has
+// a variant for each Linux program.
 func (r *release) writeImage(programs map[target]string) error {
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, t := range allTargets() {
@@ -101,8 +101,8 @@ func (r *release) image(t target, program string) (v1.Image, error) {
 	return mutate.ConfigFile(image, config)
 }
 
-// layer is everything in the image: the program, certificate authorities and a folder for
-// the data.
+// layer returns everything in the image: the program, the certificate authorities and a data
+// folder.
 func (r *release) layer(program string) ([]byte, error) {
 	text, err := os.ReadFile(program)
 	if err != nil {
@@ -110,7 +110,7 @@ func (r *release) layer(program string) ([]byte, error) {
 	}
 	var authorities bytes.Buffer
 	for root := range bundle.Roots() {
-		if root.Constraint != nil { // a file can't express it
+		if root.Constraint != nil { // a certificate file can't express constraints
 			continue
 		}
 		if err := pem.Encode(&authorities, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}); err != nil {
@@ -146,7 +146,7 @@ func (r *release) layer(program string) ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-// tarFolder writes the files of an OCI layout, the one that says what it is first.
+// tarFolder writes the files of an OCI layout, beginning with the file that identifies it.
 func tarFolder(w io.Writer, folder string, at time.Time) error {
 	var names []string
 	err := filepath.WalkDir(folder, func(file string, d fs.DirEntry, err error) error {

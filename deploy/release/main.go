@@ -1,9 +1,9 @@
-// Command release makes a release of Copyhold out of a commit, and checks what it made.
+// Command release builds a release of Copyhold from a commit, and checks it.
 //
-// It builds the program with `go install copyhold.dev/cmd/copyhold@VERSION`, from a proxy of
-// files that holds the commit as the tagged module: what users install by that command and
-// what they download are the same. Two runs on one commit with one toolchain give the same
-// files, byte by byte.
+// It builds the program with `go install copyhold.dev/cmd/copyhold@VERSION`, from a file-based
+// module proxy that contains the commit as the tagged module. So the program that users install
+// with that command is the same as the one they download. Two runs on the same commit with the
+// same toolchain produce identical files.
 package main
 
 import (
@@ -46,10 +46,10 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	out := flag.String("out", "../dist", "folder for the files; what is there of an earlier run is removed")
-	only := flag.String("targets", "", "systems to build for, with commas, as in linux/amd64; all of them if empty")
-	proxy := flag.String("proxy", "", "only write the module proxy into this folder, from the files as they are, for go mod tidy")
-	verify := flag.Bool("verify", false, "only check the files that are in the folder")
+	out := flag.String("out", "../dist", "folder for the files; files from an earlier run are removed")
+	only := flag.String("targets", "", "comma-separated systems to build for, for example linux/amd64; empty means all")
+	proxy := flag.String("proxy", "", "only write the module proxy to this folder, from the current files, for go mod tidy")
+	verify := flag.Bool("verify", false, "only check the existing files in the folder")
 	flag.Parse()
 	switch {
 	case *proxy != "":
@@ -81,14 +81,14 @@ func chosen(names string) ([]target, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(all, func(t target) bool { return t.String() == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no target %s; there are %v", name, all)
+			return nil, fmt.Errorf("unknown target %s; the targets are %v", name, all)
 		}
 		targets = append(targets, all[i])
 	}
 	return targets, nil
 }
 
-// make builds and packs everything, and writes the checksums last.
+// make builds and packs everything, and then writes the checksums.
 func (r *release) make(ctx context.Context, targets []target) error {
 	if err := r.emptyOut(); err != nil {
 		return err
@@ -115,7 +115,7 @@ func (r *release) make(ctx context.Context, targets []target) error {
 		}
 	}
 	if err := r.writeImage(programs); err != nil {
-		return fmt.Errorf("making the image: %w", err)
+		return fmt.Errorf("building the image: %w", err)
 	}
 	return writeSums(r.out)
 }

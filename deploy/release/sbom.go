@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// describe writes what the program for t is made of, as a CycloneDX document.
+// describe writes the bill of materials of the program for t, as a CycloneDX document.
 func (r *release) describe(t target, program string) error {
 	info, err := buildinfo.ReadFile(program)
 	if err != nil {
@@ -31,7 +31,7 @@ func (r *release) describe(t target, program string) error {
 	return errors.Join(cyclonedx.NewBOMEncoder(f, cyclonedx.BOMFileFormatJSON).SetPretty(true).Encode(billOf(info, sha256.Sum256(text), r.at)), f.Close())
 }
 
-// billOf lists the modules that the toolchain recorded in a program, and its own.
+// billOf lists the modules that the toolchain recorded in a program, including its main module.
 func billOf(info *buildinfo.BuildInfo, sum [sha256.Size]byte, at time.Time) *cyclonedx.BOM {
 	hash := cyclonedx.Hash{Algorithm: cyclonedx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}
 	program := moduleComponent(info.Main, cyclonedx.ComponentTypeApplication)

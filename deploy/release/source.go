@@ -23,24 +23,24 @@ import (
 
 const modulePath = "copyhold.dev"
 
-// A release is one commit on its way to files.
+// A release is built from one commit.
 type release struct {
-	root, out string // folders of the tree and of the files
+	root, out string // folders of the source tree and of the release files
 	repo      string // folder of the repository, which differs from root in a worktree
-	work      string // folder of what is only needed meanwhile
+	work      string // folder for temporary files
 	commit    string
 	version   string
-	at        time.Time // of the commit; every file in an archive bears it
+	at        time.Time // time of the commit; every file in an archive has it
 }
 
-// newRelease reads what HEAD is: a tagged version, or the pseudo-version of a commit.
+// newRelease determines the version of HEAD: its tag, or a pseudo-version.
 func newRelease(ctx context.Context, out string) (*release, error) {
 	root, err := git(ctx, ".", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return nil, err
 	}
 	if changed, err := git(ctx, root, "status", "--porcelain"); err != nil || changed != "" {
-		return nil, errors.Join(err, errors.New("a release is made of a commit, and there are changes that are not committed: commit or stash them"))
+		return nil, errors.Join(err, errors.New("there are uncommitted changes, and a release needs a commit: commit or stash them"))
 	}
 	r := &release{root: root}
 	if r.out, err = filepath.Abs(out); err != nil {
@@ -89,8 +89,8 @@ func git(ctx context.Context, dir string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// writeProxy writes the commit, and the SDK that it requires, as a module proxy has them. An
-// SDK whose tag exists is taken from there.
+// writeProxy writes the commit and the SDK that it requires in the layout of a module proxy. If
+// the SDK's tag exists, writeProxy uses that tag.
 func (r *release) writeProxy(ctx context.Context) error {
 	text, err := git(ctx, r.root, "show", "HEAD:go.mod")
 	if err != nil {
@@ -113,7 +113,7 @@ func (r *release) writeProxy(ctx context.Context) error {
 		addModule(proxy, module.Version{Path: modulePath + "/sdk", Version: sdk}, r.at, from(revision, "sdk")))
 }
 
-// writeProxyOfTree writes the SDK as it is in the tree, as the version that go.mod requires.
+// writeProxyOfTree writes the SDK in the source tree as the version that go.mod requires.
 func writeProxyOfTree(proxy string) error {
 	text, err := os.ReadFile("../go.mod")
 	if err != nil {
@@ -145,7 +145,7 @@ func required(mod string) (string, error) {
 // A packer writes a module's zip file.
 type packer func(w io.Writer, m module.Version) error
 
-// addModule writes what a proxy has of one version of a module.
+// addModule writes the files that a proxy has for one version of a module.
 func addModule(proxy string, m module.Version, at time.Time, pack packer) error {
 	dir := filepath.Join(proxy, filepath.FromSlash(m.Path), "@v")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -187,7 +187,7 @@ func fileOf(packed []byte, name string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// tree is the folder with the module's files.
+// tree returns the folder with the module's files.
 func (r *release) tree() string { return filepath.Join(r.work, "tree") }
 
 func (r *release) extract() error {

@@ -1,5 +1,5 @@
-// Batch is a job that knows nothing of licenses: copyhold run holds a seat while it works.
-// A job that is stopped goes on where it was.
+// Batch is a job without licensing code: copyhold run holds a seat while it works. A job that
+// was stopped continues where it left off.
 package main
 
 import (
@@ -28,8 +28,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("batch", flag.ContinueOnError)
 	frames := flags.Int("frames", 10, "frames to render")
-	each := flags.Duration("each", 500*time.Millisecond, "time that a frame takes")
-	state := flags.String("state", "", "file that remembers the last frame, to go on after a stop")
+	each := flags.Duration("each", 500*time.Millisecond, "time for each frame")
+	state := flags.String("state", "", "file with the last finished frame, to continue after a stop")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return nil
 }
 
-// render takes its time, and reports whether it came to an end.
+// render waits for as long as a frame takes, and reports whether it finished.
 func render(ctx context.Context, takes time.Duration) bool {
 	select {
 	case <-time.After(takes):

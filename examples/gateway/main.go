@@ -1,5 +1,5 @@
-// Gateway is an HTTP service that a license gates: each request needs the feature api and
-// is counted on the meter calls.
+// Gateway is an HTTP service that a license gates: each request needs the feature api, and the
+// meter calls counts it.
 package main
 
 import (
@@ -32,11 +32,11 @@ func main() {
 
 func run(ctx context.Context, args []string, log *slog.Logger) error {
 	flags := flag.NewFlagSet("gateway", flag.ContinueOnError)
-	listen := flags.String("listen", "127.0.0.1:7500", "address to answer on")
-	url := flags.String("url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or several with commas; COPYHOLD_URL when it is set")
+	listen := flags.String("listen", "127.0.0.1:7500", "address to listen on")
+	url := flags.String("url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or comma-separated servers; default: COPYHOLD_URL, if set")
 	key := flags.String("key", ".copyhold/keys/cloud.key", "file with the license key")
 	root := flags.String("root", ".copyhold/root-set.json", "root set of the vendor; a real program embeds it")
-	cache := flags.String("cache", "", "folder for what survives a restart; - for none")
+	cache := flags.String("cache", "", "folder for data to keep across restarts; - for none")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, log *slog.Logger) error {
 	return serve(ctx, *listen, handler(client), log)
 }
 
-// handler puts the license in front of what is sold, and of nothing else.
+// handler gates only what is sold with the license, and nothing else.
 func handler(client *copyhold.Client) http.Handler {
 	mux := http.NewServeMux()
 	convert := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,13 +71,13 @@ func serve(ctx context.Context, listen string, h http.Handler, log *slog.Logger)
 	if err != nil {
 		return err
 	}
-	log.Info("the gateway answers", "address", listener.Addr().String())
+	log.Info("the gateway is running", "address", listener.Addr().String())
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	stopped := context.AfterFunc(ctx, func() {
 		within, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		if err := server.Shutdown(within); err != nil {
-			log.Warn("requests were cut off", "error", err)
+			log.Warn("requests were interrupted", "error", err)
 		}
 	})
 	defer stopped()

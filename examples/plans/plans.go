@@ -1,10 +1,10 @@
-// Package plans holds example plan files, one licensing model each. The demo
-// sells them; `copyhold plan lint examples/plans/*.yaml` accepts them.
+// Package plans contains example plan files, one for each licensing model. The demo uses them,
+// and `copyhold plan lint examples/plans/*.yaml` accepts them.
 package plans
 
 import "embed"
 
-// Files are the plan files of this folder.
+// Files contains the plan files in this folder.
 //
 //go:embed *.yaml
 var Files embed.FS

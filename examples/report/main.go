@@ -1,5 +1,5 @@
-// Report is a command-line program that a license gates: it takes a seat while it works,
-// and writes CSV only where the license grants the feature export.
+// Report is a command-line program that a license gates: it holds a seat while it works, and
+// writes CSV only if the license grants the feature export.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// Exit statuses that scripts can tell apart.
+// Exit statuses that scripts can distinguish.
 const (
 	exitFailed      = 1
 	exitUsage       = 2
@@ -57,13 +57,13 @@ type options struct {
 func (o *options) flags(warnings io.Writer) *flag.FlagSet {
 	f := flag.NewFlagSet("report", flag.ContinueOnError)
 	f.SetOutput(warnings)
-	f.StringVar(&o.url, "url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or several with commas; COPYHOLD_URL when it is set")
+	f.StringVar(&o.url, "url", cmp.Or(os.Getenv("COPYHOLD_URL"), "http://127.0.0.1:7400"), "license server, or comma-separated servers; default: COPYHOLD_URL, if set")
 	f.StringVar(&o.key, "key", ".copyhold/keys/studio.key", "file with the license key")
 	f.StringVar(&o.root, "root", ".copyhold/root-set.json", "root set of the vendor; a real program embeds it")
-	f.StringVar(&o.cache, "cache", "", "folder for what survives a restart; - for none")
-	f.StringVar(&o.user, "user", "", "who works; the account when empty")
+	f.StringVar(&o.cache, "cache", "", "folder for data to keep across restarts; - for none")
+	f.StringVar(&o.user, "user", "", "user who holds the seat; default: your account")
 	f.DurationVar(&o.wait, "wait", 0, "how long to wait for a seat")
-	f.DurationVar(&o.watch, "watch", 0, "go on working for so long, and print each change of state")
+	f.DurationVar(&o.watch, "watch", 0, "continue for this long, and print each change of state")
 	return f
 }
 
@@ -96,16 +96,16 @@ func report(ctx context.Context, o options, out, warnings io.Writer) error {
 	return work(ctx, client, o.watch, out)
 }
 
-// release gives the seat back also when the program was interrupted.
+// release releases the seat, even if the program was interrupted.
 func release(seat *copyhold.Lease, warnings io.Writer) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := seat.Release(ctx); err != nil {
-		fmt.Fprintln(warnings, "report: the seat comes back by itself:", err)
+		fmt.Fprintln(warnings, "report: the seat was not released and will expire:", err)
 	}
 }
 
-// write prints the report: always as text, and as CSV where the license says so.
+// write prints the report: always as text, and as CSV if the license grants it.
 func write(out io.Writer, client *copyhold.Client) {
 	rows := [][2]string{{"parts", "120"}, {"scrap", "3"}}
 	for _, r := range rows {
@@ -121,7 +121,7 @@ func write(out io.Writer, client *copyhold.Client) {
 	}
 }
 
-// work goes on, checking the feature as often as it likes: a check costs a nanosecond.
+// work continues and checks the feature often, because a check costs only a nanosecond.
 func work(ctx context.Context, client *copyhold.Client, length time.Duration, out io.Writer) error {
 	if length <= 0 {
 		return nil

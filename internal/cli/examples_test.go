@@ -90,7 +90,7 @@ func TestTheGatewayWalksTheLadderAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
 	_, log := s.startExample(t, "gateway", "-listen", "127.0.0.1:0")
-	url := "http://" + expectLine(t, log, `the gateway answers" address=(\S+)`)[1]
+	url := "http://" + expectLine(t, log, `the gateway is running" address=(\S+)`)[1]
 	go func() { // so that it never blocks on its log
 		for log.Scan() {
 		}

@@ -18,7 +18,7 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- if .Values.tls.secret }}HTTPS{{ else }}HTTP{{ end }}
 {{- end }}
 
-{{- /* Everything in the settings that the chart knows better. */ -}}
+{{- /* The settings, with those that the chart itself determines. */ -}}
 {{- define "copyhold.settings" -}}
 {{- $name := include "copyhold.name" . }}
 {{- $settings := deepCopy .Values.settings }}
