@@ -1,6 +1,6 @@
-// Package audit holds the rules of the log: how an event becomes an entry, how
+// Package audit contains the rules of the log: how an event becomes an entry, how
 // entries become one Merkle tree for each environment, how its head is signed,
-// and how all of it is verified and proven by somebody who trusts nobody here.
+// and how anyone can verify and prove all of it without trusting the server.
 //
 // Hashes are those of RFC 6962, heads are C2SP checkpoints (tlog-checkpoint,
 // signed-note), proofs are C2SP tlog-proof. The package does no I/O, reads no

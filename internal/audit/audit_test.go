@@ -224,7 +224,7 @@ func TestVerifyNamesWhatWasChanged(t *testing.T) {
 				}
 				r.Body = body
 			})
-		}, 151, "no entry says"},
+		}, 151, "no entry records"},
 		{"drop a row", func(_ *testing.T, m *memory) { m.rows = slices.Delete(slices.Clone(m.rows), 50, 51) }, 150, "missing"},
 		{"drop a row's body", func(_ *testing.T, m *memory) { edit(m, 50, func(r *audit.PlacedRow) { r.Body = nil }) }, 150, "missing"},
 		{"drop a row and close the gap", func(_ *testing.T, m *memory) {
@@ -342,7 +342,7 @@ func TestVerifyFindsTruncationByAHeadFromOutside(t *testing.T) {
 	}
 	other := fill(t, 60, 2)
 	outside.Root[0] ^= 1
-	named(t, verify(t, other.log(), outside), -1, "do not give the root")
+	named(t, verify(t, other.log(), outside), -1, "do not have the root")
 }
 
 func TestVerifyAcceptsAnErasureThatAnEntryTells(t *testing.T) {

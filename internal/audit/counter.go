@@ -10,22 +10,22 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Miscount is a pool or a meter's total whose counters are not as the rows
-// that they sum up.
+// A Miscount is a pool, or a meter's total, whose counters differ from the sums of
+// their rows.
 type Miscount struct {
 	Pool  *licensing.PoolCount  // nil for a meter
 	Meter *licensing.MeterCount // nil for a pool
 	Wrong []licensing.Counter
-	// Doubted says that the rows of leases are not as the log says, or that the
-	// log does not say enough, so that the rows prove nothing.
+	// Doubted reports that the rows of leases differ from the log, or that the
+	// log is incomplete, so that the rows prove nothing.
 	Doubted bool
-	// Logged is what the log says of a meter's total; zero if it says nothing.
+	// Logged is the meter's total in the log; zero if the log does not have it.
 	Logged LoggedUsage
 
-	unknown map[licensing.LeaseID]time.Time // ends of documents of leases that have ended, by the log
+	unknown map[licensing.LeaseID]time.Time // ends of documents of leases that have ended, from the log
 }
 
-// LoggedUsage is a meter's total in one period as the last entry about it says.
+// LoggedUsage is a meter's total in one period, from the latest entry about it.
 type LoggedUsage struct {
 	From   int64 `json:"from"`  // unix seconds
 	Until  int64 `json:"until"` // unix seconds, 0 for no end
@@ -55,26 +55,26 @@ func (m *Miscount) mismatch() Mismatch {
 // An Action is what a repair does with a counter.
 type Action string
 
-// What a repair does.
+// The actions of a repair.
 const (
-	Raise Action = "raise" // at once: nothing more is granted by it
-	Lower Action = "lower" // rows and log agree, and nobody can use what it counted
-	Wait  Action = "wait"  // it will be lowered, and not yet
-	Keep  Action = "keep"  // nothing proves what is right
+	Raise Action = "raise" // immediately, because this grants nothing more
+	Lower Action = "lower" // rows and log agree, and nobody can use the counted units anymore
+	Wait  Action = "wait"  // lower it later
+	Keep  Action = "keep"  // nothing proves the right value
 )
 
-// A Fix is what a repair does with one counter, and why.
+// A Fix is the action of a repair on one counter, and the reason.
 type Fix struct {
 	licensing.Counter
-	To     int64     `json:"to"` // what the counter is afterwards
+	To     int64     `json:"to"` // the counter's new value
 	Action Action    `json:"action"`
 	Reason string    `json:"reason"`
 	Until  time.Time `json:"until,omitzero"` // of Wait, if it is known
 }
 
-// Fixes decides what becomes of each wrong counter at now. A counter is raised at
-// once. It is lowered only where rows and log agree and every document of the
-// leases that have ended is skew past its end. Unsure, if not empty, says why
+// Fixes decides what to do with each wrong counter at now. A counter is raised
+// immediately. It is lowered only if rows and log agree and every document of the
+// leases that have ended is skew past its end. Unsure, if not empty, is why
 // nothing can be lowered now.
 func (m *Miscount) Fixes(now time.Time, skew time.Duration, unsure string) []Fix {
 	fixes := make([]Fix, len(m.Wrong))
@@ -83,9 +83,9 @@ func (m *Miscount) Fixes(now time.Time, skew time.Duration, unsure string) []Fix
 		case m.Meter != nil:
 			fixes[i] = m.fixUsage(c)
 		case c.Raised():
-			fixes[i] = Fix{Counter: c, To: c.Rows, Action: Raise, Reason: "the rows say so, and nothing more is granted by it"}
+			fixes[i] = Fix{Counter: c, To: c.Rows, Action: Raise, Reason: "the rows show more, and raising the counter grants nothing"}
 		case m.Doubted:
-			fixes[i] = Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "the rows of leases are not as the log says: see audit verify"}
+			fixes[i] = Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "the rows of leases differ from the log; see audit verify"}
 		case unsure != "":
 			fixes[i] = Fix{Counter: c, To: c.Stored, Action: Wait, Reason: unsure}
 		default:
@@ -97,9 +97,9 @@ func (m *Miscount) Fixes(now time.Time, skew time.Duration, unsure string) []Fix
 
 func (m *Miscount) lower(c licensing.Counter, now time.Time, skew time.Duration) Fix {
 	if end := m.Pool.Documents.Add(skew); !m.Pool.Documents.IsZero() && now.Before(end) {
-		return Fix{Counter: c, To: c.Stored, Action: Wait, Until: end, Reason: "documents of leases that have ended are in force until then"}
+		return Fix{Counter: c, To: c.Stored, Action: Wait, Until: end, Reason: "documents of ended leases are valid until then"}
 	}
-	return Fix{Counter: c, To: c.Rows, Action: Lower, Reason: "rows and log agree, and no document of a lease that has ended is in force"}
+	return Fix{Counter: c, To: c.Rows, Action: Lower, Reason: "rows and log agree, and no document of an ended lease is still valid"}
 }
 
 func (m *Miscount) fixUsage(c licensing.Counter) Fix {
@@ -110,21 +110,21 @@ func (m *Miscount) fixUsage(c licensing.Counter) Fix {
 	to := max(c.Rows, logged)
 	switch {
 	case !m.Meter.Kept && m.Logged == LoggedUsage{}:
-		return Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "the total is missing, and no entry says when its period ends"}
+		return Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "the total is missing, and no entry has the end of its period"}
 	case to > c.Stored:
-		return Fix{Counter: c, To: to, Action: Raise, Reason: "events or log say so, and nothing more is granted by it"}
+		return Fix{Counter: c, To: to, Action: Raise, Reason: "the events or the log show more, and raising the counter grants nothing"}
 	case logged == c.Rows:
 		return Fix{Counter: c, To: c.Rows, Action: Lower, Reason: "events and log agree"}
 	}
-	return Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "events and log do not agree"}
+	return Fix{Counter: c, To: c.Stored, Action: Keep, Reason: "events and log disagree"}
 }
 
-// A recounting compares counters with rows, and follows what the log says of
-// those that are wrong.
+// A recounting compares counters with rows, and collects the log's entries about wrong
+// counters.
 type recounting struct {
 	rows   Rows
 	result *Reconciliation
-	now    time.Time            // the latest that any server had
+	now    time.Time            // the latest time of any server
 	pools  map[uint64]*Miscount // by the hash of license and pool
 	totals map[uint64]*Miscount // by the hash of license, meter and period
 	list   []*Miscount
@@ -165,7 +165,7 @@ func (r *recounting) totalKey(license, meter string, from int64) uint64 {
 	return r.rows.Hash(license + "\x00" + meter + "\x00" + strconv.FormatInt(from, 10))
 }
 
-// doubt notes that rows and log do not agree about leases of pools.
+// doubt notes that rows and log disagree about leases of pools.
 func (r *recounting) doubt(pools ...uint64) {
 	for _, pool := range pools {
 		if m := r.pools[pool]; m != nil {
@@ -174,7 +174,7 @@ func (r *recounting) doubt(pools ...uint64) {
 	}
 }
 
-// ended notes a lease that has ended by the log and whose document may go on.
+// ended notes a lease that has ended in the log but whose document may still be valid.
 func (r *recounting) ended(pool uint64, id licensing.LeaseID, at time.Time) error {
 	m := r.pools[pool]
 	if m == nil || r.rows.DocumentsEnd == nil {
@@ -192,13 +192,13 @@ func (r *recounting) ended(pool uint64, id licensing.LeaseID, at time.Time) erro
 	return nil
 }
 
-// entry follows an entry about a meter's total, or about the clock.
+// entry processes an entry about a meter's total or about the clock.
 func (r *recounting) entry(kind entryKind, leaf Leaf, e Entry) {
 	var p Payload
 	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil {
 		return
 	}
-	if kind == clockBack { // events were forgotten by the time before
+	if kind == clockBack { // the earlier time decided which events were forgotten
 		var d struct {
 			From time.Time `json:"from"`
 		}
@@ -211,7 +211,7 @@ func (r *recounting) entry(kind entryKind, leaf Leaf, e Entry) {
 	if len(r.totals) == 0 || json.Unmarshal(p.Data, &d) != nil {
 		return
 	}
-	// Totals only grow, and entries of one moment can change places.
+	// Totals only grow, and entries of the same moment can be in any order.
 	if m := r.totals[r.totalKey(leaf.License, leaf.Meter, d.From)]; m != nil && d.Events >= m.Logged.Events {
 		if d.Scale != nil {
 			d.Used = licensing.AtScale(d.Used, *d.Scale, m.Meter.Scale)
@@ -220,7 +220,7 @@ func (r *recounting) entry(kind entryKind, leaf Leaf, e Entry) {
 	}
 }
 
-// finish names what is wrong, now that the whole log was read.
+// finish describes the faults after the complete log was read.
 func (r *recounting) finish() error {
 	for _, m := range r.list {
 		if m.Meter != nil {
@@ -236,7 +236,7 @@ func (r *recounting) finish() error {
 			if err != nil {
 				return err
 			}
-			if row == "" { // forgotten, and with it when its document ends
+			if row == "" { // forgotten, including the end of its document
 				m.Pool.Documents = end
 			}
 		}

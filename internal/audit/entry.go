@@ -15,14 +15,14 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// SaltSize is the number of random bytes that hide a payload behind its digest.
+// SaltSize is the number of random bytes that keep a payload from being guessed from its digest.
 const SaltSize = 16
 
-// A Salt makes a payload's digest unguessable, so that erasing both erases.
+// A Salt makes a payload's digest unguessable, so that erasing both erases the contents.
 type Salt [SaltSize]byte
 
-// A Leaf is what the tree commits to for good. Its bytes are the JSON text that
-// was written once and is kept as it is; nobody has to encode it again.
+// A Leaf is the part of an entry that the tree commits to permanently. Its bytes are the JSON
+// text as it was first written and is stored, so nobody needs to encode it again.
 type Leaf struct {
 	ID       string `json:"id"` // row and position in the row: "row/0"
 	Env      string `json:"env"`
@@ -34,11 +34,11 @@ type Leaf struct {
 	Customer string `json:"customer,omitempty"`
 	Pool     string `json:"pool,omitempty"`
 	Meter    string `json:"meter,omitempty"`
-	Erases   string `json:"erases,omitempty"` // leaf hash of the entry whose payload is gone, hex
+	Erases   string `json:"erases,omitempty"` // leaf hash of the entry whose payload was erased, hex
 	Digest   string `json:"digest"`           // base64url SHA-256 of salt and payload
 }
 
-// A Payload is the part of an entry that can name a person: it is erasable.
+// A Payload is the part of an entry that can name a person. It can be erased.
 type Payload struct {
 	Actor   string          `json:"actor,omitempty"`
 	Subject string          `json:"subject,omitempty"`
@@ -47,8 +47,8 @@ type Payload struct {
 	Data    json.RawMessage `json:"data,omitempty"`
 }
 
-// An Entry is one event in the log. Leaf and Payload are exact bytes; Salt and
-// Payload are absent once erased.
+// An Entry is one event in the log. Leaf and Payload are exact bytes. Salt and
+// Payload are absent after an erasure.
 type Entry struct {
 	Leaf    json.RawMessage `json:"entry"`
 	Salt    string          `json:"salt,omitempty"` // base64url
@@ -58,7 +58,7 @@ type Entry struct {
 // Hash returns the RFC 6962 leaf hash of the entry.
 func (e Entry) Hash() tlog.Hash { return tlog.RecordHash(e.Leaf) }
 
-// Erased reports whether the payload is gone.
+// Erased reports whether the payload was erased.
 func (e Entry) Erased() bool { return e.Salt == "" && len(e.Payload) == 0 }
 
 // Fields decodes the leaf.
@@ -82,7 +82,7 @@ func (e Entry) checkPayload(digest string) error {
 	return nil
 }
 
-// payloadDigest is unambiguous because a salt has one length.
+// payloadDigest is unambiguous because all salts have the same length.
 func payloadDigest(salt Salt, payload []byte) string {
 	h := sha256.New()
 	h.Write(salt[:])
@@ -98,15 +98,15 @@ type Row struct {
 	licenses []licensing.LicenseID // each once
 }
 
-// NewRow returns an empty row; id is unique in its environment and is part of
-// every leaf, so that entries can't be moved between rows.
+// NewRow returns an empty row. Its id is unique in its environment and is part of
+// every leaf, so that entries cannot be moved between rows.
 func NewRow(id string) *Row { return &Row{id: id, body: append(make([]byte, 0, rowSpace), '[')} }
 
-// rowSpace is room for a few entries before a row has to grow.
+// rowSpace is the initial size of a row, enough for a few entries.
 const rowSpace = 4 << 10
 
 // Add appends an event and returns its leaf hash. It fails if the event's data
-// is not valid JSON. The subject of an event of type licensing.PayloadErased is
+// is not valid JSON. The subject of an event of type licensing.PayloadErased must be
 // the leaf hash, in hex, of the entry that loses its payload.
 func (r *Row) Add(e licensing.Event, salt Salt) ([sha256.Size]byte, error) {
 	payload, err := encodePayload(e)
@@ -135,13 +135,13 @@ func (r *Row) Add(e licensing.Event, salt Salt) ([sha256.Size]byte, error) {
 // ID returns the row's id.
 func (r *Row) ID() string { return r.id }
 
-// Len returns how many entries the row holds.
+// Len returns the number of entries in the row.
 func (r *Row) Len() int { return len(r.hash) }
 
 // Licenses returns the licenses that the row's entries are about, each once.
 func (r *Row) Licenses() []licensing.LicenseID { return slices.Clone(r.licenses) }
 
-// Body returns the row as it is stored: a JSON array of entries. It holds until
+// Body returns the row as it is stored: a JSON array of entries. It is valid until
 // the next entry is added.
 func (r *Row) Body() []byte {
 	r.body = append(r.body, ']')
@@ -150,7 +150,7 @@ func (r *Row) Body() []byte {
 	return body
 }
 
-// Leaves returns the leaf hashes of the row's entries, one after the other.
+// Leaves returns the concatenated leaf hashes of the row's entries.
 func (r *Row) Leaves() []byte {
 	out := make([]byte, 0, len(r.hash)*tlog.HashSize)
 	for _, h := range r.hash {
@@ -168,7 +168,7 @@ func ReadRow(body []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Erase returns the row without salt and payload of the entry at position n.
+// Erase returns the row without the salt and payload of the entry at position n.
 func Erase(body []byte, n int) ([]byte, error) {
 	entries, err := ReadRow(body)
 	if err != nil {
@@ -181,10 +181,10 @@ func Erase(body []byte, n int) ([]byte, error) {
 	return json.Marshal(entries)
 }
 
-// HashText writes a leaf hash as documents and interfaces carry it.
+// HashText writes a leaf hash in the form that documents and interfaces use.
 func HashText(h [sha256.Size]byte) string { return hex.EncodeToString(h[:]) }
 
-// encodePayload writes what json.Marshal leaves unchanged when it meets it again.
+// encodePayload writes a payload that json.Marshal would not change.
 func encodePayload(e licensing.Event) ([]byte, error) {
 	p := Payload{Actor: e.Actor, Subject: e.Subject, Request: e.Request, Call: e.Call}
 	data, err := json.Marshal(e.Data)
@@ -243,11 +243,11 @@ func appendName(b []byte, name string) []byte {
 	return append(b, `":`...)
 }
 
-// appendString writes s as json.Marshal does, without its cost for plain text.
+// appendString appends s as json.Marshal would, but faster for plain text.
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-			text, _ := json.Marshal(s) // a string always encodes
+			text, _ := json.Marshal(s) // encoding a string cannot fail
 			return append(b, text...)
 		}
 	}

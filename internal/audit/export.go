@@ -12,8 +12,8 @@ import (
 // exportVersion is the version of the export's lines.
 const exportVersion = 1
 
-// An exportLine is one line of an export: first one with Version, Key and Head,
-// then tiles, then rows without a place if there are any, then rows in the order
+// An exportLine is one line of an export. The first line has Version, Key and Head.
+// Tiles follow, then rows without a place if there are any, then rows in the order
 // of the log.
 type exportLine struct {
 	Version int             `json:"copyhold_log,omitempty"`
@@ -59,7 +59,7 @@ func Export(w io.Writer, l Log) error {
 		if err != nil {
 			return fmt.Errorf("reading log rows: %w", err)
 		}
-		if len(row.Body) > 0 && !json.Valid(row.Body) { // a damaged row is exported as a text, which is damaged there too
+		if len(row.Body) > 0 && !json.Valid(row.Body) { // a damaged row is exported as a text, which counts as damaged there too
 			row.Body, _ = json.Marshal(string(row.Body))
 		}
 		if err := out.Encode(exportLine{ID: row.ID, First: row.First, Count: row.Count, Body: row.Body}); err != nil {
@@ -69,9 +69,9 @@ func Export(w io.Writer, l Log) error {
 	return buffer.Flush()
 }
 
-// OpenExport reads an export's head and tiles (32 bytes for each entry stay in
-// memory); its rows are read from r as they are asked for, once. The key in
-// the export is only a claim: verify with one that came another way if you can.
+// OpenExport reads an export's head and tiles and keeps 32 bytes for each entry in
+// memory. It reads the rows from r on demand, once. The key in the export is only
+// a claim, so verify with a key from another source if you can.
 func OpenExport(r io.Reader) (Log, error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	first, err := readLine(in)
@@ -99,7 +99,7 @@ func OpenExport(r io.Reader) (Log, error) {
 	}, nil
 }
 
-// exportRows yields the line already read and those after it.
+// exportRows yields the line that was already read and those after it.
 func exportRows(in *bufio.Reader, line exportLine, err error) iter.Seq2[PlacedRow, error] {
 	return func(yield func(PlacedRow, error) bool) {
 		for ; err == nil; line, err = readLine(in) {
@@ -113,8 +113,8 @@ func exportRows(in *bufio.Reader, line exportLine, err error) iter.Seq2[PlacedRo
 	}
 }
 
-// readLine reads one line. A line that is not JSON becomes a row at no place,
-// so that verification can name where it stands.
+// readLine reads one line. A line that is not JSON becomes a row without a place,
+// so that verification can report its position.
 func readLine(in *bufio.Reader) (exportLine, error) {
 	text, err := in.ReadBytes('\n')
 	switch {

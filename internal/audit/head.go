@@ -95,7 +95,7 @@ func OpenHead(signed, key string) (Head, error) {
 	return h, nil
 }
 
-// signer is a note.Signer over a key it doesn't see.
+// signer is a note.Signer for a key that it does not have.
 type signer struct {
 	name   string
 	public ed25519.PublicKey

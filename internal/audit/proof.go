@@ -9,7 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// An Inclusion proves that the tree of a head has an entry at an index.
+// An Inclusion proves that the tree of a head contains an entry at an index.
 type Inclusion struct {
 	Index  int64    `json:"index"`
 	Hashes []string `json:"hashes"` // base64, leaf to root
@@ -23,7 +23,7 @@ func ProveInclusion(signed string, index int64, read ReadTile) (Inclusion, error
 		return Inclusion{}, err
 	}
 	if index < 0 || index >= h.Size {
-		return Inclusion{}, fmt.Errorf("the log of size %d has no entry %d", h.Size, index)
+		return Inclusion{}, fmt.Errorf("the log has %d entries and no entry %d", h.Size, index)
 	}
 	proof, err := tlog.ProveRecord(h.Size, index, hashes(h, read))
 	if err != nil {
@@ -37,9 +37,9 @@ func (p Inclusion) Text() string {
 	return "c2sp.org/tlog-proof@v1\nindex " + strconv.FormatInt(p.Index, 10) + "\n" + lines(p.Hashes) + "\n" + p.Head
 }
 
-// A Consistency proves that the tree of a head only appended to an older one.
-// Head is the newer head: signed if the prover had its signature, else the text
-// alone for somebody who holds the signed one.
+// A Consistency proves that the tree of a head only appended to an older tree.
+// Head is the newer head. It is signed if the prover had its signature, and otherwise
+// the text for a verifier that has the signed one.
 type Consistency struct {
 	From   int64    `json:"from"`
 	To     int64    `json:"to"`
@@ -47,8 +47,8 @@ type Consistency struct {
 	Head   string   `json:"head"`
 }
 
-// ProveConsistency builds the proof from the first from entries to a head, as
-// text, signed or not.
+// ProveConsistency builds the proof from a tree of the first from entries to a head,
+// given as text, signed or not.
 func ProveConsistency(head string, from int64, read ReadTile) (Consistency, error) {
 	h, err := ParseHead(head)
 	if err != nil {
@@ -69,7 +69,7 @@ func ProveConsistency(head string, from int64, read ReadTile) (Consistency, erro
 	return proof, nil
 }
 
-// Text returns the proof as a witness is sent it (C2SP tlog-witness, add-checkpoint).
+// Text returns the proof in the form that a witness receives (C2SP tlog-witness, add-checkpoint).
 func (p Consistency) Text() string {
 	return "old " + strconv.FormatInt(p.From, 10) + "\n" + lines(p.Hashes) + "\n" + p.Head
 }
@@ -90,7 +90,7 @@ func hashTexts(proof []tlog.Hash) []string {
 }
 
 // hashes reads hashes from tiles and authenticates each against the head, so
-// that a proof is never built from a tile that was changed.
+// that no proof is built from a modified tile.
 func hashes(h Head, read ReadTile) tlog.HashReader {
 	return tlog.TileHashReader(tlog.Tree{N: h.Size, Hash: h.Root}, tileReader(read))
 }
@@ -108,7 +108,7 @@ func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 			return nil, err
 		}
 		if len(data) < t.W*tlog.HashSize {
-			return nil, fmt.Errorf("tile %d/%d has %d bytes of %d", t.L, t.N, len(data), t.W*tlog.HashSize)
+			return nil, fmt.Errorf("tile %d/%d has %d of %d bytes", t.L, t.N, len(data), t.W*tlog.HashSize)
 		}
 		out[i] = data[:t.W*tlog.HashSize]
 	}

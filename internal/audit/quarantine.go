@@ -6,16 +6,16 @@ import (
 	"encoding/hex"
 )
 
-// A RawRow is a row of the log as it is stored, whatever is in it.
+// A RawRow is a row of the log as it is stored, whatever its contents.
 type RawRow struct {
 	ID     string
 	Body   []byte
 	Leaves []byte
 }
 
-// HashRows returns what an entry names rows by that can't have a place in the tree:
-// SHA-256, in hexadecimal, of the id, the body and the leaf hashes of each row, each with
-// its length in bytes before it (64 bits, big-endian). Rows are in the order of their ids.
+// HashRows returns the hash by which an entry identifies rows that cannot get a place in the tree:
+// SHA-256, in hexadecimal, of the id, the body and the leaf hashes of each row, each preceded by
+// its length in bytes (64 bits, big-endian). Rows are in the order of their ids.
 func HashRows(rows []RawRow) string {
 	h := sha256.New()
 	for _, r := range rows {

@@ -12,45 +12,45 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// Rows is what is stored beside the log, of the same moment. Each sequence can
+// Rows is everything that is stored beside the log, from the same moment. Each sequence can
 // be read again from its start.
 type Rows struct {
-	Log      iter.Seq2[PlacedRow, error] // in order; rows that wait for their place come last, First below zero
+	Log      iter.Seq2[PlacedRow, error] // in order; rows that wait for their place are last, with a negative First
 	Leases   iter.Seq2[licensing.Lease, error]
 	Licenses iter.Seq2[licensing.License, error]
-	Count    int64                            // of leases and licenses, about
-	Entry    func(index int64) (Entry, error) // an entry again, to name it
-	// Ended returns what became of a lease that is not live, "" if there is no row.
+	Count    int64                            // approximate number of leases and licenses
+	Entry    func(index int64) (Entry, error) // reads an entry again, to describe it
+	// Ended returns the ending of a lease that is not live, "" if there is no row.
 	Ended func(licensing.LeaseID) (string, error)
-	// Hash is a keyed hash: nobody may know beforehand which texts share a value.
+	// Hash is a keyed hash, so that nobody can predict which texts share a value.
 	Hash func(string) uint64
 	// Pools and Meters call a function with each pool and each total.
 	Pools  func(func(licensing.PoolCount) error) error
 	Meters func(func(licensing.MeterCount) error) error
 	Now    time.Time
-	// EventsKnown is how long usage events are kept at least.
+	// EventsKnown is the minimum time for which usage events are kept.
 	EventsKnown time.Duration
-	// DocumentsEnd returns when the last document can end of a lease of a pool that
-	// ended at a time, and whether that is known. Nil where nobody asks.
+	// DocumentsEnd returns the latest possible end of the documents of a lease of a pool
+	// that ended at a time, and whether that is known. It is nil if it is not needed.
 	DocumentsEnd func(id licensing.LicenseID, pool string, ended time.Time) (time.Time, bool, error)
 }
 
-// A Mismatch is a row that the log does not bear out, or an entry that no row does.
+// A Mismatch is a row that differs from the log, or an entry that no row matches.
 type Mismatch struct {
 	Row   string `json:"row,omitempty"` // id of a lease or license
-	Entry int64  `json:"entry"`         // index; -1 none, or one that waits for its place
+	Entry int64  `json:"entry"`         // index; -1 if there is none, or if it waits for its place
 	What  string `json:"what"`
-	// Pool or Meter is that of the license whose Counters are not as their rows;
+	// Pool or Meter is the license's pool or meter whose Counters differ from their rows.
 	// Period is when the meter's total begins.
 	Pool     string              `json:"pool,omitempty"`
 	Meter    string              `json:"meter,omitempty"`
 	Period   time.Time           `json:"period,omitzero"`
 	Counters []licensing.Counter `json:"counters,omitempty"`
-	// Fields are the members of a license that differ, as far as the entry says them.
+	// Fields are the members of a license that differ, as far as the entry contains them.
 	Fields []licensing.Deviation `json:"fields,omitempty"`
 }
 
-// String names the row and the entry.
+// String writes the row, the entry and the mismatch.
 func (m Mismatch) String() string {
 	switch {
 	case m.Entry < 0:
@@ -61,30 +61,30 @@ func (m Mismatch) String() string {
 	return m.Row + ", entry " + strconv.FormatInt(m.Entry, 10) + ": " + m.What
 }
 
-// A Reconciliation says what was compared, and what does not agree.
+// A Reconciliation is the number of things compared, and the mismatches.
 type Reconciliation struct {
-	Entries    int64      `json:"entries"`    // read
-	Leases     int64      `json:"leases"`     // live rows, each held against the entry that begins it
-	Licenses   int64      `json:"licenses"`   // rows, each held against its last change
-	Unknown    int64      `json:"unknown"`    // rows whose entries were erased or say too little
-	Pools      int64      `json:"pools"`      // whose counters were held against leases and tickets
-	Totals     int64      `json:"totals"`     // of meters and periods, held against usage events
+	Entries    int64      `json:"entries"`    // entries read
+	Leases     int64      `json:"leases"`     // live rows, each compared with the entry that begins it
+	Licenses   int64      `json:"licenses"`   // rows, each compared with its last change
+	Unknown    int64      `json:"unknown"`    // rows whose entries were erased or contain too little
+	Pools      int64      `json:"pools"`      // pools whose counters were compared with leases and tickets
+	Totals     int64      `json:"totals"`     // totals of meters and periods, compared with usage events
 	Mismatches []Mismatch `json:"mismatches"` // at most 100
 	// Miscounts are all pools and totals with wrong counters.
 	Miscounts []*Miscount `json:"-"`
 }
 
-// Agrees reports whether nothing was found.
+// Agrees reports whether there are no mismatches.
 func (r Reconciliation) Agrees() bool { return len(r.Mismatches) == 0 }
 
-// passKeys bounds how many leases and licenses one pass over the log follows, at
+// passKeys limits how many leases and licenses one pass over the log follows, at
 // about a hundred bytes each.
 const passKeys = 1_000_000
 
-// Reconcile compares rows with the log that explains them: each live lease with
-// an entry that begins it and none that ends it, each such entry with a row, and
-// each license with how its last change left it. What the log does not hold, as
-// renewals, is not compared. It also compares the counters of pools with leases
+// Reconcile compares rows with the log that explains them. Each live lease must have
+// an entry that begins it and none that ends it, each such entry must have a row, and
+// each license must match its last change. Things that are not logged, such as
+// renewals, are not compared. Reconcile also compares the counters of pools with leases
 // and tickets, and the totals of meters with usage events. An error means that
 // reading failed.
 func Reconcile(r Rows) (Reconciliation, error) {
@@ -106,23 +106,23 @@ func Reconcile(r Rows) (Reconciliation, error) {
 	return total, err
 }
 
-// begun is a lease that the log has begun and not ended.
+// begun is a lease that has begun in the log and not ended.
 type begun struct {
 	index int64
 	pool  uint64 // hash of license and pool
-	what  uint64 // hash of what a row can be held against
-	ended bool   // the other way round: two servers' entries can change places
+	what  uint64 // hash of the parts that can be compared with a row
+	ended bool   // the entry that ends it came first: two servers' entries can be in any order
 }
 
-// stood is how the last change left a license, by its seq: in the log two changes
-// of one moment can change places.
+// stood is the state of a license after its last change, by its seq. In the log, two
+// changes of the same moment can be in any order.
 type stood struct {
 	index          int64
 	epoch, counter int64
-	what           uint64             // hash of how it was left
-	digest         bool               // of which the entry, of an earlier version, holds a digest only
-	unknown        bool               // an entry does not say how it left the license
-	waiting        licensing.Snapshot // what can't be read again, without an index
+	what           uint64             // hash of that state
+	digest         bool               // the entry is from an earlier version and has only a digest
+	unknown        bool               // an entry does not contain the state
+	waiting        licensing.Snapshot // state that cannot be read again because it has no index
 }
 
 type reconciler struct {
@@ -132,7 +132,7 @@ type reconciler struct {
 	counts       *recounting
 	leases       map[uint64]begun
 	licenses     map[uint64]stood
-	erased       map[uint64]bool // pools of licenses with entries about leases that name none any more
+	erased       map[uint64]bool // pools of licenses with entries about leases whose names were erased
 }
 
 func (c *reconciler) run() error {
@@ -159,10 +159,10 @@ func (c *reconciler) find(m Mismatch) {
 	}
 }
 
-// mine reports whether this pass follows what has a key.
+// mine reports whether this pass follows the thing with this key.
 func (c *reconciler) mine(key uint64) bool { return key%c.passes == c.pass }
 
-// row follows the entries of a row; verification names one that is damaged.
+// row processes the entries of a row. Verification reports damaged ones.
 func (c *reconciler) row(row PlacedRow) error {
 	entries, err := ReadRow(row.Body)
 	if err != nil {
@@ -225,7 +225,7 @@ func (c *reconciler) poolKey(license, pool string) uint64 {
 	return c.rows.Hash(license + "\x00" + pool)
 }
 
-// standing is what row and entry both say of a lease.
+// standing hashes what both row and entry contain about a lease.
 func (c *reconciler) standing(license, pool, holder string, units int64) uint64 {
 	return c.rows.Hash(license + "\x00" + pool + "\x00" + holder + "\x00" + strconv.FormatInt(units, 10))
 }
@@ -233,7 +233,7 @@ func (c *reconciler) standing(license, pool, holder string, units int64) uint64 
 type leaseData struct {
 	Holder  string `json:"holder"`
 	Units   int64  `json:"units"`
-	Renewed bool   `json:"renewed"` // not its beginning: it was borrowed later
+	Renewed bool   `json:"renewed"` // the lease did not begin but was borrowed later
 }
 
 func (c *reconciler) lease(kind entryKind, index int64, leaf Leaf, e Entry) error {
@@ -254,7 +254,7 @@ func (c *reconciler) lease(kind entryKind, index int64, leaf Leaf, e Entry) erro
 	}
 	was, known := c.leases[key]
 	if kind == leaseEnds {
-		for _, pool := range []uint64{pool, was.pool} { // an earlier version could name another license's
+		for _, pool := range []uint64{pool, was.pool} { // an earlier version could name another license's pool
 			if err := c.counts.ended(pool, licensing.LeaseID(p.Subject), time.UnixMicro(leaf.At)); err != nil {
 				return err
 			}
@@ -297,11 +297,11 @@ func (c *reconciler) license(index int64, leaf Leaf, e Entry) {
 }
 
 func (c *reconciler) hash(s licensing.Snapshot) uint64 {
-	text, _ := json.Marshal(s) // members that were decoded encode
+	text, _ := json.Marshal(s) // decoded members can be encoded
 	return c.rows.Hash(string(text))
 }
 
-// snapshotOf reads how an entry left a license. One that begins it is the license.
+// snapshotOf reads the state of a license after an entry. An entry that begins a license contains it.
 func snapshotOf(kind string, e Entry) (licensing.Snapshot, bool) {
 	var p Payload
 	if e.Erased() || json.Unmarshal(e.Payload, &p) != nil {
@@ -322,7 +322,7 @@ func snapshotOf(kind string, e Entry) (licensing.Snapshot, bool) {
 	return d.Stands, err == nil && d.Stands != nil
 }
 
-// compareLeases holds each live row against the entry that begins it.
+// compareLeases compares each live row with the entry that begins it.
 func (c *reconciler) compareLeases() error {
 	for l, err := range c.rows.Leases {
 		if err != nil {
@@ -345,11 +345,11 @@ func (c *reconciler) compareLeases() error {
 		case known:
 			c.counts.doubt(c.poolKey(string(l.License), l.Pool), b.pool)
 			c.result.Leases++
-			c.find(Mismatch{Row: string(l.ID), Entry: b.index, What: "the row says " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", the entry " + c.entryText(b.index)})
+			c.find(Mismatch{Row: string(l.ID), Entry: b.index, What: "the row has " + leaseText(string(l.License), l.Pool, l.Holder, l.Units) + ", but the entry has " + c.entryText(b.index)})
 		default:
 			c.counts.doubt(c.poolKey(string(l.License), l.Pool))
 			c.result.Leases++
-			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a live lease that no entry begins, or one that an entry has ended"})
+			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "the lease is live, but no entry begins it or an entry ends it"})
 		}
 	}
 	return nil
@@ -359,7 +359,7 @@ func leaseText(license, pool, holder string, units int64) string {
 	return fmt.Sprintf("%d of %s of %s for %s", units, pool, license, holder)
 }
 
-// entryText says what an entry that begins a lease says of it.
+// entryText describes the lease in an entry that begins it.
 func (c *reconciler) entryText(index int64) string {
 	leaf, _, d, ok := c.begins(index)
 	if !ok {
@@ -368,7 +368,7 @@ func (c *reconciler) entryText(index int64) string {
 	return leaseText(leaf.License, leaf.Pool, d.Holder, d.Units)
 }
 
-// begins reads an entry about a lease again; false where it waits for its place.
+// begins reads an entry about a lease again. It returns false if the entry waits for its place.
 func (c *reconciler) begins(index int64) (leaf Leaf, p Payload, d leaseData, ok bool) {
 	if index < 0 {
 		return leaf, p, d, false
@@ -386,7 +386,7 @@ func (c *reconciler) begins(index int64) (leaf Leaf, p Payload, d leaseData, ok 
 	return leaf, p, d, err == nil
 }
 
-// unrowed names what the log has begun and no live row is left of.
+// unrowed reports leases that have begun in the log and have no live row.
 func (c *reconciler) unrowed() error {
 	for _, b := range c.leases {
 		c.counts.doubt(b.pool)
@@ -401,16 +401,16 @@ func (c *reconciler) unrowed() error {
 		m := Mismatch{Row: p.Subject, Entry: b.index}
 		switch {
 		case !ok:
-			m.What = "an entry that waits for its place begins a lease that has no live row"
+			m.What = "an entry that waits for its place begins a lease without a live row"
 		case b.ended:
-			m.What = "the entry ends a lease that none begins"
+			m.What = "the entry ends a lease that no entry begins"
 		default:
 			was, err := c.rows.Ended(licensing.LeaseID(p.Subject))
 			if err != nil {
 				return err
 			}
-			if m.What = "the entry begins a lease, none ends it, and there is no row of it"; was != "" {
-				m.What = "the entry begins a lease and none ends it, but its row says: " + was
+			if m.What = "the entry begins a lease that no entry ends, but there is no row"; was != "" {
+				m.What = "the entry begins a lease that no entry ends, but its row shows: " + was
 			}
 		}
 		c.find(m)
@@ -418,7 +418,7 @@ func (c *reconciler) unrowed() error {
 	return nil
 }
 
-// compareLicenses holds each license against how its last change left it.
+// compareLicenses compares each license with its last change.
 func (c *reconciler) compareLicenses() error {
 	for l, err := range c.rows.Licenses {
 		if err != nil {
@@ -432,7 +432,7 @@ func (c *reconciler) compareLicenses() error {
 		delete(c.licenses, key)
 		if !known {
 			c.result.Licenses++
-			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "a license that no entry issues"})
+			c.find(Mismatch{Row: string(l.ID), Entry: -1, What: "no entry issues this license"})
 			continue
 		}
 		stand, err := l.Snapshot()
@@ -469,12 +469,12 @@ func (c *reconciler) compareLicenses() error {
 				}
 			}
 		}
-		c.find(Mismatch{Row: id, Entry: s.index, What: "the entry is of a license that has no row"})
+		c.find(Mismatch{Row: id, Entry: s.index, What: "the entry is about a license that has no row"})
 	}
 	return nil
 }
 
-// differs says in what a row is not as the last change left it.
+// differs returns the differences between a row and the state after the last change.
 func (c *reconciler) differs(l licensing.License, row licensing.Snapshot, s stood) Mismatch {
 	m := Mismatch{Row: string(l.ID), Entry: s.index}
 	left, ok := s.waiting, s.waiting != nil
@@ -488,11 +488,11 @@ func (c *reconciler) differs(l licensing.License, row licensing.Snapshot, s stoo
 	switch {
 	case !ok:
 		m.What = "the row differs from the log entry"
-	case s.digest: // with the few members that earlier versions entered
+	case s.digest: // with the few members that earlier versions logged
 		entered := licensing.Snapshot{"status": left["status"], "granted": left["revision"]}
 		m.Fields = licensing.Snapshot{"status": row["status"], "granted": row["granted"]}.Against(entered)
 		if len(m.Fields) == 0 {
-			m.What = "the row's dates, add-ons, exceptions or owner are not as the entry left them"
+			m.What = "the row's dates, add-ons, exceptions or owner differ from the log entry"
 		}
 	default:
 		m.Fields = row.Against(left)

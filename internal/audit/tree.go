@@ -14,24 +14,24 @@ const (
 	tileBytes  = tileWidth * tlog.HashSize
 )
 
-// A Tile is up to 256 neighbouring hashes of one level of tiles: level 0 holds
-// leaf hashes, each hash of level n+1 is the root of a full tile of level n.
-// A stored tile grows in place; the hashes it has never change.
+// A Tile is up to 256 adjacent hashes of one level of tiles. Level 0 contains
+// leaf hashes; each hash of level n+1 is the root of a full tile of level n.
+// A stored tile grows in place, and its existing hashes never change.
 type Tile struct {
 	Level  int    `json:"level"`
 	N      int64  `json:"n"`
 	Hashes []byte `json:"hashes"`
 }
 
-// A ReadTile returns the stored hashes of a tile. It may return more than the
-// caller's tree has, never fewer.
+// A ReadTile returns the stored hashes of a tile. It may return more hashes than the
+// caller's tree has, but never fewer.
 type ReadTile func(level int, n int64) ([]byte, error)
 
-// A Tree is the right edge of a Merkle tree, all that is needed to append to it.
-// The zero Tree is empty. A Tree is a value: appending leaves the old one intact.
+// A Tree is the right edge of a Merkle tree, which is all that is needed to append to it.
+// The zero Tree is empty. A Tree is a value, so appending leaves the old one intact.
 type Tree struct {
 	size int64
-	edge [][]byte // hashes of the last, unfinished tile of each level
+	edge [][]byte // hashes of the last, partial tile of each level
 }
 
 // LoadTree reads the edge of the tree of the given size.
@@ -49,7 +49,7 @@ func LoadTree(size int64, read ReadTile) (Tree, error) {
 			return Tree{}, fmt.Errorf("reading tile %d/%d: %w", level, hashes/tileWidth, err)
 		}
 		if len(data) < width {
-			return Tree{}, fmt.Errorf("tile %d/%d has %d bytes of %d", level, hashes/tileWidth, len(data), width)
+			return Tree{}, fmt.Errorf("tile %d/%d has %d of %d bytes", level, hashes/tileWidth, len(data), width)
 		}
 		t.edge = append(t.edge, bytes.Clone(data[:width]))
 	}
@@ -59,8 +59,8 @@ func LoadTree(size int64, read ReadTile) (Tree, error) {
 // Size returns the number of entries.
 func (t Tree) Size() int64 { return t.size }
 
-// Append returns the tree with leaves (hashes one after the other) added, and
-// the tiles that are new or longer than before.
+// Append returns the tree with leaves (concatenated hashes) added, and the tiles
+// that are new or have grown.
 func (t Tree) Append(leaves []byte) (Tree, []Tile) {
 	next := Tree{size: t.size, edge: slices.Clone(t.edge)}
 	for i, e := range next.edge {
@@ -90,7 +90,7 @@ func (t Tree) Append(leaves []byte) (Tree, []Tile) {
 	return next, append(full, next.partial(touched)...)
 }
 
-// partial returns the unfinished tiles up to a level.
+// partial returns the partial tiles up to a level.
 func (t Tree) partial(top int) []Tile {
 	var tiles []Tile
 	for level, data := range t.edge {
@@ -115,7 +115,7 @@ func (t Tree) Root() tlog.Hash {
 		}
 	}
 	if len(subtrees) == 0 {
-		empty, _ := tlog.TreeHash(0, nil) // the empty tree reads nothing
+		empty, _ := tlog.TreeHash(0, nil) // an empty tree reads no hashes
 		return empty
 	}
 	root := subtrees[len(subtrees)-1]
@@ -125,7 +125,7 @@ func (t Tree) Root() tlog.Hash {
 	return root
 }
 
-// tileRoot hashes a power of two of hashes to one.
+// tileRoot combines a power of two of hashes into one.
 func tileRoot(data []byte) tlog.Hash {
 	row := make([]tlog.Hash, len(data)/tlog.HashSize)
 	for i := range row {

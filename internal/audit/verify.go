@@ -13,11 +13,11 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// maxFindings ends a verification that has nothing new to say.
+// maxFindings is the number of findings after which a verification stops.
 const maxFindings = 100
 
-// A PlacedRow is a stored row and its place in the tree. Body is empty when the
-// row itself is gone and only its place is left.
+// A PlacedRow is a stored row and its place in the tree. Body is empty if the
+// row is missing and only its place remains.
 type PlacedRow struct {
 	ID    string
 	First int64 // index of its first entry
@@ -25,18 +25,18 @@ type PlacedRow struct {
 	Body  []byte
 }
 
-// A Log is what there is to verify: a database or an export of one.
+// A Log is the input of a verification: a database or an export of one.
 type Log struct {
 	Key  string   // verifier key of the head, C2SP signed-note
 	Head string   // signed
 	Tile ReadTile // the stored hashes
-	// Strays are ids of stored rows that have no place and wait for none.
+	// Strays are ids of stored rows that have no place and do not wait for one.
 	Strays []string
 	Rows   iter.Seq2[PlacedRow, error]
 }
 
-// A Finding names what is wrong. First and Last are indexes of entries, or -1
-// where the fault is the head's.
+// A Finding describes a fault. First and Last are indexes of entries, or -1
+// if the fault is in the head.
 type Finding struct {
 	First int64  `json:"first"`
 	Last  int64  `json:"last"`
@@ -44,7 +44,7 @@ type Finding struct {
 	What  string `json:"what"`
 }
 
-// String says which entries and what about them.
+// String writes the entries and the fault.
 func (f Finding) String() string {
 	switch {
 	case f.First < 0:
@@ -55,22 +55,22 @@ func (f Finding) String() string {
 	return fmt.Sprintf("entries %d to %d: %s", f.First, f.Last, f.What)
 }
 
-// A Report is the outcome of a verification. The log is whole if there are no findings.
+// A Report is the outcome of a verification. The log is intact if there are no findings.
 type Report struct {
 	Origin   string    `json:"origin"`
 	Size     int64     `json:"size"` // entries under the head
 	Root     string    `json:"root"`
 	Rows     int64     `json:"rows"`
-	Erased   int64     `json:"erased"` // payloads erased with an entry that says so
+	Erased   int64     `json:"erased"` // payloads whose erasure is recorded in an entry
 	Findings []Finding `json:"findings"`
 }
 
-// Whole reports whether nothing was found.
+// Whole reports whether there are no findings.
 func (r Report) Whole() bool { return len(r.Findings) == 0 }
 
-// Verify reads the whole log once. It rebuilds the tree from the stored hashes
-// and compares its root with the signed head and with heads that somebody kept
-// outside; then it compares every entry with its hash and every payload with its
+// Verify reads the complete log once. It rebuilds the tree from the stored hashes
+// and compares its root with the signed head and with heads that were kept
+// elsewhere. Then it compares every entry with its hash and every payload with its
 // digest. An error means that reading failed, not that the log is wrong.
 func Verify(l Log, outside ...Head) (Report, error) {
 	v := verifier{log: l, missing: map[string]Finding{}, erases: map[string]bool{}}
@@ -82,7 +82,7 @@ func Verify(l Log, outside ...Head) (Report, error) {
 	}
 	v.erasures()
 	for _, id := range l.Strays {
-		v.find(v.report.Size, v.report.Size, id, "row %s was inserted beside the log or lost its place", id)
+		v.find(v.report.Size, v.report.Size, id, "row %s was inserted outside the log or has lost its place", id)
 	}
 	return v.report, nil
 }
@@ -107,7 +107,7 @@ func (v *verifier) heads(outside []Head) error {
 	if err != nil {
 		v.find(-1, -1, "", "%v", err)
 		if head, err = ParseHead(v.log.Head); err != nil {
-			return nil //nolint:nilerr // the finding says it, and without a head there is no tree to compare
+			return nil //nolint:nilerr // the finding has the error, and without a head there is no tree to compare
 		}
 	}
 	v.report.Origin, v.report.Size, v.report.Root = head.Origin, head.Size, head.RootText()
@@ -150,14 +150,14 @@ func (v *verifier) heads(outside []Head) error {
 func (v *verifier) compare(t Tree, h Head) {
 	switch {
 	case t.Size() < h.Size:
-		v.find(t.Size(), h.Size-1, "", "truncated: a head of %d entries exists", h.Size)
+		v.find(t.Size(), h.Size-1, "", "truncated: a signed head has %d entries", h.Size)
 	case t.Root() != h.Root:
-		v.find(-1, -1, "", "the first %d entries do not give the root %s", h.Size, h.RootText())
+		v.find(-1, -1, "", "the first %d entries do not have the root %s", h.Size, h.RootText())
 	}
 }
 
 // upper compares the hashes of full tiles with the level above, which narrows a
-// changed hash to 256 entries.
+// changed hash down to 256 entries.
 func (v *verifier) upper(tiles []Tile) error {
 	for _, t := range tiles {
 		if t.Level != 0 || len(t.Hashes) < tileBytes {
@@ -195,7 +195,7 @@ func (v *verifier) rows() error {
 			v.find(next, row.First-1, "", "missing")
 		}
 		if row.First < next {
-			v.find(row.First, next-1, row.ID, "a second row at this place")
+			v.find(row.First, next-1, row.ID, "a second row has this place")
 		}
 		next = max(next, row.First+row.Count)
 		v.row(row)
@@ -222,7 +222,7 @@ func (v *verifier) row(row PlacedRow) {
 		return
 	}
 	if n := int64(len(entries)); n != row.Count {
-		v.find(row.First+min(n, row.Count), max(last, row.First+n-1), row.ID, "row has %d entries, its place is for %d", n, row.Count)
+		v.find(row.First+min(n, row.Count), max(last, row.First+n-1), row.ID, "row has %d entries, but its place has room for %d", n, row.Count)
 	}
 	for i, e := range entries {
 		v.entry(row, i, e)
@@ -246,19 +246,19 @@ func (v *verifier) entry(row PlacedRow, i int, e Entry) {
 		return
 	}
 	if want := row.ID + "/" + strconv.Itoa(i); leaf.ID != want {
-		v.find(index, index, row.ID, "belongs to %s, stands at %s", leaf.ID, want)
+		v.find(index, index, row.ID, "belongs to %s, but is at %s", leaf.ID, want)
 	}
 	if leaf.Type == licensing.PayloadErased {
 		v.erases[leaf.Erases] = true
 	}
 	if e.Erased() {
-		v.missing[HashText(hash)] = Finding{index, index, row.ID, "payload is missing and no entry says that it was erased"}
+		v.missing[HashText(hash)] = Finding{index, index, row.ID, "payload is missing, but no entry records its erasure"}
 	} else if err := e.checkPayload(leaf.Digest); err != nil {
 		v.find(index, index, row.ID, "%v", err)
 	}
 }
 
-// erasures accepts missing payloads that an entry explains.
+// erasures accepts missing payloads whose erasure is recorded.
 func (v *verifier) erasures() {
 	var unexplained []Finding
 	for hash, f := range v.missing {

@@ -90,7 +90,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 
 		id := string(second.Lease.ID)
 		tamper(t, `UPDATE lease SET units = 4 WHERE id = $1`, id)
-		if m := d.one(t, id, "the row says 4 of seats"); m.Entry < 0 || !strings.Contains(m.What, "the entry 1 of seats") {
+		if m := d.one(t, id, "the row has 4 of seats"); m.Entry < 0 || !strings.Contains(m.What, "but the entry has 1 of seats") {
 			t.Errorf("%+v", m)
 		}
 		tamper(t, `UPDATE lease SET units = 1, holder = 'mallory' WHERE id = $1`, id)
@@ -107,7 +107,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 		tamper(t, `DELETE FROM lease WHERE id = $1`, copied)
 
 		tamper(t, `UPDATE lease SET ended_at = granted_at, ended_by = 'released' WHERE id = $1`, id)
-		d.one(t, id, "its row says: released")
+		d.one(t, id, "its row shows: released")
 		tamper(t, `UPDATE lease SET ended_at = 0, ended_by = '' WHERE id = $1`, string(gone.Lease.ID))
 		if r := uncounted(t, d); len(r.Mismatches) != 2 {
 			t.Errorf("%v", r.Mismatches)

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// bounded is a counter whose labels come from plans: it keeps at most maxSeries
+// bounded is a counter whose labels come from plans. It keeps at most maxSeries
 // series and counts the rest under "other", so that no plan can exhaust memory.
 type bounded struct {
 	*prometheus.CounterVec
@@ -36,8 +36,8 @@ func (b *bounded) inc(values ...string) {
 	counter.Inc()
 }
 
-// add resolves a new series, or the one named "other" once there are too many:
-// only the last two labels, names from the code, are kept then.
+// add creates a new series, or uses the one named "other" if there are too many. That one
+// keeps only the last two labels, which are names from the code.
 func (b *bounded) add(key [5]string) prometheus.Counter {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package metrics holds every instrument of the server, in a registry of its own.
+// Package metrics contains every instrument of the server, in its own registry.
 //
-// It knows nothing of licensing: callers say what happened, in the words of the
+// It knows nothing of licensing: callers report events in the words of the
 // API. Labels are bounded: a label is a name from the code, or an environment,
 // product or pool of the vendor's plans, never a customer, a license or an address.
 package metrics
@@ -16,11 +16,11 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// maxSeries bounds the series of one instrument that is labelled by names from
-// plans; what comes after is counted under "other".
+// maxSeries limits the series of one instrument that is labeled with names from
+// plans. Further series are counted under "other".
 const maxSeries = 2000
 
-// Metrics is every instrument. Its methods are safe for concurrent use, and a
+// Metrics contains every instrument. Its methods are safe for concurrent use, and a
 // nil *Metrics records nothing.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -42,8 +42,8 @@ type Metrics struct {
 	tasks *tasks
 }
 
-// New returns instruments in a registry of their own. Now reads the clock that
-// ages are measured by.
+// New returns instruments in their own registry. Now reads the clock that is used
+// to measure ages.
 func New(now func() time.Time) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
@@ -51,32 +51,32 @@ func New(now func() time.Time) *Metrics {
 		decisions: newBounded("copyhold_decisions_total", "Decisions by outcome and code.",
 			"environment", "product", "pool", "outcome", "code"),
 		denials: newBounded("copyhold_denials_total",
-			"Denials: the first of a license, pool, holder and code after 15 minutes without one (true), and those that follow it (retried).",
+			"Denials: the first for a license, pool, holder and code after 15 minutes without one (true), and the later ones (retried).",
 			"environment", "product", "pool", "code", "kind"),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "copyhold_http_requests_total", Help: "Answered HTTP requests by operation and status."},
 			[]string{"operation", "status"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "copyhold_http_request_seconds", Help: "Time to answer, held requests and streams left out.",
+			Name: "copyhold_http_request_seconds", Help: "Time to answer a request, excluding held requests and streams.",
 			Buckets: []float64{.0002, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}},
 			[]string{"operation"}),
 		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "copyhold_http_in_flight", Help: "Requests being worked on, by class."}, []string{"class"}),
 		shed: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "copyhold_http_shed_total", Help: "Requests refused because the server was overloaded, by class."},
+			Name: "copyhold_http_shed_total", Help: "Requests refused because of overload, by class."},
 			[]string{"class"}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "copyhold_http_throttled_total", Help: "Requests refused by a rate limit, by the limit."}, []string{"limit"}),
+			Name: "copyhold_http_throttled_total", Help: "Requests refused by a rate limit, by limit."}, []string{"limit"}),
 		commits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "copyhold_commit_seconds", Help: "Time a transaction took from begin to durable.",
+			Name: "copyhold_commit_seconds", Help: "Time from the start of a transaction until it is durable.",
 			Buckets: []float64{.0002, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5}}, []string{"result"}),
 		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "copyhold_commit_batch_requests", Help: "Requests that shared one transaction.",
 			Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512}}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "copyhold_panics_total", Help: "Panics caught while answering; each is a defect."}),
+			Name: "copyhold_panics_total", Help: "Panics caught while answering requests. Each one is a defect."}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "copyhold_streams", Help: "Open streams of changes."}),
+			Name: "copyhold_streams", Help: "Open change streams."}),
 		state: newSnapshot(),
 		tasks: newTasks(now),
 	}
@@ -86,10 +86,10 @@ func New(now func() time.Time) *Metrics {
 	return m
 }
 
-// Gatherer reads every instrument; the API writes them in the formats Prometheus reads.
+// Gatherer returns a reader of every instrument. The API serves them in Prometheus formats.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Of is Gatherer without what other environments than env have.
+// Of returns Gatherer without the series of environments other than env.
 func (m *Metrics) Of(env string) prometheus.Gatherer {
 	return prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
 		families, err := m.registry.Gather()
@@ -102,15 +102,15 @@ func (m *Metrics) Of(env string) prometheus.Gatherer {
 	})
 }
 
-// Decision counts a decision. Pool is the pool, meter or feature that was asked
-// for, or empty for a validation.
+// Decision counts a decision. Pool is the requested pool, meter or feature, or empty for
+// a validation.
 func (m *Metrics) Decision(env, product, pool, outcome, code string) {
 	if m != nil {
 		m.decisions.inc(env, product, pool, outcome, code)
 	}
 }
 
-// Denial counts a denial; retried is set when the same holder was denied the
+// Denial counts a denial. Retried reports that the same holder was denied the
 // same thing less than 15 minutes before.
 func (m *Metrics) Denial(env, product, pool, code string, retried bool) {
 	if m == nil {
@@ -123,8 +123,8 @@ func (m *Metrics) Denial(env, product, pool, code string, retried bool) {
 	m.denials.inc(env, product, pool, code, kind)
 }
 
-// Commit records a transaction: how long it took to become durable, how many
-// requests shared it, and its error.
+// Commit records a transaction: the time until it was durable, the number of
+// requests that shared it, and its error.
 func (m *Metrics) Commit(took time.Duration, requests int, err error) {
 	if m == nil {
 		return
@@ -167,7 +167,7 @@ func (m *Metrics) Stream() (closed func()) {
 	return m.streams.Dec
 }
 
-// An Operation is the instruments of one route, resolved once.
+// An Operation contains the instruments of one route, looked up once.
 type Operation struct {
 	requests *prometheus.CounterVec
 	name     string
@@ -176,7 +176,7 @@ type Operation struct {
 	statuses sync.Map // int → prometheus.Counter
 }
 
-// Operation returns the instruments of the route with the operation id name.
+// Operation returns the instruments of the route with this operation id.
 func (m *Metrics) Operation(name, class string) *Operation {
 	if m == nil {
 		return nil
@@ -192,8 +192,8 @@ func (o *Operation) Begin() {
 	}
 }
 
-// End records the answer to a request that began. Took is ignored when zero, as
-// for a held request.
+// End records the answer to a request that began. It ignores a zero took, which
+// held requests have.
 func (o *Operation) End(status int, took time.Duration) {
 	if o == nil {
 		return

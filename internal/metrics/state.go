@@ -7,7 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// State is what a background task measures now and then: levels, not events.
+// State is what a background task measures from time to time: levels, not events.
 type State struct {
 	Pools    []Pool
 	Expiries []Expiry
@@ -18,47 +18,47 @@ type State struct {
 	Clock       Clock
 }
 
-// Clock is how far the server's time is in doubt.
+// Clock is the doubt about the server's time.
 type Clock struct {
 	InDoubt bool  // nothing is reclaimed
 	Offset  int64 // seconds that the database's clock is ahead of the server's time
-	Kept    int64 // seconds for which held units are kept longer
+	Kept    int64 // seconds by which held units are kept longer
 }
 
-// Pool is what is held of all pools of one name in one product.
+// Pool is the units of all pools with one name in one product.
 type Pool struct {
 	Environment, Product, Pool string
 	Held, Capacity             int64
 }
 
-// Expiry is when the first of a kind ends: kind is license, signing_key, key_set or root_set.
+// Expiry is when the first thing of a kind ends. Kind is license, signing_key, key_set or root_set.
 type Expiry struct {
 	Environment, Kind string
 	At                time.Time
 }
 
-// Runway is when something will be denied for the first time, and the cause.
+// Runway is when something will first be denied, and the cause.
 type Runway struct {
 	Environment, Cause string
 	At                 time.Time
 }
 
-// Lag is how many log rows wait to be sequenced, and since when.
+// Lag is the number of log rows that wait to be sequenced, and since when.
 type Lag struct {
 	Environment string
 	Rows        int64
-	Since       time.Time // zero when none waits
+	Since       time.Time // zero if none waits
 }
 
-// Quarantine is how many log rows that name an environment can't be sequenced.
+// Quarantine is the number of log rows of an environment that cannot be sequenced.
 type Quarantine struct {
-	Environment string // it need not exist
+	Environment string // it may not exist
 	Cause       string
 	Rows        int64
 }
 
-// snapshot is a collector of the last State set, so that a series disappears
-// with what it spoke of.
+// snapshot is a collector of the latest State, so that a series disappears together
+// with its subject.
 type snapshot struct {
 	mu    sync.Mutex
 	state State
@@ -72,17 +72,17 @@ func newSnapshot() *snapshot {
 		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &snapshot{
-		held:     desc("copyhold_pool_held", "Units held, all licenses together.", "environment", "product", "pool"),
-		capacity: desc("copyhold_pool_capacity", "Units that can be held, all licenses together.", "environment", "product", "pool"),
-		expiry:   desc("copyhold_expiry_seconds", "Seconds until the first of a kind ends; negative when it has.", "environment", "kind"),
+		held:     desc("copyhold_pool_held", "Units in use in the pools of all licenses.", "environment", "product", "pool"),
+		capacity: desc("copyhold_pool_capacity", "Capacity of the pools of all licenses, in units.", "environment", "product", "pool"),
+		expiry:   desc("copyhold_expiry_seconds", "Seconds until the first of a kind ends; negative if it has ended.", "environment", "kind"),
 		runway:   desc("copyhold_runway_seconds", "Seconds until something will be denied, and the first cause.", "environment", "cause"),
-		lagRows:  desc("copyhold_log_lag_rows", "Log rows committed and not yet sequenced.", "environment"),
-		lagAge:   desc("copyhold_log_lag_seconds", "Age of the oldest log row not yet sequenced.", "environment"),
+		lagRows:  desc("copyhold_log_lag_rows", "Log rows that are committed but not yet sequenced.", "environment"),
+		lagAge:   desc("copyhold_log_lag_seconds", "Age of the oldest log row that is not yet sequenced, in seconds.", "environment"),
 
-		quarantined: desc("copyhold_log_quarantined_rows", "Log rows that can't be sequenced, by the environment that they name.", "environment", "cause"),
+		quarantined: desc("copyhold_log_quarantined_rows", "Log rows that cannot be sequenced, by the environment that they name.", "environment", "cause"),
 		clockDoubt:  desc("copyhold_clock_in_doubt", "1 while the clock is in doubt and nothing is reclaimed."),
-		clockOffset: desc("copyhold_clock_offset_seconds", "Seconds that the database's clock is ahead of the server's time; 0 while they agree."),
-		clockKept:   desc("copyhold_clock_kept_seconds", "Seconds before the last start that nothing explains: units held then are kept for as much longer."),
+		clockOffset: desc("copyhold_clock_offset_seconds", "Seconds by which the database's clock is ahead of the server's time; 0 while they agree."),
+		clockKept:   desc("copyhold_clock_kept_seconds", "Unexplained seconds before the last start. Units held then are kept that much longer."),
 	}
 }
 

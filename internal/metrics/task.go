@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// tasks is a collector of how long ago each background task last succeeded: the
-// age is taken when it is read, so a task that hangs is seen to.
+// tasks is a collector of the time since each background task last succeeded. It computes the
+// age when it is read, so a task that hangs is visible.
 type tasks struct {
 	mu       sync.Mutex
 	last     map[string]time.Time
@@ -27,8 +27,8 @@ func newTasks(now func() time.Time) *tasks {
 	}
 }
 
-// Task records a run of a background task. A task is known from its first call;
-// call it once with nil when the task starts, so that one that never succeeds ages too.
+// Task records a run of a background task. A task is known from its first call. Call it
+// once with nil when the task starts, so that the age also grows if the task never succeeds.
 func (m *Metrics) Task(name string, err error) {
 	if m == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// addons reads add-ons. Meters gives the scales of the quantities; shared
-// add-ons know none and have whole quantities.
+// addons reads add-ons. Meters gives the scales of the quantities. Shared add-ons
+// have no meters, so their quantities are whole.
 func (r *reader) addons(o *object, meters map[string]licensing.Meter) map[string]licensing.Addon {
 	return objects(o, "addons", "add-on", func(a *object) (addon licensing.Addon) {
 		a.each("features", "feature", func(name string, n *yaml.Node, path string) {
@@ -29,19 +29,19 @@ func (r *reader) addons(o *object, meters map[string]licensing.Meter) map[string
 	})
 }
 
-// signed reports whether a number is written with a plus: it is added.
+// signed reports whether a number is written with a plus, which means that it is added.
 func signed(n *yaml.Node) bool { return strings.HasPrefix(n.Value, "+") }
 
-// adjustment reads +5, which adds, or 5, which raises to five.
+// adjustment reads +5, which adds five, or 5, which raises to five.
 func (r *reader) adjustment(n *yaml.Node, path string, scale int) licensing.Adjustment {
 	if n.Kind != yaml.ScalarNode {
-		r.fault(n, path, "wrong-type", "expects +5 to add or 5 to raise to, not "+describe(n))
+		r.fault(n, path, "wrong-type", "expects +5 to add or 5 to raise to that number, not "+describe(n))
 		return licensing.Adjustment{}
 	}
 	amount, err := quantity(strings.TrimPrefix(n.Value, "+"), scale)
 	// Shared add-ons are scaled later, by up to 10^MaxScale.
 	if err == nil && scale == 0 && amount > licensing.MaxUnits {
-		err = licensing.Errorf(licensing.Invalid, "%d is over %d", amount, int64(licensing.MaxUnits))
+		err = licensing.Errorf(licensing.Invalid, "%d is above the maximum of %d", amount, int64(licensing.MaxUnits))
 	}
 	if err != nil {
 		r.refuse(n, path, err)

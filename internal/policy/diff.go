@@ -10,8 +10,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Difference is one difference between two plans. Path names the field as the
-// plan's JSON does; a zero From or To is its absence. Words says it for people.
+// A Difference is one difference between two plans. Path names the field as in the
+// plan's JSON. A zero From or To means that it is absent. Words describes it for people.
 type Difference struct {
 	Path  string          `json:"path"`
 	From  any             `json:"from,omitempty"`
@@ -20,7 +20,7 @@ type Difference struct {
 	Words string          `json:"words"`
 }
 
-// Diff returns how two revisions of a plan differ, ordered by path.
+// Diff returns the differences between two revisions of a plan, ordered by path.
 func Diff(from, to licensing.Plan) ([]Difference, error) {
 	a, err := flatten(from)
 	if err != nil {
@@ -45,7 +45,7 @@ func Diff(from, to licensing.Plan) ([]Difference, error) {
 	return changes, nil
 }
 
-// words writes the difference as those of a license are.
+// words writes the difference in the same form as one of a license.
 func (c Difference) words() string {
 	text := func(v any) string {
 		if v == nil {
@@ -56,7 +56,7 @@ func (c Difference) words() string {
 	return licensing.Difference{What: strings.ReplaceAll(c.Path, ".", " "), From: text(c.From), To: text(c.To)}.String()
 }
 
-// trend says whether customers gain by a change, as far as its field tells.
+// trend returns whether customers gain by a change, if its field shows that.
 func trend(path string, was, is any) licensing.Trend {
 	parts := strings.Split(path, ".")
 	last := parts[len(parts)-1]
@@ -71,8 +71,8 @@ func trend(path string, was, is any) licensing.Trend {
 	return licensing.Neither
 }
 
-// number returns what a value counts, where more is better for the customer;
-// nil where that cannot be said. Absence counts nothing.
+// number returns the number in a value, if more is better for the customer, or nil
+// if that is unknown. An absent value counts as zero.
 func number(v any) *float64 {
 	n := 0.0
 	switch v := v.(type) {
@@ -98,7 +98,7 @@ func number(v any) *float64 {
 }
 
 // flatten returns the scalars of a plan's canonical JSON by path, with the amounts
-// of meters in the unit that people know.
+// of meters in the units that people know.
 func flatten(p licensing.Plan) (map[string]any, error) {
 	text, err := json.Marshal(p)
 	if err != nil {

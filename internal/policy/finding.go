@@ -8,17 +8,17 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Severity says whether a finding stops a plan from being applied.
+// A Severity is whether a finding prevents a plan from being applied.
 type Severity string
 
-// Errors stop a plan; warnings are for its author to weigh.
+// Errors stop a plan; warnings are advice for its author.
 const (
 	SevError   Severity = "error"
 	SevWarning Severity = "warning"
 )
 
 // A Finding is one fault in a plan file. Code is stable, for programs and for
-// people who look it up; Path names the field, such as pools.seats.lease.
+// people who look it up. Path names the field, such as pools.seats.lease.
 type Finding struct {
 	File     string             `json:"file"`
 	Line     int                `json:"line,omitempty"`
@@ -30,7 +30,7 @@ type Finding struct {
 	Message  string             `json:"message"`
 }
 
-// String writes the finding as compilers do.
+// String writes the finding in the format that compilers use.
 func (f Finding) String() string {
 	where := f.Path
 	if where != "" {
@@ -39,7 +39,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s:%d:%d: %s: %s%s [%s]", f.File, f.Line, f.Column, f.Severity, where, f.Message, f.Code)
 }
 
-// HasErrors reports whether any finding stops a plan.
+// HasErrors reports whether any finding is an error.
 func HasErrors(all []Finding) bool {
 	return slices.ContainsFunc(all, func(f Finding) bool { return f.Severity == SevError })
 }

@@ -10,10 +10,10 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// Lint checks what plans promise beyond what each field can say: names that
-// nothing defines, numbers that break a stated bound, settings that do nothing.
-// Kind is that of the environment the plans are for: development accepts
-// documents of seconds without a word.
+// Lint checks plans across fields: names that nothing defines, numbers that break
+// a stated bound, settings without effect.
+// Kind is the kind of the environment that the plans are for. Development accepts
+// documents of seconds without a warning.
 func Lint(sources []Source, kind licensing.Kind) []Finding {
 	findings := []Finding{}
 	for _, s := range sources {
@@ -22,7 +22,7 @@ func Lint(sources []Source, kind licensing.Kind) []Finding {
 	return sorted(findings)
 }
 
-// lint is Lint of one document. It says nothing of what could not be read.
+// lint is Lint for one document. It ignores parts that could not be read.
 func (d document) lint(kind licensing.Kind) []Finding {
 	l := &linter{Source: d.Source, misread: d.faults}
 	l.term()
@@ -42,7 +42,7 @@ type linter struct {
 	findings []Finding
 }
 
-// read reports whether all that is at or below the paths was read.
+// read reports whether everything at or below the paths was read.
 func (l *linter) read(paths ...string) bool {
 	for _, path := range paths {
 		for p := path; p != ""; p = parent(p) {
@@ -71,7 +71,7 @@ func (l *linter) term() {
 		return
 	}
 	if t.Trial && l.Plan.Documents.Grace > 0 && l.read("documents") {
-		l.wrong("trial-grace", "documents.grace", "a trial has no graces")
+		l.wrong("trial-grace", "documents.grace", "a trial takes no offline grace")
 	}
 	if t.Trial && t.Renewal == licensing.RenewFromNow {
 		l.warn("trial-renewal", "term.renewal", "a trial is never renewed")
@@ -79,10 +79,10 @@ func (l *linter) term() {
 	if t.Once == licensing.OnceMachine && l.read("pools") && !slices.ContainsFunc(slices.Collect(maps.Values(l.Plan.Pools)), func(p licensing.Pool) bool {
 		return licensing.Terms{Rule: t}.OncePerMachine(p)
 	}) {
-		l.wrong("once-machine", "term.once", "a trial once for each machine needs a pool {holder: machine, lease: none, match: …}: there machines are recognized")
+		l.wrong("once-machine", "term.once", "a trial with once: machine needs a pool {holder: machine, lease: none, match: …} to recognize machines")
 	}
 	if !t.Perpetual && !t.Maintenance.IsZero() {
-		l.warn("maintenance-term", "term.maintenance", "only a perpetual term usually has a maintenance of its own; this one ends every release's right with the term too")
+		l.warn("maintenance-term", "term.maintenance", "maintenance is usually set only for a perpetual term; in this plan the right to every release also ends with the term")
 	}
 }
 
@@ -92,15 +92,15 @@ func (l *linter) editions() {
 		return
 	}
 	if _, known := p.Editions[p.Edition]; p.Edition != "" && !known {
-		l.wrong("unknown-edition", "edition", "no edition %s is defined here or shared by product %s", p.Edition, p.Product)
+		l.wrong("unknown-edition", "edition", "edition %s is not defined here or shared by product %s", p.Edition, p.Product)
 	}
 	if p.Edition == "" && l.places["editions"] != nil {
-		l.warn("no-edition", "editions", "editions are defined but none is picked: say edition: NAME")
+		l.warn("no-edition", "editions", "editions are defined but none is selected; add edition: NAME")
 	}
 }
 
-// granted returns the features that the plan, any of its add-ons or editions
-// can grant; a license may pick another edition than the plan.
+// granted returns the features that the plan, its add-ons or its editions
+// can grant. A license may select a different edition from the plan's.
 func granted(p licensing.Plan) map[string]license.Value {
 	all := map[string]license.Value{}
 	for _, a := range p.Addons {
@@ -133,15 +133,15 @@ func (l *linter) fallback() {
 		switch {
 		case !l.read(path):
 		case !known:
-			l.wrong("unknown-feature", path, "the plan never grants feature %s, so there is nothing to fall back from", name)
+			l.wrong("unknown-feature", path, "the plan never grants feature %s, so a fallback for it has no effect", name)
 		case !alike(less, more):
-			l.wrong("feature-type", path, "%v is not of the kind of the plan's %v", less, more)
+			l.wrong("feature-type", path, "%v does not have the type of the plan's %v", less, more)
 		case wider(less, more):
-			l.warn("wider-fallback", path, "the fallback grants more, %v, than the plan, %v", less, more)
+			l.warn("wider-fallback", path, "the fallback grants %v, which is more than the plan's %v", less, more)
 		}
 	}
 	if len(l.Plan.Fallback) > 0 && l.Plan.Documents.Fallback == 0 && l.read("documents") {
-		l.warn("fallback-never", "documents.fallback", "the fallback lasts no time after the grace")
+		l.warn("fallback-never", "documents.fallback", "the fallback has no effect because documents.fallback is zero")
 	}
 }
 
@@ -154,7 +154,7 @@ func alike(a, b license.Value) bool {
 	return aBool == bBool && aInt == bInt
 }
 
-// wider reports whether a grants more than b, where that can be said.
+// wider reports whether a grants more than b, if the two are comparable.
 func wider(a, b license.Value) bool {
 	on, isBool := a.Bool()
 	n, isInt := a.Int()
@@ -177,13 +177,13 @@ func (l *linter) addons() {
 		for _, f := range slices.Sorted(maps.Keys(a.Features)) {
 			v := a.Features[f].Value
 			if has, known := own[f]; known && !alike(v, has) && l.read("features."+f, "edition", "editions") {
-				l.wrong("feature-type", path+".features."+f, "%v is not of the kind of the plan's %v", v, has)
+				l.wrong("feature-type", path+".features."+f, "%v does not have the type of the plan's %v", v, has)
 			}
 			if _, isText := v.Text(); !isText {
 				continue
 			}
 			if other := texts[f]; other != "" {
-				l.warn("text-conflict", path+".features."+f, "add-on %s sets this text too; of several the last by name holds", other)
+				l.warn("text-conflict", path+".features."+f, "add-on %s sets this text too; the add-on whose name sorts last wins", other)
 			}
 			texts[f] = name
 		}
@@ -193,7 +193,7 @@ func (l *linter) addons() {
 }
 
 // targets refuses adjustments of pools that the plan does not have. A shared
-// add-on may be meant for another plan, so that there it only is said.
+// add-on may be meant for another plan, so for those it only warns.
 func (l *linter) targets(adjust map[string]licensing.Adjustment, pools map[string]licensing.Pool, path, what string) {
 	for _, name := range slices.Sorted(maps.Keys(adjust)) {
 		if _, known := pools[name]; !known && l.read("pools."+name) {
@@ -212,7 +212,7 @@ func (l *linter) targetsMeters(adjust map[string]licensing.Adjustment, path stri
 
 func (l *linter) unknownTarget(path, what, name string) {
 	if l.places[path] == nil {
-		l.warn("unknown-"+what, path, "a shared add-on cannot be bought for this plan: it has no %s %s", what, name)
+		l.warn("unknown-"+what, path, "this shared add-on cannot be bought for this plan, which has no %s %s", what, name)
 		return
 	}
 	l.wrong("unknown-"+what, path, "the plan has no %s %s", what, name)
@@ -225,22 +225,22 @@ func (l *linter) pools() {
 			continue
 		}
 		if p.Full == licensing.FullQueue && p.Endless() {
-			l.wrong("queue-endless", path+".full", "leases without end are never due back: nobody could say when a place in the queue comes up; give the pool a lease length or full: deny")
+			l.wrong("queue-endless", path+".full", "leases without end never expire, so a queue could wait forever; give the pool a lease length or use full: deny")
 		}
 		if p.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 && l.read("fallback") {
-			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
+			l.wrong("no-fallback", path+".full", "full: fallback needs fallback features; add fallback")
 		}
 		if !p.Overdraft.IsZero() && p.Overdraft.For == 0 {
-			l.warn("overdraft-endless", path+".overdraft", "without for, the overdraft is a higher capacity in all but name")
+			l.warn("overdraft-endless", path+".overdraft", "an overdraft without for never ends and is the same as a higher capacity")
 		}
 		if p.Capacity == 0 && !l.raised(name) && l.read("addons") {
-			l.warn("capacity-zero", path+".capacity", "nobody can ever hold a unit: no add-on raises the capacity")
+			l.warn("capacity-zero", path+".capacity", "the pool never grants a unit, because its capacity is 0 and no add-on raises it")
 		}
 		if p.Match.Of > 0 && p.Match.Need*2 <= p.Match.Of {
-			l.warn("weak-match", path+".match", "%d of %d is less than most: different machines of one make may be taken for the same", p.Match.Need, p.Match.Of)
+			l.warn("weak-match", path+".match", "%d of %d is not a majority; different machines of the same model may match", p.Match.Need, p.Match.Of)
 		}
 		if p.Match.Of > 1 && p.Match.Need == p.Match.Of {
-			l.warn("brittle-match", path+".match", "all %d of %d have to agree: any replaced part makes another machine", p.Match.Need, p.Match.Of)
+			l.warn("brittle-match", path+".match", "all %d of %d must match; replacing any part makes it a different machine", p.Match.Need, p.Match.Of)
 		}
 		l.reach(p, path)
 	}
@@ -253,10 +253,10 @@ func (l *linter) reach(p licensing.Pool, path string) {
 		return
 	}
 	if p.Borrow > term {
-		l.warn("borrow-beyond-term", path+".borrow", "%v is longer than the term of %v and is cut to it", p.Borrow, term)
+		l.warn("borrow-beyond-term", path+".borrow", "%v is longer than the term of %v; a lease ends with the term", p.Borrow, term)
 	}
 	if l.Plan.Term.Trial && p.Grace > 0 {
-		l.wrong("trial-grace", path+".grace", "a trial has no graces")
+		l.wrong("trial-grace", path+".grace", "a trial takes no offline grace")
 	}
 }
 
@@ -277,10 +277,10 @@ func (l *linter) meters() {
 			continue
 		}
 		if m.Full == licensing.FullFallback && len(l.Plan.Fallback) == 0 && l.read("fallback") {
-			l.wrong("no-fallback", path+".full", "full: fallback needs a fallback set")
+			l.wrong("no-fallback", path+".full", "full: fallback needs fallback features; add fallback")
 		}
 		if m.Overage && m.Hard.IsZero() {
-			l.warn("overage-endless", path+".overage", "without hard, overage is without limit")
+			l.warn("overage-endless", path+".overage", "overage is unlimited without hard")
 		}
 		if m.Overage && m.HardLimit() <= m.Quota {
 			l.wrong("overage-never", path+".hard", "overage is allowed, but the hard limit %s is not above the quota %s",
@@ -291,7 +291,7 @@ func (l *linter) meters() {
 				licensing.FormatQuantity(m.HardLimit(), m.Scale), licensing.FormatQuantity(m.Quota, m.Scale))
 		}
 		if !m.Overage && !m.Hard.IsZero() && m.HardLimit() == m.Quota && m.Hard != (licensing.Limit{Percent: 100}) && m.Hard != (licensing.Limit{Amount: m.Quota}) {
-			l.warn("hard-unreachable", path+".hard", "without overage: allow nothing beyond the quota can be used")
+			l.warn("hard-unreachable", path+".hard", "hard has no effect: nothing beyond the quota can be used without overage: allow")
 		}
 	}
 }
@@ -303,18 +303,18 @@ func (l *linter) documents(kind licensing.Kind) {
 	}
 	bounds := p.Bounds(licensing.Skew.Duration())
 	if l.read("pools", "revocation_bound") && p.RevocationBound > 0 && bounds.Revocation > p.RevocationBound {
-		l.wrong("revocation-bound", "revocation_bound", "a client that is never online keeps full function for %v after a revocation (%s), over the stated %v", bounds.Revocation, bounds.Cause, p.RevocationBound)
+		l.wrong("revocation-bound", "revocation_bound", "a client that is never online keeps full function for %v after a revocation (%s), which is more than the stated %v", bounds.Revocation, bounds.Cause, p.RevocationBound)
 	}
 	if d := p.Documents; kind != licensing.Development && d.Life < 3600 {
-		l.warn("short-documents", "documents.life", "documents of %v make every client depend on the server: meant for development", d.Life)
+		l.warn("short-documents", "documents.life", "documents of %v make every client depend on the server; use them only for development", d.Life)
 	}
 	if total := p.Documents.Life + p.Documents.Grace + p.Documents.Fallback; total.Duration() > licensing.MaxDocument || total > 1<<33 {
-		l.wrong("long-documents", "documents", "life, grace and fallback are over twenty years together")
+		l.wrong("long-documents", "documents", "life, grace and fallback together exceed twenty years")
 	}
 }
 
-// size refuses plans of which some license could not be told what it grants: each edition
-// alone, and with one add-on. What several add-ons take together is checked when they are
+// size refuses plans if some license could get a document that is too large. It checks each edition
+// alone, and with one add-on. The combination of several add-ons is checked when they are
 // granted.
 func (l *linter) size() {
 	if !l.read("edition", "editions", "features", "fallback", "addons", "pools", "meters") {
@@ -327,10 +327,10 @@ func (l *linter) size() {
 	}
 	fits := func(path, edition string, addons ...licensing.Grant) bool {
 		granted := licensing.License{Product: l.Plan.Product, Plan: l.Plan.Name, Edition: edition, Addons: addons}
-		// Any time does: the size depends on no clock.
+		// Any time works, because the size does not depend on the clock.
 		size, err := licensing.LargestDocument(rev, granted, time.Unix(0, 0).UTC())
 		if err != nil {
-			return false // another finding says why
+			return false // another finding has the reason
 		}
 		if err = size.Check(); err != nil {
 			l.wrong("document-size", path, "%v", err)

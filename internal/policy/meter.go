@@ -31,16 +31,16 @@ func (r *reader) meter(o *object) licensing.Meter {
 	})
 	m.Full = licensing.Full(o.text("full", string(licensing.FullDeny)))
 	o.needs(map[string]string{
-		"unit":  "say what is counted, such as call",
-		"quota": "say how much a period includes",
-		"per":   "say how long a period is: hour, day, month, year or term",
+		"unit":  "name the unit, such as call",
+		"quota": "give the amount that a period includes",
+		"per":   "give the length of a period: hour, day, month, year or term",
 	})
 	o.done()
 	r.check(o, m.Check())
 	return m
 }
 
-// quantity reads an amount of a meter, which a document can carry.
+// quantity reads an amount of a meter that fits a document.
 func quantity(s string, scale int) (int64, error) {
 	n, err := licensing.ParseQuantity(s, scale)
 	if err == nil && (n < 0 || n > licensing.MaxQuantity) {

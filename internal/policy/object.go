@@ -14,17 +14,17 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A reader gathers the findings of one file. Reading goes on after a fault,
+// A reader collects the findings of one file. It continues after a fault,
 // so that an author sees all of them at once.
 type reader struct {
 	file     string
 	plan     licensing.PlanName
 	findings []Finding
-	faults   int                   // found so far, listed or not
-	places   map[string]*yaml.Node // of the document in hand, by path
+	faults   int                   // number found so far, listed or not
+	places   map[string]*yaml.Node // of the current document, by path
 }
 
-// maxFindings is how many faults of one file are worth reading.
+// maxFindings is the maximum number of faults listed for one file.
 const maxFindings = 200
 
 // fault records an error at a node, up to maxFindings of them.
@@ -34,7 +34,7 @@ func (r *reader) fault(n *yaml.Node, path, code, message string) {
 	case len(r.findings) > maxFindings:
 		return
 	case len(r.findings) == maxFindings:
-		path, code, message = "", "too-many", "there are more faults than are listed"
+		path, code, message = "", "too-many", "there are more faults than this list shows"
 	}
 	r.findings = append(r.findings, Finding{
 		File: r.file, Line: n.Line, Column: n.Column, Severity: SevError,
@@ -42,7 +42,7 @@ func (r *reader) fault(n *yaml.Node, path, code, message string) {
 	})
 }
 
-// refuse records a domain's refusal at the field it names below path.
+// refuse records a refusal by package licensing at the field that it names below path.
 func (r *reader) refuse(n *yaml.Node, path string, err error) {
 	var e *licensing.Error
 	if errors.As(err, &e) && e.Field != "" && r.places[join(path, e.Field)] != nil {
@@ -52,7 +52,7 @@ func (r *reader) refuse(n *yaml.Node, path string, err error) {
 	r.fault(n, path, "bad-value", err.Error())
 }
 
-// An object is a YAML mapping of which every field has to be asked for.
+// An object is a YAML mapping of which the reader must request every field.
 type object struct {
 	r      *reader
 	node   *yaml.Node
@@ -62,7 +62,7 @@ type object struct {
 	asked  []string
 }
 
-// object opens a mapping; nil when n is something else, which is recorded.
+// object opens a mapping. If n is something else, it records a fault and returns nil.
 func (r *reader) object(n *yaml.Node, path string) *object {
 	if n.Kind != yaml.MappingNode {
 		r.fault(n, path, "wrong-type", "expects fields, not "+describe(n))
@@ -73,13 +73,13 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 		key, value := n.Content[i], n.Content[i+1]
 		switch {
 		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge":
-			r.fault(key, path, "wrong-type", "a field's name is a word")
+			r.fault(key, path, "wrong-type", "a field's name must be a word")
 		case o.fields[key.Value] != nil:
 			r.fault(key, join(path, key.Value), "duplicate-field", "is given twice")
 		case value.Kind == yaml.AliasNode || value.Anchor != "" || key.Anchor != "":
-			r.fault(value, join(path, key.Value), "alias", "anchors and aliases are not used in plan files: write it out")
+			r.fault(value, join(path, key.Value), "alias", "plan files cannot use anchors and aliases; write the value out")
 		case strings.ContainsFunc(value.Value, drives):
-			r.fault(value, join(path, key.Value), "bad-value", "has control characters or U+FFFD, which neither documents nor terminals take")
+			r.fault(value, join(path, key.Value), "bad-value", "has control characters or U+FFFD, which documents and terminals do not accept")
 		default:
 			o.fields[key.Value] = value
 			o.keys = append(o.keys, key)
@@ -89,39 +89,39 @@ func (r *reader) object(n *yaml.Node, path string) *object {
 	return o
 }
 
-// drives reports whether r is a control character and no end of a line, or stands for a
-// lost character, as where an escape names half of a surrogate pair.
+// drives reports whether r is a control character other than a line end, or the replacement
+// character, for example from an escape of half a surrogate pair.
 func drives(r rune) bool { return unicode.IsControl(r) && r != '\n' || r == utf8.RuneError }
 
-// take returns a field's node, nil when it is absent.
+// take returns a field's node, or nil if it is absent.
 func (o *object) take(name string) *yaml.Node {
 	o.asked = append(o.asked, name)
 	return o.fields[name]
 }
 
-// done records every field that nobody asked for.
+// done records every field that the reader did not request.
 func (o *object) done() {
 	for _, key := range o.keys {
 		if slices.Contains(o.asked, key.Value) {
 			continue
 		}
-		message := "is not a field here"
+		message := "is not a known field here"
 		if near := nearest(key.Value, o.asked); near != "" {
 			message += "; did you mean " + near + "?"
 		} else {
 			known := slices.Sorted(slices.Values(o.asked))
-			message += "; there are " + strings.Join(known, ", ")
+			message += "; the known fields are " + strings.Join(known, ", ")
 		}
 		o.r.fault(key, join(o.path, key.Value), "unknown-field", message)
 	}
 }
 
-// missing records that a field has to be given.
+// missing records that a required field is missing.
 func (o *object) missing(name, why string) {
 	o.r.fault(o.node, join(o.path, name), "missing-field", why)
 }
 
-// text returns a field's text, or otherwise when it is absent.
+// text returns a field's text, or the default otherwise if it is absent.
 func (o *object) text(name, otherwise string) string {
 	n := o.take(name)
 	if n == nil {
@@ -134,7 +134,7 @@ func (o *object) text(name, otherwise string) string {
 	return n.Value
 }
 
-// flag returns a field's true or false, or otherwise when it is absent.
+// flag returns a field's true or false, or the default otherwise if it is absent.
 func (o *object) flag(name string, otherwise bool) bool {
 	n := o.take(name)
 	if n == nil {
@@ -146,7 +146,7 @@ func (o *object) flag(name string, otherwise bool) bool {
 	return n.Value == "true"
 }
 
-// whole returns a field's whole number, or 0 when it is absent.
+// whole returns a field's whole number, or 0 if it is absent.
 func (o *object) whole(name string) int64 {
 	n := o.take(name)
 	if n == nil {
@@ -164,7 +164,7 @@ func (r *reader) whole(n *yaml.Node, path string) int64 {
 	return v
 }
 
-// parsed hands a field's text to parse and records its refusal.
+// parsed passes a field's text to parse and records its error.
 func parsed[T any](o *object, name string, otherwise T, parse func(string) (T, error)) T {
 	text := o.text(name, "")
 	if text == "" {
@@ -191,15 +191,15 @@ func (o *object) length(name string) licensing.Length {
 	return parsed(o, name, licensing.Length{}, parseLength)
 }
 
-// maxYears bounds what a new plan says. Revisions that were applied before may say more.
+// maxYears limits new plans. Revisions that were applied earlier may exceed it.
 const maxYears = 1000
 
-// parseLength reads a length that leads to no date beyond the calendar.
+// parseLength reads a length that is short enough for the calendar.
 func parseLength(s string) (licensing.Length, error) {
 	l, err := licensing.ParseLength(s)
 	begin := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	if err == nil && l.After(begin).After(begin.AddDate(maxYears, 0, 0)) {
-		return l, licensing.Errorf(licensing.Invalid, "%s is over 1,000 years: a term without end is perpetual: true", s)
+		return l, licensing.Errorf(licensing.Invalid, "%s is longer than 1,000 years; for a term without end use perpetual: true", s)
 	}
 	return l, err
 }
@@ -208,7 +208,7 @@ func (o *object) date(name string) time.Time {
 	return parsed(o, name, time.Time{}, licensing.ParseDate)
 }
 
-// needs records which of the fields that have to be given are not, and why they are wanted.
+// needs records which of the required fields are missing, and what to give.
 func (o *object) needs(fields map[string]string) {
 	for name, why := range fields {
 		if o.fields[name] == nil {
@@ -217,7 +217,7 @@ func (o *object) needs(fields map[string]string) {
 	}
 }
 
-// objects reads a mapping of objects whose names the author chooses, nil when there is none.
+// objects reads a mapping of objects whose names the author chooses, or nil if there is none.
 func objects[T any](o *object, name, what string, read func(*object) T) map[string]T {
 	var all map[string]T
 	o.each(name, what, func(key string, n *yaml.Node, path string) {
@@ -255,7 +255,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// describe says what a node is, for people.
+// describe returns what a node is, in words.
 func describe(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
@@ -272,7 +272,7 @@ func describe(n *yaml.Node) string {
 	return strconv.Quote(n.Value)
 }
 
-// nearest returns the word one or two typing mistakes away from s, if any.
+// nearest returns the word that is one or two typing mistakes away from s, if any.
 func nearest(s string, words []string) string {
 	best, least := "", 3
 	for _, w := range words {
@@ -283,7 +283,7 @@ func nearest(s string, words []string) string {
 	return best
 }
 
-// distance is Levenshtein's.
+// distance is the Levenshtein distance.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

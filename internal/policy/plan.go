@@ -11,13 +11,13 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// sharedPlan reads a document that holds what all plans of a product share.
+// sharedPlan reads a document with the parts that all plans of a product share.
 func (r *reader) sharedPlan(o *object) licensing.Plan {
 	p := licensing.Plan{Product: licensing.ProductName(r.named(o, "product"))}
 	p.Editions = objects(o, "editions", "edition", r.edition)
 	p.Addons = r.addons(o, nil)
 	if o.fields["editions"] == nil && o.fields["addons"] == nil {
-		o.missing("plan", "name the plan; a document without one shares editions or addons")
+		o.missing("plan", "name the plan; only a document with shared editions or addons has no plan")
 	}
 	o.take("plan")
 	o.done()
@@ -51,7 +51,7 @@ func (r *reader) readPlan(o *object) licensing.Plan {
 	return p
 }
 
-// named returns a field that has to hold a name.
+// named returns a field that must contain a name.
 func (r *reader) named(o *object, field string) string {
 	s := o.text(field, "")
 	switch {
@@ -65,7 +65,7 @@ func (r *reader) named(o *object, field string) string {
 	return s
 }
 
-// open opens a field's mapping, nil when it is absent or something else.
+// open opens a field's mapping. It returns nil if the field is absent or something else.
 func (r *reader) open(o *object, field string) *object {
 	n := o.take(field)
 	if n == nil {
@@ -78,7 +78,7 @@ func (r *reader) term(o *object) licensing.TermRule {
 	t := r.open(o, "term")
 	if t == nil {
 		if o.fields["term"] == nil {
-			o.missing("term", "say how long it lasts: {length: 1y} or {perpetual: true}")
+			o.missing("term", "give the term: {length: 1y} or {perpetual: true}")
 		}
 		return licensing.TermRule{}
 	}
@@ -97,8 +97,8 @@ func (r *reader) term(o *object) licensing.TermRule {
 	return rule
 }
 
-// check records all that the domain refuses of what an object says. What was read
-// wrongly has a finding of its own, and none for what follows from it.
+// check records everything in an object that package licensing refuses. A field that could not be
+// read has its own finding, and gets no others that follow from it.
 func (r *reader) check(o *object, err error) {
 	misread := slices.Clone(r.findings)
 	for _, err := range licensing.Faults(err) {
@@ -113,7 +113,7 @@ func (r *reader) check(o *object, err error) {
 	}
 }
 
-// touches reports whether a finding is about what is at or below a path.
+// touches reports whether a finding is about something at or below a path.
 func touches(findings []Finding, path string) bool {
 	path = strings.TrimSuffix(path, ".")
 	return slices.ContainsFunc(findings, func(f Finding) bool { return f.Path == path || strings.HasPrefix(f.Path, path+".") })
@@ -128,7 +128,7 @@ func (r *reader) documents(o *object, trial bool) licensing.Documents {
 	if n == nil {
 		return d
 	}
-	// What is not said follows the life, so that a short one needs no more words.
+	// Omitted values follow life, so that a short life needs no other settings.
 	d.Life = n.span("life", d.Life)
 	d.Refresh = n.span("refresh", max(1, min(d.Refresh, d.Life/7)))
 	d.Stale = n.span("stale", max(d.Refresh, min(d.Stale, d.Life*2/7)))
@@ -173,20 +173,20 @@ func (r *reader) fallback(o *object) map[string]license.Value {
 	return all
 }
 
-// value reads a feature's worth: true or false, a whole number, or a text.
+// value reads a feature's value: true or false, a whole number, or a text.
 func (r *reader) value(n *yaml.Node, path string) license.Value {
 	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	switch {
 	case n.Kind != yaml.ScalarNode || n.Tag == "!!null" || n.Style&yaml.TaggedStyle != 0:
 	case quoted && n.Value == "":
-		r.fault(n, path, "empty-text", "an empty text grants nothing: leave the feature out")
+		r.fault(n, path, "empty-text", "an empty text grants nothing; omit the feature")
 		return license.TextValue("")
 	case !quoted && (n.Value == "true" || n.Value == "false"):
 		return license.BoolValue(n.Value == "true")
 	case !quoted && n.Tag == "!!int":
 		v := r.whole(n, path)
 		if v > licensing.MaxQuantity || v < -licensing.MaxQuantity {
-			r.fault(n, path, "bad-value", "a number lies within ±(2^53-1)")
+			r.fault(n, path, "bad-value", "a number must be within ±(2^53-1)")
 		}
 		return license.IntValue(v)
 	case !quoted && (n.Tag == "!!float" || n.Tag == "!!bool" || looksLikeSwitch(n.Value)):
@@ -199,7 +199,7 @@ func (r *reader) value(n *yaml.Node, path string) license.Value {
 	return license.Value{}
 }
 
-// looksLikeSwitch finds the words that older YAML read as booleans.
+// looksLikeSwitch reports whether s is a word that older YAML read as a boolean.
 func looksLikeSwitch(s string) bool {
 	switch s {
 	case "yes", "no", "on", "off", "Yes", "No", "On", "Off", "YES", "NO", "ON", "OFF", "True", "False", "TRUE", "FALSE":
@@ -208,7 +208,7 @@ func looksLikeSwitch(s string) bool {
 	return false
 }
 
-// put sets an entry of a map that is made when it is needed.
+// put sets an entry of a map, which it creates if needed.
 func put[V any](m *map[string]V, key string, v V) {
 	if *m == nil {
 		*m = map[string]V{}

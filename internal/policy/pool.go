@@ -14,11 +14,11 @@ func (r *reader) pool(o *object) licensing.Pool {
 		p.Overdraft = licensing.Overdraft{Units: d.whole("units"), Percent: parsed(d, "percent", 0, parsePercent), For: d.span("for", 0)}
 		d.done()
 		if p.Overdraft.IsZero() {
-			d.missing("units", "say how many units or what percent")
+			d.missing("units", "give a number of units or a percentage")
 		}
 	}
-	// A machine or user that keeps its lease is one holder however many
-	// programs run; of leases that are renewed each program has its own.
+	// A machine or user that keeps its lease is one holder, however many programs
+	// run. In a pool whose leases are renewed, each program has its own lease.
 	share := licensing.ShareNone
 	if p.Endless() {
 		share = licensing.ShareHolder
@@ -36,23 +36,23 @@ func (r *reader) pool(o *object) licensing.Pool {
 		m.done()
 	}
 	o.needs(map[string]string{
-		"holder":   "say who holds: machine, user, workload or another name",
-		"capacity": "say how many units there are",
-		"lease":    "say how long a lease lasts without renewal, or none",
+		"holder":   "name the holder: machine, user, workload or another name",
+		"capacity": "give the number of units",
+		"lease":    "give the time that a lease lasts without renewal, or none",
 	})
 	o.done()
 	r.check(o, p.Check())
 	return p
 }
 
-// parseLease reads a length of at least a second, or none for no end.
+// parseLease reads a length of at least one second, or none for a lease without end.
 func parseLease(s string) (licensing.Span, error) {
 	if s == "none" {
 		return 0, nil
 	}
 	span, err := licensing.ParseSpan(s)
 	if err == nil && span == 0 {
-		return 0, licensing.Errorf(licensing.Invalid, "a lease of no time: write none for one without end")
+		return 0, licensing.Errorf(licensing.Invalid, "the lease is zero; write none if it never expires")
 	}
 	return span, err
 }

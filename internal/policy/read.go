@@ -14,16 +14,16 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// MaxFile is the largest plan file that is read, in bytes.
+// MaxFile is the maximum size of a plan file, in bytes.
 const MaxFile = 1 << 20
 
-// A File is a plan file's name, for findings, and text.
+// A File is a plan file: its name, for findings, and its text.
 type File struct {
 	Name string `json:"name"`
 	Text string `json:"text"`
 }
 
-// A Source is a plan, the file that says it, and where in it its fields are.
+// A Source is a plan, its file, and the places of its fields in the file.
 type Source struct {
 	Plan   licensing.Plan
 	File   string
@@ -31,17 +31,17 @@ type Source struct {
 	root   *yaml.Node
 }
 
-// Read reads plan files: YAML documents that each describe one plan, or, with
-// a product and without a plan, editions and add-ons that all plans of the
-// product in these files share. It returns what could be read and every fault
-// found; a plan with a fault is not returned.
+// Read reads plan files. They contain YAML documents that each describe one plan. A document
+// with a product and without a plan has editions and add-ons that all plans of the
+// product in these files share. Read returns what it could read and every fault that it
+// found. It does not return a plan with a fault.
 func Read(files []File) ([]Source, []Finding) {
 	docs, findings := read(files)
 	return whole(docs), findings
 }
 
-// Check is Read and Lint in one: it returns every fault of the files, also those of a
-// plan that could not be read in other parts.
+// Check does the work of Read and Lint. It returns every fault of the files, also faults of a
+// plan of which other parts could not be read.
 func Check(files []File, kind licensing.Kind) ([]Source, []Finding) {
 	docs, findings := read(files)
 	for _, d := range docs {
@@ -61,7 +61,7 @@ func whole(docs []document) []Source {
 	return sources
 }
 
-// read reads plans, those with a fault too, and what all plans of a product share.
+// read reads plans, including those with a fault, and what all plans of a product share.
 func read(files []File) (plans []document, findings []Finding) {
 	var docs []document
 	for _, f := range files {
@@ -100,11 +100,11 @@ func read(files []File) (plans []document, findings []Finding) {
 			seen[k] = d.Source
 		}
 		if unread[d.Plan.Product] {
-			// What may be defined there is not missing here.
+			// Names that may be defined there are not missing here.
 			d.faults = append(d.faults, Finding{Path: "editions"}, Finding{Path: "addons"})
 		}
 		s := shared[d.Plan.Product]
-		// A plan's own edition or add-on takes the place of a shared one.
+		// A plan's own edition or add-on replaces a shared one.
 		d.Plan.Editions = merged(s.Editions, d.Plan.Editions)
 		addons, faults := d.scaled(s.Addons)
 		for _, f := range faults {
@@ -127,7 +127,7 @@ func (d document) scaled(shared map[string]licensing.Addon) (map[string]licensin
 			n, ok := licensing.Rescale(adj.Amount, 0, d.Plan.Meters[meter].Scale)
 			if !ok || n > licensing.MaxQuantity {
 				findings = append(findings, d.Finding(SevError, "bad-value", "meters."+meter+".scale",
-					"the shared add-on "+name+" has "+strconv.FormatInt(adj.Amount, 10)+" for it, which is more than can be counted at this scale"))
+					"shared add-on "+name+" has "+strconv.FormatInt(adj.Amount, 10)+" for this meter, which is out of range at this scale"))
 			}
 			adj.Amount = n
 			a.Meters[meter] = adj
@@ -137,7 +137,7 @@ func (d document) scaled(shared map[string]licensing.Addon) (map[string]licensin
 	return out, findings
 }
 
-// merged returns base with over laid upon it, nil when both are empty.
+// merged returns base with over replacing its entries, nil if both are empty.
 func merged[V any](base, over map[string]V) map[string]V {
 	if len(base)+len(over) == 0 {
 		return nil
@@ -150,11 +150,11 @@ func merged[V any](base, over map[string]V) map[string]V {
 	return out
 }
 
-// A document is one YAML document as it was read.
+// A document is one YAML document after reading.
 type document struct {
 	Source
 	shared bool      // editions and add-ons of a product, not a plan
-	faults []Finding // why it can't be applied
+	faults []Finding // why it cannot be applied
 }
 
 // Finding returns a finding at a path of the source.
@@ -183,7 +183,7 @@ func parse(f File) ([]document, []Finding) {
 	r := &reader{file: f.Name}
 	start := &yaml.Node{Line: 1, Column: 1}
 	if len(f.Text) > MaxFile {
-		r.fault(start, "", "too-large", "a plan file has at most 1 MiB")
+		r.fault(start, "", "too-large", "the plan file is larger than 1 MiB")
 		return nil, r.findings
 	}
 	text, err := license.DecodeText("", []byte(f.Text))
@@ -212,12 +212,12 @@ func parse(f File) ([]document, []Finding) {
 		}
 	}
 	if len(docs) == 0 && r.faults == 0 {
-		r.fault(start, "", "empty", "the file describes no plan")
+		r.fault(start, "", "empty", "the file contains no plan")
 	}
 	return docs, r.findings
 }
 
-// yaml records what the YAML library refuses, with its place.
+// yaml records an error of the YAML library with its place.
 func (r *reader) yaml(err error) {
 	var e *yaml.LoadError
 	if errors.As(err, &e) {
@@ -231,7 +231,7 @@ func (r *reader) yaml(err error) {
 	r.fault(&yaml.Node{Line: 1, Column: 1}, "", "yaml", err.Error())
 }
 
-// document reads one YAML document, a plan or what a product's plans share.
+// document reads one YAML document: a plan, or parts that a product's plans share.
 func (r *reader) document(n *yaml.Node) document {
 	r.plan, r.places = "", map[string]*yaml.Node{}
 	before := len(r.findings)
@@ -247,7 +247,7 @@ func (r *reader) document(n *yaml.Node) document {
 	d.places = r.places
 	d.faults = slices.Clone(r.findings[before:])
 	if r.faults > maxFindings {
-		d.faults = append(d.faults, Finding{}) // not all are listed
+		d.faults = append(d.faults, Finding{}) // the list of faults is incomplete
 	}
 	return d
 }

@@ -147,7 +147,7 @@ func TestFaultsNameTheirPlaceAndCode(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{base + "pools:\n  seats: {holder: user, capacity: 2, lease: 15m, capcity: 3}\n", "5:50 unknown-field pools.seats.capcity did you mean capacity"},
 		{base + "features: {a: 1, a: 2}\n", "4:18 duplicate-field features.a"},
-		{base + "colour: red\n", "4:1 unknown-field colour there are"},
+		{base + "colour: red\n", "4:1 unknown-field colour the known fields are"},
 		{base + "features: {a: 1.5}\n", "4:15 wrong-type features.a quotes"},
 		{base + "features: {a: yes}\n", "4:15 wrong-type features.a quotes"},
 		{base + "features: {a: }\n", "4:15 wrong-type features.a nothing"},

@@ -12,33 +12,33 @@ import (
 )
 
 const (
-	// Turn is how long one document key signs before the next takes over.
+	// Turn is how long a document key signs before the next one takes over.
 	Turn = 90 * day
-	// prepared is how many document keys a ceremony leaves: eight turns are two
-	// years, the others are there to rotate early without the root.
+	// prepared is how many document keys a ceremony leaves. Eight turns are two
+	// years; the others allow early rotations without the root.
 	prepared = 12
-	// enoughTurns are two years: what a root that is present keeps prepared, and
-	// what a new root set brings.
+	// enoughTurns are two years: the number that a present root keeps prepared, and
+	// that a new root set adds.
 	enoughTurns = 8
 	enough      = enoughTurns * Turn
-	// most document keys wait at a time: a key set is a document, and has a size.
+	// most document keys wait at a time, because a key set is a document of limited size.
 	most = 3 * prepared
-	// DocumentLife bounds what a document key signs: an exported license lasts to
+	// DocumentLife limits what a document key signs: an exported license lasts to
 	// the end of its term, but no longer than this after its key stopped signing.
 	DocumentLife = 10 * year
-	rootLife     = 20 * year // a root signs
-	rootTrust    = 30 * year // sets signed by a root are believed
-	// early lets a clock be set back after the first start.
+	rootLife     = 20 * year // how long a root key signs
+	rootTrust    = 30 * year // how long sets signed by a root key are trusted
+	// early allows a clock to be set back after the first start.
 	early = day
 
 	day  = 24 * time.Hour
 	year = 365 * day
 )
 
-// typeLogHead marks the log's key in the key set; no document has this type.
+// typeLogHead marks the log's key in the key set. No document has this type.
 const typeLogHead license.Type = "copyhold-log-head"
 
-// documentTypes are what a document key may sign.
+// documentTypes returns the types that a document key may sign.
 func documentTypes() []license.Type {
 	return []license.Type{
 		license.TypeLicense, license.TypeLease, license.TypeReply, license.TypeRevocations,
@@ -56,23 +56,23 @@ func types(use licensing.KeyUse) []license.Type {
 	return documentTypes()
 }
 
-// Material is everything an environment's ring is made of.
+// Material is everything that an environment's ring is made of.
 type Material struct {
 	Env    licensing.Env
 	Issuer string // URI
-	Epoch  int64  // the database's generation
+	Epoch  int64  // generation of the database
 	Keys   []licensing.SigningKey
 	// Proposed are document keys that wait for a new root set.
 	Proposed []licensing.SigningKey
 	RootSet  licensing.SignedSet
-	Earlier  [][]string // the root sets before, oldest first
+	Earlier  [][]string // earlier root sets, oldest first
 	KeySet   licensing.SignedSet
 }
 
-// Create makes the material of a new environment: an active root and a cold
+// Create makes the material of a new environment: an active root key and a cold
 // spare, either of which can sign alone, the log's key, and document keys for
-// two years and more, all listed in a key set that the root signs now. So the
-// server moves from key to key by itself.
+// more than two years, all listed in a key set that the root signs now. The
+// server then switches from key to key by itself.
 func Create(env licensing.Env, issuer string, epoch int64, sealing *SealingKey, now time.Time) (Material, error) {
 	now = now.Truncate(time.Second).UTC()
 	m := Material{Env: env, Issuer: issuer, Epoch: epoch}
@@ -91,7 +91,7 @@ func Create(env licensing.Env, issuer string, epoch int64, sealing *SealingKey, 
 	return c.Material, c.signKeySet()
 }
 
-// Short reports whether a root that is present should prepare more keys.
+// Short reports whether a present root should prepare more keys.
 func (m Material) Short(now time.Time) bool {
 	waiting, last := 0, time.Time{}
 	for _, k := range m.Keys {
@@ -106,7 +106,7 @@ func (m Material) Short(now time.Time) bool {
 }
 
 // Prepare adds document keys up to the number of a first ceremony and signs the
-// next key set. It needs a root's private part: Conflict without.
+// next key set. It fails with Conflict without a root's private part.
 func Prepare(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 	c := m.ceremony(sealing, now)
 	if err := c.prepare(); err != nil {
@@ -115,10 +115,10 @@ func Prepare(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 	return c.Material, c.signKeySet()
 }
 
-// Rotate retires the document key that signs, so that the next one does from
-// now on, and destroys the private part. What the retired key signed stays good.
-// Keys prepared in advance are in the key set already: no root is needed as
-// long as one is left; Conflict if none is and no root is present.
+// Rotate retires the document key that currently signs, so that the next one takes over
+// immediately, and destroys the private part. Documents that the retired key signed stay
+// valid. Prepared keys are already in the key set, so no root is needed while one
+// remains. Rotate fails with Conflict if none remains and no root is present.
 func Rotate(m Material, sealing *SealingKey, now time.Time) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
 	i, next := m.active(now)
@@ -140,8 +140,8 @@ func (m Material) Due(now time.Time) bool {
 	return m.Short(now) && m.RootPresent() || slices.ContainsFunc(m.Keys, func(k licensing.SigningKey) bool { return over(k, now) })
 }
 
-// Tend destroys the private parts of document keys whose turn is over and, if a
-// root is present, prepares more before they run short.
+// Tend destroys the private parts of document keys whose turn is over. If a
+// root is present, it prepares more keys before they run short.
 func (m Material) Tend(sealing *SealingKey, now time.Time) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
 	for i, k := range m.Keys {
@@ -159,21 +159,21 @@ func over(k licensing.SigningKey, now time.Time) bool {
 	return k.Use == licensing.DocumentKey && k.RetiredAt.IsZero() && !now.Before(k.SignUntil)
 }
 
-// Withdraw says in the next key set that nothing is believed which a key signed
-// from cutoff on, and stops using the key. The log's key is replaced. It needs
-// a root's private part: Conflict without.
+// Withdraw states in the next key set that documents signed by a key from cutoff on are
+// not trusted, and stops using the key. The log's key is replaced. Withdraw fails with
+// Conflict without a root's private part.
 func Withdraw(m Material, kid string, cutoff time.Time, sealing *SealingKey, now time.Time) (Material, error) {
 	c := m.ceremony(sealing, now)
 	i := slices.IndexFunc(c.Keys, func(k licensing.SigningKey) bool { return k.ID == kid })
 	switch {
 	case i < 0:
-		return Material{}, licensing.Errorf(licensing.NotFound, "no signing key %s", kid)
+		return Material{}, licensing.Errorf(licensing.NotFound, "signing key %s not found", kid)
 	case c.Keys[i].Use == licensing.RootKey:
-		return Material{}, licensing.Errorf(licensing.Invalid, "%s is a root: it is replaced by a new root set, not withdrawn by a key set", kid)
+		return Material{}, licensing.Errorf(licensing.Invalid, "%s is a root key; replace it with a new root set instead of withdrawing it", kid)
 	case !c.Keys[i].WithdrawnAt.IsZero():
-		return Material{}, licensing.Errorf(licensing.Conflict, "signing key %s is withdrawn already", kid)
+		return Material{}, licensing.Errorf(licensing.Conflict, "signing key %s is already withdrawn", kid)
 	case cutoff.After(now):
-		return Material{}, licensing.Errorf(licensing.Invalid, "the cut-off %s lies in the future", cutoff.Format(time.RFC3339))
+		return Material{}, licensing.Errorf(licensing.Invalid, "the cut-off %s is in the future", cutoff.Format(time.RFC3339))
 	}
 	c.Keys[i].WithdrawnAt, c.Keys[i].RetiredAt, c.Keys[i].Sealed = cutoff.Truncate(time.Second).UTC(), now, ""
 	if err := c.prepare(); err != nil {
@@ -200,7 +200,7 @@ func (m Material) active(now time.Time) (current, next int) {
 	return current, next
 }
 
-// Active returns the id of the document key that signs at now, or "".
+// Active returns the id of the document key that signs at now, or "" if there is none.
 func (m Material) Active(now time.Time) string {
 	if i, _ := m.active(now); i >= 0 {
 		return m.Keys[i].ID
@@ -227,7 +227,7 @@ func (m Material) rootSet() (license.RootSet, error) {
 	return v.RootSet(), nil
 }
 
-// threshold is how many roots sign a set.
+// threshold returns how many roots must sign a set.
 func (m Material) threshold() int {
 	set, err := m.rootSet()
 	if err != nil {
@@ -236,7 +236,7 @@ func (m Material) threshold() int {
 	return set.K
 }
 
-// RootPresent reports whether as many roots are here as sign a set.
+// RootPresent reports whether enough roots are on this server to sign a set.
 func (m Material) RootPresent() bool {
 	here := 0
 	for _, k := range m.Keys {
@@ -269,7 +269,7 @@ func (m *Material) add(use licensing.KeyUse, sealing *SealingKey, from, until, t
 	return nil
 }
 
-// A ceremony is what a root signs at one time.
+// A ceremony is the work of a root at one time.
 type ceremony struct {
 	Material
 	sealing *SealingKey
@@ -281,12 +281,12 @@ func (m Material) ceremony(sealing *SealingKey, now time.Time) *ceremony {
 	return &ceremony{m, sealing, now.Truncate(time.Second).UTC()}
 }
 
-// prepare adds document keys and the log's key where they are missing. All may
-// sign from now on, so that a rotation can come early; each stops at the end of
-// its own turn, so that a stolen old key is of no use.
+// prepare adds missing document keys and the log's key. All may sign from now on, so
+// that a rotation can be early. Each stops at the end of its own turn, so that a
+// stolen old key is useless.
 func (c *ceremony) prepare() error {
 	if !c.RootPresent() {
-		return licensing.Errorf(licensing.Conflict, "the private part of %s is needed and not here: import it first", licensing.Counted(c.threshold(), "root"))
+		return licensing.Errorf(licensing.Conflict, "the private part of %s is needed but is not on this server; import it first", licensing.Counted(c.threshold(), "root"))
 	}
 	if err := c.addTurns(0); err != nil {
 		return err
@@ -299,8 +299,8 @@ func (c *ceremony) prepare() error {
 	return c.add(licensing.LogKey, c.sealing, c.now.Add(-early), c.now.Add(rootLife), c.now.Add(rootTrust))
 }
 
-// addTurns adds the document keys that are missing, or at least so many, while
-// there is room for them.
+// addTurns adds the missing document keys, but at least atLeast of them, while there
+// is room.
 func (c *ceremony) addTurns(atLeast int) error {
 	waiting, until := 0, c.now
 	for _, k := range c.Keys {
@@ -329,7 +329,7 @@ func (c *ceremony) signKeySet() error {
 	return err
 }
 
-// keySet is the next key set: every key that a document may still name.
+// keySet returns the next key set: every key that a document may still name.
 func (c *ceremony) keySet() license.KeySet {
 	set := license.KeySet{Claims: c.claims("keyset"), Number: c.KeySet.Number + 1, Root: c.RootSet.Number}
 	for _, k := range c.Keys {
@@ -366,7 +366,7 @@ func (c *ceremony) claims(subject string) license.Claims {
 	}
 }
 
-// sign has as many roots sign a set as it takes.
+// sign signs a set with the required number of roots.
 func (c *ceremony) sign(t license.Type, claims any, kind licensing.SetKind, number, expires int64) (licensing.SignedSet, error) {
 	var documents []string
 	need := c.threshold()
@@ -385,7 +385,7 @@ func (c *ceremony) sign(t license.Type, claims any, kind licensing.SetKind, numb
 		documents = append(documents, compact)
 	}
 	if len(documents) < need {
-		return licensing.SignedSet{}, licensing.Errorf(licensing.Conflict, "%d of the %d roots that sign a %s may do it now", len(documents), need, kind)
+		return licensing.SignedSet{}, licensing.Errorf(licensing.Conflict, "only %d of the %d roots needed to sign a %s can sign now", len(documents), need, kind)
 	}
 	return signedSet(c.Env, kind, number, expires, documents), nil
 }
@@ -394,7 +394,7 @@ func signedSet(env licensing.Env, kind licensing.SetKind, number, expires int64,
 	return licensing.SignedSet{Env: env, Kind: kind, Number: number, ExpiresAt: time.Unix(expires, 0).UTC(), Documents: documents}
 }
 
-// entry is a key as sets list it.
+// entry returns a key in the form that sets contain.
 func entry(k licensing.SigningKey) license.Key {
 	e := license.NewKey(k.Public, types(k.Use), k.SignFrom.Unix(), k.SignUntil.Unix(), k.TrustUntil.Unix())
 	if !k.WithdrawnAt.IsZero() {
@@ -403,8 +403,8 @@ func entry(k licensing.SigningKey) license.Key {
 	return e
 }
 
-// open returns a key's private part. It refuses one that isn't its own: sealed
-// texts could have been exchanged where they are stored.
+// open returns a key's private part. It refuses one that belongs to another key, because
+// sealed texts could have been exchanged where they are stored.
 func open(k licensing.SigningKey, sealing *SealingKey) (ed25519.PrivateKey, error) {
 	seed, err := sealing.Open(k.Sealed)
 	if err != nil {
@@ -415,7 +415,7 @@ func open(k licensing.SigningKey, sealing *SealingKey) (ed25519.PrivateKey, erro
 	}
 	private := ed25519.NewKeyFromSeed(seed)
 	if license.Thumbprint(private.Public().(ed25519.PublicKey)) != k.ID {
-		return nil, fmt.Errorf("signing key %s: the private part is another key's", k.ID)
+		return nil, fmt.Errorf("signing key %s: the private part belongs to another key", k.ID)
 	}
 	return private, nil
 }

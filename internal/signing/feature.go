@@ -9,7 +9,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// NewFeatureKey makes the key pair of a feature, its private part sealed.
+// NewFeatureKey makes the key pair of a feature and seals its private part.
 func NewFeatureKey(env licensing.Env, product licensing.ProductName, feature string, sealing *SealingKey) (licensing.FeatureKey, error) {
 	public, private, err := license.GenerateX25519()
 	if err != nil {
@@ -20,8 +20,8 @@ func NewFeatureKey(env licensing.Env, product licensing.ProductName, feature str
 }
 
 // WrapFeatureKey returns a feature's private key wrapped for a device, an X25519
-// public key, as it travels in a license of that id. Invalid if the device's key
-// is no X25519 key.
+// public key, in the form that a license with that id contains. It fails with Invalid if
+// the device's key is not an X25519 key.
 func (r *Ring) WrapFeatureKey(k licensing.FeatureKey, id string, device []byte) (string, error) {
 	private, err := r.featureKey(k)
 	if err != nil {
@@ -37,7 +37,7 @@ func (r *Ring) WrapFeatureKey(k licensing.FeatureKey, id string, device []byte) 
 	return wrapped, nil
 }
 
-// featureKey opens a feature's private key, once.
+// featureKey opens a feature's private key and caches it.
 func (r *Ring) featureKey(k licensing.FeatureKey) ([]byte, error) {
 	if private, ok := r.features.Load(string(k.Public)); ok {
 		return private.([]byte), nil
@@ -48,7 +48,7 @@ func (r *Ring) featureKey(k licensing.FeatureKey) ([]byte, error) {
 	}
 	scalar, err := ecdh.X25519().NewPrivateKey(private)
 	if err != nil || !bytes.Equal(scalar.PublicKey().Bytes(), k.Public) {
-		return nil, fmt.Errorf("opening the key of feature %s: the private part is another key's", k.Feature)
+		return nil, fmt.Errorf("opening the key of feature %s: the private part belongs to another key", k.Feature)
 	}
 	r.features.Store(string(k.Public), private)
 	return private, nil

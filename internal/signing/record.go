@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// A record is where each signed document goes before its receiver sees it.
+// A record is the destination of each signed document before its receiver gets it.
 type record struct {
 	mu sync.Mutex
 	w  io.Writer
 }
 
-// RecordTo has each document that the ring signs from now on written to w, a
-// line each, before it is handed out: a record beside the database to hold
-// against the log. What can't be recorded is not handed out.
+// RecordTo makes the ring write each document that it signs from now on to w, one on
+// each line, before the document is issued. The result is a record beside the database
+// to compare with the log. A document that cannot be recorded is not issued.
 func (r *Ring) RecordTo(w io.Writer) { r.record.Store(&record{w: w}) }
 
 func (c *record) add(compact string) error {

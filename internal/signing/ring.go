@@ -14,17 +14,17 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Ring holds the signing keys of every environment, opened. Signing takes no
-// lock; it is safe for concurrent use.
+// A Ring contains the opened signing keys of every environment. Signing takes no
+// lock. A Ring is safe for concurrent use.
 type Ring struct {
 	sealing  *SealingKey
-	mu       sync.Mutex // held by who loads
+	mu       sync.Mutex // held while loading
 	envs     atomic.Pointer[map[licensing.Env]*keys]
 	features sync.Map               // public key to private key, of features
 	record   atomic.Pointer[record] // nil for none
 }
 
-// keys are one environment's; they never change once loaded.
+// keys are one environment's keys. They never change after loading.
 type keys struct {
 	material Material
 	document []signer // by number
@@ -46,11 +46,11 @@ func NewRing(sealing *SealingKey) *Ring {
 	return r
 }
 
-// Sealing returns the key that seals what the ring is loaded from.
+// Sealing returns the key that seals the material of the ring.
 func (r *Ring) Sealing() *SealingKey { return r.sealing }
 
-// Load opens an environment's keys and puts them in the place of those before.
-// Who signs meanwhile signs with either.
+// Load opens an environment's keys, which replace its earlier ones. Concurrent calls
+// of Sign use either the old or the new keys.
 func (r *Ring) Load(m Material) error {
 	k := &keys{material: m}
 	k.verifier = sync.OnceValues(func() (*license.Verifier, error) {
@@ -83,7 +83,7 @@ func (r *Ring) Load(m Material) error {
 	return nil
 }
 
-// Material returns what an environment's keys were loaded from.
+// Material returns the material from which an environment's keys were loaded.
 func (r *Ring) Material(env licensing.Env) (Material, bool) {
 	k := (*r.envs.Load())[env]
 	if k == nil {
@@ -92,7 +92,7 @@ func (r *Ring) Material(env licensing.Env) (Material, bool) {
 	return k.material, true
 }
 
-// Envs returns the environments that have keys, in order.
+// Envs returns the environments that have keys, sorted.
 func (r *Ring) Envs() []licensing.Env { return slices.Sorted(maps.Keys(*r.envs.Load())) }
 
 // Has reports whether an environment has keys.
@@ -102,7 +102,7 @@ func (r *Ring) keys(env licensing.Env) (*keys, error) {
 	if k := (*r.envs.Load())[env]; k != nil {
 		return k, nil
 	}
-	return nil, licensing.Errorf(licensing.NotFound, "no environment %s", env)
+	return nil, licensing.Errorf(licensing.NotFound, "environment %s not found", env)
 }
 
 func (k *keys) active(now time.Time) *signer {
@@ -114,8 +114,8 @@ func (k *keys) active(now time.Time) *signer {
 	return nil
 }
 
-// Sign signs a document with the key whose turn it is at now, which is the
-// document's iat. Unavailable if no key may sign then.
+// Sign signs a document with the key whose turn it is at now, which must be the
+// document's iat. It fails with Unavailable if no key may sign then.
 func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time) (string, error) {
 	compact, err := r.Draft(env, t, claims, now)
 	if err == nil {
@@ -127,8 +127,8 @@ func (r *Ring) Sign(env licensing.Env, t license.Type, claims any, now time.Time
 	return compact, nil
 }
 
-// Draft is Sign for a document that may never be handed out. Who hands it out
-// calls Record first.
+// Draft is Sign for a document that may never be issued. Call Record before
+// issuing it.
 func (r *Ring) Draft(env licensing.Env, t license.Type, claims any, now time.Time) (string, error) {
 	k, err := r.keys(env)
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *Ring) Draft(env licensing.Env, t license.Type, claims any, now time.Tim
 	return compact, nil
 }
 
-// Record writes a document that is about to be handed out where RecordTo said.
+// Record writes a document that is about to be issued to the writer of RecordTo.
 func (r *Ring) Record(compact string) error {
 	if c := r.record.Load(); c != nil {
 		if err := c.add(compact); err != nil {
@@ -155,7 +155,7 @@ func (r *Ring) Record(compact string) error {
 	return nil
 }
 
-// TrustUntil returns the last date that a document signed at now may have, and
+// TrustUntil returns the latest date that a document signed at now may contain, or
 // the zero time if no key may sign then.
 func (r *Ring) TrustUntil(env licensing.Env, now time.Time) time.Time {
 	if k, err := r.keys(env); err == nil {
@@ -167,7 +167,7 @@ func (r *Ring) TrustUntil(env licensing.Env, now time.Time) time.Time {
 }
 
 // SignsUntil returns when the last prepared key stops signing and when the key
-// set ends: the runway of keys.
+// set ends, which limit the runway.
 func (r *Ring) SignsUntil(env licensing.Env) (keys, set time.Time) {
 	k, err := r.keys(env)
 	if err != nil {
@@ -181,7 +181,7 @@ func (r *Ring) SignsUntil(env licensing.Env) (keys, set time.Time) {
 	return keys, k.material.KeySet.ExpiresAt
 }
 
-// Active returns the id of the document key whose turn it is at now, or "".
+// Active returns the id of the document key whose turn it is at now, or "" if there is none.
 func (r *Ring) Active(env licensing.Env, now time.Time) string {
 	if k, err := r.keys(env); err == nil {
 		if s := k.active(now); s != nil {
@@ -215,8 +215,8 @@ func (r *Ring) KeySet(env licensing.Env) []string {
 	return nil
 }
 
-// Verifier returns what believes this environment's own documents: those that
-// programs would believe, too, under the root set and the key set in force.
+// Verifier returns a verifier that trusts this environment's own documents: the same
+// ones that programs trust under the root set and the key set in force.
 func (r *Ring) Verifier(env licensing.Env) (*license.Verifier, error) {
 	k, err := r.keys(env)
 	if err != nil {
@@ -241,7 +241,7 @@ func (r *Ring) RootSet(env licensing.Env) []string {
 	return nil
 }
 
-// RootSetNumbered returns a root set by its number, nil if there is none. Each
+// RootSetNumbered returns a root set by its number, or nil if there is none. Each
 // is signed by the roots before it, so that programs can follow.
 func (r *Ring) RootSetNumbered(env licensing.Env, number int64) []string {
 	k, err := r.keys(env)
@@ -259,8 +259,8 @@ func (r *Ring) RootSetNumbered(env licensing.Env, number int64) []string {
 	return m.Earlier[number-first]
 }
 
-// EarlierRootSets returns the root sets between the first, which programs have
-// when they trust no later one, and the one in force, oldest first.
+// EarlierRootSets returns the root sets between the first one, which programs
+// start from, and the one in force, oldest first.
 func (r *Ring) EarlierRootSets(env licensing.Env) [][]string {
 	k, err := r.keys(env)
 	if err != nil || len(k.material.Earlier) < 2 {
@@ -283,8 +283,8 @@ func (r *Ring) LogKey(env licensing.Env) (ed25519.PublicKey, func([]byte) []byte
 }
 
 // JWKS returns the keys that documents may name as a JSON Web Key Set (RFC
-// 7517), for libraries that know nothing of key sets: without withdrawn keys,
-// and without the rules of the key set.
+// 7517), for libraries that do not know key sets. It omits withdrawn keys and
+// the rules of the key set.
 func (r *Ring) JWKS(env licensing.Env) []license.Key {
 	k, err := r.keys(env)
 	if err != nil {

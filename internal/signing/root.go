@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// rootFile is a root's private part as it is kept outside the server.
+// rootFile is a file with the private parts of root keys that is kept outside the server.
 type rootFile struct {
 	Kind   string    `json:"copyhold"` // "root"
 	Issuer string    `json:"iss"`
@@ -28,8 +28,8 @@ type rootKey struct {
 const rootKind = "root"
 
 // ExportRoot returns the private parts of the roots that are present, for
-// safe-keeping: JSON with one private key each. It notes in the material that
-// they were handed out. NotFound if none is present.
+// safekeeping: JSON with one private key each. It notes in the material that
+// they were exported. It fails with NotFound if none is present.
 func ExportRoot(m Material, sealing *SealingKey, now time.Time) (Secret, Material, error) {
 	file := rootFile{Kind: rootKind, Issuer: m.Issuer}
 	m.Keys = slices.Clone(m.Keys)
@@ -45,7 +45,7 @@ func ExportRoot(m Material, sealing *SealingKey, now time.Time) (Secret, Materia
 		file.Keys = append(file.Keys, rootKey{"OKP", "Ed25519", k.ID, private.Seed()})
 	}
 	if len(file.Keys) == 0 {
-		return Secret{}, m, licensing.Errorf(licensing.NotFound, "the private part of the root is not here")
+		return Secret{}, m, licensing.Errorf(licensing.NotFound, "the private part of the root key is not on this server")
 	}
 	text, err := file.text()
 	return text, m, err
@@ -56,14 +56,14 @@ func (f rootFile) text() (Secret, error) {
 	return Secret{append(text, '\n')}, err
 }
 
-// readRootFile reads private parts of roots of an issuer. Invalid if there are none.
+// readRootFile reads private parts of roots of an issuer. It fails with Invalid if there are none.
 func readRootFile(text Secret, issuer string) (rootFile, error) {
 	var file rootFile
 	if err := json.Unmarshal(text.text, &file); err != nil || file.Kind != rootKind || len(file.Keys) == 0 {
-		return file, licensing.Errorf(licensing.Invalid, "this is not an exported root")
+		return file, licensing.Errorf(licensing.Invalid, "the file does not contain an exported root key")
 	}
 	if file.Issuer != issuer {
-		return file, licensing.Errorf(licensing.Invalid, "this root is of %s, not of %s", file.Issuer, issuer)
+		return file, licensing.Errorf(licensing.Invalid, "the root key belongs to %s, not to %s", file.Issuer, issuer)
 	}
 	for _, r := range file.Keys {
 		if len(r.D) != ed25519.SeedSize {
@@ -73,8 +73,8 @@ func readRootFile(text Secret, issuer string) (rootFile, error) {
 	return file, nil
 }
 
-// ImportRoot puts private parts that ExportRoot returned back in place. Invalid
-// if the text is of another environment or holds no root of it.
+// ImportRoot puts private parts that ExportRoot returned back in place. It fails with
+// Invalid if the text belongs to another environment or contains no root of this one.
 func ImportRoot(m Material, text Secret, sealing *SealingKey) (Material, error) {
 	file, err := readRootFile(text, m.Issuer)
 	if err != nil {
@@ -102,8 +102,8 @@ func ImportRoot(m Material, text Secret, sealing *SealingKey) (Material, error) 
 	return m, nil
 }
 
-// RemoveRoot destroys the private parts of the roots here. Conflict unless each
-// was exported before.
+// RemoveRoot destroys the private parts of the roots on this server. It fails with Conflict
+// unless each was exported before.
 func RemoveRoot(m Material) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
 	for i, k := range m.Keys {
@@ -111,7 +111,7 @@ func RemoveRoot(m Material) (Material, error) {
 			continue
 		}
 		if k.ExportedAt.IsZero() {
-			return Material{}, licensing.Errorf(licensing.Conflict, "root %s was not exported yet: without its private part no key set can be signed, ever", k.ID)
+			return Material{}, licensing.Errorf(licensing.Conflict, "root key %s has not been exported; without its private part, no key set can ever be signed again", k.ID)
 		}
 		m.Keys[i].Sealed = ""
 	}

@@ -18,34 +18,34 @@ import (
 
 const (
 	ceremonyKind = "root-ceremony"
-	maxRoots     = 16 // signatures that a set may carry
+	maxRoots     = 16 // maximum number of signatures of a set
 )
 
-// A RootChoice says what the next root set is to be.
+// A RootChoice describes the next root set.
 type RootChoice struct {
-	Keep      []string `json:"keep,omitempty"`      // roots that stay
-	Roots     int      `json:"roots,omitempty"`     // roots to be made; 0 is as many as go
-	Threshold int      `json:"threshold,omitempty"` // how many sign; 0 is as many as now
+	Keep      []string `json:"keep,omitempty"`      // root keys that stay
+	Roots     int      `json:"roots,omitempty"`     // number of root keys to make; 0 keeps the total the same
+	Threshold int      `json:"threshold,omitempty"` // how many must sign; 0 keeps the present number
 }
 
-// A RootCeremony is a root set on its way from the server to those who hold
-// roots and back. Nothing in it is secret. What is signed follows from its
-// first members alone, so that people can sign on machines that never meet.
+// A RootCeremony is a root set on its way from the server to the people who hold root
+// keys, and back. It contains no secrets. What is signed depends only on its first
+// members, so people can sign on machines that never communicate.
 type RootCeremony struct {
 	Kind    string        `json:"copyhold"`          // root-ceremony
 	From    []string      `json:"from"`              // the root set in force, compact JWS
-	Keep    []string      `json:"keep,omitempty"`    // roots of it that stay
-	K       int           `json:"k"`                 // how many of the next roots sign
-	Roots   int           `json:"roots"`             // how many are to be made
-	New     []license.Key `json:"new,omitempty"`     // those that were
-	Keys    string        `json:"keys"`              // the key set to be signed: its payload
+	Keep    []string      `json:"keep,omitempty"`    // its root keys that stay
+	K       int           `json:"k"`                 // how many of the next root keys must sign
+	Roots   int           `json:"roots"`             // how many root keys to make
+	New     []license.Key `json:"new,omitempty"`     // the root keys made so far
+	Keys    string        `json:"keys"`              // payload of the key set to sign
 	RootSet []string      `json:"rootset,omitempty"` // signatures of the next root set so far, compact JWS
-	KeySet  []string      `json:"keyset,omitempty"`  // and of the key set
+	KeySet  []string      `json:"keyset,omitempty"`  // signatures of the key set so far
 }
 
-// Propose begins a ceremony: it makes two years of signing keys, which the key
-// set of the ceremony lists and which sign nothing before it is installed.
-// Proposals before are dropped. It needs no root.
+// Propose starts a ceremony. It makes two years of signing keys, which the key
+// set of the ceremony lists and which do not sign before it is installed.
+// Earlier proposals are dropped. Propose needs no root.
 func Propose(m Material, want RootChoice, sealing *SealingKey, now time.Time) (Material, RootCeremony, error) {
 	c := m.ceremony(sealing, now)
 	from, err := m.rootSet()
@@ -78,7 +78,7 @@ func Propose(m Material, want RootChoice, sealing *SealingKey, now time.Time) (M
 func (w RootChoice) check(from license.RootSet) (RootChoice, error) {
 	for i, kid := range w.Keep {
 		if !slices.ContainsFunc(from.Keys, func(k license.Key) bool { return k.Kid == kid }) || slices.Contains(w.Keep[:i], kid) {
-			return w, licensing.Errorf(licensing.Invalid, "%s is no root that can stay", kid).At("keep")
+			return w, licensing.Errorf(licensing.Invalid, "root key %s is not in the root set in force or is listed twice", kid).At("keep")
 		}
 	}
 	if w.Roots == 0 {
@@ -90,19 +90,19 @@ func (w RootChoice) check(from license.RootSet) (RootChoice, error) {
 	total := len(w.Keep) + w.Roots
 	switch {
 	case w.Roots < 0 || total == 0 || total > maxRoots || total+len(from.Keys)-len(w.Keep) > maxRoots:
-		return w, licensing.Errorf(licensing.Invalid, "a root set has 1 to %d roots, those before it included", maxRoots).At("roots")
+		return w, licensing.Errorf(licensing.Invalid, "a root set must have 1 to %d root keys, counting those that it replaces", maxRoots).At("roots")
 	case w.Threshold < 1 || w.Threshold > total:
-		return w, licensing.Errorf(licensing.Invalid, "of %d roots, 1 to %d can be needed", total, total).At("threshold")
+		return w, licensing.Errorf(licensing.Invalid, "with %d root keys, the threshold must be 1 to %d", total, total).At("threshold")
 	}
 	return w, nil
 }
 
-// ReadRootCeremony reads a ceremony's file. Invalid if it is none, or if what it
-// starts from is not a root set.
+// ReadRootCeremony reads a ceremony's file. It fails with Invalid if the text is not one, or
+// if it does not start from a root set.
 func ReadRootCeremony(text []byte) (RootCeremony, error) {
 	var c RootCeremony
 	if err := json.Unmarshal(text, &c); err != nil || c.Kind != ceremonyKind {
-		return c, licensing.Errorf(licensing.Invalid, "this is not the file of a ceremony")
+		return c, licensing.Errorf(licensing.Invalid, "the file is not a ceremony file")
 	}
 	from, keys, err := c.open()
 	if err != nil {
@@ -114,21 +114,21 @@ func ReadRootCeremony(text []byte) (RootCeremony, error) {
 	return c, nil
 }
 
-// open reads what the ceremony starts from and the key set it is for.
+// open reads the root set that the ceremony starts from and the key set to sign.
 func (c RootCeremony) open() (from license.RootSet, keys license.KeySet, err error) {
 	v, err := license.NewAuditor(c.From)
 	if err != nil {
-		return from, keys, licensing.Errorf(licensing.Invalid, "the root set that the ceremony starts from: %w", err)
+		return from, keys, licensing.Errorf(licensing.Invalid, "reading the root set that the ceremony starts from: %w", err)
 	}
 	if err := license.Unmarshal([]byte(c.Keys), &keys); err != nil {
-		return from, keys, licensing.Errorf(licensing.Invalid, "the ceremony's key set: %w", err)
+		return from, keys, licensing.Errorf(licensing.Invalid, "reading the ceremony's key set: %w", err)
 	}
 	return v.RootSet(), keys, nil
 }
 
-// MakeRoots makes count of the roots that are missing, all for 0, and returns
-// their private parts as a file for safe-keeping, in the form of ExportRoot.
-// Conflict if none is missing.
+// MakeRoots makes count of the missing roots, or all if count is 0, and returns
+// their private parts as a file for safekeeping, in the form of ExportRoot.
+// It fails with Conflict if none is missing.
 func (c RootCeremony) MakeRoots(count int) (RootCeremony, Secret, error) {
 	_, keys, err := c.open()
 	if err != nil {
@@ -139,7 +139,7 @@ func (c RootCeremony) MakeRoots(count int) (RootCeremony, Secret, error) {
 		count = missing
 	}
 	if missing <= 0 || count < 0 || count > missing {
-		return c, Secret{}, licensing.Errorf(licensing.Conflict, "%d of the %d new roots are made already", len(c.New), c.Roots)
+		return c, Secret{}, licensing.Errorf(licensing.Conflict, "%d of the %d new root keys already exist", len(c.New), c.Roots)
 	}
 	begun := time.Unix(keys.IssuedAt, 0)
 	file := rootFile{Kind: rootKind, Issuer: keys.Issuer}
@@ -157,15 +157,15 @@ func (c RootCeremony) MakeRoots(count int) (RootCeremony, Secret, error) {
 	return c, text, err
 }
 
-// Next returns the root set that the ceremony is for. Conflict while a root of
-// it is not made.
+// Next returns the root set to sign. It fails with Conflict while one of its roots
+// is missing.
 func (c RootCeremony) Next() (license.RootSet, error) {
 	from, keys, err := c.open()
 	if err != nil {
 		return license.RootSet{}, err
 	}
 	if len(c.New) != c.Roots {
-		return license.RootSet{}, licensing.Errorf(licensing.Conflict, "%d of the %d new roots are made: make the others first", len(c.New), c.Roots)
+		return license.RootSet{}, licensing.Errorf(licensing.Conflict, "only %d of the %d new root keys exist; make the others first", len(c.New), c.Roots)
 	}
 	number := from.Number + 1
 	set := license.RootSet{Number: number, K: c.K, Claims: license.Claims{
@@ -178,7 +178,7 @@ func (c RootCeremony) Next() (license.RootSet, error) {
 		}
 	}
 	set.Keys = append(set.Keys, c.New...)
-	for _, k := range append(slices.Clone(from.Keys), c.New...) { // none signs what outlives it
+	for _, k := range append(slices.Clone(from.Keys), c.New...) { // no root key signs anything that outlives it
 		if set.Expires == 0 || k.TrustUntil < set.Expires {
 			set.Expires = k.TrustUntil
 		}
@@ -186,15 +186,15 @@ func (c RootCeremony) Next() (license.RootSet, error) {
 	return set, nil
 }
 
-// KeySetToSign returns the key set that the ceremony is for.
+// KeySetToSign returns the key set to sign.
 func (c RootCeremony) KeySetToSign() (license.KeySet, error) {
 	_, keys, err := c.open()
 	return keys, err
 }
 
-// Sign signs with every root in a file of private parts: the root set with
-// roots of the one before and of the next, the key set with roots of the next.
-// It returns the roots that signed. Invalid if one is of neither.
+// Sign signs with every root key in a file of private parts: the root set with
+// keys of the previous and of the next set, the key set with keys of the next set.
+// It returns the root keys that signed. It fails with Invalid if one belongs to neither set.
 func (c RootCeremony) Sign(text Secret) (RootCeremony, []string, error) {
 	from, keys, err := c.open()
 	if err != nil {
@@ -214,7 +214,7 @@ func (c RootCeremony) Sign(text Secret) (RootCeremony, []string, error) {
 		kid := license.Thumbprint(private.Public().(ed25519.PublicKey))
 		stays := lists(next, kid)
 		if !stays && !lists(from, kid) {
-			return c, nil, licensing.Errorf(licensing.Invalid, "%s is a root of neither set", kid)
+			return c, nil, licensing.Errorf(licensing.Invalid, "%s is not a root key of either set", kid)
 		}
 		if c.RootSet, err = countersign(c.RootSet, license.TypeRootSet, next, kid, private); err != nil {
 			return c, nil, err
@@ -243,7 +243,7 @@ func countersign(list []string, t license.Type, claims any, kid string, private 
 		return list, nil
 	}
 	if len(list) > 0 && payloadOf(list[0]) != payloadOf(compact) {
-		return nil, licensing.Errorf(licensing.Invalid, "the ceremony's file was changed after others signed: begin it anew")
+		return nil, licensing.Errorf(licensing.Invalid, "the ceremony file was changed after others signed; start the ceremony again")
 	}
 	return append(slices.Clip(list), compact), nil
 }
@@ -253,19 +253,19 @@ func payloadOf(compact string) string {
 	return parts[min(1, len(parts)-1)]
 }
 
-// A RootProgress says how many have signed, and how many have to.
+// A RootProgress is how many signatures there are, and how many are needed.
 type RootProgress struct {
-	Old, OldNeeded   int // of the root set, by roots of the one before
-	New, NewNeeded   int // of the root set, by roots of its own
-	Keys, KeysNeeded int // of the key set, by roots of the next
+	Old, OldNeeded   int // of the root set, by root keys of the previous set
+	New, NewNeeded   int // of the root set, by its own root keys
+	Keys, KeysNeeded int // of the key set, by root keys of the next set
 }
 
-// Complete reports whether nobody has to sign any more.
+// Complete reports whether all needed signatures are present.
 func (p RootProgress) Complete() bool {
 	return p.Old >= p.OldNeeded && p.New >= p.NewNeeded && p.Keys >= p.KeysNeeded
 }
 
-// Progress counts signatures by whom they say they are; InstallRootSet verifies.
+// Progress counts signatures by the signers that they name. InstallRootSet verifies them.
 func (c RootCeremony) Progress() (p RootProgress, err error) {
 	from, _, err := c.open()
 	if err != nil {
@@ -302,19 +302,19 @@ func signedBy(list []string) (kids []string) {
 	return kids
 }
 
-// InstallRootSet takes the sets of a complete ceremony into force, once they
-// verify as a program verifies that trusts the root set before. Roots that are
-// not in the new set sign nothing from now on. Conflict if the server's sets
-// are not those that the ceremony started from; Invalid if they don't verify.
+// InstallRootSet puts the sets of a complete ceremony in force, after verifying them
+// as a program would that trusts the previous root set. Roots that are
+// not in the new set sign nothing from now on. It fails with Conflict if the server's sets
+// are not those that the ceremony started from, and with Invalid if the sets do not verify.
 func InstallRootSet(m Material, rootSet, keySet []string, now time.Time) (Material, error) {
 	held, err := license.NewAuditor(m.RootSet.Documents)
 	if err != nil {
-		return Material{}, fmt.Errorf("the root set in force: %w", err)
+		return Material{}, fmt.Errorf("reading the root set in force: %w", err)
 	}
 	v, err := held.WithRootSet(rootSet, now.Unix())
 	switch {
 	case errors.Is(err, license.ErrRollback), err == nil && v == held:
-		return Material{}, licensing.Errorf(licensing.Conflict, "root set %d or a later one is in force already", m.RootSet.Number)
+		return Material{}, licensing.Errorf(licensing.Conflict, "root set %d or a later one is already in force", m.RootSet.Number)
 	case err != nil:
 		return Material{}, licensing.Errorf(licensing.Invalid, "the root set does not follow from the one in force: %w", err)
 	}
@@ -323,7 +323,7 @@ func InstallRootSet(m Material, rootSet, keySet []string, now time.Time) (Materi
 	}
 	roots, keys := v.RootSet(), v.KeySet()
 	if roots.Number != m.RootSet.Number+1 || keys.Number != m.KeySet.Number+1 || keys.Root != roots.Number {
-		return Material{}, licensing.Errorf(licensing.Conflict, "the server has signed another set since the ceremony began: begin it anew")
+		return Material{}, licensing.Errorf(licensing.Conflict, "the server has signed another set since the ceremony started; start it again")
 	}
 	if m, err = m.accept(keys, now); err != nil {
 		return Material{}, err
@@ -334,8 +334,8 @@ func InstallRootSet(m Material, rootSet, keySet []string, now time.Time) (Materi
 	return m.replaceRoots(roots, now), nil
 }
 
-// accept makes the proposed keys that a key set lists keys like the others. It
-// refuses a set that leaves one out which is in use, or has a stranger's.
+// accept turns the proposed keys that a key set lists into regular keys. It
+// refuses a set that omits a key in use or lists an unknown one.
 func (m Material) accept(set license.KeySet, now time.Time) (Material, error) {
 	m.Keys = slices.Clone(m.Keys)
 	listed := map[string]license.Key{}
@@ -352,7 +352,7 @@ func (m Material) accept(set license.KeySet, now time.Time) (Material, error) {
 			continue
 		}
 		if got, ok := listed[k.ID]; !ok || !reflect.DeepEqual(got, entry(k)) {
-			return Material{}, licensing.Errorf(licensing.Conflict, "the key set does not say the same of signing key %s as the server: begin the ceremony anew", k.ID)
+			return Material{}, licensing.Errorf(licensing.Conflict, "the key set and the server disagree about signing key %s; start the ceremony again", k.ID)
 		}
 		delete(listed, k.ID)
 	}
@@ -362,8 +362,8 @@ func (m Material) accept(set license.KeySet, now time.Time) (Material, error) {
 	return m, nil
 }
 
-// replaceRoots destroys the private parts of roots that went, and lists those
-// that came. Theirs are with whoever made them.
+// replaceRoots destroys the private parts of roots that left the set, and lists the new
+// roots. The private parts of those are with the people who made them.
 func (m Material) replaceRoots(set license.RootSet, now time.Time) Material {
 	number := int64(0)
 	for i, k := range m.Keys {

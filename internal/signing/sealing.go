@@ -20,7 +20,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A SealingKey seals private keys where they are stored. It is an age X25519
+// A SealingKey seals private keys for storage. It is an age X25519
 // identity and is safe for concurrent use.
 type SealingKey struct{ identity *age.X25519Identity }
 
@@ -33,9 +33,9 @@ func NewSealingKey() (*SealingKey, error) {
 	return &SealingKey{id}, nil
 }
 
-// ParseSealingKey reads an age secret key: by itself, or the text of a file that
-// Text or age-keygen wrote. Empty lines and lines that begin with # are ignored. Some
-// stores of secrets turn line breaks into spaces: then the key is the last word of a
+// ParseSealingKey reads an age secret key, either by itself or in the text of a file that
+// Text or age-keygen wrote. It ignores empty lines and lines that begin with #. Some
+// secret stores turn line breaks into spaces; the key is then the last word of a
 // comment that names its public key.
 func ParseSealingKey(s Secret) (*SealingKey, error) {
 	text := strings.TrimSpace(strings.TrimPrefix(s.Reveal(), "\ufeff"))
@@ -50,14 +50,14 @@ func ParseSealingKey(s Secret) (*SealingKey, error) {
 	words := strings.Fields(text)
 	key, err := parseSealingKey(words[len(words)-1])
 	if err == nil && !strings.Contains(text, key.identity.Recipient().String()) {
-		return nil, errors.New("the sealing key is behind a #, which makes it a comment")
+		return nil, errors.New("the sealing key is in a comment; remove the # before it")
 	}
 	return key, err
 }
 
 func parseSealingKey(text string) (*SealingKey, error) {
 	id, err := age.ParseX25519Identity(text)
-	if err != nil { // age's error would quote the text
+	if err != nil { // the error from age would quote the text
 		return nil, errors.New("the sealing key is not an age X25519 secret key (AGE-SECRET-KEY-1...)")
 	}
 	return &SealingKey{id}, nil
@@ -66,15 +66,15 @@ func parseSealingKey(text string) (*SealingKey, error) {
 // Recipient returns the public part, an age recipient.
 func (k *SealingKey) Recipient() age.Recipient { return k.identity.Recipient() }
 
-// Identity returns the private part, to open what was sealed to Recipient.
+// Identity returns the private part, which opens data that was sealed to Recipient.
 func (k *SealingKey) Identity() age.Identity { return k.identity }
 
-// Text returns the key as a file holds it.
+// Text returns the key in the form of a key file.
 func (k *SealingKey) Text() Secret {
 	return NewSecret("# public key: " + k.identity.Recipient().String() + "\n" + k.identity.String() + "\n")
 }
 
-// Format hides the key from every verb.
+// Format hides the key from every formatting verb.
 func (k *SealingKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // Seal returns plain sealed, in base64.
@@ -101,7 +101,7 @@ func (k *SealingKey) Open(sealed string) ([]byte, error) {
 	}
 	r, err := age.Decrypt(bytes.NewReader(data), k.identity)
 	if other := (*age.NoIdentityMatchError)(nil); errors.As(err, &other) {
-		return nil, errors.New("it was sealed with another sealing key than the one that is there: put that one in its place")
+		return nil, errors.New("the data was sealed with a different sealing key; restore that key")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a sealed key: %w", err)
@@ -113,12 +113,12 @@ func (k *SealingKey) Open(sealed string) ([]byte, error) {
 	return plain, nil
 }
 
-// MAC returns a code for data that only a holder of the sealing key can make
-// (HMAC-SHA-256 under a key derived from it).
+// MAC returns an authentication code for data that only an owner of the sealing key can
+// make (HMAC-SHA-256 under a key derived from it).
 func (k *SealingKey) MAC(data []byte) []byte {
 	derived, err := hkdf.Key(sha256.New, []byte(k.identity.String()), nil, "copyhold/v1/mac", sha256.Size)
 	if err != nil {
-		panic(err) //nolint:forbidigo // only for a length that HKDF can't give
+		panic(err) //nolint:forbidigo // only for a length that HKDF does not support
 	}
 	mac := hmac.New(sha256.New, derived)
 	mac.Write(data)
@@ -128,14 +128,14 @@ func (k *SealingKey) MAC(data []byte) []byte {
 // CheckMAC reports whether MAC made mac for data.
 func (k *SealingKey) CheckMAC(data, mac []byte) bool { return hmac.Equal(k.MAC(data), mac) }
 
-// A SealingSource says where the sealing key comes from: the value, or else the file.
+// A SealingSource is the origin of the sealing key: the value, or otherwise the file.
 type SealingSource struct {
 	Value Secret
 	File  string
 }
 
-// Load reads the sealing key. If only the file is left, it isn't there and
-// create is set, a new key is written to it, readable by its owner alone.
+// Load reads the sealing key. If there is no value, the file does not exist and
+// create is set, Load writes a new key to the file, which only its owner can read.
 func (s SealingSource) Load(create bool) (*SealingKey, error) {
 	if !s.Value.IsZero() {
 		return ParseSealingKey(s.Value)
@@ -164,7 +164,7 @@ func createSealingKey(path string) (*SealingKey, error) {
 		return nil, err
 	}
 	if err := WriteKeyFile(path, key.Text()); err != nil {
-		if errors.Is(err, fs.ErrExist) { // another process was first
+		if errors.Is(err, fs.ErrExist) { // another process wrote it first
 			return readSealingKey(path)
 		}
 		return nil, fmt.Errorf("writing the sealing key: %w", err)
@@ -172,8 +172,8 @@ func createSealingKey(path string) (*SealingKey, error) {
 	return key, nil
 }
 
-// ReadKeyFile reads a file with a secret. It refuses one that anybody but its
-// owner may read or write.
+// ReadKeyFile reads a file with a secret. It refuses a file that anyone except its
+// owner can read or write.
 func ReadKeyFile(path string) (Secret, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -185,7 +185,7 @@ func ReadKeyFile(path string) (Secret, error) {
 		return Secret{}, err
 	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return Secret{}, fmt.Errorf("%s has mode %04o; it must be readable by its owner alone: chmod 600 %s", path, info.Mode().Perm(), path)
+		return Secret{}, fmt.Errorf("%s has mode %04o; only its owner may have access; run chmod 600 %s", path, info.Mode().Perm(), path)
 	}
 	data, err := io.ReadAll(f)
 	if err != nil {
@@ -196,7 +196,7 @@ func ReadKeyFile(path string) (Secret, error) {
 }
 
 // WriteKeyFile writes a secret to a new file of mode 0600 and syncs it. It
-// fails with fs.ErrExist if there is such a file; a half-written one never is.
+// fails with fs.ErrExist if the file exists. It never leaves a partial file.
 func WriteKeyFile(path string, s Secret) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
 	if err != nil {

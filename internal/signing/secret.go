@@ -7,8 +7,8 @@ import (
 
 const redacted = "[secret]"
 
-// A Secret is text that prints as [secret], whichever way it is printed,
-// logged or encoded. Only Reveal shows it.
+// A Secret is text that appears as [secret] wherever it is printed,
+// logged or encoded. Only Reveal returns it.
 type Secret struct{ text []byte }
 
 // NewSecret returns a secret of text, which it copies.
@@ -20,7 +20,7 @@ func (s Secret) Reveal() string { return string(s.text) }
 // IsZero reports whether there is no text.
 func (s Secret) IsZero() bool { return len(s.text) == 0 }
 
-// Format hides the text from every verb.
+// Format hides the text from every formatting verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(redacted)) }
 
 // String hides the text.

@@ -2,7 +2,7 @@ package entry
 
 import "time"
 
-// A Token is what the log keeps of a token that was created or revoked.
+// A Token is the log's record of a token that was created or revoked.
 type Token struct {
 	Name      string    `json:"name"`
 	Role      string    `json:"role"`

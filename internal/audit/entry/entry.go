@@ -1,8 +1,8 @@
-// Package entry holds what entries of the log say, one type for each kind of payload. The
+// Package entry contains the payloads of log entries, one type for each kind of payload. The
 // payloads are frozen: an entry is signed once and read for as long as the log exists, so a
-// member never changes its name, its type or its meaning. A golden file holds every member.
-// A payload that has to say something else gets a member that old entries lack, and the
-// golden file is updated on purpose.
+// member never changes its name, its type or its meaning. A golden file contains every member.
+// If a payload needs new contents, it gets a new member that old entries lack, and the
+// golden file is updated deliberately.
 package entry
 
 import (
@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A Product is what the log keeps of a product that was created or changed.
+// A Product is the log's record of a product that was created or changed.
 type Product struct {
 	Env     licensing.Env         `json:"environment"`
 	Name    licensing.ProductName `json:"name"`
@@ -22,14 +22,14 @@ type Product struct {
 	Created time.Time             `json:"created"`
 }
 
-// An Environment is what the log keeps of an environment that was created or changed.
+// An Environment is the log's record of an environment that was created or changed.
 type Environment struct {
 	Name    licensing.Env  `json:"name"`
 	Kind    licensing.Kind `json:"kind"`
 	Created time.Time      `json:"created"`
 }
 
-// An Installed is what the log keeps of a root set that was installed.
+// An Installed is the log's record of a root set that was installed.
 type Installed struct {
 	Number  int64     `json:"number"`
 	Expires time.Time `json:"expires"`
@@ -38,7 +38,7 @@ type Installed struct {
 	KeySet  int64     `json:"keyset"`
 }
 
-// A License is what the log keeps of a license that was issued or imported.
+// A License is the log's record of a license that was issued or imported.
 type License struct {
 	Env         licensing.Env         `json:"environment"`
 	ID          licensing.LicenseID   `json:"id"`
@@ -67,12 +67,12 @@ type License struct {
 	Seq         license.Seq           `json:"seq"`
 }
 
-// Of returns empty payloads, one for each kind that events of a type can have, to decode
-// one into; none where such events say nothing beside what they are about. False if there is
-// no such type.
+// Of returns empty payloads for decoding, one for each kind that events of a type can have. There
+// are none if such events contain nothing in addition to their subject. It returns false if
+// there is no such type.
 //
-// An event that changes a license also has the member "stands", which is how the change
-// left the license: see licensing.Stand.
+// An event that changes a license also has the member "stands", the license's state after
+// the change: see licensing.Snapshot.
 func Of(kind string) (payloads []any, known bool) {
 	made, known := kinds[kind]
 	for _, one := range made {
@@ -81,7 +81,7 @@ func Of(kind string) (payloads []any, known bool) {
 	return payloads, known
 }
 
-// Types returns every type of event, in no order.
+// Types returns every type of event, in no particular order.
 func Types() []string {
 	all := make([]string, 0, len(kinds))
 	for kind := range kinds {

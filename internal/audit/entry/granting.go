@@ -2,7 +2,7 @@ package entry
 
 import "copyhold.dev/internal/licensing"
 
-// A Begin is what the log keeps of a lease that began.
+// A Begin is the log's record of a lease that began.
 type Begin struct {
 	Holder  string `json:"holder"`
 	Units   int64  `json:"units"`
@@ -10,22 +10,22 @@ type Begin struct {
 	licensing.Caller
 }
 
-// A Stock is what the log keeps of an overdraft that began or ended.
+// A Stock is the log's record of an overdraft that began or ended.
 type Stock struct {
 	Held     int64 `json:"held"`
 	Capacity int64 `json:"capacity"`
 }
 
-// A Copy is what the log keeps of a document that another server of the deployment signed.
+// A Copy is the log's record of a document that another server of the deployment signed.
 type Copy struct {
 	Document string `json:"document"` // its id
 	IssuedAt int64  `json:"issued_at"`
 	Epoch    int64  `json:"epoch"`
-	Size     int64  `json:"size"` // of the log that its server has
+	Size     int64  `json:"size"` // of that server's log
 	Root     string `json:"root"`
 }
 
-// A Ticket is what the log keeps of a place in a queue.
+// A Ticket is the log's record of a place in a queue.
 type Ticket struct {
 	Holder string `json:"holder"`
 	Units  int64  `json:"units"`
@@ -33,7 +33,7 @@ type Ticket struct {
 	licensing.Caller
 }
 
-// A Clone is what the log keeps of two instances that use one lease.
+// A Clone is the log's record of two instances that used one lease.
 type Clone struct {
 	Holder   string `json:"holder"`
 	Instance string `json:"instance,omitempty"`
@@ -43,13 +43,13 @@ type Clone struct {
 	licensing.Caller
 }
 
-// A Prolong is what the log keeps of a lease that was renewed to be borrowed.
+// A Prolong is the log's record of a lease that was borrowed by a renewal.
 type Prolong struct {
 	Begin
 	Renewed bool `json:"renewed"`
 }
 
-// A Presented is what the log keeps of a lease that its holder showed and the record had lost.
+// A Presented is the log's record of a lease that was put back from its document because the record had lost it.
 type Presented struct {
 	Begin
 	Generation int64  `json:"generation"`
@@ -58,7 +58,7 @@ type Presented struct {
 	Beyond     bool   `json:"beyond,omitempty"` // the pool had no room for it
 }
 
-// A Meter is what the log keeps of usage that was recorded, and of a limit that it reached.
+// A Meter is the log's record of usage that was recorded, and of a limit that it reached.
 type Meter struct {
 	From   int64 `json:"from"` // unix seconds
 	Until  int64 `json:"until,omitempty"`
@@ -66,11 +66,11 @@ type Meter struct {
 	Added  int64 `json:"added"` // with this entry
 	Scale  int   `json:"scale"`
 	Events int64 `json:"events"`
-	// By is what recorded Added, as far as it said.
+	// By is the program that recorded Added, as it reported itself.
 	By []Recorder `json:"by,omitempty"`
 }
 
-// A Recorder is what the log keeps of a program that recorded usage.
+// A Recorder is the log's record of a program that recorded usage.
 type Recorder struct {
 	licensing.Caller
 	Added  int64 `json:"added"`

@@ -6,35 +6,35 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A Proposed is what the log keeps of a root set that waits for its installation.
+// A Proposed is the log's record of a root set that waits for its installation.
 type Proposed struct {
 	Number    int64    `json:"number"`
 	Keep      []string `json:"keep,omitempty"`
-	Roots     int      `json:"roots"` // to be made
+	Roots     int      `json:"roots"` // number of root keys to make
 	Threshold int      `json:"threshold"`
-	Keys      []string `json:"keys"` // document keys that it brings
+	Keys      []string `json:"keys"` // new document keys
 }
 
-// A Key is what the log keeps of a signing key that was made.
+// A Key is the log's record of a signing key that was made.
 type Key struct {
 	Use        licensing.KeyUse `json:"use"`
 	SignUntil  time.Time        `json:"sign_until"`
 	TrustUntil time.Time        `json:"trust_until"`
 }
 
-// A Rotate is what the log keeps of a signing key whose turn ended.
+// A Rotate is the log's record of a signing key that was rotated out.
 type Rotate struct {
 	From string `json:"from"`
 	To   string `json:"to"`
 }
 
-// A Set is what the log keeps of a root set or key set that was signed.
+// A Set is the log's record of a root set or key set that was signed.
 type Set struct {
 	Number  int64     `json:"number"`
 	Expires time.Time `json:"expires"`
 }
 
-// A Withdraw is what the log keeps of a signing key that others know.
+// A Withdraw is the log's record of a compromised signing key.
 type Withdraw struct {
 	Cutoff time.Time `json:"cutoff"`
 	Reason string    `json:"reason,omitempty"`

@@ -2,20 +2,20 @@ package entry
 
 import "time"
 
-// A Backup is what the log keeps of a backup.
+// A Backup is the log's record of a backup.
 type Backup struct {
 	At    time.Time `json:"at"`
 	Epoch int64     `json:"epoch"`
 }
 
-// An Accept is what the log keeps of a clock that an operator accepted.
+// An Accept is the log's record of a clock that an operator accepted.
 type Accept struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Reason string    `json:"reason"`
 }
 
-// A SetBack is what the log keeps of a clock that was set back.
+// A SetBack is the log's record of a clock that was set back.
 type SetBack struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
@@ -23,13 +23,13 @@ type SetBack struct {
 	Reason string    `json:"reason"`
 }
 
-// A Repair is what the log keeps of counters that were repaired.
+// A Repair is the log's record of counters that were repaired.
 type Repair struct {
 	From     int64     `json:"from,omitempty"` // of the meter's total, unix seconds
 	Counters []Counter `json:"counters"`
 }
 
-// A Counter is what the log keeps of one counter that was repaired.
+// A Counter is the log's record of one counter that was repaired.
 type Counter struct {
 	Name   string `json:"name"`
 	From   int64  `json:"from"`
