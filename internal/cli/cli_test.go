@@ -30,8 +30,8 @@ func TestEveryCommandShowsAnExample(t *testing.T) {
 	})
 }
 
-// TestExamplesAreCommands runs every example as far as reading its command line,
-// so that help never names a flag or a command that does not exist.
+// TestExamplesAreCommands parses the command line of every example, so that help never names
+// a flag or a command that does not exist.
 func TestExamplesAreCommands(t *testing.T) {
 	c := blank()
 	walk(c.rootCommand(), func(cmd *cobra.Command) {
@@ -45,7 +45,7 @@ func TestExamplesAreCommands(t *testing.T) {
 	})
 }
 
-// invocations finds the arguments of each copyhold in a line of shell.
+// invocations finds the arguments of each copyhold command in a line of shell.
 func invocations(line string) [][]string {
 	var found [][]string
 	line = strings.ReplaceAll(line, " 2>", " >")
@@ -77,8 +77,7 @@ func shellWords(line string) []string {
 	return words
 }
 
-// parses finds the command of a line and reads its flags and arguments without
-// running it.
+// parses finds the command in a line and parses its flags and arguments without running it.
 func parses(words []string) error {
 	c := blank()
 	root := c.rootCommand()
@@ -104,7 +103,7 @@ func parses(words []string) error {
 	return cmd.ValidateRequiredFlags()
 }
 
-// blank is a run of the program that goes nowhere.
+// blank returns a run of the program without input, output or environment.
 func blank() *cli {
 	return &cli{program: Program{Args: []string{"copyhold"}, Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{}}}
 }

@@ -14,15 +14,15 @@ import (
 	"testing"
 )
 
-// A demoProcess is copyhold demo in a process of its own, and what it printed
-// until it was ready.
+// A demoProcess is copyhold demo in a separate process, with everything it printed until it
+// was ready.
 type demoProcess struct {
 	cmd     *exec.Cmd
 	lines   *bufio.Scanner
 	printed []string
 }
 
-// startDemo starts the demo in a folder that has a link of the name people type.
+// startDemo starts the demo in a folder with a link to the program under its usual name.
 func startDemo(t *testing.T, folder string) *demoProcess {
 	t.Helper()
 	d := &demoProcess{cmd: exec.Command("./copyhold", "demo", "--listen", "127.0.0.1:0")}
@@ -61,7 +61,7 @@ func (d *demoProcess) stop(t *testing.T) {
 	}
 }
 
-// toTry are the commands that the demo suggests, each with its exit status.
+// toTry runs the commands that the demo suggests and returns their exit statuses.
 func (d *demoProcess) toTry(t *testing.T, folder string) []int {
 	t.Helper()
 	var statuses []int

@@ -16,7 +16,7 @@ import (
 	"copyhold.dev/internal/config"
 )
 
-// signedBySelf writes a certificate between two times, with its key.
+// signedBySelf writes a self-signed certificate that is valid between two times, with its key.
 func signedBySelf(t *testing.T, from, until time.Time) config.TLS {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -64,7 +64,7 @@ func TestDoctorChecksTheCertificate(t *testing.T) {
 	}
 }
 
-// The certificate of a running server need not name the address that it listens on.
+// The certificate of a running server need not name its listen address.
 func TestDoctorFindsARunningServerWithACertificate(t *testing.T) {
 	files := signedBySelf(t, time.Now().Add(-time.Hour), time.Now().Add(90*24*time.Hour))
 	data := t.TempDir()
@@ -75,7 +75,7 @@ func TestDoctorFindsARunningServerWithACertificate(t *testing.T) {
 	t.Cleanup(func() { must(t, s.close()) })
 	environ := []string{"XDG_CONFIG_HOME=" + t.TempDir()}
 	address := s.listener.Addr().String()
-	// The database is another: in this process its file must not be opened twice.
+	// Use another database, because this process must not open the same file twice.
 	args := []string{"doctor", "--data", t.TempDir() + "/new", "--listen", address}
 	status, said := command(environ, append(args, "--tls-certificate", files.Certificate, "--tls-key", files.Key)...)
 	if status != exitDone || !strings.Contains(said, "Copyhold answers at "+address) || !strings.Contains(said, "specify the server with --url") {

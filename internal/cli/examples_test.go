@@ -20,8 +20,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// startExample builds a program of examples/ and starts it with the shop's
-// license; it is interrupted at the end of the test and has to end then.
+// startExample builds a program from examples/ and starts it with the shop's license. At the
+// end of the test, the program is interrupted and must end.
 func (s *shop) startExample(t *testing.T, name string, args ...string) (out, errs *bufio.Scanner) {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,8 +62,8 @@ func expectLine(t *testing.T, lines *bufio.Scanner, pattern string) []string {
 	return nil
 }
 
-// The command-line program goes on while the server is stopped, says the rungs as
-// it goes down, and has everything back when the server is.
+// The command-line program continues while the server is stopped, reports each state as it
+// moves down the ladder, and recovers everything once the server is back.
 func TestTheReportWalksTheLadderAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -84,8 +84,8 @@ func TestTheReportWalksTheLadderAndRecovers(t *testing.T) {
 	expectLine(t, out, "export true$")
 }
 
-// The service answers through every rung: what is sold ends with full function,
-// its health never does.
+// The service answers in every state. The licensed part stops when full function ends, but its
+// health check never does.
 func TestTheGatewayWalksTheLadderAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -121,7 +121,7 @@ func TestTheGatewayWalksTheLadderAndRecovers(t *testing.T) {
 			before := state()
 			status, body := get("/convert?text=a")
 			if before == license.StateNone || before != state() {
-				return false // which of them it answered by is not known
+				return false // it is unknown which state the answer came from
 			}
 			convert := http.StatusOK
 			if !before.Full() {

@@ -14,8 +14,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Each command that asks a server says unavailable where none answers, and wrong usage at
-// once where none could: the address, a flag or the credential can't be right.
+// Each command that needs a server reports unavailable if no server answers. If no server could
+// answer, because the address, a flag or the credential is invalid, it reports wrong usage at once.
 func TestARequestThatCantBeRightIsNeverUnavailable(t *testing.T) {
 	t.Parallel()
 	root := (&cli{}).rootCommand()
@@ -32,7 +32,7 @@ func TestARequestThatCantBeRightIsNeverUnavailable(t *testing.T) {
 		args := append(path, placeholders(cmd)...)
 		environ := []string{"COPYHOLD_TOKEN=cht_x", "COPYHOLD_LICENSE_KEY=imported-from-elsewhere", "XDG_CONFIG_HOME=" + t.TempDir()}
 		if status, _ := command(environ, append(args, "--url", "http://127.0.0.1:1")...); status != exitUnavailable {
-			return // it asks no server, or wants more than a word for each argument
+			return // the command needs no server, or its arguments must be more than a word
 		}
 		asking++
 		for _, wrong := range [][]string{
@@ -51,7 +51,7 @@ func TestARequestThatCantBeRightIsNeverUnavailable(t *testing.T) {
 	}
 }
 
-// placeholders are a word for each argument and each flag that a command needs.
+// placeholders returns a word for each required argument and flag of a command.
 func placeholders(cmd *cobra.Command) (args []string) {
 	words := strings.Fields(strings.ReplaceAll(cmd.Use, "...", ""))[1:]
 	for i := 0; i < len(words); i++ {
@@ -72,8 +72,8 @@ func placeholders(cmd *cobra.Command) (args []string) {
 	return args
 }
 
-// What a server answers decides whether the same request is worth sending again: 75 only
-// then, and a denial only what carries a signed decision.
+// A server's answer decides whether it makes sense to repeat the request. Only then is the exit
+// status 75, and only an answer with a signed decision is a denial.
 func TestTheExitStatusSaysWhetherToTryAgain(t *testing.T) {
 	t.Parallel()
 	const problemType, page = "application/problem+json", "text/html"
@@ -125,7 +125,7 @@ func TestTheExitStatusSaysWhetherToTryAgain(t *testing.T) {
 	}
 }
 
-// A server at a wrong address is named, and does not keep the next one from being asked.
+// A wrong address is named in the error, and does not prevent a request to the next server.
 func TestAWrongAddressIsNamed(t *testing.T) {
 	t.Parallel()
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -151,7 +151,7 @@ func TestAWrongAddressIsNamed(t *testing.T) {
 	}
 }
 
-// command runs a command in this process and returns its status and all that it said.
+// command runs a command in this process and returns its exit status and all of its output.
 func command(environ []string, args ...string) (int, string) {
 	var out bytes.Buffer
 	status := Main(Program{Args: append([]string{"copyhold"}, args...), Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Environ: environ})

@@ -18,16 +18,16 @@ import (
 
 // A face is a way to use a license: bare HTTP, the command line, the SDK.
 type face interface {
-	// take asks for units, or returns the decision that refuses them.
+	// take acquires units, or returns the decision that refuses them.
 	take(t *testing.T, a asking) (held, license.Decision)
 	release(t *testing.T, h held)
-	// feature asks for a feature by name.
+	// feature checks a feature by name.
 	feature(t *testing.T, name string) license.Decision
 	// use records usage and returns the decision.
 	use(t *testing.T, id, meter, quantity string) license.Decision
 }
 
-// An asking is what an acquire says.
+// An asking contains the parameters of an acquire.
 type asking struct {
 	pool, kind, holder string
 	units              int64
@@ -35,7 +35,7 @@ type asking struct {
 	components         map[string]string // of a machine
 }
 
-// body is a as JSON.
+// body returns a as the body of a request.
 func (a asking) body() map[string]any {
 	who := map[string]any{"kind": a.kind, "id": a.holder}
 	if a.components != nil {
@@ -47,14 +47,14 @@ func (a asking) body() map[string]any {
 	}
 }
 
-// held are units, by whatever the face needs to give them back.
+// held identifies acquired units in the way that a face needs to release them.
 type held struct {
 	id         string
 	generation int64
 	lease      *copyhold.Lease
 }
 
-// bareHTTP uses net/http and JSON alone.
+// bareHTTP uses only net/http and JSON.
 type bareHTTP struct{ url, key string }
 
 func (f bareHTTP) ask(t *testing.T, method, path string, body any) map[string]json.RawMessage {
@@ -137,7 +137,7 @@ func (f commandLine) try(args ...string) (status int, out, errs []byte) {
 	return status, stdout.Bytes(), stderr.Bytes()
 }
 
-// decided holds the exit status to the decision.
+// decided checks that the exit status matches the decision.
 func (f commandLine) decided(t *testing.T, status int, d license.Decision) license.Decision {
 	t.Helper()
 	if (status == exitDenied) != (d.Outcome == license.Denied) {
@@ -211,7 +211,7 @@ func (f *library) release(t *testing.T, h held) {
 
 func (f *library) feature(_ *testing.T, name string) license.Decision { return f.client.Check(name) }
 
-// use ends a program that recorded something, which sends it.
+// use records usage and closes the program, which sends it.
 func (f *library) use(t *testing.T, id, meter, quantity string) license.Decision {
 	t.Helper()
 	c := f.open()

@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// A long command loses one of its two servers, and its seat is renewed at the other.
+// A long-running command loses one of its two servers, and the other renews its seat.
 func TestRunOutlivesOneOfItsServers(t *testing.T) {
 	database := storetest.PostgresURL(t)
 	b := startBenchOn(t, database, "fast", "seats")
@@ -40,10 +40,10 @@ func TestRunOutlivesOneOfItsServers(t *testing.T) {
 	if got := r.status(); got != 0 || r.errs.Len() > 0 {
 		t.Errorf("exit status %d: %s", got, r.errs)
 	}
-	b.within(back, 0) // it would be held until the end of its grace and 60 s more
+	b.within(back, 0) // otherwise it would be held until 60 s after its grace
 }
 
-// The server that is dead comes first in every list.
+// The dead server is first in every list.
 func TestRunTakesTheNextServerFromTheStart(t *testing.T) {
 	b := startBench(t, "render", "jobs")
 	b.use("http://127.0.0.1:1", b.server.URL())
@@ -59,7 +59,7 @@ func TestRunTakesTheNextServerFromTheStart(t *testing.T) {
 	b.within(back, 0)
 }
 
-// onlyLease returns the one lease that there is.
+// onlyLease returns the only lease.
 func (b *bench) onlyLease() seat.Seat {
 	b.t.Helper()
 	a, err := b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/leases"})
@@ -76,7 +76,7 @@ func (b *bench) onlyLease() seat.Seat {
 	return list.Items[0]
 }
 
-// until waits until something is so.
+// until waits until a condition is true.
 func (b *bench) until(limit time.Duration, what string, so func() bool) {
 	b.t.Helper()
 	deadline := time.After(limit)

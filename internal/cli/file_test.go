@@ -13,12 +13,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A command replaces no file and follows no link unless it is told to, and says so before
-// it does anything else.
+// Without --force, a command replaces no file and follows no link, and it reports that before it
+// does anything else.
 func TestAFileIsReplacedOnlyByForce(t *testing.T) {
 	for name, tc := range map[string]struct {
-		prepare func(dir string) error // makes dir/file
-		forced  string                 // what holds the text with --force; "" for a refusal too
+		prepare func(dir string) error // creates dir/file
+		forced  string                 // the file that contains the text after --force; "" if that is refused too
 	}{
 		"a file":             {func(dir string) error { return os.WriteFile(filepath.Join(dir, "file"), []byte("before"), 0o644) }, "file"},
 		"a link to a file":   {func(dir string) error { return os.Symlink("other", filepath.Join(dir, "file")) }, "other"},
@@ -54,8 +54,8 @@ func TestAFileIsReplacedOnlyByForce(t *testing.T) {
 	}
 }
 
-// What breaks off leaves the file before as it was, or none; a file that appears while the
-// command runs stays.
+// An interrupted write leaves the earlier file unchanged, or no file. A file that appears while
+// the command runs is kept.
 func TestAFileHasItsNameOnlyWhenItIsWhole(t *testing.T) {
 	dir := t.TempDir()
 	broken := errors.New("the network broke off")
@@ -98,7 +98,7 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// A profile and the backup of a repair are files like others.
+// The same rules apply to a profile and to the backup of a repair.
 func TestAProfileAndARepairsBackupReplaceNothing(t *testing.T) {
 	dir := t.TempDir()
 	theirs := filepath.Join(dir, "theirs")
@@ -129,7 +129,7 @@ func TestAProfileAndARepairsBackupReplaceNothing(t *testing.T) {
 	}
 }
 
-// Every command that writes a file for somebody does so in the one way.
+// Every command that writes a file does it in the same way.
 func TestEveryToCanBeForced(t *testing.T) {
 	found := 0
 	var walk func(cmd *cobra.Command)

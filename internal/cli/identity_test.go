@@ -24,11 +24,11 @@ pools:
 documents: {life: 7d, refresh: 1d, stale: 2d, grace: 14d, fallback: 30d}
 `
 
-// The command line and a program with the SDK are one holder on one machine: by the
-// identity that the cache folder keeps, by the fingerprint, and by the account.
+// The command line and a program with the SDK are one holder on one machine: by the identity in
+// the cache folder, by the fingerprint, and by the account.
 func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 	for _, name := range []string{"KUBERNETES_SERVICE_HOST", "CI_JOB_ID", "GITHUB_RUN_ID", "BUILDKITE_JOB_ID"} {
-		t.Setenv(name, "") // a pod or job would hold instead, in both
+		t.Setenv(name, "") // otherwise a pod or job would be the holder, for both
 	}
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -60,7 +60,7 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 	if must(t, err); len(leases.Items) != 1 || leases.Items[0].Holder.Name != seat.HostName() {
 		t.Errorf("people do not recognize the machine in a list: %+v", leases.Items)
 	}
-	t.Setenv("XDG_CACHE_HOME", "relative") // refused: there is no folder that lasts
+	t.Setenv("XDG_CACHE_HOME", "relative") // refused: there is no permanent folder
 	t.Setenv("LocalAppData", "")
 	t.Setenv("HOME", "")
 	acquire("line") // holds nobody's machine

@@ -14,7 +14,7 @@ import (
 	"copyhold.dev/internal/seat"
 )
 
-// A lossy server does what it is asked, but the answers to some requests get lost.
+// lossy returns a server that processes every request but loses the answers to some of them.
 func lossy(t *testing.T, behind string, loses func(*http.Request) bool) string {
 	t.Helper()
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -40,8 +40,8 @@ func lossy(t *testing.T, behind string, loses func(*http.Request) bool) string {
 	return s.URL
 }
 
-// A server that dies after it has done something and before it says so is one whose
-// requests are repeated at the next, and nothing is done twice.
+// If a server dies after it has processed a request but before it answers, the request is
+// repeated at the next server, and nothing is done twice.
 func TestLostAnswersAreFoundAtTheNextServer(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -81,7 +81,7 @@ func TestLostAnswersAreFoundAtTheNextServer(t *testing.T) {
 	}
 }
 
-// A page of something in between is no answer, whatever its status.
+// A page from something in between is not an answer, whatever its status.
 func TestAPageInBetweenIsNoAnswer(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -105,7 +105,7 @@ func TestAPageInBetweenIsNoAnswer(t *testing.T) {
 	}
 }
 
-// A server that takes a connection and says nothing holds nobody up where there is another.
+// A server that accepts a connection but never answers delays nobody if there is another server.
 func TestASilentServerIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -12,9 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestManualIsTrue holds docs/cli.md to the commands: what stands before the
-// first command is written by hand, the rest is their help. With -update it is
-// written anew.
+// TestManualIsTrue compares docs/cli.md with the commands. The text before the first command is
+// written by hand; the rest is generated from their help. With -update, the test writes it again.
 func TestManualIsTrue(t *testing.T) {
 	update := flag.Lookup("update").Value.String() == "true"
 	file := filepath.Join("..", "..", "docs", "cli.md")
@@ -78,8 +77,7 @@ func optional(flags *pflag.FlagSet) string {
 	return ""
 }
 
-// TestPagesNameRealCommands reads every command line in the pages that people
-// copy from.
+// TestPagesNameRealCommands parses every command line in the pages that people copy from.
 func TestPagesNameRealCommands(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "*.md"))
 	if err != nil {
@@ -101,8 +99,8 @@ func TestPagesNameRealCommands(t *testing.T) {
 	}
 }
 
-// commandLines are the lines of fenced blocks that begin with a copyhold,
-// behind a prompt or not.
+// commandLines returns the lines in fenced blocks that begin with copyhold, with or without a
+// prompt.
 func commandLines(text string) []string {
 	var lines []string
 	fenced := false

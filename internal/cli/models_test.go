@@ -16,7 +16,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// combined is one plan that is every licensing model at once.
+// combined is one plan that combines every licensing model.
 const combined = `
 product: lathe
 plan: combined
@@ -53,15 +53,15 @@ features: {export: true}
 documents: {life: 1d, refresh: 6h, stale: 12h, grace: 0s, fallback: 0s}
 `
 
-// A counter is where one license is used through one face.
+// A counter uses one license through one face.
 type counter struct {
 	*shop
 	face
 	license licensing.LicenseID
 }
 
-// TestEachModelThroughEachFace issues one license of the combined plan for each
-// face, and uses it as every model that it is.
+// TestEachModelThroughEachFace issues a license of the combined plan for each face, and uses it
+// in every licensing model.
 func TestEachModelThroughEachFace(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -78,7 +78,7 @@ func TestEachModelThroughEachFace(t *testing.T) {
 				},
 			})
 			c := counter{s, open(t, issued.Key.Text), issued.License.ID}
-			c.allows(t, "beta") // until its end, which the last model waits for
+			c.allows(t, "beta") // until the exception ends, which the last model waits for
 			for _, m := range models {
 				t.Run(m.name, func(t *testing.T) { m.use(t, c) })
 			}
@@ -100,7 +100,7 @@ func (s *shop) issue(t *testing.T, r v1.IssueRequest) v1.Issued {
 	return issued
 }
 
-// faces are ways to open a license by its key.
+// faces returns functions that use a license by its key, one for each face.
 func (s *shop) faces(t *testing.T) map[string]func(t *testing.T, key string) face {
 	t.Helper()
 	url := "http://" + s.address
@@ -125,7 +125,7 @@ func (s *shop) faces(t *testing.T) map[string]func(t *testing.T, key string) fac
 	}
 }
 
-// models are the licensing models, each as it is met by who uses the license.
+// models are the licensing models, each as a user of the license sees it.
 var models = []struct {
 	name string
 	use  func(t *testing.T, c counter)
@@ -268,7 +268,7 @@ func (c counter) takes(t *testing.T, a asking, code string) held {
 	if h.id == "" || d.Outcome != license.Allowed {
 		t.Fatalf("%s of %s: %+v", a.holder, a.pool, d)
 	}
-	if h.lease == nil && d.Code != code { // an SDK lease speaks of itself
+	if h.lease == nil && d.Code != code { // an SDK lease describes itself
 		t.Errorf("%s of %s: %s, not %s", a.holder, a.pool, d.Code, code)
 	}
 	return h
@@ -291,7 +291,7 @@ func (c counter) holdsTwo(t *testing.T, pool string) {
 	c.release(t, second)
 }
 
-// listed finds a lease as an administrator sees it, with what asked for it.
+// listed finds a lease in an administrator's list, with the program that requested it.
 func (c counter) listed(t *testing.T, id string) v1.HeldLease {
 	t.Helper()
 	page, err := c.Leases(t.Context(), c.owner, authority.LeaseFilter{License: c.license}, request.PageOf{Limit: 100})
@@ -308,7 +308,7 @@ func (c counter) listed(t *testing.T, id string) v1.HeldLease {
 	return v1.HeldLease{}
 }
 
-// waits returns when somebody is in the queue of a pool.
+// waits returns once a request is in the queue of a pool.
 func (c counter) waits(t *testing.T, pool string) {
 	t.Helper()
 	eventually(t, patience, func() bool {
@@ -323,7 +323,7 @@ func (c counter) waits(t *testing.T, pool string) {
 	})
 }
 
-// allows waits for a feature, for what a vendor changes reaches programs some seconds later.
+// allows waits for a feature, because a vendor's change reaches programs some seconds later.
 func (c counter) allows(t *testing.T, feature string) {
 	t.Helper()
 	eventually(t, patience, func() bool { return c.feature(t, feature).Outcome == license.Allowed })

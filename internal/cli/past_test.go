@@ -31,12 +31,12 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A past is a copy of what an earlier commit's program left behind. README.md beside the
-// archive says what is in it.
+// A past is a copy of the files that an earlier commit's program left behind. README.md next to the
+// archive describes them.
 type past struct {
 	dir     string
-	at      time.Time // when it was left
-	waiting int       // tickets
+	at      time.Time // when the files were left
+	waiting int       // number of tickets
 }
 
 func (p past) path(name ...string) string {
@@ -75,7 +75,7 @@ func unpackPast(t *testing.T) past {
 	return p
 }
 
-// read reads one of the lists of what is there.
+// read reads one of the lists that the earlier program printed.
 func (p past) read(t *testing.T, list string, into any) {
 	t.Helper()
 	text, err := os.ReadFile(p.path("lists", list+".json"))
@@ -83,14 +83,14 @@ func (p past) read(t *testing.T, list string, into any) {
 	must(t, json.Unmarshal(text, into))
 }
 
-// A pastServer is today's server on what was left, at a time of the test's choice.
+// A pastServer is the current server on the old files, at a time that the test chooses.
 type pastServer struct {
 	past
 	url      string
-	restored bool // from the backup: a log of the next epoch, for which no head was kept
+	restored bool // from the backup: its log has a new epoch, for which no head was saved
 }
 
-// serve starts a server on db whose time is now when the test begins. The folder holds the
+// serve starts a server on db. Its time is now when the test begins. The folder contains the
 // sealing key.
 func (p past) serve(t *testing.T, db *store.DB, folder string, now time.Time) pastServer {
 	t.Helper()
@@ -115,11 +115,11 @@ func (p past) ring(t *testing.T) *signing.Ring {
 	return signing.NewRing(sealing)
 }
 
-// restore fills db from the backup and returns the folder that belongs to it.
+// restore restores the backup to db and returns the folder for it.
 func (p past) restore(t *testing.T, db *store.DB) string {
 	t.Helper()
 	folder := t.TempDir()
-	db.Now = func() time.Time { return p.at.Add(time.Second) } // a restore stores its time
+	db.Now = func() time.Time { return p.at.Add(time.Second) } // a restore records its time
 	backup, err := os.Open(p.path("past.backup"))
 	must(t, err)
 	defer backup.Close()
@@ -152,12 +152,12 @@ func (s pastServer) asOwner(t *testing.T, args ...string) map[string]any {
 	return s.run(t, exitDone, s.path("data", ownerTokenFile), "production", args...)
 }
 
-// face asks with a license's key.
+// face returns a command line that uses the key of a license.
 func (s pastServer) face(reference string) commandLine {
 	return commandLine{s.url, s.path("keys", reference+".key")}
 }
 
-// opened is each way in which today's program opens what was left.
+// opened runs a test for each way in which the current program opens the old files.
 func opened(t *testing.T, test func(t *testing.T, open func(t *testing.T, later time.Duration) pastServer)) {
 	t.Helper()
 	ways := map[string]func(t *testing.T, later time.Duration) pastServer{
@@ -185,8 +185,8 @@ func opened(t *testing.T, test func(t *testing.T, open func(t *testing.T, later 
 	}
 }
 
-// An earlier commit's data folder and backup, opened a second after they were left: all
-// that was listed then is listed now.
+// Open an earlier commit's data folder and backup a second after they were left: everything that
+// was listed then is listed now.
 func TestAnEarlierProgramsRecordIsAllThere(t *testing.T) {
 	t.Parallel()
 	opened(t, func(t *testing.T, open func(*testing.T, time.Duration) pastServer) {
@@ -197,7 +197,7 @@ func TestAnEarlierProgramsRecordIsAllThere(t *testing.T) {
 	})
 }
 
-// The same after years in which no server ran: what has no end is still there, the log
+// Open them after years without a server: everything without an end is still there, the log
 // verifies, and tokens and keys are known.
 func TestAnEarlierProgramsRecordOpensYearsLater(t *testing.T) {
 	t.Parallel()
@@ -206,13 +206,13 @@ func TestAnEarlierProgramsRecordOpensYearsLater(t *testing.T) {
 			s := open(t, later)
 			s.holds(t, "customers", "environments", "plans", "licenses")
 			s.verifies(t)
-			s.face("classic").feature(t, "export") // it is no 401
+			s.face("classic").feature(t, "export") // the status is not 401
 		}
 	})
 }
 
-// Applying every example to what an earlier commit left moves no license, though revisions
-// were named by their channel too, and each is known by its old name and by its new one.
+// Applying every example to an earlier commit's data moves no license, although the ids of
+// revisions then included their channel. Each revision is known by its old id and its new one.
 func TestApplyingTheExamplesToAnEarlierProgramsRecordMovesNoLicense(t *testing.T) {
 	t.Parallel()
 	opened(t, func(t *testing.T, open func(*testing.T, time.Duration) pastServer) {
@@ -235,7 +235,7 @@ func TestApplyingTheExamplesToAnEarlierProgramsRecordMovesNoLicense(t *testing.T
 	})
 }
 
-// holds compares lists with those that the earlier program made. Members may be new.
+// holds compares lists with those that the earlier program printed. New members are allowed.
 func (s pastServer) holds(t *testing.T, lists ...string) {
 	t.Helper()
 	for _, list := range lists {
@@ -253,7 +253,7 @@ func (s pastServer) holds(t *testing.T, lists ...string) {
 	}
 }
 
-// lacks returns the first place where got is not as want, "" if it has all that want has.
+// lacks returns the first path at which got differs from want, or "" if got contains all of want.
 func lacks(want, got any, at string) string {
 	switch want := want.(type) {
 	case map[string]any:
@@ -281,8 +281,8 @@ func lacks(want, got any, at string) string {
 	return ""
 }
 
-// verifies checks the log of each environment, production's against the head that was kept
-// outside, and the log that was exported.
+// verifies checks the log of each environment and the exported log. It checks production's log
+// against the saved head.
 func (s pastServer) verifies(t *testing.T) {
 	t.Helper()
 	verify := []string{"audit", "verify"}
@@ -296,7 +296,7 @@ func (s pastServer) verifies(t *testing.T) {
 	}
 }
 
-// authenticates shows every token and every key.
+// authenticates uses every token and every key.
 func (s pastServer) authenticates(t *testing.T) {
 	t.Helper()
 	for token, want := range map[string]int{"admin": exitDone, "viewer": exitDone, "issuer-lathe": exitDone, "acme": exitDone, "ended": exitFailed} {
@@ -315,8 +315,8 @@ func (s pastServer) authenticates(t *testing.T) {
 	}
 }
 
-// An earlier commit's seats are held, in its data folder, as if the server had never
-// stopped: a repeated request gets its lease, the full pool denies, a job waits.
+// The seats in an earlier commit's data folder are still held, as if the server had never stopped:
+// a repeated request gets its lease, the full pool denies, and a job waits.
 func TestAnEarlierProgramsSeatsAreStillHeld(t *testing.T) {
 	t.Parallel()
 	p := unpackPast(t)
@@ -358,8 +358,8 @@ func TestAnEarlierProgramsSeatsAreStillHeld(t *testing.T) {
 	s.verifies(t)
 }
 
-// Programs of an earlier commit go on with their caches: the state is full, what waited in
-// the spool arrives once, and the root sets since are followed.
+// Programs of an earlier commit can continue with their caches: they have full function, usage in
+// the spool arrives once, and they follow the root sets published since.
 func TestAnEarlierSDKsCacheGoesOn(t *testing.T) {
 	t.Parallel()
 	p := unpackPast(t)
@@ -394,7 +394,7 @@ func TestAnEarlierSDKsCacheGoesOn(t *testing.T) {
 	s.verifies(t)
 }
 
-// program opens a program on a cache that was left.
+// program opens a program on an old cache.
 func (s pastServer) program(t *testing.T, reference, cache string) *copyhold.Client {
 	t.Helper()
 	root, err := os.ReadFile(s.path("root-set.json"))
@@ -408,8 +408,8 @@ func (s pastServer) program(t *testing.T, reference, cache string) *copyhold.Cli
 	return c
 }
 
-// The program itself serves an earlier commit's data folder, by the machine's own clock,
-// whatever that shows since.
+// The current program serves an earlier commit's data folder with the machine's own clock, whatever
+// time it shows.
 func TestServeStartsOnAnEarlierProgramsDataFolder(t *testing.T) {
 	t.Parallel()
 	p := unpackPast(t)
@@ -421,11 +421,11 @@ func TestServeStartsOnAnEarlierProgramsDataFolder(t *testing.T) {
 	must(t, server.close())
 }
 
-// License files of an earlier commit verify from the first root set that there was.
+// License files of an earlier commit verify from the first root set.
 func TestAnEarlierProgramsLicenseFilesVerify(t *testing.T) {
 	t.Parallel()
 	p := unpackPast(t)
-	for _, file := range []string{"classic.license", "team.license"} { // as JSON, and armored
+	for _, file := range []string{"classic.license", "team.license"} { // one as JSON, one armored
 		for _, later := range []time.Duration{time.Minute, 60 * 24 * time.Hour, 360 * 24 * time.Hour} {
 			status, out, errs := commandLine{}.try("verify", p.path(file), "--root-set", p.path("root-set.json"), "--at", p.at.Add(later).Format(time.RFC3339))
 			if status != exitDone {

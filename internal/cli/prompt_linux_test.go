@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openTerminal returns a terminal, and the file by which a person types at it.
+// openTerminal returns a terminal, and the file that acts as its keyboard.
 func openTerminal(t *testing.T) (terminal, keyboard *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -32,7 +32,7 @@ func TestAQuestionIsAnsweredAtATerminal(t *testing.T) {
 	} {
 		terminal, keyboard := openTerminal(t)
 		if !isTerminal(terminal) {
-			t.Fatal("a terminal is taken for none")
+			t.Fatal("a terminal was not recognized")
 		}
 		_, err := keyboard.WriteString(typed)
 		must(t, err)

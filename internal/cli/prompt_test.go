@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// TestNobodyIsAskedWithoutATerminal runs commands that ask as services and builds run them:
-// with /dev/null, which is a character device as a terminal is, and with a pipe. Each ends
-// with exit status 2, names a flag that it has, and has done nothing.
+// TestNobodyIsAskedWithoutATerminal runs commands that ask questions in the way that services and
+// builds do: with /dev/null, which is a character device like a terminal, and with a pipe. Each
+// command ends with exit status 2, names a flag that it has, and changes nothing.
 func TestNobodyIsAskedWithoutATerminal(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {

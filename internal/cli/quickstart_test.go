@@ -11,8 +11,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// useGo lets scripts build programs as whoever runs the tests does, with what is compiled
-// already. COPYHOLD_SOURCE is this repository.
+// useGo lets scripts build programs with the environment and build cache of the user who runs
+// the tests. COPYHOLD_SOURCE is this repository.
 func useGo(env *testscript.Env) error {
 	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOPROXY"} {
 		value, err := exec.Command("go", "env", name).Output()
@@ -26,7 +26,7 @@ func useGo(env *testscript.Env) error {
 	return err
 }
 
-// scriptFree puts a free address of this machine into the environment: free NAME.
+// scriptFree sets a variable to a free address of this machine: free NAME.
 func scriptFree(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: free NAME")
@@ -37,9 +37,9 @@ func scriptFree(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(l.Close())
 }
 
-// scriptPage puts the commands of a page into one script, as somebody types them from top to
-// bottom: page FILE SCRIPT. They use the server at $LISTEN instead of the port in the page,
-// which may be taken here. What they started ends with the script.
+// scriptPage writes the commands of a page to one script, from top to bottom: page FILE SCRIPT.
+// The commands use the server at $LISTEN instead of the port in the page, which may be in use.
+// Processes that they start end with the script.
 func scriptPage(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: page FILE SCRIPT")
@@ -51,7 +51,7 @@ func scriptPage(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(script), 0o600))
 }
 
-// commandsOf returns the blocks of a page that are marked sh.
+// commandsOf returns the blocks of a page that are marked as sh.
 func commandsOf(page string) (blocks []string) {
 	var block strings.Builder
 	in := false

@@ -22,7 +22,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// restore puts a server on a restored backup in the place of the one that ran.
+// restore replaces the running server with one on a restored backup.
 func (s *shop) restore(t *testing.T, archive []byte) {
 	t.Helper()
 	s.down()
@@ -41,9 +41,9 @@ func (s *shop) restore(t *testing.T, archive []byte) {
 	s.up()
 }
 
-// TestASeatSurvivesARestore restores a backup that is older than the seat: the
-// program's next renewal puts it back, and a newcomer hears that the server is
-// not certain, which is no denial.
+// TestASeatSurvivesARestore restores a backup that is older than a seat. The program's next
+// renewal restores the seat. A new request learns that the server is not certain, which is not
+// a denial.
 func TestASeatSurvivesARestore(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

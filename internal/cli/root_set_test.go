@@ -27,7 +27,7 @@ func (s *shop) ceremony(t *testing.T, old signing.Secret) signing.Secret {
 	return fresh
 }
 
-// retire has the keys that a program knows sign nothing any more.
+// retire makes the keys that a program knows stop signing.
 func (s *shop) retire(t *testing.T) {
 	t.Helper()
 	keys, err := s.SigningKeys(t.Context(), s.owner)
@@ -44,8 +44,8 @@ func (s *shop) retire(t *testing.T) {
 	}
 }
 
-// Two ceremonies later every root is another. A program that trusts the first root set
-// follows one by one, remembers that it did, and a new one trusts the last.
+// After two ceremonies, every root is different. A program that trusts the first root set follows
+// one set at a time and remembers the last. A new program trusts only the last set.
 func TestSDKFollowsNewRootSets(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -86,8 +86,8 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 	must(t, err)
 	trusts("root set 3")
 
-	// A file that was exported since brings the sets between with it; one from
-	// before is nothing to a program that trusts the last.
+	// A file exported since then contains the sets in between. A file from before is worthless to a
+	// program that trusts the last set.
 	after, err := s.ExportLicense(t.Context(), s.owner, s.license, request.Holder{})
 	must(t, err)
 	first, err := license.NewAuditor(before.RootSet)
@@ -105,7 +105,7 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 	}
 }
 
-// A server that has only root sets which do not follow is not followed.
+// A program does not accept a root set that its own root set did not sign.
 func TestSDKRefusesARootSetOfOneSide(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -23,11 +23,11 @@ import (
 	"copyhold.dev/internal/seat"
 )
 
-// back is less than a lease here lasts without a renewal: a seat that is free by then was
-// given back.
+// back is shorter than a lease lasts here without a renewal: a seat that is free by then was
+// released.
 const back = time.Minute
 
-// A bench is a server with the demo's licenses, and one of them in use.
+// A bench is a server with the demo's licenses, one of which is in use.
 type bench struct {
 	t      *testing.T
 	server *testServer
@@ -39,13 +39,13 @@ type bench struct {
 	data   string
 }
 
-// startBench serves the demo's example; plan is the license that is used.
+// startBench serves the demo's example; plan selects the license to use.
 func startBench(t *testing.T, plan, pool string) *bench {
 	t.Helper()
 	return startBenchOn(t, "", plan, pool)
 }
 
-// startBenchOn does so on a database, or on a file of its own.
+// startBenchOn is like startBench, on a database or, if it is empty, on its own file.
 func startBenchOn(t *testing.T, database, plan, pool string) *bench {
 	t.Helper()
 	data := t.TempDir()
@@ -71,7 +71,7 @@ func startBenchOn(t *testing.T, database, plan, pool string) *bench {
 	return b
 }
 
-// use has commands, and the test's client, ask the servers at urls.
+// use makes commands, and the test's client, use the servers at urls.
 func (b *bench) use(urls ...string) {
 	b.urls = urls
 	b.client = client.New(&http.Client{}, client.Settings{Endpoints: client.At(urls...), Token: client.Setting[client.Secret]{Value: client.Secret(b.token)}}, patience)
@@ -85,7 +85,7 @@ func (b *bench) stop() {
 	b.server = nil
 }
 
-// again starts the server anew, at the address it had.
+// again restarts the server at its address.
 func (b *bench) again() {
 	b.t.Helper()
 	s, err := startTestServerAt(strings.TrimPrefix(b.urls[0], "http://"), b.data, demoEnvironments())
@@ -134,8 +134,8 @@ func (b *bench) within(limit time.Duration, n int64) {
 	}
 }
 
-// A running is copyhold run in a process of its own. Its command says "started"
-// first and ends when its input does.
+// A running is copyhold run in a separate process. Its command first prints "started" and ends
+// when its input ends.
 type running struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -144,7 +144,7 @@ type running struct {
 	errs  *bytes.Buffer
 }
 
-// untilInputEnds is a command that says so when it runs.
+// untilInputEnds is a command that reports when it has started.
 const untilInputEnds = `echo started; cat >/dev/null`
 
 func (b *bench) run(flags []string, command ...string) *running {
@@ -189,7 +189,7 @@ func (r *running) expect(text string) {
 // status waits for the end.
 func (r *running) status() int {
 	r.t.Helper()
-	for r.lines.Scan() { // the end of output comes before Wait
+	for r.lines.Scan() { // read all output before Wait
 	}
 	err := r.cmd.Wait()
 	if exited := (*exec.ExitError)(nil); errors.As(err, &exited) {
@@ -217,8 +217,8 @@ func TestRunHoldsASeatAndPassesTheStatusOn(t *testing.T) {
 	}
 }
 
-// TestARecalledSeatIsGivenBackWhileItsCommandRuns: the command is told by the signal
-// that was chosen, and decides for itself; the seat is free after the grace.
+// TestARecalledSeatIsGivenBackWhileItsCommandRuns checks that the command gets the chosen signal
+// and decides what to do, and that the seat is free after the grace.
 func TestARecalledSeatIsGivenBackWhileItsCommandRuns(t *testing.T) {
 	b := startBench(t, "render", "jobs")
 	r := b.run([]string{"--on-recall", "USR1"}, "sh", "-c", `trap 'echo told' USR1; echo started; while :; do if read -r line; then echo "got $line"; [ "$line" = stop ] && exit 5; fi; sleep 0.1; done`)
@@ -226,7 +226,7 @@ func TestARecalledSeatIsGivenBackWhileItsCommandRuns(t *testing.T) {
 	b.recall()
 	r.expect("told")
 	b.within(patience, 0)
-	for _, line := range []string{"hello", "stop"} { // the command runs on
+	for _, line := range []string{"hello", "stop"} { // the command continues
 		if _, err := io.WriteString(r.input, line+"\n"); err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestARecalledSeatIsGivenBackWhileItsCommandRuns(t *testing.T) {
 	}
 }
 
-// TestARecallEndsACommandThatGivesWay: without a choice the signal is TERM.
+// TestARecallEndsACommandThatGivesWay checks the default signal, which is TERM.
 func TestARecallEndsACommandThatGivesWay(t *testing.T) {
 	b := startBench(t, "render", "jobs")
 	r := b.run(nil, "sh", "-c", `trap 'exit 9' TERM; echo started; while :; do sleep 0.1; done`)
@@ -249,7 +249,7 @@ func TestARecallEndsACommandThatGivesWay(t *testing.T) {
 	b.within(patience, 0)
 }
 
-// recall recalls the one lease that is held.
+// recall recalls the only lease.
 func (b *bench) recall() {
 	b.t.Helper()
 	a, err := b.client.Do(context.Background(), client.Call{As: client.ByToken, Method: http.MethodGet, Path: "/v1/leases"})
@@ -318,7 +318,7 @@ func TestASeatIsBackHoweverItsCommandEnds(t *testing.T) {
 	})
 }
 
-// keeperOf finds the child of a copyhold run that keeps its seat.
+// keeperOf finds the child process of a copyhold run that holds its seat.
 func keeperOf(t *testing.T, parent int) int {
 	t.Helper()
 	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(parent), "task", "*", "children"))
@@ -351,8 +351,8 @@ func TestARunningCommandOutlivesTheServer(t *testing.T) {
 	}
 }
 
-// A seat whose command ended while no server was there is given back as soon as
-// one is: copyhold run has ended by then, its keeper has not.
+// A seat whose command ended while no server was available is released as soon as a server is
+// available. By then copyhold run has ended, but its keeper has not.
 func TestASeatIsBackOnceTheServerIs(t *testing.T) {
 	b := startBench(t, "render", "jobs")
 	r := b.run(nil, "sh", "-c", untilInputEnds)
@@ -366,7 +366,7 @@ func TestASeatIsBackOnceTheServerIs(t *testing.T) {
 	b.within(back, 0)
 }
 
-// The renewal whose answer was lost is the one that the release speaks of.
+// The release refers to the renewal whose answer was lost.
 func TestASeatWhoseRenewalWasLostIsGivenBack(t *testing.T) {
 	b := startBench(t, "fast", "seats")
 	renewed := make(chan struct{})

@@ -70,8 +70,7 @@ func scriptJSON(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// scriptKeep puts a member of the JSON that the last command printed into the
-// script's environment: keep NAME PATH.
+// scriptKeep sets a variable to a member of the JSON that the last command printed: keep NAME PATH.
 func scriptKeep(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: keep NAME PATH")
@@ -101,8 +100,8 @@ func member(ts *testscript.TestScript, path string) string {
 	return plain(value)
 }
 
-// scriptStranger checks a proof of the log with a program that imports the
-// standard library only: stranger FILE.
+// scriptStranger checks a proof from the log with a program that imports only the standard
+// library: stranger FILE.
 func scriptStranger(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: stranger FILE")
@@ -134,7 +133,7 @@ func scriptSpoil(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), text, 0o600))
 }
 
-// scriptStatus runs a command that has to end with an exit status: status N COMMAND...
+// scriptStatus runs a command that must end with an exit status: status N COMMAND...
 func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 {
 		ts.Fatalf("usage: status N COMMAND...")
@@ -153,9 +152,9 @@ func scriptStatus(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// scriptEmbed writes a source file that holds a license key and a token: embed
-// FILE. The key is in $KEY. They are made here so that no file of this
-// repository looks as if it held one.
+// scriptEmbed writes a source file that contains a license key and a token: embed FILE. The key
+// is in $KEY. They are created here so that no file in this repository looks as if it contained
+// one.
 func scriptEmbed(ts *testscript.TestScript, _ bool, args []string) {
 	_, key := licensing.NewKey([4]byte{1}, [16]byte{2})
 	token := access.NewToken("production", licensing.TokenID(licensing.NewID(licensing.TokenPrefix, time.Unix(0, 0), [10]byte{3})), [20]byte{4})

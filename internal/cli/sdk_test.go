@@ -52,11 +52,11 @@ meters:
 documents: {refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d}
 `
 
-// briefly is everyModel with documents that are short enough to walk the ladder.
+// briefly is everyModel with documents short enough to walk the whole ladder.
 var briefly = strings.Replace(everyModel, "refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d", "refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 2s", 1)
 
-// patience is how long a test waits for what has to happen. How soon it does is no test,
-// and the machine may be busy with something else.
+// patience is how long a test waits for something that must happen. Tests do not check how soon
+// it happens, because the machine may be busy.
 const patience = 5 * time.Minute
 
 // A shop is a real server with a license of everyModel, for programs with the SDK.
@@ -69,11 +69,11 @@ type shop struct {
 	root    []byte
 	sealing *signing.SealingKey
 	address string
-	door    net.Listener // for as long as the test runs: an address that is given up may be somebody else's soon
+	door    net.Listener // kept open for the whole test, because another process could take a free address
 	handler http.Handler
 	room    atomic.Pointer[room]
 	server  atomic.Pointer[http.Server]
-	asked   atomic.Int64 // validations that were answered
+	asked   atomic.Int64 // number of answered validations
 }
 
 func newShop(t *testing.T) *shop {
@@ -129,7 +129,7 @@ func (s *shop) apply(t *testing.T, plan, licenses string) {
 	must(t, err)
 }
 
-// A room is what a server accepts connections from until it is closed.
+// A room is a listener that a server uses until it is closed.
 type room struct {
 	net.Listener // of the door
 	conns        chan net.Conn
@@ -151,7 +151,7 @@ func (r *room) Close() error {
 	return nil
 }
 
-// admit shows who comes in to the server that is up, and out again if none is.
+// admit passes connections to the running server, and closes them if there is none.
 func (s *shop) admit() {
 	for {
 		c, err := s.door.Accept()
@@ -167,7 +167,7 @@ func (s *shop) admit() {
 	}
 }
 
-// up serves, on the address it had before.
+// up starts a server on the same address as before.
 func (s *shop) up() {
 	listener := &room{Listener: s.door, conns: make(chan net.Conn), closed: make(chan struct{})}
 	handler := s.handler
@@ -182,12 +182,12 @@ func (s *shop) up() {
 	go func() { _ = server.Serve(listener) }()
 }
 
-// down ends the server and all its connections at once.
+// down closes the server and all its connections at once.
 func (s *shop) down() { _ = s.server.Load().Close() }
 
-// hurry gives the license's one program, which runs, documents that end soon. The first
-// answer may have been on its way, the second is with them, and the third question is not
-// asked before that was read.
+// hurry gives the license's only program documents that end soon. The first answer may already
+// have been on its way. The second contains them, and the program sends its third request only
+// after it has read the second answer.
 func (s *shop) hurry(t *testing.T) {
 	t.Helper()
 	s.apply(t, briefly, "all")
@@ -211,8 +211,8 @@ func (s *shop) program(t *testing.T, o copyhold.Options, change func(copyhold.Ch
 	return c
 }
 
-// The list of revocations says what a revoked license leaves to programs; the signed no of
-// a validation and the document, which know no more than that it is revoked, take nothing from that.
+// The list of revocations states what a revoked license leaves to programs. The signed denial of a
+// validation and the document only state that it is revoked, and do not change that.
 func TestSDKARevocationLeavesTheFallback(t *testing.T) {
 	t.Parallel()
 	for fallback, want := range map[bool]license.State{true: license.StateDegraded, false: license.StateDenied} {
@@ -324,8 +324,8 @@ func TestSDKEveryModel(t *testing.T) {
 	})
 }
 
-// A program that has the license's older document records decimals: in the meter's unit,
-// so that they count as what they are at whatever scale the server counts by then.
+// A program with an older license document records decimals in the meter's unit, so that they
+// count correctly at any scale that the server uses by then.
 func TestSDKUsageRecordedBeforeAScaleRoseCountsAsWhatItWas(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -376,12 +376,12 @@ func next(t *testing.T, changes <-chan copyhold.Change) copyhold.Change {
 // rungs are the states from best to worst.
 var rungs = []license.State{license.StateValid, license.StateStale, license.StateGrace, license.StateDegraded, license.StateDenied}
 
-// worse reports whether a state comes below another on the ladder.
+// worse reports whether a state is below another on the ladder.
 func worse(s, than license.State) bool { return slices.Index(rungs, s) > slices.Index(rungs, than) }
 
-// descend follows a program down to denied. From one answer of the server to the next no
-// rung comes twice or before its date, and the feature export is what the rung says. A
-// program that was held up for longer than a rung lasts passes over it.
+// descend follows a program down to denied. Between two answers of the server, no state occurs
+// twice or before its date, and the feature export matches the state. A program that was delayed
+// for longer than a state lasts skips that state.
 func descend(t *testing.T, c *copyhold.Client, changes <-chan copyhold.Change, on func(copyhold.Change)) {
 	t.Helper()
 	for at := license.StateNone; at != license.StateDenied; {
@@ -406,8 +406,8 @@ func descend(t *testing.T, c *copyhold.Client, changes <-chan copyhold.Change, o
 	}
 }
 
-// The server is stopped: the program walks the ladder at the dates in its document, and
-// is valid again soon after the server is back.
+// While the server is stopped, the program walks the ladder at the dates in its document. It is
+// valid again soon after the server is back.
 func TestSDKWalksTheLadderAndRecovers(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -420,7 +420,7 @@ func TestSDKWalksTheLadderAndRecovers(t *testing.T) {
 	until(t, changes, license.StateValid)
 }
 
-// What the vendor changes reaches a connected program, long before it asks by itself.
+// A vendor's change reaches a connected program long before its next regular request.
 func TestSDKHearsOfChanges(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -445,7 +445,7 @@ func TestSDKHearsOfChanges(t *testing.T) {
 	}
 }
 
-// An exported license works where there is no server at all.
+// An exported license works without any server.
 func TestSDKWorksFromAnExportedLicense(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

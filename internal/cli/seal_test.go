@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// sealedPlans are one with the feature, one without, and one whose documents will end soon.
+// sealedPlans are a plan with the feature, one without it, and one whose documents will end soon.
 const sealedPlans = `
 product: lathe
 plan: studio
@@ -38,7 +38,7 @@ fallback: {view: true}
 documents: {refresh: 1d, stale: 2d, life: 7d, grace: 14d, fallback: 30d}
 `
 
-// soonDegraded is the last of them from when its program has opened what is sealed.
+// soonDegraded replaces the last of them after its program has opened the sealed data.
 const soonDegraded = `
 product: lathe
 plan: brief
@@ -48,14 +48,14 @@ fallback: {view: true}
 documents: {refresh: 1s, stale: 2s, life: 3s, grace: 2s, fallback: 1h}
 `
 
-// A sealer is a vendor who seals with the command line, and whose programs open.
+// A sealer is a vendor who seals data with the command line, and whose programs open it.
 type sealer struct {
 	*shop
 	sealed []byte
 }
 
-// TestSealedDataOpensWhereTheFeatureIsGranted goes the whole way: sealed on a build
-// machine, opened by a program whose license a real server signed.
+// TestSealedDataOpensWhereTheFeatureIsGranted seals data on a build machine and opens it in a
+// program whose license was signed by a real server.
 func TestSealedDataOpensWhereTheFeatureIsGranted(t *testing.T) {
 	t.Parallel()
 	s := sealer{shop: newShop(t)}
@@ -85,7 +85,7 @@ func TestSealedDataOpensWhereTheFeatureIsGranted(t *testing.T) {
 	t.Run("degraded", s.degraded) // stops the server: the last
 }
 
-// seal seals on a machine without a token, which has the feature's public key in a file.
+// seal seals data on a machine that has no token, but has the feature's public key in a file.
 func (s *sealer) seal(t *testing.T, data string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -116,7 +116,7 @@ func (s *sealer) vendor(t *testing.T, variable string, args ...string) {
 	}
 }
 
-// of starts a program that opens sealed data, with a new license of a plan.
+// of starts a program with a new license of a plan, to open sealed data.
 func (s *sealer) of(t *testing.T, plan string, changes chan copyhold.Change) *copyhold.Client {
 	t.Helper()
 	issued := s.issue(t, v1.IssueRequest{Plan: licensing.PlanName(plan)})
@@ -139,7 +139,7 @@ func (s *sealer) opens(t *testing.T, c *copyhold.Client) {
 	}
 }
 
-// offline starts a program that reaches no server.
+// offline starts a program that cannot reach a server.
 func (s *sealer) offline(t *testing.T, cache string) *copyhold.Client {
 	t.Helper()
 	c, err := copyhold.Open(t.Context(), copyhold.Options{
@@ -158,7 +158,7 @@ func (s *sealer) opensOffline(t *testing.T) {
 	s.opens(t, s.offline(t, cache))
 }
 
-// copiedCache is another device: it has the document, and not the device's key.
+// copiedCache simulates another device, which has the document but not the device's key.
 func (s *sealer) copiedCache(t *testing.T) {
 	cache, copied := t.TempDir(), t.TempDir()
 	c := s.program(t, copyhold.Options{Sealed: true, CacheDir: cache}, nil)
@@ -183,8 +183,8 @@ func (s *sealer) copiedCache(t *testing.T) {
 	}
 }
 
-// degraded is a license whose program reached no server for too long: the fallback
-// grants another feature, and not this.
+// degraded tests a program that has not reached a server for too long: the fallback grants
+// another feature, but not this one.
 func (s *sealer) degraded(t *testing.T) {
 	changes := make(chan copyhold.Change, 100)
 	c := s.of(t, "brief", changes)

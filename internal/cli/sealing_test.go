@@ -12,8 +12,8 @@ import (
 	"copyhold.dev/internal/authority"
 )
 
-// The file sealing.key that a server wrote, as it is, opens that server's database and
-// backups wherever a command can be told of a sealing key.
+// The unchanged file sealing.key that a server wrote opens that server's database and backups in
+// every way that a command accepts a sealing key.
 func TestTheServersOwnSealingKeyWorksWhereverOneCanBeNamed(t *testing.T) {
 	t.Parallel()
 	data, folder := t.TempDir(), t.TempDir()

@@ -21,7 +21,7 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// A process is `copyhold serve` by itself, with what it logged until it served or ended.
+// A process is `copyhold serve` in a separate process, with its log until it served or ended.
 type process struct {
 	pid    int
 	log    string
@@ -29,8 +29,8 @@ type process struct {
 	stop   func()
 }
 
-// serveAlone starts a server in a process of its own with exactly this environment. It
-// stops at the latest when the test ends.
+// serveAlone starts a server in a separate process with exactly this environment. It stops when
+// the test ends, if not before.
 func serveAlone(t *testing.T, environ, flags []string) process {
 	t.Helper()
 	program, err := os.Executable()
@@ -60,7 +60,7 @@ func serveAlone(t *testing.T, environ, flags []string) process {
 	return p
 }
 
-// shown is what other programs of the same account can read of a process.
+// shown returns what other programs of the same account can read about a process.
 func (p process) shown(t *testing.T) string {
 	t.Helper()
 	all := p.log
@@ -72,9 +72,9 @@ func (p process) shown(t *testing.T) string {
 	return all
 }
 
-// A server that got its secrets in the environment has them, and shows them to nobody
-// else: not in /proc/PID/environ, its arguments or its log. It is still the process that
-// was started, so a service manager keeps hold of it.
+// A server that gets its secrets from the environment can use them but does not reveal them: not
+// in /proc/PID/environ, its arguments or its log. It is still the same process, so a service
+// manager keeps track of it.
 func TestASecretInTheEnvironmentIsShownToNobodyElse(t *testing.T) {
 	t.Parallel()
 	database := withPassword(storetest.PostgresURL(t), "canary-url")
@@ -96,8 +96,8 @@ func TestASecretInTheEnvironmentIsShownToNobodyElse(t *testing.T) {
 	}
 }
 
-// A server warns once where others can listen in, and where its own address was found by
-// the name that it had.
+// A server warns once if others can read its traffic, and if its own address was set under the
+// former name.
 func TestServeWarnsOfWhatIsExposedOrRenamed(t *testing.T) {
 	t.Parallel()
 	p := serveAlone(t, []string{"COPYHOLD_URL=https://licenses.example.com"}, []string{"--data", t.TempDir(), "--listen", "0.0.0.0:0"})
@@ -118,8 +118,7 @@ func withPassword(database, password string) string {
 	return u.String()
 }
 
-// The server logs in with the password from wherever it can be kept, and an error never
-// shows it.
+// The server logs in with the password from every supported place, and errors never show it.
 func TestTheDatabasePasswordComesFromAFileACredentialOrTheEnvironment(t *testing.T) {
 	t.Parallel()
 	const password = "p@ss:w/rd %41?#"
@@ -155,8 +154,8 @@ func TestTheDatabasePasswordComesFromAFileACredentialOrTheEnvironment(t *testing
 	}
 }
 
-// needingPassword returns a URL of the same database for a role that has to show its
-// password; the other roles of the test's server are trusted as before.
+// needingPassword returns a URL of the same database for a role that must give its password. The
+// other roles of the test's server are still trusted.
 func needingPassword(t *testing.T, database, password string) string {
 	t.Helper()
 	admin, err := sql.Open("pgx", database)
@@ -181,7 +180,7 @@ func needingPassword(t *testing.T, database, password string) string {
 	stranger, err := sql.Open("pgx", u.String())
 	must(t, err)
 	defer stranger.Close()
-	for deadline := time.Now().Add(time.Minute); stranger.Ping() == nil; { // it reads its rules a moment later
+	for deadline := time.Now().Add(time.Minute); stranger.Ping() == nil; { // it reloads its rules a moment later
 		if time.Now().After(deadline) {
 			t.Fatal("the role is trusted without its password")
 		}

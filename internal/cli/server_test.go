@@ -35,7 +35,7 @@ func startTestServerAt(address, data string, first []licensing.Environment) (*te
 	return startTestServerOn("", address, data, first)
 }
 
-// startTestServerOn serves a database, or the file in the data folder.
+// startTestServerOn serves a database or, if it is empty, the file in the data folder.
 func startTestServerOn(database, address, data string, first []licensing.Environment) (*testServer, error) {
 	return startTestServerWith(database, map[string]string{"data": data, "listen": address, "shutdown": "1m"}, first)
 }
@@ -70,7 +70,7 @@ func (t *testServer) close() error {
 	return <-t.done
 }
 
-// runningServer is the key of a script's server among its values.
+// runningServer is the key for the server in a script's values.
 type runningServer struct{}
 
 // scriptServer starts a server on a data folder: server FOLDER. It sets
@@ -94,8 +94,8 @@ func scriptExample(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("COPYHOLD_TOKEN_FILE", filepath.Join(data, "admin.token"))
 }
 
-// scriptExampleAgain starts a server on a folder that was restored from an
-// example's; the tokens that are known stay valid: example-again FOLDER.
+// scriptExampleAgain starts a server on a folder that was restored from an example's backup. The
+// known tokens remain valid: example-again FOLDER.
 func scriptExampleAgain(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: example-again FOLDER")
@@ -118,7 +118,7 @@ func serveScript(ts *testscript.TestScript, data string, first []licensing.Envir
 	return s
 }
 
-// scriptTamper changes a server's database beside it: tamper FOLDER STATEMENT.
+// scriptTamper changes a database without the server: tamper FOLDER STATEMENT.
 func scriptTamper(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: tamper FOLDER STATEMENT")
@@ -137,7 +137,7 @@ func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(s.close())
 }
 
-// setUpExample puts the demo's licenses into a server.
+// setUpExample creates the demo's licenses on a server.
 func setUpExample(ctx context.Context, data, url string) error {
 	token, err := os.ReadFile(filepath.Join(data, ownerTokenFile))
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A program starts without a key, and its user types one, then that of another license.
+// A program starts without a key. Its user types a key, and later the key of another license.
 func TestSDKAnActivationDialog(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

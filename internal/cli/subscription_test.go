@@ -10,7 +10,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// shortTerm is a subscription whose term's end is near.
+// shortTerm is a subscription whose term ends soon.
 const shortTerm = `
 product: lathe
 plan: subscription
@@ -20,9 +20,9 @@ fallback: {export: false, max_layers: 5}
 documents: {life: 7d, refresh: 1d, stale: 2d, grace: 14d, fallback: 6s}
 `
 
-// TestASubscriptionRunsOutGracefully: the term ends, the renewal grace of the
-// plan goes by with every feature, then the fallback; an unpaid license is not
-// renewed; a renewal reaches the connected program.
+// TestASubscriptionRunsOutGracefully checks that after the end of the term, every feature works
+// during the plan's renewal grace, and then the fallback applies. An unpaid license is not
+// renewed, and a renewal reaches the connected program.
 func TestASubscriptionRunsOutGracefully(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)

@@ -9,8 +9,8 @@ import (
 	"unicode"
 )
 
-// hostileText would clear a screen, ring, set a title, start a line of its own and
-// be read backwards.
+// hostileText would clear the screen, ring the bell, set the title, start a new line and display
+// text backward.
 const hostileText = `\u001b[2J\u001b]0;gotcha\u0007\u009b31mann\r\nadmin\u202etxt`
 
 func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {

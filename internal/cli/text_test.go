@@ -15,7 +15,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// wide is a text as Windows saves it when it calls UTF-16 "Unicode".
+// wide encodes text as Windows does if it saves UTF-16 as "Unicode".
 func wide(text string) []byte {
 	file := []byte{0xff, 0xfe}
 	for _, unit := range utf16.Encode([]rune(strings.ReplaceAll(text, "\n", "\r\n"))) {
@@ -24,8 +24,8 @@ func wide(text string) []byte {
 	return file
 }
 
-// Key files, root sets, license files and plans are read as editors save them; what is in
-// another encoding is refused with file and line, and nothing is sent.
+// Key files, root sets, license files and plans can be saved by any editor. A file in another
+// encoding is refused with its name and line, and nothing is sent.
 func TestFilesAreReadInEveryEncoding(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -75,8 +75,8 @@ func TestFilesAreReadInEveryEncoding(t *testing.T) {
 	refused("latin.yaml:3: byte 0xFC", "plan", "lint", write("latin.yaml", []byte(strings.ReplaceAll(plan, "ü", "\xfc"))))
 }
 
-// A file of several parts is checked whole before anything is imported; each faulty row is
-// named by its line in the file, and a row in another encoding only where that is named.
+// All parts of a large file are checked before anything is imported. Each row with an error is
+// named by its line in the file. Rows in another encoding need --encoding.
 func TestALargeFileIsImportedWholeOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	s := newShop(t)
@@ -84,7 +84,7 @@ func TestALargeFileIsImportedWholeOrNotAtAll(t *testing.T) {
 	must(t, err)
 	const rows = importPart + 50
 	var text strings.Builder
-	text.WriteString("key;customer;plan;reference\r\n;;;\r\n") // a row's line is its number and 3
+	text.WriteString("key;customer;plan;reference\r\n;;;\r\n") // a row's line is its number plus 3
 	for n := range rows {
 		fmt.Fprintf(&text, "OLD-KEY-%05d;ref:M\xfcller;studio;old-%d\r\n", n, n)
 	}

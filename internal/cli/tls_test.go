@@ -18,7 +18,7 @@ import (
 	"copyhold.dev/sdk/copyhold"
 )
 
-// certificateFiles writes a certificate for 127.0.0.1 with its key, and returns who trusts it.
+// certificateFiles writes a certificate for 127.0.0.1 with its key, and returns a pool that trusts it.
 func certificateFiles(t *testing.T) (certificate, key string, trusting *x509.CertPool) {
 	t.Helper()
 	lender := httptest.NewTLSServer(nil)
@@ -35,8 +35,8 @@ func certificateFiles(t *testing.T) (certificate, key string, trusting *x509.Cer
 	return certificate, key, trusting
 }
 
-// A server with a certificate speaks TLS 1.2 or later and nothing else, to the command
-// line and to the SDK; who does not trust it finds it unavailable, which denies nothing.
+// A server with a certificate accepts only TLS 1.2 or later, from the command line and from the
+// SDK. To a program that does not trust the certificate, it is unavailable, which denies nothing.
 func TestServingWithACertificate(t *testing.T) {
 	t.Parallel()
 	certificate, key, trusting := certificateFiles(t)
@@ -79,8 +79,8 @@ func TestServingWithACertificate(t *testing.T) {
 	healthOverTLS(t, strings.TrimPrefix(s.URL(), "https://"), certificate, key)
 }
 
-// healthOverTLS asks the server on this machine, whose certificate it need not trust, and
-// takes no other answer for the server's.
+// healthOverTLS runs copyhold health, which need not trust the certificate of the server on this
+// machine, and which accepts no other answer as the server's.
 func healthOverTLS(t *testing.T, listen, certificate, key string) {
 	t.Helper()
 	health := func(args ...string) (int, string) {
@@ -95,8 +95,8 @@ func healthOverTLS(t *testing.T, listen, certificate, key string) {
 	}
 }
 
-// distrusted asks from the command line, which trusts what the system does, and the
-// authorities that --ca names. A certificate of nobody known is a fault of the settings.
+// distrusted runs commands, which trust the system's certificate authorities and those in --ca. An
+// unknown certificate authority is reported as invalid settings.
 func distrusted(t *testing.T, url, key, certificate string) {
 	t.Helper()
 	ask := func(environ []string, args ...string) (int, string) {
@@ -128,7 +128,7 @@ func distrusted(t *testing.T, url, key, certificate string) {
 	}
 }
 
-// refusals are how nobody gets in: old TLS, and none.
+// refusals checks that the server refuses old TLS versions and connections without TLS.
 func refusals(t *testing.T, url string, trusting *x509.CertPool) {
 	t.Helper()
 	address := strings.TrimPrefix(url, "https://")

@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestVerifyNamesWhatIsWrong reads every refused license file of the vectors: what is
-// late, unknown, withdrawn or of a later format is never called forged.
+// TestVerifyNamesWhatIsWrong reads every refused license file of the vectors. A file that is late,
+// unknown, withdrawn or in a later format is never reported as forged.
 func TestVerifyNamesWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	codes := map[string]struct {
@@ -61,7 +61,7 @@ type vector struct {
 	trusted                *license.Verifier
 }
 
-// vectorsOf returns the refused vectors, each with what it trusts.
+// vectorsOf returns the refused vectors, each with its trusted sets.
 func vectorsOf(t *testing.T) (list []vector) {
 	t.Helper()
 	var trusts map[string]struct {

@@ -135,8 +135,8 @@ func TestAWrongSettingIsNamedWithWhatWouldBeRight(t *testing.T) {
 	}
 }
 
-// Every secret can be kept in a file of its own, named in YAML or the environment, or be
-// a systemd credential. Where several are set, the nearer one to the command wins.
+// Every secret can be kept in a separate file, named in YAML or the environment, or in a systemd
+// credential. If several are set, the one closest to the command takes precedence.
 func TestEverySecretComesFromAFileOrACredential(t *testing.T) {
 	values := map[string]string{"database": "postgres://u@h/%s", "database_password": "%s", "sealing.key": "%s"}
 	for _, s := range config.Settings() {
@@ -237,8 +237,8 @@ func TestASecretIsNeverShown(t *testing.T) {
 	}
 }
 
-// COPYHOLD_URL names servers for the commands that ask them. The server's own address has
-// a setting of its own; what an earlier version was given still counts where it is not set.
+// COPYHOLD_URL names servers for client commands. The server's own address has a separate
+// setting. A value for an earlier version still counts if that setting is not set.
 func TestTheServersOwnAddressIsNotTheClients(t *testing.T) {
 	const own, other = "https://licenses.example.com", "https://other.example.com"
 	former := write(t, "url: "+own+"\n")

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A renewal comes within the window that the lease names, or well before the lease ends; a
-// lease that names nothing is renewed each minute, and none more often than each second.
+// A renewal is within the refresh window of the lease, or well before the lease ends. A lease
+// without dates is renewed every minute, and no lease more often than every second.
 func TestRenewalsKeepToTheWindowOfTheLease(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
