@@ -36,7 +36,7 @@ const (
 const (
 	// repeatsKnown is how long the ids of repeated denials can be found.
 	repeatsKnown = 24 * time.Hour
-	// instancePrefix begins the URN by which problem documents name a request.
+	// instancePrefix begins the URN that identifies a request in problem documents.
 	instancePrefix = "urn:copyhold:request:"
 	// shownEntries is how many log entries an explanation shows.
 	shownEntries = 20

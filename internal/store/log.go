@@ -318,7 +318,7 @@ func (tx *Tx) LockLogRow(ctx context.Context, env licensing.Env, id string) ([]b
 	return []byte(body), err
 }
 
-// ReplaceLogBody stores a row without an erased payload.
+// ReplaceLogBody stores the body of a row after a payload was erased.
 func (tx *Tx) ReplaceLogBody(ctx context.Context, env licensing.Env, id string, body []byte) error {
 	_, err := tx.exec(ctx, `UPDATE log_row SET body = $1 WHERE env = $2 AND id = $3`, string(body), env, id)
 	return err

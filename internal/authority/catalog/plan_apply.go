@@ -55,7 +55,7 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 		return v1.Impact{}, err
 	}
 	if !req.DryRun {
-		// Licenses on the way are assessed as they will be after their move.
+		// Licenses that are being moved are assessed as they will be after the move.
 		if err := c.FinishMoves(ctx, p.Env); err != nil {
 			return v1.Impact{}, err
 		}
