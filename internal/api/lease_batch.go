@@ -51,7 +51,7 @@ func (s *server) batch(c *call, req *http.Request, in *v1.BatchBody) error {
 	return nil
 }
 
-// outcomes turns what became of requests into answers; held is the status of a
+// outcomes turns the outcomes of requests into answers. Held is the status for a
 // lease, 0 for releases.
 func (s *server) outcomes(c *call, all []granting.LeaseOutcome, held int) []v1.BatchOutcome {
 	answers := make([]v1.BatchOutcome, len(all))

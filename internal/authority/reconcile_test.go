@@ -113,7 +113,7 @@ func TestRowsAreReconciledWithTheLog(t *testing.T) {
 			t.Errorf("%v", r.Mismatches)
 		}
 		tamper(t, `DELETE FROM lease WHERE id = $1 OR id = $2`, id, string(gone.Lease.ID))
-		if m := d.one(t, id, "there is no row of it"); m.Entry < 0 {
+		if m := d.one(t, id, "but there is no row"); m.Entry < 0 {
 			t.Errorf("%+v", m)
 		}
 
