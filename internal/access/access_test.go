@@ -57,8 +57,8 @@ func TestScope(t *testing.T) {
 	}
 }
 
-// TestAScopedTokenHoldsNothingThatReachesFurther lists what no token of one product or
-// one customer may hold, of whatever role.
+// TestAScopedTokenHoldsNothingThatReachesFurther lists the permissions that no token of one
+// product or one customer may have, whatever its role.
 func TestAScopedTokenHoldsNothingThatReachesFurther(t *testing.T) {
 	whole := []access.Permission{
 		"environment:read", "environment:write", "signing-key:read", "signing-key:write", "root:write", "audit:erase", "backup:take", "fence:end",

@@ -22,11 +22,11 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// The roles in the order of the columns of reach, and the letters that who names them by:
+// The roles in the order of the columns of reach, and the letters for them:
 // owner, admin, issuer, operator (P), viewer, auditor (U), customer.
 const roleLetters = "OAIPVUC"
 
-// What a token limited to another customer, or to another product, is answered.
+// The answers to a token that is limited to another customer or to another product.
 const (
 	refused = '-' // 403
 	hidden  = '0' // 404: as if the thing did not exist
@@ -34,8 +34,8 @@ const (
 	shared  = 'y' // success: nothing of it belongs to a customer or a product
 )
 
-// A reach says who may use a route. It is written by hand: what the code declares is held
-// against it and never the other way around.
+// A reach lists who may use a route. It is written by hand: the declarations in the code are
+// compared with it, never the other way around.
 type reach struct {
 	route    string // as the document names it
 	who      string // "public", "program", or letters of roles; "program+" and letters for both
@@ -151,7 +151,7 @@ func reaches() []reach {
 	}
 }
 
-// everyRoute fails for a route that is not in the table, and for one that is there and
+// everyRoute fails for a route that is missing in the table, and for one in the table that
 // does not exist.
 func (d *deployment) everyRoute() []reach {
 	d.t.Helper()
@@ -197,8 +197,8 @@ func (d *deployment) try(credential, env, method, path, body string) outcome {
 	return o
 }
 
-// stored puts a token into the database that nobody could create, as servers did that
-// asked less.
+// stored puts a token into the database that nobody could create now, as older servers with
+// fewer checks did.
 func (d *deployment) stored(env licensing.Env, role access.Role, product licensing.ProductName, customer licensing.CustomerID, expires time.Time) string {
 	d.t.Helper()
 	var text string
@@ -215,8 +215,8 @@ func (d *deployment) stored(env licensing.Env, role access.Role, product licensi
 	return "Bearer " + text
 }
 
-// TestEveryPairOfRouteAndCredential tries every route with everything that a request can
-// show. Paths name nothing that exists, so a request that may be made changes little.
+// TestEveryPairOfRouteAndCredential tries every route with every kind of credential.
+// Paths name nothing that exists, so an allowed request changes little.
 func TestEveryPairOfRouteAndCredential(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeploymentWithin(t, db, administered, api.Limits{BadPerAddress: 1e6, BadPerPrefix: 1e6})
@@ -344,7 +344,7 @@ func (d *deployment) held(r reach, role access.Role, scope, credential string, w
 	}
 }
 
-// A victim is what strangers try to reach.
+// A victim is the target of strangers.
 type victim struct {
 	license      v1.License
 	customer     licensing.Customer
@@ -404,7 +404,7 @@ func (v victim) now(d *deployment) (v1.License, licensing.Customer, licensing.Pr
 	return v1.License(l), customer, product
 }
 
-// unharmed checks that nothing of the victim was changed.
+// unharmed checks that the victim is unchanged.
 func (v victim) unharmed(d *deployment) {
 	d.t.Helper()
 	ctx := d.t.Context()

@@ -55,7 +55,7 @@ func (d *deployment) as(credential string, status int, method, path string, body
 	return o
 }
 
-// withHeader sends a request with one header more.
+// withHeader sends a request with one more header.
 func (d *deployment) withHeader(credential, name, value, method, path, body string) outcome {
 	d.t.Helper()
 	req, err := http.NewRequestWithContext(d.t.Context(), method, d.url+path, strings.NewReader(body))
@@ -77,7 +77,7 @@ func (d *deployment) withHeader(credential, name, value, method, path, body stri
 	return o
 }
 
-// An operation is one of the document's.
+// An operation is an operation of the OpenAPI document.
 type operation struct{ method, path, permission string }
 
 // operations reads every operation from the server's own document.
@@ -192,7 +192,7 @@ func TestWhatIsForeignLooksAsIfItDidNotExist(t *testing.T) {
 	})
 }
 
-// withoutIDs leaves out of a problem what differs between any two requests.
+// withoutIDs removes the parts of a problem that differ between any two requests.
 func withoutIDs(body []byte, id string) string {
 	instance := regexp.MustCompile(`"(instance|request_id)":"[^"]*"`)
 	return strings.ReplaceAll(instance.ReplaceAllString(string(body), ""), id, "ID")
@@ -271,7 +271,7 @@ func TestALicenseLivesOverHTTP(t *testing.T) {
 	})
 }
 
-// rotates checks that an old key goes on for its overlap and no longer.
+// rotates checks that an old key is valid for its overlap and no longer.
 func (d *deployment) rotates(owner, path, old string) {
 	d.t.Helper()
 	works := func(key string, want int) {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestEveryRequestSaysWhatCalls: the same members in every body, parameters
-// where there is none, and a batch says it once.
+// if there is none, and once for a whole batch.
 func TestEveryRequestSaysWhatCalls(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeployment(t, db, everyModel)

@@ -99,7 +99,7 @@ func newServed(t *testing.T) *served {
 	return s
 }
 
-// renew replaces both files, and returns the serial number that is served from then on.
+// renew replaces both files and returns the serial number that is served from then on.
 func (s *served) renew() int64 {
 	certificate, key, serial := s.ca.issue(s.t)
 	s.write(s.certificate, certificate)

@@ -37,8 +37,8 @@ meters:
   bytes: {unit: byte, quota: 10, per: month, overage: allow}
 `
 
-// TestDatesOutsideTheCalendarAreRefusedEverywhere gives every input that takes a date one that can't be
-// written, or that stands for no date, and every input that takes a length one that leads there.
+// TestDatesOutsideTheCalendarAreRefusedEverywhere gives every input for a date one that cannot be
+// written or means no date, and every input for a length one that leads to such a date.
 func TestDatesOutsideTheCalendarAreRefusedEverywhere(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeployment(t, db, endlessFirst(dated))
@@ -123,13 +123,13 @@ func TestDatesOutsideTheCalendarAreRefusedEverywhere(t *testing.T) {
 	})
 }
 
-// endlessFirst is a file whose plan studio is endless and whose plan dated is another.
+// endlessFirst is a file with a plan studio without end and another plan, dated.
 func endlessFirst(other string) string {
 	return strings.Replace(endless, "plan: endless", "plan: studio", 1) + "---" + strings.Replace(other, "plan: studio", "plan: dated", 1)
 }
 
-// TestNumbersBeyondWhatJSONCarriesAreRefused gives numbers and sums beyond 2^53-1; every answer of these
-// tests is held to the same bound.
+// TestNumbersBeyondWhatJSONCarriesAreRefused gives numbers and sums beyond 2^53-1. Every answer in these
+// tests must stay within the same bound.
 func TestNumbersBeyondWhatJSONCarriesAreRefused(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeployment(t, db, endlessFirst(dated))

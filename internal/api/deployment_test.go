@@ -100,7 +100,7 @@ func newDeploymentWithin(t testing.TB, db *store.DB, plan string, limits api.Lim
 	return d
 }
 
-// trust pins the root set and takes up the key set, over HTTP as a program does.
+// trust pins the root set and loads the key set, over HTTP as a program does.
 func (d *deployment) trust() {
 	d.t.Helper()
 	var roots struct{ RootSet []string }
@@ -183,7 +183,7 @@ func (d *deployment) get(path string, v any) outcome {
 	return o
 }
 
-// do sends a request as it is.
+// do sends a request unchanged.
 func (d *deployment) do(req *http.Request) outcome {
 	d.t.Helper()
 	answer, err := d.client.Do(req)
@@ -214,7 +214,7 @@ type answered struct {
 	FreeAt      int64 `json:"free_at"`
 }
 
-// want asks and fails unless the answer has the status.
+// want sends a request and fails unless the answer has the status.
 func (d *deployment) want(status int, method, path string, body any) answered {
 	d.t.Helper()
 	o := d.ask(method, path, body)

@@ -18,7 +18,7 @@ import (
 	"copyhold.dev/internal/store/storetest"
 )
 
-// from returns a client that calls from an address of its own.
+// from returns a client that calls from its own address.
 func (d *deployment) from(address string) *http.Client {
 	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
 	transport := &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 8}
@@ -84,7 +84,7 @@ func TestGuessingAtKeysHurtsNobodyElse(t *testing.T) {
 	}
 }
 
-// badKey is well formed: nothing but the store can tell that it is nobody's.
+// badKey returns a well-formed key. Only the store can find that it does not exist.
 func badKey(worker, i int) string {
 	_, key := licensing.NewKey([4]byte{byte(worker), byte(i >> 8), byte(i)}, [16]byte{byte(i), byte(i >> 8), byte(worker)})
 	return key

@@ -18,7 +18,7 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// raw sends a request as it stands and returns the status of the answer.
+// raw sends a request unchanged and returns the status of the answer.
 func (d *deployment) raw(request string) int {
 	d.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(d.url, "http://"))
@@ -32,7 +32,7 @@ func (d *deployment) raw(request string) int {
 	return resp.StatusCode
 }
 
-// TestWhatIsNoTextReachesNoDatabase: one engine answers it with an error of its own.
+// TestWhatIsNoTextReachesNoDatabase: one of the engines would fail on it.
 func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeployment(t, db, everyModel)
@@ -62,8 +62,8 @@ func TestWhatIsNoTextReachesNoDatabase(t *testing.T) {
 	})
 }
 
-// TestHalfASurrogatePairIsRefused: a decoder puts U+FFFD in its place, and two people, keys
-// or events would become one.
+// TestHalfASurrogatePairIsRefused: a decoder replaces it with U+FFFD, and two people, keys
+// or events would become the same.
 func TestHalfASurrogatePairIsRefused(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	post := func(path, credential, body string) int {
@@ -97,8 +97,8 @@ func TestHalfASurrogatePairIsRefused(t *testing.T) {
 	}
 }
 
-// TestAHealthCheckWithoutAHostIsAnswered: balancers speak HTTP/1.0, browsers
-// that were lured here always name a host.
+// TestAHealthCheckWithoutAHostIsAnswered: load balancers use HTTP/1.0, and browsers
+// that were lured here always send a host.
 func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	if got := d.raw("GET /healthz HTTP/1.0\n\n"); got != http.StatusOK {
@@ -109,13 +109,13 @@ func TestAHealthCheckWithoutAHostIsAnswered(t *testing.T) {
 	}
 }
 
-// TestABatchIsBounded: an empty request is three bytes, and its answer hundreds.
+// TestABatchIsBounded: an empty request takes three bytes, and its answer takes hundreds.
 func TestABatchIsBounded(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusRequestEntityTooLarge, "POST", "/v1/leases/batch", members{"release": slices.Repeat([]members{{}}, 1001)})
 }
 
-// TestNamesThatProgramsInventDoNotGrowTheMetrics: a label costs memory for ever.
+// TestNamesThatProgramsInventDoNotGrowTheMetrics: a label costs memory forever.
 func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	holder := members{"kind": "user", "id": "ann"}
@@ -136,14 +136,14 @@ func TestNamesThatProgramsInventDoNotGrowTheMetrics(t *testing.T) {
 	}
 }
 
-// TestTheMetricsOfAllAreNotForATokenOfOne: they name pools and plans of every product.
+// TestTheMetricsOfAllAreNotForATokenOfOne: metrics contain pools and plans of every product.
 func TestTheMetricsOfAllAreNotForATokenOfOne(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.as(d.bearer(d.owner, v1.TokenRequest{Role: access.Operator, Product: "lathe"}), http.StatusForbidden, "GET", "/metrics", nil, nil)
 }
 
-// TestTheMetricsOfOneEnvironment: a token of one environment sees the numbers of
-// no other, one that spans them sees all.
+// TestTheMetricsOfOneEnvironment: a token of one environment sees only its own numbers,
+// and one that spans environments sees all.
 func TestTheMetricsOfOneEnvironment(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.config.Metrics.Decision("staging", "lathe", "seats", "allowed", "ok")
@@ -161,7 +161,7 @@ func TestTheMetricsOfOneEnvironment(t *testing.T) {
 	}
 }
 
-// TestWhoAsksIsSaidOnce: a proxy may check another header than the server.
+// TestWhoAsksIsSaidOnce: a proxy may check a different header from the one that the server uses.
 func TestWhoAsksIsSaidOnce(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	for _, twice := range []string{

@@ -52,7 +52,7 @@ func TestAGoClientIsMadeFromTheDocument(t *testing.T) {
 	d.wantFromClient(tool(t, folder, program, d.url, d.key), "recorded")
 }
 
-// wantFromClient holds what a client printed against what the server has to answer it.
+// wantFromClient compares a client's output with the answers that the server must give.
 func (d *deployment) wantFromClient(printed []byte, usage ...any) {
 	d.t.Helper()
 	var got map[string]any

@@ -12,9 +12,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestTheAPIIsThatOfTheGoldenDocument holds the API's description, and with it every type of
-// request and answer, against docs/openapi.json. Version 1 only grows: a difference that takes
-// away or renames something breaks a program somewhere.
+// TestTheAPIIsThatOfTheGoldenDocument compares the API's description, and with it every type of
+// request and answer, with docs/openapi.json. Version 1 only grows: removing or renaming
+// something breaks a program somewhere.
 func TestTheAPIIsThatOfTheGoldenDocument(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var document map[string]any

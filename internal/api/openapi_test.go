@@ -18,8 +18,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A held transport holds every answer to the OpenAPI document of the server it
-// comes from, and fails the test where they part.
+// A held transport checks every answer against the OpenAPI document of its server
+// and fails the test if they differ.
 type held struct {
 	t      testing.TB
 	router routers.Router
@@ -60,7 +60,7 @@ func holdToSpecification(t testing.TB, url string) *http.Client {
 	return &http.Client{Transport: &held{t, router, next}}
 }
 
-// exact reports numbers that some language can't hold exactly.
+// exact reports numbers that some language cannot represent exactly.
 func (h *held) exact(req *http.Request, body []byte) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()

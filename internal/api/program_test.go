@@ -70,7 +70,7 @@ func TestAValidationDeniesByDecisionAndNotByError(t *testing.T) {
 	}
 }
 
-// TestAChangeOfTheLicenseIsSeenAtOnce holds for every validation that begins
+// TestAChangeOfTheLicenseIsSeenAtOnce covers every validation that begins
 // after the change was acknowledged.
 func TestAChangeOfTheLicenseIsSeenAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
@@ -220,8 +220,8 @@ func TestAHeldRequestIsServedWhenAUnitIsFreed(t *testing.T) {
 	}
 }
 
-// waiting returns how many wait for units of a pool, as a newcomer is told who
-// then leaves again.
+// waiting returns how many requests wait for units of a pool, as reported to a newcomer
+// that then leaves the queue.
 func (d *deployment) waiting(pool string) int {
 	d.t.Helper()
 	d.probes++
@@ -232,7 +232,7 @@ func (d *deployment) waiting(pool string) int {
 	return q.Ahead
 }
 
-// until asks again until the answer is yes, and fails after a minute.
+// until repeats a check until it is true, and fails after a minute.
 func (d *deployment) until(yes func() bool) {
 	d.t.Helper()
 	for end := time.Now().Add(patience); !yes(); {
@@ -363,7 +363,7 @@ func TestAStreamTellsOfAnotherServersChange(t *testing.T) {
 	}
 }
 
-// openPostgres connects to a database as one more server does.
+// openPostgres connects to a database as an additional server would.
 func openPostgres(t *testing.T, url string) *store.DB {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), url, "")
@@ -406,7 +406,7 @@ func TestAStoppingServerEndsStreamsAndWaiters(t *testing.T) {
 	}
 }
 
-// TestADeletedKeyEndsWhatItHolds: streams and waiting acquires, at once.
+// TestADeletedKeyEndsWhatItHolds: streams and waiting acquires end immediately.
 func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	d.want(http.StatusCreated, "POST", "/v1/leases", members{"request_id": "a", "pool": "line", "holder": user("ann"), "instance": "a"})
@@ -446,7 +446,7 @@ func TestADeletedKeyEndsWhatItHolds(t *testing.T) {
 	}
 }
 
-// TestAFullQueueSaysWhenToComeBack: a denial with a code of its own.
+// TestAFullQueueSaysWhenToComeBack: a denial with its own code.
 func TestAFullQueueSaysWhenToComeBack(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), strings.Replace(everyModel, "full: queue", "full: queue, queue: {max: 2}", 1))
 	for n, want := range []int{http.StatusCreated, http.StatusAccepted, http.StatusAccepted, http.StatusConflict} {
@@ -470,8 +470,8 @@ func TestProgramsOfANewerVersionAreServed(t *testing.T) {
 	d.want(http.StatusOK, "POST", "/v1/validate", members{"product": "lathe", "something_new": members{"a": 1}})
 }
 
-// TestAFeaturesKeyTravelsWrappedForTheDevice is what makes sealed data open for
-// who has the feature, and for nobody else.
+// TestAFeaturesKeyTravelsWrappedForTheDevice: sealed data opens only for programs
+// that have the feature.
 func TestAFeaturesKeyTravelsWrappedForTheDevice(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	public, err := d.authority.FeatureKey(t.Context(), d.owner, "lathe", "export")
@@ -560,8 +560,8 @@ func TestTheFirstUseStartsTheTerm(t *testing.T) {
 	})
 }
 
-// Languages with one kind of number write 1.0 for 1. A fraction is told how to be written,
-// to programs and to administrators.
+// Some languages have one kind of number and write 1.0 for 1. The answer to a fraction explains
+// how to write it, for programs and administrators.
 func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
 	d := newDeployment(t, storetest.SQLite(t), everyModel)
 	var out struct{ Results []struct{ Status string } }

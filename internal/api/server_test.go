@@ -264,8 +264,7 @@ func TestTheLogHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// TestFewReadTheMetricsAtOnce: who is one too many is told when to come back, as
-// everywhere else.
+// TestFewReadTheMetricsAtOnce: a caller beyond the limit is told when to come back.
 func TestFewReadTheMetricsAtOnce(t *testing.T) {
 	s := bareServer(t, io.Discard)
 	entered, leave := make(chan struct{}), make(chan struct{})

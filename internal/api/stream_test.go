@@ -38,7 +38,7 @@ func (d *deployment) listen(ctx context.Context) <-chan string {
 // patience is how long a test waits for what has to happen; the machine may be busy.
 const patience = 5 * time.Minute
 
-// next returns the next event but pings, which come every 20 seconds.
+// next returns the next event except pings, which are sent every 20 seconds.
 func next(t *testing.T, heard <-chan string) string {
 	t.Helper()
 	limit := time.After(patience)

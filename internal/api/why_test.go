@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestADenialIsExplainedByTheIDThatItsAnswerShows: the header, the problem, the decision,
-// what is signed and the log name one id, and why takes it.
+// TestADenialIsExplainedByTheIDThatItsAnswerShows: header, problem, decision, signed reply and
+// log have the same id, and why accepts it.
 func TestADenialIsExplainedByTheIDThatItsAnswerShows(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		d := newDeployment(t, db, everyModel)

@@ -24,7 +24,7 @@ import (
 
 const issuer = "urn:copyhold:01jd0000000000000000000000:production"
 
-// A memory log: what a database holds, in maps.
+// A memory log contains in maps what a database stores.
 type memory struct {
 	key   ed25519.PrivateKey
 	tree  audit.Tree

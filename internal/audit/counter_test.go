@@ -10,8 +10,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// TestACounterIsLoweredOnlyWhereNothingCanBeInUse: whatever a pool counts and
-// its rows say, only a raise comes before the documents have ended.
+// TestACounterIsLoweredOnlyWhereNothingCanBeInUse: whatever a pool's counters and
+// rows are, they can only be raised before the documents have ended.
 func TestACounterIsLoweredOnlyWhereNothingCanBeInUse(t *testing.T) {
 	const skew = time.Minute
 	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
@@ -47,8 +47,8 @@ func TestACounterIsLoweredOnlyWhereNothingCanBeInUse(t *testing.T) {
 	})
 }
 
-// TestATotalGoesByEventsAndLog: what was used is the higher of both, and lower
-// than stored only where both say so.
+// TestATotalGoesByEventsAndLog: the total is the higher of events and log, and is
+// lowered only if both are lower than the stored one.
 func TestATotalGoesByEventsAndLog(t *testing.T) {
 	for _, test := range []struct {
 		stored, rows, logged int64

@@ -12,8 +12,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// BenchmarkReconcile holds a million live leases against their entries, and says
-// how much memory that took beside what it read.
+// BenchmarkReconcile compares a million live leases with their entries and reports
+// the memory used in addition to the input.
 func BenchmarkReconcile(b *testing.B) {
 	const leases, perRow = 1_000_000, 1000
 	id := func(n int) licensing.LeaseID { return licensing.LeaseID(fmt.Sprintf("lse_%026d", n)) }

@@ -128,7 +128,7 @@ func TestAdmit(t *testing.T) {
 
 func recalledLease(l *Lease) { l.Asker.Recall = &Recall{At: admitNow, Until: admitNow} }
 
-// A simulation is a pool in memory, in which what Admit says is done.
+// A simulation is a pool in memory that follows the verdicts of Admit.
 type simulation struct {
 	terms    *Terms
 	rule     Pool
@@ -141,7 +141,7 @@ type simulation struct {
 
 const simulatedSkew = time.Minute
 
-// ask does what Admit says until that is a decision.
+// ask follows the verdicts of Admit until one is a decision.
 func (w *simulation) ask(t *rapid.T, a Ask) Verdict {
 	k := w.known(a)
 	settled := false
@@ -212,7 +212,7 @@ func (w *simulation) carryOut(a Ask, v Verdict) {
 	}
 }
 
-// end frees what l is charged with unless another instance carries it on.
+// end frees the units charged to l unless another instance takes them over.
 func (w *simulation) end(l *Lease, how Ending) {
 	l.Ended, l.EndedBy = w.now, how
 	for _, other := range w.leases {
@@ -257,7 +257,7 @@ func (w *simulation) settle() {
 	}
 }
 
-// check fails where units are used twice, or an instance has two leases.
+// check fails if units are used twice, or if an instance has two leases.
 func (w *simulation) check(t *rapid.T) {
 	used, seen := map[string]int64{}, map[string]bool{}
 	sum := int64(0)
@@ -280,8 +280,8 @@ func (w *simulation) check(t *rapid.T) {
 	}
 }
 
-// TestAdmitNeverOversells has holders come, repeat, wait, give back and vanish, by
-// what Admit says alone.
+// TestAdmitNeverOversells makes holders arrive, repeat, wait, give back and vanish,
+// following only the verdicts of Admit.
 func TestAdmitNeverOversells(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &simulation{now: admitNow, requests: map[string]*Earlier{}}

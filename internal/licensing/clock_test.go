@@ -14,7 +14,7 @@ const (
 
 var stopped = time.Date(2030, 6, 7, 17, 0, 0, 0, time.UTC)
 
-// TestTheTimeSinceTheRecordCountsAsFarAsSomethingExplainsIt is the table of what
+// TestTheTimeSinceTheRecordCountsAsFarAsSomethingExplainsIt is a table of what
 // clocks can show at a start and while a server runs.
 func TestTheTimeSinceTheRecordCountsAsFarAsSomethingExplainsIt(t *testing.T) {
 	const weekend = 63 * time.Hour
@@ -72,8 +72,8 @@ func TestTheTimeSinceTheRecordCountsAsFarAsSomethingExplainsIt(t *testing.T) {
 	}
 }
 
-// TestNoClockEndsWhatIsHeldBeforeItsTime: whatever the clocks show, what is held
-// is not taken for over before it is, as long as no proof is false.
+// TestNoClockEndsWhatIsHeldBeforeItsTime: whatever the clocks show, no lease
+// ends early as long as no proof is false.
 func TestNoClockEndsWhatIsHeldBeforeItsTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		length := func(name string, from, to time.Duration) time.Duration {
@@ -120,8 +120,8 @@ func TestNoClockEndsWhatIsHeldBeforeItsTime(t *testing.T) {
 	})
 }
 
-// TestARightClockIsNotDoubted: with any one of the proofs a right clock gives the
-// right time, and nothing is kept longer.
+// TestARightClockIsNotDoubted: with any one proof, a correct clock gives the
+// correct time, and nothing is kept longer.
 func TestARightClockIsNotDoubted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		passed := time.Duration(rapid.Int64Range(0, int64(1000*day)).Draw(t, "passed"))

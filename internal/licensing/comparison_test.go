@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// everything is a plan that says all that a plan can say, of which one license has
+// everything is a plan with every possible setting, and a license of it with
 // the edition, the add-on and the rest.
 func everything() Plan {
 	on, many := license.BoolValue(true), license.IntValue(9)
@@ -37,8 +37,8 @@ func everything() Plan {
 	}
 }
 
-// unseen are the fields of a plan that change nothing for who has a license of it
-// already, and why.
+// unseen are the fields of a plan that change nothing for an existing license,
+// with the reasons.
 var unseen = map[string]string{
 	"Product":         "a plan stays with its product",
 	"Name":            "and keeps its name",
@@ -49,8 +49,8 @@ var unseen = map[string]string{
 	"Hard.Percent":    "the same",
 }
 
-// TestComparingSeesEveryFieldOfAPlan changes each field that a plan has, one at a
-// time, and wants to be told. A field that is added is here without another line.
+// TestComparingSeesEveryFieldOfAPlan changes each field of a plan, one at a
+// time, and expects a difference. It covers new fields without a change to the test.
 func TestComparingSeesEveryFieldOfAPlan(t *testing.T) {
 	now := at("2026-01-10T00:00:00Z")
 	l := License{ID: "lic_1", Customer: "cus_1", Product: "lathe", Plan: "studio", Status: Active, Start: at("2026-01-01T00:00:00Z"), Addons: []Grant{{Addon: "more", Quantity: 1}}}
@@ -116,7 +116,7 @@ func lastTwo(path string) string {
 	return strings.Join(parts[max(0, len(parts)-2):], ".")
 }
 
-// leaves returns the paths to the fields of a type that hold no others. A map is
+// leaves returns the paths to the fields of a type that contain no other fields. A map is
 // a field named *.
 func leaves(of reflect.Type) []string {
 	if of.Kind() == reflect.Map {
@@ -150,7 +150,7 @@ func under(name string, paths []string) []string {
 	return all
 }
 
-// others are values for fields whose text has to be one of a few.
+// others are values for fields that accept only certain texts.
 var others = map[reflect.Type]any{
 	reflect.TypeFor[StartBasis](): StartDate, reflect.TypeFor[RenewalBasis](): RenewFromNow, reflect.TypeFor[Share](): ShareHolder, reflect.TypeFor[Full](): FullFallback,
 	reflect.TypeFor[Period](): PerYear, reflect.TypeFor[Anchor](): AnchorLicense, reflect.TypeFor[time.Time](): at("2026-01-15T00:00:00Z"),

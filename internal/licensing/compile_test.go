@@ -18,7 +18,7 @@ func on() license.Value           { return license.BoolValue(true) }
 func num(n int64) license.Value   { return license.IntValue(n) }
 func text(s string) license.Value { return license.TextValue(s) }
 
-// studio is a plan with something of everything.
+// studio is a plan with one of each kind of setting.
 func studio() Plan {
 	return Plan{
 		Product: "lathe", Name: "studio", Title: "Lathe Studio", Channel: "stable", Edition: "pro",

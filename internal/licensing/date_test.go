@@ -11,7 +11,7 @@ import (
 )
 
 // TestNoComputedDateLeavesTheCalendar begins, renews, extends and reads licenses of any
-// length at any time that can be given: whatever is computed from that can be written.
+// length at any valid time. Every computed date can be written.
 func TestNoComputedDateLeavesTheCalendar(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := drawDate(t, "now")
@@ -56,14 +56,14 @@ func TestNoComputedDateLeavesTheCalendar(t *testing.T) {
 	})
 }
 
-// drawDate draws a date, often one of the first or last that there are.
+// drawDate draws a date, often one of the first or last possible ones.
 func drawDate(t *rapid.T, what string) time.Time {
 	at := rapid.OneOf(rapid.Int64Range(firstDate, lastDate-1), rapid.Int64Range(lastDate-3*366*86400, lastDate-2*366*86400),
 		rapid.Int64Range(firstDate, 366*86400), rapid.Int64Range(1_700_000_000, 1_900_000_000)).Draw(t, what)
 	return time.Unix(at, 0).UTC()
 }
 
-// drawLength draws a length that a plan file can say, none included.
+// drawLength draws a length that a plan file can contain, including none.
 func drawLength(t *rapid.T, what string) Length {
 	switch rapid.IntRange(0, 3).Draw(t, what+" in") {
 	case 0:

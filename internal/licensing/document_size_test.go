@@ -11,8 +11,8 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestNoDocumentIsLargerThanTheLargest: whatever add-ons and exceptions begin and end, and
-// whatever is used, no part of a document outgrows what the size said of it.
+// TestNoDocumentIsLargerThanTheLargest: whichever add-ons and exceptions begin and end, and
+// however much is used, no part of a document exceeds its predicted size.
 func TestNoDocumentIsLargerThanTheLargest(t *testing.T) {
 	now := at("2026-01-01T00:00:00Z")
 	rev, l := issued(t, studio(), now)

@@ -25,8 +25,8 @@ func TestEventsSayTheirVersionAndRefuseWhatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// TestEveryTypeOfEntryIsExplainedAndRecorded holds the list in docs/log.md against the
-// constants, and each constant against the code that changes licensing state.
+// TestEveryTypeOfEntryIsExplainedAndRecorded compares the list in docs/log.md with the
+// constants, and each constant with the code that changes licensing state.
 func TestEveryTypeOfEntryIsExplainedAndRecorded(t *testing.T) {
 	page, err := os.ReadFile("../../docs/log.md")
 	if err != nil {

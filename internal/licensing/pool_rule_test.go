@@ -122,7 +122,7 @@ func TestLeaseDatesFollowOneAnother(t *testing.T) {
 	})
 }
 
-// What a decision says about a pool of capacity seats of which held are in use, for units more.
+// TestReasonsNameTheUnits is a table of reasons for pools called seats.
 func TestReasonsNameTheUnits(t *testing.T) {
 	for _, c := range []struct {
 		pool   Pool

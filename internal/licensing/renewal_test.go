@@ -129,8 +129,8 @@ func TestTakeBack(t *testing.T) {
 	}
 }
 
-// TestADocumentIsTakenBackOnce draws leases and documents: a lease that was brought
-// up to its document is as the document says, so showing it again does nothing.
+// TestADocumentIsTakenBackOnce draws leases and documents. A lease that was updated
+// to match its document stays the same when the document is shown again.
 func TestADocumentIsTakenBackOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		doc := &license.Lease{Lease: "lse_1", Pool: "seats", Holder: "ann", Instance: "one", Units: 1, Generation: rapid.Int64Range(1, 5).Draw(t, "shown")}

@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestARisingScaleChangesNoAmount: what is written with decimals reads the same at
-// each scale that has them, and a limit of an amount or of a percentage decides alike.
+// TestARisingScaleChangesNoAmount: an amount with decimals reads the same at
+// each scale that has them, and a limit by amount or percentage decides the same.
 func TestARisingScaleChangesNoAmount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		from := rapid.IntRange(0, MaxScale).Draw(t, "from")

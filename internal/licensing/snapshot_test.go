@@ -8,7 +8,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// TestASnapshotIsFrozen holds the members of a snapshot as entries of the log have them. A
+// TestASnapshotIsFrozen compares the members of a snapshot with those in entries of the log. A
 // member that is not left out when it is empty makes every license deviate from its entries.
 func TestASnapshotIsFrozen(t *testing.T) {
 	day := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)

@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "write the table of instruments in docs/operations.md")
 
-// TestReferenceIsTrue holds the table of instruments in docs/operations.md to the code.
+// TestReferenceIsTrue compares the table of instruments in docs/operations.md with the code.
 func TestReferenceIsTrue(t *testing.T) {
 	file := filepath.Join("..", "..", "docs", "operations.md")
 	text, err := os.ReadFile(file)

@@ -8,8 +8,8 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// TestAnExamplesRevisionKeepsTheNameThatItHad: what a revision of each example was called
-// when the channel was part of the name still names the revision of today's content.
+// TestAnExamplesRevisionKeepsTheNameThatItHad: the name of each example's revision from the time
+// when the channel was part of the name still identifies the revision with today's content.
 func TestAnExamplesRevisionKeepsTheNameThatItHad(t *testing.T) {
 	was := map[licensing.PlanName]licensing.RevisionID{
 		"classic":  "8d74cabf3de1bf8cd2cd30eb1fa8c6ea07bc7aa5ae4d59c4a8b0197d3043c316",

@@ -10,7 +10,7 @@ import (
 
 const plain = "product: a\nplan: b\nterm: {length: 1y}\n"
 
-// many is the text of so many features, each of 100 bytes and over.
+// many is the text of a number of features, each at least 100 bytes long.
 func many(n int) string {
 	var b strings.Builder
 	for i := range n {

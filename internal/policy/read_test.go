@@ -32,7 +32,7 @@ func files(t *testing.T, pattern string) []File {
 	return all
 }
 
-// one reads a text that holds exactly one plan without a fault.
+// one reads a text that contains exactly one plan without a fault.
 func one(t *testing.T, text string) licensing.Plan {
 	t.Helper()
 	sources, findings := Read([]File{{Name: "plan.yaml", Text: text}})
@@ -99,8 +99,8 @@ revocation_bound: 60d
 	}
 }
 
-// A plan is the same in every encoding that an editor saves, and with spaces that a web page
-// gave it.
+// A plan is the same in every encoding that editors use, and with spaces copied from a web
+// page.
 func TestAPlanIsReadInEveryEncoding(t *testing.T) {
 	const text = "product: a\nplan: b\nname: Müller 東京\nterm: {length: 1y}\npools:\n  seats: {holder: user, capacity: 2, lease: 15m}\n"
 	want := one(t, text)
@@ -252,9 +252,9 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// TestLintNamesEveryFaultInOnePass: what cannot be read hides neither what contradicts
-// itself beside it, nor what a promise forbids elsewhere, nor another plan's faults;
-// and what merely follows from a fault is none.
+// TestLintNamesEveryFaultInOnePass: an unreadable part hides neither contradictions
+// beside it, nor broken promises elsewhere, nor faults of another plan. A mere
+// consequence of a fault is not reported.
 func TestLintNamesEveryFaultInOnePass(t *testing.T) {
 	_, findings := Check([]File{{Name: "a.yaml", Text: `product: a
 plan: one

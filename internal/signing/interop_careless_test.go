@@ -11,7 +11,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// A careless verifier uses a stock library as its first example shows.
+// A careless verifier uses a standard library as in its first example.
 type careless func(t *testing.T, compact string, key license.Key) error
 
 // anyTyp checks the signature and never looks at typ or at the payload's form.
@@ -44,9 +44,9 @@ func headersKey(_ *testing.T, compact string, _ license.Key) error {
 	return err
 }
 
-// TestWhatStockLibrariesAcceptIsRefused gives documents that a careless use of
-// a stock library accepts to our verifier. Those without such a use are refused
-// by go-jose itself, and by us on our own account.
+// TestWhatStockLibrariesAcceptIsRefused gives our verifier documents that a careless use of
+// a standard library accepts. go-jose itself refuses the other documents, and so does
+// our verifier.
 func TestWhatStockLibrariesAcceptIsRefused(t *testing.T) {
 	var refused []vector
 	var trusts map[string]trust

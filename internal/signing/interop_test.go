@@ -1,4 +1,4 @@
-// Package signing_test holds the documents of sdk/license against stock JOSE
+// Package signing_test compares the documents of sdk/license with standard JOSE
 // libraries: they accept what we accept, and what they would wrongly accept is
 // refused here.
 package signing_test
@@ -46,7 +46,7 @@ func read(t *testing.T, name string, to any) {
 	}
 }
 
-// A document is one compact JWS with the key that has to verify it.
+// A document is one compact JWS with the key that must verify it.
 type document struct {
 	Name    string `json:"name"`
 	Compact string `json:"compact"`

@@ -24,7 +24,7 @@ const (
 
 var start = time.Date(2026, 11, 22, 3, 0, 0, 123456789, time.UTC)
 
-// A keyFixture is an environment's keys and who believes them.
+// A keyFixture is an environment's keys and their verifier.
 type keyFixture struct {
 	t       *testing.T
 	sealing *signing.SealingKey
@@ -390,8 +390,8 @@ func TestSealingKeyComesFromValueOrFile(t *testing.T) {
 	}
 }
 
-// The text of a sealing key is the same key however editors, shells and stores of secrets
-// pass it on; what is none is refused and not repeated.
+// The text of a sealing key is read as the same key however editors, shells and secret stores
+// pass it on. Other text is refused and not repeated.
 func TestASealingKeyIsReadHoweverItsFileIsPassedOn(t *testing.T) {
 	made, err := signing.NewSealingKey()
 	if err != nil {

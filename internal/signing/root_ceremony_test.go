@@ -12,7 +12,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// propose begins a ceremony and keeps what the server keeps of it.
+// propose starts a ceremony and stores the server's part of it.
 func (w *keyFixture) propose(want signing.RootChoice, now time.Time) signing.RootCeremony {
 	w.t.Helper()
 	m, c, err := signing.Propose(w.m, want, w.sealing, now)
@@ -20,7 +20,7 @@ func (w *keyFixture) propose(want signing.RootChoice, now time.Time) signing.Roo
 	return w.carried(c)
 }
 
-// carried is the ceremony as it comes out of its file.
+// carried returns the ceremony as it is read back from its file.
 func (w *keyFixture) carried(c signing.RootCeremony) signing.RootCeremony {
 	w.t.Helper()
 	text, err := json.Marshal(c)
@@ -127,7 +127,7 @@ func TestANewRootSetReplacesALostRoot(t *testing.T) {
 	w.goneSignsNothing(old, gone, kept, now)
 }
 
-// goneSignsNothing holds that a root of the set before has no say any more.
+// goneSignsNothing checks that a root of the previous set can no longer sign.
 func (w *keyFixture) goneSignsNothing(old signing.Secret, gone, kept string, now time.Time) {
 	w.t.Helper()
 	m, err := signing.ImportRoot(w.m, old, w.sealing)
@@ -157,7 +157,7 @@ func (w *keyFixture) goneSignsNothing(old signing.Secret, gone, kept string, now
 	}
 }
 
-// only leaves one root in a file of private parts.
+// only removes all roots but one from a file of private parts.
 func only(t *testing.T, text signing.Secret, kid string) signing.Secret {
 	t.Helper()
 	var file map[string]any

@@ -14,9 +14,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden file")
 
-// TestPayloadsAreFrozen holds every member of every payload against a golden file. If it
-// fails, an entry that was signed before no longer says what it said, or new entries say more:
-// see the package's comment.
+// TestPayloadsAreFrozen compares every member of every payload with a golden file. If it
+// fails, an earlier entry would have another meaning, or new entries have more members:
+// see the package comment.
 func TestPayloadsAreFrozen(t *testing.T) {
 	all := map[string][]any{}
 	for _, kind := range Types() {
@@ -72,7 +72,7 @@ func TestEveryPayloadComesBack(t *testing.T) {
 	}
 }
 
-// TestEveryTypeOfEventHasItsPayload holds the types in package licensing against the payloads.
+// TestEveryTypeOfEventHasItsPayload compares the types in package licensing with the payloads.
 func TestEveryTypeOfEventHasItsPayload(t *testing.T) {
 	text, err := os.ReadFile("../../licensing/event.go")
 	if err != nil {
