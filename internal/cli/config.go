@@ -20,7 +20,7 @@ func serverFlags(flags *pflag.FlagSet, only ...string) {
 		}
 		name, usage := s.Flag(), s.Usage()+" ("+s.Env()+")"
 		if s.Secret() {
-			usage = "file with: " + s.Usage() + " (" + s.Env() + "_FILE)"
+			usage = s.Usage() + "; read from this file (" + s.Env() + "_FILE)"
 		}
 		flags.String(name, "", usage)
 	}

@@ -57,7 +57,7 @@ func (d *demoProcess) stop(t *testing.T) {
 		t.Errorf("the demo did not stop cleanly: %v", err)
 	}
 	if last != "stopped; the data is kept in .copyhold" {
-		t.Errorf("its last line is %q", last)
+		t.Errorf("the last line is %q", last)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestDemoDeniesTheThirdSeatOfTwoAndKeepsItsData(t *testing.T) {
 	first.stop(t)
 	again := startDemo(t, folder)
 	if was, is := keysIn(first.printed), keysIn(again.printed); was != is || strings.Count(is, " CH-") != len(sales()) {
-		t.Errorf("started again it prints other keys:\n%s\nnot\n%s", is, was)
+		t.Errorf("after a restart, it prints other keys:\n%s\nnot\n%s", is, was)
 	}
 	again.stop(t)
 }

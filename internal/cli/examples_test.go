@@ -58,7 +58,7 @@ func expectLine(t *testing.T, lines *bufio.Scanner, pattern string) []string {
 			return found
 		}
 	}
-	t.Fatalf("no line is like %q:\n%s", pattern, strings.Join(read, "\n"))
+	t.Fatalf("no line matches %q:\n%s", pattern, strings.Join(read, "\n"))
 	return nil
 }
 

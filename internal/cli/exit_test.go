@@ -47,7 +47,7 @@ func TestARequestThatCantBeRightIsNeverUnavailable(t *testing.T) {
 	}
 	walk(root)
 	if asking < 40 {
-		t.Errorf("only %d commands ask a server", asking)
+		t.Errorf("only %d commands need a server", asking)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestAFileIsReplacedOnlyByForce(t *testing.T) {
 			}
 			left, err := filepath.Glob(filepath.Join(dir, "*partial*"))
 			if must(t, err); len(left) > 0 {
-				t.Errorf("%s: %v is left", name, left)
+				t.Errorf("%s: left behind: %v", name, left)
 			}
 		}
 	}
@@ -121,7 +121,7 @@ func TestAProfileAndARepairsBackupReplaceNothing(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(data); err == nil {
-		t.Error("the refused commands made a data folder")
+		t.Error("the refused commands created a data folder")
 	}
 	status, said := command([]string{"XDG_CONFIG_HOME=" + dir}, "repair", "--data", data, "--force")
 	if status != exitUsage || !strings.Contains(said, "no effect without --apply") {

@@ -75,6 +75,6 @@ func TestTheCommandLineHoldsAsTheSDKDoes(t *testing.T) {
 	t.Setenv("LocalAppData", filepath.Join(home, "another"))
 	t.Setenv("HOME", filepath.Join(home, "another"))
 	if got := acquire("matched"); got != first {
-		t.Errorf("without its cache folder the machine is another: %s, not %s", got, first)
+		t.Errorf("without its cache folder, the machine has another identity: %s, not %s", got, first)
 	}
 }

@@ -171,7 +171,7 @@ var models = []struct {
 		c.release(t, first)
 		second := <-served
 		if second.id == "" || second.id == first.id {
-			t.Fatalf("the one who waited got %+v", second)
+			t.Fatalf("the waiting holder got %+v", second)
 		}
 		c.release(t, second)
 	}},

@@ -126,7 +126,7 @@ func (p past) restore(t *testing.T, db *store.DB) string {
 	restored, err := recovery.Restore(t.Context(), ledger.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: slog.New(slog.DiscardHandler)}, backup)
 	must(t, err)
 	if len(restored.Mismatches) > 0 {
-		t.Errorf("rows of the backup are not as its log says: %v", restored.Mismatches)
+		t.Errorf("rows of the backup do not match its log: %v", restored.Mismatches)
 	}
 	return folder
 }

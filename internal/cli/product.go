@@ -39,7 +39,7 @@ func productFlags(cmd *cobra.Command) {
 	cmd.Flags().String("title", "", "display name of the product")
 	cmd.Flags().String("team", "", "team that owns the product")
 	cmd.Flags().String("pager", "", "contact for urgent licensing problems")
-	cmd.Flags().String("runbook", "", "URL of the instructions for such problems")
+	cmd.Flags().String("runbook", "", "URL of the runbook for licensing problems")
 }
 
 func (c *cli) productCreateCommand() *cobra.Command {

@@ -76,6 +76,6 @@ func TestASeatSurvivesARestore(t *testing.T) {
 	}
 	newcomer := s.program(t, copyhold.Options{}, nil)
 	if _, err := newcomer.Acquire(t.Context(), "seats", copyhold.AcquireOptions{}); !errors.Is(err, copyhold.ErrUnavailable) || errors.Is(err, copyhold.ErrDenied) {
-		t.Errorf("a newcomer is told %v", err)
+		t.Errorf("a new request got %v", err)
 	}
 }

@@ -63,13 +63,13 @@ func TestSDKFollowsNewRootSets(t *testing.T) {
 
 	c := program()
 	if c.State() != license.StateValid {
-		t.Fatalf("it does not follow to root set 3:\n%s", c.Why())
+		t.Fatalf("the program does not follow to root set 3:\n%s", c.Why())
 	}
 	must(t, c.Close())
 	s.down()
 	c = program()
 	if c.State() != license.StateValid {
-		t.Errorf("it does not remember root set 3:\n%s", c.Why())
+		t.Errorf("the program does not remember root set 3:\n%s", c.Why())
 	}
 	must(t, c.Close())
 	s.up()
@@ -133,7 +133,7 @@ func TestSDKRefusesARootSetOfOneSide(t *testing.T) {
 		s.up()
 		client := s.program(t, copyhold.Options{}, nil)
 		if client.State() == license.StateValid {
-			t.Errorf("signed by the %s alone, and believed:\n%s", name, client.Why())
+			t.Errorf("signed only by the %s, but trusted:\n%s", name, client.Why())
 		}
 		s.handler = honest
 	}

@@ -323,7 +323,7 @@ func keeperOf(t *testing.T, parent int) int {
 	t.Helper()
 	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(parent), "task", "*", "children"))
 	if err != nil || len(threads) == 0 {
-		t.Fatalf("/proc tells no children of process %d: it has ended, or this system does not say", parent)
+		t.Fatalf("/proc lists no children of process %d: it has ended, or this system does not list them", parent)
 	}
 	for _, thread := range threads {
 		text, _ := os.ReadFile(thread)

@@ -305,7 +305,7 @@ func TestSDKEveryModel(t *testing.T) {
 		must(t, c.RecordUsage(copyhold.Usage{ID: "old", Meter: "calls", Quantity: "1", At: time.Now().AddDate(-1, 0, 0)}))
 		must(t, c.Close())
 		if n := c.Why().Usage; n != 0 {
-			t.Errorf("an event that no server takes waits for ever")
+			t.Errorf("an event that no server accepts waits forever")
 		}
 	})
 	t.Run("meters", func(t *testing.T) {
@@ -394,7 +394,7 @@ func descend(t *testing.T, c *copyhold.Client, changes <-chan copyhold.Change, o
 			t.Fatalf("%s after %s", at, was)
 		}
 		if early := time.Until(time.Unix(ch.From.NextAt, 0)); early > 0 {
-			t.Errorf("%s came %v before its date", at, early)
+			t.Errorf("%s began %v before its date", at, early)
 		}
 		if d := c.Check("export"); (d.Outcome == license.Allowed) != d.State.Full() {
 			t.Errorf("%s: export is %+v", at, d)

@@ -79,7 +79,7 @@ func TestSealedDataOpensWhereTheFeatureIsGranted(t *testing.T) {
 		_, err := s.FeatureKey(t.Context(), s.owner, "lathe", "view")
 		must(t, err)
 		if _, err := s.of(t, "studio", nil).Unseal("view", s.sealed); err == nil {
-			t.Error("what is sealed to one feature opens with another")
+			t.Error("data sealed to one feature opens with another")
 		}
 	})
 	t.Run("degraded", s.degraded) // stops the server: the last
@@ -100,7 +100,7 @@ func (s *sealer) seal(t *testing.T, data string) {
 	again, err := os.ReadFile(at("again"))
 	must(t, err)
 	if bytes.Equal(s.sealed, again) || bytes.Contains(s.sealed, []byte(data)) {
-		t.Errorf("sealed twice to the same, or not at all: %q", s.sealed)
+		t.Errorf("sealing twice gave the same result, or failed: %q", s.sealed)
 	}
 }
 
@@ -176,7 +176,7 @@ func (s *sealer) copiedCache(t *testing.T) {
 	}))
 	thief := s.offline(t, copied)
 	if thief.License() == nil {
-		t.Fatalf("the copied cache holds no license:\n%s", thief.Why())
+		t.Fatalf("the copied cache contains no license:\n%s", thief.Why())
 	}
 	if got, err := thief.Unseal("export", s.sealed); err == nil {
 		t.Errorf("another device opened %q", got)

@@ -70,6 +70,6 @@ func TestTheServersOwnSealingKeyWorksWhereverOneCanBeNamed(t *testing.T) {
 		}
 	}
 	if _, err := os.Stat(filepath.Join(data, sealingKeyFile)); err == nil {
-		t.Error("a server has made another sealing key")
+		t.Error("a server created another sealing key")
 	}
 }

@@ -81,7 +81,7 @@ func TestASecretInTheEnvironmentIsShownToNobodyElse(t *testing.T) {
 	data := t.TempDir()
 	p := serveAlone(t, []string{"COPYHOLD_DATABASE=" + database, "PGPASSWORD=canary-driver", "VISIBLE=visible"}, []string{"--data", data})
 	if !p.serves || !strings.Contains(p.log, "engine=postgres") {
-		t.Fatalf("it does not serve its database:\n%s", p.log)
+		t.Fatalf("the server does not serve its database:\n%s", p.log)
 	}
 	shown := p.shown(t)
 	if strings.Contains(shown, "canary") || !strings.Contains(shown, "visible") {

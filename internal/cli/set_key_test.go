@@ -80,6 +80,6 @@ func TestSDKRefusedUsageIsTold(t *testing.T) {
 		t.Errorf("5 calls of 3: %v", told)
 	}
 	if err := told["fine"]; !errors.Is(err, copyhold.ErrUsage) || len(err.Error()) < 60 {
-		t.Errorf("more places than the meter has: %v", err)
+		t.Errorf("more decimal places than the meter has: %v", err)
 	}
 }

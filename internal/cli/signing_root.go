@@ -48,7 +48,7 @@ func (c *cli) setShowCommand(kind, path, short, example string) *cobra.Command {
 			return c.done(file.write(append(a.Body, '\n')), "wrote the %s to %s", kind, file.name)
 		},
 	}
-	file.flags(cmd, forAll, "write it to this file")
+	file.flags(cmd, forAll, "write the set to this file")
 	return cmd
 }
 

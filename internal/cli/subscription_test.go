@@ -53,7 +53,7 @@ func TestASubscriptionRunsOutGracefully(t *testing.T) {
 		}
 	})
 	if _, err := s.RenewLicense(t.Context(), s.owner, issued.License.ID, v1.RenewRequest{After: ends}); licensing.CodeOf(err) != licensing.Conflict {
-		t.Errorf("renewing what is not paid: %v", err)
+		t.Errorf("renewing an unpaid license: %v", err)
 	}
 	_, err = s.RenewLicense(t.Context(), s.owner, issued.License.ID, v1.RenewRequest{After: ends, Paid: true})
 	must(t, err)

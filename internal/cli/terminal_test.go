@@ -33,13 +33,13 @@ func TestNothingThatIsPrintedDrivesATerminal(t *testing.T) {
 		})
 		text := out.String()
 		if !strings.Contains(text, "gotcha") || !strings.Contains(text, `\x1b[2J`) || !strings.Contains(text, `\u202e`) {
-			t.Errorf("copyhold %s does not show what it was answered: %q", strings.Join(args, " "), text)
+			t.Errorf("copyhold %s does not show the answer: %q", strings.Join(args, " "), text)
 		}
 		if strings.ContainsFunc(text, func(r rune) bool { return unicode.IsControl(r) && r != '\n' || r == '\u202e' }) {
-			t.Errorf("copyhold %s prints what drives a terminal: %q", strings.Join(args, " "), text)
+			t.Errorf("copyhold %s prints terminal control characters: %q", strings.Join(args, " "), text)
 		}
 		if args[0] == "lease" && strings.Count(text, "\n") != 2 {
-			t.Errorf("a name makes lines of its own: %q", text)
+			t.Errorf("a name adds lines to the output: %q", text)
 		}
 	}
 }

@@ -135,7 +135,7 @@ func refusals(t *testing.T, url string, trusting *x509.CertPool) {
 	old, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusting, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	if err == nil {
 		_ = old.Close()
-		t.Error("TLS 1.1 is spoken")
+		t.Error("the server accepts TLS 1.1")
 	}
 	res, err := http.Get("http://" + address + "/healthz")
 	if err != nil {
@@ -143,6 +143,6 @@ func refusals(t *testing.T, url string, trusting *x509.CertPool) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode < http.StatusBadRequest {
-		t.Errorf("without TLS it answers %s", res.Status)
+		t.Errorf("without TLS, the server answers %s", res.Status)
 	}
 }

@@ -45,7 +45,7 @@ func TestErrorsNameWhatPeopleTyped(t *testing.T) {
 		p := &client.Problem{Detail: test.text, Field: test.field, Typed: typed(cmd, test.field)}
 		got := p.Error()
 		if got != test.want {
-			t.Errorf("%s: the field %s is told as %q, want %q", test.command, test.field, got, test.want)
+			t.Errorf("%s: the field %s is shown as %q, want %q", test.command, test.field, got, test.want)
 		}
 	}
 }

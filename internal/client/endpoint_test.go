@@ -48,7 +48,7 @@ func TestWhatIsUnavailableIsAskedElsewhere(t *testing.T) {
 	}
 	_, err := anywhere(t.Context(), At("a", "b"), func(string) (int, error) { return 0, away })
 	if p, _ := AsProblem(err); p == nil || KindOf(p) != Unavailable || !strings.Contains(p.Detail, "a: away") || !strings.Contains(p.Detail, "b: away") {
-		t.Errorf("what each did is not told: %v", err)
+		t.Errorf("the error does not list each server's failure: %v", err)
 	}
 }
 

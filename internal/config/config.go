@@ -15,7 +15,7 @@ import (
 // command line --limits-in-flight. A flag overrides the environment, which overrides the
 // file, which overrides a systemd credential, which overrides the default.
 //
-// Keep a secret in a file of its own, and set the file's name instead of the secret:
+// Keep a secret in a separate file, and set the file's name instead of the secret:
 // database_file in YAML, COPYHOLD_DATABASE_FILE in the environment, or --database-file as
 // a flag. Or use a systemd credential, here copyhold-database. White space around a secret
 // is ignored.

@@ -146,7 +146,7 @@ func TestEverySecretComesFromAFileOrACredential(t *testing.T) {
 		t.Run(s.Path, func(t *testing.T) {
 			folder, value := t.TempDir(), values[s.Path]
 			if value == "" {
-				t.Fatal("a secret that this test does not know")
+				t.Fatal("this test does not cover all secrets")
 			}
 			named := func(name string) string {
 				file := filepath.Join(folder, name)
@@ -201,7 +201,7 @@ func TestEverySecretComesFromAFileOrACredential(t *testing.T) {
 			delete(variables, s.Env())
 			variables[s.Env()+"_FILE"] = empty
 			if _, err := config.Load(from); err == nil || !strings.Contains(err.Error(), "is empty") {
-				t.Errorf("an empty file counts as a setting that was left out: %v", err)
+				t.Errorf("an empty file counts as a missing setting: %v", err)
 			}
 		})
 	}
@@ -233,7 +233,7 @@ func TestASecretIsNeverShown(t *testing.T) {
 		t.Errorf("a secret is shown: %s", out.String())
 	}
 	if !strings.Contains(out.String(), "(hidden)") {
-		t.Error("nothing says that the secret is set")
+		t.Error("the output does not show that the secret is set")
 	}
 }
 
