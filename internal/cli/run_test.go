@@ -232,7 +232,7 @@ func TestARecalledSeatIsGivenBackWhileItsCommandRuns(t *testing.T) {
 		}
 		r.expect("got " + line)
 	}
-	if got := r.status(); got != 5 || !strings.Contains(r.errs.String(), "the seat is recalled") {
+	if got := r.status(); got != 5 || !strings.Contains(r.errs.String(), "the seat was recalled") {
 		t.Errorf("exit status %d: %s", got, r.errs)
 	}
 }
