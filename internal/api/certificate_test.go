@@ -144,7 +144,7 @@ func (s *served) expect(what string, serial int64, told bool) {
 	if got := s.serial(); got != serial {
 		s.t.Errorf("%s: the certificate is number %d, not %d", what, got, serial)
 	}
-	if is := strings.Contains(s.log.String(), "the one before stays"); is != told {
+	if is := strings.Contains(s.log.String(), "the previous one stays"); is != told {
 		s.t.Errorf("%s: the log says: %q", what, &s.log)
 	}
 	s.log.Reset()

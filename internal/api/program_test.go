@@ -573,7 +573,7 @@ func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
 	}
 	for _, fraction := range []string{"1.25", "1e2", "0.1"} {
 		o := d.ask("POST", "/v1/usage", members{"events": []members{{"id": "e3", "meter": "calls", "quantity": json.RawMessage(fraction)}}})
-		if o.status != http.StatusBadRequest || !strings.Contains(string(o.body), "write decimals as a string") {
+		if o.status != http.StatusBadRequest || !strings.Contains(string(o.body), "write decimals as strings") {
 			t.Errorf("%s: %d %s", fraction, o.status, o.body)
 		}
 	}
@@ -583,7 +583,7 @@ func TestAWholeNumberWithAPointIsTakenAndAFractionIsExplained(t *testing.T) {
 	grant := members{"plan": l.Plan, "customer": l.Customer, "capacity": members{"line": json.RawMessage("7.0")}}
 	d.as(owner, http.StatusCreated, "POST", "/v1/licenses", grant, nil)
 	grant["capacity"] = members{"line": json.RawMessage("7.5")}
-	if o := d.ask("POST", "/v1/licenses", grant, owner); o.status < 400 || o.status >= 500 || !strings.Contains(string(o.body), "write decimals as a string") {
+	if o := d.ask("POST", "/v1/licenses", grant, owner); o.status < 400 || o.status >= 500 || !strings.Contains(string(o.body), "write decimals as strings") {
 		t.Errorf("%d %s", o.status, o.body)
 	}
 }

@@ -195,7 +195,7 @@ func TestNullIsRefusedInWords(t *testing.T) {
 	addEcho(s)
 	for _, path := range []string{"/v1/echo", "/v1/program"} {
 		w, _ := do(t, s, httpRequest(t, "POST", path, `{"text":null}`))
-		if w.Code != 400 && w.Code != 422 || !strings.Contains(w.Body.String(), "null") || !strings.Contains(w.Body.String(), "leave out what has no value") {
+		if w.Code != 400 && w.Code != 422 || !strings.Contains(w.Body.String(), "null") || !strings.Contains(w.Body.String(), "omit") {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
