@@ -36,7 +36,7 @@ var rooms = map[string]room{
 	"internal/authority/ledger":          authorityRoom(1),
 	"internal/authority/request":         authorityRoom(0),
 	"internal/authority/granting/commit": {ours: []string{"internal/licensing", "internal/metrics"}},
-	"internal/store":                     {ours: []string{"internal/licensing", "internal/metrics", "sdk/license"}, may: "sql"},
+	"internal/store":                     {ours: []string{"internal/cache", "internal/licensing", "internal/metrics", "sdk/license"}, may: "sql"},
 	"internal/store/sqlite":              {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
 	"internal/store/postgres":            {ours: []string{"internal/store", "internal/licensing"}, may: "sql"},
 	"internal/store/storetest":           {ours: []string{"internal/store", "internal/store/sqlite", "internal/store/postgres"}, may: "sql env"},
@@ -48,6 +48,7 @@ var rooms = map[string]room{
 	"internal/v1":                        {ours: []string{"internal/access", "internal/policy", "internal/audit", "internal/licensing", "sdk/license"}, pure: true},
 	"internal/licensing":                 {ours: []string{"sdk/license"}, pure: true, outside: "none"},
 	"internal/metrics":                   {},
+	"internal/cache":                     {ours: []string{"internal/metrics"}},
 	"internal/config":                    {ours: []string{"sdk/license"}, may: "env http"}, // net parses addresses; it does not dial
 	"examples/plans":                     {outside: "none"},
 	"examples/report":                    {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
@@ -67,7 +68,7 @@ var authorityRanks = [][]string{
 // authorityRoom returns the rules for a room of authority of a given rank, which may also
 // import the packages in also.
 func authorityRoom(rank int, also ...string) room {
-	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/audit/entry", "internal/v1", "internal/licensing", "internal/metrics", "sdk/license"}, also...)}
+	r := room{ours: append([]string{"internal/store", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/audit/entry", "internal/v1", "internal/licensing", "internal/cache", "internal/metrics", "sdk/license"}, also...)}
 	for _, names := range authorityRanks[:rank] {
 		for _, name := range names {
 			r.ours = append(r.ours, "internal/authority/"+name)

@@ -13,6 +13,7 @@ import (
 
 	"copyhold.dev/internal/authority"
 	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/config"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -85,6 +86,7 @@ func (c *cli) unseal(ctx context.Context, d *deployment, settings config.Config,
 	}
 	d.authority = authority.New(ledger.Config{
 		DB: d.db, Ring: ring, Dir: settings.Data, Log: log, Metrics: d.instruments,
+		Cache: cache.Budget(settings.Memory.Cache) << 20,
 	})
 	return nil
 }

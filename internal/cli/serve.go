@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"runtime/pprof"
 	"time"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/api"
@@ -41,6 +43,7 @@ copyhold config.`,
 				return err
 			}
 			c.collectLess()
+			c.boundMemory(loaded.Memory)
 			if loaded.Postgres() {
 				c.runMore()
 			}
@@ -95,6 +98,27 @@ func (c *cli) collectLess() {
 	if c.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+}
+
+// memoryShare is the percentage of the container's or the machine's memory that the server tries to
+// stay within by default. SQLite's pages, stacks and other programs need the rest.
+const memoryShare = 80
+
+// boundMemory sets Go's memory limit unless the environment sets GOMEMLIMIT. There is no limit if
+// neither the settings nor the system provide one.
+func (c *cli) boundMemory(settings config.Memory) {
+	if c.getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	limit := int64(settings.Limit) << 20
+	if limit == 0 {
+		total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
+		if err != nil || total == 0 {
+			return
+		}
+		limit = int64(min(total, math.MaxInt64) / 100 * memoryShare)
+	}
+	debug.SetMemoryLimit(limit)
 }
 
 // runMore lets Go use more threads than there are processors, unless the environment sets

@@ -48,6 +48,7 @@ func (l Loaded) check() error {
 	}
 	l.checkChoices(wrong)
 	l.checkLimits(wrong)
+	l.checkMemory(wrong)
 	return errors.Join(faults...)
 }
 
@@ -101,6 +102,25 @@ func (l Loaded) checkLimits(wrong func(path, want string)) {
 		if value < 0 {
 			wrong(path, "the number must not be negative")
 		}
+	}
+}
+
+// smallestCache is the memory for caches in which a license with the largest documents fits, and
+// smallestLimit what a server needs at least, both in MiB.
+const (
+	smallestCache = 4
+	smallestLimit = 64
+)
+
+func (l Loaded) checkMemory(wrong func(path, want string)) {
+	if l.Memory.Limit != 0 && l.Memory.Limit < smallestLimit {
+		wrong("memory.limit_mib", fmt.Sprintf("0, or at least %d, is required", smallestLimit))
+	}
+	if l.Memory.Cache < smallestCache {
+		wrong("memory.cache_mib", fmt.Sprintf("at least %d is required; a license with its largest documents does not fit in less", smallestCache))
+	}
+	if l.Memory.Limit >= smallestLimit && l.Memory.Cache > l.Memory.Limit/2 {
+		wrong("memory.cache_mib", "caches can use at most half of memory.limit_mib")
 	}
 }
 

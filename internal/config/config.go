@@ -73,6 +73,9 @@ type Config struct {
 
 	// Limits on requests. 0 means the default of each.
 	Limits Limits `koanf:"limits"`
+
+	// Memory that the server uses.
+	Memory Memory `koanf:"memory"`
 }
 
 // TLS names the server's certificate. Set both files, or neither.
@@ -131,4 +134,16 @@ type Limits struct {
 
 	// Requests per second with one token.
 	PerToken int `koanf:"per_token" default:"500"`
+}
+
+// Memory bounds what the server keeps in memory.
+type Memory struct {
+	// Memory that the server tries to stay within, in MiB: close to it, Go collects garbage
+	// more often. 0 is 80 % of the memory of the container or the machine. GOMEMLIMIT in the
+	// environment takes precedence.
+	Limit int `koanf:"limit_mib" default:"0"`
+
+	// Memory for caches of licenses, documents and credentials, in MiB. When a cache is full, it
+	// drops what is used least, which is read from the database when it is needed again.
+	Cache int `koanf:"cache_mib" default:"64"`
 }

@@ -55,7 +55,7 @@ func Compile(rev Revision, l License, now time.Time) (Terms, error) {
 		p.Edition = l.Edition
 	}
 	changes := changesAfter(p, l, now)
-	meters, err := p.zonedMeters()
+	meters, err := rev.zonedMeters()
 	if err != nil {
 		return Terms{}, err
 	}
@@ -109,20 +109,6 @@ func build(p Plan, meters map[string]Meter, l License, at time.Time) (builder, e
 		return b, err
 	}
 	return b, b.exceptions(l.Exceptions)
-}
-
-// zonedMeters returns p's meters with their zones loaded.
-func (p Plan) zonedMeters() (map[string]Meter, error) {
-	meters := make(map[string]Meter, len(p.Meters))
-	for name, m := range p.Meters {
-		loc, err := loadZone(m.Zone)
-		if err != nil {
-			return nil, Errorf(Conflict, "meter %s: %w", name, err)
-		}
-		m.location = loc
-		meters[name] = m
-	}
-	return meters, nil
 }
 
 // during reports whether the builder's time is in [from, until). A zero time is

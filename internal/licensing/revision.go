@@ -13,6 +13,33 @@ import (
 type Revision struct {
 	ID   RevisionID `json:"revision"`
 	Plan Plan       `json:"plan"`
+
+	meters map[string]Meter // with their zones; nil until Prepared
+}
+
+// Prepared returns r with what licenses share of it: the zones of its meters, which are read from
+// files. It fails with Conflict when a zone is unknown.
+func (r Revision) Prepared() (Revision, error) {
+	meters, err := r.zonedMeters()
+	r.meters = meters
+	return r, err
+}
+
+// zonedMeters returns the meters with their zones loaded.
+func (r Revision) zonedMeters() (map[string]Meter, error) {
+	if r.meters != nil {
+		return r.meters, nil
+	}
+	meters := make(map[string]Meter, len(r.Plan.Meters))
+	for name, m := range r.Plan.Meters {
+		loc, err := loadZone(m.Zone)
+		if err != nil {
+			return nil, Errorf(Conflict, "meter %s: %w", name, err)
+		}
+		m.location = loc
+		meters[name] = m
+	}
+	return meters, nil
 }
 
 // NewRevision names a plan by the SHA-256 of its canonical JSON without the channel.

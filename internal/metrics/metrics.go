@@ -38,8 +38,9 @@ type Metrics struct {
 	panics    prometheus.Counter
 	streams   prometheus.Gauge
 
-	state *snapshot
-	tasks *tasks
+	state  *snapshot
+	tasks  *tasks
+	caches *caches
 }
 
 // New returns instruments in their own registry. Now reads the clock that is used
@@ -77,11 +78,12 @@ func New(now func() time.Time) *Metrics {
 			Name: "copyhold_panics_total", Help: "Panics caught while answering requests. Each one is a defect."}),
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "copyhold_streams", Help: "Open change streams."}),
-		state: newSnapshot(),
-		tasks: newTasks(now),
+		state:  newSnapshot(),
+		tasks:  newTasks(now),
+		caches: newCaches(),
 	}
 	m.registry.MustRegister(m.decisions, m.denials, m.requests, m.latency, m.inFlight, m.shed, m.refused,
-		m.commits, m.batch, m.panics, m.streams, m.state, m.tasks,
+		m.commits, m.batch, m.panics, m.streams, m.state, m.tasks, m.caches,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

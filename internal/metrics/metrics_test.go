@@ -39,6 +39,9 @@ func used() (m *metrics.Metrics, clock *time.Time) {
 	m.Shed("acquire")
 	m.Throttled("address")
 	m.Stream()
+	m.Cache("terms", func() metrics.CacheUsage {
+		return metrics.CacheUsage{Bytes: 10, Budget: 20, Entries: 3, Hits: 4, Misses: 5, Evictions: 6}
+	})
 	m.Task("sequence", nil)
 	m.Task("sequence", errors.New("no"))
 	op := m.Operation("acquire-lease", "acquire")
@@ -71,6 +74,12 @@ func TestEveryInstrumentIsRead(t *testing.T) {
 		`copyhold_http_throttled_total{limit="address"} 1`,
 		`copyhold_http_requests_total{operation="acquire-lease",status="201"} 1`,
 		`copyhold_streams 1`,
+		`copyhold_cache_bytes{cache="terms"} 10`,
+		`copyhold_cache_budget_bytes{cache="terms"} 20`,
+		`copyhold_cache_entries{cache="terms"} 3`,
+		`copyhold_cache_lookups_total{cache="terms",result="hit"} 4`,
+		`copyhold_cache_lookups_total{cache="terms",result="miss"} 5`,
+		`copyhold_cache_evictions_total{cache="terms"} 6`,
 		`copyhold_task_age_seconds{task="sequence"} 60`,
 		`copyhold_task_failures_total{task="sequence"} 1`,
 		`copyhold_pool_held{environment="production",pool="seats",product="lathe"} 3`,

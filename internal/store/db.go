@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -30,14 +31,15 @@ type DB struct {
 	// Otherwise transactions use the clock's reading.
 	Judge Judge
 
-	engine  Engine
-	settler settler
-	sql     *sql.DB
-	writers *pool
-	readers *pool
-	mark    mark
-	reading atomic.Pointer[reading] // the last reading of the database's clock
-	closed  closure
+	engine    Engine
+	settler   settler
+	sql       *sql.DB
+	writers   *pool
+	readers   *pool
+	mark      mark
+	revisions *cache.Cache[revisionKey, *keptRevision]
+	reading   atomic.Pointer[reading] // the last reading of the database's clock
+	closed    closure
 
 	commitLimit time.Duration
 	fatal       chan struct{}
@@ -51,12 +53,13 @@ type DB struct {
 // postgres call it.
 func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 	db := &DB{
-		engine:  engine,
-		sql:     conns,
-		writers: newPool(engine.Writers),
-		readers: newPool(engine.Readers),
-		fatal:   make(chan struct{}),
-		closed:  closure{done: make(chan struct{})},
+		engine:    engine,
+		sql:       conns,
+		writers:   newPool(engine.Writers),
+		readers:   newPool(engine.Readers),
+		fatal:     make(chan struct{}),
+		closed:    closure{done: make(chan struct{})},
+		revisions: newRevisions(),
 
 		commitLimit: commitLimit,
 	}

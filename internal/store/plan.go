@@ -5,6 +5,7 @@ import (
 	"context"
 	"time"
 
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 )
 
@@ -21,6 +22,8 @@ type Revision struct {
 	Source    string // the plan file that it was read from
 	AppliedAt time.Time
 	AppliedBy string
+
+	size int // of the plan, in bytes of JSON
 }
 
 // A Channel is a name that points to a revision of a plan.
@@ -94,13 +97,34 @@ func (tx *Tx) CountRevisions(ctx context.Context, env licensing.Env) (n int64, e
 	return n, err
 }
 
+// A revisionKey names a revision. Its content never changes, because the hash is that of the content,
+// so a revision that was read in a transaction which then failed may be kept.
+type revisionKey struct {
+	env  licensing.Env
+	plan licensing.PlanName
+	id   licensing.RevisionID
+}
+
+// A keptRevision is decoded; its size is that of its JSON, in bytes.
+type keptRevision struct {
+	licensing.Revision
+	size int
+}
+
+// revisionBytes is the memory for decoded revisions, which the licenses in other caches share.
+const revisionBytes = 8 << 20
+
+func newRevisions() *cache.Cache[revisionKey, *keptRevision] {
+	return cache.New(revisionBytes, func(_ revisionKey, r *keptRevision) int { return 4096 + 4*r.size })
+}
+
 func scanRevision(r Row) (v Revision, err error) {
 	var body string
 	var applied int64
 	if err := r.Scan(&v.ID, &body, &v.Source, &applied, &v.AppliedBy); err != nil {
 		return v, err
 	}
-	v.AppliedAt = instant(applied)
+	v.AppliedAt, v.size = instant(applied), len(body)
 	return v, decode(body, &v.Plan)
 }
 
@@ -136,6 +160,18 @@ func (tx *Tx) RevisionOf(ctx context.Context, l licensing.License) (licensing.Re
 			return licensing.Revision{}, false, err
 		}
 	}
+	key := revisionKey{l.Env, l.Plan, id}
+	if kept, known := tx.db.revisions.Get(key); known {
+		return kept.Revision, true, nil
+	}
 	r, ok, err := tx.Revision(ctx, l.Env, l.Plan, id)
-	return r.Revision, ok, err
+	if err != nil || !ok {
+		return licensing.Revision{}, false, err
+	}
+	prepared, err := r.Prepared()
+	if err != nil {
+		return r.Revision, true, nil //nolint:nilerr // Compile reports it, and only to those who need the zone
+	}
+	tx.db.revisions.Put(key, &keptRevision{prepared, r.size})
+	return prepared, true, nil
 }

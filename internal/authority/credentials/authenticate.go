@@ -2,12 +2,15 @@ package credentials
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
@@ -16,8 +19,9 @@ const (
 	// authTTL limits how long another node accepts a token or key that was ended on this node. On
 	// this node it ends immediately.
 	authTTL = 5 * time.Second
-	// maxKnown and maxUnknown limit how many valid and invalid secrets are cached.
-	maxKnown   = 200_000
+	// identityShare is the percentage of the cache budget for identities.
+	identityShare = 15
+	// maxUnknown limits how many invalid secrets are cached.
 	maxUnknown = 20_000
 	// tokenUseEvery is the precision of the stored time of a token's last use.
 	tokenUseEvery = 5 * time.Minute
@@ -69,7 +73,7 @@ func (c *Credentials) authenticateToken(ctx context.Context, text string, before
 	if err != nil {
 		return access.Principal{}, err
 	}
-	p, err := c.auth.once(proof{kind: access.KindToken, digest: access.Hash(text)}, c.ledger.Now(), c.ledger.DB.Latest, before, func() (identity, error) {
+	p, err := c.auth.once(ctx, proof{kind: access.KindToken, digest: access.Hash(text)}, c.ledger.Now(), c.ledger.DB.Latest, before, func(ctx context.Context) (identity, error) {
 		return c.loadToken(ctx, env, id, text)
 	})
 	if err == nil {
@@ -125,7 +129,7 @@ func (c *Credentials) authenticateKey(ctx context.Context, text string, env lice
 }
 
 func (c *Credentials) provenKey(ctx context.Context, digest access.Digest, env licensing.Env, before func() error) (access.Principal, error) {
-	return c.auth.once(proof{kind: access.KindLicense, digest: digest, env: env}, c.ledger.Now(), c.ledger.DB.Latest, before, func() (identity, error) {
+	return c.auth.once(ctx, proof{kind: access.KindLicense, digest: digest, env: env}, c.ledger.Now(), c.ledger.DB.Latest, before, func(ctx context.Context) (identity, error) {
 		return c.loadKey(ctx, digest, env)
 	})
 }
@@ -191,13 +195,26 @@ type identity struct {
 	owner     string
 	ends      time.Time
 	until     time.Time // accepted until then without another lookup
+	epoch     uint64    // of the authentication when the load began
 }
+
+// size estimates the memory of an identity and its proof, in bytes.
+func (id *identity) size() int {
+	p := id.principal
+	return int(unsafe.Sizeof(*id)+unsafe.Sizeof(proof{})) + 2*len(id.owner) + len(p.License) + len(p.Customer) + len(p.Actor) + len(p.Product) + len(p.Env)
+}
+
+// errNobody reports that a proof identifies nobody.
+var errNobody = errors.New("the proof identifies nobody")
 
 // authentication caches recent proofs. It is safe for concurrent use.
 type authentication struct {
+	known *cache.Cache[proof, *identity]
+
 	mu      sync.RWMutex
-	known   map[proof]identity
-	owned   map[string][]proof
+	ended   map[string]uint64 // by owner: what was loaded before this epoch is not believed
+	swept   time.Time         // when owners were last dropped from ended
+	dropped uint64            // the epoch of that, before which nothing is believed
 	unknown map[proof]time.Time
 	epoch   uint64 // raised by each change; data that was loaded under an earlier epoch is not used
 	used    map[tokenUse]time.Time
@@ -209,10 +226,10 @@ type tokenUse struct {
 	id  licensing.TokenID
 }
 
-func newAuthentication() *authentication {
+func newAuthentication(budget int64) *authentication {
 	return &authentication{
-		known:   map[proof]identity{},
-		owned:   map[string][]proof{},
+		known:   cache.New(budget, func(_ proof, id *identity) int { return id.size() }),
+		ended:   map[string]uint64{},
 		unknown: map[proof]time.Time{},
 		used:    map[tokenUse]time.Time{},
 		unsaved: map[tokenUse]time.Time{},
@@ -220,35 +237,20 @@ func newAuthentication() *authentication {
 }
 
 // once returns the identity that pr proves: from memory, or else from load, which returns a zero
-// identity for an unknown proof. Errors of load are not cached. The end of an identity is compared
-// with latest, the database's time. How long an identity is cached depends on now.
-func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, before func() error, load func() (identity, error)) (access.Principal, error) {
-	m.mu.RLock()
-	id, known := m.known[pr]
-	until, unknown := m.unknown[pr]
-	epoch := m.epoch
-	m.mu.RUnlock()
-	fresh := known && now.Before(id.until)
-	if !fresh && !(unknown && now.Before(until)) {
-		var err error
-		if !known {
-			err = before()
-		}
-		if err != nil {
-			return access.Principal{}, err
-		}
-		if id, err = load(); err != nil {
-			return access.Principal{}, err
-		}
-		m.remember(pr, id, now, epoch)
-		fresh = id.owner != ""
-	}
+// identity for an unknown proof. Requests with the same proof share a load. Errors of load are not
+// cached. The end of an identity is compared with latest, the database's time. How long an identity
+// is cached depends on now.
+func (m *authentication) once(ctx context.Context, pr proof, now time.Time, latest func() time.Time, before func() error, load func(context.Context) (identity, error)) (access.Principal, error) {
 	what := "token"
 	if pr.kind == access.KindLicense {
 		what = "license key"
 	}
-	if !fresh {
+	id, err := m.proven(ctx, pr, now, before, load)
+	if errors.Is(err, errNobody) {
 		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the %s is not known to this server", what)
+	}
+	if err != nil {
+		return access.Principal{}, err
 	}
 	if !id.ends.IsZero() && !latest().Before(id.ends) { // a caller that has the secret may know this
 		return access.Principal{}, licensing.Errorf(licensing.Unauthenticated, "the %s has ended", what)
@@ -256,79 +258,106 @@ func (m *authentication) once(pr proof, now time.Time, latest func() time.Time, 
 	return id.principal, nil
 }
 
-func (m *authentication) remember(pr proof, id identity, now time.Time, epoch uint64) {
+// proven returns the identity of pr, errNobody if it has none.
+func (m *authentication) proven(ctx context.Context, pr proof, now time.Time, before func() error, load func(context.Context) (identity, error)) (*identity, error) {
+	fresh := func(id *identity) bool { return now.Before(id.until) && m.believes(id) }
+	id, known := m.known.Get(pr)
+	if known && fresh(id) {
+		return id, nil
+	}
+	if m.isUnknown(pr, now) {
+		return nil, errNobody
+	}
+	if !known {
+		if err := before(); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		id, err := m.known.Load(ctx, pr, fresh, func(ctx context.Context, _ *identity) (*identity, error) { return m.load(ctx, pr, now, load) })
+		if err != nil || m.believes(id) { // else its owner changed during the load
+			return id, err
+		}
+	}
+}
+
+// load asks whom pr belongs to, and remembers if it belongs to nobody.
+func (m *authentication) load(ctx context.Context, pr proof, now time.Time, load func(context.Context) (identity, error)) (*identity, error) {
+	m.mu.RLock()
+	epoch := m.epoch
+	m.mu.RUnlock()
+	id, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	id.until, id.epoch = now.Add(authTTL), epoch
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.epoch != epoch {
-		return
+	if id.owner != "" {
+		delete(m.unknown, pr)
+		return &id, nil
 	}
-	if id.owner == "" {
-		evict(m.unknown, maxUnknown, func(proof) {})
-		m.unknown[pr] = now.Add(authTTL)
-		return
+	if m.epoch == epoch {
+		evict(m.unknown, maxUnknown)
+		m.unknown[pr] = id.until
 	}
-	if _, had := m.known[pr]; !had {
-		evict(m.known, maxKnown, m.disown)
-		m.owned[id.owner] = append(m.owned[id.owner], pr)
-	}
-	delete(m.unknown, pr)
-	id.until = now.Add(authTTL)
-	m.known[pr] = id
+	return nil, errNobody
+}
+
+// believes reports whether id was loaded after the last change of its owner.
+func (m *authentication) believes(id *identity) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return id.epoch >= m.dropped && id.epoch >= m.ended[id.owner]
+}
+
+func (m *authentication) isUnknown(pr proof, now time.Time) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	until, unknown := m.unknown[pr]
+	return unknown && now.Before(until)
 }
 
 // evict makes room for one more entry in a map with the given limit. It removes an arbitrary entry.
-func evict[V any](all map[proof]V, limit int, also func(proof)) {
+func evict(all map[proof]time.Time, limit int) {
 	for pr := range all {
 		if len(all) < limit {
 			return
 		}
-		also(pr)
 		delete(all, pr)
 	}
 }
 
-// disown removes pr from its owner's list. The caller must hold the lock.
-func (m *authentication) disown(pr proof) {
-	owner := m.known[pr].owner
-	kept := m.owned[owner][:0]
-	for _, other := range m.owned[owner] {
-		if other != pr {
-			kept = append(kept, other)
-		}
-	}
-	if len(kept) == 0 {
-		delete(m.owned, owner)
-		return
-	}
-	m.owned[owner] = kept
-}
-
-// forget removes the proofs of owner, a token or a license id, so that its next request is looked
-// up again.
-func (m *authentication) forget(owner string) {
+// forget ends the trust in the proofs of owner, a token or a license id, so that its next request
+// is looked up again.
+func (m *authentication) forget(owner string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.epoch++
-	for _, pr := range m.owned[owner] {
-		delete(m.known, pr)
+	m.ended[owner] = m.epoch
+	if now.Sub(m.swept).Abs() >= authTTL { // what was loaded before then has to be looked up again anyway
+		clear(m.ended)
+		m.swept, m.dropped = now, m.epoch
 	}
-	delete(m.owned, owner)
 }
 
 // expect removes a license key from the unknown ones, because a new license now has it.
 func (m *authentication) expect(env licensing.Env, digest access.Digest) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.epoch++
-	delete(m.unknown, proof{kind: access.KindLicense, digest: digest})
-	delete(m.unknown, proof{kind: access.KindLicense, digest: digest, env: env})
+	unnamed, named := proof{kind: access.KindLicense, digest: digest}, proof{kind: access.KindLicense, digest: digest, env: env}
+	delete(m.unknown, unnamed)
+	delete(m.unknown, named)
+	m.mu.Unlock()
+	m.known.Forget(unnamed) // a load that began before may not have seen it
+	m.known.Forget(named)
 }
 
 // keysCommitted forgets the owners of license keys whose licenses or keys have changed.
 func (c *Credentials) keysCommitted(changes []ledger.Committed) {
 	for _, one := range changes {
 		if one.Notice&ledger.KeysChanged != 0 {
-			c.auth.forget(string(one.License))
+			c.auth.forget(string(one.License), c.ledger.Now())
 		}
 		if one.Key != (access.Digest{}) {
 			c.auth.expect(one.Env, one.Key)

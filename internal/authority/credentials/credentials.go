@@ -17,8 +17,9 @@ type Credentials struct {
 
 // New returns the credentials of a ledger.
 func New(l *ledger.Ledger) *Credentials {
-	c := &Credentials{l, newAuthentication()}
+	c := &Credentials{l, newAuthentication(l.Cache.Share(identityShare))}
 	l.OnCommit(c.keysCommitted)
+	l.Metrics.Cache("credentials", c.auth.known.Usage)
 	return c
 }
 

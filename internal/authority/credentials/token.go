@@ -121,7 +121,7 @@ func (c *Credentials) DeleteToken(ctx context.Context, p access.Principal, id li
 		}
 		return tx.Note(licensing.TokenRevoked, licensing.Event{Subject: string(id)}, entry.Token{Name: token.Name, Role: token.Role})
 	})
-	c.auth.forget(string(id))
+	c.auth.forget(string(id), c.ledger.Now())
 	return err
 }
 

@@ -69,6 +69,21 @@ func (d *documents) put(v variant, s *signedDocument) {
 	d.bound[v] = s
 }
 
+// size estimates the memory of the documents, in bytes.
+func (d *documents) size() (n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s := d.common.Load(); s != nil {
+		n = s.size()
+	}
+	for v, s := range d.bound {
+		n += 96 + len(v.device) + len(v.lease) + s.size()
+	}
+	return n
+}
+
+func (s *signedDocument) size() int { return 80 + len(s.compact) + len(s.hash) }
+
 // takeOver copies the documents of before.
 func (d *documents) takeOver(before *documents) {
 	d.common.Store(before.common.Load())
@@ -115,6 +130,7 @@ func (docs *Documents) document(f *inForce, v variant, b *license.Binding, now t
 	s := &signedDocument{compact: compact, hash: license.DocumentHash(compact), keySet: keySet,
 		until: time.Unix(doc.Refresh[0], 0)}
 	f.documents.put(v, s)
+	docs.licenses.Resized(f.key, f)
 	return s, nil
 }
 

@@ -24,12 +24,16 @@ type Documents struct {
 // New returns the documents of a catalog.
 func New(l *ledger.Ledger, c *catalog.Catalog) *Documents {
 	docs := &Documents{
-		ledger: l, catalog: c, licenses: newLicensesInForce(), revocations: newRevocationLists(),
+		ledger: l, catalog: c, licenses: newLicensesInForce(l.Cache.Share(licenseShare)), revocations: newRevocationLists(),
 		streams: newStreams(), Seen: newSightings(),
 	}
 	l.OnCommit(docs.changesCommitted)
+	l.Metrics.Cache("licenses", docs.licenses.Usage)
 	return docs
 }
+
+// licenseShare is the percentage of the cache budget for licenses. Documents need most of it.
+const licenseShare = 70
 
 // Tasks returns the background tasks for documents.
 func (docs *Documents) Tasks() []ledger.Task {

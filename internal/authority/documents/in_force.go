@@ -3,30 +3,27 @@ package documents
 import (
 	"context"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 )
 
-const (
-	// BelievedFor is how long another server may not know about a change on this server. This
-	// server knows immediately.
-	BelievedFor = 2 * time.Second
-	// maxInForce limits how many licenses are cached with their documents.
-	maxInForce = 100_000
-)
+// BelievedFor is how long another server may not know about a change on this server. This server
+// knows immediately.
+const BelievedFor = 2 * time.Second
 
 // inForce is the current state of a license: its compiled terms, the usage of its meters, and its
 // signed documents. Terms and usage never change after publication; documents are added.
 type inForce struct {
+	key      store.LicenseRef
 	terms    licensing.Terms
-	revision licensing.Revision
+	revision licensing.Revision // shared by its licenses
 	used     map[string]licensing.Used
 	sealed   []licensing.FeatureKey // the product's features with sealed data
 	keys     [][32]byte             // hashes of the license keys that the documents list
@@ -36,90 +33,40 @@ type inForce struct {
 	bindings  bindings
 }
 
-// licensesInForce caches recently used licenses. It is safe for concurrent use.
-type licensesInForce struct {
-	mu      sync.RWMutex
-	byKey   map[store.LicenseRef]*inForce
-	loading map[store.LicenseRef]*loading
-	epoch   atomic.Uint64 // raised by each change; data that was loaded under an earlier epoch is not kept
+// size estimates the memory of a license in bytes, without its revision.
+func (f *inForce) size() int {
+	n := 512 + f.terms.Size() + 32*len(f.keys) + f.documents.size() + f.bindings.size()
+	for _, used := range f.used {
+		n += 64 + int(unsafe.Sizeof(used))
+	}
+	for _, k := range f.sealed {
+		n += int(unsafe.Sizeof(k)) + len(k.Feature) + len(k.Public) + len(k.Sealed)
+	}
+	return n
 }
 
-// loading is a load that several requests wait for.
-type loading struct {
-	done   chan struct{}
-	result *inForce
-	err    error
-}
+// licensesInForce remembers licenses that were asked about lately.
+type licensesInForce = cache.Cache[store.LicenseRef, *inForce]
 
-func newLicensesInForce() *licensesInForce {
-	return &licensesInForce{byKey: map[store.LicenseRef]*inForce{}, loading: map[store.LicenseRef]*loading{}}
+func newLicensesInForce(budget int64) *licensesInForce {
+	return cache.New(budget, func(_ store.LicenseRef, f *inForce) int { return f.size() })
 }
 
 // inForce returns the state of the license at now. It uses the cache if the license was loaded in
 // the last seconds and nothing on this server has changed it since.
 func (docs *Documents) inForce(ctx context.Context, env licensing.Env, id licensing.LicenseID, now time.Time) (*inForce, error) {
-	m, key := docs.licenses, store.LicenseRef{Env: env, ID: id}
-	m.mu.RLock()
-	held := m.byKey[key]
-	m.mu.RUnlock()
-	if held != nil && now.Before(held.until) {
-		return held, nil
-	}
-	m.mu.Lock()
-	if l := m.loading[key]; l != nil {
-		m.mu.Unlock()
-		select {
-		case <-l.done:
-			return l.result, l.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	l := &loading{done: make(chan struct{})}
-	m.loading[key] = l
-	epoch := m.epoch.Load()
-	m.mu.Unlock()
-
-	// The load serves all requests that wait for it. The first one may be canceled.
-	l.result, l.err = docs.loadInForce(context.WithoutCancel(ctx), key, held)
-	m.mu.Lock()
-	if m.loading[key] == l {
-		delete(m.loading, key)
-	}
-	if l.err == nil && m.epoch.Load() == epoch {
-		m.keep(key, l.result)
-	}
-	m.mu.Unlock()
-	close(l.done)
-	return l.result, l.err
-}
-
-// keep caches a license, and removes another one if there are too many. The caller must hold the
-// lock.
-func (m *licensesInForce) keep(key store.LicenseRef, f *inForce) {
-	if _, known := m.byKey[key]; !known && len(m.byKey) >= maxInForce {
-		for other := range m.byKey {
-			delete(m.byKey, other)
-			break
-		}
-	}
-	m.byKey[key] = f
-}
-
-// forget makes the next request for a license load it again, without waiting for a load that began
-// earlier.
-func (m *licensesInForce) forget(key store.LicenseRef) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.epoch.Add(1)
-	delete(m.byKey, key)
-	delete(m.loading, key)
+	key := store.LicenseRef{Env: env, ID: id}
+	return docs.licenses.Load(ctx, key,
+		func(f *inForce) bool { return now.Before(f.until) },
+		func(ctx context.Context, before *inForce) (*inForce, error) {
+			return docs.loadInForce(ctx, key, before)
+		})
 }
 
 // loadInForce reads a license. Its earlier documents remain in use if nothing in their contents has
 // changed.
 func (docs *Documents) loadInForce(ctx context.Context, key store.LicenseRef, before *inForce) (*inForce, error) {
-	f := &inForce{}
+	f := &inForce{key: key}
 	err := docs.ledger.View(ctx, func(tx *store.Tx) error {
 		l, ok, err := tx.License(ctx, key.Env, key.ID)
 		if err == nil && !ok {

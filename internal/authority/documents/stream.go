@@ -118,7 +118,7 @@ func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n ledger.Notic
 func (docs *Documents) changesCommitted(changes []ledger.Committed) {
 	for _, c := range changes {
 		if c.Notice&(ledger.LicenseChanged|ledger.KeysChanged) != 0 { // documents list the keys of their license
-			docs.licenses.forget(store.LicenseRef{Env: c.Env, ID: c.License})
+			docs.licenses.Forget(store.LicenseRef{Env: c.Env, ID: c.License})
 		}
 		if own := c.Notice & (ledger.LicenseChanged | ledger.KeysChanged | ledger.LeaseRecalled); own != 0 {
 			docs.streams.tell(c.Env, c.License, own)

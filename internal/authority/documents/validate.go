@@ -193,6 +193,7 @@ func (docs *Documents) bind(ctx context.Context, f *inForce, r ValidateRequest) 
 	})
 	if err == nil {
 		f.bindings.put(key, b)
+		docs.licenses.Resized(f.key, f)
 	}
 	return b, err
 }
@@ -259,6 +260,19 @@ func (b *bindings) get(key string) (bound, bool) {
 	return found, known
 }
 
+// size estimates the bytes of the bindings.
+func (b *bindings) size() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, found := range b.byHolder {
+		n += 128 + len(key)
+		if found.binding != nil {
+			n += 128 + len(found.binding.Holder) + 160*len(found.binding.Components)
+		}
+	}
+	return n
+}
+
 func (b *bindings) put(key string, found bound) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -275,7 +289,7 @@ func (docs *Documents) firstUse(ctx context.Context, p access.Principal) (*inFor
 		return nil, err
 	}
 	// Another request may have committed the start without announcing it yet.
-	docs.licenses.forget(store.LicenseRef{Env: p.Env, ID: p.License})
+	docs.licenses.Forget(store.LicenseRef{Env: p.Env, ID: p.License})
 	return docs.inForce(ctx, p.Env, p.License, docs.ledger.DB.Latest())
 }
 

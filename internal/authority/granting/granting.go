@@ -27,9 +27,10 @@ type Granting struct {
 
 // New returns a Granting for a ledger. Call Close when done.
 func New(l *ledger.Ledger, docs *documents.Documents) *Granting {
-	g := &Granting{ledger: l, documents: docs}
+	g := &Granting{ledger: l, documents: docs, cache: newTermsCache(l.Cache.Share(termsShare))}
 	g.commits = commit.New(min(l.DB.Writers(), maxCommitters), maxWaiting, g.Apply)
 	l.OnCommit(g.waitersCommitted)
+	l.Metrics.Cache("terms", g.cache.Usage)
 	return g
 }
 

@@ -2,11 +2,11 @@ package granting
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"copyhold.dev/internal/authority/catalog"
 	"copyhold.dev/internal/authority/request"
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -18,17 +18,20 @@ type Compiled struct {
 	seq license.Seq
 }
 
-// maxCompiled limits how many licenses have their terms cached.
-const maxCompiled = 20_000
+// termsShare is the percentage of the cache budget for compiled terms.
+const termsShare = 15
 
 // A termsCache caches compiled terms by license. A result is valid only for the requested version,
 // which the transaction reads.
 type termsCache struct {
-	mu  sync.RWMutex
-	all map[store.LicenseRef]*Compiled
+	*cache.Cache[store.LicenseRef, *Compiled]
 }
 
-func (c *termsCache) get(k store.LicenseRef, seq license.Seq, now time.Time) *Compiled {
+func newTermsCache(budget int64) termsCache {
+	return termsCache{cache.New(budget, func(_ store.LicenseRef, t *Compiled) int { return t.Size() })}
+}
+
+func (c termsCache) get(k store.LicenseRef, seq license.Seq, now time.Time) *Compiled {
 	if t := c.last(k, now); t != nil && t.seq == seq {
 		return t
 	}
@@ -36,22 +39,11 @@ func (c *termsCache) get(k store.LicenseRef, seq license.Seq, now time.Time) *Co
 }
 
 // last returns the terms of the last version seen, which may no longer be in force.
-func (c *termsCache) last(k store.LicenseRef, now time.Time) *Compiled {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if t := c.all[k]; t != nil && (t.Until.IsZero() || now.Before(t.Until)) {
+func (c termsCache) last(k store.LicenseRef, now time.Time) *Compiled {
+	if t, known := c.Get(k); known && (t.Until.IsZero() || now.Before(t.Until)) {
 		return t
 	}
 	return nil
-}
-
-func (c *termsCache) put(k store.LicenseRef, t *Compiled) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == nil || len(c.all) >= maxCompiled {
-		c.all = make(map[store.LicenseRef]*Compiled)
-	}
-	c.all[k] = t
 }
 
 // Terms returns the terms in force of the licenses, as seen by tx. A license that does not exist is
@@ -78,7 +70,7 @@ func (g *Granting) termsOf(ctx context.Context, tx *store.Tx, keys []store.Licen
 			if t, err = g.compile(ctx, tx, k, seq); err != nil {
 				return nil, err
 			}
-			g.cache.put(k, t)
+			g.cache.Put(k, t)
 		}
 		all[k] = t
 	}

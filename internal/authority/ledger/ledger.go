@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/audit"
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/metrics"
 	"copyhold.dev/internal/signing"
@@ -38,6 +39,8 @@ type Config struct {
 	// Skew is the tolerated clock difference between servers and programs. A unit is reclaimed only
 	// this long after its lease ends. 0 means licensing.Skew.
 	Skew time.Duration
+	// Cache is the memory for caches; 0 is cache.DefaultBudget.
+	Cache cache.Budget
 }
 
 // A Ledger is the record of one database. It is safe for concurrent use.
@@ -48,6 +51,7 @@ type Ledger struct {
 	Metrics *metrics.Metrics
 	Now     func() time.Time // the clock of the process
 	Skew    time.Duration
+	Cache   cache.Budget
 	Epoch   atomic.Int64 // of the database
 	Clock   *Clock
 	Witness Witness
@@ -70,7 +74,7 @@ func New(c Config) *Ledger {
 	if c.Machine.Up == nil {
 		c.Machine = ThisMachine()
 	}
-	l := &Ledger{DB: c.DB, Ring: c.Ring, Log: c.Log, Metrics: c.Metrics, Now: c.Now, Skew: cmp.Or(c.Skew, licensing.Skew.Duration()), Witness: Witness{Dir: c.Dir}}
+	l := &Ledger{DB: c.DB, Ring: c.Ring, Log: c.Log, Metrics: c.Metrics, Now: c.Now, Skew: cmp.Or(c.Skew, licensing.Skew.Duration()), Cache: c.Cache, Witness: Witness{Dir: c.Dir}}
 	l.sequencer = sequencer{l, map[licensing.Env]audit.Tree{}}
 	l.published.Store(&map[licensing.Env]*license.Head{})
 	l.Fences.Store(&map[licensing.Env]Fence{})

@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"math"
+	"runtime/debug"
+	"testing"
+
+	"copyhold.dev/internal/config"
+)
+
+// The memory limit comes from GOMEMLIMIT, else from the settings, else from the container or machine.
+func TestMemoryIsLimitedBySettingsOrTheMachine(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	limit := func(settings config.Memory, environment ...string) int64 {
+		debug.SetMemoryLimit(math.MaxInt64)
+		c := &cli{program: Program{Environ: environment}}
+		c.boundMemory(settings)
+		return debug.SetMemoryLimit(-1)
+	}
+	if got := limit(config.Memory{Limit: 300}); got != 300<<20 {
+		t.Errorf("limit_mib 300: a limit of %d bytes", got)
+	}
+	if got := limit(config.Memory{Limit: 300}, "GOMEMLIMIT=1GiB"); got != math.MaxInt64 {
+		t.Errorf("GOMEMLIMIT is set: replaced by %d", got)
+	}
+	if got := limit(config.Memory{}); got < 64<<20 || got > 1<<50 {
+		t.Errorf("no setting: a limit of %d bytes", got)
+	}
+}
