@@ -10,5 +10,6 @@ func figures() []figure {
 		{"hot-postgres", measureHot("PostgreSQL", "postgres", 0.5, 0)},
 		{"alone", measureAlone},
 		{"fill", measureFill},
+		{"distinct", measureDistinct},
 	}
 }

@@ -45,15 +45,16 @@ type report struct {
 
 // settings are the flags of a run.
 type settings struct {
-	binary  string
-	pairs   int
-	span    time.Duration
-	out     string
-	only    string
-	fill    int
-	dataDir string
-	profile string
-	log     io.Writer
+	binary   string
+	pairs    int
+	span     time.Duration
+	out      string
+	only     string
+	fill     int
+	licenses int
+	dataDir  string
+	profile  string
+	log      io.Writer
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -84,6 +85,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&s.out, "out", "bench.json", "output file")
 	flags.StringVar(&s.only, "only", "", "measure only figures whose names contain this text")
 	flags.IntVar(&s.fill, "fill", 1_000_000, "seats in use in the large pool")
+	flags.IntVar(&s.licenses, "licenses", 100_000, "licenses to issue and validate")
 	flags.StringVar(&s.dataDir, "data", "", "folder for the databases, on a real disk; empty means a temporary folder")
 	if err := flags.Parse(args); err != nil {
 		return 2

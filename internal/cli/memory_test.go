@@ -28,3 +28,13 @@ func TestMemoryIsLimitedBySettingsOrTheMachine(t *testing.T) {
 		t.Errorf("no setting: a limit of %d bytes", got)
 	}
 }
+
+// A small heap is collected rarely, and a large one does not double beyond the room for garbage
+// without need.
+func TestGarbageIsBounded(t *testing.T) {
+	for live, want := range map[uint64]int{0: 400, 10 << 20: 400, 32 << 20: 400, 64 << 20: 200, 128 << 20: 100, 4 << 30: 100, math.MaxUint64: 100} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("%d live bytes: %d percent, not %d", live, got, want)
+		}
+	}
+}

@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/spf13/cobra"
 
 	"copyhold.dev/internal/api"
@@ -42,8 +39,8 @@ copyhold config.`,
 			if err != nil {
 				return err
 			}
-			c.collectLess()
 			c.boundMemory(loaded.Memory)
+			c.collectLess(cmd.Context())
 			if loaded.Postgres() {
 				c.runMore()
 			}
@@ -85,40 +82,6 @@ func profileTo(file target) (stop func() error, err error) {
 		pprof.StopCPUProfile()
 		return file.write(profile.Bytes())
 	}, nil
-}
-
-// gcPercent is how much the heap grows beyond its live data before a collection, in percent.
-// A server keeps little on the heap, so the default of 100 would collect every few megabytes
-// of requests.
-const gcPercent = 400
-
-// collectLess sets gcPercent unless the environment sets GOGC. GOMEMLIMIT still applies: near
-// that limit, Go collects as often as necessary.
-func (c *cli) collectLess() {
-	if c.getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-}
-
-// memoryShare is the percentage of the container's or the machine's memory that the server tries to
-// stay within by default. SQLite's pages, stacks and other programs need the rest.
-const memoryShare = 80
-
-// boundMemory sets Go's memory limit unless the environment sets GOMEMLIMIT. There is no limit if
-// neither the settings nor the system provide one.
-func (c *cli) boundMemory(settings config.Memory) {
-	if c.getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	limit := int64(settings.Limit) << 20
-	if limit == 0 {
-		total, err := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)()
-		if err != nil || total == 0 {
-			return
-		}
-		limit = int64(min(total, math.MaxInt64) / 100 * memoryShare)
-	}
-	debug.SetMemoryLimit(limit)
 }
 
 // runMore lets Go use more threads than there are processors, unless the environment sets
