@@ -268,7 +268,7 @@ func (m *authentication) proven(ctx context.Context, pr proof, now time.Time, be
 	if m.isUnknown(pr, now) {
 		return nil, errNobody
 	}
-	if !known {
+	if !known || m.hasEnded(id) {
 		if err := before(); err != nil {
 			return nil, err
 		}
@@ -301,7 +301,15 @@ func (m *authentication) load(ctx context.Context, pr proof, now time.Time, load
 		evict(m.unknown, maxUnknown)
 		m.unknown[pr] = id.until
 	}
+	m.known.Forget(pr)
 	return nil, errNobody
+}
+
+// hasEnded reports whether the owner of id is listed as ended since id was loaded.
+func (m *authentication) hasEnded(id *identity) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return id.epoch < m.ended[id.owner]
 }
 
 // believes reports whether id was loaded after the last change of its owner.
