@@ -54,6 +54,7 @@ var rooms = map[string]room{
 	"examples/report":                    {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
 	"examples/gateway":                   {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
 	"examples/batch":                     {ours: []string{"sdk/copyhold"}, outside: "none", may: "env http"},
+	"scripts/sentences":                  {outside: "none", may: "env"},
 	"scripts/manual":                     {ours: []string{"internal/cli"}, may: "env"},
 	"bench":                              {ours: []string{"*"}, may: "env sql http"},
 	"bench/torture":                      {ours: []string{"*"}, may: "env sql http"},

@@ -1,5 +1,5 @@
-// Package cache keeps in memory what was read lately, bounded by bytes and not by entries: a
-// license with a large document must not cost more memory than many small ones.
+// Package cache keeps recently read values in memory. Caches are bounded by bytes, not by entries, so
+// the memory of a server does not depend on the size of its licenses.
 package cache
 
 import (

@@ -77,7 +77,7 @@ func Connect(h *http.Client, s Settings, as Credential, timeout time.Duration) (
 	}
 	if as == ByKey {
 		if _, err := license.NormalKey(string(s.Key.Value)); err != nil {
-			_, why, _ := strings.Cut(err.Error(), "license key: ")
+			why := strings.TrimPrefix(err.Error(), license.ErrLicenseKey.Error()+": ")
 			return nil, Errorf(Usage, "%s contains a mistyped license key: %s", s.Key.Source, why)
 		}
 	}

@@ -19,8 +19,8 @@ func NewKey(id [4]byte, secret [16]byte) (KeyID, string) {
 func ParseKey(s string) (KeyID, string, error) {
 	public, key, err := license.ParseKey(s)
 	if err != nil {
-		_, why, _ := strings.Cut(err.Error(), ": not ")
-		return "", "", Errorf(Invalid, "this is not %s", why)
+		why := strings.TrimPrefix(err.Error(), license.ErrLicenseKey.Error()+": ")
+		return "", "", Errorf(Invalid, "this is not a license key: %s", why)
 	}
 	return KeyID(public), key, nil
 }

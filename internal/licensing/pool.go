@@ -25,7 +25,7 @@ type Pool struct {
 	Match Match `json:"match,omitzero"`
 	// ShowHolders includes the holders in a denial.
 	ShowHolders bool `json:"show_holders,omitempty"`
-	// Recall is how long a holder may continue after it was told of a recall; 0 means
+	// Recall is how long a holder may continue after it has received a recall; 0 means
 	// DefaultRecall.
 	Recall Span `json:"recall,omitempty"`
 

@@ -6,7 +6,7 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// DefaultRecall is how long a holder may continue after it was told of a recall,
+// DefaultRecall is how long a holder may continue after it has received a recall,
 // if its plan does not set a time.
 const DefaultRecall Span = 30
 
@@ -52,7 +52,7 @@ func (l *Lease) denyRecalled() Verdict {
 	return Verdict{Step: StepDeny, Decision: l.Asker.Recall.Denied(l.ID), Lease: l, Violation: ViolationRecall}
 }
 
-// RecallGrace returns how long a holder of p may continue after it was told of a recall.
+// RecallGrace returns how long a holder of p may continue after it has received a recall.
 func (p Pool) RecallGrace() Span {
 	if p.Recall > 0 {
 		return p.Recall

@@ -87,7 +87,7 @@ func (p *Provider) Init(of openfeature.EvaluationContext) error {
 }
 
 // InitWithContext returns nil if there is a license, in any state, or a signed denial. Otherwise it
-// asks a server once more. If that provides no license, the provider is not ready until the client
+// asks a server again. If that provides no license, the provider is not ready until the client
 // has one.
 func (p *Provider) InitWithContext(ctx context.Context, _ openfeature.EvaluationContext) error {
 	if p.shut.Load() {

@@ -20,7 +20,7 @@ import (
 // larger files.
 const MaxImport = 10_000
 
-// maxImportShown limits how many lines are named, for good and bad lines each.
+// maxImportShown limits how many valid lines, and how many invalid lines, are named.
 const maxImportShown = 100
 
 // errNotImported rolls back a dry run, or a file with a bad line.

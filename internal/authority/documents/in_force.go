@@ -45,7 +45,7 @@ func (f *inForce) size() int {
 	return n
 }
 
-// licensesInForce remembers licenses that were asked about lately.
+// licensesInForce caches recently used licenses.
 type licensesInForce = cache.Cache[store.LicenseRef, *inForce]
 
 func newLicensesInForce(budget int64) *licensesInForce {
