@@ -157,14 +157,14 @@ func (tx *Tx) PutDenials(ctx context.Context, denials []Denial) (first map[int]b
 
 // Denials returns the denials whose first request has the given id, latest first.
 func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 ORDER BY at DESC LIMIT 10`, env, request)
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial WHERE env = $1 AND request = $2 AND request <> '' ORDER BY at DESC LIMIT 10`, env, request)
 }
 
 // RepeatedDenials returns the denials since a time that have the given id among their kept repeats,
 // latest first. It scans all denials since that time.
 func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request string, since time.Time) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
-		WHERE minute >= $1 AND env = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
+		WHERE minute >= $1 AND (env || '') = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
 		ORDER BY at DESC LIMIT 10`, micros(since), env, request)
 }
 
@@ -172,7 +172,7 @@ func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request st
 // latest first. It covers minutes from the time from up to but not including before.
 func (tx *Tx) DenialsOfCall(ctx context.Context, env licensing.Env, call string, from, before time.Time) ([]Denial, error) {
 	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
-		WHERE minute >= $1 AND minute < $2 AND env = $3
+		WHERE minute >= $1 AND minute < $2 AND (env || '') = $3
 			AND (call = $4 OR later <> '' AND REPLACE(' ' || later, ' ' || $4 || ' ', '') <> ' ' || later)
 		ORDER BY at DESC LIMIT 1000`, micros(from), micros(before), env, call)
 }

@@ -28,6 +28,9 @@ type Engine struct {
 	// returns a *Refused for it. After any other error, the number of executed statements is
 	// unknown. Send is nil if each statement is run separately.
 	Send func(context.Context, *sql.Conn, []*Statement) error
+	// Indexed returns the clause after a table's name that makes the engine use an index. It is nil
+	// if the engine knows from statistics which index finds the fewest rows.
+	Indexed func(index string) string
 	// Text converts a statement to the form that the engine prepares. It may be nil.
 	Text func(string) string
 	// Early, run in a transaction, lets its COMMIT return before the writes are on disk; other

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"modernc.org/sqlite"
 )
 
 // ReadingOff is the tolerated error of the clock's last reading.
@@ -52,3 +54,23 @@ func (db *DB) SetClock(query string) { db.engine.Clock = query }
 
 // Clock returns the query that reads the database's clock.
 func (db *DB) Clock() string { return db.engine.Clock }
+
+// Read returns how much the transaction's session has read: pages on SQLite, of a connection since
+// it was opened, and rows on PostgreSQL, of this transaction.
+func (tx *Tx) Read(ctx context.Context) (n int64, err error) {
+	if tx.db.Shared() {
+		_, err = tx.row(ctx, `SELECT CAST(COALESCE(SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)), 0) AS BIGINT) FROM pg_stat_xact_user_tables`, nil, &n)
+		return n, err
+	}
+	err = tx.session.conn.Raw(func(conn any) error {
+		for _, op := range []sqlite.DBStatusOp{sqlite.DBStatusCacheHit, sqlite.DBStatusCacheMiss} {
+			pages, _, err := conn.(sqlite.DBStatus).Status(op, false)
+			if err != nil {
+				return err
+			}
+			n += int64(pages)
+		}
+		return nil
+	})
+	return n, err
+}

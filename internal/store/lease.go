@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -285,22 +286,63 @@ type LeaseFilter struct {
 
 // ListLeases returns leases by id, which is by grant time.
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
-	kind, id, _ := strings.Cut(f.Holder, ":")
-	if kind == "" {
-		id = f.Holder // no kind begins like that
-	}
-	asker, err := beginAsker(kind)
+	text, args, err := f.statement(tx.indexed)
 	if err != nil {
 		return nil, err
 	}
-	return tx.leases(ctx, `SELECT `+leaseColumns+` FROM lease l
-		WHERE l.env = $1 AND l.id > $2 AND ($3 = '' OR l.license = $3) AND ($4 = '' OR l.pool = $4)
-		AND ($5 = '' OR l.holder = $5 OR l.holder = $10 AND SUBSTR(l.asker, 1, LENGTH($11)) = $11)
-		AND ($6 = 1 OR `+counted+`)
-		AND ($7 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND customer = $7))
-		AND ($8 = '' OR l.license IN (SELECT id FROM license WHERE env = $1 AND product = $8))
-		ORDER BY l.id LIMIT $9`,
-		f.Env, f.After, f.License, f.Pool, f.Holder, flag(f.Ended), f.Customer, f.Product, f.Limit, id, asker)
+	return tx.leases(ctx, text, args...)
+}
+
+// statement returns the text and the arguments of a list. The text depends on the fields that are set,
+// so that each list finds its leases by an index: those of a license, a customer's licenses or a
+// holder, and otherwise all in order.
+func (f LeaseFilter) statement(indexed func(string) string) (string, []any, error) {
+	b := &conditions{}
+	b.add("l.env = $%d", f.Env)
+	b.add("l.id > $%d", f.After)
+	type part struct{ index, state string }
+	from, parts := "lease l", []part{{}}
+	byLicense := []part{{"lease_due", " AND l.due > 0"}, {"lease_endless", " AND l.due = 0 AND l.ended_at = 0"}}
+	switch {
+	case f.License != "":
+		parts = byLicense
+		b.add("l.license = $%d", f.License)
+	case f.Customer != "":
+		parts = byLicense
+		from = "license c CROSS JOIN lease l"
+		b.add("c.env = $%[1]d AND c.customer = $%[2]d AND l.env = c.env AND l.license = c.id", f.Env, f.Customer)
+	case f.Holder != "" && !f.Ended:
+		parts = []part{{"lease_holder", " AND l.ended_at = 0"}, {"lease_forced", " AND l.ended_by = 'forced'"}}
+	}
+	if f.License != "" && f.Customer != "" {
+		b.add("(SELECT c.customer FROM license c WHERE c.env = l.env AND c.id = l.license) = $%d", f.Customer)
+	}
+	if f.Product != "" {
+		b.add("(SELECT p.product FROM license p WHERE p.env = l.env AND p.id = l.license) = $%d", f.Product)
+	}
+	if f.Pool != "" {
+		b.add("l.pool = $%d", f.Pool)
+	}
+	if f.Holder != "" {
+		kind, id, _ := strings.Cut(f.Holder, ":")
+		if kind == "" {
+			id = f.Holder // no kind begins with a colon
+		}
+		asker, err := beginAsker(kind)
+		if err != nil {
+			return "", nil, err
+		}
+		b.add("l.holder IN ($%[1]d, $%[2]d) AND (l.holder = $%[1]d OR SUBSTR(l.asker, 1, LENGTH($%[3]d)) = $%[3]d)", f.Holder, id, asker)
+	}
+	if !f.Ended {
+		b.add(counted)
+	}
+	selects := make([]string, len(parts))
+	for i, p := range parts {
+		selects[i] = `SELECT ` + leaseColumns + ` FROM ` + from + indexed(p.index) + ` WHERE ` + b.String() + p.state
+	}
+	b.add("$%d", f.Limit)
+	return fmt.Sprintf(`SELECT %s FROM (%s) l ORDER BY l.id LIMIT $%d`, leaseColumns, strings.Join(selects, " UNION ALL "), len(b.args)), b.args, nil
 }
 
 func (tx *Tx) leases(ctx context.Context, text string, args ...any) ([]*licensing.Lease, error) {

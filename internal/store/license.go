@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,8 +100,35 @@ func (tx *Tx) license(ctx context.Context, env licensing.Env, id licensing.Licen
 // Licenses returns up to limit licenses that match f with ids after the given one, sorted by id.
 func (tx *Tx) Licenses(ctx context.Context, env licensing.Env, f LicenseFilter, after string, limit int) ([]licensing.License, error) {
 	where, args := f.where([]string{"env = $1", "id > $2"}, []any{env, after, limit})
-	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY id LIMIT $3`, args...)
+	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license`+tx.indexed(f.index())+` WHERE `+where+` ORDER BY id LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
+}
+
+// An equality is a condition of a filter on one column, with the column's index.
+type equality struct{ column, index, value string }
+
+// equalities returns the equalities that f sets, the one first that is expected to match the fewest
+// licenses.
+func (f LicenseFilter) equalities() []equality {
+	active, other := f.Status, f.Status // most licenses are active, and few are not
+	if f.Status == licensing.Active {
+		other = ""
+	} else {
+		active = ""
+	}
+	return slices.DeleteFunc([]equality{
+		{"id", "", string(f.ID)}, {"reference", "license_reference", f.Reference}, {"customer", "license_customer", string(f.Customer)},
+		{"status", "license_status", string(other)}, {"granted", "license_granted", string(f.Revision)}, {"plan", "license_plan", string(f.Plan)},
+		{"product", "license_product", string(f.Product)}, {"status", "license_status", string(active)},
+	}, func(e equality) bool { return e.value == "" })
+}
+
+// index returns the index that finds the licenses which match f, or "" for the primary key.
+func (f LicenseFilter) index() string {
+	if all := f.equalities(); len(all) > 0 {
+		return all[0].index
+	}
+	return ""
 }
 
 // where adds the conditions of f. The texts differ only in which fields are set, so few of them are
@@ -112,11 +140,16 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
 		}
 	}
-	add(f.ID != "", "id = $%d", f.ID)
-	add(f.Customer != "", "customer = $%d", f.Customer)
-	add(f.Product != "", "product = $%d", f.Product)
-	add(f.Plan != "", "plan = $%d", f.Plan)
-	add(f.Revision != "", "granted = $%d", f.Revision)
+	for i, e := range f.equalities() {
+		condition := e.column + " = $%d"
+		if i > 0 { // no index for it: an engine without statistics could choose the worse one
+			condition = "(" + e.column + " || '') = $%d"
+		}
+		add(true, condition, e.value)
+	}
+	if f.Reference != "" {
+		conditions = append(conditions, "reference <> ''") // the index has no empty ones
+	}
 	add(f.Channel != "", "channel = $%d AND revision = ''", f.Channel)
 	for _, id := range f.NotGranted {
 		add(true, "granted <> $%d", id)
@@ -125,8 +158,6 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	if f.Pinned {
 		conditions = append(conditions, "revision <> ''")
 	}
-	add(f.Status != "", "status = $%d", f.Status)
-	add(f.Reference != "", "reference = $%d", f.Reference)
 	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))
 	return strings.Join(conditions, " AND "), args
 }
@@ -173,8 +204,7 @@ func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFil
 // EndingLicenses returns up to limit active licenses that match f and whose term ends at or after
 // from, soonest first.
 func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, from time.Time, limit int) ([]licensing.License, error) {
-	f.Status = licensing.Active
-	where, args := f.where([]string{"env = $1", "end_at >= $2", "end_at <> 0"}, []any{env, micros(from), limit})
+	where, args := f.where([]string{"env = $1", "end_at >= $2", "end_at <> 0", "(status || '') = '" + string(licensing.Active) + "'"}, []any{env, micros(from), limit})
 	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY end_at, id LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
 }

@@ -22,6 +22,14 @@ type Tx struct {
 // began, but never before the time of an earlier transaction.
 func (tx *Tx) Now() time.Time { return tx.now }
 
+// indexed returns the clause that makes the engine use an index, if it needs one.
+func (tx *Tx) indexed(index string) string {
+	if tx.db.engine.Indexed == nil || index == "" {
+		return ""
+	}
+	return tx.db.engine.Indexed(index)
+}
+
 // ForUpdate returns the suffix of a SELECT whose rows stay locked until the commit.
 func (tx *Tx) ForUpdate() string { return tx.db.engine.ForUpdate }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"copyhold.dev/internal/licensing"
@@ -205,13 +206,31 @@ type UsageFilter struct {
 
 // ListUsage returns totals sorted by license, meter and period.
 func (tx *Tx) ListUsage(ctx context.Context, f UsageFilter) ([]UsageTotal, error) {
-	return tx.totals(ctx, `SELECT `+totalColumns+` FROM usage_total
-		WHERE env = $1 AND ($2 = '' OR license = $2) AND ($3 = '' OR meter = $3) AND (ends_at = 0 OR ends_at > $4)
-		AND (license, meter, period) > ($5, $6, $7)
-		AND ($8 = '' OR license IN (SELECT id FROM license WHERE env = $1 AND customer = $8))
-		AND ($9 = '' OR license IN (SELECT id FROM license WHERE env = $1 AND product = $9))
-		ORDER BY license, meter, period LIMIT $10`,
-		f.Env, f.License, f.Meter, micros(f.Since), f.AfterLicense, f.AfterMeter, micros(f.AfterPeriod), f.Customer, f.Product, f.Limit)
+	c := &conditions{}
+	from := "usage_total u"
+	c.add("u.env = $%d", f.Env)
+	c.add("(u.license, u.meter, u.period) > ($%d, $%d, $%d)", f.AfterLicense, f.AfterMeter, micros(f.AfterPeriod))
+	c.add("(u.ends_at = 0 OR u.ends_at > $%d)", micros(f.Since))
+	switch {
+	case f.License != "":
+		c.add("u.license = $%d", f.License)
+		if f.Customer != "" {
+			c.add("(SELECT c.customer FROM license c WHERE c.env = u.env AND c.id = u.license) = $%d", f.Customer)
+		}
+	case f.Customer != "":
+		from = "license c CROSS JOIN usage_total u"
+		c.add("c.env = $%d AND c.customer = $%d AND u.env = c.env AND u.license = c.id", f.Env, f.Customer)
+	}
+	if f.Product != "" {
+		c.add("(SELECT p.product FROM license p WHERE p.env = u.env AND p.id = u.license) = $%d", f.Product)
+	}
+	if f.Meter != "" {
+		c.add("u.meter = $%d", f.Meter)
+	}
+	text := `SELECT u.env, u.license, u.meter, u.period, u.ends_at, u.used, u.events, u.soft_at, u.hard_at, u.caller, u.scale
+		FROM ` + from + ` WHERE ` + c.String()
+	c.add("$%d", f.Limit)
+	return tx.totals(ctx, fmt.Sprintf(`%s ORDER BY u.license, u.meter, u.period LIMIT $%d`, text, len(c.args)), c.args...)
 }
 
 // lock returns the suffix of a SELECT in a write transaction.

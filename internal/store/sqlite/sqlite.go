@@ -102,6 +102,7 @@ func engine(release func() error) store.Engine {
 		BeginRead:     "BEGIN",
 		Tables:        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'goose%' ORDER BY rowid",
 		Text:          anonymous,
+		Indexed:       func(index string) string { return " INDEXED BY " + index },
 		Retry:         func(err error) bool { return primary(err) == lib.SQLITE_BUSY },
 		Unique:        unique,
 		Fatal:         fatal,
