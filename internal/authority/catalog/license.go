@@ -384,6 +384,7 @@ func StoreLicense(ctx context.Context, tx *ledger.Tx, l licensing.License, kind 
 	if err := tx.UpdateLicense(ctx, l); err != nil {
 		return l, err
 	}
+	tx.LicenseStored(l.Env, l.ID, l.Seq)
 	return l, NoteLicense(tx, kind, l, data)
 }
 

@@ -114,13 +114,24 @@ func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n ledger.Notic
 	}
 }
 
-// changesCommitted drops outdated cache entries and notifies listeners.
+// changesCommitted drops outdated cache entries and notifies listeners. A version of a license that
+// the check for changes has already announced is not announced again.
 func (docs *Documents) changesCommitted(changes []ledger.Committed) {
+	announced := map[store.LicenseRef]bool{}
 	for _, c := range changes {
+		if c.Seq != (license.Seq{}) {
+			key := store.LicenseRef{Env: c.Env, ID: c.License}
+			announced[key] = !docs.streams.advance(key, c.Seq)
+			continue
+		}
 		if c.Notice&(ledger.LicenseChanged|ledger.KeysChanged) != 0 { // documents list the keys of their license
 			docs.licenses.Forget(store.LicenseRef{Env: c.Env, ID: c.License})
 		}
-		if own := c.Notice & (ledger.LicenseChanged | ledger.KeysChanged | ledger.LeaseRecalled); own != 0 {
+		own := c.Notice & (ledger.LicenseChanged | ledger.KeysChanged | ledger.LeaseRecalled)
+		if announced[store.LicenseRef{Env: c.Env, ID: c.License}] {
+			own &^= ledger.LicenseChanged
+		}
+		if own != 0 {
 			docs.streams.tell(c.Env, c.License, own)
 		}
 		if c.Notice&ledger.RevocationsChanged != 0 {
@@ -138,7 +149,7 @@ func (docs *Documents) runChanges(ctx context.Context) {
 }
 
 // LookForChanges compares the stored state of all licenses that have listeners with their last
-// known state.
+// known state. If no other server can write to the database, only fences have to be read again.
 func (docs *Documents) LookForChanges(ctx context.Context) error {
 	if docs.ledger.DB.Shared() {
 		if err := docs.ledger.DB.LookClosed(ctx); err != nil {
@@ -151,7 +162,7 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		}
 	}
 	keys := docs.streams.listened()
-	if len(keys) == 0 {
+	if len(keys) == 0 || !docs.ledger.DB.Shared() {
 		return nil
 	}
 	var seqs map[store.LicenseRef]license.Seq
@@ -162,13 +173,11 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
 			return err
 		}
-		if docs.ledger.DB.Shared() { // this server announces its own key changes immediately
-			if marks, err = tx.KeysMarks(ctx, keys); err != nil {
-				return err
-			}
-			if recalls, err = tx.RecallMarks(ctx, keys); err != nil {
-				return err
-			}
+		if marks, err = tx.KeysMarks(ctx, keys); err != nil {
+			return err
+		}
+		if recalls, err = tx.RecallMarks(ctx, keys); err != nil {
+			return err
 		}
 		for _, key := range keys {
 			if _, done := sets[key.Env]; done {
@@ -230,6 +239,22 @@ func (s *streams) differ(seqs map[store.LicenseRef]license.Seq) []store.LicenseR
 		s.seqs[key] = seq
 	}
 	return changed
+}
+
+// advance notes that a version of a license is announced, and reports whether it was not before.
+// Nothing is noted for a license without listeners.
+func (s *streams) advance(key store.LicenseRef, seq license.Seq) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.byKey[key] == nil {
+		return true
+	}
+	was, seen := s.seqs[key]
+	if seen && was.Epoch == seq.Epoch && was.Counter >= seq.Counter {
+		return false
+	}
+	s.seqs[key] = seq
+	return true
 }
 
 // rekeyed returns the licenses whose keys have changed, and updates their last known state.

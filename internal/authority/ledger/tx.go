@@ -15,6 +15,7 @@ import (
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/signing"
 	"copyhold.dev/internal/store"
+	"copyhold.dev/sdk/license"
 )
 
 // A Tx is a transaction with the log entries that it will leave. The changes and the entries are
@@ -92,6 +93,7 @@ type Committed struct {
 	License licensing.LicenseID
 	Notice  Notice
 	Key     access.Digest // of a new license key; zero for none
+	Seq     license.Seq   // of a stored license; zero if this is another change
 }
 
 // OnCommit registers fn. It is called with the changes of each transaction before the transaction's
@@ -113,6 +115,12 @@ func (l *Ledger) Announce(changes []Committed) {
 // still remembers it as unknown.
 func (tx *Tx) KeyStored(env licensing.Env, id licensing.LicenseID, digest access.Digest) {
 	tx.told = append(tx.told, Committed{Env: env, License: id, Notice: KeysChanged, Key: digest})
+}
+
+// LicenseStored notes the version of a license that the transaction stores, before the entry about
+// the change.
+func (tx *Tx) LicenseStored(env licensing.Env, id licensing.LicenseID, seq license.Seq) {
+	tx.told = append(tx.told, Committed{Env: env, License: id, Seq: seq})
 }
 
 // View runs fn on one snapshot.

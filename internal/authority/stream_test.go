@@ -1,0 +1,67 @@
+package authority
+
+import (
+	"testing"
+
+	"copyhold.dev/internal/authority/ledger"
+)
+
+// A listener is notified of a change of its license once: immediately by the server that made it,
+// and by another server at its next check.
+func TestAChangeIsAnnouncedOnce(t *testing.T) {
+	servers(t, func(t *testing.T, a, b *testAuthority) {
+		here, err := a.Listen(t.Context(), a.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer here.Close()
+		there, err := b.Listen(t.Context(), b.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer there.Close()
+		look := func() {
+			t.Helper()
+			for _, s := range []*testAuthority{a, b} {
+				if err := s.LookForChanges(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		look()
+		here.Take()
+		there.Take()
+		if _, err := a.SuspendLicense(t.Context(), owner(), a.p.License, "unpaid"); err != nil {
+			t.Fatal(err)
+		}
+		if n := here.Take(); n&ledger.LicenseChanged == 0 {
+			t.Errorf("where it was made: notices %b", n)
+		}
+		look()
+		if n := here.Take(); n&ledger.LicenseChanged != 0 {
+			t.Errorf("announced again where it was made: notices %b", n)
+		}
+		if n := there.Take(); a.ledger.DB.Shared() && n&ledger.LicenseChanged == 0 {
+			t.Errorf("on the other server: notices %b", n)
+		}
+		look()
+		if n := there.Take(); n&ledger.LicenseChanged != 0 {
+			t.Errorf("announced again on the other server: notices %b", n)
+		}
+		// A change that follows at once is not taken for the one that was announced.
+		if !a.ledger.DB.Shared() {
+			return
+		}
+		if _, err := a.ReinstateLicense(t.Context(), owner(), a.p.License, ""); err != nil {
+			t.Fatal(err)
+		}
+		here.Take()
+		if _, err := b.SuspendLicense(t.Context(), owner(), a.p.License, "unpaid"); err != nil {
+			t.Fatal(err)
+		}
+		look()
+		if n := here.Take(); n&ledger.LicenseChanged == 0 {
+			t.Errorf("a later change by the other server: notices %b", n)
+		}
+	})
+}
