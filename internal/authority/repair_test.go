@@ -150,7 +150,7 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 		right(`UPDATE pool SET held = 1 WHERE name = 'seats'`)
 		finds(`UPDATE pool SET leases = 0 WHERE name = 'shared'`, "pool shared: leases is 0, but the rows show 1")
 		right(`UPDATE pool SET leases = 1 WHERE name = 'shared'`)
-		finds(`UPDATE pool SET waiting = 0, tickets = 0 WHERE name = 'queue'`, "waiting is 0, but the rows show 1; tickets is 0, its rows say 1")
+		finds(`UPDATE pool SET waiting = 0, tickets = 0 WHERE name = 'queue'`, "waiting is 0, but the rows show 1; tickets is 0, but the rows show 1")
 		right(`UPDATE pool SET waiting = 1, tickets = 1 WHERE name = 'queue'`)
 		finds(`UPDATE pool SET due = 0 WHERE name = 'seats'`, "due is never, but the rows show ")
 		w.damage(t, `UPDATE pool SET due = 1 WHERE name = 'seats'`) // swept next, which is as good as right
@@ -159,7 +159,7 @@ func TestVerifyNamesCountersThatAreNotAsTheirRows(t *testing.T) {
 		right(`UPDATE usage_total SET used = 1`)
 		finds(`UPDATE usage_event SET quantity = 2`, "used is 1, but the rows show 2")
 		right(`UPDATE usage_event SET quantity = 1`)
-		finds(`DELETE FROM usage_event`, "used is 1, but the rows show 0; events is 1, its rows say 0")
+		finds(`DELETE FROM usage_event`, "used is 1, but the rows show 0; events is 1, but the rows show 0")
 	})
 }
 

@@ -266,12 +266,15 @@ var sentenceEnd = regexp.MustCompile("([.!?][)\"”]?)\\s+([A-Z`\"(“])")
 func split(file string, line int, of kind, text string) (found []sentence) {
 	text = strings.Join(strings.Fields(text), " ")
 	for part := range strings.SplitSeq(sentenceEnd.ReplaceAllString(text, "$1\n$2"), "\n") {
-		if part = strings.TrimSpace(part); words(part) >= fewest {
+		if part = strings.TrimSpace(part); words(code.ReplaceAllString(part, "")) >= fewest {
 			found = append(found, sentence{file, line, of, part})
 		}
 	}
 	return found
 }
+
+// code matches what is not prose in a sentence.
+var code = regexp.MustCompile("`[^`]+`")
 
 func words(text string) (n int) {
 	for _, field := range strings.Fields(text) {
