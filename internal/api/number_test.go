@@ -24,7 +24,7 @@ func TestAWholeNumberMayHaveAPoint(t *testing.T) {
 	}
 }
 
-// JSON without a fraction means the same afterwards.
+// JSON without a fraction means the same afterward.
 func TestWholeNumbersChangeNothingElse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want, err := json.Marshal(rapid.MapOf(rapid.String(), rapid.SliceOf(rapid.Int64())).Draw(t, "value"))

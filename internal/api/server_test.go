@@ -283,7 +283,7 @@ func TestFewReadTheMetricsAtOnce(t *testing.T) {
 	reading.Wait()
 	reading.Go(func() { <-entered })
 	if w, _ := do(t, s, httpRequest(t, "GET", "/slow", "")); w.Code != http.StatusOK {
-		t.Errorf("afterwards: %d", w.Code)
+		t.Errorf("afterward: %d", w.Code)
 	}
 	reading.Wait()
 }

@@ -42,7 +42,7 @@ func aheadAuthority(t *testing.T, d *testAuthority, ahead time.Duration) {
 }
 
 // corrected sets the clock right, sets the database back, and returns the server that starts
-// afterwards.
+// afterward.
 func (d *testAuthority) corrected(t *testing.T) (*testAuthority, recovery.ClockSetBack) {
 	t.Helper()
 	d.ledger.DB.Now = d.clock.Now

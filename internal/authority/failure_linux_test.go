@@ -87,10 +87,10 @@ func TestAfterAFailedWriteTheServerPromisesNothing(t *testing.T) {
 	}
 	mend()
 	if _, err := d.Acquire(t.Context(), d.p, ask("seats", 3)); licensing.CodeOf(err) != licensing.Unavailable {
-		t.Errorf("acquiring afterwards: %v, want unavailable", err)
+		t.Errorf("acquiring afterward: %v, want unavailable", err)
 	}
 	if _, err := d.Renew(t.Context(), d.p, granting.RenewalRequest{Lease: first.Lease.ID, Generation: 1}); licensing.CodeOf(err) != licensing.Unavailable {
-		t.Errorf("renewing afterwards: %v, want unavailable", err)
+		t.Errorf("renewing afterward: %v, want unavailable", err)
 	}
 	if _, err := d.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "shutting down") {
 		t.Errorf("ready: %v", err)

@@ -39,7 +39,7 @@ func TestAnExportedFileIsAcceptedUntilItsLastDate(t *testing.T) {
 	})
 }
 
-// reads verifies a file in its first and last second, and afterwards.
+// reads verifies a file in its first and last second, and afterward.
 func (s *shop) reads(t *testing.T, term string, file license.Bundle, l licensing.License) {
 	t.Helper()
 	first := func(now int64) (*license.License, error) {

@@ -85,7 +85,7 @@ func usedMeter(t store.UsageTotal, terms *granting.Compiled, of store.LicenseNam
 		if m, has := terms.Meters[t.Meter]; has {
 			scale, u.Unit, u.Quota = m.Scale, m.Unit, licensing.FormatQuantity(m.Quota, m.Scale)
 			if t.Window.Contains(now) && !m.Spent(t.Used) {
-				u.SpentAt = time.Time{} // the quota was raised afterwards
+				u.SpentAt = time.Time{} // the quota was raised afterward
 			}
 		}
 	}

@@ -131,7 +131,7 @@ func (x *explaining) unknown() error {
 	case call:
 		return licensing.Errorf(licensing.NotFound, "request %s has no record: reads, checks, and allowed renewals and validations are not recorded; a grant is kept for a day after its lease ends, a denial for 30 days", x.id)
 	}
-	return licensing.Errorf(licensing.NotFound, "id %s was not found: a grant is kept for a day after its lease ends; a denial for 30 days if it was the first for its holder, reason and minute, and for a day if it was among the last dozen after that; a usage event for 60 days", x.id)
+	return licensing.Errorf(licensing.NotFound, "id %s was not found; its record may have expired: grants are kept for a day after their lease ends, first denials for 30 days, repeated denials for a day, and usage events for 60 days", x.id)
 }
 
 // add adds a part if x may see its license.

@@ -74,7 +74,7 @@ func (c *cli) auditHeadCommand() *cobra.Command {
 		Short: "Show the log's signed head, or save it for audit verify --head",
 		Long: `Head shows how many entries the log has, its root hash and the key that signs it. With
 --to it writes the signed head (a C2SP checkpoint) to a file. Keep that file on another
-machine: with it you can prove later that no earlier entry was changed or cut off.`,
+machine, so that you can prove later that no earlier entry was changed or removed.`,
 		Example: "  copyhold audit head\n  copyhold audit head --to kept-head.txt",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -20,10 +20,10 @@ func (c *cli) auditVerifyCommand() *cobra.Command {
 	var heads []string
 	cmd := &cobra.Command{
 		Use:   "verify [FILE]",
-		Short: "Check that no entry was changed, dropped, inserted, swapped or cut off",
+		Short: "Check that no entry was changed, dropped, inserted, swapped or removed from the end",
 		Long: `Verify reads the whole log, from the server or from an export. It rebuilds the tree on
 this machine, compares it with the signed head, and names every entry that does not
-match. Entries cut off at the end can be detected only with a head that you saved
+match. Entries removed from the end can be detected only with a head that you saved
 earlier: pass it with --head.
 
 With a server, verify also compares the database rows with the log. Every live lease

@@ -89,7 +89,7 @@ leases granted since then may be missing, so each pool grants nothing new until 
 leases could have expired. To see when that is, run copyhold fence show.
 
 With --check, restore loads the backup into a temporary database under TMPDIR and
-removes it afterwards. This needs as much space as the original database.
+removes it afterward. This needs as much space as the original database.
 
 Exit status 4: the backup is damaged or was changed; with --check, also if its rows do
 not match its log.`,

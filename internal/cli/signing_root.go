@@ -102,7 +102,7 @@ func (c *cli) rootImportCommand() *cobra.Command {
 		Short: "Import an exported root, so that the server can sign key sets again",
 		Long: `Import restores the private parts of the roots from a file that export wrote (- for
 standard input). Within ten seconds, the server prepares any signing keys that it lacks.
-You can now also withdraw a key. Remove the root again afterwards.`,
+You can now also withdraw a key. Then remove the root from the server.`,
 		Example: `  copyhold signing-key root import /media/safe/copyhold-root.key
   age -d /media/safe/copyhold-root.key.age | copyhold signing-key root import -`,
 		Args: exactly("FILE"),

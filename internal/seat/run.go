@@ -25,7 +25,7 @@ const (
 )
 
 // releaseWithin is how long copyhold run waits for the seat to be released after the command
-// has ended. The keeper continues to try afterwards.
+// has ended. The keeper continues to try afterward.
 const releaseWithin = 2 * time.Second
 
 // A Run runs one command while a keeper holds a seat for it. The keeper is a separate process,

@@ -165,7 +165,7 @@ func (c RootCeremony) Next() (license.RootSet, error) {
 		return license.RootSet{}, err
 	}
 	if len(c.New) != c.Roots {
-		return license.RootSet{}, licensing.Errorf(licensing.Conflict, "only %d of the %d new root keys exist; make the others first", len(c.New), c.Roots)
+		return license.RootSet{}, licensing.Errorf(licensing.Conflict, "only %d of the %d new root keys exist; create the others first", len(c.New), c.Roots)
 	}
 	number := from.Number + 1
 	set := license.RootSet{Number: number, K: c.K, Claims: license.Claims{

@@ -132,7 +132,7 @@ func TestAnUpgradeThatStopsHalfWay(t *testing.T) {
 		f.opens()
 		f.run("SELECT call FROM denial")
 		if e, err := f.examine(t.Context()); err != nil || e.Behind != 0 {
-			t.Errorf("afterwards: %+v, %v", e, err)
+			t.Errorf("afterward: %+v, %v", e, err)
 		}
 	})
 }

@@ -14,7 +14,7 @@ type FilesBody struct {
 
 // LintAnswer lists the faults of plan files.
 type LintAnswer struct {
-	OK       bool             `json:"ok" doc:"Whether there are no errors; there may be warnings"`
+	OK       bool             `json:"ok" doc:"True if there are no errors; warnings are allowed"`
 	Findings []policy.Finding `json:"findings" nullable:"false"`
 }
 

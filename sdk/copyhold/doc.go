@@ -52,9 +52,9 @@
 //     retries in the background. The license is good; only the count is missing.
 //   - A batch job or a build waits and retries. Once a server answers, AcquireOptions.Wait
 //     queues it for a unit. An outage never stops a job that is already running.
-//   - A program that must never run more copies than were bought stops. Acquire its units
-//     ahead of time: a lease survives an outage for as long as its own grace lasts, and a
-//     borrowed lease (AcquireOptions.For) needs no server until it ends.
+//   - If a program must never exceed the number of purchased copies, it stops. Acquire its
+//     units ahead of time: a lease survives an outage for as long as its own grace lasts, and
+//     a borrowed lease (AcquireOptions.For) needs no server until it ends.
 //
 // Never make these depend on a license: reading and saving the user's own data, health checks,
 // and shutdown.

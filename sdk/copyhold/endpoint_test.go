@@ -140,7 +140,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	})
 }
 
-// During an outage of half an hour, a client asks rarely. It reconnects soon afterwards.
+// During an outage of half an hour, a client asks rarely. It reconnects soon afterward.
 func TestAnOutageIsNotAStorm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -109,7 +109,7 @@ func (c *Client) settleUsage(ctx context.Context, subject string) {
 		return
 	}
 	if err := c.sendUsage(ctx); err != nil {
-		c.log.Warn("usage of the earlier license is not sent yet", "error", err)
+		c.log.Warn("usage of the earlier license has not been sent yet", "error", err)
 	}
 }
 

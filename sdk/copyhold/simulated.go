@@ -89,7 +89,7 @@ func (c *Client) hurry() {
 	}
 }
 
-// nextEvent returns the next time at which something changes by itself or a request is due.
+// nextEvent returns the next time at which something changes on its own or a request is due.
 func (c *Client) nextEvent() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

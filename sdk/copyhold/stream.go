@@ -67,7 +67,7 @@ func (c *Client) listen(ctx context.Context) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if within.Err() != nil {
-		return // there is work, or the stream was dead; the stream is opened again afterwards
+		return // there is work, or the stream was dead; the stream is opened again afterward
 	}
 	c.stream.failures++
 	wait := min(streamRetry<<min(c.stream.failures, 10), streamMax)

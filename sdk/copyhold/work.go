@@ -84,7 +84,7 @@ func (c *Client) work(ctx context.Context) {
 	if c.check(func(now int64, boot time.Duration) bool { return c.flush.due(now, boot) }) {
 		within, cancel := context.WithTimeout(ctx, backgroundTimeout)
 		if err := c.sendUsage(within); err != nil {
-			c.log.Warn("usage is not sent yet", "error", err)
+			c.log.Warn("usage has not been sent yet", "error", err)
 		}
 		cancel()
 	}
@@ -329,7 +329,7 @@ func (c *Client) settle() error {
 	var errs []error
 	for _, l := range held {
 		if err := c.giveBack(ctx, l, 0); err != nil {
-			errs = append(errs, fmt.Errorf("giving back a lease of %s, which ends by itself: %w", l.pool, err))
+			errs = append(errs, fmt.Errorf("giving back a lease of %s; it will expire on its own: %w", l.pool, err))
 		}
 	}
 	return errors.Join(append(errs, c.sendUsage(ctx))...)

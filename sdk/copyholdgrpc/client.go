@@ -16,7 +16,7 @@ import (
 // counted.
 var errPanicked = errors.New("the call did not return")
 
-// UnaryClient gates outgoing calls. A refused call is not sent. Gates must not change afterwards.
+// UnaryClient gates outgoing calls. A refused call is not sent. Gates must not change afterward.
 func UnaryClient(c *copyhold.Client, gates Gates) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, request, answer any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
 		gate, gated := gates[method]
@@ -35,7 +35,7 @@ func UnaryClient(c *copyhold.Client, gates Gates) grpc.UnaryClientInterceptor {
 }
 
 // StreamClient gates outgoing streams. Units are held until the stream ends, which is when RecvMsg
-// fails or the context ends. Gates must not change afterwards.
+// fails or the context ends. Gates must not change afterward.
 func StreamClient(c *copyhold.Client, gates Gates) grpc.StreamClientInterceptor {
 	return func(ctx context.Context, desc *grpc.StreamDesc, conn *grpc.ClientConn, method string, open grpc.Streamer, o ...grpc.CallOption) (grpc.ClientStream, error) {
 		gate, gated := gates[method]

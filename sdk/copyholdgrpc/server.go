@@ -8,7 +8,7 @@ import (
 	"copyhold.dev/sdk/copyhold"
 )
 
-// UnaryServer gates incoming calls. Gates must not change afterwards.
+// UnaryServer gates incoming calls. Gates must not change afterward.
 func UnaryServer(c *copyhold.Client, gates Gates) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (answer any, err error) {
 		gate, gated := gates[info.FullMethod]
@@ -28,7 +28,7 @@ func UnaryServer(c *copyhold.Client, gates Gates) grpc.UnaryServerInterceptor {
 }
 
 // StreamServer gates incoming streams. Units are held until the stream ends, and a stream counts as
-// one call. Gates must not change afterwards.
+// one call. Gates must not change afterward.
 func StreamServer(c *copyhold.Client, gates Gates) grpc.StreamServerInterceptor {
 	return func(service any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		gate, gated := gates[info.FullMethod]

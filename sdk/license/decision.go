@@ -98,7 +98,7 @@ func (d Decision) String() string {
 	return text
 }
 
-// NextTime returns when Next begins, or the zero Time if nothing changes by itself.
+// NextTime returns when Next begins, or the zero Time if nothing changes on its own.
 func (d Decision) NextTime() time.Time { return Time(d.NextAt) }
 
 // FreeTime returns when a unit is free at the latest, or the zero Time if that is not known.

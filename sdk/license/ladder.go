@@ -66,11 +66,11 @@ type Standing struct {
 	State State
 	Cause Cause  // "" if valid
 	Code  string // for a Decision
-	Next  State  // "" if nothing changes by itself
+	Next  State  // "" if nothing changes on its own
 	At    int64  // when Next begins; 0 means never
 }
 
-// Time returns when Next begins, or the zero Time if nothing changes by itself.
+// Time returns when Next begins, or the zero Time if nothing changes on its own.
 func (s Standing) Time() time.Time { return Time(s.At) }
 
 // Standing returns the license's standing at now. It depends only on its arguments and allocates

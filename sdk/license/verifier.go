@@ -212,7 +212,7 @@ func (v *Verifier) WithKeySet(list []string, now int64) (*Verifier, error) {
 }
 
 // WithFloor trusts a key set that is built into a program together with its root set. It is
-// WithKeySet, but afterwards no key set with a lower number is trusted, not even under a later root
+// WithKeySet, but afterward no key set with a lower number is trusted, not even under a later root
 // set. A key that the floor withdraws thus stays withdrawn.
 func (v *Verifier) WithFloor(list []string) (*Verifier, error) {
 	w, err := v.WithKeySet(list, 0) // its own dates are not checked against the clock

@@ -50,7 +50,7 @@ func SetClockBack(ctx context.Context, c ledger.Config, reason string) (ClockSet
 	}
 	rec := opened(c)
 	defer rec.granting.Close()
-	if err := rec.ledger.Start(ctx); err != nil { // waiting rows get their places first
+	if err := rec.ledger.Start(ctx); err != nil { // assigns positions to waiting rows first
 		return ClockSetBack{}, err
 	}
 	mark, wall, err := ClockAhead(ctx, c)

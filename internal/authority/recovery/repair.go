@@ -81,7 +81,7 @@ func ApplyRepair(ctx context.Context, c ledger.Config, backup func(write func(io
 	if err != nil || planned.Changes() == 0 {
 		return planned, err
 	}
-	if err := rec.ledger.Start(ctx); err != nil { // waiting rows get their places first
+	if err := rec.ledger.Start(ctx); err != nil { // assigns positions to waiting rows first
 		return Repair{}, err
 	}
 	operator := access.System("", "repair")
