@@ -35,3 +35,6 @@ fi
 if ! command -v systemd-analyze >/dev/null; then
   echo "systemd-analyze is not installed: the exposure of deploy/systemd/copyhold.service was NOT checked."
 fi
+if ! ls "$(go env GOROOT)"/api/go1*.txt >/dev/null 2>&1; then
+  echo "This Go installation has no api folder: whether the SDK needs a newer Go was NOT checked."
+fi

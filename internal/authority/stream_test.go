@@ -2,6 +2,7 @@ package authority
 
 import (
 	"testing"
+	"time"
 
 	"copyhold.dev/internal/authority/ledger"
 )
@@ -62,6 +63,40 @@ func TestAChangeIsAnnouncedOnce(t *testing.T) {
 		look()
 		if n := here.Take(); n&ledger.LicenseChanged == 0 {
 			t.Errorf("a later change by the other server: notices %b", n)
+		}
+	})
+}
+
+// The notice at the commit of a new key set can be earlier than the set is in force. A program that
+// fetched the previous set in between is notified again.
+func TestANewKeySetIsAnnouncedOnceItIsInForce(t *testing.T) {
+	each(t, func(t *testing.T, d *testAuthority) {
+		listener, err := d.Listen(t.Context(), d.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		look := func() ledger.Notice {
+			t.Helper()
+			if err := d.LookForChanges(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			return listener.Take()
+		}
+		look()
+		keys, err := d.SigningKeys(t.Context(), owner())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.WithdrawSigningKey(t.Context(), owner(), keys[0].Kid, time.Time{}, "test"); err != nil {
+			t.Fatal(err)
+		}
+		listener.Take()
+		if n := look(); n&ledger.KeySetChanged == 0 {
+			t.Errorf("after the set came into force: notices %b", n)
+		}
+		if n := look(); n != 0 {
+			t.Errorf("announced again: notices %b", n)
 		}
 	})
 }

@@ -54,28 +54,44 @@ func (c *Cache[K, V]) Put(key K, value V) { c.kept.Set(key, value) }
 // shares no load that began before it, and what such a load returns is not kept. A load that fails
 // changes nothing.
 func (c *Cache[K, V]) Load(ctx context.Context, key K, fresh func(V) bool, load func(ctx context.Context, stale V) (V, error)) (V, error) {
-	stale, found := c.kept.GetIfPresent(key)
-	if found && fresh(stale) {
-		return stale, nil
-	}
-	c.mu.Lock()
-	running := c.loading[key]
-	if running != nil {
-		c.mu.Unlock()
+	for {
+		stale, found := c.kept.GetIfPresent(key)
+		if found && fresh(stale) {
+			return stale, nil
+		}
+		l, began := c.join(key, stale)
+		if l == nil { // a load has just finished
+			continue
+		}
+		if began {
+			defer c.finish(key, l)
+			l.value, l.err = load(context.WithoutCancel(ctx), stale)
+			return l.value, l.err
+		}
 		select {
-		case <-running.done:
-			return running.value, running.err
+		case <-l.done:
+			return l.value, l.err
 		case <-ctx.Done():
 			var none V
 			return none, ctx.Err()
 		}
 	}
-	own := &loading[V]{done: make(chan struct{}), err: errPanicked}
-	c.loading[key] = own
-	c.mu.Unlock()
-	defer c.finish(key, own)
-	own.value, own.err = load(context.WithoutCancel(ctx), stale)
-	return own.value, own.err
+}
+
+// join returns the load of key in progress, or begins one, unless the cache has another value by now
+// than the stale one.
+func (c *Cache[K, V]) join(key K, stale V) (l *loading[V], began bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if l := c.loading[key]; l != nil {
+		return l, false
+	}
+	if now, _ := c.kept.GetIfPresent(key); now != stale {
+		return nil, false
+	}
+	l = &loading[V]{done: make(chan struct{}), err: errPanicked}
+	c.loading[key] = l
+	return l, true
 }
 
 // loading is a load that several calls wait for.
@@ -131,12 +147,8 @@ func (c *Cache[K, V]) Usage() metrics.CacheUsage {
 // A Budget is the memory for all caches of a server, in bytes.
 type Budget int64
 
-// DefaultBudget is the memory for caches where none is set; SmallestBudget is what it must be at
-// least, so that a license with the largest documents fits.
-const (
-	DefaultBudget  Budget = 64 << 20
-	SmallestBudget Budget = 4 << 20
-)
+// DefaultBudget is the memory for caches if none is set.
+const DefaultBudget Budget = 64 << 20
 
 // Share returns a percentage of the budget, 0 standing for the default.
 func (b Budget) Share(percent int64) int64 {

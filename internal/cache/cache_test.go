@@ -272,6 +272,19 @@ func TestResizedKeepsOnlyWhatIsKept(t *testing.T) {
 	}
 }
 
+// A caller that saw no value, or a stale one, just before a load finished does not load again.
+func TestALoadThatHasJustFinishedIsNotRepeated(t *testing.T) {
+	c := New(10_000, sized)
+	c.Put(1, &value{1})
+	if l, _ := c.join(1, nil); l != nil {
+		t.Error("the caller loads again what was loaded a moment ago")
+	}
+	now, _ := c.Get(1)
+	if _, began := c.join(1, now); !began {
+		t.Error("the caller does not load what is stale")
+	}
+}
+
 func BenchmarkGet(b *testing.B) {
 	c := New(1<<20, func(string, *value) int { return 100 })
 	keys := make([]string, 1000)

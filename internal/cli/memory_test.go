@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"testing"
 
+	"copyhold.dev/internal/cache"
 	"copyhold.dev/internal/config"
 )
 
@@ -26,6 +27,17 @@ func TestMemoryIsLimitedBySettingsOrTheMachine(t *testing.T) {
 	}
 	if got := limit(config.Memory{}); got < 64<<20 || got > 1<<50 {
 		t.Errorf("no setting: a limit of %d bytes", got)
+	}
+}
+
+// The default that the settings document is that of a server without settings.
+func TestDefaultCacheIsTheDocumentedOne(t *testing.T) {
+	loaded, err := config.Load(config.Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set := cache.Budget(loaded.Memory.Cache) << 20; set != cache.DefaultBudget {
+		t.Errorf("the setting's default is %d bytes, not %d", set, cache.DefaultBudget)
 	}
 }
 

@@ -291,18 +291,26 @@ func (m *authentication) load(ctx context.Context, pr proof, now time.Time, load
 		return nil, err
 	}
 	id.until, id.epoch = now.Add(authTTL), epoch
+	if id.owner == "" {
+		m.noteUnknown(pr, id)
+		m.known.Forget(pr) // not under the lock, which the cache's callers may take
+		return nil, errNobody
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if id.owner != "" {
-		delete(m.unknown, pr)
-		return &id, nil
-	}
-	if m.epoch == epoch {
+	delete(m.unknown, pr)
+	return &id, nil
+}
+
+// noteUnknown remembers that a proof belongs to nobody, unless something has changed since its load
+// began.
+func (m *authentication) noteUnknown(pr proof, id identity) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.epoch == id.epoch {
 		evict(m.unknown, maxUnknown)
 		m.unknown[pr] = id.until
 	}
-	m.known.Forget(pr)
-	return nil, errNobody
 }
 
 // hasEnded reports whether the owner of id is listed as ended since id was loaded.

@@ -149,7 +149,9 @@ func (docs *Documents) runChanges(ctx context.Context) {
 }
 
 // LookForChanges compares the stored state of all licenses that have listeners with their last
-// known state. If no other server can write to the database, only fences have to be read again.
+// known state. If no other server can write to the database, this server announces its own changes,
+// and only fences and the key sets in memory are compared: a new key set comes into force a moment
+// after its commit was announced.
 func (docs *Documents) LookForChanges(ctx context.Context) error {
 	if docs.ledger.DB.Shared() {
 		if err := docs.ledger.DB.LookClosed(ctx); err != nil {
@@ -162,13 +164,20 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		}
 	}
 	keys := docs.streams.listened()
-	if len(keys) == 0 || !docs.ledger.DB.Shared() {
+	if len(keys) == 0 {
+		return nil
+	}
+	sets := map[licensing.Env]setNumbers{}
+	for _, key := range keys {
+		sets[key.Env] = setNumbers{keySet: docs.ledger.Ring.KeySetNumber(key.Env)}
+	}
+	if !docs.ledger.DB.Shared() {
+		docs.ledger.Announce(docs.streams.foreign(nil, nil, nil, sets))
 		return nil
 	}
 	var seqs map[store.LicenseRef]license.Seq
 	var marks map[store.LicenseRef]store.KeysMark
 	var recalls map[store.LicenseRef]int64
-	sets := map[licensing.Env]setNumbers{}
 	err := docs.ledger.View(ctx, func(tx *store.Tx) (err error) {
 		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
 			return err
@@ -179,15 +188,11 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		if recalls, err = tx.RecallMarks(ctx, keys); err != nil {
 			return err
 		}
-		for _, key := range keys {
-			if _, done := sets[key.Env]; done {
-				continue
-			}
-			now := setNumbers{keySet: docs.ledger.Ring.KeySetNumber(key.Env)}
-			if now.revocations, err = tx.RevocationNumber(ctx, key.Env); err != nil {
+		for env, now := range sets {
+			if now.revocations, err = tx.RevocationNumber(ctx, env); err != nil {
 				return err
 			}
-			sets[key.Env] = now
+			sets[env] = now
 		}
 		return nil
 	})
