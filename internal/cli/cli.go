@@ -151,7 +151,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.runCommand(),
 		c.keeperCommand(),
 		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.sealingKeyCommand(), c.auditCommand(),
-		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.healthCommand(), c.configCommand(),
+		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.healthCommand(), c.configCommand(), c.benchCommand(),
 		c.versionCommand(),
 		c.completionCommand(),
 	}

@@ -28,10 +28,11 @@ func (s Settings) trusting(h *http.Client) (*http.Client, error) {
 	if !pool.AppendCertsFromPEM(text) {
 		return nil, Errorf(Usage, "%s: %s contains no PEM certificate", s.CA.Source, s.CA.Value)
 	}
-	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true,
-		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if own, ok := h.Transport.(*http.Transport); ok {
+		transport = own.Clone()
 	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	other := *h
 	other.Transport = transport
 	return &other, nil

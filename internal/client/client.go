@@ -91,6 +91,14 @@ func Connect(h *http.Client, s Settings, as Credential, timeout time.Duration) (
 	return New(h, s, timeout), nil
 }
 
+// WithKey returns a client that is like c but has another license key. Both share their
+// connections.
+func (c *Client) WithKey(key Secret) *Client {
+	other := *c
+	other.settings.Key = Setting[Secret]{Value: key}
+	return &other
+}
+
 // sendable refuses values that no server could read.
 func (s Settings) sendable() error {
 	for _, sent := range []struct{ source, value, what string }{
