@@ -11,5 +11,6 @@ func figures() []figure {
 		{"alone", measureAlone},
 		{"fill", measureFill},
 		{"distinct", measureDistinct},
+		{"streams", measureStreams},
 	}
 }

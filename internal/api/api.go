@@ -50,6 +50,7 @@ type server struct {
 	shedder  *shedder
 	throttle *throttle
 	held     *held
+	wheel    *wheel
 	scrapes  chan struct{} // one for each reader of the metrics
 	buffers  buffers
 	stopping context.Context // ends when the server stops
@@ -72,6 +73,7 @@ func New(c Config) (*Handler, error) {
 	}
 	var stop context.CancelFunc
 	s.stopping, stop = context.WithCancel(context.Background())
+	s.wheel = newWheel(s.stopping)
 	s.huma = humago.New(&guardedMux{s}, s.specification())
 	for _, register := range s.routes() {
 		register()

@@ -11,22 +11,33 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
+// presented is the credential of a held request.
+type presented struct {
+	authorization string
+	env           licensing.Env
+}
+
+func presentedIn(h http.Header) presented {
+	return presented{h.Get("Authorization"), licensing.Env(h.Get("Copyhold-Environment"))}
+}
+
 // ended returns why the key of a held request is no longer valid, nil if it is valid
 // or its state is unknown.
-func (s *server) ended(req *http.Request) error {
-	_, err := s.Authority.Authenticate(req.Context(), req.Header.Get("Authorization"), licensing.Env(req.Header.Get("Copyhold-Environment")), func() error { return nil })
+func (s *server) ended(ctx context.Context, k presented) error {
+	_, err := s.Authority.Authenticate(ctx, k.authorization, k.env, func() error { return nil })
 	if licensing.CodeOf(err) == licensing.Unauthenticated {
 		return err
 	}
 	return nil
 }
 
-// watch ends a held request after its key has ended. It returns when ctx ends.
-func (s *server) watch(ctx context.Context, req *http.Request, listener *documents.Listener, end context.CancelCauseFunc) {
+// watch ends a held request after its key has ended. woken receives a value after
+// each change that listener can take. It returns when ctx ends.
+func (s *server) watch(ctx context.Context, key presented, listener *documents.Listener, woken <-chan struct{}, end context.CancelCauseFunc) {
 	look := time.NewTicker(pingEvery) // a key may reach its end date
 	defer look.Stop()
 	for {
-		if err := s.ended(req); err != nil {
+		if err := s.ended(ctx, key); err != nil {
 			end(err)
 			return
 		}
@@ -36,7 +47,7 @@ func (s *server) watch(ctx context.Context, req *http.Request, listener *documen
 				return
 			case <-look.C:
 				changed = true
-			case <-listener.Wake():
+			case <-woken:
 				changed = listener.Take()&ledger.KeysChanged != 0
 			}
 		}

@@ -111,7 +111,13 @@ func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.C
 			return nil, nil, err
 		}
 	}
-	listener, err := s.Authority.Listen(req.Context(), c.principal)
+	woken := make(chan struct{}, 1)
+	listener, err := s.Authority.Listen(req.Context(), c.principal, func() {
+		select {
+		case woken <- struct{}{}:
+		default: // the last wakeup is still pending
+		}
+	})
 	if err != nil {
 		leave()
 		return nil, nil, err
@@ -119,7 +125,7 @@ func (s *server) hold(c *call, req *http.Request, wait time.Duration) (context.C
 	ctx, cancel := context.WithCancelCause(req.Context())
 	unhook := context.AfterFunc(s.stopping, func() { cancel(context.Canceled) })
 	var watching sync.WaitGroup
-	watching.Go(func() { s.watch(ctx, req, listener, cancel) })
+	watching.Go(func() { s.watch(ctx, presentedIn(req.Header), listener, woken, cancel) })
 	return ctx, func() { unhook(); cancel(nil); watching.Wait(); listener.Close(); leave() }, nil
 }
 

@@ -2,13 +2,16 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
+	"runtime/debug"
+	"sync"
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/licensing"
 	v1 "copyhold.dev/internal/v1"
@@ -20,7 +23,7 @@ const (
 	// streamLife is the time after which a stream is ended, so that clients spread over
 	// servers again; the actual time is between once and twice as long.
 	streamLife = 30 * time.Minute
-	// streamWrite is how long a client may take to receive an event.
+	// streamWrite is how long a client may take to receive events.
 	streamWrite = 10 * time.Second
 )
 
@@ -54,116 +57,188 @@ func (s *server) ownLicenseRoutes() {
 	s.mux.Handle(r.pattern(), s.guard(s.declared[r.pattern()], s.stream))
 }
 
-// stream sends changes to the caller until either side ends the stream.
+// stream sends changes to the caller until either side ends the stream. Over HTTP/1, it takes the
+// connection from net/http, which otherwise keeps the request and its buffers in memory.
 func (s *server) stream(w http.ResponseWriter, req *http.Request) {
 	c := callOf(req.Context())
+	c.Header().Set("Content-Type", "text/event-stream")
+	if req.Method == http.MethodHead {
+		c.WriteHeader(http.StatusOK)
+		return
+	}
 	leave, ok := s.held.enter(c.principal.License)
 	if !ok {
 		s.fail(c, newProblem(c, http.StatusServiceUnavailable, licensing.Unavailable, "too many streams are open; poll from time to time instead"))
 		return
 	}
-	defer leave()
-	listener, err := s.Authority.Listen(req.Context(), c.principal)
+	st := &stream{
+		server: s, leave: leave, principal: c.principal, key: presentedIn(req.Header), due: opening, sending: true,
+		until: s.Now().Add(streamLife + rand.N(streamLife)), //nolint:gosec // spreads load, guards nothing
+	}
+	listener, err := s.Authority.Listen(req.Context(), c.principal, func() { st.wake(change) })
 	if err != nil {
+		leave()
 		s.fail(c, s.problem(c, err))
 		return
 	}
-	defer listener.Close()
-	defer s.Metrics.Stream()()
-	e := &events{writer: c, control: http.NewResponseController(w), now: s.Now}
-	c.Header().Set("Content-Type", "text/event-stream")
-	if e.open() != nil || s.recalls(req, c, e) != nil {
+	st.listener, st.closed = listener, s.Metrics.Stream()
+	if req.ProtoMajor == 1 {
+		if st.out, err = takeOver(c, req, st, s.Now()); err != nil {
+			st.end()
+			s.fail(c, s.problem(c, err))
+			return
+		}
+		s.wheel.add(st)
+		go st.work()
 		return
 	}
-	ping := time.NewTicker(pingEvery)
-	defer ping.Stop()
-	end := time.NewTimer(streamLife + rand.N(streamLife)) //nolint:gosec // spreads load, guards nothing
-	defer end.Stop()
-	for err == nil {
-		select {
-		case <-listener.Wake():
-			n := listener.Take()
-			if n&ledger.KeysChanged != 0 && s.ended(req) != nil {
-				return
-			}
-			if err = e.notices(n); err == nil && n&ledger.LeaseRecalled != 0 {
-				err = s.recalls(req, c, e)
-			}
-		case <-ping.C:
-			if s.ended(req) != nil { // it may have reached its end date
-				return
-			}
-			err = e.send("ping")
-		case <-end.C:
+	shared := newSharedConnection(c)
+	st.out = shared
+	s.wheel.add(st)
+	go st.work()
+	select {
+	case <-req.Context().Done():
+		st.wake(gone)
+	case <-shared.closed:
+	}
+	<-shared.closed // the response must not be used after this function returns
+}
+
+// A reason is what a stream has to do next. One value can combine several.
+type reason uint8
+
+const (
+	opening reason = 1 << iota // the stream begins
+	change                     // the listener has notices
+	ping
+	stopping // the server ends the stream
+	gone     // the client has ended the stream
+)
+
+// A stream is an open stream of changes. While there is nothing to send, it has no goroutine of
+// its own except the one that waits for the client's end, and no timer. Changes that occur while
+// the client is slow are combined.
+type stream struct {
+	server    *server
+	out       connection
+	listener  *documents.Listener
+	principal access.Principal
+	key       presented
+	until     time.Time // when the server ends the stream
+	slot      int       // of the wheel
+	leave     func()
+	closed    func()
+
+	mu      sync.Mutex
+	due     reason
+	sending bool // a goroutine works, or the stream has ended
+}
+
+// A connection is what a stream is sent on.
+type connection interface {
+	// send sends bytes, which must be received until a time.
+	send(events []byte, until time.Time) error
+	// close ends the connection, whole if the client should see that nothing is missing.
+	close(whole bool)
+}
+
+// wake makes the stream do something. It returns at once.
+func (st *stream) wake(why reason) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.due |= why
+	if !st.sending {
+		st.sending = true
+		go st.work()
+	}
+}
+
+// work does what is due until nothing is, or the stream has ended. A panic ends only the stream.
+func (st *stream) work() {
+	defer func() {
+		if caught := recover(); caught != nil {
+			st.server.Metrics.Panic()
+			st.server.Log.Error("panic in a stream", "panic", caught, "stack", string(debug.Stack()))
+			st.end()
+			st.out.close(false)
+		}
+	}()
+	for {
+		st.mu.Lock()
+		due := st.due
+		st.due, st.sending = 0, due != 0
+		st.mu.Unlock()
+		if due == 0 {
 			return
-		case <-s.stopping.Done():
+		}
+		if last, err := st.send(due); last || err != nil {
+			st.end()
+			st.out.close(err == nil)
 			return
-		case <-req.Context().Done():
-			return
 		}
 	}
 }
 
-// events writes server-sent events. Each write must end within streamWrite.
-type events struct {
-	writer  io.Writer
-	control *http.ResponseController
-	now     func() time.Time
+// end removes the stream from everything that knows it.
+func (st *stream) end() {
+	st.server.wheel.remove(st)
+	st.listener.Close()
+	st.leave()
+	st.closed()
 }
 
-// open begins the stream: the time to wait before opening another, and a ping.
-func (e *events) open() error {
-	if err := e.control.SetReadDeadline(time.Time{}); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(e.writer, "retry: %d\n", 2000+rand.IntN(3000)); err != nil { //nolint:gosec // spreads load, guards nothing
-		return err
-	}
-	return e.send("ping")
-}
+// errGone reports that the client has ended its stream.
+var errGone = errors.New("the client has ended the stream")
 
-func (e *events) notices(n ledger.Notice) error {
-	for _, event := range []struct {
-		notice ledger.Notice
-		name   string
-	}{{ledger.KeySetChanged, "keyset"}, {ledger.RevocationsChanged, "revocations"}, {ledger.LicenseChanged | ledger.KeysChanged, "license"}} {
-		if n&event.notice == 0 {
-			continue
-		}
-		if err := e.send(event.name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// recalls tells the caller which leases of its license were recalled.
-func (s *server) recalls(req *http.Request, c *call, e *events) error {
-	ids, err := s.Authority.PendingRecalls(req.Context(), c.principal)
-	for _, id := range ids {
-		if err == nil {
-			err = e.sendData("recall", recallEvent{string(id)})
+// send sends the events that are due, all at once, and reports whether they were the last. A stream
+// ends with its key, at its age, and with the server.
+func (st *stream) send(due reason) (last bool, err error) {
+	s, n := st.server, st.listener.Take()
+	switch {
+	case due&gone != 0:
+		return true, errGone
+	case due&stopping != 0, due&ping != 0 && s.Now().After(st.until):
+		return true, nil
+	case due&ping != 0 || n&ledger.KeysChanged != 0: // the key may have reached its end date
+		if s.ended(s.stopping, st.key) != nil {
+			return true, nil
 		}
 	}
-	return err
+	var b []byte
+	if due&opening != 0 {
+		b = fmt.Appendf(b, "retry: %d\n", 2000+rand.IntN(3000)) //nolint:gosec // spreads load, guards nothing
+	}
+	if due&(opening|ping) != 0 {
+		b = append(b, "event: ping\ndata: {}\n\n"...)
+	}
+	if n&ledger.KeySetChanged != 0 {
+		b = append(b, "event: keyset\ndata: {}\n\n"...)
+	}
+	if n&ledger.RevocationsChanged != 0 {
+		b = append(b, "event: revocations\ndata: {}\n\n"...)
+	}
+	if n&(ledger.LicenseChanged|ledger.KeysChanged) != 0 {
+		b = append(b, "event: license\ndata: {}\n\n"...)
+	}
+	if n&ledger.LeaseRecalled != 0 {
+		ids, err := s.Authority.PendingRecalls(s.stopping, st.principal)
+		if err != nil {
+			return true, err
+		}
+		for _, id := range ids {
+			text, err := json.Marshal(recallEvent{string(id)})
+			if err != nil {
+				return true, err
+			}
+			b = fmt.Appendf(b, "event: recall\ndata: %s\n\n", text)
+		}
+	}
+	if len(b) == 0 { // an earlier wakeup has sent it
+		return false, nil
+	}
+	return false, st.out.send(b, s.Now().Add(streamWrite))
 }
 
 type recallEvent struct {
 	Lease string `json:"lease"`
-}
-
-func (e *events) send(name string) error { return e.sendData(name, struct{}{}) }
-
-func (e *events) sendData(name string, data any) error {
-	text, err := json.Marshal(data)
-	if err != nil {
-		return err
-	}
-	if err := e.control.SetWriteDeadline(e.now().Add(streamWrite)); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(e.writer, "event: %s\ndata: %s\n\n", name, text); err != nil {
-		return err
-	}
-	return e.control.Flush()
 }

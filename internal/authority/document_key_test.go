@@ -74,7 +74,7 @@ func TestADocumentListsTheKeysThatHaveNotEnded(t *testing.T) {
 			}
 		}
 		want("issued", document(), []string{first}, true)
-		listener, err := s.Listen(t.Context(), program)
+		listener, err := s.Listen(t.Context(), program, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

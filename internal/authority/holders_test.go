@@ -65,7 +65,7 @@ func TestAServerHearsThatAnotherDeletedAKey(t *testing.T) {
 			}
 		}
 		change(func(tx *store.Tx) error { _, err := tx.InsertKey(t.Context(), k); return err })
-		listener, err := b.Listen(t.Context(), b.p)
+		listener, err := b.Listen(t.Context(), b.p, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

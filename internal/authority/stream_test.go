@@ -11,12 +11,12 @@ import (
 // and by another server at its next check.
 func TestAChangeIsAnnouncedOnce(t *testing.T) {
 	servers(t, func(t *testing.T, a, b *testAuthority) {
-		here, err := a.Listen(t.Context(), a.p)
+		here, err := a.Listen(t.Context(), a.p, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer here.Close()
-		there, err := b.Listen(t.Context(), b.p)
+		there, err := b.Listen(t.Context(), b.p, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +71,7 @@ func TestAChangeIsAnnouncedOnce(t *testing.T) {
 // fetched the previous set in between is notified again.
 func TestANewKeySetIsAnnouncedOnceItIsInForce(t *testing.T) {
 	each(t, func(t *testing.T, d *testAuthority) {
-		listener, err := d.Listen(t.Context(), d.p)
+		listener, err := d.Listen(t.Context(), d.p, func() {})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"copyhold.dev/internal/access"
 	"copyhold.dev/internal/authority/ledger"
+	"copyhold.dev/internal/authority/request"
 	"copyhold.dev/internal/licensing"
 	"copyhold.dev/internal/store"
 	"copyhold.dev/sdk/license"
@@ -25,11 +26,8 @@ type Listener struct {
 	streams *streams
 	key     store.LicenseRef
 	pending atomic.Uint32
-	wake    chan struct{}
+	wake    func()
 }
-
-// Wake receives a value when there are notices to take.
-func (l *Listener) Wake() <-chan struct{} { return l.wake }
 
 // Take returns the changes since the last call.
 func (l *Listener) Take() ledger.Notice { return ledger.Notice(l.pending.Swap(0)) }
@@ -38,60 +36,88 @@ func (l *Listener) Take() ledger.Notice { return ledger.Notice(l.pending.Swap(0)
 func (l *Listener) Close() {
 	l.streams.mu.Lock()
 	defer l.streams.mu.Unlock()
-	delete(l.streams.byKey[l.key], l)
-	if len(l.streams.byKey[l.key]) == 0 {
+	h := l.streams.byKey[l.key]
+	h.listeners = slices.DeleteFunc(h.listeners, func(other *Listener) bool { return other == l })
+	if len(h.listeners) == 0 {
 		delete(l.streams.byKey, l.key)
-		delete(l.streams.seqs, l.key)
-		delete(l.streams.marks, l.key)
-		delete(l.streams.recalls, l.key)
 	}
 }
 
 func (l *Listener) notify(n ledger.Notice) {
 	l.pending.Or(uint32(n))
-	select {
-	case l.wake <- struct{}{}:
-	default: // the last wakeup is still pending
-	}
+	l.wake()
 }
 
 // streams are the listeners for changes. They are safe for concurrent use.
 type streams struct {
-	mu      sync.Mutex
-	byKey   map[store.LicenseRef]map[*Listener]bool
-	seqs    map[store.LicenseRef]license.Seq // as last announced
-	marks   map[store.LicenseRef]store.KeysMark
-	recalls map[store.LicenseRef]int64 // time of the last recall
-	sets    map[licensing.Env]setNumbers
+	mu    sync.Mutex
+	byKey map[store.LicenseRef]*heard
+	sets  map[licensing.Env]setNumbers
+}
+
+// heard is a license with listeners, and its state as last announced to them.
+type heard struct {
+	listeners []*Listener
+	seq       license.Seq    // zero until it is known
+	mark      store.KeysMark // of its keys, if other servers can change them; zero until it is known
+	recall    int64          // time of the last recall
 }
 
 type setNumbers struct{ keySet, revocations int64 }
 
 func newStreams() *streams {
-	return &streams{byKey: map[store.LicenseRef]map[*Listener]bool{}, seqs: map[store.LicenseRef]license.Seq{}, marks: map[store.LicenseRef]store.KeysMark{}, recalls: map[store.LicenseRef]int64{}, sets: map[licensing.Env]setNumbers{}}
+	return &streams{byKey: map[store.LicenseRef]*heard{}, sets: map[licensing.Env]setNumbers{}}
 }
 
 // Listen returns a listener for future changes of p's license, and of its environment's key set and
-// revocations.
-func (docs *Documents) Listen(ctx context.Context, p access.Principal) (*Listener, error) {
-	l := &Listener{streams: docs.streams, key: store.LicenseRef{Env: p.Env, ID: p.License}, wake: make(chan struct{}, 1)}
+// revocations. A recall from before is noticed too. Each change calls wake, which must return at
+// once; until the change is taken, more calls may follow.
+func (docs *Documents) Listen(ctx context.Context, p access.Principal, wake func()) (*Listener, error) {
+	l := &Listener{streams: docs.streams, key: store.LicenseRef{Env: p.Env, ID: p.License}, wake: wake}
 	docs.streams.add(l)
-	f, err := docs.inForce(ctx, p.Env, p.License, docs.ledger.DB.Latest())
+	var now licenseState
+	err := docs.ledger.View(ctx, func(tx *store.Tx) (err error) {
+		now, err = docs.stateOf(ctx, tx, []store.LicenseRef{l.key})
+		return err
+	})
+	if _, found := now.seqs[l.key]; err == nil && !found {
+		err = request.NotFound("license", l.key.ID)
+	}
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	docs.streams.differ(map[store.LicenseRef]license.Seq{l.key: f.terms.Seq})
+	docs.streams.begin(l, now)
 	return l, nil
 }
 
 func (s *streams) add(l *Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byKey[l.key] == nil {
-		s.byKey[l.key] = map[*Listener]bool{}
+	h := s.byKey[l.key]
+	if h == nil {
+		h = &heard{}
+		s.byKey[l.key] = h
 	}
-	s.byKey[l.key][l] = true
+	h.listeners = append(h.listeners, l)
+}
+
+// begin notes the state of the license of a new listener, unless a later one has been announced
+// since it was read.
+func (s *streams) begin(l *Listener, now licenseState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.byKey[l.key]
+	if h.seq.Compare(now.seqs[l.key]) < 0 {
+		h.seq = now.seqs[l.key]
+	}
+	if h.mark == (store.KeysMark{}) {
+		h.mark = now.marks[l.key]
+	}
+	if at, recalled := now.recalls[l.key]; recalled {
+		h.recall = max(h.recall, at)
+		l.notify(ledger.LeaseRecalled)
+	}
 }
 
 // tell notifies the listeners of one license, or of a whole environment if id is empty.
@@ -99,18 +125,22 @@ func (s *streams) tell(env licensing.Env, id licensing.LicenseID, n ledger.Notic
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id != "" {
-		for l := range s.byKey[store.LicenseRef{Env: env, ID: id}] {
-			l.notify(n)
-		}
+		s.byKey[store.LicenseRef{Env: env, ID: id}].notify(n)
 		return
 	}
-	for key, listeners := range s.byKey {
-		if key.Env != env {
-			continue
+	for key, h := range s.byKey {
+		if key.Env == env {
+			h.notify(n)
 		}
-		for l := range listeners {
-			l.notify(n)
-		}
+	}
+}
+
+func (h *heard) notify(n ledger.Notice) {
+	if h == nil {
+		return
+	}
+	for _, l := range h.listeners {
+		l.notify(n)
 	}
 }
 
@@ -172,51 +202,64 @@ func (docs *Documents) LookForChanges(ctx context.Context) error {
 		sets[key.Env] = setNumbers{keySet: docs.ledger.Ring.KeySetNumber(key.Env)}
 	}
 	if !docs.ledger.DB.Shared() {
-		docs.ledger.Announce(docs.streams.foreign(nil, nil, nil, sets))
+		docs.ledger.Announce(docs.streams.foreign(licenseState{}, sets))
 		return nil
 	}
-	var seqs map[store.LicenseRef]license.Seq
-	var marks map[store.LicenseRef]store.KeysMark
-	var recalls map[store.LicenseRef]int64
+	var now licenseState
 	err := docs.ledger.View(ctx, func(tx *store.Tx) (err error) {
-		if seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
-			return err
-		}
-		if marks, err = tx.KeysMarks(ctx, keys); err != nil {
-			return err
-		}
-		if recalls, err = tx.RecallMarks(ctx, keys); err != nil {
-			return err
-		}
-		for env, now := range sets {
-			if now.revocations, err = tx.RevocationNumber(ctx, env); err != nil {
+		for env, set := range sets {
+			if set.revocations, err = tx.RevocationNumber(ctx, env); err != nil {
 				return err
 			}
-			sets[env] = now
+			sets[env] = set
 		}
-		return nil
+		now, err = docs.stateOf(ctx, tx, keys)
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	docs.ledger.Announce(docs.streams.foreign(seqs, marks, recalls, sets))
+	docs.ledger.Announce(docs.streams.foreign(now, sets))
 	return nil
 }
 
+// licenseState is the stored state of licenses that listeners are told about.
+type licenseState struct {
+	seqs    map[store.LicenseRef]license.Seq
+	marks   map[store.LicenseRef]store.KeysMark // only if other servers can change keys
+	recalls map[store.LicenseRef]int64          // only of licenses that have one
+}
+
+// stateOf reads the state of licenses.
+func (docs *Documents) stateOf(ctx context.Context, tx *store.Tx, keys []store.LicenseRef) (now licenseState, err error) {
+	if now.seqs, err = tx.LicenseSeqs(ctx, keys); err != nil {
+		return now, err
+	}
+	if docs.ledger.DB.Shared() {
+		if now.marks, err = tx.KeysMarks(ctx, keys); err != nil {
+			return now, err
+		}
+	}
+	now.recalls, err = tx.RecallMarks(ctx, keys)
+	return now, err
+}
+
 // foreign returns the differences from the last known state, and updates that state.
-func (s *streams) foreign(seqs map[store.LicenseRef]license.Seq, marks map[store.LicenseRef]store.KeysMark, recalls map[store.LicenseRef]int64, sets map[licensing.Env]setNumbers) []ledger.Committed {
+func (s *streams) foreign(now licenseState, sets map[licensing.Env]setNumbers) []ledger.Committed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var changed []ledger.Committed
-	for _, key := range s.differ(seqs) {
-		changed = append(changed, ledger.Committed{Env: key.Env, License: key.ID, Notice: ledger.LicenseChanged})
+	for key, seq := range now.seqs {
+		h := s.byKey[key]
+		if h == nil {
+			continue
+		}
+		if n := h.differ(seq, now.marks[key], now.recalls[key]); n != 0 {
+			changed = append(changed, ledger.Committed{Env: key.Env, License: key.ID, Notice: n})
+		}
 	}
-	for _, key := range s.rekeyed(marks) {
-		changed = append(changed, ledger.Committed{Env: key.Env, License: key.ID, Notice: ledger.KeysChanged})
-	}
-	for _, key := range s.recalled(recalls) {
-		changed = append(changed, ledger.Committed{Env: key.Env, License: key.ID, Notice: ledger.LeaseRecalled})
-	}
-	for env, now := range sets {
-		if n := s.compare(env, now); n != 0 {
+	for env, set := range sets {
+		if n := s.compare(env, set); n != 0 {
 			changed = append(changed, ledger.Committed{Env: env, Notice: n})
 		}
 	}
@@ -229,21 +272,23 @@ func (s *streams) listened() []store.LicenseRef {
 	return slices.Collect(maps.Keys(s.byKey))
 }
 
-// differ returns the licenses whose seq has changed, and updates the last known seq.
-func (s *streams) differ(seqs map[store.LicenseRef]license.Seq) []store.LicenseRef {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var changed []store.LicenseRef
-	for key, seq := range seqs {
-		if s.byKey[key] == nil {
-			continue
-		}
-		if was, seen := s.seqs[key]; seen && was != seq {
-			changed = append(changed, key)
-		}
-		s.seqs[key] = seq
+// differ returns what has changed since the last announcement, and notes it as announced. An older
+// version of the license was read before the announcement of the current one.
+func (h *heard) differ(seq license.Seq, mark store.KeysMark, recall int64) (n ledger.Notice) {
+	if h.seq != (license.Seq{}) && h.seq.Compare(seq) < 0 {
+		n |= ledger.LicenseChanged
 	}
-	return changed
+	if h.seq.Compare(seq) < 0 {
+		h.seq = seq
+	}
+	if h.mark != (store.KeysMark{}) && h.mark != mark {
+		n |= ledger.KeysChanged
+	}
+	if recall != 0 && h.recall != recall {
+		n |= ledger.LeaseRecalled
+	}
+	h.mark, h.recall = mark, recall
+	return n
 }
 
 // advance notes that a version of a license is announced, and reports whether it was not before.
@@ -251,54 +296,20 @@ func (s *streams) differ(seqs map[store.LicenseRef]license.Seq) []store.LicenseR
 func (s *streams) advance(key store.LicenseRef, seq license.Seq) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.byKey[key] == nil {
+	h := s.byKey[key]
+	if h == nil {
 		return true
 	}
-	was, seen := s.seqs[key]
-	if seen && was.Epoch == seq.Epoch && was.Counter >= seq.Counter {
+	if h.seq.Epoch == seq.Epoch && h.seq.Counter >= seq.Counter {
 		return false
 	}
-	s.seqs[key] = seq
+	h.seq = seq
 	return true
 }
 
-// rekeyed returns the licenses whose keys have changed, and updates their last known state.
-func (s *streams) rekeyed(marks map[store.LicenseRef]store.KeysMark) []store.LicenseRef {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var changed []store.LicenseRef
-	for key, mark := range marks {
-		if s.byKey[key] == nil {
-			continue
-		}
-		if was, seen := s.marks[key]; seen && was != mark {
-			changed = append(changed, key)
-		}
-		s.marks[key] = mark
-	}
-	return changed
-}
-
-// recalled returns the licenses with a lease that was recalled since the last check, and updates
-// the last known times. The first check reports every license that has a recall, so a listener may
-// get one extra notice.
-func (s *streams) recalled(at map[store.LicenseRef]int64) []store.LicenseRef {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var changed []store.LicenseRef
-	for key, last := range at {
-		if s.byKey[key] != nil && s.recalls[key] != last {
-			changed = append(changed, key)
-			s.recalls[key] = last
-		}
-	}
-	return changed
-}
-
 // compare returns which sets of an environment have changed, and updates their last known numbers.
+// The caller must hold the lock.
 func (s *streams) compare(env licensing.Env, now setNumbers) ledger.Notice {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	was, seen := s.sets[env]
 	s.sets[env] = now
 	var n ledger.Notice
