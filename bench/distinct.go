@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -60,11 +57,7 @@ func measureDistinct(ctx context.Context, s settings) ([]row, error) {
 
 // issueMany issues the licenses to validate, and returns their credentials.
 func issueMany(ctx context.Context, m *measured, s settings) ([]string, error) {
-	token, err := os.ReadFile(filepath.Join(m.dir, "owner.token"))
-	if err != nil {
-		return nil, err
-	}
-	v := vendor{addr: m.addr, token: strings.TrimSpace(string(token))}
+	v := m.vendor
 	var customer struct{ ID string }
 	if err := v.call(http.MethodPost, "/v1/customers", map[string]any{"name": "Many Ltd"}, &customer); err != nil {
 		return nil, err

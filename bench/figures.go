@@ -12,5 +12,7 @@ func figures() []figure {
 		{"fill", measureFill},
 		{"distinct", measureDistinct},
 		{"streams", measureStreams},
+		{"growth-sqlite", measureGrowth("SQLite", "")},
+		{"growth-postgres", measureGrowth("PostgreSQL", "postgres")},
 	}
 }

@@ -86,7 +86,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&s.out, "out", "bench.json", "output file")
 	flags.StringVar(&s.only, "only", "", "measure only figures whose names contain this text")
 	flags.IntVar(&s.fill, "fill", 1_000_000, "seats in use in the large pool")
-	flags.IntVar(&s.licenses, "licenses", 100_000, "licenses to issue and validate")
+	flags.IntVar(&s.licenses, "licenses", 100_000, "licenses to issue and validate, and licenses of the large deployment")
 	flags.IntVar(&s.streams, "streams", 5_000, "streams to open; at most 10,000, the limit of one server")
 	flags.StringVar(&s.dataDir, "data", "", "folder for the databases, on a real disk; empty means a temporary folder")
 	if err := flags.Parse(args); err != nil {

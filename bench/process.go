@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -116,6 +117,7 @@ func freeAddress() (string, error) {
 // A vendor administers the measured server over its API.
 type vendor struct {
 	addr, token string
+	environment string // "" means production
 }
 
 func (v vendor) call(method, path string, in, out any) error {
@@ -132,7 +134,7 @@ func (v vendor) call(method, path string, in, out any) error {
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+v.token)
-	req.Header.Set("Copyhold-Environment", "production")
+	req.Header.Set("Copyhold-Environment", cmp.Or(v.environment, "production"))
 	req.Header.Set("Content-Type", "application/json")
 	client := http.Client{Timeout: 30 * time.Second}
 	res, err := client.Do(req)

@@ -28,6 +28,7 @@ type measured struct {
 	license    string
 	credential string // Authorization header for the license's key
 	dir        string
+	vendor     vendor
 }
 
 // serve starts the program on an empty database with one pool of seats. An
@@ -42,7 +43,7 @@ func (s settings) serve(ctx context.Context, database string, seats int) (*measu
 		return nil, err
 	}
 	m := &measured{dir: dir}
-	args := []string{"serve", "--data", dir, "--listen", addr, "--limits-per-license", "1000000", "--log-level", "warn"}
+	args := []string{"serve", "--data", dir, "--listen", addr, "--limits-per-license", "1000000", "--limits-per-token", "1000000", "--log-level", "warn"}
 	if s.profile != "" {
 		if err := os.Remove(s.profile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err // the server does not overwrite a profile
@@ -77,14 +78,21 @@ func (m *measured) populate(dir string, seats int) error {
 	if err != nil {
 		return err
 	}
-	v := vendor{addr: m.addr, token: strings.TrimSpace(string(token))}
+	m.vendor = vendor{addr: m.addr, token: strings.TrimSpace(string(token))}
+	m.license, m.credential, err = m.vendor.sell(seats)
+	return err
+}
+
+// sell makes the product and the plan of the measurements, and returns a new license and the
+// Authorization header for its key.
+func (v vendor) sell(seats int) (id, credential string, err error) {
 	owner := map[string]string{"team": "bench", "pager": "bench@lathe.example", "runbook": "https://lathe.example/runbook"}
 	if err := v.call(http.MethodPost, "/v1/products", map[string]any{"name": "lathe", "owner": owner}, nil); err != nil {
-		return err
+		return "", "", err
 	}
 	file := map[string]string{"name": "bench.yaml", "text": fmt.Sprintf(benchPlan, seats)}
 	if err := v.call(http.MethodPost, "/v1/plans", map[string]any{"files": []any{file}, "licenses": "new"}, nil); err != nil {
-		return err
+		return "", "", err
 	}
 	var customer struct{ ID string }
 	var issued struct {
@@ -92,13 +100,12 @@ func (m *measured) populate(dir string, seats int) error {
 		Key     struct{ Key string }
 	}
 	if err := v.call(http.MethodPost, "/v1/customers", map[string]any{"name": "Bench Ltd"}, &customer); err != nil {
-		return err
+		return "", "", err
 	}
 	if err := v.call(http.MethodPost, "/v1/licenses", map[string]any{"customer": customer.ID, "product": "lathe", "plan": "bench"}, &issued); err != nil {
-		return err
+		return "", "", err
 	}
-	m.license, m.credential = issued.License.ID, "License "+issued.Key.Key
-	return nil
+	return issued.License.ID, "License " + issued.Key.Key, nil
 }
 
 // yardstick starts the bare handlers, which answer with documents of size bytes.

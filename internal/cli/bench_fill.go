@@ -26,7 +26,7 @@ var benchPlans string
 const (
 	// benchConnections is how many requests are sent at the same time. A server commits requests
 	// that arrive together at once.
-	benchConnections = 32
+	benchConnections = 64
 	// benchAttempts and benchWait bound how often a request is sent to a busy server, and the
 	// first wait between two attempts, which doubles.
 	benchAttempts = 10
