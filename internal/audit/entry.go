@@ -90,7 +90,7 @@ func payloadDigest(salt Salt, payload []byte) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// A Row collects the entries of one transaction. It is not safe for concurrent use.
+// A Row collects entries of one transaction. It is not safe for concurrent use.
 type Row struct {
 	id       string
 	body     []byte
@@ -141,8 +141,8 @@ func (r *Row) Len() int { return len(r.hash) }
 // Licenses returns the licenses that the row's entries are about, each once.
 func (r *Row) Licenses() []licensing.LicenseID { return slices.Clone(r.licenses) }
 
-// Body returns the row as it is stored: a JSON array of entries. It is valid until
-// the next entry is added.
+// Body returns the row as a JSON array of entries, which may be stored as it is or
+// packed. It is valid until the next entry is added.
 func (r *Row) Body() []byte {
 	r.body = append(r.body, ']')
 	body := r.body
@@ -159,8 +159,12 @@ func (r *Row) Leaves() []byte {
 	return out
 }
 
-// ReadRow decodes a stored row.
-func ReadRow(body []byte) ([]Entry, error) {
+// ReadRow decodes a stored row, packed or not.
+func ReadRow(stored []byte) ([]Entry, error) {
+	body, err := Unpack(stored)
+	if err != nil {
+		return nil, fmt.Errorf("reading log row: %w", err)
+	}
 	var entries []Entry
 	if err := json.Unmarshal(body, &entries); err != nil {
 		return nil, fmt.Errorf("reading log row: %w", err)
@@ -168,9 +172,10 @@ func ReadRow(body []byte) ([]Entry, error) {
 	return entries, nil
 }
 
-// Erase returns the row without the salt and payload of the entry at position n.
-func Erase(body []byte, n int) ([]byte, error) {
-	entries, err := ReadRow(body)
+// Erase returns a stored row without the salt and payload of the entry at position n, in the same
+// form.
+func Erase(stored []byte, n int) ([]byte, error) {
+	entries, err := ReadRow(stored)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +183,11 @@ func Erase(body []byte, n int) ([]byte, error) {
 		return nil, fmt.Errorf("row has no entry at position %d", n)
 	}
 	entries[n] = Entry{Leaf: entries[n].Leaf}
-	return json.Marshal(entries)
+	body, err := json.Marshal(entries)
+	if err == nil && IsPacked(stored) {
+		body = Pack(body)
+	}
+	return body, err
 }
 
 // HashText writes a leaf hash in the form that documents and interfaces use.

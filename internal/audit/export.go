@@ -59,6 +59,9 @@ func Export(w io.Writer, l Log) error {
 		if err != nil {
 			return fmt.Errorf("reading log rows: %w", err)
 		}
+		if body, err := Unpack(row.Body); err == nil {
+			row.Body = body
+		}
 		if len(row.Body) > 0 && !json.Valid(row.Body) { // a damaged row is exported as a text, which counts as damaged there too
 			row.Body, _ = json.Marshal(string(row.Body))
 		}

@@ -184,6 +184,7 @@ func TestVerifyNamesWhatWasDoneToTheDatabase(t *testing.T) {
 				if err := b.Start(t.Context()); err != nil {
 					t.Fatal(err)
 				}
+				unpackRows(t, raw)
 				const index = 120
 				var first int64
 				err := b.ledger.View(t.Context(), func(tx *store.Tx) error {

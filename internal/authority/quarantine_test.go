@@ -77,7 +77,7 @@ func quarantined(t *testing.T, a *Authority, env licensing.Env, kind string) (al
 func rawRows(t *testing.T, raw *sql.DB, env licensing.Env) (all []audit.RawRow) {
 	t.Helper()
 	rows, err := raw.QueryContext(t.Context(), `
-		SELECT p.id, COALESCE(r.body, ''), p.leaves FROM log_pending p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.id
+		SELECT p.id, COALESCE(r.body, ''), r.packed, p.leaves FROM log_pending p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.id
 		WHERE p.env = '`+string(env)+`' ORDER BY p.id`)
 	if err != nil {
 		t.Fatal(err)
@@ -85,8 +85,12 @@ func rawRows(t *testing.T, raw *sql.DB, env licensing.Env) (all []audit.RawRow) 
 	defer rows.Close()
 	for rows.Next() {
 		var r audit.RawRow
-		if err := rows.Scan(&r.ID, &r.Body, &r.Leaves); err != nil {
+		var packed []byte
+		if err := rows.Scan(&r.ID, &r.Body, &packed, &r.Leaves); err != nil {
 			t.Fatal(err)
+		}
+		if len(packed) > 0 {
+			r.Body = packed
 		}
 		all = append(all, r)
 	}

@@ -11,13 +11,13 @@ import (
 	"copyhold.dev/internal/licensing"
 )
 
-// A LogRow is the entries of one transaction before they have been placed.
+// A LogRow is entries of one transaction before they have been placed.
 type LogRow struct {
 	Env      licensing.Env
 	ID       string
 	At       time.Time
 	Entries  int
-	Body     []byte // JSON list of entries
+	Body     []byte // as package audit encodes it: JSON or packed
 	Leaves   []byte // concatenated leaf hashes
 	Licenses []licensing.LicenseID
 }
@@ -63,8 +63,9 @@ type LogHead struct {
 
 // AppendLog stores a transaction's row. A sequencer places it later.
 func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
-	err := tx.later(ctx, &Statement{Text: `INSERT INTO log_row (env, id, at, entries, body) VALUES ($1, $2, $3, $4, $5)`,
-		Args: []any{string(r.Env), r.ID, micros(r.At), int64(r.Entries), string(r.Body)}})
+	body, packed := bodyColumns(r.Body)
+	err := tx.later(ctx, &Statement{Text: `INSERT INTO log_row (env, id, at, entries, body, packed) VALUES ($1, $2, $3, $4, $5, $6)`,
+		Args: []any{string(r.Env), r.ID, micros(r.At), int64(r.Entries), body, packed}})
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,26 @@ func (tx *Tx) AppendLog(ctx context.Context, r LogRow) error {
 	}
 	return tx.later(ctx, &Statement{Text: `INSERT INTO log_pending (env, id, leaves, licenses) VALUES ($1, $2, $3, $4)`,
 		Args: []any{string(r.Env), r.ID, r.Leaves, names.String()}})
+}
+
+// packedBody is the body of a row whose entries are packed. Programs that cannot read packed rows
+// report such a row as unreadable, and not as missing.
+const packedBody = "1"
+
+// bodyColumns returns the two columns that store the entries of a row.
+func bodyColumns(entries []byte) (body string, packed []byte) {
+	if len(entries) == 0 || entries[0] == '[' {
+		return string(entries), []byte{}
+	}
+	return packedBody, entries
+}
+
+// entriesIn returns the entries that the two columns store.
+func entriesIn(body string, packed []byte) []byte {
+	if len(packed) > 0 {
+		return packed
+	}
+	return []byte(body)
 }
 
 // PendingEnvs returns the environments that unplaced rows name, whether they exist or not, sorted
@@ -206,7 +227,7 @@ func (tx *Tx) LogRows(ctx context.Context, env licensing.Env) iter.Seq2[PlacedRo
 		next := int64(math.MinInt64)
 		for {
 			rows, err := tx.placed(ctx, `
-				SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body
+				SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body, r.packed
 				FROM log_place p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.row_id
 				WHERE p.env = $1 AND p.first >= $2 ORDER BY p.first LIMIT $3`, env, next, scanRows)
 			if err != nil {
@@ -236,7 +257,7 @@ func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64
 	}
 	if of != "" {
 		return tx.placed(ctx, `
-			SELECT p.row_id, p.first, p.entries, r.at, r.body
+			SELECT p.row_id, p.first, p.entries, r.at, r.body, r.packed
 			FROM log_license l
 			JOIN log_place p ON p.env = l.env AND p.first = l.first
 			JOIN log_row r ON r.env = p.env AND r.id = p.row_id
@@ -244,7 +265,7 @@ func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64
 			ORDER BY l.first DESC LIMIT $5`, env, of, before, end, scanRows)
 	}
 	return tx.placed(ctx, `
-		SELECT p.row_id, p.first, p.entries, r.at, r.body
+		SELECT p.row_id, p.first, p.entries, r.at, r.body, r.packed
 		FROM log_place p JOIN log_row r ON r.env = p.env AND r.id = p.row_id
 		WHERE p.env = $1 AND p.first < $2 AND r.at <= $3
 		ORDER BY p.first DESC LIMIT $4`, env, before, end, scanRows)
@@ -253,7 +274,7 @@ func (tx *Tx) LogRowsBefore(ctx context.Context, env licensing.Env, before int64
 // LogRowAt returns the row that contains the entry at index, or false if there is none.
 func (tx *Tx) LogRowAt(ctx context.Context, env licensing.Env, index int64) (PlacedRow, bool, error) {
 	rows, err := tx.placed(ctx, `
-		SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body
+		SELECT p.row_id, p.first, p.entries, COALESCE(r.at, 0), r.body, r.packed
 		FROM log_place p LEFT JOIN log_row r ON r.env = p.env AND r.id = p.row_id
 		WHERE p.env = $1 AND p.first <= $2 ORDER BY p.first DESC LIMIT 1`, env, index)
 	if err != nil || len(rows) == 0 || index >= rows[0].First+rows[0].Entries {
@@ -272,12 +293,13 @@ func (tx *Tx) placed(ctx context.Context, text string, args ...any) ([]PlacedRow
 		var r PlacedRow
 		var at int64
 		var body sql.NullString
-		if err := rows.Scan(&r.ID, &r.First, &r.Entries, &at, &body); err != nil {
+		var packed []byte
+		if err := rows.Scan(&r.ID, &r.First, &r.Entries, &at, &body, &packed); err != nil {
 			return err
 		}
 		r.At = instant(at)
 		if body.Valid {
-			r.Body = []byte(body.String)
+			r.Body = entriesIn(body.String, packed)
 		}
 		list = append(list, r)
 		return nil
@@ -313,13 +335,24 @@ func (tx *Tx) StrayLog(ctx context.Context, env licensing.Env) ([]string, error)
 
 // LockLogRow returns a row's body and prevents other transactions from replacing it.
 func (tx *Tx) LockLogRow(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
+	return tx.logBody(ctx, env, id, tx.ForUpdate())
+}
+
+// LogBody returns the stored entries of a row, or nothing if the row is gone.
+func (tx *Tx) LogBody(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
+	return tx.logBody(ctx, env, id, "")
+}
+
+func (tx *Tx) logBody(ctx context.Context, env licensing.Env, id, lock string) ([]byte, error) {
 	var body string
-	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`+tx.ForUpdate(), []any{env, id}, &body)
-	return []byte(body), err
+	var packed []byte
+	_, err := tx.row(ctx, `SELECT body, packed FROM log_row WHERE env = $1 AND id = $2`+lock, []any{env, id}, &body, &packed)
+	return entriesIn(body, packed), err
 }
 
 // ReplaceLogBody stores the body of a row after a payload was erased.
-func (tx *Tx) ReplaceLogBody(ctx context.Context, env licensing.Env, id string, body []byte) error {
-	_, err := tx.exec(ctx, `UPDATE log_row SET body = $1 WHERE env = $2 AND id = $3`, string(body), env, id)
+func (tx *Tx) ReplaceLogBody(ctx context.Context, env licensing.Env, id string, entries []byte) error {
+	body, packed := bodyColumns(entries)
+	_, err := tx.exec(ctx, `UPDATE log_row SET body = $1, packed = $2 WHERE env = $3 AND id = $4`, body, packed, env, id)
 	return err
 }

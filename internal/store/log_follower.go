@@ -69,7 +69,7 @@ func (tx *Tx) DeleteLogFollower(ctx context.Context, k FollowerKey) (bool, error
 // LogRowsFrom returns up to scanRows rows whose first index is at least from, oldest first.
 func (tx *Tx) LogRowsFrom(ctx context.Context, env licensing.Env, from int64) ([]PlacedRow, error) {
 	return tx.placed(ctx, `
-		SELECT p.row_id, p.first, p.entries, r.at, r.body
+		SELECT p.row_id, p.first, p.entries, r.at, r.body, r.packed
 		FROM log_place p JOIN log_row r ON r.env = p.env AND r.id = p.row_id
 		WHERE p.env = $1 AND p.first >= $2 ORDER BY p.first LIMIT $3`, env, from, scanRows)
 }

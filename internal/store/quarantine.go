@@ -109,10 +109,3 @@ func (tx *Tx) Quarantines(ctx context.Context, limit int) ([]Quarantine, error) 
 		return q, err
 	})
 }
-
-// LogBody returns the stored entries of a row, or nil if the row is gone.
-func (tx *Tx) LogBody(ctx context.Context, env licensing.Env, id string) ([]byte, error) {
-	var body string
-	_, err := tx.row(ctx, `SELECT body FROM log_row WHERE env = $1 AND id = $2`, []any{env, id}, &body)
-	return []byte(body), err
-}

@@ -29,12 +29,13 @@ func (tx *Tx) LiveLeases(ctx context.Context, env licensing.Env, after licensing
 // PendingBodies returns the rows of an environment's log that wait for a place.
 func (tx *Tx) PendingBodies(ctx context.Context, env licensing.Env) ([][]byte, error) {
 	rows, err := tx.query(ctx, `
-		SELECT r.body FROM log_pending p JOIN log_row r ON r.env = p.env AND r.id = p.id
+		SELECT r.body, r.packed FROM log_pending p JOIN log_row r ON r.env = p.env AND r.id = p.id
 		WHERE p.env = $1 ORDER BY p.id`, env)
 	return collect(rows, err, func(r Row) ([]byte, error) {
 		var body string
-		err := r.Scan(&body)
-		return []byte(body), err
+		var packed []byte
+		err := r.Scan(&body, &packed)
+		return entriesIn(body, packed), err
 	})
 }
 

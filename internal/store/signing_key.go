@@ -14,26 +14,33 @@ type Deployment struct {
 	ID        string
 	Epoch     int64 // the generation of the data, starting at 1
 	CreatedAt time.Time
+	PacksFrom time.Time // when servers begin to pack log rows; zero if no program that can read them has started
 }
 
 // Deployment returns the database's deployment, or false before its first start.
 func (tx *Tx) Deployment(ctx context.Context) (d Deployment, ok bool, err error) {
-	var at int64
-	ok, err = tx.row(ctx, `SELECT id, epoch, created_at FROM deployment WHERE env = ''`, nil, &d.ID, &d.Epoch, &at)
-	d.CreatedAt = instant(at)
+	var at, packs int64
+	ok, err = tx.row(ctx, `SELECT id, epoch, created_at, packs_from FROM deployment WHERE env = ''`, nil, &d.ID, &d.Epoch, &at, &packs)
+	d.CreatedAt, d.PacksFrom = instant(at), instant(packs)
 	return d, ok, err
 }
 
 // CreateDeployment stores d unless a deployment exists, and returns the one that is stored.
 func (tx *Tx) CreateDeployment(ctx context.Context, d Deployment) (Deployment, error) {
 	_, err := tx.exec(ctx, `
-		INSERT INTO deployment (env, id, epoch, created_at) VALUES ('', $1, $2, $3)
-		ON CONFLICT (env) DO NOTHING`, d.ID, d.Epoch, micros(d.CreatedAt))
+		INSERT INTO deployment (env, id, epoch, created_at, packs_from) VALUES ('', $1, $2, $3, $4)
+		ON CONFLICT (env) DO NOTHING`, d.ID, d.Epoch, micros(d.CreatedAt), micros(d.PacksFrom))
 	if err != nil {
 		return Deployment{}, err
 	}
 	d, _, err = tx.Deployment(ctx)
 	return d, err
+}
+
+// SetPacksFrom stores when servers begin to pack log rows, unless another server has stored it.
+func (tx *Tx) SetPacksFrom(ctx context.Context, at time.Time) error {
+	_, err := tx.exec(ctx, `UPDATE deployment SET packs_from = $1 WHERE env = '' AND packs_from = 0`, micros(at))
+	return err
 }
 
 // SetEpoch raises the generation. It never lowers it.

@@ -60,6 +60,7 @@ type Ledger struct {
 	troubles    troubles
 	subscribers []func([]Committed)
 	rowsMade    atomic.Uint32
+	packsFrom   atomic.Int64 // microseconds since 1970; 0 if rows are not packed
 	sequencing  sync.Mutex
 	sequencer   sequencer
 	published   atomic.Pointer[map[licensing.Env]*license.Head]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"time"
 
 	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/licensing"
@@ -12,6 +13,10 @@ import (
 
 // SystemActor is the actor of changes that nobody requested.
 const SystemActor = "system:start"
+
+// packAfter is how long after an upgrade rows are still stored as earlier programs store them, so
+// that an upgrade can be undone by starting the earlier program.
+const packAfter = 7 * 24 * time.Hour
 
 // Start makes the ledger ready. It judges the clock, names the deployment on its first start,
 // compares the database with the witness and loads the signing keys of every environment. Call it
@@ -32,6 +37,7 @@ func (l *Ledger) Start(ctx context.Context) error {
 		return err
 	}
 	l.Epoch.Store(deployment.Epoch)
+	l.packsFrom.Store(deployment.PacksFrom.UnixMicro())
 	if err := l.LoadKeys(ctx); err != nil {
 		return err
 	}
@@ -82,8 +88,14 @@ func (l *Ledger) deployment(ctx context.Context, seen testimony) (d store.Deploy
 		var random [10]byte
 		rand.Read(random[:])
 		id := licensing.NewID("", tx.Now(), random)[1:]
-		if d, err = tx.CreateDeployment(ctx, store.Deployment{ID: id, Epoch: 1, CreatedAt: tx.Now()}); err != nil {
+		if d, err = tx.CreateDeployment(ctx, store.Deployment{ID: id, Epoch: 1, CreatedAt: tx.Now(), PacksFrom: tx.Now()}); err != nil {
 			return err
+		}
+		if d.PacksFrom.IsZero() {
+			d.PacksFrom = tx.Now().Add(packAfter)
+			if err := tx.SetPacksFrom(ctx, d.PacksFrom); err != nil {
+				return err
+			}
 		}
 		if seen.Deployment == "" {
 			return nil

@@ -27,23 +27,28 @@ type Tx struct {
 	Env   licensing.Env
 	Actor string
 	Call  string   // the request that the transaction serves
-	rows  []logRow // one per environment; nearly always one in total
+	rows  []logRow // nearly always one
 	told  []Committed
 	made  *atomic.Uint32 // counts the ids of log rows
+	packs bool           // whether rows are stored packed
 }
 
 // NewTx returns a Tx in a transaction of the store. Call Close before the commit.
 func (l *Ledger) NewTx(tx *store.Tx, actor string) *Tx {
-	return &Tx{Tx: tx, Ring: l.Ring, Skew: l.Skew, Actor: actor, made: &l.rowsMade}
+	from := l.packsFrom.Load()
+	return &Tx{Tx: tx, Ring: l.Ring, Skew: l.Skew, Actor: actor, made: &l.rowsMade, packs: from > 0 && tx.Now().UnixMicro() >= from}
 }
+
+// rowEntries is the maximum number of entries in a row. Readers decode whole rows.
+const rowEntries = 200
 
 type logRow struct {
 	env licensing.Env
 	row *audit.Row
 }
 
-// Update runs fn in a write transaction. Before the commit, it stores what fn recorded as one row
-// of env's log. If another transaction interferes, Update calls fn again from the start. Pass an
+// Update runs fn in a write transaction. Before the commit, it stores what fn recorded as rows of
+// env's log. If another transaction interferes, Update calls fn again from the start. Pass an
 // empty env for changes to the whole database; their events name their environments.
 func (l *Ledger) Update(ctx context.Context, env licensing.Env, actor string, fn func(*Tx) error) error {
 	if env != "" {
@@ -186,7 +191,7 @@ func (tx *Tx) rowID(now time.Time) string {
 
 func (tx *Tx) row(env licensing.Env) *audit.Row {
 	for _, r := range tx.rows {
-		if r.env == env {
+		if r.env == env && r.row.Len() < rowEntries {
 			return r.row
 		}
 	}
@@ -198,9 +203,13 @@ func (tx *Tx) row(env licensing.Env) *audit.Row {
 // Close stores the records of tx as rows of the log. Call it once, before the commit.
 func (tx *Tx) Close(ctx context.Context) error {
 	for _, r := range tx.rows {
+		body := r.row.Body()
+		if tx.packs {
+			body = audit.Pack(body)
+		}
 		err := tx.AppendLog(ctx, store.LogRow{
 			Env: r.env, ID: r.row.ID(), At: tx.Now(), Entries: r.row.Len(),
-			Body: r.row.Body(), Leaves: r.row.Leaves(), Licenses: r.row.Licenses(),
+			Body: body, Leaves: r.row.Leaves(), Licenses: r.row.Licenses(),
 		})
 		if err != nil {
 			return err
