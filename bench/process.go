@@ -136,7 +136,7 @@ func (v vendor) call(method, path string, in, out any) error {
 	req.Header.Set("Authorization", "Bearer "+v.token)
 	req.Header.Set("Copyhold-Environment", cmp.Or(v.environment, "production"))
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Timeout: 30 * time.Second}
+	client := http.Client{Timeout: 5 * time.Minute}
 	res, err := client.Do(req)
 	if err != nil {
 		return err
