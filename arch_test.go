@@ -25,13 +25,14 @@ var rooms = map[string]room{
 	"internal/cli":                       {ours: []string{"*"}, may: "env sql http"},
 	"internal/client":                    {ours: []string{"sdk/copyhold", "sdk/license"}, may: "http"},
 	"internal/seat":                      {ours: []string{"internal/client", "sdk/copyhold", "sdk/license"}, may: "http"},
-	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/v1", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
+	"internal/api":                       {ours: []string{"internal/authority", "internal/authority/recovery", "internal/authority/granting", "internal/authority/documents", "internal/authority/credentials", "internal/authority/keys", "internal/authority/jobs", "internal/authority/catalog", "internal/authority/ledger", "internal/authority/request", "internal/v1", "internal/signing", "internal/access", "internal/policy", "internal/audit", "internal/licensing", "internal/metrics", "sdk/license"}, may: "http"},
 	"internal/authority":                 authorityRoom(6),
 	"internal/authority/recovery":        authorityRoom(5),
 	"internal/authority/granting":        authorityRoom(4, "internal/authority/granting/commit"),
 	"internal/authority/documents":       authorityRoom(3),
 	"internal/authority/credentials":     authorityRoom(3),
 	"internal/authority/keys":            authorityRoom(3),
+	"internal/authority/jobs":            authorityRoom(3),
 	"internal/authority/catalog":         authorityRoom(2),
 	"internal/authority/ledger":          authorityRoom(1),
 	"internal/authority/request":         authorityRoom(0),
@@ -63,7 +64,7 @@ var rooms = map[string]room{
 // authorityRanks lists the rooms of authority by rank. A room may import rooms of lower
 // ranks but never one of its own rank.
 var authorityRanks = [][]string{
-	{"request"}, {"ledger"}, {"catalog"}, {"keys", "credentials", "documents"}, {"granting"}, {"recovery"},
+	{"request"}, {"ledger"}, {"catalog"}, {"keys", "credentials", "documents", "jobs"}, {"granting"}, {"recovery"},
 }
 
 // authorityRoom returns the rules for a room of authority of a given rank, which may also

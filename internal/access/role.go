@@ -39,6 +39,8 @@ const (
 	LeaseRead        Permission = "lease:read"
 	LeaseFree        Permission = "lease:free"
 	UsageRead        Permission = "usage:read"
+	JobRead          Permission = "job:read"
+	JobCancel        Permission = "job:cancel"
 	TokenRead        Permission = "token:read"
 	TokenWrite       Permission = "token:write"
 	SigningKeyRead   Permission = "signing-key:read"
@@ -78,7 +80,7 @@ func Permissions() []Permission {
 		EnvironmentRead, EnvironmentWrite, ProductRead, ProductWrite, CustomerRead, CustomerWrite,
 		PlanRead, PlanApply, LicenseRead, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew,
 		LicenseSuspend, LicenseRevoke, LicenseTransfer, LicenseKeyWrite, LicenseExport, LeaseRead,
-		LeaseFree, UsageRead, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
+		LeaseFree, UsageRead, JobRead, JobCancel, TokenRead, TokenWrite, SigningKeyRead, SigningKeyWrite, RootWrite,
 		AuditRead, AuditErase, AuditFollow, BackupTake, FenceEnd, StatusRead, Explain,
 	}
 }
@@ -163,7 +165,7 @@ func owns(p Permission) bool {
 func reads(p Permission) bool {
 	switch p {
 	case EnvironmentRead, ProductRead, CustomerRead, PlanRead, LicenseRead, LeaseRead, UsageRead,
-		SigningKeyRead, StatusRead, Explain:
+		JobRead, SigningKeyRead, StatusRead, Explain:
 		return true
 	}
 	return false
@@ -172,7 +174,7 @@ func reads(p Permission) bool {
 func issues(p Permission) bool {
 	switch p {
 	case CustomerWrite, LicenseIssue, LicenseChange, LicenseExtend, LicenseRenew, LicenseSuspend,
-		LicenseTransfer, LicenseKeyWrite, LicenseExport:
+		LicenseTransfer, LicenseKeyWrite, LicenseExport, JobCancel:
 		return true
 	}
 	return false
@@ -180,7 +182,7 @@ func issues(p Permission) bool {
 
 func operates(p Permission) bool {
 	switch p {
-	case LicenseExtend, LicenseSuspend, LicenseExport, LeaseFree:
+	case LicenseExtend, LicenseSuspend, LicenseExport, LeaseFree, JobCancel:
 		return true
 	}
 	return false

@@ -103,6 +103,12 @@ func reaches() []reach {
 		{"POST /v1/licenses", "OAI", "000----", "000----", "", `{"customer":"CUSTOMER","plan":"studio"}`},
 		{"POST /v1/licenses/batch", "OAI", "000----", "000----", "", `{"licenses":[{"customer":"CUSTOMER","plan":"studio"}]}`},
 		{"POST /v1/licenses/import", "OAI", "eee----", "eee----", "", `{"csv":"key,customer,plan\nstolen-key-0001,ref:A7,studio\n"}`},
+		{"GET /v1/jobs", "OAIPVU", "eeeeee-", "eeeeee-", "", ""},
+		{"GET /v1/jobs/{id}", "OAIPVU", "000000-", "000000-", "/v1/jobs/JOB", ""},
+		{"GET /v1/jobs/{id}/results", "OAIPVU", "000000-", "000000-", "/v1/jobs/JOB/results", ""},
+		{"POST /v1/jobs/{id}/cancel", "OAIP", "0000---", "0000---", "/v1/jobs/JOB/cancel", ""},
+		{"POST /v1/jobs/{id}/rows", "OAI", "000----", "000----", "/v1/jobs/JOB/rows", `{"csv":"key,customer,plan\n"}`},
+		{"POST /v1/jobs/license-import", "OAI", "eee----", "eee----", "", `{"csv":"key,customer,plan\nstolen-key-0001,ref:A7,studio\n"}`},
 		{"GET /v1/licenses/{id}", "OAIPVUC", "0000000", "0000000", "/v1/licenses/LICENSE", ""},
 		{"GET /v1/licenses/{id}/why", "OAIPVUC", "0000000", "0000000", "/v1/licenses/LICENSE/why", ""},
 		{"GET /v1/licenses/{id}/export", "OAIP", "0000---", "0000---", "/v1/licenses/LICENSE/export", ""},
@@ -384,11 +390,13 @@ func (d *deployment) victim() victim {
 	log, err := d.authority.LogEntries(ctx, d.owner, ledger.LogFilter{License: l.ID}, request.PageOf{})
 	d.check(err)
 	d.check(d.authority.MoveFollower(ctx, d.owner, "billing", v1.FollowerMove{}))
+	job, err := d.authority.Jobs.Import(ctx, d.owner, v1.ImportJobRequest{ImportRequest: v1.ImportRequest{CSV: "key,customer,plan\n"}, JobPart: v1.JobPart{More: true}})
+	d.check(err)
 	v.keys = len(keys)
 	v.license, v.customer, v.product = v.now(d)
 	plan := strings.NewReplacer("\n", `\n`, `"`, `\"`).Replace(strings.Replace(everyModel, "max_layers: 50", "max_layers: 51", 1))
 	v.names = strings.NewReplacer("LICENSE", string(l.ID), "CUSTOMER", string(l.Customer), "STRANGER", string(stranger.ID), "LEASE", lease.ID, "TICKET", ticket.Ticket,
-		"TOKEN", v.token, "KEY", string(keys[0].ID), "KID", signing[0].Kid, "INDEX", strconv.FormatInt(log.Items[0].Index, 10), "PLAN", plan)
+		"JOB", string(job.ID), "TOKEN", v.token, "KEY", string(keys[0].ID), "KID", signing[0].Kid, "INDEX", strconv.FormatInt(log.Items[0].Index, 10), "PLAN", plan)
 	return v
 }
 

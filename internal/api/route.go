@@ -17,7 +17,7 @@ func (s *server) routes() []func() {
 	return []func(){
 		s.healthRoutes, s.keySetRoutes, s.validateRoutes, s.ownLicenseRoutes, s.checkRoutes, s.leaseRoutes, s.usageRoutes, s.auditRoutes, s.signingKeyRoutes, s.backupRoutes, s.fenceRoutes,
 		s.environmentRoutes, s.productRoutes, s.planRoutes, s.customerRoutes,
-		s.licenseRoutes, s.licenseKeyRoutes, s.tokenRoutes, s.statusRoutes, s.leaseListRoutes,
+		s.licenseRoutes, s.licenseKeyRoutes, s.jobRoutes, s.tokenRoutes, s.statusRoutes, s.leaseListRoutes,
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"copyhold.dev/internal/authority/credentials"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
+	"copyhold.dev/internal/authority/jobs"
 	"copyhold.dev/internal/authority/keys"
 	"copyhold.dev/internal/authority/ledger"
 	"copyhold.dev/internal/authority/recovery"
@@ -24,6 +25,7 @@ type Authority struct {
 	*documents.Documents
 	*granting.Granting
 	*recovery.Recovery
+	Jobs *jobs.Jobs
 
 	ledger *ledger.Ledger
 }
@@ -34,6 +36,7 @@ func New(c Config) *Authority {
 	a.Keychain = keys.New(a.ledger)
 	a.Catalog = catalog.New(a.ledger, a.Keychain.Create)
 	a.Credentials = credentials.New(a.ledger)
+	a.Jobs = jobs.New(a.ledger, a.Catalog)
 	a.Documents = documents.New(a.ledger, a.Catalog)
 	a.Granting = granting.New(a.ledger, a.Documents)
 	a.Recovery = recovery.New(a.ledger, a.Granting)
@@ -54,7 +57,7 @@ func (a *Authority) Run(ctx context.Context) {
 		}
 	})
 	tasks := []ledger.Task{{Name: "measure", Run: a.runMeasure}}
-	for _, room := range []interface{ Tasks() []ledger.Task }{a.ledger, a.Catalog, a.Keychain, a.Credentials, a.Documents, a.Granting} {
+	for _, room := range []interface{ Tasks() []ledger.Task }{a.ledger, a.Catalog, a.Jobs, a.Keychain, a.Credentials, a.Documents, a.Granting} {
 		tasks = append(tasks, room.Tasks()...)
 	}
 	for _, t := range tasks {

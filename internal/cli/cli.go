@@ -150,7 +150,7 @@ func (c *cli) commands() []*cobra.Command {
 		c.planCommand(), c.licenseCommand(), c.leaseCommand(), c.usageCommand(), c.checkCommand(), c.verifyCommand(), c.whyCommand(),
 		c.runCommand(),
 		c.keeperCommand(),
-		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.sealingKeyCommand(), c.auditCommand(),
+		c.productCommand(), c.customerCommand(), c.environmentCommand(), c.tokenCommand(), c.signingKeyCommand(), c.sealingKeyCommand(), c.jobCommand(), c.auditCommand(),
 		c.statusCommand(), c.backupCommand(), c.restoreCommand(), c.fenceCommand(), c.repairCommand(), c.clockCommand(), c.doctorCommand(), c.healthCommand(), c.configCommand(), c.benchCommand(),
 		c.versionCommand(),
 		c.completionCommand(),

@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -14,15 +12,16 @@ import (
 
 	"copyhold.dev/internal/client"
 	"copyhold.dev/internal/licensing"
+	v1 "copyhold.dev/internal/v1"
 	"copyhold.dev/sdk/license"
 )
 
 const (
 	// maxImport is the maximum size of an import file, in bytes: about 600,000 rows.
 	maxImport = 64 << 20
-	// importPart is the number of rows in one request. The server stores them in one
-	// transaction, and leases must wait for it.
-	importPart = 2000
+	// importPart and importBytes limit what is sent in one request.
+	importPart  = 5000
+	importBytes = 2 << 20
 	// importShown is how many rows with errors are listed, and how many valid rows in a dry run.
 	importShown = 100
 )
@@ -40,11 +39,12 @@ ref:REFERENCE. Separate fields with commas, or with semicolons if the header doe
 rows are skipped.
 
 A dry run imports nothing and shows the licenses that the first 100 rows would become.
-If any row has an error, nothing is imported: import lists each such row with its line
-and reason, and ends with exit status 1. It sends a large file in parts of 2000 rows and
-checks all parts before it imports the first. If the server fails midway, repeat the
-command with --partial: it imports the remaining rows and reports the rows that were
-already imported as errors.
+If any row has an error, nothing is imported: import lists the first 100 such rows with
+their lines and reasons, and ends with exit status 1. With --partial, the other rows are
+imported.
+
+The server imports in the background, as a job, and import shows its progress. If the
+command is interrupted, the job continues; copyhold job show --follow follows it again.
 
 The file must be UTF-8, or UTF-16 with a byte-order mark. For any other encoding, use
 --encoding, for example --encoding ISO-8859-1 or windows-1252. Encodings are never guessed.`,
@@ -55,14 +55,11 @@ The file must be UTF-8, or UTF-16 with a byte-order mark. For any other encoding
 			if err != nil {
 				return err
 			}
-			rows, faults, err := licensing.ReadImport(text)
+			parts, err := importParts(text)
 			if err != nil {
 				return exitf(exitUsage, "%s: %w", args[0], err)
 			}
-			for _, f := range faults {
-				i.fail(imported{Failed: 1, Errors: []importError{{f.Line, licensing.CodeOf(f.Err), f.Err.Error()}}})
-			}
-			if err := i.run(cmd.Context(), c, rows); err != nil {
+			if err := i.run(cmd.Context(), c, parts); err != nil {
 				return err
 			}
 			return c.printImported(i)
@@ -103,7 +100,7 @@ func readEncoded(name, encoding string) (string, error) {
 	return text, nil
 }
 
-// imported is the result of an import, in the form that the server returns for each part.
+// imported is the result of an import.
 type imported struct {
 	Imported int           `json:"imported"`
 	Failed   int           `json:"failed"`
@@ -123,86 +120,119 @@ type importing struct {
 	imported
 }
 
-// fail adds the errors of one part.
-func (i *importing) fail(part imported) {
-	i.Failed += part.Failed
-	i.Errors = append(i.Errors, part.Errors...)
+// An importText is a part of an import file, with the header.
+type importText struct {
+	csv       string
+	firstLine int // of the first row, in the file
 }
 
-// show adds the licenses that a dry run of one part returned, with their line numbers in the
-// whole file.
-func (i *importing) show(part []licensing.ImportRow, would []record) {
-	for _, l := range would[:min(len(would), importShown-len(i.Licenses))] {
-		n, _ := l["line"].(json.Number)
-		line, err := n.Int64()
-		if row := int(line) - 2; err == nil && row >= 0 && row < len(part) { // line 1 is the part's header
-			l["line"] = part[row].Line
-		}
-		i.Licenses = append(i.Licenses, l)
+// importParts cuts a file into parts that one request can have.
+func importParts(text string) ([]importText, error) {
+	rows, faults, err := licensing.ReadImport(text)
+	if err != nil {
+		return nil, err
 	}
+	begins := make([]int, 0, len(rows)+len(faults)) // lines at which a row begins
+	for _, row := range rows {
+		begins = append(begins, row.Line)
+	}
+	for _, f := range faults {
+		begins = append(begins, f.Line)
+	}
+	slices.Sort(begins)
+	lines := strings.SplitAfter(strings.TrimPrefix(text, "\ufeff"), "\n")
+	header := slices.IndexFunc(lines, func(line string) bool { return strings.TrimSpace(line) != "" })
+	var parts []importText
+	for len(begins) > 0 {
+		n, size := 0, 0
+		for ; n < min(len(begins), importPart) && (n == 0 || size < importBytes); n++ {
+			until := len(lines) + 1
+			if n+1 < len(begins) {
+				until = begins[n+1]
+			}
+			for _, line := range lines[begins[n]-1 : until-1] {
+				size += len(line)
+			}
+		}
+		until := len(lines) + 1
+		if n < len(begins) {
+			until = begins[n]
+		}
+		parts = append(parts, importText{lines[header] + strings.Join(lines[begins[0]-1:until-1], ""), begins[0]})
+		begins = begins[n:]
+	}
+	if len(parts) == 0 {
+		parts = []importText{{lines[header], 2}}
+	}
+	return parts, nil
 }
 
-// run checks all parts and then imports them. If all rows fit in one request, or with
-// --partial, checking and importing are one step.
-func (i *importing) run(ctx context.Context, c *cli, rows []licensing.ImportRow) error {
-	whole := len(rows) <= importPart && i.Failed == 0
-	if !i.partial && !whole || i.dry {
-		n, err := i.send(ctx, c, rows, map[string]any{"dry_run": true})
-		if err != nil || i.dry || i.Failed > 0 {
-			if i.dry {
-				i.Imported = n
-			}
+// run sends the parts to a job and follows it.
+func (i *importing) run(ctx context.Context, c *cli, parts []importText) error {
+	var job v1.Job
+	for n, part := range parts {
+		body := map[string]any{"csv": part.csv, "first_line": part.firstLine, "more": n+1 < len(parts)}
+		path := "/v1/jobs/license-import"
+		if n > 0 {
+			path = jobPath(string(job.ID), "rows")
+		} else {
+			body["dry_run"], body["partial"] = i.dry, i.partial
+		}
+		var err error
+		if job, err = c.startJob(ctx, path, body); err != nil {
 			return err
 		}
 	}
-	n, err := i.send(ctx, c, rows, map[string]any{"partial": i.partial})
-	i.Imported = n
-	if err != nil && n > 0 {
-		return fmt.Errorf("imported %d of %d rows; rerun with --partial to import the others: %w", n, len(rows), err)
+	id := string(job.ID)
+	job, err := c.followJob(ctx, id)
+	if err != nil {
+		return err
 	}
-	return err
+	i.Failed, i.Errors = int(job.Failed), []importError{}
+	switch {
+	case job.Status == licensing.JobSucceeded:
+		i.Imported = int(job.Done - job.Failed)
+	case job.Status == licensing.JobStopped:
+		return exitf(exitFailed, "job %s was canceled: %d of %d rows processed, %d failed", id, job.Done, job.Total, job.Failed)
+	case job.Failed == 0 || job.Phase != "check":
+		return fmt.Errorf("job %s failed: %s", id, job.Error.Message)
+	}
+	return i.read(ctx, c, id)
 }
 
-// send sends the rows in parts and returns how many were valid. It stops at the first part
-// with an error, except in a dry run or with --partial.
-func (i *importing) send(ctx context.Context, c *cli, rows []licensing.ImportRow, how map[string]any) (good int, err error) {
-	for part := range slices.Chunk(rows, importPart) {
-		text, err := licensing.WriteImport(part)
+// read reads the errors of a job, and the licenses of a dry run.
+func (i *importing) read(ctx context.Context, c *cli, id string) error {
+	for _, failed := range []bool{true, false} {
+		if failed && i.Failed == 0 || !failed && !i.dry {
+			continue
+		}
+		page, err := c.jobResults(ctx, id, failed, importShown)
 		if err != nil {
-			return good, err
+			return err
 		}
-		body := map[string]any{"csv": text}
-		for name, value := range how {
-			body[name] = value
-		}
-		a, err := c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/licenses/import", Body: body})
-		if err != nil {
-			return good, err
-		}
-		var done imported
-		if err := readRecord(a.Body, &done); err != nil {
-			return good, err
-		}
-		for n, e := range done.Errors {
-			if row := e.Line - 2; row >= 0 && row < len(part) { // line 1 is the part's header
-				done.Errors[n].Line = part[row].Line
+		for _, item := range page.Items {
+			var r struct {
+				Line       int          `json:"line"`
+				Error      *importError `json:"error"`
+				Importable record       `json:"importable"`
+			}
+			if err := readRecord(item, &r); err != nil {
+				return err
+			}
+			if failed {
+				r.Error.Line = r.Line
+				i.Errors = append(i.Errors, *r.Error)
+			} else if r.Importable != nil {
+				i.Licenses = append(i.Licenses, r.Importable)
 			}
 		}
-		good += done.Imported
-		i.fail(done)
-		i.show(part, done.Licenses)
-		if done.Failed > 0 && !i.partial && how["dry_run"] == nil {
-			return good, nil
-		}
 	}
-	return good, nil
+	return nil
 }
 
 // printImported prints the number of rows, the error of each invalid row, and the licenses of
 // a dry run.
 func (c *cli) printImported(i importing) error {
-	slices.SortStableFunc(i.Errors, func(a, b importError) int { return a.Line - b.Line })
-	i.Errors = append([]importError{}, i.Errors[:min(len(i.Errors), importShown)]...)
 	if c.asJSON() {
 		if err := c.printJSON(i.imported); err != nil {
 			return err

@@ -42,18 +42,28 @@ func (p *progress) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done += n
+	p.show(func() string {
+		text := progressText(p.noun, p.done, p.total, left(p.done-p.first, p.total-p.done, time.Since(p.begun)))
+		if isTerminal(p.c.program.Stderr) {
+			return bar(p.done, p.total) + " " + text
+		}
+		return text
+	})
+}
+
+// show shows text, unless it has shown one a short time ago.
+func (p *progress) show(text func() string) {
 	terminal := isTerminal(p.c.program.Stderr)
 	now := time.Now()
 	if wait := now.Sub(p.shown); terminal && wait < barEvery || !terminal && (wait < lineEvery || p.c.asJSON()) {
 		return
 	}
 	p.shown = now
-	text := progressText(p.noun, p.done, p.total, left(p.done-p.first, p.total-p.done, now.Sub(p.begun)))
 	if terminal {
-		fmt.Fprintf(p.c.program.Stderr, "\r\x1b[K%s %s", bar(p.done, p.total), text)
+		fmt.Fprintf(p.c.program.Stderr, "\r\x1b[K%s", legible(text()))
 		return
 	}
-	p.c.sayf("%s", text)
+	p.c.sayf("%s", text())
 }
 
 // skip reports that n more were done before the command began, so that they do not count for the

@@ -88,6 +88,10 @@ const (
 	ViolationRecall   = "violation.recall"   // a holder continues after the grace of a recall
 	ViolationRollback = "violation.rollback" // the database is older than it was before
 
+	JobCreated  = "job.created"
+	JobCanceled = "job.canceled" // by a caller; the entry about its end follows
+	JobEnded    = "job.ended"
+
 	TokenCreated        = "token.created"
 	TokenRevoked        = "token.revoked"
 	SigningKeyCreated   = "signing_key.created"

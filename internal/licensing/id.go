@@ -32,6 +32,8 @@ type (
 	TokenID string
 	// A MoveID identifies a group of licenses that move to a revision together.
 	MoveID string
+	// A JobID identifies long work that the server does in the background.
+	JobID string
 	// An ExceptionID identifies an exception granted to one license.
 	ExceptionID string
 )
@@ -45,6 +47,7 @@ const (
 	TokenPrefix     = "tok"
 	ExceptionPrefix = "exc"
 	MovePrefix      = "mov"
+	JobPrefix       = "job"
 )
 
 // crockford is Crockford's base 32 in lowercase.

@@ -100,6 +100,9 @@ func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (a
 		{`UPDATE license_key SET created_at = $1 WHERE created_at > $1`, []any{now}},
 		{`UPDATE revocation SET at = $1 WHERE at > $1`, []any{now}},
 		{`UPDATE idempotency SET created_at = $1 WHERE created_at > $1`, []any{now}},
+		{`UPDATE job SET created_at = CASE WHEN created_at > $1 THEN $1 ELSE created_at END, started_at = CASE WHEN started_at > $1 THEN $1 ELSE started_at END,
+			ended_at = CASE WHEN ended_at > $1 THEN $1 ELSE ended_at END, claimed = CASE WHEN claimed > $1 THEN $1 ELSE claimed END
+			WHERE created_at > $1 OR started_at > $1 OR ended_at > $1 OR claimed > $1`, []any{now}},
 		{`UPDATE signing_key SET retired_at = $1 WHERE retired_at > $1`, []any{now}},
 	} {
 		if _, err := tx.exec(ctx, s.text, s.args...); err != nil {

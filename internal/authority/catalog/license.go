@@ -56,17 +56,17 @@ func (c *Catalog) IssueLicenses(ctx context.Context, p access.Principal, request
 	return issued, err
 }
 
-// issuing is one transaction that issues licenses. It looks up each plan and customer once.
-type issuing struct {
+// An Issuing is one transaction that issues licenses. It looks up each plan and customer once.
+type Issuing struct {
 	*ledger.Tx
 	p         access.Principal
 	plans     map[planAt]licensing.Revision
 	customers map[licensing.CustomerID]string // from id to name
 }
 
-// NewIssuing returns an issuing for p in tx.
-func NewIssuing(tx *ledger.Tx, p access.Principal) issuing {
-	return issuing{Tx: tx, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
+// NewIssuing returns an Issuing for p in tx.
+func NewIssuing(tx *ledger.Tx, p access.Principal) *Issuing {
+	return &Issuing{Tx: tx, p: p, plans: map[planAt]licensing.Revision{}, customers: map[licensing.CustomerID]string{}}
 }
 
 type planAt struct {
@@ -76,7 +76,7 @@ type planAt struct {
 }
 
 // Issue issues a license with its first key.
-func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, error) {
+func (i *Issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, error) {
 	l, err := i.grant(ctx, req)
 	if err != nil {
 		return v1.Issued{}, err
@@ -89,7 +89,7 @@ func (i *issuing) Issue(ctx context.Context, req v1.IssueRequest) (v1.Issued, er
 }
 
 // grant stores the license that req requests, without a key.
-func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.License, error) {
+func (i *Issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.License, error) {
 	var l licensing.License
 	if err := request.CheckTexts(request.Text{Field: "reference", Value: req.Reference}); err != nil {
 		return l, err
@@ -128,7 +128,7 @@ func (i *issuing) grant(ctx context.Context, req v1.IssueRequest) (licensing.Lic
 }
 
 // revision finds the revision that req grants, and fills in the channel if req omits it.
-func (i *issuing) revision(ctx context.Context, req *v1.IssueRequest) (licensing.Revision, error) {
+func (i *Issuing) revision(ctx context.Context, req *v1.IssueRequest) (licensing.Revision, error) {
 	if req.Channel == "" && req.Revision == "" {
 		req.Channel = DefaultChannel
 	}

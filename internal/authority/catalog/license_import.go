@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,12 +48,12 @@ func (c *Catalog) ImportLicenses(ctx context.Context, p access.Principal, req v1
 			addFault(&undone, f.Line, f.Err)
 		}
 		for _, row := range rows {
-			l, err := i.importLine(ctx, row.Fields)
+			l, err := i.Import(ctx, NewImportRow(row.Fields))
 			switch {
 			case err == nil:
 				undone.Imported++
 				if req.DryRun && len(undone.Licenses) < maxImportShown {
-					undone.Licenses = append(undone.Licenses, i.importable(row.Line, l))
+					undone.Licenses = append(undone.Licenses, i.Importable(row.Line, l))
 				}
 			case licensing.CodeOf(err) == licensing.Internal || ctx.Err() != nil:
 				return undone, err
@@ -84,18 +85,49 @@ func addFault(i *v1.Imported, line int, err error) {
 	}
 }
 
-func (i *issuing) importable(line int, l licensing.License) v1.Importable {
+// Importable returns the license that a line would become, for a dry run.
+func (i *Issuing) Importable(line int, l licensing.License) v1.Importable {
 	return v1.Importable{
 		Line: line, Customer: l.Customer, CustomerName: i.customers[l.Customer], Product: l.Product, Plan: l.Plan,
 		Edition: l.Edition, Start: l.Start, End: l.End, Payment: l.Payment, Reference: l.Reference,
 	}
 }
 
-// importLine issues the license of a line. If it fails, it stores nothing.
-func (i *issuing) importLine(ctx context.Context, line map[string]string) (l licensing.License, err error) {
-	digest, err := access.KeyDigest(line["key"])
-	if _, hidden := license.Invisible(line["key"]); err != nil || len(line["key"]) < 8 || hidden {
-		return l, licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, is longer than %d, contains an invisible character, or is a mistyped Copyhold key", access.MaxForeignKey)
+// An ImportRow is a row to import, in a form that can be stored: the digest of its key instead of
+// the key.
+type ImportRow struct {
+	Fields map[string]string `json:"fields,omitempty"` // by column, without the key
+	Digest string            `json:"digest,omitempty"`
+	Hint   string            `json:"hint,omitempty"` // the part of the key that may be shown
+	Code   licensing.Code    `json:"code,omitempty"` // of a fault in the row itself
+	Fault  string            `json:"fault,omitempty"`
+}
+
+// FaultyRow returns a row that cannot be imported because of err.
+func FaultyRow(err error) ImportRow {
+	return ImportRow{Code: licensing.CodeOf(err), Fault: err.Error()}
+}
+
+// NewImportRow returns the row with the given fields.
+func NewImportRow(fields map[string]string) ImportRow {
+	key := fields["key"]
+	digest, err := access.KeyDigest(key)
+	if _, hidden := license.Invisible(key); err != nil || len(key) < 8 || hidden {
+		return FaultyRow(licensing.Errorf(licensing.Invalid, "the key is shorter than 8 bytes, is longer than %d, contains an invisible character, or is a mistyped Copyhold key", access.MaxForeignKey))
+	}
+	row := ImportRow{Fields: maps.Clone(fields), Digest: digest.String(), Hint: hint(key)}
+	delete(row.Fields, "key")
+	return row
+}
+
+// Import issues the license of a row. If it fails, it stores nothing.
+func (i *Issuing) Import(ctx context.Context, row ImportRow) (l licensing.License, err error) {
+	if row.Fault != "" {
+		return l, licensing.Errorf(row.Code, "%s", row.Fault)
+	}
+	digest, err := access.ParseDigest(row.Digest)
+	if err != nil {
+		return l, err
 	}
 	others, err := i.KeysByDigest(ctx, digest.String())
 	if err != nil {
@@ -106,7 +138,7 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (l lic
 			return l, licensing.Errorf(licensing.Exists, "the key already belongs to a license")
 		}
 	}
-	req, err := i.importRequest(ctx, line)
+	req, err := i.importRequest(ctx, row.Fields)
 	if err != nil {
 		return l, err
 	}
@@ -116,14 +148,14 @@ func (i *issuing) importLine(ctx context.Context, line map[string]string) (l lic
 	var random [4]byte
 	rand.Read(random[:])
 	id, _ := licensing.NewKey(random, [16]byte{})
-	key := v1.Credential{ID: id, Imported: true, Hint: hint(line["key"]), CreatedAt: i.Now()}
+	key := v1.Credential{ID: id, Imported: true, Hint: row.Hint, CreatedAt: i.Now()}
 	if err := insertKey(ctx, i.Tx, l, key, digest); err != nil {
 		return l, err
 	}
 	return l, noteIssued(i.Tx, licensing.LicenseImported, l)
 }
 
-func (i *issuing) importRequest(ctx context.Context, line map[string]string) (v1.IssueRequest, error) {
+func (i *Issuing) importRequest(ctx context.Context, line map[string]string) (v1.IssueRequest, error) {
 	req := v1.IssueRequest{
 		Customer: licensing.CustomerID(line["customer"]), Plan: licensing.PlanName(line["plan"]),
 		Product: licensing.ProductName(line["product"]), Channel: line["channel"],
