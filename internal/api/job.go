@@ -50,6 +50,22 @@ func (s *server) jobRoutes() {
 		}) (*reply[v1.Job], error) {
 			return answered(s.Authority.Jobs.Import(ctx, p, in.Body))
 		})
+	plans := func(id, kind, summary string, needed access.Permission, create func(context.Context, access.Principal, v1.ApplyRequest) (v1.Job, error)) {
+		write(s, route{ID: id, Method: http.MethodPost, Path: path + "/" + kind, Tag: tag, Permission: needed, Status: http.StatusAccepted, Body: planBody, Summary: summary},
+			func(ctx context.Context, p access.Principal, in *struct {
+				Repeatable
+				Body v1.ApplyRequest
+			}) (*reply[v1.Job], error) {
+				return answered(create(ctx, p, in.Body))
+			})
+	}
+	plans("diff-plans-job", "plan-diff", "Show what plan files would change, in the background", access.PlanRead, s.Authority.Jobs.DiffPlans)
+	plans("apply-plans-job", "plan-apply", "Make plan files the revisions in force, in the background", access.PlanApply, s.Authority.Jobs.ApplyPlans)
+	write(s, route{ID: "reconcile-log-job", Method: http.MethodPost, Path: path + "/log-reconciliation", Tag: tag, Permission: access.AuditRead, Status: http.StatusAccepted,
+		Summary: "Compare the stored rows with the log, in the background"},
+		func(ctx context.Context, p access.Principal, _ *struct{ Repeatable }) (*reply[v1.Job], error) {
+			return answered(s.Authority.Jobs.Reconcile(ctx, p))
+		})
 	write(s, route{ID: "add-job-rows", Method: http.MethodPost, Path: path + "/{id}/rows", Tag: tag, Permission: access.LicenseIssue, Status: http.StatusAccepted,
 		Body: importBody, Summary: "Send further rows to a job that was created with more"},
 		func(ctx context.Context, p access.Principal, in *struct {

@@ -339,3 +339,107 @@ func TestAJobKeepsNoKey(t *testing.T) {
 		}
 	})
 }
+
+// planJobEnds applies or compares plans in a job and returns it once it has ended.
+func (s *shop) planJobEnds(create func(context.Context, access.Principal, v1.ApplyRequest) (v1.Job, error), layers, seats string) v1.Job {
+	s.t.Helper()
+	job, err := create(s.t.Context(), s.p, v1.ApplyRequest{Files: plan(layers, seats), Licenses: "all"})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.jobEnds(job.ID)
+}
+
+// TestAPlanIsAppliedInAJobOnceThoughServersStop applies a plan to licenses in a job whose server
+// stops now and then, and checks that each license moves once.
+func TestAPlanIsAppliedInAJobOnceThoughServersStop(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		stop := s.runJobs(s.Jobs)
+		s.jobEnds(s.importJob(csvOf(importFile(0, 150))).ID)
+		diff := s.planJobEnds(s.Jobs.DiffPlans, "60", "5")
+		if diff.Status != licensing.JobSucceeded || diff.Impact == nil || diff.Impact.Moving != 150 || diff.Impact.Gaining != 150 || diff.Impact.Applied || diff.Total != 150 {
+			t.Fatalf("%+v %+v", diff, diff.Impact)
+		}
+		stop()
+		job, err := s.Jobs.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("60", "5"), Licenses: "all"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for stopped := 0; stopped < 5 && !job.Status.Ended(); stopped++ {
+			was := job.Done
+			end := s.runJobs(jobs.New(s.ledger, s.Catalog))
+			job = s.jobBecomes(job.ID, func(job v1.Job) bool { return job.Status.Ended() || job.Done != was })
+			end()
+		}
+		if err := s.FinishMoves(t.Context(), ""); err != nil { // it must leave the move to the job
+			t.Fatal(err)
+		}
+		s.runJobs(s.Jobs)
+		job = s.jobEnds(job.ID)
+		if job.Status != licensing.JobSucceeded || job.Done != 150 || job.Failed != 0 || job.Impact == nil || len(job.Impact.Moves) != 1 || job.Impact.Moves[0].Moved != 150 || !job.Impact.Applied {
+			t.Errorf("%+v %+v", job, job.Impact)
+		}
+		page, err := s.ledger.LogEntries(t.Context(), s.p, ledger.LogFilter{Type: licensing.LicenseMoved}, request.PageOf{Limit: request.MaxPage})
+		moved := map[string]bool{}
+		for _, e := range page.Items {
+			moved[e.License] = true
+		}
+		if err != nil || len(page.Items) != 150 || len(moved) != 150 {
+			t.Errorf("%d entries about %d licenses: %v", len(page.Items), len(moved), err)
+		}
+		if again := s.planJobEnds(s.Jobs.ApplyPlans, "60", "5"); again.Status != licensing.JobSucceeded || again.Impact.Moving != 0 {
+			t.Errorf("%+v %+v", again, again.Impact)
+		}
+		id := licensing.LicenseID(page.Items[0].License)
+		s.hold(id, 4)
+		if short := s.planJobEnds(s.Jobs.ApplyPlans, "60", "2"); short.Status != licensing.JobFailed || short.Error.Code != licensing.Conflict || !strings.Contains(short.Error.Message, string(id)) || short.Impact.Short != 1 || short.Impact.Applied {
+			t.Errorf("%+v %+v", short.Error, short.Impact)
+		}
+	})
+}
+
+// TestACanceledApplyLeavesTheRest cancels a job that moves licenses. The licenses that have not moved
+// keep their revision, and a later apply moves them.
+func TestACanceledApplyLeavesTheRest(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		s.runJobs(s.Jobs)
+		s.jobEnds(s.importJob(csvOf(importFile(0, 400))).ID)
+		job, err := s.Jobs.ApplyPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("60", "5"), Licenses: "all"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.jobBecomes(job.ID, func(job v1.Job) bool { return job.Phase == "change" && job.Done > 0 })
+		if _, err := s.Jobs.Cancel(t.Context(), s.p, job.ID); err != nil && licensing.CodeOf(err) != licensing.Conflict {
+			t.Fatal(err)
+		}
+		job = s.jobEnds(job.ID)
+		if job.Status != licensing.JobStopped || job.Done >= 400 {
+			t.Fatalf("%+v", job)
+		}
+		if rest := s.planJobEnds(s.Jobs.ApplyPlans, "60", "5"); rest.Status != licensing.JobSucceeded || int64(rest.Impact.Moving) != 400-job.Done {
+			t.Errorf("%+v %+v, after %d", rest, rest.Impact, job.Done)
+		}
+	})
+}
+
+// TestALogIsReconciledInAJob checks that a job returns the comparison of rows and log.
+func TestALogIsReconciledInAJob(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		s.runJobs(s.Jobs)
+		s.issue()
+		job, err := s.Jobs.Reconcile(t.Context(), s.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if job = s.jobEnds(job.ID); job.Status != licensing.JobSucceeded || job.Reconciliation == nil || job.Reconciliation.Licenses != 1 || len(job.Reconciliation.Mismatches) != 0 {
+			t.Errorf("%+v %+v", job, job.Reconciliation)
+		}
+		limited := access.Principal{Kind: access.KindToken, Env: testEnv, Role: access.Auditor, Product: "lathe", Actor: "token:tok_other", Token: "tok_other"}
+		if _, err := s.Jobs.Reconcile(t.Context(), limited); licensing.CodeOf(err) != licensing.Forbidden {
+			t.Error(err)
+		}
+	})
+}

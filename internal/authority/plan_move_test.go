@@ -142,7 +142,7 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{})
+		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "2")}, &store.LicenseFilter{}, nil)
 		if err != nil || impact.Moving != len(requests) {
 			t.Fatal(impact.Moving, err)
 		}
@@ -151,7 +151,7 @@ func TestAMoveGoesOnAfterACrash(t *testing.T) {
 			t.Fatal(moves, err)
 		}
 		if err := s.ledger.Update(t.Context(), testEnv, ledger.SystemActor, func(tx *ledger.Tx) error {
-			_, err := catalog.StepMove(t.Context(), tx, moves[0].ID)
+			_, err := catalog.StepMove(t.Context(), tx, moves[0].ID, func() bool { return false })
 			return err
 		}); err != nil {
 			t.Fatal(err)
@@ -259,7 +259,7 @@ func planOf(t *testing.T, files []policy.File) licensing.Plan {
 func TestWhatWasNotWeighedIsNotApplied(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, db *store.DB) {
 		s := openShop(t, db)
-		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "5")}, nil)
+		impact, err := s.WeighPlans(t.Context(), s.p, v1.ApplyRequest{Files: plan("80", "5")}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

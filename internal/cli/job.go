@@ -140,6 +140,17 @@ func (c *cli) startJob(ctx context.Context, path string, body any) (job v1.Job, 
 	return job, err
 }
 
+// jobFailure returns an error if a job did not do its work, as the server would have answered it.
+func jobFailure(job v1.Job) error {
+	switch {
+	case job.Status == licensing.JobStopped:
+		return exitf(exitFailed, "job %s was canceled after %d of %d items", job.ID, job.Done, job.Total)
+	case job.Status == licensing.JobFailed && job.Error != nil:
+		return &client.Problem{Code: string(job.Error.Code), Detail: job.Error.Message}
+	}
+	return nil
+}
+
 // How often a job's progress is read: at first, so that short jobs end at once, and later.
 const (
 	followFirst = 20 * time.Millisecond

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -192,10 +191,8 @@ func (i *importing) run(ctx context.Context, c *cli, parts []importText) error {
 	switch {
 	case job.Status == licensing.JobSucceeded:
 		i.Imported = int(job.Done - job.Failed)
-	case job.Status == licensing.JobStopped:
-		return exitf(exitFailed, "job %s was canceled: %d of %d rows processed, %d failed", id, job.Done, job.Total, job.Failed)
-	case job.Failed == 0 || job.Phase != "check":
-		return fmt.Errorf("job %s failed: %s", id, job.Error.Message)
+	case job.Status == licensing.JobStopped || job.Failed == 0 || job.Phase != "check":
+		return jobFailure(job)
 	}
 	return i.read(ctx, c, id)
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -124,11 +125,11 @@ one license loses; 1 a file has errors or a license would not fit, so apply woul
 			if err != nil {
 				return err
 			}
-			a, err := c.do(cmd.Context(), client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/plans/diff", Body: map[string]any{"files": files, "licenses": "all"}})
+			impact, err := c.planJob(cmd.Context(), "plan-diff", map[string]any{"files": files, "licenses": "all"})
 			if err != nil {
 				return err
 			}
-			i, err := c.printImpact(a)
+			i, err := c.printImpact(impact)
 			if status := diffStatus(i); err == nil && status != exitDone {
 				return &exit{status: status}
 			}
@@ -169,8 +170,9 @@ Apply is all or nothing: if a file has errors, a license does not fit, or a lice
 more units than would remain, nothing changes. For the last case, --below decides: refuse,
 drain (holders keep their units, and nothing new is granted) or use the overdraft.
 
-Licenses move 200 at a time. After an interruption the server continues automatically;
-copyhold status shows the progress.`,
+The server compares and moves licenses in the background, as a job, and apply shows its
+progress. After an interruption the job continues; copyhold job show --follow follows it
+again. Canceling it leaves the licenses that have not moved on their revision.`,
 		Example: `  copyhold plan apply plans/studio.yaml
   copyhold plan apply plans/ --licenses all --below drain --yes
   copyhold plan apply plans/studio.yaml --licenses customer=cus_01jd0000000000000000000000`,
@@ -197,13 +199,9 @@ type applyOptions struct {
 }
 
 func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
-	apply := func(dry bool) (client.Answer, error) {
-		return c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodPost, Path: "/v1/plans", Body: map[string]any{
-			"files": o.files, "licenses": o.licenses, "below": o.below, "dry_run": dry,
-		}})
-	}
+	body := map[string]any{"files": o.files, "licenses": o.licenses, "below": o.below}
 	if !c.asJSON() {
-		preview, err := apply(true)
+		preview, err := c.planJob(ctx, "plan-diff", body)
 		if err != nil {
 			return err
 		}
@@ -224,16 +222,16 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	} else if err := c.confirm(o.yes, "Applying these plans changes what licenses allow."); err != nil {
 		return err
 	}
-	a, err := apply(false)
+	impact, err := c.planJob(ctx, "plan-apply", body)
 	if err != nil {
 		return err
 	}
 	if c.asJSON() {
-		return c.printJSON(a.Body)
+		return c.printJSON(impact)
 	}
 	var i v1.Impact
-	if err := a.Decode(&i); err != nil {
-		return err
+	if err := json.Unmarshal(impact, &i); err != nil {
+		return fmt.Errorf("reading the server's answer: %w", err)
 	}
 	for _, m := range i.Moves {
 		c.printf("%s of plan %s: %d moved\n", m.ID, m.Plan, m.Moved)
@@ -245,15 +243,37 @@ func (c *cli) applyPlans(ctx context.Context, o applyOptions) error {
 	return nil
 }
 
+// planJob compares or applies plan files in a job, and returns the impact.
+func (c *cli) planJob(ctx context.Context, kind string, body any) (json.RawMessage, error) {
+	job, err := c.startJob(ctx, "/v1/jobs/"+kind, body)
+	if err != nil {
+		return nil, err
+	}
+	if job, err = c.followJob(ctx, string(job.ID)); err != nil {
+		return nil, err
+	}
+	if err := jobFailure(job); err != nil {
+		return nil, err
+	}
+	a, err := c.do(ctx, client.Call{As: client.ByToken, Method: http.MethodGet, Path: jobPath(string(job.ID))})
+	if err != nil {
+		return nil, err
+	}
+	var found struct {
+		Impact json.RawMessage `json:"impact"`
+	}
+	return found.Impact, a.Decode(&found)
+}
+
 // printImpact prints what applying plan files would do: the totals, then what prevents it,
 // then what changes and for which licenses.
-func (c *cli) printImpact(a client.Answer) (v1.Impact, error) {
+func (c *cli) printImpact(text json.RawMessage) (v1.Impact, error) {
 	var i v1.Impact
-	if err := a.Decode(&i); err != nil {
-		return i, err
+	if err := json.Unmarshal(text, &i); err != nil {
+		return i, fmt.Errorf("reading the server's answer: %w", err)
 	}
 	if c.asJSON() {
-		return i, c.printJSON(a.Body)
+		return i, c.printJSON(text)
 	}
 	c.printf("%s\n", totals(i))
 	for _, f := range i.Findings {

@@ -7,7 +7,10 @@ type JobKind string
 
 // The kinds of jobs.
 const (
-	JobImport JobKind = "license-import"
+	JobImport    JobKind = "license-import"
+	JobPlanDiff  JobKind = "plan-diff"
+	JobPlanApply JobKind = "plan-apply"
+	JobReconcile JobKind = "log-reconciliation"
 )
 
 // A JobStatus is the state of a job.
@@ -29,7 +32,7 @@ func (s JobStatus) Ended() bool { return s != JobReceiving && s != JobQueued && 
 const (
 	// JobChunk is how long one transaction of a job works. Requests for leases wait no longer than
 	// that for the database.
-	JobChunk = 5 * time.Millisecond
+	JobChunk = 8 * time.Millisecond
 	// JobClaim is how long a server that runs a job has it for itself. Another server continues the
 	// job if the first one has not renewed its claim by then.
 	JobClaim = 15 * time.Second

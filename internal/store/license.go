@@ -241,6 +241,35 @@ func (tx *Tx) Held(ctx context.Context, env licensing.Env, id licensing.LicenseI
 	return tx.held(ctx, env, id, "")
 }
 
+// HeldOf returns the units in use of each pool of several licenses.
+func (tx *Tx) HeldOf(ctx context.Context, env licensing.Env, all []licensing.License) (map[licensing.LicenseID]map[string]int64, error) {
+	of := make(map[licensing.LicenseID]map[string]int64, len(all))
+	if len(all) == 0 {
+		return of, nil
+	}
+	c := &conditions{}
+	c.add("env = $%d", env)
+	ids := make([]any, len(all))
+	for i, l := range all {
+		ids[i], of[l.ID] = l.ID, map[string]int64{}
+	}
+	c.add("license IN ("+strings.TrimSuffix(strings.Repeat("$%d, ", len(ids)), ", ")+")", ids...)
+	rows, err := tx.query(ctx, `SELECT license, name, held FROM pool WHERE held > 0 AND `+c.String(), c.args...)
+	if err != nil {
+		return nil, err
+	}
+	return of, each(rows, func(r Row) error {
+		var id licensing.LicenseID
+		var name string
+		var held int64
+		if err := r.Scan(&id, &name, &held); err != nil {
+			return err
+		}
+		of[id][name] = held
+		return nil
+	})
+}
+
 // LockHeld is Held, and prevents grants and releases until the transaction ends.
 func (tx *Tx) LockHeld(ctx context.Context, env licensing.Env, id licensing.LicenseID) (map[string]int64, error) {
 	return tx.held(ctx, env, id, tx.ForUpdate())

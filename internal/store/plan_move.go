@@ -22,10 +22,11 @@ type PlanMove struct {
 	Last     string // the last license handled, by id
 	Actor    string
 	Created  time.Time
-	Done     time.Time // zero until the move is done
+	Done     time.Time       // zero until the move is done
+	Job      licensing.JobID // the job that moves the licenses; empty if a background task does
 }
 
-const moveColumns = `env, id, plan, channel, revision, licenses, below, total, moved, refused, last, actor, created_at, done_at`
+const moveColumns = `env, id, plan, channel, revision, licenses, below, total, moved, refused, last, actor, created_at, done_at, job`
 
 // InsertMove stores a new move.
 func (tx *Tx) InsertMove(ctx context.Context, m PlanMove) error {
@@ -33,8 +34,8 @@ func (tx *Tx) InsertMove(ctx context.Context, m PlanMove) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.exec(ctx, `INSERT INTO plan_move (`+moveColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		m.Env, m.ID, m.Plan, m.Channel, m.Revision, filter, m.Below, m.Total, m.Moved, m.Refused, m.Last, m.Actor, micros(m.Created), micros(m.Done))
+	_, err = tx.exec(ctx, `INSERT INTO plan_move (`+moveColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		m.Env, m.ID, m.Plan, m.Channel, m.Revision, filter, m.Below, m.Total, m.Moved, m.Refused, m.Last, m.Actor, micros(m.Created), micros(m.Done), m.Job)
 	return err
 }
 
@@ -68,7 +69,7 @@ func (tx *Tx) Moves(ctx context.Context, env licensing.Env, plan licensing.PlanN
 func scanMove(r Row) (m PlanMove, err error) {
 	var filter string
 	var created, done int64
-	if err := r.Scan(&m.Env, &m.ID, &m.Plan, &m.Channel, &m.Revision, &filter, &m.Below, &m.Total, &m.Moved, &m.Refused, &m.Last, &m.Actor, &created, &done); err != nil {
+	if err := r.Scan(&m.Env, &m.ID, &m.Plan, &m.Channel, &m.Revision, &filter, &m.Below, &m.Total, &m.Moved, &m.Refused, &m.Last, &m.Actor, &created, &done, &m.Job); err != nil {
 		return m, err
 	}
 	m.Created, m.Done = instant(created), instant(done)

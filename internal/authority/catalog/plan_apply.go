@@ -50,7 +50,7 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 	if err := request.Require(p, needed); err != nil {
 		return v1.Impact{}, err
 	}
-	who, err := parseWho(req.Licenses)
+	who, err := ParseWho(req.Licenses)
 	if err != nil {
 		return v1.Impact{}, err
 	}
@@ -60,12 +60,12 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 			return v1.Impact{}, err
 		}
 	}
-	found, err := c.WeighPlans(ctx, p, req, who)
+	found, err := c.WeighPlans(ctx, p, req, who, nil)
 	impact := found.Impact
 	if err != nil || req.DryRun {
 		return impact, err
 	}
-	if err := found.refusal(req.Below); err != nil {
+	if err := found.Refusal(req.Below); err != nil {
 		return impact, err
 	}
 	moves, err := c.StorePlans(ctx, p, found, who, req.Below)
@@ -85,8 +85,8 @@ func (c *Catalog) ApplyPlans(ctx context.Context, p access.Principal, req v1.App
 // maxNamed is how many items a refusal names; the impact lists all.
 const maxNamed = 10
 
-// refusal returns the reasons why the changes cannot be applied, or nil.
-func (a Assessment) refusal(below licensing.Below) error {
+// Refusal returns the reasons why the changes cannot be applied, or nil.
+func (a Assessment) Refusal(below licensing.Below) error {
 	var faults, misfits, short []string
 	for _, f := range a.Findings {
 		if f.Severity == policy.SevError {
@@ -141,8 +141,8 @@ func refusedBelow(l v1.LicenseImpact, pools map[string]licensing.Pool, below lic
 	return nil
 }
 
-// parseWho parses which licenses get a revision; nil means only new licenses.
-func parseWho(text string) (*store.LicenseFilter, error) {
+// ParseWho parses which licenses get a revision; nil means only new licenses.
+func ParseWho(text string) (*store.LicenseFilter, error) {
 	switch text {
 	case "", "new":
 		return nil, nil
@@ -187,22 +187,25 @@ func (plan weighedPlan) followers(p access.Principal, who store.LicenseFilter) (
 	return Scoped(p, who)
 }
 
-// WeighPlans reads plan files and returns the effect of applying them. It changes nothing.
-func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest, who *store.LicenseFilter) (Assessment, error) {
+// WeighPlans reads plan files and returns the effect of applying them. It changes nothing. It reads
+// the licenses in many short transactions: a license that changes in the meantime is assessed again
+// when it moves. report, if not nil, is called with the number of licenses assessed so far, and with
+// their number in all.
+func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.ApplyRequest, who *store.LicenseFilter, report func(done, total int64)) (Assessment, error) {
 	sources, read, err := c.readPlans(ctx, p, req.Files)
 	if err != nil {
 		return Assessment{}, err
 	}
-	var found Assessment
+	found := Assessment{pools: map[licensing.LicenseID]map[string]licensing.Pool{}, Impact: v1.Impact{
+		Plans: []v1.PlanImpact{}, Licenses: []v1.LicenseImpact{}, Misfits: []v1.Misfit{}, Keeping: []v1.PinnedLicense{}, Findings: slices.Clone(read),
+	}}
+	var total int64
 	err = c.ledger.View(ctx, func(tx *store.Tx) error {
 		if who != nil {
 			if *who, err = grantedBy(ctx, tx, p, *who); err != nil {
 				return err
 			}
 		}
-		found = Assessment{pools: map[licensing.LicenseID]map[string]licensing.Pool{}, Impact: v1.Impact{
-			Plans: []v1.PlanImpact{}, Licenses: []v1.LicenseImpact{}, Misfits: []v1.Misfit{}, Keeping: []v1.PinnedLicense{}, Findings: slices.Clone(read),
-		}}
 		for _, s := range sources {
 			plan, faults, err := weighPlan(ctx, tx, p, s)
 			if err != nil {
@@ -213,16 +216,44 @@ func (c *Catalog) WeighPlans(ctx context.Context, p access.Principal, req v1.App
 			plan.faulty = len(faults) > 0
 			plan.describe(s, req.Files, read)
 			found.Plans, found.plans = append(found.Plans, plan.PlanImpact), append(found.plans, plan)
-			if who == nil || plan.faulty {
+			if report == nil || who == nil || plan.faulty {
 				continue
 			}
-			if err := c.weighLicenses(ctx, tx, p, plan, *who, &found); err != nil {
-				return err
+			if filter, possible := plan.followers(p, *who); possible {
+				n, err := countLicenses(ctx, tx, p.Env, filter)
+				if err != nil {
+					return err
+				}
+				total += n
 			}
 		}
 		return nil
 	})
-	return found, err
+	if err != nil || who == nil {
+		return found, err
+	}
+	for _, plan := range found.plans {
+		if plan.faulty {
+			continue
+		}
+		if err := c.weighLicenses(ctx, p, plan, *who, &found, func() {
+			if report != nil {
+				report(int64(found.Moving), total)
+			}
+		}); err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// countLicenses returns how many licenses match a filter.
+func countLicenses(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter) (total int64, err error) {
+	counts, err := tx.CountLicenses(ctx, env, f, tx.Now())
+	for _, n := range counts {
+		total += n.Count
+	}
+	return total, err
 }
 
 // weighPlan returns the effect on one plan, and the reasons why it cannot be applied.
@@ -319,53 +350,62 @@ func (plan *weighedPlan) describe(s policy.Source, files []policy.File, findings
 }
 
 // weighLicenses adds to found the effect on each license that follows a plan, and the pinned
-// licenses, which do not move.
-func (c *Catalog) weighLicenses(ctx context.Context, tx *store.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, found *Assessment) error {
+// licenses, which do not move. It calls progress after each page.
+func (c *Catalog) weighLicenses(ctx context.Context, p access.Principal, plan weighedPlan, who store.LicenseFilter, found *Assessment, progress func()) error {
 	filter, possible := plan.followers(p, who)
 	if !possible {
 		return nil
 	}
 	rev := licensing.Revision{ID: plan.Revision, Plan: plan.source.Plan}
-	err := eachLicense(ctx, tx, p.Env, filter, func(l licensing.License) error {
-		held, err := tx.Held(ctx, l.Env, l.ID)
+	if prepared, err := rev.Prepared(); err == nil { // otherwise each license reports the fault
+		rev = prepared
+	}
+	err := c.eachPage(ctx, p.Env, filter, func(tx *store.Tx, page []licensing.License) error {
+		held, err := tx.HeldOf(ctx, p.Env, page)
 		if err != nil {
 			return err
 		}
-		w, err := weighLicense(ctx, tx, l, rev, c.ledger.Skew, held)
-		if err == nil {
+		for _, l := range page {
+			w, err := weighLicense(ctx, tx, l, rev, c.ledger.Skew, held[l.ID])
+			if err != nil {
+				return err
+			}
 			found.add(l, w)
 		}
-		return err
+		progress()
+		return nil
 	})
 	if err != nil {
 		return err
 	}
 	filter.Channel, filter.Pinned = "", true
-	return eachLicense(ctx, tx, p.Env, filter, func(l licensing.License) error {
-		if found.Pinned++; len(found.Keeping) < maxEffects {
-			found.Keeping = append(found.Keeping, v1.PinnedLicense{License: l.ID, Customer: l.Customer, Plan: l.Plan, Revision: l.Revision})
+	return c.eachPage(ctx, p.Env, filter, func(_ *store.Tx, page []licensing.License) error {
+		for _, l := range page {
+			if found.Pinned++; len(found.Keeping) < maxEffects {
+				found.Keeping = append(found.Keeping, v1.PinnedLicense{License: l.ID, Customer: l.Customer, Plan: l.Plan, Revision: l.Revision})
+			}
 		}
 		return nil
 	})
 }
 
-// eachLicense calls fn for each license that matches f, in the order of their ids.
-func eachLicense(ctx context.Context, tx *store.Tx, env licensing.Env, f store.LicenseFilter, fn func(licensing.License) error) error {
-	for last := ""; ; {
-		licenses, err := tx.Licenses(ctx, env, f, last, MoveBatch)
+// eachPage calls fn with the licenses that match f, in the order of their ids. Each page has a
+// transaction of its own, so that none lasts long.
+func (c *Catalog) eachPage(ctx context.Context, env licensing.Env, f store.LicenseFilter, fn func(*store.Tx, []licensing.License) error) error {
+	for last, more := "", true; more; {
+		err := c.ledger.View(ctx, func(tx *store.Tx) error {
+			page, err := tx.Licenses(ctx, env, f, last, weighPage)
+			if more = len(page) == weighPage; err != nil || len(page) == 0 {
+				return err
+			}
+			last = string(page[len(page)-1].ID)
+			return fn(tx, page)
+		})
 		if err != nil {
 			return err
 		}
-		for _, l := range licenses {
-			if err := fn(l); err != nil {
-				return err
-			}
-			last = string(l.ID)
-		}
-		if len(licenses) < MoveBatch {
-			return nil
-		}
 	}
+	return nil
 }
 
 // add adds the effect of moving a license.
@@ -413,41 +453,47 @@ func (a *Assessment) add(of licensing.License, w weighed) {
 // transaction. It refuses if another apply has changed a plan since the assessment.
 func (c *Catalog) StorePlans(ctx context.Context, p access.Principal, found Assessment, who *store.LicenseFilter, below licensing.Below) (moves []store.PlanMove, err error) {
 	err = c.ledger.Update(ctx, p.Env, p.Actor, func(tx *ledger.Tx) error {
-		moves = nil
-		if err := tx.LockEnvironment(ctx, p.Env); err != nil {
-			return err
-		}
-		open, err := tx.OpenMoves(ctx, p.Env)
-		if err != nil {
-			return err
-		}
-		for _, plan := range found.plans {
-			now, _, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel})
-			if err != nil {
-				return err
-			}
-			if now.ID != plan.From || slices.ContainsFunc(open, func(m store.PlanMove) bool { return m.Plan == plan.Plan && m.Channel == plan.Channel }) {
-				return licensing.Errorf(licensing.Conflict, "plan %s has been applied by someone else in the meantime: review the changes again", plan.Plan)
-			}
-			if plan.Status != "unchanged" {
-				if err := storePlan(ctx, tx, p, plan); err != nil {
-					return err
-				}
-			}
-			if who == nil {
-				continue
-			}
-			m, err := beginMove(ctx, tx, p, plan, *who, below)
-			if err != nil {
-				return err
-			}
-			if m.Total > 0 {
-				moves = append(moves, m)
-			}
-		}
-		return nil
+		moves, err = StorePlansIn(ctx, tx, p, found, who, below, "")
+		return err
 	})
 	return moves, err
+}
+
+// StorePlansIn is StorePlans in a transaction of the caller. job is the job that will make the moves;
+// if it is empty, a background task will.
+func StorePlansIn(ctx context.Context, tx *ledger.Tx, p access.Principal, found Assessment, who *store.LicenseFilter, below licensing.Below, job licensing.JobID) (moves []store.PlanMove, err error) {
+	if err := tx.LockEnvironment(ctx, p.Env); err != nil {
+		return nil, err
+	}
+	open, err := tx.OpenMoves(ctx, p.Env)
+	if err != nil {
+		return nil, err
+	}
+	for _, plan := range found.plans {
+		now, _, err := tx.RevisionOf(ctx, licensing.License{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel})
+		if err != nil {
+			return nil, err
+		}
+		if now.ID != plan.From || slices.ContainsFunc(open, func(m store.PlanMove) bool { return m.Plan == plan.Plan && m.Channel == plan.Channel }) {
+			return nil, licensing.Errorf(licensing.Conflict, "plan %s has been applied by someone else in the meantime: review the changes again", plan.Plan)
+		}
+		if plan.Status != "unchanged" {
+			if err := storePlan(ctx, tx, p, plan); err != nil {
+				return nil, err
+			}
+		}
+		if who == nil {
+			continue
+		}
+		m, err := beginMove(ctx, tx, p, plan, *who, below, job)
+		if err != nil {
+			return nil, err
+		}
+		if m.Total > 0 {
+			moves = append(moves, m)
+		}
+	}
+	return moves, nil
 }
 
 func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan) error {
@@ -474,16 +520,14 @@ func storePlan(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weig
 
 // beginMove stores that the licenses on a plan's channel move to its new revision, if there are
 // any.
-func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, below licensing.Below) (store.PlanMove, error) {
-	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: tx.Now()}
+func beginMove(ctx context.Context, tx *ledger.Tx, p access.Principal, plan weighedPlan, who store.LicenseFilter, below licensing.Below, job licensing.JobID) (store.PlanMove, error) {
+	m := store.PlanMove{Env: p.Env, Plan: plan.Plan, Channel: plan.Channel, Revision: plan.Revision, Below: below, Actor: p.Actor, Created: tx.Now(), Job: job}
 	var possible bool
 	if m.Licenses, possible = plan.followers(p, who); !possible {
 		return m, nil
 	}
-	counts, err := tx.CountLicenses(ctx, p.Env, m.Licenses, tx.Now())
-	for _, n := range counts {
-		m.Total += n.Count
-	}
+	var err error
+	m.Total, err = countLicenses(ctx, tx.Tx, p.Env, m.Licenses)
 	if err != nil || m.Total == 0 {
 		return m, err
 	}

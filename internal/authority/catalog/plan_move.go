@@ -14,9 +14,12 @@ import (
 	v1 "copyhold.dev/internal/v1"
 )
 
-// MoveBatch is how many licenses one transaction moves. It is small enough that lease requests can
-// run in between.
-const MoveBatch = 200
+const (
+	// MoveBatch is how many licenses one transaction moves at most.
+	MoveBatch = 50
+	// weighPage is how many licenses one transaction assesses.
+	weighPage = 200
+)
 
 // MoveOf returns a stored move in the form of the API.
 func MoveOf(m store.PlanMove) v1.PlanMove {
@@ -35,7 +38,7 @@ func (c *Catalog) runMoves(ctx context.Context) {
 }
 
 // FinishMoves moves the pending licenses of one environment, or of all environments if env is
-// empty. The background task calls it every second.
+// empty, unless a job moves them. The background task calls it every second.
 func (c *Catalog) FinishMoves(ctx context.Context, env licensing.Env) error {
 	var open []store.PlanMove
 	err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
@@ -43,6 +46,9 @@ func (c *Catalog) FinishMoves(ctx context.Context, env licensing.Env) error {
 		return err
 	})
 	for _, m := range open {
+		if m.Job != "" {
+			continue
+		}
 		_, failed := c.finishMove(ctx, m.Env, m.ID)
 		err = errors.Join(err, failed)
 	}
@@ -54,7 +60,7 @@ func (c *Catalog) finishMove(ctx context.Context, env licensing.Env, id licensin
 	for {
 		var m store.PlanMove
 		err := c.ledger.Update(ctx, env, ledger.SystemActor, func(tx *ledger.Tx) (err error) {
-			m, err = StepMove(ctx, tx, id)
+			m, err = StepMove(ctx, tx, id, c.Chunk())
 			return err
 		})
 		if err != nil || !m.Done.IsZero() {
@@ -63,8 +69,37 @@ func (c *Catalog) finishMove(ctx context.Context, env licensing.Env, id licensin
 	}
 }
 
-// StepMove moves the next licenses of a move.
-func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.PlanMove, error) {
+// Chunk returns a function that reports whether a transaction that began now has worked for as long
+// as it may, so that other requests need not wait for long.
+func (c *Catalog) Chunk() (enough func() bool) {
+	began := c.ledger.Now()
+	return func() bool { return c.ledger.Now().Sub(began) > licensing.JobChunk }
+}
+
+// StopMove ends a move early. The licenses that have not moved keep their revision.
+func StopMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) error {
+	m, ok, err := tx.LockMove(ctx, tx.Env, id)
+	if err != nil || !ok || !m.Done.IsZero() {
+		return err
+	}
+	row, ok, err := tx.Plan(ctx, tx.Env, m.Plan)
+	if err == nil && ok {
+		_, err = endMove(ctx, tx, m, row.Product)
+	}
+	return err
+}
+
+// endMove stores that a move is done, and records it.
+func endMove(ctx context.Context, tx *ledger.Tx, m store.PlanMove, product licensing.ProductName) (store.PlanMove, error) {
+	m.Done = tx.Now()
+	if err := noteMove(tx, licensing.PlanMoved, m, product); err != nil {
+		return m, err
+	}
+	return m, tx.UpdateMove(ctx, m)
+}
+
+// StepMove moves the next licenses of a move, until enough returns true.
+func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID, enough func() bool) (store.PlanMove, error) {
 	m, ok, err := tx.LockMove(ctx, tx.Env, id)
 	if err == nil && !ok {
 		err = request.NotFound("move", id)
@@ -73,7 +108,7 @@ func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.Pl
 		return m, err
 	}
 	tx.Actor = m.Actor
-	rev, ok, err := tx.Revision(ctx, tx.Env, m.Plan, m.Revision)
+	rev, ok, err := tx.RevisionOf(ctx, licensing.License{Env: tx.Env, Plan: m.Plan, Granted: m.Revision})
 	if err == nil && !ok {
 		err = request.NotFound("revision", m.Revision)
 	}
@@ -85,7 +120,7 @@ func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.Pl
 		return m, err
 	}
 	for _, l := range licenses {
-		moved, err := moveLicense(ctx, tx, l.ID, m, rev.Revision)
+		moved, err := moveLicense(ctx, tx, l.ID, m, rev)
 		if err != nil {
 			return m, err
 		}
@@ -94,13 +129,12 @@ func StepMove(ctx context.Context, tx *ledger.Tx, id licensing.MoveID) (store.Pl
 		} else {
 			m.Refused++
 		}
-		m.Last = string(l.ID)
-	}
-	if len(licenses) < MoveBatch {
-		m.Done = tx.Now()
-		if err := noteMove(tx, licensing.PlanMoved, m, rev.Plan.Product); err != nil {
-			return m, err
+		if m.Last = string(l.ID); enough() {
+			break
 		}
+	}
+	if len(licenses) == 0 {
+		return endMove(ctx, tx, m, rev.Plan.Product)
 	}
 	return m, tx.UpdateMove(ctx, m)
 }

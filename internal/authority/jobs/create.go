@@ -24,7 +24,8 @@ type submission struct {
 	dry     bool
 	more    bool // further items will be sent
 	items   []storedItem
-	total   int64 // if there are no stored items
+	body    string // kept like items, if it is large
+	total   int64  // if there are no stored items
 }
 
 // create stores a job, which then runs in the background.
@@ -56,6 +57,11 @@ func (j *Jobs) create(ctx context.Context, p access.Principal, s submission) (v1
 		}
 		if err := receive(ctx, tx, &job, s.items, s.more); err != nil {
 			return v1.Job{}, err
+		}
+		if s.body != "" {
+			if err := tx.InsertJobItems(ctx, job.Env, job.ID, store.JobItems{List: s.body}); err != nil {
+				return v1.Job{}, err
+			}
 		}
 		if err := tx.InsertJob(ctx, job); err != nil {
 			return v1.Job{}, err

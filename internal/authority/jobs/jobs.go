@@ -47,7 +47,10 @@ type kind struct {
 func New(l *ledger.Ledger, c *catalog.Catalog) *Jobs {
 	j := &Jobs{ledger: l, catalog: c, runner: ledger.NewID("run", l.Now()), wake: make(chan struct{}, 1), running: map[key]bool{}}
 	j.kinds = map[licensing.JobKind]kind{
-		licensing.JobImport: {needs: access.LicenseIssue, sees: access.LicenseRead, changes: true, run: j.runImport},
+		licensing.JobImport:    {needs: access.LicenseIssue, sees: access.LicenseRead, changes: true, run: j.runImport},
+		licensing.JobPlanDiff:  {needs: access.PlanRead, sees: access.PlanRead, run: j.runPlans},
+		licensing.JobPlanApply: {needs: access.PlanApply, sees: access.PlanRead, changes: true, run: j.runPlans},
+		licensing.JobReconcile: {needs: access.AuditRead, sees: access.AuditRead, run: j.runReconcile},
 	}
 	return j
 }

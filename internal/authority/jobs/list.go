@@ -97,7 +97,11 @@ func (j *Jobs) Show(ctx context.Context, p access.Principal, id licensing.JobID)
 			return err
 		}
 		open, err := tx.OpenJobs(ctx)
-		found = shown(job, open)
+		if found = shown(job, open); err != nil {
+			return err
+		}
+		result, err := decoded[outcome](job.Result)
+		found.Impact, found.Reconciliation = result.Impact, result.Reconciliation
 		return err
 	})
 	return found, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -25,6 +26,9 @@ type run struct {
 	jobs *Jobs
 	job  store.Job // as it was at the start of the attempt
 	p    access.Principal
+
+	outcome  outcome                                 // stored at the end
+	stopping func(context.Context, *ledger.Tx) error // if not nil, what a cancellation must do besides
 }
 
 // retryAfter is how long a job waits after the database has failed.
@@ -134,9 +138,78 @@ func (r *run) update(ctx context.Context, fn func(tx *ledger.Tx, job *store.Job)
 	})
 }
 
+// reportEvery is how often the progress of a job is stored while it only reads.
+const reportEvery = time.Second
+
+// watch runs fn, which only reads, and stores its progress meanwhile, with the phase. It ends fn if a
+// caller cancels the job or if this server may not continue it.
+func (r *run) watch(ctx context.Context, phase string, fn func(ctx context.Context, report func(done, total int64)) error) error {
+	var done, total atomic.Int64
+	text, err := encoded(position{Phase: phase})
+	if err != nil {
+		return err
+	}
+	store := func() error {
+		return r.step(ctx, func(_ *ledger.Tx, job *store.Job) error {
+			job.Done, job.Total, job.Position = done.Load(), total.Load(), text
+			return nil
+		})
+	}
+	if err := store(); err != nil {
+		return err
+	}
+	within, stop := context.WithCancel(ctx)
+	defer stop()
+	result := make(chan error, 1)
+	go func() {
+		result <- fn(within, func(d, t int64) { done.Store(d); total.Store(t) })
+	}()
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-result:
+			if err != nil {
+				return err
+			}
+			return store()
+		case <-tick.C:
+		}
+		if err := store(); err != nil {
+			stop()
+			<-result
+			return err
+		}
+	}
+}
+
+// body returns the text that was stored with the job under a number.
+func (r *run) body(ctx context.Context, n int64) (text string, err error) {
+	err = r.jobs.ledger.View(ctx, func(tx *store.Tx) error {
+		group, found, err := tx.JobItems(ctx, r.job.Env, r.job.ID, n)
+		if err == nil && (!found || group.First != n) {
+			err = licensing.Errorf(licensing.Internal, "what job %s needs is missing", r.job.ID)
+		}
+		text = group.List
+		return err
+	})
+	return text, err
+}
+
 // end stores that the job has ended, and why it failed. Its items are no longer needed.
 func (r *run) end(ctx context.Context, status licensing.JobStatus, cause error) error {
 	err := r.update(ctx, func(tx *ledger.Tx, job *store.Job) error {
+		if status == licensing.JobStopped && r.stopping != nil {
+			if err := r.stopping(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if r.outcome != (outcome{}) {
+			var err error
+			if job.Result, err = encoded(r.outcome); err != nil {
+				return err
+			}
+		}
 		if cause != nil {
 			job.Code, job.Message = licensing.CodeOf(cause), cause.Error()
 		}

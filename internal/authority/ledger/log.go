@@ -298,7 +298,7 @@ func (l *Ledger) ExportLog(ctx context.Context, p access.Principal, w io.Writer)
 
 // wholeLog runs fn on one snapshot of the log if p may see all of it.
 func (l *Ledger) wholeLog(ctx context.Context, p access.Principal, fn func(audit.Log) error) error {
-	if err := requireWholeLog(p); err != nil {
+	if err := RequireWholeLog(p); err != nil {
 		return err
 	}
 	if err := l.SequenceWhatCan(ctx); err != nil {
@@ -317,7 +317,8 @@ func (l *Ledger) wholeLog(ctx context.Context, p access.Principal, fn func(audit
 	})
 }
 
-func requireWholeLog(p access.Principal) error {
+// RequireWholeLog refuses a principal that may not read all entries of its environment.
+func RequireWholeLog(p access.Principal) error {
 	if err := request.Require(p, access.AuditRead); err != nil {
 		return err
 	}

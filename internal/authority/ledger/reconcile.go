@@ -19,7 +19,7 @@ const reconcilePage = 1000
 // also compares the counters of pools and meters with the rows that they sum up. It keeps up to a
 // million leases and licenses in memory at a time, and reads everything else page by page.
 func (l *Ledger) ReconcileLog(ctx context.Context, p access.Principal) (result audit.Reconciliation, err error) {
-	if err := requireWholeLog(p); err != nil {
+	if err := RequireWholeLog(p); err != nil {
 		return result, err
 	}
 	err = l.View(ctx, func(tx *store.Tx) error {
