@@ -16,6 +16,7 @@ type JobPath struct {
 
 func (s *server) jobRoutes() {
 	const tag, path = "job", "/v1/jobs"
+	s.licenseBulkRoutes()
 	handle(s, route{ID: "list-jobs", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.JobRead, Summary: "List jobs, latest first"},
 		func(ctx context.Context, p access.Principal, in *struct {
 			ListQuery
@@ -66,8 +67,8 @@ func (s *server) jobRoutes() {
 		func(ctx context.Context, p access.Principal, _ *struct{ Repeatable }) (*reply[v1.Job], error) {
 			return answered(s.Authority.Jobs.Reconcile(ctx, p))
 		})
-	write(s, route{ID: "add-job-rows", Method: http.MethodPost, Path: path + "/{id}/rows", Tag: tag, Permission: access.LicenseIssue, Status: http.StatusAccepted,
-		Body: importBody, Summary: "Send further rows to a job that was created with more"},
+	write(s, route{ID: "add-job-rows", Method: http.MethodPost, Path: path + "/{id}/rows", Tag: tag, Permission: access.JobCancel, Status: http.StatusAccepted,
+		Body: importBody, Summary: "Send further rows to a job that was created with more", Description: "Only the caller that created the job can do this."},
 		func(ctx context.Context, p access.Principal, in *struct {
 			Repeatable
 			JobPath

@@ -11,6 +11,11 @@ const (
 	JobPlanDiff  JobKind = "plan-diff"
 	JobPlanApply JobKind = "plan-apply"
 	JobReconcile JobKind = "log-reconciliation"
+
+	JobExtend    JobKind = "license-extend"
+	JobRenew     JobKind = "license-renew"
+	JobSuspend   JobKind = "license-suspend"
+	JobReinstate JobKind = "license-reinstate"
 )
 
 // A JobStatus is the state of a job.

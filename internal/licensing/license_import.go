@@ -33,6 +33,18 @@ func ImportColumns() []string {
 // is. Rows without any content are skipped. A faulty row does not hide the others. The error
 // is about the header, without which no row can be read.
 func ReadImport(text string) (rows []ImportRow, faults []ImportFault, err error) {
+	return readRows(text, rowFormat{columns: ImportColumns(), required: 3, unique: []string{"key", "reference"}})
+}
+
+// A rowFormat describes a file with a header.
+type rowFormat struct {
+	columns  []string
+	required int      // how many of the columns, the first ones, must be there
+	unique   []string // columns in which no value can be repeated
+}
+
+// readRows reads a file as ReadImport does.
+func readRows(text string, format rowFormat) (rows []ImportRow, faults []ImportFault, err error) {
 	r := csv.NewReader(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	r.TrimLeadingSpace, r.FieldsPerRecord, r.ReuseRecord = true, -1, true
 	first, _, _ := strings.Cut(strings.TrimLeft(text, "\ufeff\r\n"), "\n")
@@ -43,7 +55,7 @@ func ReadImport(text string) (rows []ImportRow, faults []ImportFault, err error)
 	if err != nil {
 		return nil, nil, Errorf(Invalid, "the file has no header: %w", err).At("csv")
 	}
-	if header, err = importHeader(header); err != nil {
+	if header, err = format.header(header); err != nil {
 		return nil, nil, err
 	}
 	seen := map[string]int{}
@@ -64,7 +76,7 @@ func ReadImport(text string) (rows []ImportRow, faults []ImportFault, err error)
 		}
 		line, _ := r.FieldPos(0)
 		row := ImportRow{Line: line, Fields: make(map[string]string, len(header))}
-		if err := row.fill(header, fields, seen); err != nil {
+		if err := row.fill(header, fields, format.unique, seen); err != nil {
 			faults = append(faults, ImportFault{line, err})
 			continue
 		}
@@ -72,9 +84,9 @@ func ReadImport(text string) (rows []ImportRow, faults []ImportFault, err error)
 	}
 }
 
-// importHeader returns the names of the columns.
-func importHeader(fields []string) ([]string, error) {
-	known := ImportColumns()
+// header returns the names of the columns.
+func (format rowFormat) header(fields []string) ([]string, error) {
+	known := format.columns
 	header := make([]string, len(fields))
 	for n, name := range fields {
 		header[n] = strings.ToLower(strings.TrimSpace(name))
@@ -82,7 +94,7 @@ func importHeader(fields []string) ([]string, error) {
 			return nil, Errorf(Invalid, "column %q is unknown or duplicated; the columns are %s", name, strings.Join(known, ", ")).At("csv")
 		}
 	}
-	for _, name := range known[:3] {
+	for _, name := range known[:format.required] {
 		if !slices.Contains(header, name) {
 			return nil, Errorf(Invalid, "column %s is missing", name).At("csv")
 		}
@@ -90,8 +102,8 @@ func importHeader(fields []string) ([]string, error) {
 	return header, nil
 }
 
-// fill sets the fields of the row. Seen contains the keys and references of earlier rows.
-func (row *ImportRow) fill(header, fields []string, seen map[string]int) error {
+// fill sets the fields of the row. Seen contains the unique values of earlier rows.
+func (row *ImportRow) fill(header, fields, unique []string, seen map[string]int) error {
 	if len(fields) < len(header) || strings.TrimSpace(strings.Join(fields[len(header):], "")) != "" {
 		return Errorf(Invalid, "the row has %s, but the header has %d", Counted(int64(len(fields)), "field"), len(header))
 	}
@@ -102,7 +114,7 @@ func (row *ImportRow) fill(header, fields []string, seen map[string]int) error {
 		}
 		row.Fields[name] = strings.Clone(value)
 	}
-	for _, name := range []string{"key", "reference"} {
+	for _, name := range unique {
 		id := name + " " + row.Fields[name]
 		if row.Fields[name] == "" {
 			continue

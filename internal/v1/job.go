@@ -13,7 +13,7 @@ type Job struct {
 	Kind           licensing.JobKind     `json:"kind"`
 	Status         licensing.JobStatus   `json:"status" enum:"receiving,queued,running,succeeded,failed,canceled"`
 	DryRun         bool                  `json:"dry_run,omitempty" doc:"Whether the job changes nothing."`
-	Phase          string                `json:"phase,omitempty" enum:"check,change" doc:"What the job does, or did last: check all items, or change them."`
+	Phase          string                `json:"phase,omitempty" enum:"select,check,change" doc:"What the job does, or did last: select the licenses that match its filter, check all items, or change them."`
 	Total          int64                 `json:"total" doc:"The number of items; 0 until it is known."`
 	Done           int64                 `json:"done" doc:"The number of items processed in this phase, including failed ones."`
 	Failed         int64                 `json:"failed" doc:"The number of items that failed."`

@@ -212,6 +212,13 @@ type LicenseFilter struct {
 	EndsBefore time.Time // the term has an end, and it is before this time
 }
 
+func (f LicenseFilter) stored() store.LicenseFilter {
+	return store.LicenseFilter{
+		Customer: f.Customer, Product: f.Product, Plan: f.Plan, Revision: f.Revision,
+		Status: f.Status, Reference: f.Reference, EndsBefore: f.EndsBefore,
+	}
+}
+
 // Licenses returns the licenses that match f and that p may see, by id, which is by time.
 func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[v1.ListedLicense], error) {
 	var found request.Page[v1.ListedLicense]
@@ -222,10 +229,7 @@ func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFil
 	if err != nil {
 		return found, err
 	}
-	scope, possible := Scoped(p, store.LicenseFilter{
-		Customer: f.Customer, Product: f.Product, Plan: f.Plan, Revision: f.Revision,
-		Status: f.Status, Reference: f.Reference, EndsBefore: f.EndsBefore,
-	})
+	scope, possible := Scoped(p, f.stored())
 	if !possible {
 		return found, nil
 	}
@@ -338,8 +342,13 @@ func AboutLicense(l licensing.License) licensing.Event {
 // data for an event of the given kind. If the license does not change, nothing is stored or logged.
 func (c *Catalog) alterLicense(ctx context.Context, p access.Principal, id licensing.LicenseID, kind string, request any,
 	fn func(*ledger.Tx, licensing.License) (licensing.License, any, error)) (licensing.License, error) {
-	altered, err := Once(ctx, c.ledger, p, alteration{id, kind, request}, func(tx *ledger.Tx) (v1.License, error) {
-		l, err := alter(ctx, tx, p, id, kind, fn)
+	return c.once(ctx, p, alteration{id, kind, request}, func(tx *ledger.Tx) (licensing.License, error) { return alter(ctx, tx, p, id, kind, fn) })
+}
+
+// once makes one change to a license, once for each Idempotency-Key.
+func (c *Catalog) once(ctx context.Context, p access.Principal, request alteration, fn func(*ledger.Tx) (licensing.License, error)) (licensing.License, error) {
+	altered, err := Once(ctx, c.ledger, p, request, func(tx *ledger.Tx) (v1.License, error) {
+		l, err := fn(tx)
 		return v1.License(l), err
 	})
 	return licensing.License(altered), err

@@ -18,7 +18,14 @@ func (c *Catalog) SuspendLicense(ctx context.Context, p access.Principal, id lic
 	if err := request.Require(p, access.LicenseSuspend); err != nil {
 		return licensing.License{}, err
 	}
-	return c.alterLicense(ctx, p, id, licensing.LicenseSuspended, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+	return c.once(ctx, p, alteration{id, licensing.LicenseSuspended, reason}, func(tx *ledger.Tx) (licensing.License, error) {
+		return SuspendIn(ctx, tx, p, id, reason)
+	})
+}
+
+// SuspendIn is SuspendLicense in tx, for a caller that has the permission.
+func SuspendIn(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.LicenseID, reason string) (licensing.License, error) {
+	return alter(ctx, tx, p, id, licensing.LicenseSuspended, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		l, err := l.Suspend()
 		return l, entry.Reason{Reason: reason}, err
 	})
@@ -29,7 +36,14 @@ func (c *Catalog) ReinstateLicense(ctx context.Context, p access.Principal, id l
 	if err := request.Require(p, access.LicenseSuspend); err != nil {
 		return licensing.License{}, err
 	}
-	return c.alterLicense(ctx, p, id, licensing.LicenseReinstated, reason, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+	return c.once(ctx, p, alteration{id, licensing.LicenseReinstated, reason}, func(tx *ledger.Tx) (licensing.License, error) {
+		return ReinstateIn(ctx, tx, p, id, reason)
+	})
+}
+
+// ReinstateIn is ReinstateLicense in tx, for a caller that has the permission.
+func ReinstateIn(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.LicenseID, reason string) (licensing.License, error) {
+	return alter(ctx, tx, p, id, licensing.LicenseReinstated, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		l, err := l.Reinstate()
 		return l, entry.Reason{Reason: reason}, err
 	})

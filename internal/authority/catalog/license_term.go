@@ -20,10 +20,17 @@ func (c *Catalog) ExtendLicense(ctx context.Context, p access.Principal, id lice
 	if err := request.Require(p, access.LicenseExtend); err != nil {
 		return licensing.License{}, err
 	}
+	return c.once(ctx, p, alteration{id, licensing.LicenseExtended, req}, func(tx *ledger.Tx) (licensing.License, error) {
+		return ExtendIn(ctx, tx, p, id, req)
+	})
+}
+
+// ExtendIn is ExtendLicense in tx, for a caller that has the permission.
+func ExtendIn(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.LicenseID, req v1.ExtendRequest) (licensing.License, error) {
 	if req.Until.IsZero() == req.By.IsZero() {
 		return licensing.License{}, licensing.Errorf(licensing.Invalid, "no new end was given: set until or by").At("until")
 	}
-	return c.alterLicense(ctx, p, id, licensing.LicenseExtended, req, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+	return alter(ctx, tx, p, id, licensing.LicenseExtended, func(_ *ledger.Tx, l licensing.License) (licensing.License, any, error) {
 		from, until := l.LastDate(), req.Until
 		if until.IsZero() && !from.IsZero() {
 			until = req.By.After(from)
@@ -47,7 +54,18 @@ func (c *Catalog) RenewLicense(ctx context.Context, p access.Principal, id licen
 	if req.After.IsZero() {
 		return licensing.License{}, licensing.Errorf(licensing.Invalid, "after is missing: identify the term to renew by its end").At("after")
 	}
-	return c.alterLicense(ctx, p, id, licensing.LicenseRenewed, req, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+	return c.once(ctx, p, alteration{id, licensing.LicenseRenewed, req}, func(tx *ledger.Tx) (licensing.License, error) {
+		return RenewIn(ctx, tx, p, id, req)
+	})
+}
+
+// RenewIn is RenewLicense in tx, for a caller that has the permission. Without req.After, it renews
+// the current term, so the caller must not repeat it.
+func RenewIn(ctx context.Context, tx *ledger.Tx, p access.Principal, id licensing.LicenseID, req v1.RenewRequest) (licensing.License, error) {
+	return alter(ctx, tx, p, id, licensing.LicenseRenewed, func(tx *ledger.Tx, l licensing.License) (licensing.License, any, error) {
+		if req.After.IsZero() {
+			req.After = l.ThisEnd()
+		}
 		if l.WasRenewed(req.After) {
 			return l, nil, nil
 		}

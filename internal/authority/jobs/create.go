@@ -89,6 +89,17 @@ func receive(ctx context.Context, tx *ledger.Tx, job *store.Job, items []storedI
 	if more {
 		job.Status, job.Claimed = licensing.JobReceiving, tx.Now().Add(licensing.JobReceives)
 	}
+	if err := add(ctx, tx, job, items); err != nil {
+		return err
+	}
+	if !more {
+		job.Claimed = job.Created // no server has it
+	}
+	return nil
+}
+
+// add stores items of a job in tx.
+func add(ctx context.Context, tx *ledger.Tx, job *store.Job, items []storedItem) error {
 	for len(items) > 0 {
 		some := items[:min(len(items), groupSize)]
 		items = items[len(some):]
@@ -101,10 +112,33 @@ func receive(ctx context.Context, tx *ledger.Tx, job *store.Job, items []storedI
 		}
 		job.Total += int64(len(some))
 	}
-	if !more {
-		job.Claimed = job.Created // no server has it
-	}
 	return nil
+}
+
+// AddRows sends further rows to a job that p created.
+func (j *Jobs) AddRows(ctx context.Context, p access.Principal, id licensing.JobID, req v1.JobRowsRequest) (v1.Job, error) {
+	var of kind
+	err := j.ledger.View(ctx, func(tx *store.Tx) error {
+		job, err := j.seen(ctx, tx, p, id, (*store.Tx).Job)
+		if err != nil {
+			return err
+		}
+		if of = j.kinds[job.Kind]; of.rows == nil {
+			return licensing.Errorf(licensing.Conflict, "job %s has the kind %s, which takes no rows", id, job.Kind)
+		}
+		return request.Require(p, of.needs)
+	})
+	if err != nil {
+		return v1.Job{}, err
+	}
+	items, err := of.rows(req.CSV, req.FirstLine)
+	if err != nil {
+		return v1.Job{}, err
+	}
+	return j.resume(ctx, p, id, struct {
+		Job licensing.JobID
+		v1.JobRowsRequest
+	}{id, req}, items, req.More)
 }
 
 // resume stores further items of a job that p created.

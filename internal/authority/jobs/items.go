@@ -55,10 +55,7 @@ func (r *run) each(ctx context.Context, w work) error {
 		return err
 	}
 	if at.Phase == "" {
-		at.Phase = phaseCheck
-		if w.partial && !r.job.DryRun {
-			at.Phase = phaseChange
-		}
+		at.Phase = r.firstPhase(w.partial)
 	}
 	for over := false; !over; {
 		if at.Phase == phaseChange {
@@ -71,6 +68,14 @@ func (r *run) each(ctx context.Context, w work) error {
 		}
 	}
 	return r.end(ctx, licensing.JobSucceeded, nil)
+}
+
+// firstPhase returns the phase in which the job begins with its items.
+func (r *run) firstPhase(partial bool) string {
+	if partial && !r.job.DryRun {
+		return phaseChange
+	}
+	return phaseCheck
 }
 
 // check checks items for a while and stores the results. It returns the new position, and whether

@@ -37,9 +37,10 @@ type key struct {
 
 // A kind says how the jobs of one kind work.
 type kind struct {
-	needs   access.Permission // to create or cancel one
-	sees    access.Permission // to see one
-	changes bool              // it changes licenses, so it waits for earlier jobs that do
+	needs   access.Permission                                     // to create or cancel one
+	sees    access.Permission                                     // to see one
+	changes bool                                                  // it changes licenses, so it waits for earlier jobs that do
+	rows    func(csv string, firstLine int) ([]storedItem, error) // reads the rows of a file, or nil
 	run     func(context.Context, *run) error
 }
 
@@ -47,11 +48,12 @@ type kind struct {
 func New(l *ledger.Ledger, c *catalog.Catalog) *Jobs {
 	j := &Jobs{ledger: l, catalog: c, runner: ledger.NewID("run", l.Now()), wake: make(chan struct{}, 1), running: map[key]bool{}}
 	j.kinds = map[licensing.JobKind]kind{
-		licensing.JobImport:    {needs: access.LicenseIssue, sees: access.LicenseRead, changes: true, run: j.runImport},
+		licensing.JobImport:    {needs: access.LicenseIssue, sees: access.LicenseRead, changes: true, rows: importItems, run: j.runImport},
 		licensing.JobPlanDiff:  {needs: access.PlanRead, sees: access.PlanRead, run: j.runPlans},
 		licensing.JobPlanApply: {needs: access.PlanApply, sees: access.PlanRead, changes: true, run: j.runPlans},
 		licensing.JobReconcile: {needs: access.AuditRead, sees: access.AuditRead, run: j.runReconcile},
 	}
+	j.addLicenseKinds()
 	return j
 }
 

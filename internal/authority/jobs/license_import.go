@@ -28,18 +28,6 @@ func (j *Jobs) Import(ctx context.Context, p access.Principal, req v1.ImportJobR
 	})
 }
 
-// AddRows sends further rows to a job that imports.
-func (j *Jobs) AddRows(ctx context.Context, p access.Principal, id licensing.JobID, req v1.JobRowsRequest) (v1.Job, error) {
-	items, err := importItems(req.CSV, req.FirstLine)
-	if err != nil {
-		return v1.Job{}, err
-	}
-	return j.resume(ctx, p, id, struct {
-		Job licensing.JobID
-		v1.JobRowsRequest
-	}{id, req}, items, req.More)
-}
-
 // importItems returns the rows of a file in the form in which they are stored, which has digests
 // instead of keys. A faulty row is an item that fails.
 func importItems(csv string, firstLine int) ([]storedItem, error) {
