@@ -40,7 +40,7 @@ type ConsistencyQuery struct {
 func (s *server) auditRoutes() {
 	const tag, path = "audit", "/v1/audit"
 	handle(s, route{ID: "list-log-entries", Method: http.MethodGet, Path: path, Tag: tag, Permission: access.AuditRead,
-		Summary: "List entries of the log, newest first", Description: "A page can be short and still have a next page."},
+		Summary: "List entries of the log, newest first", Description: "A page can be short and still have a next page. It can be empty and have one only while the index is built, after an upgrade."},
 		func(ctx context.Context, p access.Principal, in *EntryQuery) (*reply[v1.List[v1.LogEntry]], error) {
 			f := ledger.LogFilter{Type: in.Type, License: in.License, Customer: in.Customer, Since: in.Since, Until: in.Until}
 			return listed(s.Authority.LogEntries(ctx, p, f, in.page()))

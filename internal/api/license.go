@@ -72,7 +72,7 @@ func (s *server) licenseListRoutes() {
 			Revision   licensing.RevisionID  `query:"revision" maxLength:"64"`
 			Status     string                `query:"status" enum:"active,suspended,revoked"`
 			Reference  string                `query:"reference" maxLength:"200"`
-			EndsBefore time.Time             `query:"ends_before"`
+			EndsBefore time.Time             `query:"ends_before" doc:"Only licenses that end before this time, sorted by their end"`
 		}) (*reply[v1.List[v1.ListedLicense]], error) {
 			return listed(s.Authority.Licenses(ctx, p, catalog.LicenseFilter{
 				Customer: in.Customer, Product: in.Product, Plan: in.Plan, Revision: in.Revision,

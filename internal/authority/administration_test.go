@@ -285,6 +285,48 @@ func TestManyLicensesAreIssuedTogetherOrNotAtAll(t *testing.T) {
 	})
 }
 
+// Licenses that end before a date are sorted by their end, across pages, also if several end together.
+// A cursor of another list is refused.
+func TestLicensesThatEndAreListedByTheirEnd(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, db *store.DB) {
+		s := openShop(t, db)
+		now := time.Now().Truncate(time.Hour)
+		var requests []v1.IssueRequest
+		for _, months := range []int{5, 2, 9, 2, 2, 7, 1, 30} {
+			requests = append(requests, v1.IssueRequest{Customer: s.customer, Plan: "studio", End: now.AddDate(0, months, 0)})
+		}
+		if _, err := s.IssueLicenses(t.Context(), s.p, requests); err != nil {
+			t.Fatal(err)
+		}
+		for name, f := range map[string]catalog.LicenseFilter{"all": {}, "of a customer": {Customer: s.customer}, "of a plan, active": {Plan: "studio", Status: licensing.Active}} {
+			f.EndsBefore = now.AddDate(0, 10, 0)
+			var ends []int64
+			seen := map[licensing.LicenseID]bool{}
+			page := request.Page[v1.ListedLicense]{}
+			for first := true; first || page.Next != ""; first = false {
+				var err error
+				if page, err = s.Licenses(t.Context(), s.p, f, request.PageOf{Limit: 2, Cursor: page.Next}); err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range page.Items {
+					ends, seen[l.ID] = append(ends, l.End.Unix()), true
+				}
+			}
+			if !slices.IsSorted(ends) || len(ends) != 7 || len(seen) != 7 {
+				t.Errorf("%s: %d listed, %d different: %v", name, len(ends), len(seen), ends)
+			}
+		}
+		byID, err := s.Licenses(t.Context(), s.p, catalog.LicenseFilter{}, request.PageOf{Limit: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Licenses(t.Context(), s.p, catalog.LicenseFilter{EndsBefore: now.AddDate(0, 10, 0)}, request.PageOf{Limit: 2, Cursor: byID.Next})
+		if licensing.CodeOf(err) != licensing.Invalid || !strings.Contains(err.Error(), "does not belong to this list") {
+			t.Errorf("the cursor of another list: %v", err)
+		}
+	})
+}
+
 // TestAKeyEndsByTheTimeOfTheDatabase checks that this machine's clock, which is an hour behind,
 // does not keep an ended key valid.
 func TestAKeyEndsByTheTimeOfTheDatabase(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"copyhold.dev/internal/access"
+	"copyhold.dev/internal/audit"
 	"copyhold.dev/internal/authority/documents"
 	"copyhold.dev/internal/authority/granting"
 	"copyhold.dev/internal/authority/request"
@@ -154,8 +155,14 @@ func (d *testAuthority) entries(t *testing.T) map[string]int {
 			if err != nil {
 				return err
 			}
-			for _, kind := range []string{licensing.DenialFirst, licensing.ViolationClone, licensing.ViolationBinding} {
-				kinds[kind] += bytes.Count(row.Body, []byte(`"`+kind+`"`))
+			entries, err := audit.ReadRow(row.Body)
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				for _, kind := range []string{licensing.DenialFirst, licensing.ViolationClone, licensing.ViolationBinding} {
+					kinds[kind] += bytes.Count(e.Leaf, []byte(`"`+kind+`"`))
+				}
 			}
 		}
 		return nil

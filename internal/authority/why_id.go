@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/hex"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -494,26 +493,6 @@ func (x *explaining) search(from, until time.Time, match func(store.PlacedRow, i
 		return nil, nil
 	}
 	scan := ledger.LogScan{Principal: x.p, Filter: ledger.LogFilter{Since: from, Until: until}, Before: ledger.MaxIndex, Limit: shownEntries, Only: match}
-	if !until.IsZero() {
-		head, err := x.LogHead(x.ctx, x.p.Env)
-		if err != nil {
-			return nil, err
-		}
-		// Rows are in order to the minute, and the span allows for that.
-		n := sort.Search(int(head.Size), func(i int) bool {
-			if err != nil {
-				return true
-			}
-			var row store.PlacedRow
-			var ok bool
-			row, ok, err = x.LogRowAt(x.ctx, x.p.Env, int64(i))
-			return ok && row.At.After(until)
-		})
-		if err != nil {
-			return nil, err
-		}
-		scan.Before = int64(n)
-	}
 	err := scan.Run(x.ctx, x.Tx)
 	return scan.Found, err
 }

@@ -32,7 +32,7 @@ func (c *cli) licenseCommand() *cobra.Command {
 			filters: []filter{
 				{"product", "only licenses of this product"}, {"plan", "only licenses of this plan"}, {"customer", "only licenses of this customer"},
 				{"status", "only licenses with this status: active, suspended or revoked"}, {"revision", "only licenses of this revision"},
-				{"reference", "only the license with this reference"}, {"ends-before", "only licenses that end before this date"},
+				{"reference", "only the license with this reference"}, {"ends-before", "only licenses that end before this date, sorted by their end"},
 			},
 		}),
 		c.licenseShowCommand(),

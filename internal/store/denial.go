@@ -161,11 +161,11 @@ func (tx *Tx) Denials(ctx context.Context, env licensing.Env, request string) ([
 }
 
 // RepeatedDenials returns the denials since a time that have the given id among their kept repeats,
-// latest first. It scans all denials since that time.
+// latest first. It reads all repeated denials since that time.
 func (tx *Tx) RepeatedDenials(ctx context.Context, env licensing.Env, request string, since time.Time) ([]Denial, error) {
-	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial
-		WHERE minute >= $1 AND (env || '') = $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
-		ORDER BY at DESC LIMIT 10`, micros(since), env, request)
+	return tx.denials(ctx, `SELECT `+denialColumns+` FROM denial`+tx.indexed("denial_repeated")+`
+		WHERE env = $1 AND minute >= $2 AND later <> '' AND REPLACE(' ' || later, ' ' || $3 || ' ', '') <> ' ' || later
+		ORDER BY at DESC LIMIT 10`, env, micros(since), request)
 }
 
 // DenialsOfCall returns the denials that name the server's id of a request, among the kept ids,

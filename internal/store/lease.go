@@ -286,7 +286,14 @@ type LeaseFilter struct {
 
 // ListLeases returns leases by id, which is by grant time.
 func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease, error) {
-	text, args, err := f.statement(tx.indexed)
+	var joined equality
+	if f.License == "" && (f.Holder == "" || f.Ended) {
+		var err error
+		if joined, err = tx.joined(ctx, f.Env, LicenseFilter{Customer: f.Customer, Product: f.Product}); err != nil {
+			return nil, err
+		}
+	}
+	text, args, err := f.statement(joined, tx.indexed)
 	if err != nil {
 		return nil, err
 	}
@@ -294,9 +301,9 @@ func (tx *Tx) ListLeases(ctx context.Context, f LeaseFilter) ([]*licensing.Lease
 }
 
 // statement returns the text and the arguments of a list. The text depends on the fields that are set,
-// so that each list finds its leases by an index: those of a license, a customer's licenses or a
-// holder, and otherwise all in order.
-func (f LeaseFilter) statement(indexed func(string) string) (string, []any, error) {
+// so that each list finds its leases by an index: those of a license, a holder or the licenses that
+// match joined, and otherwise all in order.
+func (f LeaseFilter) statement(joined equality, indexed func(string) string) (string, []any, error) {
 	b := &conditions{}
 	b.add("l.env = $%d", f.Env)
 	b.add("l.id > $%d", f.After)
@@ -307,17 +314,17 @@ func (f LeaseFilter) statement(indexed func(string) string) (string, []any, erro
 	case f.License != "":
 		parts = byLicense
 		b.add("l.license = $%d", f.License)
-	case f.Customer != "":
+	case joined.index != "":
 		parts = byLicense
-		from = "license c CROSS JOIN lease l"
-		b.add("c.env = $%[1]d AND c.customer = $%[2]d AND l.env = c.env AND l.license = c.id", f.Env, f.Customer)
+		from = "license c" + indexed(joined.index) + " CROSS JOIN lease l"
+		b.add("c.env = $%[1]d AND c."+joined.column+" = $%[2]d AND l.env = c.env AND l.license = c.id", f.Env, joined.value)
 	case f.Holder != "" && !f.Ended:
 		parts = []part{{"lease_holder", " AND l.ended_at = 0"}, {"lease_forced", " AND l.ended_by = 'forced'"}}
 	}
-	if f.License != "" && f.Customer != "" {
+	if f.Customer != "" && joined.index != customerIndex {
 		b.add("(SELECT c.customer FROM license c WHERE c.env = l.env AND c.id = l.license) = $%d", f.Customer)
 	}
-	if f.Product != "" {
+	if f.Product != "" && joined.index != productIndex {
 		b.add("(SELECT p.product FROM license p WHERE p.env = l.env AND p.id = l.license) = $%d", f.Product)
 	}
 	if f.Pool != "" {

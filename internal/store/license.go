@@ -24,6 +24,8 @@ type LicenseFilter struct {
 	Status     licensing.Status
 	Reference  string
 	EndsBefore time.Time // the term has an end, and it is before this time
+	ByEnd      bool      // with EndsBefore: sort by the end of the term, then by id
+	AfterEnd   time.Time // with ByEnd: the end of the license that a list continues after
 }
 
 const licenseColumns = `env, id, product, customer, plan, revision, channel, granted, status, payment, reference,
@@ -97,12 +99,96 @@ func (tx *Tx) license(ctx context.Context, env licensing.Env, id licensing.Licen
 	return only(collect(rows, err, scanLicense))
 }
 
-// Licenses returns up to limit licenses that match f with ids after the given one, sorted by id.
+// Licenses returns up to limit licenses that match f with ids after the given one, sorted by id. If
+// f sets ByEnd, they are sorted by the end of their term and then by id.
 func (tx *Tx) Licenses(ctx context.Context, env licensing.Env, f LicenseFilter, after string, limit int) ([]licensing.License, error) {
-	where, args := f.where([]string{"env = $1", "id > $2"}, []any{env, after, limit})
-	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license`+tx.indexed(f.index())+` WHERE `+where+` ORDER BY id LIMIT $3`, args...)
+	equalities, index, err := tx.narrowest(ctx, env, f)
+	if err != nil {
+		return nil, err
+	}
+	conditions, args, order := []string{"env = $1", "id > $2"}, []any{env, after, limit}, "id"
+	if f.ByEnd {
+		end := endOf(index)
+		conditions, order = []string{"env = $1", "(" + end + ", id) > ($4, $2)"}, end+", id"
+		args = append(args, max(1, micros(f.AfterEnd))) // licenses without an end have 0
+	}
+	where, args := f.where(equalities, index, conditions, args)
+	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license`+tx.indexed(index)+` WHERE `+where+` ORDER BY `+order+` LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
 }
+
+// endOf returns the end of a license's term in a statement that uses an index. If that is another
+// index, no index fits the expression.
+func endOf(index string) string {
+	if index == endIndex {
+		return "end_at"
+	}
+	return "(end_at + 0)"
+}
+
+// probed is how many licenses are counted to find out whether a condition matches few.
+const probed = 256
+
+// narrowest returns the equalities that f sets, the one first that matches the fewest licenses, and
+// the index that finds the licenses, "" for the primary key. If each equality matches many, a list
+// by end uses the index of ends.
+func (tx *Tx) narrowest(ctx context.Context, env licensing.Env, f LicenseFilter) (all []equality, index string, err error) {
+	all = f.equalities()
+	byEnd := f.ByEnd
+	if len(all) == 0 || len(all) == 1 && !byEnd {
+		return all, f.index(), nil
+	}
+	best, fewest := 0, int64(probed)
+	for i, e := range all {
+		if e.index == "" || e.index == referenceIndex { // at most one license
+			best, fewest = i, 0
+			break
+		}
+		n, err := tx.countLicenses(ctx, env, e, probed)
+		if err != nil {
+			return nil, "", err
+		}
+		if n < fewest {
+			best, fewest = i, n
+		}
+	}
+	all[0], all[best] = all[best], all[0]
+	if byEnd && fewest == probed {
+		return all, endIndex, nil
+	}
+	return all, all[0].index, nil
+}
+
+// countLicenses counts up to limit licenses that match an equality.
+func (tx *Tx) countLicenses(ctx context.Context, env licensing.Env, e equality, limit int) (n int64, err error) {
+	_, err = tx.row(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM license`+tx.indexed(e.index)+` WHERE env = $1 AND `+e.column+` = $2 LIMIT $3) AS few`,
+		[]any{env, e.value, limit}, &n)
+	return n, err
+}
+
+// maxJoined limits the number of licenses whose leases or usage a list by customer or product looks
+// up. If there are more, enough of all rows match, and the list reads them in order.
+const maxJoined = 4096
+
+// joined returns the equality by which a list of leases or usage finds its licenses, or a zero
+// equality if each matches too many.
+func (tx *Tx) joined(ctx context.Context, env licensing.Env, f LicenseFilter) (equality, error) {
+	for _, e := range f.equalities() {
+		n, err := tx.countLicenses(ctx, env, e, maxJoined)
+		if err != nil || n < maxJoined {
+			return e, err
+		}
+	}
+	return equality{}, nil
+}
+
+// These are indexes that statements name.
+const (
+	referenceIndex = "license_reference"
+	customerIndex  = "license_customer"
+	productIndex   = "license_product"
+	endIndex       = "license_end"
+)
 
 // An equality is a condition of a filter on one column, with the column's index.
 type equality struct{ column, index, value string }
@@ -117,32 +203,35 @@ func (f LicenseFilter) equalities() []equality {
 		active = ""
 	}
 	return slices.DeleteFunc([]equality{
-		{"id", "", string(f.ID)}, {"reference", "license_reference", f.Reference}, {"customer", "license_customer", string(f.Customer)},
+		{"id", "", string(f.ID)}, {"reference", referenceIndex, f.Reference}, {"customer", customerIndex, string(f.Customer)},
 		{"status", "license_status", string(other)}, {"granted", "license_granted", string(f.Revision)}, {"plan", "license_plan", string(f.Plan)},
-		{"product", "license_product", string(f.Product)}, {"status", "license_status", string(active)},
+		{"product", productIndex, string(f.Product)}, {"status", "license_status", string(active)},
 	}, func(e equality) bool { return e.value == "" })
 }
 
-// index returns the index that finds the licenses which match f, or "" for the primary key.
+// index returns the index of the first equality, or that of ends, or "" for the primary key.
 func (f LicenseFilter) index() string {
-	if all := f.equalities(); len(all) > 0 {
+	switch all := f.equalities(); {
+	case len(all) > 0:
 		return all[0].index
+	case f.ByEnd:
+		return endIndex
 	}
 	return ""
 }
 
-// where adds the conditions of f. The texts differ only in which fields are set, so few of them are
-// ever prepared.
-func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
+// where adds the conditions of f, for a statement that uses an index. The texts differ only in which
+// fields are set, and in which equality is the narrowest, so few of them are ever prepared.
+func (f LicenseFilter) where(equalities []equality, index string, conditions []string, args []any) (string, []any) {
 	add := func(set bool, condition string, value any) {
 		if set {
 			args = append(args, value)
 			conditions = append(conditions, fmt.Sprintf(condition, len(args)))
 		}
 	}
-	for i, e := range f.equalities() {
+	for _, e := range equalities {
 		condition := e.column + " = $%d"
-		if i > 0 { // no index for it: an engine without statistics could choose the worse one
+		if e.index != index { // no index for it: an engine without statistics could choose the worse one
 			condition = "(" + e.column + " || '') = $%d"
 		}
 		add(true, condition, e.value)
@@ -158,7 +247,7 @@ func (f LicenseFilter) where(conditions []string, args []any) (string, []any) {
 	if f.Pinned {
 		conditions = append(conditions, "revision <> ''")
 	}
-	add(!f.EndsBefore.IsZero(), "end_at <> 0 AND end_at < $%d", micros(f.EndsBefore))
+	add(!f.EndsBefore.IsZero(), endOf(index)+" > 0 AND "+endOf(index)+" < $%d", micros(f.EndsBefore))
 	return strings.Join(conditions, " AND "), args
 }
 
@@ -189,7 +278,7 @@ type LicenseCount struct {
 
 // CountLicenses counts the licenses that match f, by plan and status.
 func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, now time.Time) ([]LicenseCount, error) {
-	where, args := f.where([]string{"env = $1"}, []any{env, micros(now)})
+	where, args := f.where(f.equalities(), f.index(), []string{"env = $1"}, []any{env, micros(now)})
 	rows, err := tx.query(ctx, `
 		SELECT plan, status, CASE WHEN end_at <> 0 AND end_at <= $2 THEN 1 ELSE 0 END AS ended, COUNT(*)
 		FROM license WHERE `+where+` GROUP BY plan, status, ended ORDER BY plan, status, ended`, args...)
@@ -204,7 +293,7 @@ func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFil
 // EndingLicenses returns up to limit active licenses that match f and whose term ends at or after
 // from, soonest first.
 func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, from time.Time, limit int) ([]licensing.License, error) {
-	where, args := f.where([]string{"env = $1", "end_at >= $2", "end_at <> 0", "(status || '') = '" + string(licensing.Active) + "'"}, []any{env, micros(from), limit})
+	where, args := f.where(f.equalities(), f.index(), []string{"env = $1", "end_at >= $2", "end_at <> 0", "(status || '') = '" + string(licensing.Active) + "'"}, []any{env, micros(from), limit})
 	rows, err := tx.query(ctx, `SELECT `+licenseColumns+` FROM license WHERE `+where+` ORDER BY end_at, id LIMIT $3`, args...)
 	return collect(rows, err, scanLicense)
 }
@@ -212,7 +301,7 @@ func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFi
 // FullestPools returns up to limit pools in use of the licenses that match f, pools of active
 // licenses first. It sorts them by the share of the last stored capacity that is in use.
 func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilter, limit int) ([]Pool, error) {
-	where, args := f.where([]string{"license.env = $1"}, []any{env, limit, licensing.Active, micros(tx.Now())})
+	where, args := f.where(f.equalities(), f.index(), []string{"license.env = $1"}, []any{env, limit, licensing.Active, micros(tx.Now())})
 	rows, err := tx.query(ctx, `
 		SELECT `+poolColumns+` FROM pool p JOIN license ON license.env = p.env AND license.id = p.license
 		WHERE p.held > 0 AND `+where+`

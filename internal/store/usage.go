@@ -116,9 +116,9 @@ const (
 // Events returns the recorded events with an id, for any license of an environment, a customer and
 // a product. Empty customer and product match all.
 func (tx *Tx) Events(ctx context.Context, env licensing.Env, id string, customer licensing.CustomerID, product licensing.ProductName) ([]UsageEvent, error) {
-	return tx.events(ctx, `SELECT `+eventColumns+` FROM license l CROSS JOIN usage_event e
-		WHERE l.env = $1 AND ($3 = '' OR l.customer = $3) AND ($4 = '' OR l.product = $4)
-			AND e.env = l.env AND e.license = l.id AND e.id = $2 ORDER BY e.license LIMIT $5`, env, id, customer, product, shownEvents)
+	return tx.events(ctx, `SELECT `+eventColumns+` FROM usage_event e`+tx.indexed("usage_event_id")+` CROSS JOIN license l
+		WHERE e.env = $1 AND e.id = $2 AND l.env = e.env AND l.id = e.license
+			AND ($3 = '' OR l.customer = $3) AND ($4 = '' OR l.product = $4) ORDER BY e.license LIMIT $5`, env, id, customer, product, shownEvents)
 }
 
 // EventsOfCall returns the events that a request recorded between two times.
@@ -211,18 +211,23 @@ func (tx *Tx) ListUsage(ctx context.Context, f UsageFilter) ([]UsageTotal, error
 	c.add("u.env = $%d", f.Env)
 	c.add("(u.license, u.meter, u.period) > ($%d, $%d, $%d)", f.AfterLicense, f.AfterMeter, micros(f.AfterPeriod))
 	c.add("(u.ends_at = 0 OR u.ends_at > $%d)", micros(f.Since))
-	switch {
-	case f.License != "":
+	var joined equality
+	if f.License != "" {
 		c.add("u.license = $%d", f.License)
-		if f.Customer != "" {
-			c.add("(SELECT c.customer FROM license c WHERE c.env = u.env AND c.id = u.license) = $%d", f.Customer)
+	} else {
+		var err error
+		if joined, err = tx.joined(ctx, f.Env, LicenseFilter{Customer: f.Customer, Product: f.Product}); err != nil {
+			return nil, err
 		}
-	case f.Customer != "":
-		from = "license c CROSS JOIN usage_total u"
-		c.add("c.env = $%d AND c.customer = $%d AND u.env = c.env AND u.license = c.id", f.Env, f.Customer)
 	}
-	if f.Product != "" {
-		c.add("(SELECT p.product FROM license p WHERE p.env = u.env AND p.id = u.license) = $%d", f.Product)
+	if joined.index != "" {
+		from = "license c" + tx.indexed(joined.index) + " CROSS JOIN usage_total u"
+		c.add("c.env = $%d AND c."+joined.column+" = $%d AND c.id >= $%d AND u.env = c.env AND u.license = c.id", f.Env, joined.value, f.AfterLicense)
+	}
+	for _, e := range (LicenseFilter{Customer: f.Customer, Product: f.Product}).equalities() {
+		if e != joined {
+			c.add("(SELECT o."+e.column+" FROM license o WHERE o.env = u.env AND o.id = u.license) = $%d", e.value)
+		}
 	}
 	if f.Meter != "" {
 		c.add("u.meter = $%d", f.Meter)

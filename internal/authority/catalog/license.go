@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"copyhold.dev/internal/access"
@@ -219,17 +221,32 @@ func (f LicenseFilter) stored() store.LicenseFilter {
 	}
 }
 
-// Licenses returns the licenses that match f and that p may see, by id, which is by time.
+// Licenses returns the licenses that match f and that p may see, by id, which is by time. If f sets
+// EndsBefore, they are sorted by the end of their term.
 func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFilter, of request.PageOf) (request.Page[v1.ListedLicense], error) {
 	var found request.Page[v1.ListedLicense]
 	if err := request.Require(p, access.LicenseRead); err != nil {
 		return found, err
 	}
-	after, rows, err := of.After("license")
+	noun, position := "license", func(l v1.ListedLicense) string { return string(l.ID) }
+	if !f.EndsBefore.IsZero() {
+		noun, position = "ending_license", func(l v1.ListedLicense) string { return strconv.FormatInt(l.End.UnixMicro(), 10) + " " + string(l.ID) }
+	}
+	after, rows, err := of.After(noun)
 	if err != nil {
 		return found, err
 	}
-	scope, possible := Scoped(p, f.stored())
+	var afterEnd time.Time
+	if end, id, ok := strings.Cut(after, " "); ok {
+		us, err := strconv.ParseInt(end, 10, 64)
+		if err != nil {
+			return found, licensing.Errorf(licensing.Invalid, "the cursor does not belong to this list").At("cursor")
+		}
+		after, afterEnd = id, time.UnixMicro(us)
+	}
+	stored := f.stored()
+	stored.ByEnd, stored.AfterEnd = !f.EndsBefore.IsZero(), afterEnd
+	scope, possible := Scoped(p, stored)
 	if !possible {
 		return found, nil
 	}
@@ -243,7 +260,7 @@ func (c *Catalog) Licenses(ctx context.Context, p access.Principal, f LicenseFil
 			return err
 		}
 		listed, err := listedLicenses(ctx, tx, licenses)
-		found = request.NewPage("license", listed, rows, func(l v1.ListedLicense) string { return string(l.ID) })
+		found = request.NewPage(noun, listed, rows, position)
 		return err
 	})
 	return found, err

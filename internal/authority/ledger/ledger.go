@@ -63,6 +63,8 @@ type Ledger struct {
 	packsFrom   atomic.Int64 // microseconds since 1970; 0 if rows are not packed
 	sequencing  sync.Mutex
 	sequencer   sequencer
+	indexing    sync.Mutex
+	indexed     map[licensing.Env]int64 // entries in the index of each log, as last seen
 	published   atomic.Pointer[map[licensing.Env]*license.Head]
 	loading     sync.Mutex // locked while keys are loaded into the ring
 }
@@ -77,6 +79,7 @@ func New(c Config) *Ledger {
 	}
 	l := &Ledger{DB: c.DB, Ring: c.Ring, Log: c.Log, Metrics: c.Metrics, Now: c.Now, Skew: cmp.Or(c.Skew, licensing.Skew.Duration()), Cache: c.Cache, Witness: Witness{Dir: c.Dir}}
 	l.sequencer = sequencer{l, map[licensing.Env]audit.Tree{}}
+	l.indexed = map[licensing.Env]int64{}
 	l.published.Store(&map[licensing.Env]*license.Head{})
 	l.Fences.Store(&map[licensing.Env]Fence{})
 	l.Clock = &Clock{Machine: c.Machine, Mark: c.DB.Mark, Skew: l.Skew, record: licensing.ClockRecord{At: c.DB.Mark()}}
@@ -95,7 +98,12 @@ type Task struct {
 
 // Tasks returns the background tasks of the ledger.
 func (l *Ledger) Tasks() []Task {
-	return []Task{{"sequencer", l.RunSequencer}, {"clock", l.runClock}}
+	return []Task{
+		{"sequencer", l.RunSequencer}, {"clock", l.runClock},
+		{"log_index", func(ctx context.Context) {
+			l.Every(ctx, indexEvery, "log_index", func(ctx context.Context) error { return l.IndexLog(ctx, indexAfter) })
+		}},
+	}
 }
 
 // Every runs a background task once per period until ctx ends, and records each result.

@@ -20,8 +20,9 @@ import (
 	"copyhold.dev/sdk/license"
 )
 
-// maxScan limits how many entries one page of a filtered list examines. Such a page can be short or
-// even empty and still have a next page.
+// maxScan limits how many entries one page of a list examines. A page that reaches the limit can be
+// short and still have a next page. It can be empty only while the index of the log is being built
+// after an upgrade.
 const maxScan = 50_000
 
 // MaxIndex is larger than the index of any entry.
@@ -74,6 +75,7 @@ type LogScan struct {
 	Limit     int
 	Found     []v1.LogEntry
 	scanned   int64
+	partial   bool                                         // no index covers what is examined, so a page can be empty
 	more      bool                                         // the scan stopped early
 	Only      func(store.PlacedRow, int, v1.LogEntry) bool // takes the position in the row; nil accepts every entry
 }
@@ -81,62 +83,138 @@ type LogScan struct {
 // Run reads rows until the page is full or the log ends.
 func (s *LogScan) Run(ctx context.Context, tx *store.Tx) error {
 	s.Found, s.scanned, s.more = nil, 0, false
-	for from := s.Before; ; {
-		rows, err := tx.LogRowsBefore(ctx, s.Principal.Env, from, s.Filter.License, s.Filter.Until)
-		if err != nil || len(rows) == 0 {
+	indexed, err := tx.LogIndexed(ctx, s.Principal.Env)
+	if err != nil {
+		return err
+	}
+	s.partial = true
+	if done, err := s.walk(ctx, tx, s.Before, indexed); done || err != nil {
+		return err
+	}
+	s.partial = s.Only != nil
+	from, before, err := s.span(ctx, tx, indexed)
+	if err != nil {
+		return err
+	}
+	before = min(before, s.Before)
+	conditions, err := s.crossing(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if len(conditions) == 0 {
+		_, err := s.walk(ctx, tx, before, from)
+		return err
+	}
+	for len(s.Found) < s.Limit {
+		index, found, err := conditions.below(before)
+		if err != nil || !found || index < from {
 			return err
 		}
-		for _, r := range rows {
-			if r.At.Before(s.Filter.Since.Add(-time.Minute)) {
-				return nil // rows of several servers are in order to the minute
-			}
-			if err := s.row(r); err != nil || len(s.Found) >= s.Limit {
-				return err
-			}
-			s.scanned += r.Entries
+		r, found, err := tx.LogRowAt(ctx, s.Principal.Env, index)
+		if err != nil {
+			return err
 		}
-		from = rows[len(rows)-1].First
-		if s.scanned > maxScan {
-			s.Before, s.more = from, true
-			return nil
+		if before = index; found {
+			before = r.First
+			err = s.row(r)
+		}
+		if err != nil || s.late(r.First) {
+			return err
 		}
 	}
+	return nil
+}
+
+// walk examines the entries from before down to from, without the index of names. It reports
+// whether the page ends there.
+func (s *LogScan) walk(ctx context.Context, tx *store.Tx, before, from int64) (done bool, err error) {
+	for before > from {
+		rows, err := tx.LogRowsBefore(ctx, s.Principal.Env, before, s.Filter.License, s.Filter.Until)
+		if err != nil || len(rows) == 0 {
+			return false, err
+		}
+		for _, r := range rows {
+			if before = r.First; r.First+r.Entries <= from {
+				return false, nil
+			}
+			if err := s.row(r); err != nil || len(s.Found) >= s.Limit {
+				return true, err
+			}
+		}
+		if s.late(before) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// late reports whether enough entries were examined for one page. The next page begins below
+// before.
+func (s *LogScan) late(before int64) bool {
+	if s.scanned > maxScan && (s.partial || len(s.Found) > 0) {
+		s.Before, s.more = before, true
+	}
+	return s.more
 }
 
 func (s *LogScan) row(r store.PlacedRow) error {
+	if r.Body == nil || !s.Filter.Until.IsZero() && r.At.After(s.Filter.Until) {
+		return nil
+	}
 	entries, err := audit.ReadRow(r.Body)
 	if err != nil {
 		return err
 	}
+	s.scanned += r.Entries
 	for i := len(entries) - 1; i >= 0 && len(s.Found) < s.Limit; i-- {
 		index := r.First + int64(i)
 		if index >= s.Before {
 			continue
 		}
-		e, err := ReadEntry(index, entries[i])
+		leaf, err := readLeaf(index, entries[i])
 		if err != nil {
 			return err
 		}
-		if s.Filter.matches(e) && (s.Only == nil || s.Only(r, i, e)) && s.Principal.Sees(licensing.CustomerID(e.Customer), licensing.ProductName(e.Product)) {
+		if !s.Filter.matches(leaf) || !s.Principal.Sees(licensing.CustomerID(leaf.Customer), licensing.ProductName(leaf.Product)) {
+			continue
+		}
+		e, err := entryOf(index, entries[i], leaf)
+		if err != nil {
+			return err
+		}
+		if s.Only == nil || s.Only(r, i, e) {
 			s.Found = append(s.Found, e)
 		}
 	}
 	return nil
 }
 
-func (f LogFilter) matches(e v1.LogEntry) bool {
+func (f LogFilter) matches(e audit.Leaf) bool {
+	at := time.UnixMicro(e.At)
 	return (f.Type == "" || f.Type == e.Type || strings.HasSuffix(f.Type, ".") && strings.HasPrefix(e.Type, f.Type)) &&
 		(f.License == "" || f.License == licensing.LicenseID(e.License)) &&
 		(f.Customer == "" || f.Customer == licensing.CustomerID(e.Customer)) &&
-		!e.At.Before(f.Since) && (f.Until.IsZero() || e.At.Before(f.Until))
+		!at.Before(f.Since) && (f.Until.IsZero() || at.Before(f.Until))
 }
 
 // ReadEntry returns an entry in the form of the API.
 func ReadEntry(index int64, e audit.Entry) (v1.LogEntry, error) {
+	leaf, err := readLeaf(index, e)
+	if err != nil {
+		return v1.LogEntry{}, err
+	}
+	return entryOf(index, e, leaf)
+}
+
+func readLeaf(index int64, e audit.Entry) (audit.Leaf, error) {
 	leaf, err := e.Fields()
 	if err != nil {
-		return v1.LogEntry{}, fmt.Errorf("entry %d: %w", index, err)
+		return leaf, fmt.Errorf("entry %d: %w", index, err)
 	}
+	return leaf, nil
+}
+
+func entryOf(index int64, e audit.Entry, leaf audit.Leaf) (v1.LogEntry, error) {
 	var p audit.Payload
 	if !e.Erased() {
 		if err := json.Unmarshal(e.Payload, &p); err != nil {
