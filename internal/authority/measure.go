@@ -38,8 +38,8 @@ func (a *Authority) runMeasure(ctx context.Context) {
 // Measure updates the gauges of the metrics: units in use, upcoming expiries and the lag of the
 // log. This happens every 15 seconds; call Measure to update them immediately.
 func (a *Authority) Measure(ctx context.Context) error {
-	if a.ledger.Metrics == nil {
-		return nil
+	if err := a.ledger.DB.Count(ctx); err != nil || a.ledger.Metrics == nil {
+		return err
 	}
 	var state metrics.State
 	err := a.ledger.View(ctx, func(tx *store.Tx) error {

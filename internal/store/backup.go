@@ -208,6 +208,7 @@ func (db *DB) Restore(ctx context.Context, schema int64, fn func(*Tx) error) err
 			return licensing.Errorf(licensing.Conflict, "another process is using the database")
 		}
 		called = true
+		tx.uncounted()
 		if err := tx.requireEmpty(ctx); err != nil {
 			return err
 		}

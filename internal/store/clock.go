@@ -231,14 +231,16 @@ func (db *DB) ReadClock(ctx context.Context) error {
 		every = markEvery
 	}
 	if micros(db.Latest())-db.mark.stored.Load() < every.Microseconds() {
+		if db.engine.Clock == "" {
+			return (&Tx{db: db}).readClock(ctx) // without a statement
+		}
 		return db.View(ctx, func(*Tx) error { return nil })
 	}
 	return db.StoreClock(ctx)
 }
 
-// StoreClock stores the current time. If the engine allows, it does not wait for the disk, because
-// the next time is stored soon.
+// StoreClock stores the current time. It does not wait for the disk, because the next time is stored
+// soon.
 func (db *DB) StoreClock(ctx context.Context) error {
-	_, err := db.UpdateEarly(ctx, func(*Tx) error { return nil })
-	return err
+	return db.update(ctx, transaction{fn: func(*Tx) error { return nil }, early: db.engine.Early != "", lazy: true})
 }

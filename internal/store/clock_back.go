@@ -62,6 +62,7 @@ func (db *DB) SetBack(ctx context.Context, to time.Time, fn func(*Tx) error) err
 // depend on them. It changes nothing that was signed: live leases keep their ends, and can be
 // recognized by a renewal time later than now. It returns the number of such live leases.
 func (tx *Tx) Rewind(ctx context.Context, mark time.Time, skew time.Duration) (ahead int64, err error) {
+	tx.uncounted()
 	now, shift := micros(tx.now), mark.Sub(tx.now).Microseconds()
 	remembered := micros(tx.now.Add(licensing.Remembered))
 	for _, s := range []struct {

@@ -40,6 +40,8 @@ type DB struct {
 	revisions *cache.Cache[revisionKey, *keptRevision]
 	reading   atomic.Pointer[reading] // the last reading of the database's clock
 	closed    closure
+	tally     *tally // nil if other servers may write
+	written   atomic.Uint64
 
 	commitLimit time.Duration
 	fatal       chan struct{}
@@ -75,6 +77,9 @@ func Open(ctx context.Context, conns *sql.DB, engine Engine) (*DB, error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
+	if !db.Shared() {
+		db.tally = newTally()
+	}
 	if engine.Maintain != nil {
 		db.tasks.Go(func() { db.maintain(background) })
 	}
@@ -93,6 +98,10 @@ func (db *DB) Close() error {
 	}
 	return err
 }
+
+// Written returns a number that differs from earlier ones if a transaction may have changed anything
+// since. It does not know about other servers, and ignores the stored time.
+func (db *DB) Written() uint64 { return db.written.Load() }
 
 // Engine returns the engine's name: sqlite or postgres.
 func (db *DB) Engine() string { return db.engine.Name }
@@ -159,6 +168,7 @@ type transaction struct {
 	writes, early bool
 	unjudged      bool // it uses no time
 	unstored      bool // its time is not stored, because the tables may be those of an earlier version
+	lazy          bool // COMMIT does not wait for the disk, and the loss of the transaction does no harm
 	fn            func(*Tx) error
 	committed     func() // may be nil; runs before another transaction gets the session
 }
@@ -180,6 +190,12 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 	if text := s.replan(db.engine, time.Now()); text != "" {
 		_, err = tx.exec(ctx, text)
 	}
+	if t.lazy && db.engine.Lazy != "" {
+		defer func() { // before the session is given back
+			broken = s.run(context.WithoutCancel(ctx), &Statement{Text: db.engine.Eager}) != nil || broken
+		}()
+		err = errors.Join(err, s.run(ctx, &Statement{Text: db.engine.Lazy}))
+	}
 	if err == nil {
 		err = tx.later(ctx, &Statement{Text: t.begin})
 	}
@@ -199,6 +215,14 @@ func (db *DB) attempt(ctx context.Context, p *pool, t transaction) (err error) {
 		undone, err = tx.commit(ctx)
 	}
 	broken = err != nil
+	if t.writes && !t.lazy {
+		db.written.Add(1)
+	}
+	if err == nil {
+		db.tally.commit(tx.changes, tx.now)
+	} else if !undone {
+		db.tally.lose() // the changes may be stored
+	}
 	if err == nil && t.committed != nil {
 		t.committed()
 	}
@@ -222,6 +246,9 @@ func (tx *Tx) body(ctx context.Context, t transaction) error {
 	}
 	if !tx.writes || t.unstored {
 		return nil
+	}
+	if err := tx.closeCounts(ctx); err != nil {
+		return err
 	}
 	if tx.guessed { // a COMMIT sent with it could not be undone
 		if err := tx.flush(ctx); err != nil {
@@ -292,11 +319,16 @@ func (db *DB) IsUnique(err error) bool { return db.engine.Unique(err) }
 func (db *DB) maintain(ctx context.Context) {
 	tick := time.NewTicker(db.engine.MaintainEvery)
 	defer tick.Stop()
+	var done uint64
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
+		}
+		written := db.Written()
+		if written == done {
+			continue
 		}
 		s, err := db.take(ctx, db.readers)
 		if err != nil {
@@ -306,7 +338,9 @@ func (db *DB) maintain(ctx context.Context) {
 		db.readers.give(s, err != nil)
 		if err != nil {
 			_ = db.failed(err)
+			continue
 		}
+		done = written
 	}
 }
 

@@ -116,7 +116,7 @@ func (tx *Tx) PutSessions(ctx context.Context, denials []Denial) (first map[int]
 // ForgetSessions deletes up to limit sessions whose last denial was before a time.
 func (tx *Tx) ForgetSessions(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `DELETE FROM denial_session WHERE (env, license, pool, holder, code) IN
-		(SELECT env, license, pool, holder, code FROM denial_session WHERE last_at < $1 LIMIT $2)`, micros(before), limit)
+		(SELECT env, license, pool, holder, code FROM denial_session WHERE last_at < $1 ORDER BY last_at LIMIT $2)`, micros(before), limit)
 }
 
 // PutDenials counts denials, at most one per key, and returns the indexes of those that are the

@@ -37,6 +37,9 @@ type Engine struct {
 	// transactions can see them at once. Settle, run separately, returns when everything that was
 	// committed before it is on disk. Both are empty if COMMIT waits for the disk.
 	Early, Settle string
+	// Lazy, run before a transaction, makes its COMMIT return before the writes are on disk, and Eager
+	// makes COMMIT wait again. Both are empty if Early serves the same purpose.
+	Lazy, Eager string
 	// Replan makes a session plan its statements again, for the current tables. It is empty if
 	// plans do not depend on the tables.
 	Replan string
@@ -63,7 +66,8 @@ type Engine struct {
 	Sealed func(error) bool
 	// Locked runs fn while no other process migrates. It may be nil.
 	Locked func(ctx context.Context, db *sql.DB, fn func() error) error
-	// Maintain is called every MaintainEvery, outside any transaction. It may be nil.
+	// Maintain is called every MaintainEvery, outside any transaction, if there were writes. It may be
+	// nil.
 	Maintain      func(context.Context, *sql.Conn) error
 	MaintainEvery time.Duration
 	// Close releases the engine's own resources, after all sessions are closed. It may be nil.

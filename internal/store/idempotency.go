@@ -45,6 +45,12 @@ func (tx *Tx) InsertAnswer(ctx context.Context, a Answer, since time.Time) (bool
 	return n == 1, err
 }
 
+// ExpiredAnswers reports whether there are answers that were stored at or before a time.
+func (tx *Tx) ExpiredAnswers(ctx context.Context, before time.Time) (bool, error) {
+	var at int64
+	return tx.row(ctx, `SELECT created_at FROM idempotency WHERE created_at <= $1 LIMIT 1`, []any{micros(before)}, &at)
+}
+
 // DeleteAnswers deletes up to limit answers from before a time and returns how many it deleted.
 func (tx *Tx) DeleteAnswers(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return tx.exec(ctx, `

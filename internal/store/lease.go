@@ -217,6 +217,9 @@ func (tx *Tx) SharedUnits(ctx context.Context, k PoolKey, ended time.Time) (unit
 // CountShared charges each of the leases in SharedUnits with its own units, and sets the pool's
 // held units to held.
 func (tx *Tx) CountShared(ctx context.Context, k PoolKey, held int64, ended time.Time) error {
+	if err := tx.willChange(ctx, k.Env, k.License); err != nil {
+		return err
+	}
 	if _, err := tx.exec(ctx, `UPDATE lease SET charge = units`+shared, k.Env, k.License, k.Name, micros(ended)); err != nil {
 		return err
 	}

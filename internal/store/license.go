@@ -58,6 +58,9 @@ func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, err
 		INSERT INTO license (`+insertedLicense+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 		ON CONFLICT DO NOTHING`, args...)
+	if c := tx.counts(); c != nil && n == 1 {
+		c.licenses = append(c.licenses, groupOf(l))
+	}
 	return n == 1, err
 }
 
@@ -65,6 +68,9 @@ func (tx *Tx) InsertLicense(ctx context.Context, l licensing.License) (bool, err
 func (tx *Tx) UpdateLicense(ctx context.Context, l licensing.License) error {
 	args, err := licenseArgs(l)
 	if err != nil {
+		return err
+	}
+	if err := tx.willChange(ctx, l.Env, l.ID); err != nil {
 		return err
 	}
 	_, err = tx.exec(ctx, `
@@ -261,6 +267,14 @@ func (tx *Tx) DueLicenses(ctx context.Context, now time.Time, limit int) ([]Lice
 	})
 }
 
+// FirstChange returns when the earliest scheduled changes of a license may be due, or zero if there
+// are none.
+func (tx *Tx) FirstChange(ctx context.Context) (time.Time, error) {
+	var due int64
+	_, err := tx.row(ctx, `SELECT change_at FROM license WHERE change_at <> 0 AND status <> $1 ORDER BY change_at LIMIT 1`, []any{licensing.Revoked}, &due)
+	return instant(due), err
+}
+
 // ForgetDue removes a license from those with scheduled changes. It is needed if a server of an
 // earlier version has made the changes.
 func (tx *Tx) ForgetDue(ctx context.Context, env licensing.Env, id licensing.LicenseID) error {
@@ -278,6 +292,9 @@ type LicenseCount struct {
 
 // CountLicenses counts the licenses that match f, by plan and status.
 func (tx *Tx) CountLicenses(ctx context.Context, env licensing.Env, f LicenseFilter, now time.Time) ([]LicenseCount, error) {
+	if counts, known, err := tx.countTallied(ctx, env, f, now); known || err != nil {
+		return counts, err
+	}
 	where, args := f.where(f.equalities(), f.index(), []string{"env = $1"}, []any{env, micros(now)})
 	rows, err := tx.query(ctx, `
 		SELECT plan, status, CASE WHEN end_at <> 0 AND end_at <= $2 THEN 1 ELSE 0 END AS ended, COUNT(*)
@@ -301,6 +318,9 @@ func (tx *Tx) EndingLicenses(ctx context.Context, env licensing.Env, f LicenseFi
 // FullestPools returns up to limit pools in use of the licenses that match f, pools of active
 // licenses first. It sorts them by the share of the last stored capacity that is in use.
 func (tx *Tx) FullestPools(ctx context.Context, env licensing.Env, f LicenseFilter, limit int) ([]Pool, error) {
+	if pools, known, err := tx.fullestTallied(ctx, env, f, limit); known || err != nil {
+		return pools, err
+	}
 	where, args := f.where(f.equalities(), f.index(), []string{"license.env = $1"}, []any{env, limit, licensing.Active, micros(tx.Now())})
 	rows, err := tx.query(ctx, `
 		SELECT `+poolColumns+` FROM pool p JOIN license ON license.env = p.env AND license.id = p.license

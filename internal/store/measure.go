@@ -19,6 +19,9 @@ type PoolSum struct {
 // PoolSums adds up the pools of all licenses and returns up to limit sums, most used first.
 // Suspended and revoked licenses have no capacity.
 func (tx *Tx) PoolSums(ctx context.Context, limit int) ([]PoolSum, error) {
+	if sums, known := tx.sumsTallied(limit); known {
+		return sums, nil
+	}
 	rows, err := tx.query(ctx, `
 		SELECT p.env, l.product, p.name, CAST(SUM(p.held) AS BIGINT) AS held, CAST(SUM(CASE WHEN l.status = $2 THEN p.capacity ELSE 0 END) AS BIGINT)
 		FROM pool p JOIN license l ON l.env = p.env AND l.id = p.license

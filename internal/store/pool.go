@@ -28,7 +28,14 @@ type Pool struct {
 	licensing.Stock
 	Due      time.Time
 	Capacity int64
+	// Of is the license that grants the pool, as the transaction sees it. If it is zero, storing the
+	// pool makes all pools be counted again.
+	Of  Owner
+	was counters // as read
 }
+
+// counters are the counters of a pool that add up for status and metrics.
+type counters struct{ held, capacity int64 }
 
 const poolColumns = `p.env, p.license, p.name, p.held, p.leases, p.waiting, p.tickets, p.over_since, p.due, p.capacity`
 
@@ -105,7 +112,7 @@ func (tx *Tx) makeMissing(ctx context.Context, keys []PoolKey, have []Pool) erro
 func scanPool(rows Row) (p Pool, err error) {
 	var over, due int64
 	err = rows.Scan(&p.Env, &p.License, &p.Name, &p.Held, &p.Leases, &p.Waiting, &p.Tickets, &over, &due, &p.Capacity)
-	p.OverSince, p.Due = instant(over), instant(due)
+	p.OverSince, p.Due, p.was = instant(over), instant(due), counters{p.Held, p.Capacity}
 	return p, err
 }
 
@@ -115,12 +122,16 @@ func (tx *Tx) PutPools(ctx context.Context, pools []*Pool) error {
 	for _, p := range pools {
 		args = append(args, p.Env, p.License, p.Name, p.Held, p.Leases, p.Waiting, p.Tickets, micros(p.OverSince), micros(p.Due), p.Capacity)
 	}
+	tx.poolsPut(pools)
 	return tx.putMany(ctx, &putPools, args)
 }
 
 // PutCapacity stores the capacity that a change of the license gives a pool. The pool's row must be
 // locked.
 func (tx *Tx) PutCapacity(ctx context.Context, k PoolKey, capacity int64) error {
+	if err := tx.willChange(ctx, k.Env, k.License); err != nil {
+		return err
+	}
 	_, err := tx.exec(ctx, `UPDATE pool SET capacity = $4 WHERE env = $1 AND license = $2 AND name = $3`, k.Env, k.License, k.Name, capacity)
 	return err
 }
@@ -137,6 +148,13 @@ func (tx *Tx) Pool(ctx context.Context, k PoolKey) (Pool, error) {
 		return err
 	})
 	return found, err
+}
+
+// FirstDue returns the earliest time at which a pool may have work due, or zero if there is none.
+func (tx *Tx) FirstDue(ctx context.Context) (time.Time, error) {
+	var due int64
+	_, err := tx.row(ctx, `SELECT due FROM pool WHERE due > 0 ORDER BY due LIMIT 1`, nil, &due)
+	return instant(due), err
 }
 
 // DuePools returns up to limit pools that may have work due at now, longest overdue first.

@@ -16,6 +16,7 @@ type Tx struct {
 	now     time.Time
 	guessed bool         // now is based on an earlier reading, and the clock has not answered yet
 	queue   []*Statement // not sent yet
+	changes *tallied     // nil for none
 }
 
 // Now returns the transaction's time: the reading of the database's clock when the transaction

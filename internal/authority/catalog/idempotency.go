@@ -126,12 +126,20 @@ func openAnswer(p access.Principal, sealed string) ([]byte, error) {
 	return text, nil
 }
 
-// forgetAnswers removes expired answers.
-func (c *Catalog) forgetAnswers(ctx context.Context) error {
+// ForgetAnswers removes expired answers.
+func (c *Catalog) ForgetAnswers(ctx context.Context) error {
 	const some = 1000
 	for {
+		var expired bool
+		err := c.ledger.View(ctx, func(tx *store.Tx) (err error) {
+			expired, err = tx.ExpiredAnswers(ctx, tx.Now().Add(-answersKept))
+			return err
+		})
+		if err != nil || !expired {
+			return err
+		}
 		var n int64
-		err := c.ledger.DB.Update(ctx, func(tx *store.Tx) (err error) {
+		err = c.ledger.DB.Update(ctx, func(tx *store.Tx) (err error) {
 			n, err = tx.DeleteAnswers(ctx, tx.Now().Add(-answersKept), some)
 			return err
 		})
@@ -145,5 +153,5 @@ func (c *Catalog) forgetAnswers(ctx context.Context) error {
 const answersEvery = time.Minute
 
 func (c *Catalog) runAnswers(ctx context.Context) {
-	c.ledger.Every(ctx, answersEvery, "answers", c.forgetAnswers)
+	c.ledger.Every(ctx, answersEvery, "answers", c.ForgetAnswers)
 }

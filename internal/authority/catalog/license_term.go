@@ -120,7 +120,19 @@ const termsEvery = time.Second
 
 // runTerms makes scheduled changes when a renewed term begins, until ctx ends.
 func (c *Catalog) runTerms(ctx context.Context) {
-	c.ledger.Every(ctx, termsEvery, "terms", c.BeginTerms)
+	c.ledger.WhenDue(ctx, termsEvery, "terms", func(ctx context.Context) (due time.Time, err error) {
+		if err := c.BeginTerms(ctx); err != nil {
+			return due, err
+		}
+		if c.ledger.Clock.Doubt() {
+			return c.ledger.DB.Latest(), nil
+		}
+		err = c.ledger.View(ctx, func(tx *store.Tx) (err error) {
+			due, err = tx.FirstChange(ctx)
+			return err
+		})
+		return due, err
+	})
 }
 
 // termPage is how many licenses are looked up at once.

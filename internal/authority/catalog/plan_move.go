@@ -34,7 +34,7 @@ func noteMove(tx *ledger.Tx, kind string, m store.PlanMove, product licensing.Pr
 
 // runMoves continues interrupted moves until ctx ends.
 func (c *Catalog) runMoves(ctx context.Context) {
-	c.ledger.Every(ctx, time.Second, "moves", func(ctx context.Context) error { return c.FinishMoves(ctx, "") })
+	c.ledger.WhenDue(ctx, time.Second, "moves", func(ctx context.Context) (time.Time, error) { return time.Time{}, c.FinishMoves(ctx, "") })
 }
 
 // FinishMoves moves the pending licenses of one environment, or of all environments if env is

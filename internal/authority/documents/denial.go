@@ -54,7 +54,15 @@ const ForgetPage = 500
 func (docs *Documents) CountDenials(ctx context.Context) error {
 	for {
 		n := 0
-		err := docs.ledger.Update(ctx, "", ledger.SystemActor, func(tx *ledger.Tx) error {
+		err := docs.ledger.View(ctx, func(tx *store.Tx) error {
+			rows, err := tx.UncountedDenials(ctx, tx.Now().Truncate(time.Minute), 1)
+			n = len(rows)
+			return err
+		})
+		if err != nil || n == 0 {
+			return err
+		}
+		err = docs.ledger.Update(ctx, "", ledger.SystemActor, func(tx *ledger.Tx) error {
 			rows, err := tx.UncountedDenials(ctx, tx.Now().Truncate(time.Minute), ForgetPage)
 			if err != nil {
 				return err

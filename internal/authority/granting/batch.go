@@ -302,6 +302,7 @@ func (b *batch) adoptPool(row store.Pool) {
 	p := &Pool{Pool: row, Terms: b.terms[store.LicenseRef{Env: row.Env, ID: row.License}]}
 	if p.Terms != nil {
 		p.Rule, p.planned = p.Terms.Pools[row.Name]
+		p.Of = store.Owner{Product: p.Terms.Product, Status: p.Terms.Status, End: p.Terms.End}
 	}
 	p.Judge(b.Now())
 	b.pools[row.PoolKey] = p

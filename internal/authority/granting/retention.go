@@ -32,6 +32,15 @@ func (g *Granting) runForget(ctx context.Context) {
 
 // Forget deletes one page at a time, so that requests can run in between.
 func (g *Granting) Forget(ctx context.Context) error {
+	var some bool
+	err := g.ledger.View(ctx, func(tx *store.Tx) (err error) {
+		now := tx.Now()
+		some, err = tx.Forgettable(ctx, now.Add(-licensing.Remembered), now.Add(-licensing.SessionGap), now.Add(-licensing.UsageKnown), now.Add(-DenialsKnown))
+		return err
+	})
+	if err != nil || !some {
+		return err
+	}
 	for _, page := range []func(*store.Tx) (int64, error){
 		func(tx *store.Tx) (int64, error) {
 			n, err := tx.ForgetTickets(ctx, tx.Now().Add(-licensing.Remembered), documents.ForgetPage)

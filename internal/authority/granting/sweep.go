@@ -129,7 +129,19 @@ func (b *batch) reclaim(p *Pool, l *licensing.Lease) error {
 
 // runSweep reclaims units in the background, even if there are no requests.
 func (g *Granting) runSweep(ctx context.Context) {
-	g.ledger.Every(ctx, sweepEvery, "sweep", g.Sweep)
+	g.ledger.WhenDue(ctx, sweepEvery, "sweep", func(ctx context.Context) (due time.Time, err error) {
+		if err := g.Sweep(ctx); err != nil {
+			return due, err
+		}
+		if g.ledger.Clock.Doubt() {
+			return g.ledger.DB.Latest(), nil
+		}
+		err = g.ledger.View(ctx, func(tx *store.Tx) (err error) {
+			due, err = tx.FirstDue(ctx)
+			return err
+		})
+		return due, err
+	})
 }
 
 // Sweep does the due work in all pools: it reclaims units, forgets leases and moves queues. The

@@ -341,11 +341,18 @@ func (l *Ledger) LookAtClock(ctx context.Context) error {
 		}
 		return l.moveClock(ctx, v.Now.Add(-v.Kept), v)
 	}
+	written := l.DB.Written()
+	if l.keepsNone.Load() == written+1 { // nothing was written since
+		return nil
+	}
 	var kept store.Kept
 	err := l.View(ctx, func(tx *store.Tx) (err error) {
 		kept, err = tx.Kept(ctx)
 		return err
 	})
+	if err == nil && kept.By == 0 && !l.DB.Shared() {
+		l.keepsNone.Store(written + 1)
+	}
 	if err != nil || kept.By == 0 || v.Doubt {
 		return err
 	}

@@ -66,7 +66,8 @@ type Ledger struct {
 	indexing    sync.Mutex
 	indexed     map[licensing.Env]int64 // entries in the index of each log, as last seen
 	published   atomic.Pointer[map[licensing.Env]*license.Head]
-	loading     sync.Mutex // locked while keys are loaded into the ring
+	loading     sync.Mutex    // locked while keys are loaded into the ring
+	keepsNone   atomic.Uint64 // one more than DB.Written when no ends were postponed; 0 for never
 }
 
 // New returns the ledger of a database. Call Start before anything else.
@@ -104,6 +105,24 @@ func (l *Ledger) Tasks() []Task {
 			l.Every(ctx, indexEvery, "log_index", func(ctx context.Context) error { return l.IndexLog(ctx, indexAfter) })
 		}},
 	}
+}
+
+// WhenDue is Every for a task that returns when its next work is due, or zero if none is known. If no
+// other server may write to the database, the task runs only when something was written or work is
+// due, or after an error.
+func (l *Ledger) WhenDue(ctx context.Context, period time.Duration, name string, do func(context.Context) (next time.Time, err error)) {
+	var seen uint64
+	var next time.Time
+	rests := false
+	l.Every(ctx, period, name, func(ctx context.Context) (err error) {
+		written := l.DB.Written()
+		if rests && written == seen && (next.IsZero() || l.DB.Latest().Before(next)) {
+			return nil
+		}
+		next, err = do(ctx)
+		seen, rests = written, err == nil && !l.DB.Shared()
+		return err
+	})
 }
 
 // Every runs a background task once per period until ctx ends, and records each result.

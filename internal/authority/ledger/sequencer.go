@@ -46,13 +46,20 @@ func (l *Ledger) RunSequencer(ctx context.Context) {
 	tick := time.NewTicker(sequenceEvery)
 	defer tick.Stop()
 	witnessed := l.Now()
+	var seen uint64
+	rests := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		err := l.Sequence(ctx)
+		written := l.DB.Written()
+		var err error
+		if !rests || written != seen { // otherwise no row can be waiting
+			err = l.Sequence(ctx)
+			seen, rests = written, err == nil && !l.DB.Shared()
+		}
 		if ctx.Err() != nil {
 			return
 		}

@@ -105,6 +105,8 @@ func engine(release func() error) store.Engine {
 		Indexed:       func(index string) string { return " INDEXED BY " + index },
 		Retry:         func(err error) bool { return primary(err) == lib.SQLITE_BUSY },
 		Unique:        unique,
+		Lazy:          "PRAGMA synchronous = NORMAL",
+		Eager:         "PRAGMA synchronous = FULL",
 		Fatal:         fatal,
 		Definite:      func(error) bool { return false },
 		Maintain:      checkpoint,
