@@ -110,6 +110,7 @@ func tags() []*huma.Tag {
 		{Name: "token", Description: "Credentials of people and systems."},
 		{Name: "signing-key", Description: "The keys that sign documents, and the root that vouches for them."},
 		{Name: "status", Description: "The state of an environment, and explanations of decisions."},
+		{Name: "job", Description: "Long work that the server does in the background, with its progress and results."},
 		{Name: "audit", Description: "The tamper-evident log, with proofs."},
 		{Name: "server", Description: "The server itself: health, metrics, backup, the time after a restore."},
 	}

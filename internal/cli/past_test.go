@@ -100,6 +100,7 @@ func (p past) serve(t *testing.T, db *store.DB, folder string, now time.Time) pa
 	a := authority.New(ledger.Config{DB: db, Ring: p.ring(t), Dir: folder, Log: log, Metrics: instruments})
 	t.Cleanup(a.Close)
 	must(t, a.Start(t.Context()))
+	runJobs(t, a)
 	handler, err := api.New(api.Config{Authority: a, Metrics: instruments, Log: log, Now: db.Now, Version: "test"})
 	must(t, err)
 	server := httptest.NewServer(handler)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,6 +105,7 @@ func newShop(t *testing.T) *shop {
 	s.license, s.key = issued.License.ID, issued.Key.Text
 	s.root, err = json.Marshal(s.RootSet("production"))
 	must(t, err)
+	runJobs(t, s.Authority)
 	s.handler, err = api.New(api.Config{Authority: s.Authority, Metrics: instruments, Log: log, Now: time.Now, Version: "test"})
 	must(t, err)
 	s.door, err = net.Listen("tcp", "127.0.0.1:0")
@@ -114,6 +116,17 @@ func newShop(t *testing.T) *shop {
 	go s.admit()
 	t.Cleanup(s.down)
 	return s
+}
+
+// runJobs runs the jobs of a server, and none of its other background tasks.
+func runJobs(t *testing.T, a *authority.Authority) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	for _, task := range a.Jobs.Tasks() {
+		running.Go(func() { task.Run(ctx) })
+	}
+	t.Cleanup(func() { stop(); running.Wait() })
 }
 
 func must(t *testing.T, err error) {
