@@ -208,6 +208,8 @@ func (p *jobProgress) text(job v1.Job) string {
 		return text + " and is about to stop"
 	case job.Total == 0:
 		return fmt.Sprintf("%s: %d done", text, job.Done)
+	case job.Phase == "select":
+		return fmt.Sprintf("%s selects licenses: %d so far", job.ID, job.Total)
 	case job.Phase == "check":
 		text = string(job.ID) + " checks"
 	}

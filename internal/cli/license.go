@@ -37,8 +37,8 @@ func (c *cli) licenseCommand() *cobra.Command {
 		}),
 		c.licenseShowCommand(),
 		c.licenseChangeCommand(), c.licenseExtendCommand(), c.licenseRenewCommand(),
-		c.licenseTurnCommand("suspend", "Suspend a license until it is reinstated", "payment overdue"),
-		c.licenseTurnCommand("reinstate", "End a suspension", "paid"),
+		c.licenseTurnCommand("suspend", "Suspend a license until it is reinstated", "payment overdue", newBulk(licensing.JobSuspend, "suspended", "")),
+		c.licenseTurnCommand("reinstate", "End a suspension", "paid", newBulk(licensing.JobReinstate, "reinstated", "")),
 		c.licenseRevokeCommand(),
 		c.licenseRotateCommand(), c.licenseTransferCommand(), c.licenseExportCommand(), c.licenseImportCommand(),
 	)

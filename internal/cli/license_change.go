@@ -180,17 +180,20 @@ func parseAdjustment(text string, scale int) (string, licensing.Adjustment, erro
 
 func (c *cli) licenseExtendCommand() *cobra.Command {
 	var until, by, reason string
+	many := newBulk(licensing.JobExtend, "extended", "until")
 	cmd := &cobra.Command{
-		Use:   "extend LICENSE",
+		Use:   "extend [LICENSE]",
 		Short: "Move a license's end date without renewing the license",
+		Long:  "Extend moves the end of a license and changes nothing else.\n\n" + bulkHelp("until"),
 		Example: `  copyhold license extend lic_01jd0000000000000000000000 --by 14d --reason 'purchase order on its way'
-  copyhold license extend lic_01jd0000000000000000000000 --until 2027-03-31 --reason 'as agreed'`,
-		Args: exactly("LICENSE"),
+  copyhold license extend lic_01jd0000000000000000000000 --until 2027-03-31 --reason 'as agreed'
+  copyhold license extend --filter customer=cus_01jd0000000000000000000000,status=active --by 14d`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			body := map[string]any{"reason": reason}
 			switch {
-			case (by != "") == (until != ""):
+			case by != "" && until != "" || by == "" && until == "" && many.file == "":
 				return usageError(cmd, "specify either --by or --until")
+			case by == "" && until == "": // the file has the dates
 			case by != "":
 				body["by"] = by
 			default:
@@ -200,9 +203,13 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 				}
 				body["until"] = when
 			}
+			if many.many() {
+				return many.run(cmd, c, body)
+			}
 			return c.act(cmd, args[0], "extend", body)
 		},
 	}
+	many.flags(cmd)
 	cmd.Flags().StringVar(&by, "by", "", "how much longer, for example 14d or 1mo")
 	cmd.Flags().StringVar(&until, "until", "", "new end date, for example 2027-03-31")
 	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
@@ -212,19 +219,31 @@ func (c *cli) licenseExtendCommand() *cobra.Command {
 func (c *cli) licenseRenewCommand() *cobra.Command {
 	var after string
 	var paid bool
+	many := newBulk(licensing.JobRenew, "renewed", "after")
 	cmd := &cobra.Command{
-		Use:   "renew LICENSE",
+		Use:   "renew [LICENSE]",
 		Short: "Renew a license for its next term",
 		Long: `Renew adds one term after the current one, which --after identifies by its end. You can
 repeat the command safely: each term is renewed only once. Without --after, renew shows
 the current term and asks for confirmation.
 
 The license keeps granting the same until the current term ends. Changes scheduled for
-the renewal take effect then, or at once if the term is already over.`,
+the renewal take effect then, or at once if the term is already over.
+
+If you renew many licenses, --after is not used: each gets one term after its current one.
+If you repeat the command, it adds another term, so select them with ends-before.
+
+` + bulkHelp("after"),
 		Example: `  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31
-  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31T09:30:00Z --paid`,
-		Args: exactly("LICENSE"),
+  copyhold license renew lic_01jd0000000000000000000000 --after 2027-01-31T09:30:00Z --paid
+  copyhold license renew --filter plan=studio,ends-before=2027-02-01 --paid`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if many.many() && after != "" {
+				return usageError(cmd, "--after is for one license; a file can have the column after")
+			}
+			if many.many() {
+				return many.run(cmd, c, map[string]any{"paid": paid})
+			}
 			end, err := c.termToRenew(cmd, args[0], after)
 			if err != nil {
 				return err
@@ -234,6 +253,7 @@ the renewal take effect then, or at once if the term is already over.`,
 	}
 	cmd.Flags().StringVar(&after, "after", "", "end of the term to renew, for example 2027-01-31 or 2027-01-31T09:30:00Z")
 	cmd.Flags().BoolVar(&paid, "paid", false, "mark the license as paid; required to renew an unpaid license")
+	many.flags(cmd)
 	return cmd
 }
 
@@ -262,17 +282,22 @@ func (c *cli) termToRenew(cmd *cobra.Command, id, after string) (time.Time, erro
 	return l.ThisEnd(), c.agreed(question, "--after "+l.ThisEnd().Format(time.RFC3339))
 }
 
-func (c *cli) licenseTurnCommand(verb, short, because string) *cobra.Command {
+func (c *cli) licenseTurnCommand(verb, short, because string, many *bulk) *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use:     verb + " LICENSE",
-		Short:   short,
-		Example: "  copyhold license " + verb + " lic_01jd0000000000000000000000 --reason '" + because + "'",
-		Args:    exactly("LICENSE"),
+		Use:   verb + " [LICENSE]",
+		Short: short,
+		Long:  short + ".\n\n" + bulkHelp(""),
+		Example: "  copyhold license " + verb + " lic_01jd0000000000000000000000 --reason '" + because + "'\n" +
+			"  copyhold license " + verb + " --file licenses.csv --reason '" + because + "'",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if many.many() {
+				return many.run(cmd, c, map[string]any{"reason": reason})
+			}
 			return c.act(cmd, args[0], verb, map[string]any{"reason": reason})
 		},
 	}
+	many.flags(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "reason to record in the log")
 	return cmd
 }

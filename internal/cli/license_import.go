@@ -139,6 +139,11 @@ func importParts(text string) ([]importText, error) {
 		begins = append(begins, f.Line)
 	}
 	slices.Sort(begins)
+	return cutFile(text, begins), nil
+}
+
+// cutFile cuts a file with a header before rows, which begin at the given lines.
+func cutFile(text string, begins []int) []importText {
 	lines := strings.SplitAfter(strings.TrimPrefix(text, "\ufeff"), "\n")
 	header := slices.IndexFunc(lines, func(line string) bool { return strings.TrimSpace(line) != "" })
 	var parts []importText
@@ -163,7 +168,7 @@ func importParts(text string) ([]importText, error) {
 	if len(parts) == 0 {
 		parts = []importText{{lines[header], 2}}
 	}
-	return parts, nil
+	return parts
 }
 
 // run sends the parts to a job and follows it.
