@@ -201,6 +201,17 @@ func TestAJobChangesNothingIfAnItemIsFaulty(t *testing.T) {
 		if job = send(v1.ImportJobRequest{ImportRequest: v1.ImportRequest{Partial: true}}); job.Status != licensing.JobSucceeded || job.Failed != 3 || s.imported() != before+151 {
 			t.Errorf("%+v", job)
 		}
+		// A client that omits first_line sends rows of several parts with the same line.
+		before = s.imported()
+		part := csvOf(importFile(900, 2))
+		part.More = true
+		same := s.importJob(part)
+		if _, err := s.Jobs.AddRows(t.Context(), s.p, same.ID, v1.JobRowsRequest{CSV: importFile(900, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		if same = s.jobEnds(same.ID); same.Status != licensing.JobFailed || same.Failed != 1 || s.imported() != before {
+			t.Errorf("%+v, %d imported", same, s.imported()-before)
+		}
 		if _, err := s.Jobs.AddRows(t.Context(), s.p, job.ID, v1.JobRowsRequest{CSV: second}); licensing.CodeOf(err) != licensing.Conflict {
 			t.Error(err)
 		}

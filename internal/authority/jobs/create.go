@@ -25,7 +25,6 @@ type submission struct {
 	more    bool // further items will be sent
 	items   []storedItem
 	body    string // kept like items, if it is large
-	total   int64  // if there are no stored items
 }
 
 // create stores a job, which then runs in the background.
@@ -47,7 +46,7 @@ func (j *Jobs) create(ctx context.Context, p access.Principal, s submission) (v1
 		job := store.Job{
 			Env: p.Env, ID: licensing.JobID(ledger.NewID(licensing.JobPrefix, tx.Now())), Kind: s.kind, Status: licensing.JobQueued,
 			Customer: p.Customer, Product: p.Product, Changes: kind.changes && !s.dry, Actor: p.Actor, Call: tx.Call,
-			DryRun: s.dry, Total: s.total, Created: tx.Now(),
+			DryRun: s.dry, Created: tx.Now(),
 		}
 		if job.Caller, err = encoded(caller); err != nil {
 			return v1.Job{}, err

@@ -14,6 +14,7 @@ import (
 
 // An item is one thing that a job does something to.
 type item struct {
+	n       int64               // its number in the job
 	line    int                 // of the file that it comes from, or 0
 	license licensing.LicenseID // or empty
 	body    json.RawMessage     // as it was stored, or nil
@@ -30,7 +31,7 @@ type work struct {
 type position struct {
 	Phase   string              `json:"phase,omitempty"`
 	Next    int64               `json:"next,omitempty"`    // number of the next item
-	After   licensing.LicenseID `json:"after,omitempty"`   // the last license, for a job that selects licenses by a filter
+	After   licensing.LicenseID `json:"after,omitempty"`   // the last license stored as an item, while a filter selects licenses
 	Results int64               `json:"results,omitempty"` // results stored so far
 }
 
@@ -108,21 +109,33 @@ func (r *run) check(ctx context.Context, w work, at position) (position, bool, e
 		}
 	}
 	var all int64
+	var next position // set again if the transaction is repeated
 	err := r.step(ctx, func(tx *ledger.Tx, job *store.Job) error {
+		stored, err := decoded[position](job.Position)
+		if err != nil {
+			return err
+		}
+		if stored.Phase == "" {
+			stored.Phase = phaseCheck
+		}
+		if stored != at {
+			return errLost
+		}
 		job.Done, job.Failed = job.Done+checked, job.Failed+failed
 		all = job.Failed
+		next = to
 		if last && all == 0 && !job.DryRun {
-			job.Done, to = 0, position{Phase: phaseChange}
+			job.Done, next = 0, position{Phase: phaseChange}
 		}
 		if job.Total < job.Done {
 			job.Total = job.Done
 		}
-		return r.store(ctx, tx, job, &to, results)
+		return r.store(ctx, tx, job, &next, results)
 	})
 	if err == nil && last && all > 0 && !r.job.DryRun {
 		err = licensing.Errorf(licensing.Invalid, "%s; nothing was changed", haveFaults(all))
 	}
-	return to, last && r.job.DryRun, err
+	return next, last && r.job.DryRun, err
 }
 
 func haveFaults(n int64) string {
@@ -195,7 +208,7 @@ func (r *run) chunk(ctx context.Context, tx *ledger.Tx, w work, at position, kno
 			return nil, at, false, errItem
 		}
 		results = append(results, result)
-		to.Next, to.After = to.Next+1, it.license
+		to.Next++
 		if r.now().Sub(began) > licensing.JobChunk {
 			break
 		}
@@ -254,8 +267,8 @@ func (r *run) stored(ctx context.Context, tx *store.Tx, at position) ([]item, er
 	}
 	skip := min(at.Next-group.First, int64(len(list)))
 	items := make([]item, 0, len(list))
-	for _, s := range list[skip:] {
-		items = append(items, item{line: s.Line, license: s.License, body: s.Body})
+	for i, s := range list[skip:] {
+		items = append(items, item{n: at.Next + int64(i), line: s.Line, license: s.License, body: s.Body})
 	}
 	return items, nil
 }

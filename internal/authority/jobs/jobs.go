@@ -114,6 +114,9 @@ func (j *Jobs) begin(ctx context.Context, running *sync.WaitGroup) error {
 		return err
 	}
 	for _, job := range runnable(open) {
+		if _, known := j.kinds[job.Kind]; !known {
+			continue // a job of a later version, which a server of that version runs
+		}
 		if j.ledger.DB.Shared() && job.Runner != j.runner && job.Claimed.After(now) {
 			continue
 		}

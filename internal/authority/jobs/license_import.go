@@ -68,7 +68,7 @@ func (j *Jobs) runImport(ctx context.Context, r *run) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]int{} // lines by key and reference: parts of a file can repeat those of another part
+	seen := map[string]item{} // by key and reference: parts of a file can repeat those of another part
 	var in *ledger.Tx
 	var issuing *catalog.Issuing
 	return r.each(ctx, work{partial: kept.Partial, next: r.stored, do: func(ctx context.Context, tx *ledger.Tx, it item, result *v1.JobResult) error {
@@ -79,7 +79,7 @@ func (j *Jobs) runImport(ctx context.Context, r *run) error {
 		if err != nil {
 			return err
 		}
-		if err := twice(seen, it.line, row); err != nil {
+		if err := twice(seen, it, row); err != nil {
 			return err
 		}
 		l, err := issuing.Import(ctx, row)
@@ -94,17 +94,17 @@ func (j *Jobs) runImport(ctx context.Context, r *run) error {
 	}})
 }
 
-// twice refuses a row with the key or the reference of an earlier row of the file. seen has the
-// lines of those.
-func twice(seen map[string]int, line int, row catalog.ImportRow) error {
+// twice refuses a row with the key or the reference of another row of the file. seen has the rows
+// so far. Clients choose the lines of rows, so those identify nothing.
+func twice(seen map[string]item, it item, row catalog.ImportRow) error {
 	for name, value := range map[string]string{"key": row.Digest, "reference": row.Fields["reference"]} {
 		if value == "" {
 			continue
 		}
-		if other, ok := seen[name+" "+value]; ok && other != line {
-			return licensing.Errorf(licensing.Invalid, "the %s is already used in line %d", name, other)
+		if other, ok := seen[name+" "+value]; ok && other.n != it.n {
+			return licensing.Errorf(licensing.Invalid, "the %s is already used in line %d", name, other.line)
 		}
-		seen[name+" "+value] = line
+		seen[name+" "+value] = item{n: it.n, line: it.line}
 	}
 	return nil
 }

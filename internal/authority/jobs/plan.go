@@ -85,6 +85,9 @@ func (j *Jobs) runPlans(ctx context.Context, r *run) error {
 	}
 	at = planPosition{position: position{Phase: phaseChange}}
 	err = r.step(ctx, func(tx *ledger.Tx, job *store.Job) error {
+		if err := notChanging(job); err != nil {
+			return err
+		}
 		moves, err := catalog.StorePlansIn(ctx, tx, r.p, found, who, req.Below, job.ID)
 		if err != nil {
 			return err

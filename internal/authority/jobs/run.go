@@ -85,13 +85,17 @@ func (j *Jobs) release(ctx context.Context, job store.Job) {
 // and is no error.
 func (j *Jobs) attempt(ctx context.Context, job store.Job) error {
 	r := &run{jobs: j, job: job}
-	var err error
-	if r.p, err = principal(job); err == nil {
-		if kind, known := j.kinds[job.Kind]; known {
-			err = kind.run(ctx, r)
-		} else {
-			return errLost // a job of a later version, which a server of that version runs
-		}
+	// The job may have moved on since job was read, in an attempt whose outcome was unknown or on
+	// another server.
+	err := r.update(ctx, func(_ *ledger.Tx, now *store.Job) error {
+		r.job = *now
+		return nil
+	})
+	if err == nil {
+		r.p, err = principal(r.job)
+	}
+	if err == nil {
+		err = j.kinds[job.Kind].run(ctx, r)
 	}
 	switch code := licensing.CodeOf(err); {
 	case err == nil || errors.Is(err, errLost) || ctx.Err() != nil:
@@ -151,6 +155,9 @@ func (r *run) watch(ctx context.Context, phase string, fn func(ctx context.Conte
 	}
 	store := func() error {
 		return r.step(ctx, func(_ *ledger.Tx, job *store.Job) error {
+			if err := notChanging(job); err != nil {
+				return err
+			}
 			job.Done, job.Total, job.Position = done.Load(), total.Load(), text
 			return nil
 		})
@@ -181,6 +188,15 @@ func (r *run) watch(ctx context.Context, phase string, fn func(ctx context.Conte
 			return err
 		}
 	}
+}
+
+// notChanging returns errLost if another server has begun with the changes of a job.
+func notChanging(job *store.Job) error {
+	at, err := decoded[position](job.Position)
+	if err == nil && at.Phase == phaseChange {
+		err = errLost
+	}
+	return err
 }
 
 // body returns the text that was stored with the job under a number.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,20 +20,21 @@ func TestATaskRestsUntilThereIsWork(t *testing.T) {
 		l := New(Config{DB: db, Ring: signing.NewRing(nil), Machine: Machine{Up: func() time.Duration { return 0 }}})
 		db.Judge = nil
 		ctx, stop := context.WithCancel(t.Context())
-		runs, due := 0, time.Now().Add(time.Hour)
+		var runs atomic.Int32
+		due := time.Now().Add(time.Hour)
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			l.WhenDue(ctx, time.Second, "test", func(context.Context) (time.Time, error) {
-				runs++
+				runs.Add(1)
 				return due, nil
 			})
 		}()
-		after := func(d time.Duration, want int, what string) {
+		after := func(d time.Duration, want int32, what string) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
-			if runs != want {
+			if runs := runs.Load(); runs != want {
 				t.Errorf("%s: %d runs, want %d", what, runs, want)
 			}
 		}
